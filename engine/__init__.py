@@ -1,0 +1,1 @@
+"""The laboratory: the paper's experiments on PyTorch, with no knowledge of any service."""

@@ -1,0 +1,67 @@
+"""Statistics over seeds, in plain Python: mean, one standard error (as the paper draws) and Student's 95 % interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite, sqrt
+from statistics import fmean, stdev
+from typing import Any
+
+from engine.kind import FinishedPoint
+from engine.result import Statistic, Timings, TimingSummary
+
+_T975 = (
+    12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139,
+    2.200985, 2.178813, 2.160369, 2.144787, 2.131450, 2.119905, 2.109816, 2.100922, 2.093024, 2.085963,
+    2.079614, 2.073873, 2.068658, 2.063899, 2.059539, 2.055529, 2.051831, 2.048407, 2.045230, 2.042272,
+)  # fmt: skip
+"""0.975 quantile of Student's t for 1 to 30 degrees of freedom."""
+
+
+def student_t975(degrees: int) -> float:
+    """0.975 quantile of Student's t; beyond 30 degrees by Cornish and Fisher's expansion (error < 1e-5)."""
+    if degrees <= len(_T975):
+        return _T975[degrees - 1]
+    z = 1.959963984540054
+    g1 = (z**3 + z) / 4
+    g2 = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    g3 = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + g1 / degrees + g2 / degrees**2 + g3 / degrees**3
+
+
+def summarize(values: Iterable[float]) -> Statistic:
+    """Mean, standard error and 95 % interval of at least one finite value."""
+    sample = list(values)
+    assert sample, "no values to summarise"
+    assert all(map(isfinite, sample)), "only finite values are summarised"
+    mean = fmean(sample)
+    if len(sample) == 1:
+        return Statistic(mean=mean, standard_error=None, ci95=None, n=1)
+    error = stdev(sample) / sqrt(len(sample))
+    reach = student_t975(len(sample) - 1) * error
+    return Statistic(mean=mean, standard_error=error, ci95=(mean - reach, mean + reach), n=len(sample))
+
+
+def summarize_paired(values: Sequence[float], baseline: Sequence[float]) -> Statistic:
+    """Statistic of the differences value - baseline over the same seeds, in the same order."""
+    return summarize(value - base for value, base in zip(values, baseline, strict=True))
+
+
+def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
+    """Timings over seeds, each part on its own."""
+    return TimingSummary(
+        **{name: summarize(getattr(one, name) for one in timings) for name in TimingSummary.model_fields}
+    )
+
+
+def point_fields(point: FinishedPoint) -> dict[str, Any]:
+    """The fields that every room's point sheet shares."""
+    diverged = tuple(result.seed for result in point.results if result.outcome == "diverged")
+    return {
+        "point": dict(point.values),
+        "outcome": "diverged" if diverged else "converged",
+        "diverged_seeds": diverged,
+        "seeds": tuple(result.seed for result in point.results),
+        "test_accuracy": summarize(result.test_accuracy for result in point.results),
+        "notes": tuple(dict.fromkeys(note for result in point.results for note in result.notes)),
+    }

@@ -1,0 +1,1 @@
+"""The rooms: one folder a kind of experiment. Rooms do not import one another."""

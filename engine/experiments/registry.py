@@ -1,0 +1,63 @@
+"""Finds the rooms: every sub-package of `engine.experiments` that defines KIND. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+import engine.experiments
+from engine.errors import InvalidSpec, field_errors
+from engine.kind import Kind, Preset
+from engine.spec import ExperimentSpec
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """All rooms by name, in alphabetical order with `train` first."""
+    found: dict[str, Kind] = {}
+    for module in iter_modules(engine.experiments.__path__):
+        if module.ispkg:
+            kind: Kind = import_module(f"engine.experiments.{module.name}").KIND
+            assert kind.name == module.name, f"the room {module.name} calls itself {kind.name}"
+            found[kind.name] = kind
+    return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != "train", item[0]))))
+
+
+def get_kind(name: str) -> Kind:
+    """The room of that name. Raises InvalidSpec with the known names."""
+    try:
+        return kinds()[name]
+    except KeyError:
+        raise InvalidSpec.single(
+            "#/spec/kind", "unknown-kind", f"unknown kind {name[:80]!r}; known: {', '.join(kinds())}"
+        ) from None
+
+
+def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
+    """A form from JSON values, every default filled in. Raises InvalidSpec naming every field that is wrong."""
+    if not isinstance(data, Mapping):
+        raise InvalidSpec.single(pointer, "object-required", "a spec is an object with a `kind`")
+    kind = data.get("kind")
+    if not isinstance(kind, str):
+        raise InvalidSpec.single(
+            f"{pointer}/kind", "missing", f"`kind` is required; known: {', '.join(kinds())}"
+        )
+    if kind not in kinds():
+        raise InvalidSpec.single(
+            f"{pointer}/kind", "unknown-kind", f"unknown kind {kind[:80]!r}; known: {', '.join(kinds())}"
+        )
+    try:
+        return kinds()[kind].spec.model_validate(data)
+    except ValidationError as error:
+        raise InvalidSpec(field_errors(error.errors(include_url=False), data, pointer)) from None
+
+
+def presets() -> Mapping[tuple[str, str], Preset]:
+    """All presets of all rooms by (name, scale)."""
+    return {(preset.name, preset.scale): preset for kind in kinds().values() for preset in kind.presets()}

@@ -1,0 +1,39 @@
+"""The room `train`: train a net, follow its loss and accuracy, keep theta_0 and theta_T."""
+
+from engine.experiments.train.presets import presets
+from engine.experiments.train.result import TrainPointResult, TrainSeedResult, summarize_points
+from engine.experiments.train.spec import TrainSpec
+from engine.kind import Kind, PlotInfo
+
+KIND = Kind(
+    name="train",
+    title="Training",
+    description="Train every parameter of a net; train loss and test accuracy by epoch, theta_0 and theta_T kept.",
+    spec=TrainSpec,
+    seed_result=TrainSeedResult,
+    point_result=TrainPointResult,
+    summarize=summarize_points,
+    plots=(
+        PlotInfo(
+            "learning_curve",
+            "Learning curve",
+            "Test accuracy and train loss by epoch, mean and one standard error over seeds.",
+        ),
+        PlotInfo(
+            "accuracy_bars",
+            "Accuracy at initialisation and at convergence",
+            "Stacked bars a point, as in Figure 4.",
+        ),
+        PlotInfo("timings", "Where the time goes", "Seconds of each part of training, a bar a point."),
+        PlotInfo(
+            "architecture",
+            "Architecture",
+            "The layers of each net with parameter counts, as in Figure 13.",
+            default=False,
+        ),
+    ),
+    run_path="engine.experiments.train.run:run",
+    plots_path="engine.experiments.train.plots",
+    example={"spec": {"kind": "train", "epochs": 3}, "seeds": [0, 1]},
+    presets=presets,
+)

@@ -1,0 +1,127 @@
+"""A kind of experiment, as data: its form, its sheets, where its procedure lives. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal, Protocol, cast
+
+from engine.context import RunContext
+from engine.result import PointResult, SeedResult
+from engine.spec import ExperimentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPoint:
+    """One point and what its seeds gave, as handed to a summary."""
+
+    index: int
+    values: Mapping[str, Any]
+    """The swept fields and their values, in the order of the sweep."""
+    spec: ExperimentSpec
+    results: Sequence[SeedResult]
+    """One sheet a finished seed, by seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlotInfo:
+    """A plot that a room can draw."""
+
+    name: str
+    title: str
+    description: str
+    default: bool = True
+    """Written by exports and demos without being asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named body, ready to submit: a figure or table of the paper, or the demo."""
+
+    name: str
+    title: str
+    description: str
+    scale: Literal["paper", "quick"]
+    body: Mapping[str, Any]
+    plots: tuple[str, ...]
+    """The room's plots that match the figure."""
+    deviations: tuple[str, ...] = ()
+    """Where this scale departs from the paper."""
+
+
+class PlotInput(Protocol):
+    """Stored results, as a plot reads them: no torch, no GPU, complete or partial."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def points(self) -> Sequence[FinishedPoint]:
+        """Every point of the experiment; `results` holds the seeds finished so far."""
+        ...
+
+    @property
+    def summary(self) -> Sequence[PointResult]:
+        """The room's summary of the points that have at least one finished seed."""
+        ...
+
+    def read_metric(self, name: str) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
+        """A metric's (step, value) series by point index and seed, also of runs still going."""
+        ...
+
+    def read_artifact(self, point_index: int, seed: int, name: str) -> bytes | None:
+        """An artifact's bytes, or None while there is none."""
+        ...
+
+
+class RunProcedure(Protocol):
+    def __call__(self, spec: Any, ctx: RunContext) -> Sequence[SeedResult]:
+        """Execute one point for the seeds of `ctx.seeds`; one sheet a seed, in their order."""
+        ...
+
+
+class PlotProcedures(Protocol):
+    """A room's `plots` module."""
+
+    def numbers(self, name: str, source: PlotInput) -> dict[str, Any]:
+        """Exactly the numbers that the plot draws, as JSON."""
+        ...
+
+    def draw(self, name: str, numbers: Mapping[str, Any], options: Any) -> Any:
+        """A matplotlib Figure of those numbers."""
+        ...
+
+
+def no_presets() -> Sequence[Preset]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A room: everything the outside needs to offer, run, summarise and draw one type of study."""
+
+    name: str
+    title: str
+    description: str
+    spec: type[ExperimentSpec]
+    seed_result: type[SeedResult]
+    point_result: type[PointResult]
+    summarize: Callable[[Sequence[FinishedPoint]], list[PointResult]]
+    plots: tuple[PlotInfo, ...]
+    run_path: str
+    """`package.module:function` of the procedure (imports torch)."""
+    plots_path: str
+    """`package.module` of the drawings (imports matplotlib)."""
+    example: Mapping[str, Any]
+    """A body that runs as it stands, small enough to try."""
+    presets: Callable[[], Sequence[Preset]] = field(default=no_presets)
+
+    def load_run(self) -> RunProcedure:
+        """Import and return the procedure; the first call imports torch."""
+        module, _, name = self.run_path.partition(":")
+        return cast(RunProcedure, getattr(import_module(module), name))
+
+    def load_plots(self) -> PlotProcedures:
+        """Import and return the drawings; the first call imports matplotlib."""
+        return cast(PlotProcedures, import_module(self.plots_path))

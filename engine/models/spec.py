@@ -1,0 +1,101 @@
+"""The model and initialisation parts of a form (paper, Section 3 and Figure 13)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.form import Form
+
+WidthMultiplier = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=4,
+        description="Scales every hidden width; 1 is the paper's net, 0.25 a CPU-sized one of the same depth.",
+    ),
+]
+
+
+class ReluNetSpec(Form):
+    """Fully connected: `depth` hidden layers of `width` ReLU units, then a linear layer."""
+
+    name: Literal["relu_net"] = "relu_net"
+    width: int = Field(100, ge=1, le=1_000_000, description="Hidden units a layer.")
+    depth: int = Field(1, ge=1, le=32, description="Hidden layers; the net has depth + 1 weighted layers.")
+
+
+class ConvNetSpec(Form):
+    """`depth` 3x3 convolutions of `width` channels, each with ReLU and a 2x2 max-pool while the side is > 1, then a linear layer."""
+
+    name: Literal["conv_net"] = "conv_net"
+    width: int = Field(32, ge=1, le=16_384, description="Channels a layer.")
+    depth: int = Field(
+        2, ge=1, le=32, description="Convolution layers; the net has depth + 1 weighted layers."
+    )
+
+
+class Vgg5Spec(Form):
+    """VGG-5 of Figure 13(a): four conv blocks and a classifier block make its 5 layers."""
+
+    name: Literal["vgg5"] = "vgg5"
+    width_multiplier: WidthMultiplier = 1.0
+    second_kernel: Literal[1, 3] = Field(
+        1, description="Kernel size of a block's later convolutions; Figure 1 counts 3."
+    )
+    batch_norm: bool = Field(
+        False,
+        description="Batch normalisation after each convolution and the first linear layer; Figure 1 counts it.",
+    )
+
+
+class Vgg11Spec(Form):
+    """VGG-11 of Figure 13(b): 8 convolutions and 3 linear layers, 11 layers."""
+
+    name: Literal["vgg11"] = "vgg11"
+    width_multiplier: WidthMultiplier = 1.0
+
+
+class Resnet18Spec(Form):
+    """The CIFAR ResNet-18: 3x3 stem, four stages of two basic blocks, batch normalisation (Figure 1)."""
+
+    name: Literal["resnet18"] = "resnet18"
+    width_multiplier: WidthMultiplier = 1.0
+
+
+ModelSpec = Annotated[
+    ReluNetSpec | ConvNetSpec | Vgg5Spec | Vgg11Spec | Resnet18Spec, Field(discriminator="name")
+]
+
+
+class XavierSpec(Form):
+    """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)), biases zero."""
+
+    name: Literal["xavier"] = "xavier"
+    gain: float = Field(
+        1.0, gt=0, le=1_000, description="Scales the standard deviation; large is lazy, small is rich."
+    )
+
+
+class PretrainedSpec(Form):
+    """ImageNet weights of torchvision's VGG-11 in the eight convolutions; Xavier in the linear layers, whose sizes differ."""
+
+    name: Literal["pretrained"] = "pretrained"
+    gain: float = Field(
+        1.0, gt=0, le=1_000, description="Scales the standard deviation of the linear layers."
+    )
+
+
+class CheckpointSpec(Form):
+    """Start from an earlier run's checkpoint of the same model."""
+
+    name: Literal["checkpoint"] = "checkpoint"
+    checkpoint: str = Field(
+        min_length=1,
+        max_length=200,
+        description="Artifact id of a theta file (in the engine alone: its path).",
+    )
+
+
+InitSpec = Annotated[XavierSpec | PretrainedSpec | CheckpointSpec, Field(discriminator="name")]

@@ -1,0 +1,57 @@
+"""The optimiser and schedule parts of a form (paper, Section 3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.form import Form
+
+LearningRate = Annotated[float, Field(gt=0, le=100, description="Step size.")]
+WeightDecay = Annotated[
+    float, Field(ge=0, le=10, description="L2 penalty added to the gradient of trained layers.")
+]
+
+
+class AdamSpec(Form):
+    """Adam (Kingma & Ba) without amsgrad."""
+
+    name: Literal["adam"] = "adam"
+    lr: LearningRate = 0.001
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0, le=1)
+    weight_decay: WeightDecay = 0.0
+
+
+class SgdSpec(Form):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: LearningRate = 0.01
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = Field(
+        True, description="Nesterov's form of momentum; without momentum it changes nothing."
+    )
+    weight_decay: WeightDecay = 0.0
+
+
+OptimizerSpec = Annotated[AdamSpec | SgdSpec, Field(discriminator="name")]
+
+
+class ConstantSpec(Form):
+    """The learning rate stays as it is."""
+
+    name: Literal["constant"] = "constant"
+
+
+class StepSpec(Form):
+    """The learning rate is multiplied by `factor` after every `every_epochs` epochs."""
+
+    name: Literal["step"] = "step"
+    every_epochs: int = Field(30, ge=1, le=10_000)
+    factor: float = Field(0.5, gt=0, le=1)
+
+
+ScheduleSpec = Annotated[ConstantSpec | StepSpec, Field(discriminator="name")]

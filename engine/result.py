@@ -1,0 +1,97 @@
+"""What every result holds: statistics over seeds, timings, outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Outcome = Literal["converged", "diverged"]
+"""`diverged`: the loss became NaN or infinite, or the trained net is no better than chance. It is a result, not a fault."""
+
+
+class Sheet(BaseModel):
+    """Base of results: frozen, closed, and free of NaN and infinity (absent values are null)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Statistic(Sheet):
+    """A quantity over seeds. With one seed there is no error to state: `standard_error` and `ci95` are null."""
+
+    mean: float
+    standard_error: float | None
+    """Sample standard deviation / sqrt(n), as the paper draws."""
+    ci95: tuple[float, float] | None
+    """Student's t interval around the mean."""
+    n: int
+
+
+class Timings(Sheet):
+    """Seconds of one seed's training, device-synchronised (protocol, section 6). A stacked run's time is divided evenly among its seeds."""
+
+    load_seconds: float = 0.0
+    forward_seconds: float = 0.0
+    backward_seconds: float = 0.0
+    optimizer_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    cache_seconds: float = 0.0
+    """Filling the frozen-prefix cache beyond what the forward pass computes anyway."""
+    checkpoint_seconds: float = 0.0
+
+    @property
+    def train_seconds(self) -> float:
+        """Full training time: load + forward + backward + optimizer + cache (evaluation and checkpoints apart)."""
+        return (
+            self.load_seconds
+            + self.forward_seconds
+            + self.backward_seconds
+            + self.optimizer_seconds
+            + self.cache_seconds
+        )
+
+
+class TimingSummary(Sheet):
+    """Timings over the seeds of a point."""
+
+    load_seconds: Statistic
+    forward_seconds: Statistic
+    backward_seconds: Statistic
+    optimizer_seconds: Statistic
+    evaluation_seconds: Statistic
+    cache_seconds: Statistic
+    train_seconds: Statistic
+
+
+class SeedResult(Sheet):
+    """What one seed's training gave; the base of each room's own sheet."""
+
+    seed: int
+    outcome: Outcome
+    test_accuracy: float = Field(ge=0, le=1)
+    initial_test_accuracy: float = Field(ge=0, le=1)
+    train_loss: float | None = Field(
+        description="Mean cross-entropy over the last epoch; null where it was not finite."
+    )
+    timings: Timings
+    reused_from: str | None = None
+    """The run whose training this seed's weights were taken from."""
+    notes: tuple[str, ...] = ()
+    """What the reader must know, e.g. why the frozen-prefix cache was not used."""
+
+
+class PointResult(Sheet):
+    """One point over its seeds; the base of each room's own summary (a shape on the wire)."""
+
+    point: dict[str, Any]
+    """The swept fields and their values."""
+    outcome: Outcome
+    """`diverged` where any seed diverged."""
+    diverged_seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...]
+    test_accuracy: Statistic
+    notes: tuple[str, ...] = ()
+
+
+Values = Mapping[str, Any]

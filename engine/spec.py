@@ -1,0 +1,107 @@
+"""The forms: what a user may ask for, complete and immutable, with a digest.
+
+A *spec* is the whole input of one point. Every field has a default, every number a range, and nothing unknown
+is accepted. Two specs with the same digest ask for the same thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, Strict
+
+from engine.data.spec import DataSpec
+from engine.form import Form
+from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
+from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
+
+TRAINING_VERSION = 1
+"""Raised whenever the same training form would give other weights; part of every training digest."""
+
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Execution(Form):
+    """How a run is computed. It changes speed and rounding, never what is asked."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to compute; `auto` takes a GPU where one listens."
+    )
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32", description="Arithmetic of the forward and backward pass. `tf32` is a GPU's."
+    )
+    deterministic: bool = Field(
+        True, description="Equal bits for equal input on the same platform and device."
+    )
+    prefix_cache: bool = Field(
+        True, description="Layer-wise sparse SGD keeps the activations below the lowest trained layer."
+    )
+    stack_seeds: bool = Field(
+        True, description="Train the seeds of a small ReLU-Net together as one batched net."
+    )
+    seeds_per_run: Literal["auto"] | Annotated[int, Field(ge=1, le=64), Strict()] = Field(
+        "auto",
+        description="How many seeds one run holds; `auto` stacks ReLU-Nets and gives each other net its own run.",
+    )
+
+
+class ExperimentSpec(Form):
+    """What every kind shares: data, net, initialisation and training (paper, Section 3)."""
+
+    version: ClassVar[int] = 1
+    """The room's version: raised when its procedure gives other numbers for the same form."""
+
+    kind: str
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ReluNetSpec()
+    init: InitSpec = XavierSpec()
+    optimizer: OptimizerSpec = AdamSpec()
+    schedule: ScheduleSpec = ConstantSpec()
+    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the train set.")
+    batch_size: int = Field(
+        128, ge=2, le=65_536, description="Examples a step; the last batch of an epoch may be smaller."
+    )
+
+    def canonical_json(self) -> str:
+        """The form as one line of JSON with sorted keys and every default written out."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """Identity of the form: sha256 over the expanded form and the room's version."""
+        return sha256_of({"spec": self.model_dump(mode="json"), "version": self.version})
+
+    def training_form(self) -> dict[str, Any]:
+        """The part of the form that decides the trained weights; rooms that train otherwise add to it."""
+        dumped = self.model_dump(mode="json")
+        return {name: dumped[name] for name in TRAINING_FIELDS}
+
+    def training_digest(self, seed: int, execution: Execution, data_sha256: str) -> str:
+        """Identity of one seed's training: equal digests promise equal theta_0 and theta_T."""
+        arithmetic = execution.model_dump(mode="json", include={"precision", "deterministic", "stack_seeds"})
+        return sha256_of(
+            {
+                "training": self.training_form(),
+                "seed": seed,
+                "execution": arithmetic,
+                "data_sha256": data_sha256,
+                "version": TRAINING_VERSION,
+            }
+        )
+
+
+TRAINING_FIELDS = ("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size")
+
+
+def canonical_json(value: Any) -> str:
+    """One line of JSON with sorted keys; raises ValueError on NaN and infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:
+    """sha256 (hex) over the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+__all__ = ["Execution", "ExperimentSpec", "Form", "Seed", "canonical_json", "sha256_of"]
