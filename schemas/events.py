@@ -1,0 +1,39 @@
+"""Dated facts of an experiment's append-only log, as they go over the wire."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from schemas.base import Resource, UtcDatetime
+
+
+class EventName(StrEnum):
+    """Names of the events that the service itself writes; rooms add their own (`training.*`, `cache.*`)."""
+
+    EXPERIMENT_SUBMITTED = "experiment.submitted"
+    EXPERIMENT_EXTENDED = "experiment.extended"
+    EXPERIMENT_CANCEL_REQUESTED = "experiment.cancel_requested"
+    EXPERIMENT_FINISHED = "experiment.finished"
+    RUN_QUEUED = "run.queued"
+    RUN_STARTED = "run.started"
+    RUN_PROGRESS = "run.progress"
+    RUN_RESUMED = "run.resumed"
+    RUN_CHECKPOINT_UNREADABLE = "run.checkpoint_unreadable"
+    RUN_INTERRUPTED = "run.interrupted"
+    RUN_LEASE_LOST = "run.lease_lost"
+    RUN_SUCCEEDED = "run.succeeded"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    END = "end"
+    """The last message of a stream; it is not stored."""
+
+
+class Event(Resource):
+    """One fact. `sequence` counts from 1 within the experiment, without gaps."""
+
+    sequence: int
+    name: str
+    run_id: str | None
+    at: UtcDatetime
+    data: dict[str, Any]

@@ -1,0 +1,165 @@
+"""The resources that the API answers with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from engine.spec import Execution
+from schemas.base import Request, Resource, UtcDatetime
+from schemas.status import ExperimentStatus, FailureReason, RunStatus
+from schemas.submission import Label
+
+
+class Progress(Resource):
+    fraction: float
+    completed: float
+    total: float
+    unit: str
+    eta_seconds: float | None
+
+
+class QueuePosition(Resource):
+    runs_ahead: int
+    workers_listening: int
+
+
+class Experiment(Resource):
+    id: str
+    kind: str
+    name: str | None
+    labels: dict[str, str]
+    priority: int
+    status: ExperimentStatus
+    terminal: bool
+    reason: FailureReason | None
+    """Why it failed: that of its first failed run."""
+    detail: str | None
+    progress: Progress
+    queue: QueuePosition
+    counts: dict[RunStatus, int]
+    num_points: int
+    seeds: list[int]
+    sweep: dict[str, list[Any]]
+    spec: dict[str, Any]
+    """The expanded spec before the sweep."""
+    execution: Execution
+    max_seconds: int | None
+    digest: str
+    reused: bool
+    """Whether this answer is an earlier, identical experiment."""
+    created_at: UtcDatetime
+    started_at: UtcDatetime | None
+    finished_at: UtcDatetime | None
+    links: dict[str, str]
+
+
+class ExperimentUpdate(Request):
+    """What may be changed after submission. Absent fields stay; a null name removes it."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    labels: dict[Label, Label] | None = Field(None, max_length=32)
+    priority: int | None = Field(None, ge=-10, le=10)
+
+
+class Deletion(Resource):
+    id: str
+    deleted: bool
+    dry_run: bool
+    bytes: int
+    """Bytes of stored files that nothing else refers to."""
+    runs: int
+    artifacts: int
+
+
+class RunPoint(Resource):
+    index: int
+    values: dict[str, Any]
+
+
+class Run(Resource):
+    id: str
+    experiment_id: str
+    point: RunPoint
+    seeds: list[int]
+    status: RunStatus
+    terminal: bool
+    attempts: int
+    interruptions: int
+    reason: FailureReason | None
+    detail: str | None
+    device: str | None
+    worker: str | None
+    progress: Progress
+    cancel_requested: bool
+    created_at: UtcDatetime
+    started_at: UtcDatetime | None
+    finished_at: UtcDatetime | None
+    elapsed_seconds: float | None
+    """Time computed, over all attempts."""
+    manifest: dict[str, Any] | None
+    """Expanded spec, digest, versions, device, data set sha256, determinism."""
+    links: dict[str, str]
+
+
+class Artifact(Resource):
+    id: str
+    run_id: str
+    name: str
+    seed: int | None
+    media_type: str
+    sha256: str
+    bytes: int
+    created_at: UtcDatetime
+    links: dict[str, str]
+
+
+class Checkpoint(Resource):
+    id: str
+    run_id: str
+    name: str
+    seed: int | None
+    epoch: int | None
+    sha256: str
+    bytes: int
+    created_at: UtcDatetime
+    links: dict[str, str]
+
+
+class Worker(Resource):
+    id: str
+    host: str
+    device: str
+    """`cpu`, or the GPU's name."""
+    queue: Literal["cpu", "gpu"]
+    slots: int
+    """Runs it executes at once."""
+    runs: list[str]
+    memory_bytes: int
+    versions: dict[str, str]
+    started_at: UtcDatetime
+    seen_at: UtcDatetime
+    listening: bool
+
+
+class QueueState(Resource):
+    queued: int
+    running: int
+    by_kind: dict[str, int]
+    workers_listening: int
+    oldest_queued_seconds: float | None
+
+
+class Dataset(Resource):
+    name: str
+    title: str
+    shape: tuple[int, int, int]
+    num_classes: int
+    train_size: int
+    test_size: int
+    source: Literal["embedded", "download", "generated", "registered"]
+    available: bool | None
+    """Whether it is on the API's machine; null where that cannot be told without trying."""
+    sha256: str | None = None
+    bytes: int | None = None
