@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from engine.data.spec import DatasetInfo
+from engine.errors import FieldError
 from engine.form import Form
 
 WidthMultiplier = Annotated[
@@ -99,3 +101,25 @@ class CheckpointSpec(Form):
 
 
 InitSpec = Annotated[XavierSpec | PretrainedSpec | CheckpointSpec, Field(discriminator="name")]
+
+
+def validate_model(
+    model: ModelSpec, init: InitSpec, info: DatasetInfo, pointer: str = "#/spec"
+) -> list[FieldError]:
+    """What does not fit together in the model, its initialisation and the data; empty where all does."""
+    if not isinstance(init, PretrainedSpec):
+        return []
+    reasons = []
+    if not isinstance(model, Vgg11Spec):
+        reasons.append(f"the model is {model.name!r}")
+    elif model.width_multiplier != 1:
+        reasons.append(f"width_multiplier is {model.width_multiplier:g}")
+    if info.shape[0] != 3:
+        reasons.append(f"the images of {info.name!r} have {info.shape[0]} channel(s)")
+    if not reasons:
+        return []
+    detail = (
+        "pretrained weights fit 'vgg11' with width_multiplier 1 on images of 3 channels, "
+        f"but {' and '.join(reasons)}; use 'xavier' or a checkpoint"
+    )
+    return [FieldError(f"{pointer}/init", "pretrained-mismatch", detail)]

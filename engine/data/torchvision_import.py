@@ -1,0 +1,40 @@
+"""Imports torchvision, also where its compiled operators do not fit the installed torch."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+import torch
+
+
+def import_torchvision(name: str) -> ModuleType:
+    """The module `torchvision.{name}`; of it the data sets, transforms and weight tables may be used.
+
+    A torchvision wheel built for CUDA beside a CPU torch fails at its import because its operators `nms` and `qnms`
+    are unknown. Declared without a body they satisfy the import; nothing here calls them.
+    """
+    _declare_missing_operators()
+    return import_module(f"torchvision.{name}")
+
+
+@cache
+def _declare_missing_operators() -> torch.library.Library | None:
+    """Make `import torchvision` work; the declarations live as long as the object, which the cache holds."""
+    try:
+        import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    else:
+        return None
+    for module in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[module]
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(schema)  # type: ignore[no-untyped-call]
+    import_module("torchvision")
+    return library

@@ -1,0 +1,97 @@
+"""Seeds for every generator, and the settings under which equal input gives equal bits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_PROBE_SIZE = 1 << 20
+"""Large enough for every intra-operation thread to get a share of an elementwise operation."""
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed for the generator called `names` of the seed `seed`.
+
+    Every generator of the engine is seeded through here, so that what is drawn for one purpose never depends on
+    how much was drawn for another. Names are told apart by type and position: ("a", 1), ("a1",) and ("a", "1") differ.
+    """
+    text = repr((seed, *names)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def make_generator(seed: int, *names: str | int) -> torch.Generator:
+    """A CPU generator seeded by `derive_seed`; the same numbers whatever the device of the run."""
+    return torch.Generator().manual_seed(derive_seed(seed, *names))
+
+
+def prepare_process() -> bool:
+    """Flush denormals to zero in this process; call it before the first torch computation of the process.
+
+    Gradients of a net trained to zero loss reach denormals, which make Adam several times slower. The setting is a
+    register of each thread, and threads inherit it when torch's pool is made: called later, it reaches the calling
+    thread alone and the halves of one tensor round differently. For the same reason it is never switched back.
+    Returns whether all threads flush now.
+    """
+    if not torch.set_flush_denormal(True):
+        return False
+    return not bool(torch.full((_PROBE_SIZE,), 1e-30).mul_(1e-12).any())
+
+
+@contextmanager
+def deterministic(
+    enabled: bool = True, num_threads: int | None = None, *, allow_tf32: bool = False
+) -> Iterator[None]:
+    """Settings of one run, restored at its end: deterministic kernels, thread count, TF32.
+
+    enabled: take deterministic kernels only, on CPU and GPU (an operation without one raises), and no cuDNN
+    autotuning. num_threads: intra-operation threads on the CPU; None leaves them. allow_tf32: let a GPU multiply in
+    TF32, which is off otherwise, cuDNN's convolutions included. Flushing of denormals stays on (`prepare_process`).
+    """
+    before = _read_settings()
+    if enabled:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses determinism without it
+    _apply_settings((enabled, False, enabled, not enabled, allow_tf32, allow_tf32))
+    threads_before = torch.get_num_threads()
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    if not prepare_process() and torch.get_num_threads() > 1:
+        warnings.warn(
+            "torch computed with several threads before denormals were flushed: results may differ from those of a "
+            "fresh process; call engine.determinism.prepare_process() first",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)
+        _apply_settings(before)
+
+
+_Settings = tuple[bool, bool, bool, bool, bool, bool]
+"""deterministic algorithms, warn only, cuDNN deterministic, cuDNN benchmark, TF32 in matmul, TF32 in cuDNN"""
+
+
+def _read_settings() -> _Settings:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.deterministic,
+        torch.backends.cudnn.benchmark,
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+    )
+
+
+def _apply_settings(settings: _Settings) -> None:
+    algorithms, warn_only, deterministic_cudnn, benchmark, matmul_tf32, cudnn_tf32 = settings
+    torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+    torch.backends.cudnn.deterministic = deterministic_cudnn
+    torch.backends.cudnn.benchmark = benchmark
+    torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
+    torch.backends.cudnn.allow_tf32 = cudnn_tf32

@@ -1,0 +1,101 @@
+"""From a form to a net with its initial weights (paper, Section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod, sqrt
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.data.spec import DatasetInfo
+from engine.determinism import make_generator
+from engine.errors import WeightsUnavailable
+from engine.models.net import LayeredNet, build_on_cpu
+from engine.models.plans import plan_model
+from engine.models.pretrained import load_vgg11_convolutions
+from engine.models.spec import CheckpointSpec, InitSpec, ModelSpec, PretrainedSpec, XavierSpec
+from engine.models.weights import load_tensors
+
+
+def build_model(spec: ModelSpec, info: DatasetInfo) -> LayeredNet:
+    """The net on the CPU in fp32. Its weights are unset memory: `initialise` comes next."""
+    return build_on_cpu(plan_model(spec, info))
+
+
+def initialise(
+    net: LayeredNet,
+    init: InitSpec,
+    seed: int,
+    *,
+    read_checkpoint: Callable[[str], bytes],
+    weights_dir: Path,
+    allow_download: bool,
+) -> None:
+    """Set every weight and buffer of `net` in place: a function of `init` and `seed` alone.
+
+    read_checkpoint gives the bytes of a theta file by reference; weights_dir keeps pretrained weights, downloaded
+    there where allow_download says so. Raises WeightsUnavailable.
+    """
+    match init:
+        case XavierSpec():
+            _load_all(net, _draw_xavier(net, init.gain, seed))
+        case PretrainedSpec():
+            drawn = _draw_xavier(net, init.gain, seed)
+            drawn.update(load_vgg11_convolutions(net, weights_dir, allow_download))
+            _load_all(net, drawn)
+        case CheckpointSpec():
+            _load_all(net, _read_theta(net, init.checkpoint, read_checkpoint))
+
+
+def _draw_xavier(net: LayeredNet, gain: float, seed: int) -> dict[str, Tensor]:
+    """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)); a convolution's fans include the kernel's area.
+
+    Biases and shifts are 0, scales of batch normalisation 1, its buffers as at the start. Each tensor has a generator
+    of its own, named after it, so that no tensor's values depend on those before it.
+    """
+    values: dict[str, Tensor] = {}
+    for name, parameter in net.named_parameters():
+        shape = parameter.shape
+        if len(shape) > 1:
+            fans = (shape[0] + shape[1]) * prod(shape[2:])
+            generator = make_generator(seed, "init", name)
+            values[name] = torch.empty(shape).normal_(0.0, gain * sqrt(2.0 / fans), generator=generator)
+        else:
+            values[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
+    for name, buffer in net.named_buffers():
+        start = torch.ones_like if name.endswith("running_var") else torch.zeros_like
+        values[name] = start(buffer, device="cpu")
+    return values
+
+
+def _read_theta(
+    net: LayeredNet, reference: str, read_checkpoint: Callable[[str], bytes]
+) -> Mapping[str, Tensor]:
+    tensors = load_tensors(read_checkpoint(reference))
+    expected = net.state_dict()
+    problems = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
+    problems += [f"{name} is not in the model" for name in tensors.keys() - expected.keys()]
+    problems += [
+        f"{name} is {tensors[name].dtype} {tuple(tensors[name].shape)}, "
+        f"the model's is {expected[name].dtype} {tuple(expected[name].shape)}"
+        for name in expected.keys() & tensors.keys()
+        if tensors[name].shape != expected[name].shape or tensors[name].dtype != expected[name].dtype
+    ]
+    problems += [
+        f"{name} holds NaN or infinity"
+        for name in expected.keys() & tensors.keys()
+        if not torch.isfinite(tensors[name]).all()
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:5])
+        raise WeightsUnavailable(
+            f"checkpoint {reference!r} does not fit the model ({len(problems)} differences): {shown}. "
+            "Start from a checkpoint of the same model and data shape"
+        )
+    return tensors
+
+
+def _load_all(net: LayeredNet, values: Mapping[str, Tensor]) -> None:
+    net.load_state_dict(dict(values), strict=True)

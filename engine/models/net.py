@@ -1,0 +1,114 @@
+"""The net: a list of layers as the paper counts them, built from its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.models.parts import Conv, LayerPlan, Linear, Mean, Norm, Part, Pool, Relu
+
+
+class LayeredNet(nn.Module):
+    """A net whose layers can be run in part and frozen one by one."""
+
+    def __init__(self, plans: Sequence[LayerPlan]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(plan) for plan in plans)
+        self.has_batch_norm = any(isinstance(part, Norm) for plan in plans for part in plan.all_parts())
+
+    def forward(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Run layers[start:stop].
+
+        x: the input of layer `start`: images [n, channels, height, width] for 0, otherwise what
+        `forward(images, 0, start)` gives. Returns the input of layer `stop`, or logits [n, classes] with None.
+        """
+        for index in range(start, len(self.layers) if stop is None else stop):
+            x = self.layers[index](x)
+        return x
+
+    def parameters_of_layer(self, index: int) -> list[nn.Parameter]:
+        """The parameters of layer `index`, in the order of `named_parameters()`."""
+        return list(self.layers[index].parameters())
+
+
+class Layer(nn.Module):
+    """The pieces of one layer as named children; see `LayerPlan` for what it computes."""
+
+    def __init__(self, plan: LayerPlan) -> None:
+        super().__init__()
+        for part in plan.all_parts():
+            self.add_module(part.name, _build_part(part))
+        self._names = [part.name for part in plan.parts]
+        self._shortcut_names = None if plan.shortcut is None else [part.name for part in plan.shortcut]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self._run(self._names, x)
+        if self._shortcut_names is None:
+            return y
+        return functional.relu_(y + self._run(self._shortcut_names, x))
+
+    def _run(self, names: list[str], x: Tensor) -> Tensor:
+        children = self._modules
+        for name in names:
+            child = children[name]
+            assert child is not None
+            x = child(x)
+        return x
+
+
+class FlatLinear(nn.Linear):
+    """A linear map that flattens images first, so that a layer's input is always the output below it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x.flatten(1), self.weight, self.bias)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of images [n, c, h, w] or features [n, c] alike."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        assert x.dim() in (2, 4)
+
+
+class ImageMean(nn.Module):
+    """[n, c, h, w] to [n, c]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+def _build_part(part: Part) -> nn.Module:
+    match part:
+        case Conv():
+            return nn.Conv2d(
+                part.in_channels,
+                part.out_channels,
+                part.kernel,
+                stride=part.stride,
+                padding=part.kernel // 2,
+                bias=part.bias,
+            )
+        case Linear():
+            return FlatLinear(part.in_features, part.out_features)
+        case Norm():
+            return BatchNorm(part.channels)
+        case Relu():
+            return nn.ReLU(inplace=True)
+        case Pool():
+            return nn.MaxPool2d(2)
+        case Mean():
+            return ImageMean()
+
+
+def build_on_cpu(plans: Sequence[LayerPlan]) -> LayeredNet:
+    """The net in fp32 on the CPU. Weights are unset memory, buffers of batch normalisation as at the start."""
+    with torch.device("meta"):
+        net = LayeredNet(plans)
+    net.to_empty(device="cpu")
+    for module in net.modules():
+        if isinstance(module, BatchNorm):
+            module.reset_running_stats()
+    return net

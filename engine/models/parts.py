@@ -1,0 +1,159 @@
+"""The pieces a layer is made of, as values: shapes, parameters and multiply-adds by arithmetic alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+Shape = tuple[int, ...]
+"""Of one example: (channels, height, width) or (features,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A square convolution that keeps the side at stride 1 (padding = kernel // 2)."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    bias: bool = True
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        weight = ("weight", (self.out_channels, self.in_channels, self.kernel, self.kernel))
+        return (weight, ("bias", (self.out_channels,))) if self.bias else (weight,)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        _, height, width = shape
+        return (
+            self.out_channels,
+            (height - 1) // self.stride + 1,
+            (width - 1) // self.stride + 1,
+        )
+
+    def forward_flops(self, shape: Shape) -> int:
+        return 2 * self.in_channels * self.kernel**2 * prod(self.output_shape(shape))
+
+    def saved_floats(self, shape: Shape) -> int:
+        """Floats an example that autograd keeps for the backward pass, the input excluded."""
+        return prod(self.output_shape(shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A fully connected piece; takes images flattened in (channel, row, column) order."""
+
+    name: str
+    in_features: int
+    out_features: int
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return (("weight", (self.out_features, self.in_features)), ("bias", (self.out_features,)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        assert prod(shape) == self.in_features, f"{self.name} takes {self.in_features} features, got {shape}"
+        return (self.out_features,)
+
+    def forward_flops(self, shape: Shape) -> int:
+        return 2 * prod(shape) * self.out_features
+
+    def saved_floats(self, shape: Shape) -> int:
+        return self.out_features
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Batch normalisation with scale and shift, over images or features."""
+
+    name: str
+    channels: int
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return (("weight", (self.channels,)), ("bias", (self.channels,)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward_flops(self, shape: Shape) -> int:
+        return 4 * prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return prod(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Relu:
+    """max(x, 0), in place."""
+
+    name: str = "relu"
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward_flops(self, shape: Shape) -> int:
+        return prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A 2x2 max-pool with stride 2; an odd last row or column is dropped."""
+
+    name: str = "pool"
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        channels, height, width = shape
+        return (channels, height // 2, width // 2)
+
+    def forward_flops(self, shape: Shape) -> int:
+        return prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return 3 * prod(self.output_shape(shape))  # the output and its indices, which take 8 bytes each
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean over the image: (channels, height, width) to (channels,)."""
+
+    name: str = "mean"
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape[:1]
+
+    def forward_flops(self, shape: Shape) -> int:
+        return prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return 0
+
+
+Part = Conv | Linear | Norm | Relu | Pool | Mean
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """One layer of the paper: pieces in a row, in a residual block beside a shortcut.
+
+    With `shortcut` None the layer is its parts. Otherwise its output is relu(parts(x) + shortcut(x)), where an empty
+    shortcut is the identity.
+    """
+
+    parts: tuple[Part, ...]
+    shortcut: tuple[Part, ...] | None = None
+
+    def all_parts(self) -> tuple[Part, ...]:
+        """Parts and shortcut, in the order in which the built layer registers them."""
+        return self.parts + (self.shortcut or ())

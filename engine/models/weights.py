@@ -1,0 +1,28 @@
+"""Tensors to bytes and back, as safetensors; never pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from engine.errors import WeightsUnavailable
+
+
+def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """One safetensors file; equal tensors give equal bytes, whatever their device, layout or order of insertion."""
+    # a clone each: safetensors refuses tensors that are views of one storage
+    copies = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
+    data: bytes = safetensors.torch.save(copies)
+    return data
+
+
+def load_tensors(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU. Raises WeightsUnavailable where it is not one."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise WeightsUnavailable(f"not a readable safetensors file: {error}") from None
+    return tensors

@@ -1,0 +1,47 @@
+"""From a form to a torch optimiser (paper, Section 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch.optim import SGD, Adam, Optimizer
+
+from engine.models.net import LayeredNet
+from engine.optim.spec import AdamSpec, OptimizerSpec
+
+
+def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = False) -> Optimizer:
+    """An optimiser over all parameters of `net`, in one group, in the order of `named_parameters()`.
+
+    A frozen layer stays in it: its gradient is None, so the optimiser passes it over, and its buffers wait unchanged,
+    without weight decay. Fused: one kernel a step instead of a dozen, on the CPU and on a GPU.
+    capturable: Adam's step counters live on the GPU, as a CUDA graph needs.
+    """
+    parameters = list(net.parameters())
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    if isinstance(spec, AdamSpec):
+        return Adam(
+            parameters,
+            lr=spec.lr,
+            betas=(spec.beta1, spec.beta2),
+            eps=spec.eps,
+            weight_decay=spec.weight_decay,
+            fused=fused,
+            capturable=capturable and parameters[0].device.type == "cuda",
+        )
+    return SGD(
+        parameters,
+        lr=spec.lr,
+        momentum=spec.momentum,
+        nesterov=spec.nesterov and spec.momentum > 0,
+        weight_decay=spec.weight_decay,
+        fused=fused,
+    )
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Give every group the learning rate `lr`, in place where a CUDA graph holds it as a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr

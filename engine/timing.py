@@ -1,0 +1,83 @@
+"""The only file of the engine that looks at a clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+
+def monotonic() -> float:
+    """Seconds on a clock that never goes back; only differences mean anything."""
+    return time.perf_counter()
+
+
+class Stopwatch:
+    """Seconds spent in each named part of a training.
+
+    One lap follows another: `start()`, then `lap(name)` gives the time since the last mark to `name`; `skip()` gives
+    it to no one. On a CUDA device a mark is an event in the stream: nothing waits until `collect()`, which
+    synchronises once (call it at the end of an epoch).
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._on_cuda = torch.device(device).type == "cuda"
+        self._seconds: dict[str, float] = {}
+        self._mark = 0.0
+        self._last_event: torch.cuda.Event | None = None
+        self._laps: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+
+    def start(self) -> None:
+        """Set the mark from which the next lap counts."""
+        if self._on_cuda:
+            self._last_event = self._record()
+        else:
+            self._mark = time.perf_counter()
+
+    skip = start
+
+    def lap(self, name: str) -> None:
+        """Add the time since the last mark to the part `name`, and set the mark."""
+        if self._on_cuda:
+            assert self._last_event is not None, "start() comes before lap()"
+            event = self._record()
+            self._laps.append((name, self._last_event, event))
+            self._last_event = event
+        else:
+            now = time.perf_counter()
+            self._seconds[name] = self._seconds.get(name, 0.0) + (now - self._mark)
+            self._mark = now
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """A block whose whole time goes to `name`."""
+        self.start()
+        yield
+        self.lap(name)
+
+    def collect(self) -> None:
+        """Turn the recorded events into seconds: waits for the device, once."""
+        if not self._laps:
+            return
+        torch.cuda.synchronize()
+        for name, begin, end in self._laps:
+            self._seconds[name] = self._seconds.get(name, 0.0) + begin.elapsed_time(end) / 1000.0
+        self._laps.clear()
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by part, everything recorded so far."""
+        self.collect()
+        return dict(self._seconds)
+
+    def restore(self, seconds: Mapping[str, float]) -> None:
+        """Go on from the seconds of an earlier attempt."""
+        self._laps.clear()
+        self._seconds = dict(seconds)
+
+    @staticmethod
+    def _record() -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
