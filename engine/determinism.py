@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -10,18 +9,10 @@ from contextlib import contextmanager
 
 import torch
 
+from engine.seeds import derive_seed
+
 _PROBE_SIZE = 1 << 20
 """Large enough for every intra-operation thread to get a share of an elementwise operation."""
-
-
-def derive_seed(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for the generator called `names` of the seed `seed`.
-
-    Every generator of the engine is seeded through here, so that what is drawn for one purpose never depends on
-    how much was drawn for another. Names are told apart by type and position: ("a", 1), ("a1",) and ("a", "1") differ.
-    """
-    text = repr((seed, *names)).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
 
 def make_generator(seed: int, *names: str | int) -> torch.Generator:
@@ -95,3 +86,6 @@ def _apply_settings(settings: _Settings) -> None:
     torch.backends.cudnn.benchmark = benchmark
     torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
     torch.backends.cudnn.allow_tf32 = cudnn_tf32
+
+
+__all__ = ["derive_seed", "deterministic", "make_generator", "prepare_process"]

@@ -1,0 +1,1 @@
+"""Training a net: which layers in which epoch, the loop, evaluation, resume state, the frozen prefix."""

@@ -1,0 +1,215 @@
+"""Which layers train in which epoch (paper, Section 6); imports no torch.
+
+A policy is the form; a schedule is what one seed draws from it, whole, before training starts. Layers are indices
+from the bottom: 0 takes the images, `num_layers - 1` gives the logits.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from engine.errors import FieldError
+from engine.form import Form
+from engine.seeds import derive_seed
+
+TopLayers = Annotated[int, Field(ge=1, le=64, description="Layers trained from the top (the output side).")]
+BottomLayers = Annotated[
+    int, Field(ge=1, le=64, description="Layers trained from the bottom (the input side).")
+]
+Probability = Annotated[
+    float, Field(ge=0, le=1, description="Probability that an epoch trains the bottom layers too.")
+]
+
+
+class FullPolicy(Form):
+    """Every layer in every epoch: vanilla SGD."""
+
+    name: Literal["full"] = "full"
+
+
+class TopKPolicy(Form):
+    """Only ever the top k layers."""
+
+    name: Literal["top_k"] = "top_k"
+    k: TopLayers = 1
+
+
+class BottomQPolicy(Form):
+    """Only ever the bottom q layers."""
+
+    name: Literal["bottom_q"] = "bottom_q"
+    q: BottomLayers = 1
+
+
+class TopKBottomQPolicy(Form):
+    """Only ever the top k and the bottom q layers; where they overlap, their union."""
+
+    name: Literal["top_k_bottom_q"] = "top_k_bottom_q"
+    k: TopLayers = 1
+    q: BottomLayers = 1
+
+
+class MiddlePolicy(Form):
+    """All layers but the very top and the very bottom one."""
+
+    name: Literal["middle"] = "middle"
+
+
+class ProbTopKBottomQPolicy(Form):
+    """The top k layers in every epoch; with probability rho also the bottom q."""
+
+    name: Literal["prob_top_k_bottom_q"] = "prob_top_k_bottom_q"
+    k: TopLayers = 1
+    q: BottomLayers = 1
+    rho: Probability = 0.1
+
+
+class TopKAllBottomsPolicy(Form):
+    """The top k layers in every epoch; with probability rho the whole net."""
+
+    name: Literal["top_k_all_bottoms"] = "top_k_all_bottoms"
+    k: TopLayers = 1
+    rho: Probability = 0.1
+
+
+class RandomUniformPolicy(Form):
+    """The top k layers, k drawn uniformly from {1..d} each epoch.
+
+    d is the depth: the number of hidden layers, one less than the number of layers. So the bottom layer never
+    trains, in VGG-5 and VGG-11 as in the paper's notation (Section 3).
+    """
+
+    name: Literal["random_uniform"] = "random_uniform"
+
+
+class RandomBetaPolicy(Form):
+    """The top k layers, k = round(1 + (d - 1) b) with b ~ Beta(alpha, beta) each epoch; d as in `random_uniform`."""
+
+    name: Literal["random_beta"] = "random_beta"
+    alpha: float = Field(2.0, gt=0, le=100, description="First parameter of the beta distribution.")
+    beta: float = Field(5.0, gt=0, le=100, description="Second parameter of the beta distribution.")
+
+
+PolicySpec = Annotated[
+    FullPolicy
+    | TopKPolicy
+    | BottomQPolicy
+    | TopKBottomQPolicy
+    | MiddlePolicy
+    | ProbTopKBottomQPolicy
+    | TopKAllBottomsPolicy
+    | RandomUniformPolicy
+    | RandomBetaPolicy,
+    Field(discriminator="name"),
+]
+
+STATIC_POLICIES = frozenset({"full", "top_k", "bottom_q", "top_k_bottom_q", "middle"})
+"""Policies that train the same layers in every epoch, whatever the seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSchedule:
+    """The layers that train in each epoch; epochs count from 0."""
+
+    num_layers: int
+    trained: tuple[frozenset[int], ...]
+    """One set of layer indices an epoch, none empty."""
+
+    def __post_init__(self) -> None:
+        assert all(
+            layers and min(layers) >= 0 and max(layers) < self.num_layers for layers in self.trained
+        ), "every epoch trains at least one layer of the net"
+
+    @property
+    def num_epochs(self) -> int:
+        return len(self.trained)
+
+    def lowest(self, epoch: int) -> int:
+        """The lowest layer that trains in this epoch: backward stops there, and all below is constant."""
+        return min(self.trained[epoch])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every layer trains in every epoch, which is vanilla SGD."""
+        return all(len(layers) == self.num_layers for layers in self.trained)
+
+    def count_epochs_by_lowest_layer(self) -> tuple[int, ...]:
+        """For each layer, bottom first: in how many epochs it was the lowest one trained."""
+        counts = Counter(map(min, self.trained))
+        return tuple(counts[layer] for layer in range(self.num_layers))
+
+    def to_json(self) -> dict[str, Any]:
+        """The schedule as JSON: `{"num_layers": 5, "trained_layers": [[4], [0, 1, 2, 3, 4], ...]}`."""
+        return {"num_layers": self.num_layers, "trained_layers": [sorted(layers) for layers in self.trained]}
+
+
+def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
+    """The schedule of `policy` for one seed: a pure function of its arguments.
+
+    The draws of a seed do not depend on rho, k or q: an epoch that trains the bottom layers at rho = 0.1 does so at
+    every larger rho. Raises AssertionError for k or q beyond the net; `check_policy` tells the user.
+    """
+    assert not check_policy(policy, num_layers), "a form is checked before it is run"
+    generator = random.Random(derive_seed(seed, "policy"))
+    draw = _epoch_drawer(policy, num_layers, generator)
+    return EpochSchedule(num_layers, tuple(draw() for _ in range(epochs)))
+
+
+def check_policy(policy: PolicySpec, num_layers: int, pointer: str = "#/spec/policy") -> list[FieldError]:
+    """What is wrong with the policy for a net of `num_layers` layers; empty where nothing is."""
+    errors = [
+        FieldError(
+            f"{pointer}/{field}",
+            "beyond-the-net",
+            f"must be at most {num_layers}, the net's layers (got {value})",
+        )
+        for field in ("k", "q")
+        if (value := getattr(policy, field, None)) is not None and value > num_layers
+    ]
+    if isinstance(policy, MiddlePolicy) and num_layers < 3:
+        errors.append(
+            FieldError(
+                f"{pointer}/name",
+                "no-middle",
+                f"a net of {num_layers} layers has none between top and bottom; `middle` needs at least 3",
+            )
+        )
+    return errors
+
+
+def _epoch_drawer(
+    policy: PolicySpec, num_layers: int, generator: random.Random
+) -> Callable[[], frozenset[int]]:
+    def top(k: int) -> frozenset[int]:
+        return frozenset(range(num_layers - k, num_layers))
+
+    def bottom(q: int) -> frozenset[int]:
+        return frozenset(range(q))
+
+    every = bottom(num_layers)
+    depth = num_layers - 1
+    match policy:
+        case FullPolicy():
+            return lambda: every
+        case TopKPolicy(k=k):
+            return lambda: top(k)
+        case BottomQPolicy(q=q):
+            return lambda: bottom(q)
+        case TopKBottomQPolicy(k=k, q=q):
+            return lambda: top(k) | bottom(q)
+        case MiddlePolicy():
+            return lambda: frozenset(range(1, num_layers - 1))
+        case ProbTopKBottomQPolicy(k=k, q=q, rho=rho):
+            return lambda: top(k) | bottom(q) if generator.random() < rho else top(k)
+        case TopKAllBottomsPolicy(k=k, rho=rho):
+            return lambda: every if generator.random() < rho else top(k)
+        case RandomUniformPolicy():
+            return lambda: top(1 + int(generator.random() * depth))
+        case RandomBetaPolicy(alpha=alpha, beta=beta):
+            return lambda: top(round(1 + (depth - 1) * generator.betavariate(alpha, beta)))
