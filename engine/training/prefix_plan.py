@@ -1,0 +1,137 @@
+"""Which activations below the frozen layers are worth keeping, decided before training; imports no torch.
+
+*Level* c is the input of layer c. While only layers >= c train, and nothing below c is random, level c is a constant
+of each image: it is kept from the first epoch of such a stretch, whose forward pass computes it anyway, and read in
+the others. Epoch t can start its forward pass at min(lowest layer trained in t - 1, lowest layer trained in t), and the
+evaluation after it at the latter, as the whole schedule is known beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.models.layout import LayerLayout
+from engine.training.policies import EpochSchedule
+
+BYTES_PER_FLOAT = 4
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixPlan:
+    """The levels to keep of the train and of the test set, and until when."""
+
+    schedule: EpochSchedule
+    train_levels: frozenset[int] = frozenset()
+    test_levels: frozenset[int] = frozenset()
+    num_bytes: int = 0
+    """What the kept levels take together."""
+    notes: tuple[str, ...] = ()
+    """Why a cache that would have saved work is not used, or only in part."""
+
+    def find_needed(self, part: Part) -> tuple[frozenset[int], ...]:
+        """For each epoch, the kept levels that some later epoch (train) or evaluation (test) reads unchanged.
+
+        Item 0 is the initialisation, item t + 1 epoch t.
+        """
+        levels = self.train_levels if part == "train" else self.test_levels
+        limits = _limits(self.schedule, part)
+        needed = [frozenset[int]()]
+        for epoch in reversed(range(self.schedule.num_epochs)):
+            alive = needed[-1] | {_highest(levels, limits[epoch])} - {0}
+            needed.append(frozenset(level for level in alive if level <= self.schedule.lowest(epoch)))
+        return tuple(reversed(needed))
+
+
+def plan_prefix(
+    schedule: EpochSchedule,
+    layers: Sequence[LayerLayout],
+    *,
+    train_size: int,
+    test_size: int,
+    budget_bytes: int,
+    augmented: bool,
+    batch_norm: bool,
+) -> PrefixPlan:
+    """The levels that save the most forward arithmetic within the byte budget.
+
+    layers: of the net, bottom first. augmented: whether train images change from epoch to epoch. batch_norm: whether
+    layers normalise by the batch, whose outputs then depend on the company an image is in.
+    """
+    assert len(layers) == schedule.num_layers
+    useful: set[Part] = {part for part in _PARTS if _wanted_levels(schedule, part)}
+    if not useful:
+        return PrefixPlan(schedule)
+    if batch_norm:
+        note = "The frozen-prefix cache was not used: batch normalisation below the trained layers makes activations depend on the batch."
+        return PrefixPlan(schedule, notes=(note,))
+    notes = []
+    if augmented and "train" in useful:
+        useful.discard("train")
+        notes.append(
+            "The frozen-prefix cache was used for the test set only: augmentation changes the train images every epoch."
+        )
+    sizes = {"train": train_size, "test": test_size}
+    kept, num_bytes, complete = _choose_levels(schedule, layers, sizes, sorted(useful), budget_bytes)
+    if not complete:
+        notes.append(
+            f"The frozen-prefix cache kept only part of what would save work: its budget is {budget_bytes:,} bytes."
+        )
+    return PrefixPlan(
+        schedule, frozenset(kept["train"]), frozenset(kept["test"]), num_bytes, notes=tuple(notes)
+    )
+
+
+_PARTS: tuple[Part, ...] = ("train", "test")
+
+
+def _limits(schedule: EpochSchedule, part: Part) -> list[int]:
+    """By epoch, the highest level at which the forward pass could start with everything kept."""
+    lowest = [schedule.lowest(epoch) for epoch in range(schedule.num_epochs)]
+    return lowest if part == "test" else [0, *map(min, lowest, lowest[1:])]
+
+
+def _wanted_levels(schedule: EpochSchedule, part: Part) -> set[int]:
+    return set(_limits(schedule, part)) - {0}
+
+
+def _highest(levels: frozenset[int] | set[int], limit: int) -> int:
+    return max((level for level in levels if level <= limit), default=0)
+
+
+def _choose_levels(
+    schedule: EpochSchedule,
+    layers: Sequence[LayerLayout],
+    sizes: dict[str, int],
+    parts: Sequence[Part],
+    budget_bytes: int,
+) -> tuple[dict[str, set[int]], int, bool]:
+    """Greedily the level with the largest saving that still fits: (levels by part, bytes, whether all were taken)."""
+    flops_below = [0]
+    for layer in layers:
+        flops_below.append(flops_below[-1] + layer.forward_flops)
+    limits = {part: _limits(schedule, part) for part in parts}
+    kept: dict[str, set[int]] = {"train": set(), "test": set()}
+    open_levels = {(part, level) for part in parts for level in _wanted_levels(schedule, part)}
+    used, complete = 0, True
+
+    def saving(part: Part, levels: set[int]) -> int:
+        return sizes[part] * sum(flops_below[_highest(levels, limit)] for limit in limits[part])
+
+    while open_levels:
+        gains = {
+            (part, level): saving(part, kept[part] | {level}) - saving(part, kept[part])
+            for part, level in open_levels
+        }
+        part, level = max(open_levels, key=lambda item: (gains[item], item))
+        open_levels.discard((part, level))
+        needed = sizes[part] * layers[level - 1].activation_size * BYTES_PER_FLOAT
+        if used + needed > budget_bytes:
+            complete = False
+            continue
+        kept[part].add(level)
+        used += needed
+    return kept, used, complete
