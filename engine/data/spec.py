@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
+from engine.errors import FieldError
 from engine.form import Form
 
 
@@ -22,6 +24,17 @@ class DatasetInfo:
     train_size: int
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"]
+    max_balanced_train: int | None = None
+    """Largest subset with equally many of each class to within one; None means train_size."""
+    max_balanced_test: int | None = None
+
+    def size_limit(self, split: Literal["train", "test"]) -> int | None:
+        """Largest `train_size` or `test_size` that may be asked for; None where the data is generated."""
+        if self.source == "generated":
+            return None
+        if split == "train":
+            return self.train_size if self.max_balanced_train is None else self.max_balanced_train
+        return self.test_size if self.max_balanced_test is None else self.max_balanced_test
 
 
 BUILTIN_DATASETS: dict[str, DatasetInfo] = {
@@ -36,7 +49,9 @@ BUILTIN_DATASETS: dict[str, DatasetInfo] = {
             1_000,
             "embedded",
         ),
-        DatasetInfo("mnist", "MNIST handwritten digits", (1, 28, 28), 10, 60_000, 10_000, "download"),
+        DatasetInfo(
+            "mnist", "MNIST handwritten digits", (1, 28, 28), 10, 60_000, 10_000, "download", 54_219, 8_929
+        ),
         DatasetInfo(
             "fashion_mnist", "Fashion-MNIST clothing images", (1, 28, 28), 10, 60_000, 10_000, "download"
         ),
@@ -72,4 +87,38 @@ class DataSpec(Form):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Draws the subset; one subset serves all repeats.")
     augmentation: Literal["none", "crop_flip"] = Field(
         "none", description="`crop_flip`: random crop after padding by 4, and a random horizontal flip."
+    )
+
+
+def max_balanced_size(class_counts: Sequence[int]) -> int:
+    """Size of the largest subset whose class counts differ by one at most.
+
+    Every class gives as many as the smallest has, and each larger class may give one more.
+    """
+    smallest = min(class_counts)
+    return smallest * len(class_counts) + sum(count > smallest for count in class_counts)
+
+
+def validate_data(spec: DataSpec, info: DatasetInfo, pointer: str = "#/spec") -> list[FieldError]:
+    """What the data set cannot give of what `spec` asks; empty where it can give all."""
+    asked: tuple[tuple[Literal["train", "test"], int | None, int], ...] = (
+        ("train", spec.train_size, info.train_size),
+        ("test", spec.test_size, info.test_size),
+    )
+    return [
+        subset_too_large(info.name, split, size, limit, whole, pointer)
+        for split, size, whole in asked
+        if size is not None and (limit := info.size_limit(split)) is not None and size > limit
+    ]
+
+
+def subset_too_large(
+    name: str, split: Literal["train", "test"], size: int, limit: int, whole: int, pointer: str = "#/spec"
+) -> FieldError:
+    """The error of a subset that the data set is too small for."""
+    return FieldError(
+        f"{pointer}/data/{split}_size",
+        "subset-too-large",
+        f"{split}_size is {size:,}, but the largest {split} subset of {name!r} with equally many of each class "
+        f"has {limit:,} examples; null takes all {whole:,}",
     )

@@ -81,7 +81,12 @@ def _plan_vgg5(model: Vgg5Spec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
         shape = layer_output_shape(layers[-1], shape)
     hidden = scale_width(_VGG5_HIDDEN, model.width_multiplier)
     norm = [Norm("norm", hidden)] if model.batch_norm else []
-    top = (Linear("linear1", prod(shape), hidden), *norm, Relu(), Linear("linear2", hidden, info.num_classes))
+    top: tuple[Part, ...] = (
+        Linear("linear1", prod(shape), hidden),
+        *norm,
+        Relu(),
+        Linear("linear2", hidden, info.num_classes),
+    )
     return (*layers, LayerPlan(top))
 
 

@@ -1,0 +1,63 @@
+"""The order of an epoch, its division into batches, and preallocated batches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.determinism import make_generator
+
+
+def epoch_order(seed: int, epoch: int, num_examples: int) -> Tensor:
+    """A permutation of the train set, int64 on the CPU: a function of (seed, epoch) alone.
+
+    seed: the run's seed. epoch: epochs finished before this one.
+    """
+    return torch.randperm(num_examples, generator=make_generator(seed, "order", epoch))
+
+
+def batch_bounds(num_examples: int, batch_size: int) -> tuple[tuple[int, int], ...]:
+    """(start, stop) of each batch: `batch_size` examples each, the last one what is left.
+
+    A last batch of one example joins the one before it. A batch of one takes another kernel, so that its rows have
+    other bits than in any larger batch, and batch normalisation cannot train on it. A step's loss stays the mean over
+    its examples. num_examples and batch_size are 2 at least.
+    """
+    assert num_examples >= 2
+    assert batch_size >= 2
+    starts = list(range(0, num_examples, batch_size))
+    if len(starts) > 1 and num_examples - starts[-1] == 1:
+        starts.pop()
+    return tuple(zip(starts, [*starts[1:], num_examples], strict=True))
+
+
+def largest_batch(num_examples: int, batch_size: int) -> int:
+    """Examples in the largest of `batch_bounds`."""
+    return max(stop - start for start, stop in batch_bounds(num_examples, batch_size))
+
+
+class BatchBuffers:
+    """Memory for one batch, filled anew for each step: no allocation in the loop.
+
+    x: [n, ...], y: [n], on one device; x in channels_last memory gives batches in channels_last memory. capacity:
+    examples in the largest batch. A batch is valid until the next `load`.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, capacity: int) -> None:
+        self._channels_last = x.dim() == 4 and not x.is_contiguous()
+        rows = x.permute(0, 2, 3, 1) if self._channels_last else x
+        assert rows.is_contiguous()
+        self._row_shape = rows.shape[1:]
+        self._rows = rows.view(len(x), -1)
+        self._labels = y
+        self._row_buffer = torch.empty(capacity, self._rows.shape[1], dtype=x.dtype, device=x.device)
+        self._label_buffer = torch.empty(capacity, dtype=y.dtype, device=y.device)
+
+    def load(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The examples at `indices` (int64, on the same device), as views of the buffers."""
+        count = len(indices)
+        rows, labels = self._row_buffer[:count], self._label_buffer[:count]
+        torch.index_select(self._rows, 0, indices, out=rows)
+        torch.index_select(self._labels, 0, indices, out=labels)
+        shaped = rows.view(count, *self._row_shape)
+        return (shaped.permute(0, 3, 1, 2) if self._channels_last else shaped), labels

@@ -1,0 +1,132 @@
+"""A data set as the engine uses it: the subset asked for, normalised, with its identity (paper, Section 3)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.npz import Array
+from engine.data.sources import RawData, find_raw
+from engine.data.spec import DatasetInfo, DataSpec, max_balanced_size, subset_too_large
+from engine.determinism import make_generator
+from engine.errors import InvalidSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Images and labels on the CPU."""
+
+    info: DatasetInfo
+    """With the sizes of the subsets taken."""
+    x_train: Tensor
+    """float32 [n, channels, height, width], normalised"""
+    y_train: Tensor
+    """int64 [n]"""
+    x_test: Tensor
+    y_test: Tensor
+    sha256: str
+    """Of the images and labels used, as bytes and in order, before normalisation."""
+    mean: tuple[float, ...]
+    """Per channel over the train set used, with pixels in [0, 1]."""
+    std: tuple[float, ...]
+    """The same; 1 where a channel does not vary."""
+
+
+def load_dataset(
+    spec: DataSpec,
+    *,
+    data_dir: Path,
+    allow_download: bool,
+    registered: Callable[[str], Path | None],
+) -> Dataset:
+    """The data that `spec` asks for: a pure function of the spec and the files it finds.
+
+    registered gives the `.npz` of a registered data set, or None. Raises DatasetUnavailable saying what to do, and
+    InvalidSpec where a subset is larger than the data set allows.
+    """
+    raw = find_raw(spec, data_dir, allow_download, registered)
+    x_train, y_train = _take_subset(raw, "train", spec)
+    x_test, y_test = _take_subset(raw, "test", spec)
+    mean, std = _channel_moments(x_train)
+    return Dataset(
+        info=replace(raw.info, train_size=len(y_train), test_size=len(y_test)),
+        x_train=_normalise(x_train, mean, std),
+        y_train=torch.from_numpy(y_train),
+        x_test=_normalise(x_test, mean, std),
+        y_test=torch.from_numpy(y_test),
+        sha256=_sha256(x_train, y_train, x_test, y_test),
+        mean=mean,
+        std=std,
+    )
+
+
+def balanced_subset(labels: Array, num_classes: int, size: int, seed: int, split: str) -> Array:
+    """Indices, ascending, of `size` examples with equally many of each class, or one more of some.
+
+    Which examples, and which classes give one more, is drawn from (seed, split). Raises ValueError where the classes
+    do not allow that size.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    if size > max_balanced_size(counts.tolist()):
+        raise ValueError(f"{size} is more than {max_balanced_size(counts.tolist())}")
+    quota = np.full(num_classes, size // num_classes)
+    order = torch.randperm(num_classes, generator=make_generator(seed, "subset", split, "classes")).numpy()
+    spare = order[counts[order] > quota[order]]
+    quota[spare[: size % num_classes]] += 1
+    taken = []
+    for label in range(num_classes):
+        of_class = np.flatnonzero(labels == label)
+        generator = make_generator(seed, "subset", split, label)
+        taken.append(of_class[torch.randperm(len(of_class), generator=generator).numpy()[: quota[label]]])
+    return np.sort(np.concatenate(taken))
+
+
+def _take_subset(raw: RawData, split: Literal["train", "test"], spec: DataSpec) -> tuple[Array, Array]:
+    images, labels, size = (
+        (raw.x_train, raw.y_train, spec.train_size)
+        if split == "train"
+        else (raw.x_test, raw.y_test, spec.test_size)
+    )
+    if size is None or raw.info.source == "generated":
+        return images, labels
+    try:
+        chosen = balanced_subset(labels, raw.info.num_classes, size, spec.seed, split)
+    except ValueError:
+        counts = np.bincount(labels, minlength=raw.info.num_classes).tolist()
+        limit = max_balanced_size(counts)
+        raise InvalidSpec([subset_too_large(raw.info.name, split, size, limit, len(labels))]) from None
+    return images[chosen], labels[chosen]
+
+
+def _channel_moments(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, exact: both follow from how often each of the 256 values occurs."""
+    means, stds = [], []
+    values = np.arange(256, dtype=np.float64) / 255.0
+    for channel in range(images.shape[1]):
+        counts = np.bincount(images[:, channel].ravel(), minlength=256) / images[:, channel].size
+        mean = float(counts @ values)
+        variance = float(counts @ (values - mean) ** 2)
+        means.append(mean)
+        stds.append(variance**0.5 if variance > 0 else 1.0)
+    return tuple(means), tuple(stds)
+
+
+def _normalise(images: Array, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    x = torch.from_numpy(images).to(torch.float32).div_(255.0)
+    per_channel = (1, -1, 1, 1)
+    return x.sub_(torch.tensor(mean).view(per_channel)).div_(torch.tensor(std).view(per_channel))
+
+
+def _sha256(*arrays: Array) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

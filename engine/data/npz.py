@@ -1,0 +1,226 @@
+"""Data sets in an `.npz` file: what it must hold, checked before it is believed; needs numpy alone.
+
+`x_train`, `x_test`: uint8 images [n, height, width], [n, height, width, channels] or [n, channels, height, width] with
+1 or 3 channels (channels last where both readings fit). `y_train`, `y_test`: integer labels [n] from 0 on.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from engine.data.spec import DatasetInfo, max_balanced_size
+from engine.errors import InvalidSpec
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_IMAGES = ("x_train", "x_test")
+_LABELS = ("y_train", "y_test")
+_CHUNK = 1 << 20
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What zipfile and numpy raise on damaged, encrypted or foreign files."""
+
+
+@dataclass(frozen=True, slots=True)
+class NpzLimits:
+    """How large a data set may be."""
+
+    max_bytes: int = 2 << 30
+    """of all arrays, decompressed"""
+    max_side: int = 512
+    max_classes: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One array as its header declares it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class _Refused(Exception):
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+def inspect_npz(
+    path: Path, name: str | None = None, limits: NpzLimits | None = None, pointer: str = "#/file"
+) -> DatasetInfo:
+    """The shape facts of a data set file, after every byte of it was checked.
+
+    Sizes and headers are judged before anything is decompressed; then images are decompressed a megabyte at a time.
+    Raises InvalidSpec at `pointer`, naming the array, the value and the limit.
+    """
+    limits = limits or NpzLimits()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_entries(archive, limits)
+            members = {key: _read_header(archive, key) for key in (*_IMAGES, *_LABELS)}
+            _check_members(archive, members, limits)
+            for key in _IMAGES:
+                _read_through(archive, key)
+            labels = {key: _read_labels(archive, key) for key in _LABELS}
+        return _describe(name or path.stem, members, labels, limits)
+    except _Refused as refused:
+        raise InvalidSpec.single(pointer, refused.code, str(refused)) from None
+    except _UNREADABLE as error:
+        raise InvalidSpec.single(pointer, "unreadable", f"not a readable .npz file: {error}") from None
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """The four arrays of a file that `inspect_npz` accepts: images [n, channels, height, width], labels int64."""
+    with np.load(path, allow_pickle=False) as arrays:
+        images = {key: _channels_first(arrays[key]) for key in _IMAGES}
+        return images | {key: arrays[key].astype(np.int64) for key in _LABELS}
+
+
+def _check_entries(archive: zipfile.ZipFile, limits: NpzLimits) -> None:
+    expected = {f"{key}.npy" for key in (*_IMAGES, *_LABELS)}
+    names = [entry.filename for entry in archive.infolist()]
+    if sorted(names) != sorted(expected):
+        found = ", ".join(sorted(names)[:8])[:200] or "nothing"
+        raise _Refused(
+            "wrong-arrays", f"the file must hold x_train, y_train, x_test, y_test alone; it holds {found}"
+        )
+    total = sum(entry.file_size for entry in archive.infolist())
+    if total > limits.max_bytes:
+        raise _Refused("too-large", f"the arrays take {total:,} bytes; the limit is {limits.max_bytes:,}")
+
+
+def _read_header(archive: zipfile.ZipFile, key: str) -> _Member:
+    with archive.open(f"{key}.npy") as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise _Refused("unreadable", f"{key} is in format {version}; write it with numpy.savez")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+    if dtype.hasobject or dtype.fields is not None:
+        raise _Refused("wrong-dtype", f"{key} is of dtype {dtype}; only plain numbers are read")
+    return _Member(tuple(shape), dtype)
+
+
+def _check_members(archive: zipfile.ZipFile, members: dict[str, _Member], limits: NpzLimits) -> None:
+    for key, member in members.items():
+        declared = prod(member.shape) * member.dtype.itemsize
+        held = archive.getinfo(f"{key}.npy").file_size
+        if not declared < held <= declared + (1 << 16):
+            raise _Refused(
+                "unreadable", f"{key} declares {declared:,} bytes of data, the file holds {held:,}"
+            )
+    for key in _IMAGES:
+        _check_images(key, members[key], limits)
+    for key in _LABELS:
+        member, images = members[key], members["x" + key[1:]]
+        if member.dtype.kind not in "iu" or len(member.shape) != 1:
+            raise _Refused(
+                "wrong-dtype", f"{key} is {member.dtype} {member.shape}; it must be one integer an image"
+            )
+        if member.shape[0] != images.shape[0]:
+            raise _Refused("wrong-shape", f"{key} has {member.shape[0]} labels for {images.shape[0]} images")
+    train, test = (_image_shape(members[key].shape) for key in _IMAGES)
+    if train != test:
+        raise _Refused(
+            "wrong-shape", f"train images are {train}, test images {test} (channels, height, width)"
+        )
+
+
+def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
+    if member.dtype != np.uint8:
+        raise _Refused("wrong-dtype", f"{key} is {member.dtype}; images are uint8 from 0 to 255")
+    shape = _image_shape(member.shape)
+    if shape is None:
+        raise _Refused(
+            "wrong-shape",
+            f"{key} has shape {member.shape}; it must be [n, height, width], [n, height, width, 1 or 3] "
+            "or [n, 1 or 3, height, width]",
+        )
+    if not 1 <= min(shape[1:]) <= max(shape[1:]) <= limits.max_side:
+        raise _Refused(
+            "wrong-shape",
+            f"{key} has images of {shape[1]}x{shape[2]}; a side is from 1 to {limits.max_side} pixels",
+        )
+    if member.shape[0] < 2:
+        raise _Refused("wrong-shape", f"{key} has {member.shape[0]} image(s); at least 2 are needed")
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(channels, height, width) of a stack of images, or None where it is none."""
+    if len(shape) == 3:
+        return (1, shape[1], shape[2])
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return (shape[3], shape[1], shape[2])
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return (shape[1], shape[2], shape[3])
+    return None
+
+
+def _channels_first(images: Array) -> Array:
+    shape = _image_shape(images.shape)
+    assert shape is not None, f"not a stack of images: {images.shape}"
+    if images.ndim == 4 and images.shape[3] in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(images.reshape(images.shape[0], *shape))
+
+
+def _read_through(archive: zipfile.ZipFile, key: str) -> None:
+    """Decompress to nowhere: the checksum at the end tells whether the data is whole."""
+    with archive.open(f"{key}.npy") as file:
+        while file.read(_CHUNK):
+            pass
+
+
+def _read_labels(archive: zipfile.ZipFile, key: str) -> Array:
+    with archive.open(f"{key}.npy") as file:
+        stream: IO[bytes] = file
+        labels: Array = npy.read_array(stream, allow_pickle=False)
+    return labels
+
+
+def _describe(
+    name: str, members: dict[str, _Member], labels: dict[str, Array], limits: NpzLimits
+) -> DatasetInfo:
+    train, test = labels["y_train"], labels["y_test"]
+    lowest, highest = min(int(train.min()), int(test.min())), max(int(train.max()), int(test.max()))
+    if lowest < 0 or not 1 <= highest < limits.max_classes:
+        raise _Refused(
+            "wrong-labels",
+            f"labels run from {lowest} to {highest}; they must run from 0 to at most {limits.max_classes - 1}, "
+            "with two classes at least",
+        )
+    train_counts, test_counts = (
+        np.bincount(part.astype(np.int64), minlength=highest + 1) for part in (train, test)
+    )
+    if not train_counts.all():
+        missing = int(np.flatnonzero(train_counts == 0)[0])
+        raise _Refused(
+            "wrong-labels", f"no train image has label {missing}; labels are 0 to {highest} without gaps"
+        )
+    shape = _image_shape(members["x_train"].shape)
+    assert shape is not None
+    return DatasetInfo(
+        name=name,
+        title=f"registered data set {name}",
+        shape=shape,
+        num_classes=highest + 1,
+        train_size=len(train),
+        test_size=len(test),
+        source="registered",
+        max_balanced_train=max_balanced_size(train_counts.tolist()),
+        max_balanced_test=max_balanced_size(test_counts.tolist()),
+    )

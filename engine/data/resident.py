@@ -1,0 +1,134 @@
+"""Data sets kept on the device, warm from one run to the next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+from engine.context import RunContext
+from engine.data.batches import BatchBuffers, batch_bounds, epoch_order, largest_batch
+from engine.data.load import Dataset, load_dataset
+from engine.data.sources import find_npz
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec
+
+DEFAULT_CACHE_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentData:
+    """A data set on its device; never changed in place, as runs share it."""
+
+    info: DatasetInfo
+    x_train: Tensor
+    """float32 [n, channels, height, width], normalised"""
+    y_train: Tensor
+    """int64 [n]"""
+    x_test: Tensor
+    y_test: Tensor
+    black: Tensor
+    """float32 [channels]: a black pixel after normalisation"""
+    sha256: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the tensors take on the device."""
+        return sum(part.nbytes for part in (self.x_train, self.y_train, self.x_test, self.y_test))
+
+
+class DataCache:
+    """The data sets used last, up to a number of bytes; safe to use from several threads."""
+
+    def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[Hashable, ResidentData] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, load: Callable[[], ResidentData]) -> ResidentData:
+        """The data set kept under `key`, or what `load` gives, kept where it fits."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            data = load()
+            if data.num_bytes <= self._max_bytes:
+                self._kept[key] = data
+                while self.num_bytes > self._max_bytes:
+                    self._kept.popitem(last=False)
+            return data
+
+    def clear(self) -> None:
+        """Forget everything, so that its memory is free once no run uses it."""
+        with self._lock:
+            self._kept.clear()
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(data.num_bytes for data in self._kept.values())
+
+
+@cache
+def default_cache() -> DataCache:
+    """The cache of this process."""
+    return DataCache()
+
+
+def resident_data(
+    spec: DataSpec, device: torch.device | str, ctx: RunContext, cache: DataCache | None = None
+) -> ResidentData:
+    """The data that `spec` asks for, on `device`; read from disk only where `cache` has it not.
+
+    Raises what `load_dataset` raises.
+    """
+
+    def load() -> ResidentData:
+        dataset = load_dataset(
+            spec, data_dir=ctx.data_dir, allow_download=ctx.allow_download, registered=ctx.registered_dataset
+        )
+        return to_device(dataset, device)
+
+    return (cache or default_cache()).get(_cache_key(spec, device, ctx), load)
+
+
+def to_device(dataset: Dataset, device: torch.device | str) -> ResidentData:
+    """The data set on `device`; on the CPU it shares the data set's memory."""
+    black = torch.tensor([-mean / std for mean, std in zip(dataset.mean, dataset.std, strict=True)])
+    return ResidentData(
+        info=dataset.info,
+        x_train=dataset.x_train.to(device),
+        y_train=dataset.y_train.to(device),
+        x_test=dataset.x_test.to(device),
+        y_test=dataset.y_test.to(device),
+        black=black.to(device),
+        sha256=dataset.sha256,
+    )
+
+
+def _cache_key(spec: DataSpec, device: torch.device | str, ctx: RunContext) -> Hashable:
+    """What decides the data: augmentation does not, and a file counts as another once it was written again."""
+    asked = (spec.name, spec.train_size, spec.test_size, spec.seed, str(device), str(ctx.data_dir))
+    path = (
+        None if spec.name in BUILTIN_DATASETS else find_npz(spec.name, ctx.data_dir, ctx.registered_dataset)
+    )
+    if path is None:
+        return asked
+    status = path.stat()
+    return (*asked, str(path), status.st_mtime_ns, status.st_size)
+
+
+__all__ = [
+    "BatchBuffers",
+    "DataCache",
+    "ResidentData",
+    "batch_bounds",
+    "default_cache",
+    "epoch_order",
+    "largest_batch",
+    "resident_data",
+    "to_device",
+]
