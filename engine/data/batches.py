@@ -40,7 +40,7 @@ class BatchBuffers:
     """Memory for one batch, filled anew for each step: no allocation in the loop.
 
     x: [n, ...], y: [n], on one device; x in channels_last memory gives batches in channels_last memory. capacity:
-    examples in the largest batch. A batch is valid until the next `load`.
+    examples in the largest batch. A batch is valid until the next `gather`.
     """
 
     def __init__(self, x: Tensor, y: Tensor, capacity: int) -> None:
@@ -53,7 +53,7 @@ class BatchBuffers:
         self._row_buffer = torch.empty(capacity, self._rows.shape[1], dtype=x.dtype, device=x.device)
         self._label_buffer = torch.empty(capacity, dtype=y.dtype, device=y.device)
 
-    def load(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The examples at `indices` (int64, on the same device), as views of the buffers."""
         count = len(indices)
         rows, labels = self._row_buffer[:count], self._label_buffer[:count]

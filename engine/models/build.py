@@ -99,3 +99,6 @@ def _read_theta(
 
 def _load_all(net: LayeredNet, values: Mapping[str, Tensor]) -> None:
     net.load_state_dict(dict(values), strict=True)
+
+
+__all__ = ["LayeredNet", "build_model", "initialise"]

@@ -1,0 +1,145 @@
+"""Data set files of users: what is accepted, what is refused and with which words."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.data.npz import NpzLimits, inspect_npz, read_npz
+from engine.errors import InvalidSpec
+
+
+def arrays(**changes: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    good = {
+        "x_train": rng.integers(0, 256, (24, 6, 5), dtype=np.uint8),
+        "y_train": np.arange(24) % 3,
+        "x_test": rng.integers(0, 256, (7, 6, 5), dtype=np.uint8),
+        "y_test": np.arange(7) % 3,
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    path = folder / "mine.npz"
+    np.savez_compressed(path, **arrays(**changes))
+    return path
+
+
+def refusal(path: Path, limits: NpzLimits | None = None) -> tuple[str, str]:
+    with pytest.raises(InvalidSpec) as caught:
+        inspect_npz(path, "mine", limits)
+    (error,) = caught.value.errors
+    assert error.pointer == "#/file"
+    return error.code, error.detail
+
+
+def test_a_good_file_is_described(tmp_path: Path) -> None:
+    info = inspect_npz(
+        write(tmp_path, y_train=np.array([0] * 4 + [1] * 10 + [2] * 10, dtype=np.uint8)), "mine"
+    )
+    assert (info.name, info.shape, info.num_classes) == ("mine", (1, 6, 5), 3)
+    assert (info.train_size, info.test_size, info.source) == (24, 7, "registered")
+    assert info.max_balanced_train == 14
+    assert info.max_balanced_test == 7
+
+
+@pytest.mark.parametrize(
+    ("stored", "shape"),
+    [((4, 6, 5), (1, 6, 5)), ((4, 6, 5, 3), (3, 6, 5)), ((4, 3, 6, 5), (3, 6, 5)), ((4, 1, 6, 5), (1, 6, 5))],
+)
+def test_images_are_read_channels_first_however_they_lie(
+    tmp_path: Path, stored: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, stored, dtype=np.uint8)
+    labels = np.arange(4) % 2
+    path = write(tmp_path, x_train=images, x_test=np.asfortranarray(images), y_train=labels, y_test=labels)
+    assert inspect_npz(path, "mine").shape == shape
+    back = read_npz(path)
+    expected = images.transpose(0, 3, 1, 2) if stored[-1] == 3 else images.reshape(4, *shape)
+    assert np.array_equal(back["x_train"], expected)
+    assert np.array_equal(back["x_test"], expected)
+    assert back["y_test"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        (
+            {"y_test": None},
+            "wrong-arrays",
+            "x_train, y_train, x_test, y_test alone; it holds x_test.npy, x_train.npy",
+        ),
+        ({"extra": np.ones(3)}, "wrong-arrays", "extra.npy"),
+        ({"x_train": np.zeros((24, 6, 5))}, "wrong-dtype", "x_train is float64; images are uint8"),
+        ({"y_train": np.zeros(24)}, "wrong-dtype", "y_train is float64"),
+        ({"y_train": np.zeros((24, 1), dtype=int)}, "wrong-dtype", "(24, 1)"),
+        ({"y_train": np.array([None] * 24)}, "wrong-dtype", "y_train is of dtype object"),
+        ({"y_train": np.arange(23) % 3}, "wrong-shape", "23 labels for 24 images"),
+        ({"x_train": np.zeros((24, 30), dtype=np.uint8)}, "wrong-shape", "(24, 30)"),
+        ({"x_train": np.zeros((24, 6, 5, 2), dtype=np.uint8)}, "wrong-shape", "(24, 6, 5, 2)"),
+        ({"x_test": np.zeros((7, 6, 6), dtype=np.uint8)}, "wrong-shape", "test images (1, 6, 6)"),
+        (
+            {"x_test": np.zeros((1, 6, 5), dtype=np.uint8), "y_test": np.zeros(1, int)},
+            "wrong-shape",
+            "1 image(s)",
+        ),
+        ({"y_train": np.arange(24) % 3 - 1}, "wrong-labels", "from -1 to 2"),
+        ({"y_train": np.arange(24) * 100}, "wrong-labels", "to 2300"),
+        ({"y_train": np.arange(24) % 2 * 2}, "wrong-labels", "no train image has label 1"),
+        ({"y_train": np.zeros(24, int), "y_test": np.zeros(7, int)}, "wrong-labels", "two classes"),
+        (
+            {"x_train": np.zeros((24, 513, 5), dtype=np.uint8)},
+            "wrong-shape",
+            "513x5; a side is from 1 to 512",
+        ),
+    ],
+)
+def test_a_wrong_array_is_named(tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:
+    found_code, detail = refusal(write(tmp_path, **changes))
+    assert found_code == code
+    assert words in detail
+
+
+def test_more_bytes_than_allowed_are_refused_by_value_and_limit(tmp_path: Path) -> None:
+    code, detail = refusal(write(tmp_path), NpzLimits(max_bytes=1_000))
+    assert code == "too-large"
+    assert "1,000" in detail
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """A small file whose header promises 16 GiB; reading it through would take far longer than the test may."""
+    path = tmp_path / "bomb.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 128, 128)}
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x_test", "y_train", "y_test"):
+            buffer = io.BytesIO()
+            np.save(buffer, arrays()[name])
+            archive.writestr(f"{name}.npy", buffer.getvalue())
+        archive.writestr("x_train.npy", header.getvalue())
+    assert refusal(path)[0] == "unreadable"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x_train", "x_test", "y_train", "y_test"):
+            archive.writestr(f"{name}.npy", bytes(1_000_000))
+    assert refusal(path, NpzLimits(max_bytes=3_999_999))[0] == "too-large"
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    good = write(tmp_path)
+    data = good.read_bytes()
+    offset = zipfile.ZipFile(good).getinfo("x_train.npy").header_offset
+    for broken in (b"", b"PK\x03\x04", data[:-30], data[: offset + 200] + b"\0" * 40 + data[offset + 240 :]):
+        path = tmp_path / "broken.npz"
+        path.write_bytes(broken)
+        assert refusal(path)[0] == "unreadable"
+    pickled = tmp_path / "pickled.npz"
+    np.save(pickled.open("wb"), np.array([{}], dtype=object))
+    assert refusal(pickled)[0] == "unreadable"
