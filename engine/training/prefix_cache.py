@@ -1,9 +1,9 @@
 """The frozen-prefix cache: constant activations below the trained layers, kept instead of computed again.
 
-Which levels are kept is `prefix_plan`'s; here they are filled, read and dropped. A level is the input of a layer.
-Final weights are bit for bit those of a training without the cache: a row's activations do not depend on the batch it
-is computed in, as no batch of one is ever run (on a GPU: where batches have equal shapes). Resume needs no state: an
-empty cache is filled again by the next whole epoch.
+Which levels are kept is `prefix_plan`'s; here they are filled, read and dropped. A level is the input of a layer, so
+level 0 is the images. Final weights are bit for bit those of a training without the cache: a row's activations do not
+depend on the batch it is computed in, as no batch of one is ever run (on a GPU: where batches have equal shapes).
+Resume needs no state: an empty cache is filled again by the next whole epoch.
 """
 
 from __future__ import annotations
@@ -13,128 +13,28 @@ import os
 import torch
 from torch import Tensor
 
-from engine.models.net import LayeredNet
-from engine.timing import Stopwatch
+from engine.data.resident import ResidentData
+from engine.models.layout import layout
+from engine.spec import ExperimentSpec
 from engine.training.policies import EpochSchedule
-from engine.training.prefix_plan import Part, PrefixPlan
+from engine.training.prefix_plan import PrefixPlan, plan_prefix
 
 
-class FrozenPrefix:
-    """Kept levels of one seed's train and test set.
-
-    Call `begin_epoch` before an epoch's first step and `end_epoch` after its last, `begin_evaluation` and
-    `end_evaluation` around a pass over the test set. In between, `load` gives a batch at `start` and `forward_frozen`
-    brings it to the lowest trained layer, keeping on its way what later epochs read.
-    """
-
-    def __init__(self, net: LayeredNet, plan: PrefixPlan, x_train: Tensor, x_test: Tensor) -> None:
-        """x_train, x_test: images [n, channels, height, width] on the device of the net."""
-        self._net = net
-        self._schedule: EpochSchedule = plan.schedule
-        self._sets = {
-            "train": _KeptSet(x_train, plan.train_levels, plan.find_needed("train")),
-            "test": _KeptSet(x_test, plan.test_levels, plan.find_needed("test")),
-        }
-
-    def begin_epoch(self, epoch: int, *, whole: bool = True) -> int:
-        """The level at which this epoch's batches are loaded. whole: every image is still to come, as a level that
-        misses some is of no use."""
-        return self._sets["train"].begin(epoch, self._schedule.lowest(epoch), fill=whole)
-
-    def end_epoch(self, epoch: int) -> None:
-        """The layers trained in this epoch have moved: what lies above the lowest of them is forgotten."""
-        self._sets["train"].end(epoch)
-        for kept in self._sets.values():
-            kept.forget_above(self._schedule.lowest(epoch))
-        self._sets["train"].drop_unneeded(epoch)
-
-    def begin_evaluation(self, epoch: int) -> int:
-        """The level at which the evaluation after this epoch loads test images; epoch -1 is the initialisation."""
-        return self._sets["test"].begin(epoch, self._schedule.num_layers, fill=True)
-
-    def end_evaluation(self, epoch: int) -> None:
-        self._sets["test"].end(epoch)
-        self._sets["test"].drop_unneeded(epoch)
-
-    def load(self, part: Part, indices: Tensor) -> Tensor:
-        """Rows `indices` of the train or test set at the level where the pass starts."""
-        return self._sets[part].load(indices)
-
-    def load_rows(self, part: Part, begin: int, end: int) -> Tensor:
-        """Rows begin to end at the level where the pass starts: a view."""
-        return self._sets[part].source[begin:end]
-
-    @torch.no_grad()
-    def forward_frozen(
-        self, part: Part, h: Tensor, indices: Tensor, stop: int, stopwatch: Stopwatch
-    ) -> Tensor:
-        """From the pass's start to the input of layer `stop`, keeping the levels on the way that are read later.
-
-        h: what `load` gave for `indices`. Writing to the cache is `cache_seconds`, computing is the forward pass.
-        """
-        kept = self._sets[part]
-        level = kept.start
-        for target in kept.filling:
-            if target > stop:
-                break
-            h = self._net(h, level, target)
-            level = target
-            stopwatch.lap("forward")
-            kept.store(target, indices, h)
-            stopwatch.lap("cache")
-        return h if level == stop else self._net(h, level, stop)
-
-
-class _KeptSet:
-    """The kept levels of one set of images."""
-
-    def __init__(self, images: Tensor, levels: frozenset[int], needed: tuple[frozenset[int], ...]) -> None:
-        self._images = images
-        self._levels = levels
-        self._needed = needed
-        self._last_needed = {level: index for index, some in enumerate(needed) for level in some}
-        self._rows: dict[int, Tensor] = {}
-        self._batches: dict[int, Tensor] = {}
-        self._complete: set[int] = set()
-        self.start = 0
-        self.filling: tuple[int, ...] = ()
-
-    @property
-    def source(self) -> Tensor:
-        return self._rows[self.start] if self.start else self._images
-
-    def begin(self, epoch: int, stop: int, *, fill: bool) -> int:
-        self.start = max((level for level in self._complete if level <= stop), default=0)
-        wanted = self._needed[epoch + 1] - self._complete if fill else frozenset()
-        self.filling = tuple(sorted(level for level in wanted if self.start < level <= stop))
-        return self.start
-
-    def end(self, epoch: int) -> None:
-        self._complete.update(self.filling)
-        self.filling = ()
-
-    def forget_above(self, lowest: int) -> None:
-        self._complete = {level for level in self._complete if level <= lowest}
-
-    def drop_unneeded(self, epoch: int) -> None:
-        self._complete &= self._needed[epoch + 1]
-        for level in [level for level in self._rows if self._last_needed[level] <= epoch]:
-            del self._rows[level]
-
-    def load(self, indices: Tensor) -> Tensor:
-        source, count = self.source, len(indices)
-        batch = self._batches.get(self.start)
-        if batch is None or len(batch) < count:
-            batch = source.new_empty((count, *source.shape[1:]))
-            self._batches[self.start] = batch
-        return torch.index_select(source, 0, indices, out=batch[:count])
-
-    def store(self, level: int, indices: Tensor, h: Tensor) -> None:
-        rows = self._rows.get(level)
-        if rows is None:
-            rows = h.new_empty((len(self._images), *h.shape[1:]))
-            self._rows[level] = rows
-        rows.index_copy_(0, indices, h)
+def build_prefix(
+    spec: ExperimentSpec, data: ResidentData, schedule: EpochSchedule, budget_bytes: int | None = None
+) -> FrozenPrefix:
+    """An empty cache for one seed's training; budget_bytes: None takes `default_budget`."""
+    layers = layout(spec.model, data.info)
+    plan = plan_prefix(
+        schedule,
+        layers,
+        train_size=len(data.y_train),
+        test_size=len(data.y_test),
+        budget_bytes=default_budget(data.x_train.device) if budget_bytes is None else budget_bytes,
+        augmented=spec.data.augmentation != "none",
+        batch_norm=any(layer.buffers for layer in layers),
+    )
+    return FrozenPrefix(plan, len(data.y_train), len(data.y_test))
 
 
 def default_budget(device: torch.device) -> int:
@@ -143,3 +43,127 @@ def default_budget(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free // 2
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+class FrozenPrefix:
+    """Kept levels of one seed's train and test set. Epochs count from 0; -1 is the initialisation.
+
+    A pass (an epoch over the train set, an evaluation over the test set) asks for each batch's input, and offers the
+    activations it computes on the way where `keeps_train` or `keeps_test` says so. A level is read only once a whole
+    pass has offered every row, so a pass that was cut short leaves nothing wrong behind.
+    """
+
+    def __init__(self, plan: PrefixPlan, train_size: int, test_size: int) -> None:
+        self._plan = plan
+        self._train = _KeptLevels(train_size, plan.find_needed("train"))
+        self._test = _KeptLevels(test_size, plan.find_needed("test"))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why the cache is not used, or only in part."""
+        return self._plan.notes
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Before an epoch's first step: what lies above the lowest layer it trains is forgotten."""
+        lowest = self._plan.schedule.lowest(epoch)
+        self._train.begin(epoch, lowest)
+        self._test.begin(epoch, lowest)
+
+    def train_input(self, indices: Tensor) -> tuple[int, Tensor] | None:
+        """(level, its activations [b, ...], valid until the next call) of train examples, or None: take the images.
+
+        The level is never above the lowest trained layer.
+        """
+        return self._train.gather(indices)
+
+    def keeps_train(self, level: int) -> bool:
+        """Whether the activations at `level` of this epoch's batches are to be offered."""
+        return self._train.keeps(level)
+
+    def keep_train(self, level: int, indices: Tensor, activations: Tensor) -> None:
+        """Keep the activations of the train examples at `indices`: each example once an epoch."""
+        self._train.store(level, indices, activations)
+
+    def test_input(self, start: int, stop: int) -> tuple[int, Tensor] | None:
+        """(level, its activations) of test examples start to stop, or None: take the images."""
+        return self._test.slice(start, stop)
+
+    def keeps_test(self, level: int) -> bool:
+        return self._test.keeps(level)
+
+    def keep_test(self, level: int, start: int, stop: int, activations: Tensor) -> None:
+        """Keep the activations of test examples start to stop: each example once an evaluation."""
+        indices = torch.arange(start, stop, device=activations.device)
+        self._test.store(level, indices, activations)
+
+
+class _KeptLevels:
+    """The kept levels of one set of images."""
+
+    def __init__(self, num_rows: int, needed: tuple[frozenset[int], ...]) -> None:
+        """needed: see `PrefixPlan.find_needed`."""
+        self._num_rows = num_rows
+        self._needed = needed
+        self._last_needed = {level: index for index, levels in enumerate(needed) for level in levels}
+        self._now = 0
+        self._rows: dict[int, _Rows] = {}
+
+    def begin(self, epoch: int, lowest: int) -> None:
+        self._now = epoch + 1
+        for level, rows in list(self._rows.items()):
+            if self._last_needed[level] < epoch:
+                del self._rows[level]  # nothing reads it any more: give its memory back
+            elif level > lowest or rows.num_stored < self._num_rows:
+                rows.num_stored = 0
+
+    def _level(self) -> int:
+        complete = (level for level, rows in self._rows.items() if rows.num_stored == self._num_rows)
+        return max(complete, default=0)
+
+    def gather(self, indices: Tensor) -> tuple[int, Tensor] | None:
+        level = self._level()
+        return (level, self._rows[level].gather(indices)) if level else None
+
+    def slice(self, start: int, stop: int) -> tuple[int, Tensor] | None:
+        level = self._level()
+        return (level, self._rows[level].slice(start, stop)) if level else None
+
+    def keeps(self, level: int) -> bool:
+        return level in self._needed[self._now] and (
+            level not in self._rows or self._rows[level].num_stored < self._num_rows
+        )
+
+    def store(self, level: int, indices: Tensor, activations: Tensor) -> None:
+        if level not in self._rows:
+            self._rows[level] = _Rows(self._num_rows, activations)
+        self._rows[level].store(indices, activations)
+
+
+class _Rows:
+    """Activations of every row at one level, in the memory layout in which the net computes them."""
+
+    def __init__(self, num_rows: int, like: Tensor) -> None:
+        self._shape, self._strides = like.shape[1:], like.stride()[1:]
+        self._size = like[0].numel()
+        self._kept = like.new_empty((num_rows, self._size))
+        self._batch = like.new_empty((0, self._size))
+        self.num_stored = 0
+
+    def store(self, indices: Tensor, activations: Tensor) -> None:
+        assert activations.stride() == (self._size, *self._strides)
+        assert self.num_stored + len(indices) <= len(self._kept), "each row once a pass"
+        flat = activations.as_strided((len(indices), self._size), (self._size, 1))
+        self._kept.index_copy_(0, indices, flat)
+        self.num_stored += len(indices)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        count = len(indices)
+        if len(self._batch) < count:
+            self._batch = self._kept.new_empty((count, self._size))
+        return self._shaped(torch.index_select(self._kept, 0, indices, out=self._batch[:count]))
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return self._shaped(self._kept[start:stop])
+
+    def _shaped(self, flat: Tensor) -> Tensor:
+        return flat.as_strided((len(flat), *self._shape), (self._size, *self._strides))

@@ -1,0 +1,61 @@
+"""The room `lws`: layer-wise sparse SGD, which trains only some layers in each epoch (paper, Section 6)."""
+
+from engine.experiments.lws.presets import presets
+from engine.experiments.lws.result import LwsPointResult, LwsSeedResult, summarize_points
+from engine.experiments.lws.spec import LwsSpec
+from engine.kind import Kind, PlotInfo
+
+KIND = Kind(
+    name="lws",
+    title="Layer-wise sparse SGD",
+    description="Train only some layers in each epoch, always the same or drawn once an epoch; accuracy, back-propagation time and total time beside those of training every layer.",
+    spec=LwsSpec,
+    seed_result=LwsSeedResult,
+    point_result=LwsPointResult,
+    summarize=summarize_points,
+    plots=(
+        PlotInfo(
+            "accuracy_bars",
+            "Test accuracy by policy",
+            "Mean and one standard error over seeds, the full net as a line (Figures 7 and 10).",
+        ),
+        PlotInfo(
+            "backward_bars",
+            "Back-propagation time by policy",
+            "Seconds inside backward over the whole training (Figures 8 and 11).",
+        ),
+        PlotInfo(
+            "error_against_backward_time",
+            "Test error against back-propagation time",
+            "A marker a point, its size rho; nearer the origin is better (Figures 9 and 22).",
+        ),
+        PlotInfo(
+            "error_against_train_time",
+            "Test error against full training time",
+            "The same with load, forward, optimiser and cache added (Figure 12).",
+        ),
+        PlotInfo(
+            "error_curves",
+            "Error over back-propagation time",
+            "Train and test error after each epoch against the back-propagation time spent so far (Figure 23).",
+        ),
+        PlotInfo(
+            "table",
+            "Accuracy, difference, time and ratio",
+            "A row a point, the published numbers beside ours where the point is in Table 1.",
+        ),
+    ),
+    run_path="engine.experiments.lws.run:run",
+    plots_path="engine.experiments.lws.plots",
+    example={
+        "spec": {
+            "kind": "lws",
+            "data": {"name": "digits", "train_size": 1000, "test_size": 500},
+            "model": {"name": "conv_net", "width": 8, "depth": 2},
+            "epochs": 4,
+        },
+        "sweep": {"policy": [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.25}]},
+        "seeds": [0, 1],
+    },
+    presets=presets,
+)

@@ -1,0 +1,127 @@
+"""The sheets of layer-wise sparse SGD: one a seed, one a point, compared with the `full` point beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from engine.analysis.stats import point_fields, summarize, summarize_paired, summarize_timings
+from engine.experiments.lws.spec import LwsSpec
+from engine.kind import FinishedPoint
+from engine.result import PointResult, SeedResult, Sheet, Statistic, TimingSummary
+from engine.training.policies import FullPolicy, PolicySpec
+
+
+class EpochSeries(Sheet):
+    """One seed's course, an item an epoch; times add up from the start (Figure 23)."""
+
+    test_error: tuple[float, ...]
+    train_error: tuple[float, ...]
+    """Share of train images misclassified while the epoch passes, before each step."""
+    backward_seconds: tuple[float, ...]
+    train_seconds: tuple[float, ...]
+
+
+class LwsSeedResult(SeedResult):
+    """One seed's training under a policy."""
+
+    epochs_by_lowest_layer: tuple[int, ...]
+    """For each layer, bottom first: in how many epochs it was the lowest one trained."""
+    series: EpochSeries | None
+    """Null where the training was taken from a run that did not time its epochs."""
+
+
+class LwsPointResult(PointResult):
+    """One point over its seeds. Ratios and the difference are to the `full` point that is equal in all else."""
+
+    policy: PolicySpec
+    initial_test_accuracy: Statistic
+    difference: Statistic | None
+    """Test accuracy minus that of `full`, paired by seed; null without such a point."""
+    backward_seconds: Statistic
+    """Time inside backward, summed over training."""
+    backward_ratio: Statistic | None
+    train_seconds: Statistic
+    """Load, forward, backward, optimiser and cache."""
+    train_ratio: Statistic | None
+    epochs_by_lowest_layer: tuple[Statistic, ...] = Field(
+        description="For each layer, bottom first: in how many epochs it was the lowest one trained."
+    )
+    timings: TimingSummary
+
+
+def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
+    """One sheet a point that has at least one finished seed."""
+    return [_summarize_point(point, find_full_point(point, points)) for point in points if point.results]
+
+
+def find_full_point(point: FinishedPoint, points: Sequence[FinishedPoint]) -> FinishedPoint | None:
+    """The point that trains all layers and is equal in all else; the first, should there be several."""
+    wanted = _form_without_policy(point)
+    for candidate in points:
+        assert isinstance(candidate.spec, LwsSpec)
+        if isinstance(candidate.spec.policy, FullPolicy) and _form_without_policy(candidate) == wanted:
+            return candidate
+    return None
+
+
+def _form_without_policy(point: FinishedPoint) -> dict[str, Any]:
+    return point.spec.model_dump(mode="json", exclude={"policy"})
+
+
+def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPointResult:
+    assert isinstance(point.spec, LwsSpec)
+    results = [_as_lws(result) for result in point.results]
+    pairs = _pair_by_seed(results, [_as_lws(result) for result in full.results] if full else [])
+    by_layer = zip(*(result.epochs_by_lowest_layer for result in results), strict=True)
+    fields = point_fields(point)
+    fields["notes"] = (*fields["notes"], *_timing_notes(pairs))
+    return LwsPointResult(
+        **fields,
+        policy=point.spec.policy,
+        initial_test_accuracy=summarize(result.initial_test_accuracy for result in results),
+        difference=_difference(pairs),
+        backward_seconds=summarize(result.timings.backward_seconds for result in results),
+        backward_ratio=_ratio(pairs, lambda result: result.timings.backward_seconds),
+        train_seconds=summarize(result.timings.train_seconds for result in results),
+        train_ratio=_ratio(pairs, lambda result: result.timings.train_seconds),
+        epochs_by_lowest_layer=tuple(summarize(counts) for counts in by_layer),
+        timings=summarize_timings([result.timings for result in results]),
+    )
+
+
+def _as_lws(result: SeedResult) -> LwsSeedResult:
+    assert isinstance(result, LwsSeedResult)
+    return result
+
+
+_Pairs = Sequence[tuple[LwsSeedResult, LwsSeedResult]]
+"""(this point's, the full point's) sheets of the same seed"""
+
+
+def _pair_by_seed(results: Sequence[LwsSeedResult], full: Sequence[LwsSeedResult]) -> _Pairs:
+    by_seed: Mapping[int, LwsSeedResult] = {result.seed: result for result in full}
+    return [(result, by_seed[result.seed]) for result in results if result.seed in by_seed]
+
+
+def _difference(pairs: _Pairs) -> Statistic | None:
+    if not pairs:
+        return None
+    return summarize_paired(
+        [ours.test_accuracy for ours, _ in pairs], [full.test_accuracy for _, full in pairs]
+    )
+
+
+def _ratio(pairs: _Pairs, seconds: Callable[[LwsSeedResult], float]) -> Statistic | None:
+    """Statistic of the ratios seed by seed; null where nothing was timed."""
+    if not pairs or any(seconds(full) <= 0 for _, full in pairs):
+        return None
+    return summarize(seconds(ours) / seconds(full) for ours, full in pairs)
+
+
+def _timing_notes(pairs: _Pairs) -> tuple[str, ...]:
+    if any(ours.reused_from != full.reused_from for ours, full in pairs if ours is not full):
+        return ("Some of the times compared were measured by an earlier run, perhaps on another machine.",)
+    return ()

@@ -1,0 +1,50 @@
+"""The form of layer-wise sparse SGD (paper, Section 6)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from engine.data.spec import BUILTIN_DATASETS
+from engine.errors import FieldError
+from engine.models.plans import plan_model
+from engine.models.spec import ModelSpec
+from engine.spec import ExperimentSpec
+from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolicy, check_policy
+
+
+class LwsSpec(ExperimentSpec):
+    """Train only some layers in each epoch, chosen by a policy; the others keep their initial weights meanwhile."""
+
+    kind: Literal["lws"] = "lws"
+    policy: PolicySpec = TopKAllBottomsPolicy()
+
+    @model_validator(mode="after")
+    def _policy_fits_the_net(self) -> LwsSpec:
+        errors = check_policy(self.policy, count_layers(self.model), pointer="policy")
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, [_line(error) for error in errors])
+        return self
+
+    def training_form(self) -> dict[str, Any]:
+        """With the policy; without it for `full`, which is the training of the room `train`."""
+        form = super().training_form()
+        if not isinstance(self.policy, FullPolicy):
+            form["policy"] = self.policy.model_dump(mode="json")
+        return form
+
+
+def count_layers(model: ModelSpec) -> int:
+    """L, the layers that a policy counts; no data set changes it."""
+    return len(plan_model(model, BUILTIN_DATASETS["digits"]))
+
+
+def _line(error: FieldError) -> InitErrorDetails:
+    """The error as pydantic's own, so that it comes with all others and points at the field."""
+    return InitErrorDetails(
+        type=PydanticCustomError(error.code, error.detail),
+        loc=tuple(error.pointer.split("/")),
+        input=None,
+    )
