@@ -41,6 +41,11 @@ class RunContext(Protocol):
     """The outside of one run of one point with some of its seeds."""
 
     @property
+    def run_id(self) -> str:
+        """Tells this run's own trainings from those of others."""
+        ...
+
+    @property
     def seeds(self) -> tuple[int, ...]: ...
 
     @property
@@ -106,7 +111,10 @@ class RunContext(Protocol):
         ...
 
     def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
-        """A finished training with this digest, or None. Honours the user's wish not to reuse."""
+        """A finished training with this digest, or None.
+
+        One that an earlier attempt of this run has registered is always found; others only where the user allows reuse.
+        """
         ...
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:

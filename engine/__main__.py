@@ -1,0 +1,69 @@
+"""`python -m engine run spec.json --seeds 0,1,2 --out DIR`: an experiment with no service."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from engine.errors import EngineError, InvalidSpec
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit 0 with the results written, 2 for a form that is wrong, 1 for any other error of the engine."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a spec or a whole body from a JSON file")
+    run.add_argument("spec", type=Path, help="JSON: a form, or a body with spec, sweep, seeds, execution")
+    run.add_argument(
+        "--out", type=Path, required=True, help="folder for results; a second call goes on there"
+    )
+    run.add_argument("--seeds", type=_seeds, help="comma-separated; the body's, else 0, by default")
+    run.add_argument("--data-dir", type=Path, default=Path.home() / ".richregime" / "data")
+    run.add_argument("--no-download", action="store_true", help="never download a data set")
+    run.add_argument("--device", choices=["cpu", "cuda"], help="cuda where there is one by default")
+    run.add_argument("--threads", type=int, help="CPU threads; as many as torch would take by default")
+    chosen = parser.parse_args(arguments)
+    try:
+        return _run(chosen)
+    except InvalidSpec as invalid:
+        for error in invalid.errors:
+            print(f"{error.pointer}: {error.detail}", file=sys.stderr)
+        return 2
+    except (EngineError, OSError, json.JSONDecodeError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    import torch
+
+    from engine.determinism import prepare_process
+    from engine.local import run_local
+
+    prepare_process()
+    body = json.loads(chosen.spec.read_text())
+    experiment = run_local(
+        body,
+        chosen.out,
+        seeds=chosen.seeds or body.get("seeds") or [0],
+        data_dir=chosen.data_dir,
+        num_threads=chosen.threads or torch.get_num_threads(),
+        device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        allow_download=not chosen.no_download,
+    )
+    for sheet in experiment.summary:
+        accuracy = sheet.test_accuracy
+        error = "" if accuracy.standard_error is None else f" ± {accuracy.standard_error:.4f}"
+        print(f"{dict(sheet.point) or 'net'}: test accuracy {accuracy.mean:.4f}{error} ({sheet.outcome})")
+    print(f"written to {chosen.out}")
+    return 0
+
+
+def _seeds(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

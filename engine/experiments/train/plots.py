@@ -1,0 +1,252 @@
+"""The drawings of a plain training: learning curves, Figure 4's bars, where the time goes, Figure 13's nets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from engine.analysis.stats import summarize
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from engine.experiments.train.result import TrainPointResult
+from engine.kind import PlotInput
+from engine.models.layout import layout
+from engine.plotting import (
+    OKABE_ITO,
+    PlotOptions,
+    add_legend,
+    draw_message,
+    drawing,
+    new_figure,
+    plot_band,
+    point_label,
+    series_colors,
+)
+
+DARK, LIGHT = "#08519C", "#9ECAE1"
+PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
+
+
+def numbers(name: str, source: PlotInput) -> dict[str, Any]:
+    """The numbers of the plot `name`; see this room's README for each one's fields."""
+    return {
+        "learning_curve": _learning_curve_numbers,
+        "accuracy_bars": _accuracy_numbers,
+        "timings": _timing_numbers,
+        "architecture": _architecture_numbers,
+    }[name](source)
+
+
+def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    """The plot `name` of its numbers."""
+    with drawing():
+        if not numbers["points"]:
+            return draw_message(options, "No results yet")
+        return {
+            "learning_curve": _draw_learning_curve,
+            "accuracy_bars": _draw_accuracy,
+            "timings": _draw_timings,
+            "architecture": _draw_architecture,
+        }[name](numbers, options)
+
+
+def _learning_curve_numbers(source: PlotInput) -> dict[str, Any]:
+    metrics = {metric: source.read_metric(metric) for metric in ("test_accuracy", "train_loss")}
+    points = []
+    for point in source.points:
+        curves = {metric: _aggregate(series.get(point.index, {})) for metric, series in metrics.items()}
+        if curves["test_accuracy"]["epoch"]:
+            points.append({"values": dict(point.values), "curves": curves})
+    return {"title": source.title, "points": points}
+
+
+def _aggregate(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dict[str, Any]:
+    """Mean and standard error at each epoch over the seeds that have a finite value there."""
+    at: dict[int, list[float]] = {}
+    for series in by_seed.values():
+        for step, value in series:
+            if value is not None:
+                at.setdefault(step, []).append(value)
+    found = [(epoch, summarize(values)) for epoch, values in sorted(at.items())]
+    return {
+        "epoch": [epoch for epoch, _ in found],
+        "mean": [statistic.mean for _, statistic in found],
+        "standard_error": [statistic.standard_error for _, statistic in found],
+        "n": [statistic.n for _, statistic in found],
+    }
+
+
+def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    points = numbers["points"]
+    figure = new_figure(options, 8.0, 3.8)
+    accuracy, loss = figure.subplots(1, 2)
+    colors = series_colors([point["values"] for point in points])
+    for point, color in zip(points, colors, strict=True):
+        label = point_label(point["values"])
+        test, train = point["curves"]["test_accuracy"], point["curves"]["train_loss"]
+        marker = "o" if len(test["epoch"]) < 3 else None
+        plot_band(accuracy, test["epoch"], _percent(test), color=color, label=label, marker=marker)
+        plot_band(loss, train["epoch"], train, color=color, label=label, marker=marker)
+    accuracy.set(xlabel="Epoch", ylabel="Test accuracy (%)", title="Test accuracy")
+    loss.set(xlabel="Epoch", ylabel="Train loss (cross-entropy, nats)", title="Train loss")
+    loss.set_yscale(options.yscale or "log")
+    for axes in (accuracy, loss):
+        axes.set_xscale("symlog" if options.xscale == "log" else "linear")
+        axes.xaxis.get_major_locator().set_params(integer=True) if options.xscale != "log" else None
+    add_legend(figure, accuracy)
+    runs = max((max(point["curves"]["test_accuracy"]["n"]) for point in points), default=0)
+    figure.suptitle(f"{numbers['title']}{_seeds_note(runs)}")
+    return figure
+
+
+def _seeds_note(count: int) -> str:
+    return f" (mean of {count} seeds, band: one standard error)" if count > 1 else ""
+
+
+def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "mean": [100 * value for value in curve["mean"]],
+        "standard_error": [None if value is None else 100 * value for value in curve["standard_error"]],
+    }
+
+
+def _accuracy_numbers(source: PlotInput) -> dict[str, Any]:
+    points = []
+    for sheet in source.summary:
+        assert isinstance(sheet, TrainPointResult)
+        points.append(
+            {
+                "values": sheet.point,
+                "initial_test_accuracy": sheet.initial_test_accuracy.model_dump(),
+                "test_accuracy": sheet.test_accuracy.model_dump(),
+                "outcome": sheet.outcome,
+            }
+        )
+    return {"title": source.title, "points": points}
+
+
+def _draw_accuracy(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    points = numbers["points"]
+    figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0)
+    axes = figure.subplots()
+    places = range(len(points))
+    start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
+    end = [100 * point["test_accuracy"]["mean"] for point in points]
+    error = [100 * (point["test_accuracy"]["standard_error"] or 0) for point in points]
+    axes.bar(places, start, 0.7, color=DARK, label="at initialisation")
+    gain = [b - a for a, b in zip(start, end, strict=True)]
+    axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
+    axes.errorbar(places, end, yerr=error, fmt="none", ecolor="black", capsize=3, label="one standard error")
+    for place, low, high, margin, point in zip(places, start, end, error, points, strict=True):
+        axes.text(place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold")
+        mark = "†" if point["outcome"] == "diverged" else ""
+        axes.text(place, max(low, high) + margin + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
+    axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
+    if len(points) > 5:
+        axes.tick_params(axis="x", rotation=30)
+    axes.set(ylim=(0, 110), ylabel="Test accuracy (%)", title=numbers["title"])
+    axes.set_yticks(range(0, 101, 20))
+    axes.grid(axis="x", visible=False)
+    add_legend(figure, axes)
+    if any(point["outcome"] == "diverged" for point in points):
+        figure.text(0.99, 0.99, "† diverged", ha="right", va="top", fontsize=8)
+    return figure
+
+
+def _timing_numbers(source: PlotInput) -> dict[str, Any]:
+    points = []
+    for sheet in source.summary:
+        assert isinstance(sheet, TrainPointResult)
+        seconds = {part: getattr(sheet.timings, f"{part}_seconds").mean for part in PARTS}
+        points.append({"values": sheet.point, "seconds": seconds, "n": sheet.test_accuracy.n})
+    return {"title": source.title, "points": points}
+
+
+def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    points = numbers["points"]
+    figure = new_figure(options, 7.0, max(2.4, 1.5 + 0.45 * len(points)))
+    axes = figure.subplots()
+    left = [0.0] * len(points)
+    for part, color in zip(PARTS, OKABE_ITO, strict=False):
+        seconds = [point["seconds"][part] for point in points]
+        if any(seconds):
+            axes.barh(range(len(points)), seconds, 0.7, left=left, color=color, label=part)
+        left = [before + more for before, more in zip(left, seconds, strict=True)]
+    axes.set_yticks(range(len(points)), [point_label(point["values"]) or "net" for point in points])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set(xlabel="Seconds a seed (mean)", title=f"{numbers['title']}: where the time goes")
+    add_legend(figure, axes)
+    return figure
+
+
+def _architecture_numbers(source: PlotInput) -> dict[str, Any]:
+    points = []
+    for point in source.points:
+        info = BUILTIN_DATASETS.get(point.spec.data.name)
+        if info is not None:
+            points.append({"values": dict(point.values), **_describe_net(point.spec.model, info)})
+    return {"title": source.title, "points": points}
+
+
+def _describe_net(model: Any, info: DatasetInfo) -> dict[str, Any]:
+    entries = layout(model, info)
+    return {
+        "model": model.name,
+        "input": list(info.shape),
+        "parameters": sum(entry.num_parameters for entry in entries),
+        "layers": [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "parameters": entry.num_parameters,
+                "output": list(entry.output_shape),
+                "weights": [list(one.shape) for one in entry.parameters if len(one.shape) > 1],
+            }
+            for entry in entries
+        ],
+    }
+
+
+def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    points = numbers["points"][:4]
+    rows = max(len(point["layers"]) for point in points)
+    figure = new_figure(options, 3.6 * len(points) + 0.4, 0.62 * rows + 1.4)
+    for position, point in enumerate(points, start=1):
+        axes = figure.add_subplot(1, len(points), position)
+        axes.set_axis_off()
+        axes.set(xlim=(0, 1), ylim=(-1.2, rows + 0.4))
+        axes.set_title(f"{point['model']}  p = {point['parameters']:,}")
+        axes.text(0.5, -0.6, f"input {_times(point['input'])}", ha="center", va="center")
+        for index, layer in enumerate(point["layers"]):
+            color = LIGHT if layer["kind"] != "linear" else "#FDD0A2"
+            axes.add_patch(_box(index, color))
+            weights = ", ".join(_describe_weight(shape) for shape in layer["weights"])
+            axes.text(0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5)
+            text = f"{layer['parameters']:,} parameters, out {_times(layer['output'])}"
+            axes.text(0.5, index + 0.24, text, ha="center", va="center", fontsize=6.5, color="#444444")
+    return figure
+
+
+def _box(index: int, color: str) -> Any:
+    from matplotlib.patches import FancyBboxPatch
+
+    return FancyBboxPatch(
+        (0.03, index + 0.08),
+        0.94,
+        0.66,
+        boxstyle="round,pad=0.0,rounding_size=0.05",
+        facecolor=color,
+        edgecolor="#555555",
+    )
+
+
+def _describe_weight(shape: Sequence[int]) -> str:
+    if len(shape) == 4:
+        return f"{shape[2]}x{shape[3]} conv {shape[0]}"
+    return f"fc {shape[0]}"
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,251 @@
+"""The engine with no service: a run's outside is a folder, and an experiment is run from start to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.context import FinishedTraining, ResumeState
+from engine.errors import WeightsUnavailable
+from engine.experiments.registry import get_kind
+from engine.kind import FinishedPoint, PlotProcedures
+from engine.plotting import PlotOptions, save
+from engine.result import PointResult, SeedResult
+from engine.spec import Execution, canonical_json
+from engine.sweep import SweepPoint, expand
+from engine.timing import monotonic
+
+Series = dict[str, dict[int, float | None]]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the file at once: a reader, or a crash, sees the old bytes or the new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+class LocalRunContext:
+    """`RunContext` over one folder: the run of one point with all its seeds. Killed, it goes on from its last save."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seeds: Sequence[int],
+        execution: Execution,
+        *,
+        data_dir: Path,
+        num_threads: int,
+        allow_download: bool = True,
+        save_every_seconds: float = 10.0,
+    ) -> None:
+        assert execution.device != "auto"
+        self.run_id = folder.name
+        self.seeds = tuple(seeds)
+        self.execution = execution
+        self.num_threads = num_threads
+        self.data_dir = data_dir
+        self.allow_download = allow_download
+        self.events: list[dict[str, Any]] = []
+        self.progress = 0.0
+        self._folder = folder
+        self._save_every = save_every_seconds
+        self._saved_at = monotonic()
+        self._metrics: dict[int, Series] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def registered_dataset(self, name: str) -> Path | None:
+        return None
+
+    def read_checkpoint(self, reference: str) -> bytes:
+        try:
+            return Path(reference).read_bytes()
+        except OSError as error:
+            raise WeightsUnavailable(f"the checkpoint {reference!r} cannot be read: {error}") from None
+
+    def log_metrics(self, seed: int, step: int, values: Mapping[str, float | None]) -> None:
+        for name, value in values.items():
+            self._metrics.setdefault(seed, {}).setdefault(name, {})[step] = value
+
+    def report_progress(self, completed: float, total: float, unit: str) -> None:
+        self.progress = completed / total
+
+    def log_event(self, name: str, data: Mapping[str, Any]) -> None:
+        self.events.append({"name": name, **data})
+
+    def check(self) -> None:
+        """Nothing outside asks a local run to stop; Ctrl-C raises by itself."""
+
+    def should_save(self) -> bool:
+        return monotonic() - self._saved_at >= self._save_every
+
+    def save_resume(self, resume: ResumeState) -> None:
+        state = {"step": resume.step, "state": dict(resume.state), "metrics": _with_text_keys(self._metrics)}
+        write_atomically(self._folder / f"resume-{resume.step}.safetensors", resume.tensors)
+        write_atomically(self._folder / "resume.json", json.dumps(state).encode())
+        for path in self._folder.glob("resume-*.safetensors"):
+            if path.name != f"resume-{resume.step}.safetensors":
+                path.unlink()
+        self._saved_at = monotonic()
+
+    def load_resume(self) -> ResumeState | None:
+        path = self._folder / "resume.json"
+        if not path.exists():
+            return None
+        state = json.loads(path.read_text())
+        self._metrics = _with_number_keys(state["metrics"])
+        tensors = (self._folder / f"resume-{state['step']}.safetensors").read_bytes()
+        return ResumeState(state["step"], tensors, state["state"])
+
+    def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
+        write_atomically(self._folder / f"{name}-seed{seed}.safetensors", data)
+
+    def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
+        write_atomically(self._folder / artifact_name(name, seed), data)
+
+    def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
+        path = self._folder / f"training-seed{seed}.json"
+        if not path.exists():
+            return None
+        stored = json.loads(path.read_text())
+        if stored["digest"] != digest:
+            return None
+        self._metrics.setdefault(seed, _with_number_keys({str(seed): stored["metrics"]})[seed])
+        return FinishedTraining(
+            self.run_id,
+            (self._folder / f"theta_0-seed{seed}.safetensors").read_bytes(),
+            (self._folder / f"theta_T-seed{seed}.safetensors").read_bytes(),
+            stored["result"],
+            (),
+        )
+
+    def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
+        metrics = _with_text_keys({seed: self._metrics.get(seed, {})})[str(seed)]
+        stored = {"digest": digest, "result": dict(result), "metrics": metrics}
+        write_atomically(self._folder / f"training-seed{seed}.json", json.dumps(stored).encode())
+
+    def metrics(self) -> Mapping[int, Series]:
+        """Values by seed, name and step."""
+        return self._metrics
+
+    def read_artifact(self, seed: int, name: str) -> bytes | None:
+        path = self._folder / artifact_name(name, seed)
+        return path.read_bytes() if path.exists() else None
+
+
+def artifact_name(name: str, seed: int | None) -> str:
+    """The file of an artifact: `counts.npz` of seed 3 is `counts-seed3.npz`."""
+    stem, dot, ending = name.partition(".")
+    return name if seed is None else f"{stem}-seed{seed}{dot}{ending}"
+
+
+def _with_text_keys(metrics: Mapping[int, Series]) -> dict[str, Any]:
+    return {
+        str(seed): {
+            name: {str(step): value for step, value in points.items()} for name, points in series.items()
+        }
+        for seed, series in metrics.items()
+    }
+
+
+def _with_number_keys(stored: Mapping[str, Any]) -> dict[int, Series]:
+    return {
+        int(seed): {
+            name: {int(step): value for step, value in points.items()} for name, points in series.items()
+        }
+        for seed, series in stored.items()
+    }
+
+
+@dataclass(slots=True)
+class LocalExperiment:
+    """An experiment over a folder, as its plots read it (`PlotInput`)."""
+
+    title: str
+    points: list[FinishedPoint]
+    contexts: list[LocalRunContext]
+    summary: list[PointResult] = field(default_factory=list)
+
+    def read_metric(self, name: str) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
+        return {
+            point.index: {
+                seed: sorted(series.get(name, {}).items()) for seed, series in ctx.metrics().items()
+            }
+            for point, ctx in zip(self.points, self.contexts, strict=True)
+        }
+
+    def read_artifact(self, point_index: int, seed: int, name: str) -> bytes | None:
+        return self.contexts[point_index].read_artifact(seed, name)
+
+
+def run_local(
+    body: Mapping[str, Any],
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    data_dir: Path,
+    num_threads: int,
+    device: str,
+    allow_download: bool = True,
+) -> LocalExperiment:
+    """Run every point of `body` (`{"spec", "sweep", "execution"}` or a bare form) and write all of it to `out`.
+
+    Called again with the same `out` after a kill it goes on from the last save. Raises what the engine raises.
+    """
+    spec, sweep = (body["spec"], body.get("sweep", {})) if "spec" in body else (body, {})
+    execution = Execution.model_validate({**body.get("execution", {}), "device": device})
+    swept = expand(spec, sweep)
+    kind = get_kind(swept[0].spec.kind)
+    points: list[FinishedPoint] = []
+    contexts: list[LocalRunContext] = []
+    for index, point in enumerate(swept):
+        ctx = LocalRunContext(
+            out / f"point{index}",
+            seeds,
+            execution,
+            data_dir=data_dir,
+            num_threads=num_threads,
+            allow_download=allow_download,
+        )
+        points.append(FinishedPoint(index, point.values, point.spec, _run_point(point, ctx)))
+        contexts.append(ctx)
+    title = str(body.get("name") or kind.title)
+    experiment = LocalExperiment(title, points, contexts, kind.summarize(points))
+    _write_results(experiment, kind.name, len(seeds), out)
+    _write_plots(experiment, kind.load_plots(), [plot.name for plot in kind.plots if plot.default], out)
+    return experiment
+
+
+def _run_point(point: SweepPoint, ctx: LocalRunContext) -> Sequence[SeedResult]:
+    return get_kind(point.spec.kind).load_run()(point.spec, ctx)
+
+
+def _write_results(experiment: LocalExperiment, kind: str, num_seeds: int, out: Path) -> None:
+    sheets = [sheet.model_dump(mode="json") for sheet in experiment.summary]
+    result = {"kind": kind, "points": sheets, "seeds": num_seeds, "reused": []}
+    write_atomically(out / "result.json", json.dumps(result, indent=2, allow_nan=False).encode())
+    with (out / "metrics.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["point", "seed", "name", "step", "value"])
+        for point, ctx in zip(experiment.points, experiment.contexts, strict=True):
+            for seed, series in sorted(ctx.metrics().items()):
+                for name, values in sorted(series.items()):
+                    for step, value in sorted(values.items()):
+                        writer.writerow([point.index, seed, name, step, "" if value is None else repr(value)])
+
+
+def _write_plots(experiment: LocalExperiment, plots: PlotProcedures, names: Sequence[str], out: Path) -> None:
+    options = PlotOptions()
+    for name in names:
+        numbers = plots.numbers(name, experiment)
+        write_atomically(out / f"{name}.json", canonical_json(numbers).encode())
+        write_atomically(out / f"{name}.png", save(plots.draw(name, numbers, options), "png", options))

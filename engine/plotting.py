@@ -1,0 +1,154 @@
+"""What all drawings share: size and style, colours, byte-stable files. Imports matplotlib, never pyplot or torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import BytesIO
+from threading import RLock
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+Scale = Literal["linear", "log"]
+ImageFormat = Literal["png", "svg", "pdf"]
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+"""Colours that colour-blind readers tell apart (Okabe & Ito)."""
+
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "lines.linewidth": 1.5,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "richregime",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+
+_LOCK = RLock()
+"""matplotlib's settings and font cache belong to the process, so drawings take turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlotOptions:
+    """How a plot is drawn. Sizes in inches; None leaves the choice to the plot."""
+
+    width: float | None = None
+    height: float | None = None
+    dpi: int = 150
+    xscale: Scale | None = None
+    yscale: Scale | None = None
+
+
+def drawing() -> AbstractContextManager[Any]:
+    """Hold while drawing and saving: one drawing at a time, in the house style."""
+    return _Drawing()
+
+
+class _Drawing(AbstractContextManager[None]):
+    def __enter__(self) -> None:
+        _LOCK.acquire()
+        self._style = matplotlib.rc_context(STYLE)  # type: ignore[arg-type]
+        self._style.__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        self._style.__exit__(*exception)
+        _LOCK.release()
+
+
+def new_figure(options: PlotOptions, width: float, height: float) -> Figure:
+    """An empty figure of the asked or, failing that, the given size; axes are laid out without overlap."""
+    figure = Figure(
+        figsize=(options.width or width, options.height or height), dpi=options.dpi, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> bytes:
+    """The figure's file; equal figures give equal bytes."""
+    stream = BytesIO()
+    by_format: dict[str, dict[str, Any]] = {
+        "png": {"Software": "richregime"},
+        "svg": {"Date": None, "Creator": "richregime"},
+        "pdf": {"CreationDate": None, "ModDate": None, "Creator": "richregime", "Producer": "richregime"},
+    }
+    with drawing():
+        figure.savefig(stream, format=image_format, dpi=options.dpi, metadata=by_format[image_format])
+    return stream.getvalue()
+
+
+def draw_message(options: PlotOptions, message: str) -> Figure:
+    """A figure that says why there is nothing to see yet."""
+    figure = new_figure(options, 6.0, 3.0)
+    figure.text(0.5, 0.5, message, ha="center", va="center", color="#555555")
+    return figure
+
+
+def series_colors(points: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """A colour a point: viridis in order where the points differ in one number, else Okabe and Ito's."""
+    axes = {name for values in points for name in values}
+    if len(axes) == 1 and len(points) > 2:
+        (name,) = axes
+        numbers = [values[name] for values in points]
+        if all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+            ranks = {number: rank for rank, number in enumerate(sorted(set(numbers)))}
+            scale = matplotlib.colormaps["viridis"]
+            return [scale(0.9 * ranks[number] / max(len(ranks) - 1, 1)) for number in numbers]
+    if len(points) > len(OKABE_ITO):
+        scale = matplotlib.colormaps["viridis"]
+        return [scale(0.95 * index / (len(points) - 1)) for index in range(len(points))]
+    return list(OKABE_ITO[: len(points)])
+
+
+def point_label(values: Mapping[str, Any]) -> str:
+    """A point's name in a legend: `width 100, rho 0.1`; empty for an experiment without a sweep."""
+    return ", ".join(f"{path.rsplit('.', 1)[-1]} {_value_label(value)}" for path, value in values.items())
+
+
+def _value_label(value: Any) -> str:
+    if isinstance(value, Mapping):
+        name = str(value.get("name", ""))
+        rest = ", ".join(f"{key}={_value_label(inner)}" for key, inner in value.items() if key != "name")
+        return f"{name} ({rest})" if rest else name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def plot_band(
+    axes: Axes, x: Sequence[float], series: Mapping[str, Any], *, color: Any, label: str, **line: Any
+) -> None:
+    """Mean as a line and one standard error as a band; `series` holds lists `mean` and `standard_error`."""
+    mean = [float("nan") if value is None else value for value in series["mean"]]
+    axes.plot(x, mean, color=color, label=label, **line)
+    errors = series["standard_error"]
+    if any(error for error in errors):
+        low = [m - (e or 0.0) for m, e in zip(mean, errors, strict=True)]
+        high = [m + (e or 0.0) for m, e in zip(mean, errors, strict=True)]
+        axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """One legend below the figure's axes, outside of all of them."""
+    handles, labels = axes.get_legend_handles_labels()
+    if any(labels):
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))

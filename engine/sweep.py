@@ -1,0 +1,106 @@
+"""A sweep: from one form and some axes to the forms of all its points. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+from engine.errors import FieldError, InvalidSpec
+from engine.experiments.registry import parse_spec
+from engine.spec import ExperimentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One cell: the swept fields' values, in the order of the sweep, and the whole form."""
+
+    values: dict[str, Any]
+    spec: ExperimentSpec
+
+
+def num_points(sweep: Mapping[str, Sequence[Any]]) -> int:
+    """How many points the sweep has, without making them."""
+    return prod(len(values) for values in sweep.values())
+
+
+def expand(spec: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
+    """Every point: the product of the axes in the order given, the last one running fastest.
+
+    spec: the form as sent. sweep: dotted paths into the form, e.g. `model.width`, and the values each takes; a path
+    may name a whole part (`policy`). Raises InvalidSpec with all errors of the form, the axes and the points; those
+    of a point say at `#/sweep/<path>/<index>` which value is wrong and name the point.
+    """
+    errors = [
+        FieldError(f"#/sweep/{_escape(path)}", "empty-axis", "an axis needs at least one value")
+        for path, values in sweep.items()
+        if not values
+    ]
+    try:
+        base = parse_spec(spec).model_dump(mode="json")
+    except InvalidSpec as invalid:
+        raise InvalidSpec([*invalid.errors, *errors]) from None
+    errors += [error for path in sweep for error in _check_path(path, base)]
+    if errors:
+        raise InvalidSpec(errors)
+    points = []
+    for choice in product(*(enumerate(values) for values in sweep.values())):
+        chosen = dict(zip(sweep, choice, strict=True))
+        data = deepcopy(base)
+        for path, (_, value) in chosen.items():
+            _set(data, path.split("."), value)
+        try:
+            points.append(SweepPoint({path: value for path, (_, value) in chosen.items()}, parse_spec(data)))
+        except InvalidSpec as invalid:
+            errors += [_blame(error, chosen) for error in invalid.errors]
+    if errors:
+        raise InvalidSpec(dict.fromkeys(errors))
+    return points
+
+
+def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:
+    """The path's beginning must exist; its last part may belong to a variant that another axis chooses."""
+    pointer = f"#/sweep/{_escape(path)}"
+    parts = path.split(".")
+    if parts[0] == "kind":
+        return [FieldError(pointer, "not-sweepable", "`kind` cannot be swept; submit one experiment a kind")]
+    here: Any = base
+    for part in parts[:-1]:
+        here = here.get(part) if isinstance(here, Mapping) else None
+    if not isinstance(here, Mapping) or (len(parts) == 1 and parts[0] not in here):
+        known = ", ".join(_paths(base))
+        return [FieldError(pointer, "unknown-path", f"the form has no field {path[:80]!r}; it has {known}")]
+    return []
+
+
+def _paths(value: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for name, inner in value.items():
+        if name != "kind":
+            found += _paths(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else [f"{prefix}{name}"]
+    return found
+
+
+def _set(data: dict[str, Any], parts: Sequence[str], value: Any) -> None:
+    here = data
+    for part in parts[:-1]:
+        here = here[part]
+    here[parts[-1]] = deepcopy(value)
+
+
+def _blame(error: FieldError, chosen: Mapping[str, tuple[int, Any]]) -> FieldError:
+    """Point at the axis value that put the error into the form, or at the form where no axis did."""
+    inner = error.pointer.removeprefix("#/spec/").replace("/", ".")
+    for path, (index, _) in chosen.items():
+        if inner == path or inner.startswith(f"{path}."):
+            rest = inner[len(path) :].replace(".", "/")
+            return FieldError(f"#/sweep/{_escape(path)}/{index}{rest}", error.code, error.detail)
+    values = ", ".join(f"{path} = {value!r}" for path, (_, value) in chosen.items())
+    return FieldError(error.pointer, error.code, f"{error.detail} (at the point {values[:200]})")
+
+
+def _escape(path: str) -> str:
+    return path.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,253 @@
+"""The training loop: groups of seeds, epochs, steps; what is logged, saved and resumed on the way (paper, Section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.context import FinishedTraining, ResumeState, RunContext
+from engine.data.resident import ResidentData, resident_data
+from engine.determinism import deterministic
+from engine.models.weights import load_tensors, save_tensors
+from engine.spec import ExperimentSpec
+from engine.training.learner import EpochHook, Learner, StepHook
+from engine.training.outcome import SeedHistory, TrainedSeed
+from engine.training.plan import build_learner, plan_groups
+from engine.training.policies import EpochSchedule
+
+DrawSchedule = Callable[[int], EpochSchedule]
+
+
+def train(
+    spec: ExperimentSpec,
+    ctx: RunContext,
+    *,
+    draw_schedule: DrawSchedule | None = None,
+    on_epoch_end: EpochHook | None = None,
+    on_step: StepHook | None = None,
+) -> list[TrainedSeed]:
+    """Train every seed of `ctx.seeds` and return them in that order.
+
+    draw_schedule gives the layers that train in each epoch for a seed; None trains all. The hooks' state is saved
+    and resumed with the training. Without hooks a training that any run has finished is loaded instead.
+    Raises RunCancelled, RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory.
+    """
+    device = torch.device(ctx.execution.device)
+    allow_tf32 = ctx.execution.precision == "tf32"
+    with deterministic(ctx.execution.deterministic, ctx.num_threads, allow_tf32=allow_tf32):
+        data = resident_data(spec.data, device, ctx)
+        hooks = [hook for hook in (on_epoch_end, on_step) if hook is not None]
+        return _Training(spec, ctx, data, draw_schedule, on_epoch_end, on_step, hooks).run()
+
+
+class _Training:
+    """One call of `train`: the seeds not done yet, group by group."""
+
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        ctx: RunContext,
+        data: ResidentData,
+        draw_schedule: DrawSchedule | None,
+        on_epoch_end: EpochHook | None,
+        on_step: StepHook | None,
+        hooks: Sequence[EpochHook | StepHook],
+    ) -> None:
+        self._spec, self._ctx, self._data = spec, ctx, data
+        self._draw_schedule, self._on_epoch_end, self._on_step = draw_schedule, on_epoch_end, on_step
+        self._hooks = hooks
+        self._done: dict[int, TrainedSeed] = {}
+        self._finished: list[int] = []
+        """Seeds of this run that are finished, in the resume state: their hooks' work is in the hooks' state."""
+        self._saves = 0
+
+    def run(self) -> list[TrainedSeed]:
+        resume = self._ctx.load_resume()
+        tensors: Mapping[str, Tensor] = {}
+        state: Mapping[str, Any] = {}
+        if resume is not None:
+            self._saves = resume.step
+            tensors, state = load_tensors(resume.tensors), resume.state
+            self._finished = list(state["finished"])
+            for number, hook in enumerate(self._hooks):
+                hook.restore(_under(f"hook{number}.", tensors))
+        self._load_finished()
+        missing = [seed for seed in self._ctx.seeds if seed not in self._done]
+        groups = plan_groups(
+            self._spec, self._data, missing, self._ctx.execution, self._draw_schedule is not None
+        )
+        if state.get("seeds") and state["seeds"] not in groups:
+            # The group that was under way comes first, whatever the memory of this device would suggest.
+            rest = [seed for seed in missing if seed not in state["seeds"]]
+            groups = [
+                list(state["seeds"]),
+                *plan_groups(
+                    self._spec, self._data, rest, self._ctx.execution, self._draw_schedule is not None
+                ),
+            ]
+        for group in groups:
+            under_way = state if state.get("seeds") == group else {}
+            self._train_group(group, under_way, tensors)
+        return [self._done[seed] for seed in self._ctx.seeds]
+
+    def _load_finished(self) -> None:
+        """Take over trainings that are done: this run's own, and (without hooks) those of other runs."""
+        for seed in self._ctx.seeds:
+            found = self._ctx.find_training(self._digest(seed), seed)
+            if found is None:
+                continue
+            if found.run_id == self._ctx.run_id:
+                if self._hooks and seed not in self._finished:
+                    continue
+            elif self._hooks:
+                continue
+            else:
+                self._relog(seed, found)
+            self._done[seed] = TrainedSeed.from_finished(seed, found, self._ctx.run_id)
+        lost = [seed for seed in self._finished if seed not in self._done]
+        assert not lost, f"the trainings of seeds {lost} are in the resume state but cannot be found"
+
+    def _relog(self, seed: int, found: FinishedTraining) -> None:
+        for name, step, value in found.metrics:
+            self._ctx.log_metrics(seed, step, {name: value})
+        for name, tensors in (("theta_0", found.theta_0), ("theta_T", found.theta_T)):
+            self._ctx.save_checkpoint(name, seed, 0 if name == "theta_0" else self._spec.epochs, tensors)
+        self._ctx.log_event("training.reused", {"seed": seed, "run_id": found.run_id})
+
+    def _train_group(self, seeds: list[int], state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        schedules = [self._draw_schedule(seed) for seed in seeds] if self._draw_schedule else None
+        learner = build_learner(self._spec, self._data, seeds, self._ctx, schedules[0] if schedules else None)
+        thetas = [learner.parameters(index) for index in range(len(seeds))]
+        if state:
+            learner.restore(_under("learner.", tensors))
+            histories = [SeedHistory.from_json(entry) for entry in state["histories"]]
+            self._ctx.log_event(
+                "training.resumed", {"seeds": seeds, "epoch": state["epoch"], "step": state["step"]}
+            )
+        else:
+            for seed, theta in zip(seeds, thetas, strict=True):
+                self._ctx.save_checkpoint("theta_0", seed, 0, save_tensors(theta))
+            histories = [SeedHistory() for _ in seeds]
+            self._log_evaluation(learner, histories, epoch=0)
+            self._collect_timings(learner, histories, epoch=0)
+        first_epoch, first_step = int(state.get("epoch", 1)), int(state.get("step", 0))
+        for epoch in range(first_epoch, self._spec.epochs + 1):
+            trained = schedules[0].trained[epoch - 1] if schedules else None
+            self._train_epoch(learner, histories, epoch, trained, first_step if epoch == first_epoch else 0)
+            if all(history.has_diverged for history in histories):
+                break
+        self._finish_group(learner, seeds, thetas, histories)
+
+    def _train_epoch(
+        self,
+        learner: Learner,
+        histories: list[SeedHistory],
+        epoch: int,
+        trained: frozenset[int] | None,
+        first_step: int,
+    ) -> None:
+        learner.begin_epoch(epoch, trained)
+        for step in range(first_step, learner.num_steps):
+            self._ctx.check()
+            if self._ctx.should_save():
+                self._save(learner, histories, epoch, step)
+            learner.train_step(step)
+            self._report(learner, epoch, step + 1)
+            if self._on_step is not None:
+                self._on_step(learner, (epoch - 1) * learner.num_steps + step + 1)
+        statistics = learner.end_epoch()
+        self._log_evaluation(learner, histories, epoch)
+        for seed, history, one in zip(learner.seeds, histories, statistics, strict=True):
+            history.train_loss = one.train_loss if isfinite(one.train_loss) else None
+            self._ctx.log_metrics(
+                seed, epoch, {"train_loss": history.train_loss, "train_accuracy": one.train_accuracy}
+            )
+            if history.train_loss is None and not history.has_diverged:
+                history.has_diverged = True
+                self._ctx.log_event(
+                    "training.diverged", {"seed": seed, "epoch": epoch, "reason": "loss not finite"}
+                )
+        self._collect_timings(learner, histories, epoch)
+        if self._on_epoch_end is not None:
+            self._on_epoch_end(learner, epoch)
+
+    def _log_evaluation(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
+        for seed, history, found in zip(learner.seeds, histories, learner.evaluate(), strict=True):
+            if epoch == 0:
+                history.initial_test_accuracy = found.test_accuracy
+            history.test_accuracy = found.test_accuracy
+            loss = found.test_loss if isfinite(found.test_loss) else None
+            self._ctx.log_metrics(seed, epoch, {"test_accuracy": found.test_accuracy, "test_loss": loss})
+
+    def _collect_timings(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
+        """Each seed of a stacked group is given an equal share of the time."""
+        seconds = learner.stopwatch.seconds()
+        for history in histories:
+            history.record_timings(epoch, seconds, len(histories))
+        learner.stopwatch.restore({})
+
+    def _report(self, learner: Learner, epoch: int, steps: int) -> None:
+        done = epoch - 1 + steps / learner.num_steps
+        total = len(self._ctx.seeds) * self._spec.epochs
+        self._ctx.report_progress(
+            len(self._done) * self._spec.epochs + done * len(learner.seeds), total, "seed-epochs"
+        )
+
+    def _save(self, learner: Learner, histories: list[SeedHistory], epoch: int, step: int) -> None:
+        self._collect_timings(learner, histories, epoch)
+        tensors = {f"learner.{name}": tensor for name, tensor in learner.capture().items()}
+        state = {
+            "seeds": list(learner.seeds),
+            "epoch": epoch,
+            "step": step,
+            "histories": [history.to_json() for history in histories],
+        }
+        self._write_resume(state, tensors)
+
+    def _write_resume(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        for number, hook in enumerate(self._hooks):
+            tensors |= {f"hook{number}.{name}": tensor for name, tensor in hook.capture().items()}
+        self._saves += 1
+        state["finished"] = self._finished
+        self._ctx.save_resume(ResumeState(self._saves, save_tensors(tensors), state))
+
+    def _finish_group(
+        self,
+        learner: Learner,
+        seeds: list[int],
+        thetas: list[dict[str, Tensor]],
+        histories: list[SeedHistory],
+    ) -> None:
+        for index, (seed, theta_0, history) in enumerate(zip(seeds, thetas, histories, strict=True)):
+            theta_T = learner.parameters(index)
+            self._ctx.save_checkpoint("theta_T", seed, self._spec.epochs, save_tensors(theta_T))
+            trained = TrainedSeed.from_history(
+                seed,
+                history,
+                theta_0,
+                theta_T,
+                learner.notes,
+                self._data.info.num_classes,
+                len(self._data.y_test),
+            )
+            if trained.outcome == "diverged" and not history.has_diverged:
+                self._ctx.log_event(
+                    "training.diverged",
+                    {"seed": seed, "epoch": self._spec.epochs, "reason": "accuracy at chance"},
+                )
+            self._ctx.register_training(self._digest(seed), seed, trained.to_json())
+            self._done[seed] = trained
+            self._finished.append(seed)
+        if self._hooks and len(self._done) < len(self._ctx.seeds):
+            self._write_resume({}, {})
+
+    def _digest(self, seed: int) -> str:
+        return self._spec.training_digest(seed, self._ctx.execution, self._data.sha256)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

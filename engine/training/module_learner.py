@@ -1,0 +1,252 @@
+"""One net of any form, trained by autograd; the layers of an epoch's schedule, and backward only as far as it must."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.data.augmentation import CropFlips, crop_flip, draw_crop_flips
+from engine.data.resident import BatchBuffers, ResidentData, batch_bounds, epoch_order
+from engine.models.net import LayeredNet
+from engine.optim.build import build_optimizer
+from engine.optim.schedule import learning_rate
+from engine.spec import Execution, ExperimentSpec
+from engine.timing import Stopwatch
+from engine.training.learner import EpochStatistics, Evaluation
+from engine.training.prefix_cache import FrozenPrefix
+
+EVALUATION_BATCH = 250
+"""Test images a forward pass: few enough for the activations to stay in the CPU's cache."""
+
+
+class ModuleLearner:
+    """See the module's text; `net` is initialised and on the CPU. Implements `Learner` for one seed.
+
+    prefix: keeps the activations below frozen layers; None computes them anew at every step.
+    """
+
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        data: ResidentData,
+        seed: int,
+        net: LayeredNet,
+        execution: Execution,
+        prefix: FrozenPrefix | None = None,
+    ) -> None:
+        self._spec, self._data, self._seed = spec, data, seed
+        device = data.x_train.device
+        self._channels_last = any(isinstance(module, nn.Conv2d) for module in net.modules())
+        self._net = net.to(device)
+        if self._channels_last:
+            self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
+        self._prefix = prefix
+        self._optimizer = build_optimizer(spec.optimizer, self._net)
+        self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
+        self._buffers = BatchBuffers(
+            self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
+        )
+        self._autocasts = execution.precision == "bf16"
+        self._losses = torch.zeros((), device=device)
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._seen = torch.zeros((), dtype=torch.int64)
+        self._order = torch.empty(0)
+        self._draws: CropFlips | None = None
+        self._epoch = 0
+        self._lowest = 0
+        self._stopwatch = Stopwatch(device)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return (self._seed,)
+
+    @property
+    def num_steps(self) -> int:
+        return len(self._bounds)
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        return self._stopwatch
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._prefix.notes if self._prefix else ()
+
+    def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
+        count, device = len(self._data.y_train), self._data.x_train.device
+        self._epoch = epoch
+        self._order = epoch_order(self._seed, epoch - 1, count).to(device)
+        if self._spec.data.augmentation == "crop_flip":
+            self._draws = draw_crop_flips(self._seed, epoch - 1, count).to(device)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
+        self._freeze_all_but(trained)
+        self._net.train()
+        if self._prefix is not None:
+            self._prefix.begin_epoch(epoch - 1)
+
+    def _freeze_all_but(self, trained: frozenset[int] | None) -> None:
+        self._lowest = 0 if trained is None else min(trained)
+        for index in range(len(self._net.layers)):
+            trains = trained is None or index in trained
+            for parameter in self._net.parameters_of_layer(index):
+                parameter.requires_grad_(trains)
+                parameter.grad = None  # a frozen layer has no gradient, so the optimiser passes it by
+
+    def train_step(self, step: int) -> None:
+        watch = self._stopwatch
+        watch.start()
+        start, stop = self._bounds[step]
+        indices = self._order[start:stop]
+        level, x, y = self._load(indices, start)
+        watch.lap("load")
+        with self._arithmetic():
+            logits = self._forward(level, x, indices)
+            loss = functional.cross_entropy(logits, y)
+        detached = logits.detach()
+        self._losses += loss.detach() * len(y)
+        self._correct += (detached.argmax(dim=1) == y).sum()
+        self._seen += len(y)
+        watch.lap("forward")
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        watch.lap("backward")
+        self._optimizer.step()
+        watch.lap("optimizer")
+
+    def _load(self, indices: Tensor, position: int) -> tuple[int, Tensor, Tensor]:
+        """(level, the batch's activations there, its labels): the images where nothing further up is kept."""
+        kept = self._prefix.train_input(indices) if self._prefix else None
+        if kept is not None:
+            return *kept, self._data.y_train.index_select(0, indices)
+        x, y = self._buffers.gather(indices)
+        if self._draws is not None:
+            x = self._laid_out(crop_flip(x, self._draws, position, self._data.black))
+        return 0, x, y
+
+    def _forward(self, level: int, x: Tensor, indices: Tensor) -> Tensor:
+        """Logits, with gradients from the lowest trained layer up and none below it."""
+        with torch.no_grad():
+            for layer in range(level, self._lowest):
+                x = self._net(x, layer, layer + 1)
+                if self._prefix is not None and self._prefix.keeps_train(layer + 1):
+                    self._stopwatch.lap("forward")
+                    self._prefix.keep_train(layer + 1, indices, x)
+                    self._stopwatch.lap("cache")
+        logits: Tensor = self._net(x, max(level, self._lowest))
+        return logits
+
+    def end_epoch(self) -> Sequence[EpochStatistics]:
+        seen = max(int(self._seen), 1)
+        found = EpochStatistics(self._losses.item() / seen, self._correct.item() / seen)
+        for accumulator in (self._losses, self._correct, self._seen):
+            accumulator.zero_()
+        return [found]
+
+    @torch.no_grad()
+    def evaluate(self) -> Sequence[Evaluation]:
+        watch = self._stopwatch
+        watch.start()
+        self._net.eval()
+        labels = self._data.y_test
+        losses = torch.zeros((), dtype=torch.float64, device=labels.device)
+        correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+        for start, stop in batch_bounds(len(labels), EVALUATION_BATCH):
+            with self._arithmetic():
+                logits = self._test_logits(start, stop).float()
+            losses += functional.cross_entropy(logits, labels[start:stop], reduction="sum")
+            correct += (logits.argmax(dim=1) == labels[start:stop]).sum()
+        self._net.train()
+        watch.lap("evaluation")
+        return [Evaluation(correct.item() / len(labels), losses.item() / len(labels))]
+
+    def _test_logits(self, start: int, stop: int) -> Tensor:
+        kept = self._prefix.test_input(start, stop) if self._prefix else None
+        level, x = (0, self._x_test[start:stop]) if kept is None else kept
+        for layer in range(level, len(self._net.layers)):
+            x = self._net(x, layer, layer + 1)
+            if self._prefix is not None and self._prefix.keeps_test(layer + 1):
+                self._prefix.keep_test(layer + 1, start, stop, x)
+        return x
+
+    def parameters(self, index: int) -> dict[str, Tensor]:
+        assert index == 0
+        return {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in self._net.state_dict().items()
+        }
+
+    def full_gradient(self, index: int) -> Tensor:
+        """Batch normalisation uses its running statistics here: a full batch has no batch of its own."""
+        assert index == 0
+        parameters = list(self._net.parameters())
+        required = [parameter.requires_grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        self._net.eval()
+        count = len(self._data.y_train)
+        total: list[Tensor] = [torch.zeros_like(parameter) for parameter in parameters]
+        for start, stop in batch_bounds(count, 500):
+            logits = self._net(self._x_train[start:stop])
+            loss = functional.cross_entropy(logits, self._data.y_train[start:stop], reduction="sum") / count
+            torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
+        self._net.train()
+        for parameter, was in zip(parameters, required, strict=True):
+            parameter.requires_grad_(was)
+        return torch.cat([gradient.contiguous().reshape(-1) for gradient in total])
+
+    def batch_gradient(self, index: int) -> Tensor:
+        assert index == 0
+        return torch.cat(
+            [
+                (torch.zeros_like(p) if p.grad is None else p.grad).detach().contiguous().reshape(-1)
+                for p in self._net.parameters()
+            ]
+        )
+
+    def capture(self) -> dict[str, Tensor]:
+        tensors = {f"net.{name}": tensor for name, tensor in self._net.state_dict().items()}
+        for position, parameter in enumerate(self._net.parameters()):
+            for name, value in self._optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{position}.{name}"] = value
+        tensors |= {"losses": self._losses, "correct": self._correct, "seen": self._seen}
+        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in self._net.state_dict().items():
+                tensor.copy_(tensors[f"net.{name}"])
+        parameters = list(self._net.parameters())
+        self._optimizer.state.clear()
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                position, _, entry = rest.partition(".")
+                parameter = parameters[int(position)]
+                self._optimizer.state[parameter][entry] = self._like(parameter, value)
+        self._losses.copy_(tensors["losses"])
+        self._correct.copy_(tensors["correct"])
+        self._seen.copy_(tensors["seen"])
+
+    @staticmethod
+    def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:
+        """On the parameter's device; moments in the parameter's memory format, as the optimiser made them."""
+        if value.shape != parameter.shape:
+            return value.to(parameter.device, copy=True)
+        moment = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return moment.detach().copy_(value)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if self._channels_last else x
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        if self._autocasts:
+            return torch.autocast(self._data.x_train.device.type, dtype=torch.bfloat16)
+        return nullcontext()
