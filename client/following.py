@@ -15,8 +15,13 @@ from schemas.events import Event, EventName
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 SILENCE_SECONDS = 40.0
+"""A stream silent for longer is taken for broken; the service sends a comment every 15 seconds."""
+LOOK_SECONDS = 10.0
+"""With a deadline the reader looks up this often; comments do not wake it."""
+SOUND_SECONDS = 5.0
+"""A connection that lived for longer was no failure."""
 MAX_FAILURES = 20
-"""Connections in a row that gave no event; about two and a half minutes."""
+"""Failures in a row that are borne: about two and a half minutes."""
 
 
 class Following:
@@ -30,12 +35,14 @@ class Following:
         self.last_sequence = after
         self.ended = False
         self._failures = 0
+        self._asked_at = time.monotonic()
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def next_call(self) -> calls.Call[None]:
         """The request that goes on where the stream broke."""
         self.check_time()
+        self._asked_at = time.monotonic()
         return calls.stream_events(self.experiment_id, self.last_sequence)
 
     def take(self, message: ServerSentEvent) -> Event | None:
@@ -55,7 +62,9 @@ class Following:
         return event
 
     def pause_after_break(self, error: Exception) -> float:
-        """Seconds to wait before the next connection; raises `error` when there were too many."""
+        """Seconds to wait before the next connection; raises `error` when there were too many failures."""
+        if time.monotonic() - self._asked_at > SOUND_SECONDS:
+            self._failures = 0
         self._failures += 1
         if self._failures > MAX_FAILURES:
             raise error
@@ -70,11 +79,10 @@ class Following:
         raise error
 
     def read_timeout(self) -> httpx.Timeout:
-        """How long a silent stream is believed in: the service sends a comment every 15 seconds."""
+        """How long a silent stream is listened to."""
         left = self.seconds_left()
-        return httpx.Timeout(
-            10.0, read=SILENCE_SECONDS if left is None else max(0.1, min(SILENCE_SECONDS, left))
-        )
+        read = SILENCE_SECONDS if left is None else max(0.1, min(LOOK_SECONDS, left))
+        return httpx.Timeout(10.0, read=read)
 
     def seconds_left(self) -> float | None:
         return None if self._deadline is None else self._deadline - time.monotonic()

@@ -1,0 +1,85 @@
+"""Results and lists as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from rich.table import Table
+
+from engine.result import Statistic
+from schemas.resources import Experiment
+
+
+def result_table(result: Mapping[str, Any], title: str) -> Table:
+    """A result's points as rows: the swept values, then every statistic as mean ± standard error.
+
+    Works for any kind: a column stands for each field that holds a statistic in some point.
+    """
+    points: Sequence[Mapping[str, Any]] = result["points"]
+    axes = _names(point["point"] for point in points)
+    fields = _names(
+        {name: None for name, value in point.items() if _statistic(value) is not None} for point in points
+    )
+    table = Table(title=title, caption="mean ± one standard error over the seeds")
+    for axis in axes:
+        table.add_column(axis, justify="right")
+    for field in fields:
+        table.add_column(field.replace("_", " "), justify="right")
+    table.add_column("seeds", justify="right")
+    table.add_column("outcome")
+    for point in points:
+        shown = [_statistic(point.get(field)) for field in fields]
+        table.add_row(
+            *(str(point["point"].get(axis, "")) for axis in axes),
+            *("" if one is None else show_statistic(one) for one in shown),
+            str(len(point.get("seeds", ()))),
+            str(point.get("outcome", "")),
+        )
+    return table
+
+
+def experiments_table(experiments: Iterable[Experiment]) -> Table:
+    table = Table()
+    for column in ("id", "kind", "name", "status", "done", "points", "seeds", "created"):
+        table.add_column(column, no_wrap=column == "id")
+    for one in experiments:
+        table.add_row(
+            one.id,
+            one.kind,
+            one.name or "",
+            str(one.status),
+            f"{one.progress.fraction:.0%}",
+            str(one.num_points),
+            str(len(one.seeds)),
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def show_statistic(statistic: Statistic) -> str:
+    """Mean and standard error, with as many places as the error gives sense to."""
+    error = statistic.standard_error
+    if error is None:
+        return f"{statistic.mean:.4g}"
+    if error >= 10:
+        return f"{statistic.mean:.0f} ± {error:.0f}"
+    places = 1
+    while places < 5 and error < 10.0**-places:
+        places += 1
+    return f"{statistic.mean:.{places + 1}f} ± {error:.{places + 1}f}"
+
+
+def _statistic(value: Any) -> Statistic | None:
+    if not isinstance(value, Mapping) or set(value) != set(Statistic.model_fields):
+        return None
+    try:
+        return Statistic.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys of all, in the order of their first appearance."""
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
