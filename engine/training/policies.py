@@ -113,6 +113,29 @@ STATIC_POLICIES = frozenset({"full", "top_k", "bottom_q", "top_k_bottom_q", "mid
 """Policies that train the same layers in every epoch, whatever the seed."""
 
 
+def title_of(policy: PolicySpec) -> str:
+    """The policy as the paper writes it, e.g. `Top 1 All Bottoms (rho = 0.1)`."""
+    match policy:
+        case FullPolicy():
+            return "Full"
+        case TopKPolicy(k=k):
+            return f"Top {k}"
+        case BottomQPolicy(q=q):
+            return f"Bottom {q}"
+        case TopKBottomQPolicy(k=k, q=q):
+            return f"Top {k} Bottom {q}"
+        case MiddlePolicy():
+            return "Middle Only"
+        case ProbTopKBottomQPolicy(k=k, q=q, rho=rho):
+            return f"Top {k} Bottom {q} (rho = {rho:g})"
+        case TopKAllBottomsPolicy(k=k, rho=rho):
+            return f"Top {k} All Bottoms (rho = {rho:g})"
+        case RandomUniformPolicy():
+            return "Random-Uniform"
+        case RandomBetaPolicy(alpha=alpha, beta=beta):
+            return "Random-Beta" if (alpha, beta) == (2.0, 5.0) else f"Random-Beta({alpha:g}, {beta:g})"
+
+
 @dataclass(frozen=True, slots=True)
 class EpochSchedule:
     """The layers that train in each epoch; epochs count from 0."""
