@@ -1,4 +1,4 @@
-"""The order of an epoch, its division into batches, and preallocated batches."""
+"""The order of an epoch, and preallocated batches."""
 
 from __future__ import annotations
 
@@ -14,26 +14,6 @@ def epoch_order(seed: int, epoch: int, num_examples: int) -> Tensor:
     seed: the run's seed. epoch: epochs finished before this one.
     """
     return torch.randperm(num_examples, generator=make_generator(seed, "order", epoch))
-
-
-def batch_bounds(num_examples: int, batch_size: int) -> tuple[tuple[int, int], ...]:
-    """(start, stop) of each batch: `batch_size` examples each, the last one what is left.
-
-    A last batch of one example joins the one before it. A batch of one takes another kernel, so that its rows have
-    other bits than in any larger batch, and batch normalisation cannot train on it. A step's loss stays the mean over
-    its examples. num_examples and batch_size are 2 at least.
-    """
-    assert num_examples >= 2
-    assert batch_size >= 2
-    starts = list(range(0, num_examples, batch_size))
-    if len(starts) > 1 and num_examples - starts[-1] == 1:
-        starts.pop()
-    return tuple(zip(starts, [*starts[1:], num_examples], strict=True))
-
-
-def largest_batch(num_examples: int, batch_size: int) -> int:
-    """Examples in the largest of `batch_bounds`."""
-    return max(stop - start for start, stop in batch_bounds(num_examples, batch_size))
 
 
 class BatchBuffers:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from engine.context import RunContext
-from engine.data.batches import BatchBuffers, batch_bounds, epoch_order, largest_batch
+from engine.data.batches import BatchBuffers, epoch_order
+from engine.data.bounds import batch_bounds, largest_batch
 from engine.data.load import Dataset, load_dataset
 from engine.data.sources import find_npz
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec

@@ -1,0 +1,31 @@
+"""How an epoch is divided into batches; imports no torch."""
+
+from __future__ import annotations
+
+SMALLEST_STABLE_BATCH = 16
+"""From this size on a row's forward pass has the same bits in every batch on the CPU.
+
+Matrix products of fewer rows take other kernels. Which sizes differ depends on the machine: only 1 on some; 1 to 3, or
+1 to 11 but for multiples of 4, in linear layers, and 1 to 15 in 1x1 convolutions, on others.
+"""
+
+
+def batch_bounds(num_examples: int, batch_size: int) -> tuple[tuple[int, int], ...]:
+    """(start, stop) of each batch: `batch_size` examples each, the last one what is left.
+
+    A last batch of fewer than 16 examples (of one, where batch_size is below 16) joins the batch before it: its rows
+    would have other bits than in a larger batch, and batch normalisation cannot train on one example. A step's loss is
+    the mean over its examples as ever. num_examples and batch_size are 2 at least.
+    """
+    assert num_examples >= 2
+    assert batch_size >= 2
+    smallest = SMALLEST_STABLE_BATCH if batch_size >= SMALLEST_STABLE_BATCH else 2
+    starts = list(range(0, num_examples, batch_size))
+    if len(starts) > 1 and num_examples - starts[-1] < smallest:
+        starts.pop()
+    return tuple(zip(starts, [*starts[1:], num_examples], strict=True))
+
+
+def largest_batch(num_examples: int, batch_size: int) -> int:
+    """Examples in the largest of `batch_bounds`."""
+    return max(stop - start for start, stop in batch_bounds(num_examples, batch_size))

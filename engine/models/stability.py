@@ -1,0 +1,46 @@
+"""Whether a row's forward pass has the same bits wherever it stands in a batch: asked of the machine itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from engine.determinism import make_generator
+from engine.models.net import LayeredNet
+
+
+@torch.no_grad()
+def count_stable_layers(net: LayeredNet, images: Tensor, batch_sizes: Collection[int]) -> int:
+    """How many layers, from the bottom, give a row the same bits in batches of each of these sizes, in any order.
+
+    images: examples of the data [n, channels, height, width] on the net's device, at least as many as the largest
+    batch. Kernels are chosen by shape and by the alignment of rows, so a few batches tell. On the CPU all layers are
+    stable from 16 rows on, but for linear layers of few outputs whose inputs are no multiple of 4 floats (a ReLU-Net
+    of width 10: every row begins at another alignment). On a GPU only equal sizes are. The net is left as it was.
+    """
+    largest = max(batch_sizes)
+    assert len(images) >= largest
+    was_training = net.training
+    net.eval()
+    h = images[:largest].clone(memory_format=torch.preserve_format)
+    stable = 0
+    for index in range(len(net.layers)):
+        after = net(h, index, index + 1)
+        if not all(_keeps_bits(net, index, h, after, size) for size in batch_sizes):
+            break
+        h = after
+        stable += 1
+    net.train(was_training)
+    return stable
+
+
+def _keeps_bits(net: LayeredNet, index: int, h: Tensor, after: Tensor, size: int) -> bool:
+    """Whether rows drawn into a batch of `size` come out as they did in the large one; two draws."""
+    for draw in range(2):
+        generator = make_generator(0, "stability", index, size, draw)
+        chosen = torch.randperm(len(h), generator=generator)[:size].to(h.device)
+        if not torch.equal(net(h[chosen], index, index + 1), after[chosen]):
+            return False
+    return True
