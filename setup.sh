@@ -36,6 +36,12 @@ is_current() {
     return 1
 }
 
+# An environment knows its own path, so one that was copied or moved is made anew.
+is_usable() {
+    grep -qF "$VENV" "$BIN/activate" 2>/dev/null &&
+        "$BIN/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
 # A folder is made by one process alone, so it is the lock; that of a dead process is taken away.
 take_lock() {
     LOCK="$ROOT/.venv-lock"
@@ -44,6 +50,11 @@ take_lock() {
         [ -w "$ROOT" ] || { say "$ROOT is not writable, so the environment cannot be made in it."; return 1; }
         holder=$(cat "$LOCK/pid" 2>/dev/null || true)
         if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null && [ ! -d "/proc/$holder" ]; then
+            rm -rf "$LOCK"
+            continue
+        fi
+        # A process that died between making the lock and signing it leaves one without a name.
+        if [ -z "$holder" ] && [ -n "$told" ]; then
             rm -rf "$LOCK"
             continue
         fi
@@ -95,9 +106,7 @@ setup_environment() {
     take_lock || return 1
     if ! is_current "$extra_wanted"; then
         say "Setting up $VENV (once; a minute or so) ..."
-        if ! "$BIN/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
-            "$python" -m venv --clear "$VENV" || return 1
-        fi
+        is_usable || "$python" -m venv --clear "$VENV" || return 1
         target="$ROOT${extra_wanted:+[$extra_wanted]}"
         install_with_uv "$target" || install_with_pip "$target" || {
             say "The dependencies could not be installed; the messages above say why."

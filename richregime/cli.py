@@ -1,0 +1,93 @@
+"""The command `richregime`: the client's commands, and those that start the service or a part of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli import app
+
+HOME_HELP = "Folder of the database, the files and the data sets; ~/.richregime by default."
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+db = typer.Typer(no_args_is_help=True, help="The database.")
+app.add_typer(db, name="db")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="richregime")
+
+
+@app.command()
+def up(
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Start everything on this machine: broker, database, API and workers. Ctrl-C stops it."""
+    from richregime.up import up as start_everything
+    from storage.settings import Settings
+
+    given = {"home": home, "host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    raise typer.Exit(start_everything(settings))
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+def api(context: typer.Context) -> None:
+    """Start the API alone; options are those of `python -m api.main`."""
+    become("api.main", context.args)
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+def worker(context: typer.Context) -> None:
+    """Start a worker alone; options are those of `python -m workers.main`."""
+    become("workers.main", context.args)
+
+
+@db.command()
+def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -> None:
+    """Bring the database to the newest schema."""
+    from storage.db import Database
+    from storage.settings import Settings
+
+    settings = Settings(home=home) if home is not None else Settings()
+    database = Database(settings.database_url)
+    try:
+        database.upgrade()
+    finally:
+        database.dispose()
+    print("the database is at the newest schema")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the plots and numbers.")] = Path("demo"),
+) -> None:
+    """Start a throw-away service, train fifteen nets on real digits, draw what came out. About a minute."""
+    from richregime.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the API's description (OpenAPI, YAML)."""
+    from api.openapi import openapi_yaml
+
+    sys.stdout.write(openapi_yaml())
+
+
+def become(module: str, arguments: list[str]) -> None:
+    """Turn this process into `python -m module`, so that signals reach it and nothing else is loaded beside it."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+if __name__ == "__main__":
+    main()
