@@ -21,6 +21,11 @@ from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
 
 
+ROW_MULTIPLE = 64
+"""Floats to which a seed's row is padded: element-wise kernels round their last, incomplete vector otherwise than the
+rest, so that a row of any length would depend on the rows behind it."""
+
+
 class StackedLearner:
     """See the module's text; `nets` are the initialised nets, one a seed, whose weights are copied."""
 
@@ -35,9 +40,10 @@ class StackedLearner:
         self._names = {name: parameter.shape for name, parameter in nets[0].named_parameters()}
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self.num_steps = len(self._bounds)
-        self._theta = torch.stack(
-            [torch.cat([p.detach().reshape(-1) for p in net.parameters()]) for net in nets]
-        ).to(device)
+        self._size = sum(shape.numel() for shape in self._names.values())
+        self._theta = torch.zeros(len(nets), -(-self._size // ROW_MULTIPLE) * ROW_MULTIPLE, device=device)
+        for row, net in zip(self._theta, nets, strict=True):
+            row[: self._size] = torch.cat([p.detach().reshape(-1) for p in net.parameters()])
         self._gradient = torch.zeros_like(self._theta)
         self._first_moment = torch.zeros_like(self._theta)
         self._second_moment = torch.zeros_like(self._theta) if isinstance(spec.optimizer, AdamSpec) else None
@@ -113,11 +119,11 @@ class StackedLearner:
         return found
 
     def parameters(self, index: int) -> dict[str, Tensor]:
-        return _unflatten(self._theta[index].to("cpu", copy=True), self._names)
+        return _unflatten(self._theta[index, : self._size].to("cpu", copy=True), self._names)
 
     def full_gradient(self, index: int) -> Tensor:
         count = len(self._data.y_train)
-        gradient = torch.zeros_like(self._theta[index])
+        gradient = self._theta.new_zeros(self._size)
         weights, biases = _layer_views(gradient[None], self._names)
         for start, stop in batch_bounds(count, 2048):
             activations = [self._x_train[start:stop]]
@@ -137,7 +143,7 @@ class StackedLearner:
         return gradient
 
     def batch_gradient(self, index: int) -> Tensor:
-        return self._gradient[index].clone()
+        return self._gradient[index, : self._size].clone()
 
     def capture(self) -> dict[str, Tensor]:
         tensors = {
