@@ -1,0 +1,1 @@
+"""The archive: everything that outlives a process. Rows, files and messages; the only home of SQL."""

@@ -1,0 +1,127 @@
+"""Engines, sessions and transactions on SQLite and Postgres."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy.engine import make_url
+from sqlmodel import Session
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+class Database:
+    """One database. Each process makes its own: connections do not survive a fork."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            database = make_url(url).database
+            assert database, "SQLite needs a file: connections of several processes share it"
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        self._writer = self._create_engine(read_only=False)
+        self._reader = self._create_engine(read_only=True) if self.is_sqlite else self._writer
+
+    def _create_engine(self, *, read_only: bool) -> Engine:
+        options: dict[str, Any] = {"json_serializer": _dump_json}
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True, **options)
+        engine = create_engine(
+            self.url,
+            pool_size=10,
+            max_overflow=20,
+            connect_args={"timeout": 15, "check_same_thread": False},
+            **options,
+        )
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _: Any) -> None:
+            connection.isolation_level = None  # transactions are begun below, not by the driver
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.execute("PRAGMA busy_timeout=15000")
+            if read_only:
+                cursor.execute("PRAGMA query_only=ON")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One writing transaction, committed at the end of the block and rolled back on any error."""
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent view; writes are refused on SQLite."""
+        with Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the schema to `revision`."""
+        self._with_config(command.upgrade, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the schema back to `revision`."""
+        self._with_config(command.downgrade, revision)
+
+    def schema_is_current(self) -> bool:
+        """Whether the database has the newest schema that this code knows."""
+        with self._reader.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        return found == ScriptDirectory.from_config(self._config()).get_current_head()
+
+    def _config(self) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        return config
+
+    def _with_config(self, run: Any, revision: str) -> None:
+        with self._writer.begin() as connection:
+            config = self._config()
+            config.attributes["connection"] = connection
+            run(config, revision)
+
+
+def _dump_json(value: Any) -> str:
+    """Keys keep their order: that of a sweep means something. Raises ValueError on NaN and infinity."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def database_now(session: Session) -> datetime:
+    """The database's clock, UTC: the one clock that all workers share."""
+    if session.get_bind().dialect.name == "sqlite":
+        value = session.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return found.astimezone(UTC)
+
+
+def as_utc(moment: datetime | None) -> datetime | None:
+    """SQLite forgets time zones: all stored times are UTC."""
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

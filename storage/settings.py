@@ -1,0 +1,92 @@
+"""Every setting of the service, read from RICHREGIME_* variables. All state lives under `home`."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Frozen; one instance a process."""
+
+    model_config = SettingsConfigDict(env_prefix="RICHREGIME_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: Path.home() / ".richregime", description="Folder in which all state lives."
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy address of an external Postgres; null keeps SQLite under home."
+    )
+    broker_url: str | None = Field(
+        None, description="Address of an external Redis or Valkey; null starts the embedded Valkey."
+    )
+    data_dir: Path | None = Field(
+        None, description="Folder of data sets and pretrained weights; null is `data` under home."
+    )
+    blob_dir: Path | None = Field(None, description="Folder of stored files; null is `blobs` under home.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    allow_public: bool = Field(
+        False, description="Allow a host that is not loopback, although the service asks for no key."
+    )
+    allow_download: bool = Field(True, description="Download data sets and weights that are not there.")
+    cpu_workers: int = Field(
+        default_factory=lambda: max(1, os.cpu_count() or 1),
+        ge=1,
+        le=256,
+        description="Runs a CPU worker computes at once.",
+    )
+    threads_per_run: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads of a run; null divides the cores by the workers."
+    )
+    lease_seconds: float = Field(
+        30.0, gt=0, description="A run whose worker is silent for so long is given to another."
+    )
+    heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker renews its lease.")
+    reconcile_seconds: float = Field(2.0, gt=0, description="How often lost bells and leases are looked for.")
+    ring_after_seconds: float = Field(15.0, gt=0, description="A queued run is rung again after so long.")
+    checkpoint_seconds: float = Field(
+        5.0, ge=0, description="Least time between two resume checkpoints of a run."
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="A run that lost its worker so often fails.")
+    max_body_bytes: int = Field(262_144, ge=1024, description="Largest request body, data sets apart.")
+    max_dataset_bytes: int = Field(1 << 30, ge=1024, description="Largest data set that can be registered.")
+    max_points: int = Field(2_000, ge=1, description="Points an experiment may have.")
+    max_runs: int = Field(5_000, ge=1, description="Runs an experiment may have.")
+    max_queued_runs: int = Field(20_000, ge=1, description="Runs that may wait; more are refused with 429.")
+    max_parameters: int = Field(200_000_000, ge=1, description="Parameters a model may have.")
+    max_memory_bytes: int = Field(16 << 30, ge=1, description="Memory a run may need by estimate.")
+    max_flops: float = Field(1e19, gt=0, description="Floating-point operations a run may need by estimate.")
+    max_sse_clients: int = Field(200, ge=1, description="Event streams served at once.")
+
+    @property
+    def resolved_database_url(self) -> str:
+        """Postgres addresses are given psycopg 3's driver."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home / 'richregime.sqlite3'}"
+        for prefix in ("postgres://", "postgresql://"):
+            if self.database_url.startswith(prefix):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(prefix)
+        return self.database_url
+
+    @property
+    def resolved_data_dir(self) -> Path:
+        return self.data_dir or self.home / "data"
+
+    @property
+    def resolved_blob_dir(self) -> Path:
+        return self.blob_dir or self.home / "blobs"
+
+    @property
+    def resolved_threads_per_run(self) -> int:
+        return self.threads_per_run or max(1, (os.cpu_count() or 1) // self.cpu_workers)
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

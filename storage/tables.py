@@ -1,0 +1,243 @@
+"""The tables: the only home of table models. Times are UTC; JSON columns hold plain values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy import UniqueConstraint as Unique
+from sqlmodel import Field, SQLModel
+
+from schemas.status import ExperimentStatus, FailureReason, RunStatus
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def _enum(kind: type[Any]) -> Enum:
+    return Enum(
+        kind, native_enum=False, length=32, values_callable=lambda members: [m.value for m in members]
+    )
+
+
+def _time(*, nullable: bool = True, index: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable, index=index))
+
+
+def _json(default: str) -> Any:
+    return Column(JSON(none_as_null=True), nullable=False, server_default=text(f"'{default}'"))
+
+
+def _parent(column: str, *, index: bool = True) -> Any:
+    return Column(String(40), ForeignKey(column, ondelete="CASCADE"), nullable=False, index=index)
+
+
+class ExperimentRow(SQLModel, table=True):
+    """One submission. Its status is derived from its runs and stored with every move of theirs."""
+
+    __tablename__ = "experiment"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    kind: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    name: str | None = Field(default=None, sa_column=Column(String(200), index=True))
+    labels: dict[str, str] = Field(default_factory=dict, sa_column=_json("{}"))
+    priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    spec: dict[str, Any] = Field(sa_column=_json("{}"))
+    sweep: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
+    seeds: list[int] = Field(default_factory=list, sa_column=_json("[]"))
+    execution: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
+    max_seconds: int | None = Field(default=None)
+    reuse: bool = Field(default=True, sa_column_kwargs={"server_default": text("true"), "nullable": False})
+    digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    status: ExperimentStatus = Field(
+        default=ExperimentStatus.QUEUED,
+        sa_column=Column(_enum(ExperimentStatus), nullable=False, index=True, server_default="queued"),
+    )
+    num_points: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    last_event: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    created_at: datetime = _time(nullable=False, index=True)
+    started_at: datetime | None = _time()
+    finished_at: datetime | None = _time()
+
+
+class PointRow(SQLModel, table=True):
+    """One cell of an experiment's sweep: a fully expanded spec."""
+
+    __tablename__ = "point"
+    __table_args__ = (Unique("experiment_id", "index"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    experiment_id: str = Field(sa_column=_parent("experiment.id", index=False))
+    index: int = Field(sa_column=Column(Integer, nullable=False))
+    values: dict[str, Any] = Field(sa_column=_json("{}"))
+    spec: dict[str, Any] = Field(sa_column=_json("{}"))
+    digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+
+
+class RunRow(SQLModel, table=True):
+    """What a worker executes: one point with some of its seeds."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index(None, "status", "queue", "priority", "created_at"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    experiment_id: str = Field(sa_column=_parent("experiment.id"))
+    point_id: str = Field(sa_column=_parent("point.id"))
+    seeds: list[int] = Field(sa_column=_json("[]"))
+    queue: str = Field(default="any", sa_column=Column(String(8), nullable=False, server_default="any"))
+    status: RunStatus = Field(
+        default=RunStatus.QUEUED, sa_column=Column(_enum(RunStatus), nullable=False, server_default="queued")
+    )
+    priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    fence: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    interruptions: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    owner: str | None = Field(default=None, sa_column=Column(String(200)))
+    device: str | None = Field(default=None, sa_column=Column(String(100)))
+    lease_until: datetime | None = _time()
+    progress_at: datetime | None = _time()
+    rung_at: datetime | None = _time()
+    cancel_requested_at: datetime | None = _time()
+    progress_completed: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    progress_total: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
+    progress_unit: str = Field(default="", sa_column=Column(String(32), nullable=False, server_default=""))
+    error_code: FailureReason | None = Field(default=None, sa_column=Column(_enum(FailureReason)))
+    error_detail: str | None = Field(default=None, sa_column=Column(Text))
+    result: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    manifest: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    elapsed_seconds: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
+    """Of the attempts that are over"""
+    created_at: datetime = _time(nullable=False)
+    started_at: datetime | None = _time()
+    claimed_at: datetime | None = _time()
+    finished_at: datetime | None = _time()
+
+
+class EventRow(SQLModel, table=True):
+    """A dated fact; `sequence` counts from 1 within the experiment without gaps."""
+
+    __tablename__ = "event"
+
+    experiment_id: str = Field(
+        sa_column=Column(String(40), ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True)
+    )
+    sequence: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    run_id: str | None = Field(default=None, sa_column=Column(String(40)))
+    name: str = Field(sa_column=Column(String(64), nullable=False))
+    data: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
+    at: datetime = _time(nullable=False)
+
+
+class MetricRow(SQLModel, table=True):
+    """A number at a step of a seed; null where it was not finite."""
+
+    __tablename__ = "metric"
+
+    run_id: str = Field(
+        sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    )
+    name: str = Field(sa_column=Column(String(64), primary_key=True))
+    seed: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    step: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    value: float | None = Field(default=None)
+
+
+class ArtifactRow(SQLModel, table=True):
+    """A stored file of a run: a checkpoint, an artifact, or resume state."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (Index(None, "run_id", "role", "name", "seed"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    run_id: str = Field(sa_column=_parent("run.id", index=False))
+    role: str = Field(sa_column=Column(String(16), nullable=False))
+    name: str = Field(sa_column=Column(String(200), nullable=False))
+    seed: int | None = Field(default=None, sa_column=Column(BigInteger))
+    epoch: int | None = Field(default=None)
+    """Of resume state: its generation"""
+    fence: int = Field(sa_column=Column(Integer, nullable=False))
+    media_type: str = Field(sa_column=Column(String(100), nullable=False))
+    sha256: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class TrainingRow(SQLModel, table=True):
+    """One seed's finished training, found by its digest."""
+
+    __tablename__ = "training"
+
+    digest: str = Field(sa_column=Column(String(64), primary_key=True))
+    seed: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    run_id: str = Field(
+        sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    )
+    result: dict[str, Any] = Field(sa_column=_json("{}"))
+    created_at: datetime = _time(nullable=False)
+
+
+class WorkerRow(SQLModel, table=True):
+    """A worker process and when it was last seen."""
+
+    __tablename__ = "worker"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    host: str = Field(sa_column=Column(String(200), nullable=False))
+    pid: int = Field(sa_column=Column(Integer, nullable=False))
+    device: str = Field(sa_column=Column(String(100), nullable=False))
+    queue: str = Field(sa_column=Column(String(8), nullable=False))
+    slots: int = Field(sa_column=Column(Integer, nullable=False))
+    memory_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    versions: dict[str, str] = Field(default_factory=dict, sa_column=_json("{}"))
+    started_at: datetime = _time(nullable=False)
+    seen_at: datetime = _time(nullable=False)
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """The answer that a key was given."""
+
+    __tablename__ = "idempotency"
+
+    key: str = Field(sa_column=Column(String(200), primary_key=True))
+    body_sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    experiment_id: str = Field(sa_column=Column(String(40), nullable=False))
+    status_code: int = Field(sa_column=Column(Integer, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class DatasetRow(SQLModel, table=True):
+    """A data set that a user has registered."""
+
+    __tablename__ = "dataset"
+
+    name: str = Field(sa_column=Column(String(64), primary_key=True))
+    title: str = Field(sa_column=Column(String(200), nullable=False))
+    shape: list[int] = Field(sa_column=_json("[]"))
+    num_classes: int = Field(sa_column=Column(Integer, nullable=False))
+    train_size: int = Field(sa_column=Column(Integer, nullable=False))
+    test_size: int = Field(sa_column=Column(Integer, nullable=False))
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
