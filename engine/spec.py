@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict
@@ -47,6 +48,20 @@ class Execution(Form):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a room computes for a seed beside a plain training; `engine.cost` turns it into a price."""
+
+    train_fraction: float = 1.0
+    """Expected share of the plain training's FLOPs that the training takes."""
+    full_gradients: int = 0
+    """Gradients over the whole train set."""
+    test_evaluations: int = 0
+    """Evaluations of the whole test set beyond one an epoch and one before the first."""
+    bytes_per_parameter: int = 0
+    """Memory, and bytes of artifacts, that the room keeps a parameter."""
+
+
 class ExperimentSpec(Form):
     """What every kind shares: data, net, initialisation and training (paper, Section 3)."""
 
@@ -63,6 +78,10 @@ class ExperimentSpec(Form):
     batch_size: int = Field(
         128, ge=2, le=65_536, description="Examples a step; the last batch of an epoch may be smaller."
     )
+
+    def work(self) -> Work:
+        """What this room computes beside a plain training; rooms that do more, or less, say so here."""
+        return Work()
 
     def canonical_json(self) -> str:
         """The form as one line of JSON with sorted keys and every default written out."""
@@ -104,4 +123,4 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-__all__ = ["Execution", "ExperimentSpec", "Form", "Seed", "canonical_json", "sha256_of"]
+__all__ = ["Execution", "ExperimentSpec", "Form", "Seed", "Work", "canonical_json", "sha256_of"]

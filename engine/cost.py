@@ -1,0 +1,195 @@
+"""What a spec will take, by arithmetic alone: parameters, FLOPs, memory, disk and seconds; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Literal
+
+from engine.data.spec import DatasetInfo
+from engine.errors import FieldError
+from engine.models.layout import LayerLayout, layout
+from engine.models.spec import ReluNetSpec
+from engine.optim.spec import AdamSpec, OptimizerSpec
+from engine.spec import Execution, ExperimentSpec
+
+STACK_BYTES = 2 << 30
+"""Memory that the seeds stacked into one batched net may take; fewer are stacked where they would take more."""
+PROCESS_BYTES = 500 << 20
+"""What a process takes with torch imported and nothing trained."""
+_FLOAT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How fast a machine is. Measured from an earlier run (`calibrate`), or one of the two models below."""
+
+    seconds_per_flop: float
+    seconds_per_step: float = 0.0
+    """Overhead of an optimiser step whatever its size."""
+    seconds_per_layer_step: float = 0.0
+    """Overhead of each layer in a step."""
+
+
+CPU_MODEL = Calibration(seconds_per_flop=1e-11, seconds_per_step=1e-4, seconds_per_layer_step=4e-5)
+"""Two cores with AVX-512: 100 GFLOP/s in matrix products of the paper's sizes (50 to 290 measured)."""
+CUDA_MODEL = Calibration(seconds_per_flop=5e-14, seconds_per_step=2e-4, seconds_per_layer_step=1e-4)
+"""A data-centre GPU in fp32: 20 TFLOP/s, and the time to launch a step's kernels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The price tag of one point with some seeds."""
+
+    parameters: int
+    """p of one net"""
+    train_flops: int
+    """all seeds; a multiply-add counts 2, the backward pass twice the forward"""
+    evaluation_flops: int
+    memory_bytes: int
+    """at the peak, of one process that trains it"""
+    disk_bytes: int
+    """checkpoints, resume state and artifacts of all seeds"""
+    seconds: float
+    basis: Literal["measured", "model"]
+
+    @property
+    def flops(self) -> int:
+        return self.train_flops + self.evaluation_flops
+
+
+@dataclass(frozen=True, slots=True)
+class CostLimits:
+    """What one point may take at most; None means no limit."""
+
+    max_parameters: int | None = 500_000_000
+    max_memory_bytes: int | None = 64 << 30
+    max_flops: int | None = 10**18
+    max_disk_bytes: int | None = 100 << 30
+    max_seconds: float | None = None
+
+
+def estimate(
+    spec: ExperimentSpec,
+    num_seeds: int,
+    info: DatasetInfo,
+    calibration: Calibration | None = None,
+    *,
+    device: Literal["cpu", "cuda"] = "cpu",
+    execution: Execution | None = None,
+) -> Cost:
+    """The cost of training `num_seeds` seeds of one point, and of what its room computes besides (`spec.work()`).
+
+    seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers * seconds_per_layer_step), where stacked
+    seeds share their steps. With a `calibration` the basis is `measured`, otherwise `model` for `device`. Without
+    `execution` its defaults hold.
+    """
+    layers = layout(spec.model, info)
+    parameters = sum(layer.num_parameters for layer in layers)
+    train_size, test_size = subset_sizes(spec, info)
+    work = spec.work()
+    forward = sum(layer.forward_flops for layer in layers)
+    gradient = 3 * forward - layers[0].forward_flops  # no gradient of the images is computed
+    train_examples = round(spec.epochs * train_size * work.train_fraction) + work.full_gradients * train_size
+    test_examples = (spec.epochs + 1 + work.test_evaluations) * test_size
+    train_flops = num_seeds * train_examples * gradient
+    evaluation_flops = num_seeds * test_examples * forward
+    stacked = stack_size(spec, info, execution or Execution())
+    steps = ceil(num_seeds / stacked) * (
+        ceil(train_examples / spec.batch_size) + ceil(test_examples / spec.batch_size)
+    )
+    rates = calibration or (CUDA_MODEL if device == "cuda" else CPU_MODEL)
+    overhead = rates.seconds_per_step + len(layers) * rates.seconds_per_layer_step
+    return Cost(
+        parameters=parameters,
+        train_flops=train_flops,
+        evaluation_flops=evaluation_flops,
+        memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
+        disk_bytes=_disk_bytes(spec, parameters, num_seeds),
+        seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop + steps * overhead,
+        basis="model" if calibration is None else "measured",
+    )
+
+
+def calibrate(seconds: float, cost: Cost) -> Calibration:
+    """The speed shown by a finished run of this cost; good for runs of the same shape."""
+    return Calibration(seconds_per_flop=seconds / max(1, cost.flops))
+
+
+def check(cost: Cost, limits: CostLimits, pointer: str = "#/spec") -> list[FieldError]:
+    """Every limit that `cost` is over, at the field that mends it best, with value and limit."""
+    bounds: tuple[tuple[str, str, float, float | None], ...] = (
+        ("model", "parameters", cost.parameters, limits.max_parameters),
+        ("model", "bytes of memory", cost.memory_bytes, limits.max_memory_bytes),
+        ("epochs", "floating-point operations", cost.flops, limits.max_flops),
+        ("model", "bytes on disk", cost.disk_bytes, limits.max_disk_bytes),
+        ("epochs", "estimated seconds", cost.seconds, limits.max_seconds),
+    )
+    return [
+        FieldError(
+            f"{pointer}/{field}", "limit-exceeded", f"needs {value:,.0f} {what}; the limit is {limit:,.0f}"
+        )
+        for field, what, value, limit in bounds
+        if limit is not None and value > limit
+    ]
+
+
+def subset_sizes(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
+    """(train, test) examples that the spec uses."""
+    return spec.data.train_size or info.train_size, spec.data.test_size or info.test_size
+
+
+def can_stack(spec: ExperimentSpec, execution: Execution) -> bool:
+    """Whether several seeds of this spec can be trained as one batched net."""
+    return (
+        execution.stack_seeds
+        and isinstance(spec.model, ReluNetSpec)
+        and spec.data.augmentation == "none"
+        and execution.precision != "bf16"
+    )
+
+
+def stack_size(spec: ExperimentSpec, info: DatasetInfo, execution: Execution) -> int:
+    """How many seeds fit in one stacked group; 1 where they are trained one by one."""
+    if not can_stack(spec, execution):
+        return 1
+    return max(1, STACK_BYTES // seed_bytes(spec, info))
+
+
+def seed_bytes(spec: ExperimentSpec, info: DatasetInfo) -> int:
+    """Memory of one seed in training: parameters, gradient, optimiser, activations and their gradients, a batch."""
+    layers = layout(spec.model, info)
+    parameters = sum(layer.num_parameters for layer in layers)
+    state = 2 + optimizer_slots(spec.optimizer)
+    an_example = 2 * sum(layer.saved_floats for layer in layers) + prod(info.shape)
+    return _FLOAT * (state * parameters + spec.batch_size * an_example)
+
+
+def optimizer_slots(spec: OptimizerSpec) -> int:
+    """Numbers a parameter that the optimiser remembers."""
+    if isinstance(spec, AdamSpec):
+        return 2
+    return 1 if spec.momentum > 0 else 0
+
+
+def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
+    """The process, the data, the stacked seeds, and for each theta_0, a copy to save, and the room's own vectors."""
+    layers = layout(spec.model, info)
+    parameters = sum(layer.num_parameters for layer in layers)
+    examples = sum(subset_sizes(spec, info))
+    data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)  # floats, the bytes they came from, labels
+    copies = parameters * (_FLOAT * (3 + optimizer_slots(spec.optimizer)) + spec.work().bytes_per_parameter)
+    workspace = _workspace_bytes(layers, spec.batch_size)
+    return PROCESS_BYTES + data + stacked * (seed_bytes(spec, info) + copies) + workspace
+
+
+def _workspace_bytes(layers: tuple[LayerLayout, ...], batch_size: int) -> int:
+    """Scratch memory of the kernels: about one more copy of the largest layer's activations and weights."""
+    return _FLOAT * max(batch_size * layer.saved_floats + layer.num_parameters for layer in layers)
+
+
+def _disk_bytes(spec: ExperimentSpec, parameters: int, num_seeds: int) -> int:
+    """theta_0 and theta_T, the room's artifacts, two generations of resume state."""
+    kept = parameters * (2 * _FLOAT + spec.work().bytes_per_parameter)
+    resume = 2 * parameters * _FLOAT * (2 + optimizer_slots(spec.optimizer))
+    return num_seeds * (kept + resume)

@@ -1,0 +1,154 @@
+"""The price tag: arithmetic, measured memory, limits, and what is known without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from engine.cost import Calibration, Cost, CostLimits, calibrate, check, estimate, stack_size
+from engine.data.spec import BUILTIN_DATASETS, DataSpec
+from engine.experiments.train.spec import TrainSpec
+from engine.models.spec import ReluNetSpec, Vgg5Spec, Vgg11Spec
+from engine.optim.spec import AdamSpec, SgdSpec
+from engine.spec import Execution
+
+DIGITS = BUILTIN_DATASETS["digits"]
+CIFAR10 = BUILTIN_DATASETS["cifar10"]
+
+
+def test_flops_of_a_small_net_are_those_of_pen_and_paper() -> None:
+    spec = TrainSpec(model=ReluNetSpec(width=100, depth=1), epochs=3)
+    cost = estimate(spec, 2, DIGITS)
+    bottom, top = 2 * 784 * 100 + 100, 2 * 100 * 10
+    assert cost.parameters == 79_510
+    assert cost.train_flops == 2 * 3 * 4_000 * (2 * bottom + 3 * top)
+    assert cost.evaluation_flops == 2 * 4 * 1_000 * (bottom + top)
+    assert cost.flops == cost.train_flops + cost.evaluation_flops
+
+
+def test_an_epoch_of_vgg11_on_cifar10_is_46_teraflops() -> None:
+    """The stated size of the paper's larger experiment; its bottom layer is small, so 3 forwards nearly."""
+    spec = TrainSpec(data=DataSpec(name="cifar10"), model=Vgg11Spec(), epochs=1)
+    assert abs(estimate(spec, 1, CIFAR10).train_flops / 46e12 - 1) < 0.01
+
+
+def test_a_subset_costs_its_share() -> None:
+    whole, half = TrainSpec(), TrainSpec(data=DataSpec(train_size=2_000))
+    assert estimate(whole, 1, DIGITS).train_flops == 2 * estimate(half, 1, DIGITS).train_flops
+
+
+def test_a_measured_rate_prices_the_run_it_was_measured_on_at_its_own_time() -> None:
+    spec = TrainSpec(model=Vgg5Spec())
+    model = estimate(spec, 1, DIGITS)
+    assert model.basis == "model"
+    measured = estimate(spec, 1, DIGITS, calibrate(12.5, model))
+    assert measured.basis == "measured"
+    assert abs(measured.seconds - 12.5) < 1e-9
+    assert replace(measured, seconds=model.seconds, basis="model") == model
+    assert estimate(spec, 1, DIGITS, Calibration(0.0, seconds_per_step=1.0)).seconds == (
+        20 * 4_000 // 128 + 21 * 1_000 // 128 + 1
+    )
+    assert estimate(spec, 1, DIGITS, device="cuda").seconds < model.seconds
+
+
+def test_more_seeds_are_stacked_only_where_memory_allows() -> None:
+    small, huge = TrainSpec(), TrainSpec(model=ReluNetSpec(width=100_000))
+    assert stack_size(small, DIGITS, Execution()) > 100
+    assert stack_size(huge, DIGITS, Execution()) == 1
+    assert stack_size(small, DIGITS, Execution(stack_seeds=False)) == 1
+    assert stack_size(TrainSpec(model=Vgg5Spec()), DIGITS, Execution()) == 1
+    assert estimate(huge, 5, DIGITS).memory_bytes == estimate(huge, 1, DIGITS).memory_bytes
+    assert estimate(small, 5, DIGITS).memory_bytes > estimate(small, 1, DIGITS).memory_bytes
+
+
+def test_the_optimisers_memory_counts() -> None:
+    adam, momentum, plain = (
+        estimate(TrainSpec(model=ReluNetSpec(width=100_000), optimizer=optimizer), 1, DIGITS).memory_bytes
+        for optimizer in (AdamSpec(), SgdSpec(), SgdSpec(momentum=0.0))
+    )
+    # in training and once more in the copy that is saved
+    assert adam - momentum == momentum - plain == 2 * 4 * 79_500_010
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "batch_size"),
+    [
+        ("ReluNetSpec(width=20000)", "digits", 128),
+        ("Vgg5Spec(second_kernel=3, batch_norm=True)", "digits", 100),
+    ],
+)
+def test_estimated_memory_covers_what_a_training_takes_and_is_no_fantasy(
+    model: str, data: str, batch_size: int
+) -> None:
+    """A process of its own: its peak resident memory after two steps and the copies that a save makes."""
+    script = f"""
+import resource, torch
+from pathlib import Path
+from engine.cost import estimate
+from engine.data.load import load_dataset
+from engine.data.spec import DataSpec
+from engine.experiments.train.spec import TrainSpec
+from engine.models.build import build_model, initialise
+from engine.models.spec import *
+from engine.models.weights import save_tensors
+from engine.optim.build import build_optimizer
+torch.set_num_threads(1)
+spec = TrainSpec(model={model}, data=DataSpec(name={data!r}), batch_size={batch_size})
+data = load_dataset(spec.data, data_dir=Path("x"), allow_download=False, registered=lambda name: None)
+net = build_model(spec.model, data.info)
+initialise(net, spec.init, 0, read_checkpoint=lambda r: b"", weights_dir=Path("x"), allow_download=False)
+theta_0 = {{name: value.clone() for name, value in net.state_dict().items()}}
+optimizer = build_optimizer(spec.optimizer, net)
+for _ in range(2):
+    optimizer.zero_grad()
+    x, y = data.x_train[:{batch_size}], data.y_train[:{batch_size}]
+    torch.nn.functional.cross_entropy(net(x), y).backward()
+    optimizer.step()
+save_tensors(net.state_dict())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, estimate(spec, 1, data.info).memory_bytes)
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    taken, estimated = map(int, process.stdout.split())
+    assert 0.9 * taken < estimated < 2.5 * taken
+
+
+def test_every_limit_names_field_value_and_limit() -> None:
+    cost = Cost(
+        parameters=2_000,
+        train_flops=10**13,
+        evaluation_flops=1,
+        memory_bytes=3_000,
+        disk_bytes=4_000,
+        seconds=50.4,
+        basis="model",
+    )
+    assert check(cost, CostLimits()) == []
+    limits = CostLimits(1_999, 2_999, 10**13, 3_999, 50.0)
+    errors = check(cost, limits, "#/points/3")
+    assert [error.pointer for error in errors] == [
+        "#/points/3/model",
+        "#/points/3/model",
+        "#/points/3/epochs",
+        "#/points/3/model",
+        "#/points/3/epochs",
+    ]
+    assert errors[0].detail == "needs 2,000 parameters; the limit is 1,999"
+    assert "10,000,000,000,001" in errors[2].detail
+    assert check(cost, CostLimits(None, None, None, None, None)) == []
+
+
+def test_prices_layouts_and_checks_need_no_torch() -> None:
+    script = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "numpy", "matplotlib"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+import engine.cost, engine.data.bounds, engine.data.spec, engine.models.layout, engine.models.spec
+import engine.optim.schedule, engine.seeds
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
