@@ -1,0 +1,147 @@
+"""Stored files of a run: checkpoints, artifacts, resume state in two generations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from sqlalchemy import delete, select
+from sqlmodel import Session
+
+from schemas.resources import Artifact, Checkpoint
+from storage.blobs import StoredBlob
+from storage.db import database_now
+from storage.errors import NotFound
+from storage.ids import new_id
+from storage.runs import holds_run
+from storage.tables import ArtifactRow, TrainingRow
+
+Role = Literal["checkpoint", "artifact", "resume"]
+
+RESUME_GENERATIONS = 2
+
+
+def register_artifact(
+    session: Session,
+    *,
+    run_id: str,
+    fence: int,
+    role: Role,
+    name: str,
+    seed: int | None,
+    epoch: int | None,
+    media_type: str,
+    blob: StoredBlob,
+) -> str | None:
+    """Register a stored file under the fence; None, and nothing registered, where it was lost.
+
+    The same (role, name, seed) is replaced; of resume state the newest two generations stay.
+    """
+    if not holds_run(session, run_id, fence):
+        return None
+    same = select(ArtifactRow).where(
+        ArtifactRow.run_id == run_id,
+        ArtifactRow.role == role,
+        ArtifactRow.name == name,
+        ArtifactRow.seed == seed if seed is not None else ArtifactRow.seed.is_(None),
+    )
+    older = sorted(session.scalars(same), key=lambda row: row.id, reverse=True)
+    for row in older[RESUME_GENERATIONS - 1 :] if role == "resume" else older:
+        session.delete(row)
+    row = ArtifactRow(
+        id=new_id("art"),
+        run_id=run_id,
+        role=role,
+        name=name,
+        seed=seed,
+        epoch=epoch,
+        fence=fence,
+        media_type=media_type,
+        sha256=blob.sha256,
+        num_bytes=blob.num_bytes,
+        created_at=database_now(session),
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRow]:
+    """By name, seed and age."""
+    query = (
+        select(ArtifactRow)
+        .where(ArtifactRow.run_id == run_id, ArtifactRow.role == role)
+        .order_by(ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
+    )
+    return list(session.scalars(query))
+
+
+def get_artifact(session: Session, artifact_id: str) -> ArtifactRow:
+    """Raises NotFound."""
+    row = session.get(ArtifactRow, artifact_id)
+    if row is None:
+        raise NotFound(f"there is no artifact {artifact_id[:80]!r}")
+    return row
+
+
+def find_artifact(
+    session: Session, run_ids: Sequence[str], name: str, seed: int, role: Role = "artifact"
+) -> ArtifactRow | None:
+    """The newest file of that name and seed among the runs."""
+    query = (
+        select(ArtifactRow)
+        .where(
+            ArtifactRow.run_id.in_(run_ids),
+            ArtifactRow.role == role,
+            ArtifactRow.name == name,
+            ArtifactRow.seed == seed,
+        )
+        .order_by(ArtifactRow.id.desc())
+        .limit(1)
+    )
+    return session.scalars(query).first()
+
+
+def drop_resume_state(session: Session, run_id: str) -> None:
+    """A run that has ended resumes no more."""
+    session.execute(delete(ArtifactRow).where(ArtifactRow.run_id == run_id, ArtifactRow.role == "resume"))
+
+
+def to_artifact(row: ArtifactRow) -> Artifact:
+    return Artifact(**_fields(row))
+
+
+def to_checkpoint(row: ArtifactRow) -> Checkpoint:
+    return Checkpoint(**_fields(row), epoch=row.epoch)
+
+
+def _fields(row: ArtifactRow) -> dict[str, object]:
+    names = ("id", "run_id", "name", "seed", "media_type", "sha256", "created_at")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "bytes": row.num_bytes,
+        "links": {"content": f"/artifacts/{row.id}"},
+    }
+
+
+def register_training(
+    session: Session, *, digest: str, seed: int, run_id: str, fence: int, result: dict[str, object]
+) -> bool:
+    """Offer a finished training to later runs, under the fence."""
+    if not holds_run(session, run_id, fence):
+        return False
+    session.merge(
+        TrainingRow(digest=digest, seed=seed, run_id=run_id, result=result, created_at=database_now(session))
+    )
+    return True
+
+
+def find_training(
+    session: Session, digest: str, seed: int, prefer_run: str | None = None
+) -> TrainingRow | None:
+    """A finished training with this digest, `prefer_run`'s own first, then the newest."""
+    query = select(TrainingRow).where(TrainingRow.digest == digest, TrainingRow.seed == seed)
+    rows = sorted(
+        session.scalars(query), key=lambda row: (row.run_id == prefer_run, row.run_id), reverse=True
+    )
+    return rows[0] if rows else None

@@ -1,0 +1,85 @@
+"""Stored bytes, addressed by their sha256, in a folder: written whole or not at all, checked when read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import CorruptBlob, NotFound, StorageFull
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    sha256: str
+    num_bytes: int
+
+
+class BlobStore:
+    """A folder of files named by the digest of their bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        assert len(sha256) == 64
+        return self._folder / sha256[:2] / sha256
+
+    def put(self, data: bytes) -> StoredBlob:
+        """Store the bytes so that they outlive a crash. Raises StorageFull."""
+        blob = StoredBlob(hashlib.sha256(data).hexdigest(), len(data))
+        path = self.path(blob.sha256)
+        if path.exists() and path.stat().st_size == len(data):
+            with suppress(FileNotFoundError):
+                os.utime(path)  # the sweep of orphans spares what is young
+                return blob
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"the disk of {self._folder} is full") from error
+            raise
+        return blob
+
+    def read(self, sha256: str) -> bytes:
+        """The bytes. Raises NotFound, and CorruptBlob where they are not those that were stored."""
+        try:
+            data = self.path(sha256).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"the stored file {sha256} is gone") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise CorruptBlob(f"the stored file {sha256} is damaged")
+        return data
+
+    def delete(self, sha256: str) -> None:
+        """Remove the file where it is there."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def list_older_than(self, seconds: float, now: float) -> Iterator[str]:
+        """Digests of files not touched for so long."""
+        for path in self._folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > seconds:
+                    yield path.name
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,51 @@
+"""Data sets that users have registered."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from engine.data.spec import DatasetInfo
+from storage.blobs import StoredBlob
+from storage.db import database_now
+from storage.tables import DatasetRow
+
+
+def register_dataset(session: Session, info: DatasetInfo, title: str, blob: StoredBlob) -> DatasetRow:
+    """Store the row; the name must be free (see `get_dataset`)."""
+    row = DatasetRow(
+        name=info.name,
+        title=title,
+        shape=list(info.shape),
+        num_classes=info.num_classes,
+        train_size=info.train_size,
+        test_size=info.test_size,
+        sha256=blob.sha256,
+        num_bytes=blob.num_bytes,
+        created_at=database_now(session),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def get_dataset(session: Session, name: str) -> DatasetRow | None:
+    return session.get(DatasetRow, name)
+
+
+def list_datasets(session: Session) -> list[DatasetRow]:
+    """By name."""
+    return list(session.scalars(select(DatasetRow).order_by(DatasetRow.name)))
+
+
+def to_info(row: DatasetRow) -> DatasetInfo:
+    channels, height, width = row.shape
+    return DatasetInfo(
+        row.name,
+        row.title,
+        (channels, height, width),
+        row.num_classes,
+        row.train_size,
+        row.test_size,
+        "registered",
+    )

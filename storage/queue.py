@@ -1,0 +1,70 @@
+"""The doorbell: Celery messages that say `look at the table`. A bell may be lost or rung twice; no run is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery
+
+from storage.settings import Settings
+
+EXECUTE = "richregime.execute"
+QUEUES = ("cpu", "gpu")
+
+
+def broker_address(settings: Settings) -> str:
+    """The external broker's address, or the embedded one's socket."""
+    return settings.broker_url or f"redis+socket://{socket_path(settings)}"
+
+
+def socket_path(settings: Settings) -> str:
+    """Where the embedded broker listens; short, as a socket's path may have 107 characters."""
+    path = str((settings.home / "broker" / "valkey.sock").absolute())
+    if len(path) <= 100:
+        return path
+    from hashlib import sha256
+
+    return f"/tmp/richregime-{sha256(path.encode()).hexdigest()[:16]}/valkey.sock"
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery application, its options as docs/decisions tells them; it imports no task."""
+    app = Celery("richregime", broker=broker_address(settings))
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=25.0,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        task_default_queue="cpu",
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": 300,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "unacked_restore_interval": 10,
+            "max_retries": 1,
+        },
+    )
+    return app
+
+
+def ring(app: Celery, runs: Iterable[tuple[str, str]]) -> None:
+    """Ring once for each (run id, queue): `any` rings every queue. Raises kombu's errors while the broker is away."""
+    with app.producer_or_acquire() as producer:
+        for run_id, queue in runs:
+            for name in QUEUES if queue == "any" else (queue,):
+                _send(app, run_id, name, producer)
+
+
+def _send(app: Celery, run_id: str, queue: str, producer: Any) -> None:
+    app.send_task(EXECUTE, args=[run_id], queue=queue, producer=producer, retry=False, expires=3600)

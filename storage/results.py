@@ -1,0 +1,63 @@
+"""Stored results as plots and summaries read them: no torch, complete or partial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import select
+
+from engine.experiments.registry import get_kind
+from engine.kind import FinishedPoint
+from engine.result import PointResult
+from storage.artifacts import find_artifact
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.experiments import finished_points, get_experiment
+from storage.metrics import read_metrics
+from storage.tables import PointRow, RunRow
+
+
+class StoredPlotInput:
+    """`engine.kind.PlotInput` over the archive."""
+
+    def __init__(self, db: Database, blobs: BlobStore, experiment_id: str) -> None:
+        self._db, self._blobs, self._id = db, blobs, experiment_id
+        with db.read() as session:
+            row = get_experiment(session, experiment_id)
+            self.kind = get_kind(row.kind)
+            self.title = row.name or self.kind.title
+            self.is_complete = row.status.is_terminal
+            self.points: Sequence[FinishedPoint] = finished_points(session, experiment_id)
+
+    @cached_property
+    def summary(self) -> Sequence[PointResult]:
+        return self.kind.summarize(self.points)
+
+    def read_metric(self, name: str) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
+        found: dict[int, dict[int, list[tuple[int, float | None]]]] = {}
+        with self._db.read() as session:
+            for row in read_metrics(session, experiment_id=self._id, names=[name]):
+                found.setdefault(row.point, {}).setdefault(row.seed, []).append((row.step, row.value))
+        return found
+
+    def read_artifact(self, point_index: int, seed: int, name: str) -> bytes | None:
+        with self._db.read() as session:
+            query = (
+                select(RunRow.id)
+                .join(PointRow, PointRow.id == RunRow.point_id)
+                .where(RunRow.experiment_id == self._id, PointRow.index == point_index)
+            )
+            row = find_artifact(session, list(session.scalars(query)), name, seed)
+        return self._blobs.read(row.sha256) if row else None
+
+
+def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:
+    """The body of `/result`."""
+    sheets = [sheet.model_dump(mode="json") for sheet in source.summary]
+    reused = sorted(
+        {result.reused_from for point in source.points for result in point.results if result.reused_from}
+    )
+    seeds = {result.seed for point in source.points for result in point.results}
+    return {"kind": source.kind.name, "points": sheets, "seeds": len(seeds), "reused": reused}

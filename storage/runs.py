@@ -1,0 +1,352 @@
+"""The life of a run. Every move is one conditional UPDATE on (id, fence, status); zero rows means you lost: stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import and_, or_, select, update
+from sqlmodel import Session
+
+from schemas.events import EventName
+from schemas.status import FailureReason, RunStatus
+from storage.db import Database, as_utc, database_now
+from storage.events import append_event
+from storage.experiments import refresh_status
+from storage.tables import ExperimentRow, PointRow, RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is now ours, until the lease is over."""
+
+    run_id: str
+    fence: int
+    experiment_id: str
+    kind: str
+    point_index: int
+    values: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    digest: str
+    seeds: tuple[int, ...]
+    execution: Mapping[str, Any]
+    reuse: bool
+    max_seconds: int | None
+    elapsed_seconds: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a worker learns when it renews its lease."""
+
+    alive: bool
+    """False: the lease was lost, and nothing may be written any more"""
+    cancel_requested: bool
+
+
+def claim_next(
+    db: Database, *, owner: str, queue: str, device: str, lease_seconds: float, hint: str | None = None
+) -> Claim | None:
+    """Claim the best queued run this worker can compute, or None: by priority, then age; `hint` breaks no order."""
+    with db.write() as session:
+        now = database_now(session)
+        query = (
+            select(RunRow)
+            .where(
+                RunRow.status == RunStatus.QUEUED,
+                RunRow.cancel_requested_at.is_(None),
+                RunRow.queue.in_(("any", queue)),
+            )
+            .order_by(RunRow.priority.desc(), RunRow.created_at, RunRow.id)
+            .limit(1)
+        )
+        if not db.is_sqlite:
+            query = query.with_for_update(skip_locked=True)
+        row = session.scalars(query).first()
+        if row is None:
+            return None
+        claimed = session.execute(
+            update(RunRow)
+            .where(RunRow.id == row.id, RunRow.status == RunStatus.QUEUED, RunRow.fence == row.fence)
+            .values(
+                status=RunStatus.RUNNING,
+                fence=RunRow.fence + 1,
+                attempts=RunRow.attempts + 1,
+                owner=owner,
+                device=device,
+                lease_until=now + timedelta(seconds=lease_seconds),
+                progress_at=now,
+                started_at=row.started_at or now,
+                claimed_at=now,
+            )
+        )
+        if claimed.rowcount != 1:
+            return None
+        experiment, point = (
+            session.get_one(ExperimentRow, row.experiment_id),
+            session.get_one(PointRow, row.point_id),
+        )
+        session.refresh(row)
+        data = {
+            "attempt": row.attempts,
+            "device": device,
+            "worker": owner,
+            "seeds": row.seeds,
+            "point": point.index,
+        }
+        append_event(session, row.experiment_id, EventName.RUN_STARTED, data, row.id)
+        refresh_status(session, row.experiment_id)
+        return Claim(
+            run_id=row.id,
+            fence=row.fence,
+            experiment_id=row.experiment_id,
+            kind=experiment.kind,
+            point_index=point.index,
+            values=point.values,
+            spec=point.spec,
+            digest=point.digest,
+            seeds=tuple(row.seeds),
+            execution=experiment.execution,
+            reuse=experiment.reuse,
+            max_seconds=experiment.max_seconds,
+            elapsed_seconds=row.elapsed_seconds,
+            attempts=row.attempts,
+        )
+
+
+def heartbeat(
+    db: Database,
+    run_id: str,
+    fence: int,
+    lease_seconds: float,
+    progress: tuple[float, float, str] | None = None,
+) -> Heartbeat:
+    """Renew the lease and note the progress (completed, total, unit)."""
+    with db.write() as session:
+        now = database_now(session)
+        values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
+        if progress is not None:
+            completed, total, unit = progress
+            values |= {"progress_completed": completed, "progress_total": total, "progress_unit": unit}
+            values["progress_at"] = now
+        found = session.execute(
+            update(RunRow).where(_held(run_id, fence)).values(**values).returning(RunRow.cancel_requested_at)
+        ).first()
+        return Heartbeat(alive=found is not None, cancel_requested=found is not None and found[0] is not None)
+
+
+def holds_run(session: Session, run_id: str, fence: int) -> bool:
+    """Whether the fence still holds; locks the row, so that what is written in this transaction cannot be stale."""
+    query = select(RunRow.id).where(_held(run_id, fence)).with_for_update()
+    return session.execute(query).first() is not None
+
+
+def finish_run(
+    session: Session,
+    run_id: str,
+    fence: int,
+    results: Sequence[Mapping[str, Any]],
+    manifest: Mapping[str, Any],
+) -> bool:
+    """running → succeeded, with one sheet a seed."""
+    stored = [dict(result) for result in results]
+    row = _end(session, run_id, fence, RunStatus.SUCCEEDED, result=stored, manifest=dict(manifest))
+    if row is None:
+        return False
+    session.execute(
+        update(RunRow).where(RunRow.id == run_id).values(progress_completed=RunRow.progress_total)
+    )
+    outcomes = [result["outcome"] for result in stored]
+    append_event(session, row.experiment_id, EventName.RUN_SUCCEEDED, {"outcomes": outcomes}, run_id)
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def fail_run(
+    session: Session,
+    run_id: str,
+    fence: int,
+    reason: FailureReason,
+    detail: str,
+    manifest: Mapping[str, Any] | None = None,
+) -> bool:
+    """running → failed, for one of the closed set of reasons."""
+    row = _end(
+        session,
+        run_id,
+        fence,
+        RunStatus.FAILED,
+        error_code=reason,
+        error_detail=detail[:2000],
+        manifest=dict(manifest) if manifest is not None else None,
+    )
+    if row is None:
+        return False
+    append_event(
+        session, row.experiment_id, EventName.RUN_FAILED, {"reason": reason, "detail": detail[:2000]}, run_id
+    )
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def cancel_run(session: Session, run_id: str, fence: int) -> bool:
+    """running → cancelled, as the worker that ran it has stopped."""
+    row = _end(session, run_id, fence, RunStatus.CANCELLED)
+    if row is None:
+        return False
+    append_event(session, row.experiment_id, EventName.RUN_CANCELLED, {}, run_id)
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def release_run(session: Session, run_id: str, fence: int) -> bool:
+    """running → queued, as the worker drains: the attempt does not count. A cancel request ends it instead."""
+    row = session.get(RunRow, run_id)
+    if row is not None and row.cancel_requested_at is not None:
+        return cancel_run(session, run_id, fence)
+    released = session.execute(
+        update(RunRow)
+        .where(_held(run_id, fence))
+        .values(
+            status=RunStatus.QUEUED,
+            owner=None,
+            lease_until=None,
+            rung_at=None,
+            attempts=RunRow.attempts - 1,
+            interruptions=RunRow.interruptions + 1,
+            elapsed_seconds=_elapsed(session, row),
+        )
+    )
+    if row is None or released.rowcount != 1:
+        return False
+    append_event(session, row.experiment_id, EventName.RUN_INTERRUPTED, {}, run_id)
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def reap_expired(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
+    """Take the runs back whose lease is over; each in its own transaction, so that one bad row starves nobody."""
+    with db.read() as session:
+        now = database_now(session)
+        query = (
+            select(RunRow.id)
+            .where(RunRow.status == RunStatus.RUNNING, RunRow.lease_until < now)
+            .order_by(RunRow.id)
+            .limit(limit)
+        )
+        candidates = list(session.scalars(query))
+    return [run_id for run_id in candidates if _reap(db, run_id, max_attempts, owner=None)]
+
+
+def reap_owner(db: Database, owner: str, max_attempts: int) -> list[str]:
+    """Take back at once the runs of a worker process that is known to be dead."""
+    with db.read() as session:
+        query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.owner == owner)
+        candidates = list(session.scalars(query))
+    return [run_id for run_id in candidates if _reap(db, run_id, max_attempts, owner=owner)]
+
+
+def owners_of_running(db: Database, prefix: str) -> list[str]:
+    """The owners, beginning with `prefix`, of the runs under way."""
+    with db.read() as session:
+        query = (
+            select(RunRow.owner)
+            .where(RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True))
+            .distinct()
+        )
+        return list(session.scalars(query))
+
+
+def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bool:
+    with db.write() as session:
+        row = session.get(RunRow, run_id)
+        if row is None:
+            return False
+        now = database_now(session)
+        lost = RunRow.owner == owner if owner is not None else RunRow.lease_until < now
+        values: dict[str, Any] = {
+            "fence": RunRow.fence + 1,
+            "owner": None,
+            "lease_until": None,
+            "rung_at": None,
+            "elapsed_seconds": _elapsed(session, row),
+        }
+        if row.cancel_requested_at is not None:
+            status, name, data = RunStatus.CANCELLED, EventName.RUN_CANCELLED, {}
+        elif row.attempts >= max_attempts:
+            detail = f"the worker was lost {row.attempts} times"
+            status, name = RunStatus.FAILED, EventName.RUN_FAILED
+            data = {"reason": FailureReason.WORKER_LOST.value, "detail": detail}
+            values |= {"error_code": FailureReason.WORKER_LOST, "error_detail": detail}
+        else:
+            status, name, data = RunStatus.QUEUED, EventName.RUN_LEASE_LOST, {"attempt": str(row.attempts)}
+        if status.is_terminal:
+            values["finished_at"] = now
+        moved = session.execute(
+            update(RunRow)
+            .where(RunRow.id == run_id, RunRow.status == RunStatus.RUNNING, RunRow.fence == row.fence, lost)
+            .values(status=status, **values)
+        )
+        if moved.rowcount != 1:
+            return False
+        append_event(session, row.experiment_id, name, data, run_id)
+        refresh_status(session, row.experiment_id)
+        return True
+
+
+def runs_to_ring(db: Database, older_than_seconds: float, *, limit: int = 200) -> list[tuple[str, str]]:
+    """(id, queue) of queued runs whose bell has not been rung for so long."""
+    with db.read() as session:
+        before = database_now(session) - timedelta(seconds=older_than_seconds)
+        query = (
+            select(RunRow.id, RunRow.queue)
+            .where(
+                RunRow.status == RunStatus.QUEUED,
+                or_(
+                    RunRow.rung_at < before,
+                    and_(RunRow.rung_at.is_(None), RunRow.created_at < before),
+                    and_(RunRow.rung_at.is_(None), RunRow.attempts + RunRow.interruptions > 0),
+                ),
+            )
+            .order_by(RunRow.priority.desc(), RunRow.id)
+            .limit(limit)
+        )
+        return [(run_id, queue) for run_id, queue in session.execute(query)]
+
+
+def mark_rung(db: Database, run_ids: Sequence[str]) -> None:
+    """Note that the bells of these runs have been rung."""
+    with db.write() as session:
+        session.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(rung_at=database_now(session)))
+
+
+def _held(run_id: str, fence: int) -> Any:
+    return and_(RunRow.id == run_id, RunRow.fence == fence, RunRow.status == RunStatus.RUNNING)
+
+
+def _end(session: Session, run_id: str, fence: int, status: RunStatus, **values: Any) -> RunRow | None:
+    row = session.get(RunRow, run_id)
+    ended = session.execute(
+        update(RunRow)
+        .where(_held(run_id, fence))
+        .values(
+            status=status,
+            finished_at=database_now(session),
+            lease_until=None,
+            elapsed_seconds=_elapsed(session, row),
+            **values,
+        )
+    )
+    return row if row is not None and ended.rowcount == 1 else None
+
+
+def _elapsed(session: Session, row: RunRow | None) -> float:
+    """Seconds computed over all attempts, the one that ends now included."""
+    if row is None or row.claimed_at is None:
+        return 0.0
+    began = as_utc(row.claimed_at)
+    assert began is not None
+    return row.elapsed_seconds + max(0.0, (database_now(session) - began).total_seconds())

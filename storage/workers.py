@@ -1,0 +1,92 @@
+"""Who works, on what device, and when it was last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlmodel import Session
+
+from schemas.resources import Worker
+from schemas.status import RunStatus
+from storage.db import as_utc, database_now
+from storage.ids import new_id
+from storage.tables import RunRow, WorkerRow
+
+LISTENING_SECONDS = 15
+"""A worker not seen for so long is taken to be gone."""
+
+
+def register_worker(
+    session: Session,
+    *,
+    host: str,
+    pid: int,
+    device: str,
+    queue: str,
+    slots: int,
+    memory_bytes: int,
+    versions: Mapping[str, str],
+) -> str:
+    """Announce a worker process; returns its id. Rows of workers long gone are cleared on the way."""
+    now = database_now(session)
+    session.execute(delete(WorkerRow).where(WorkerRow.seen_at < now - timedelta(days=1)))
+    row = WorkerRow(
+        id=new_id("wrk"),
+        host=host,
+        pid=pid,
+        device=device,
+        queue=queue,
+        slots=slots,
+        memory_bytes=memory_bytes,
+        versions=dict(versions),
+        started_at=now,
+        seen_at=now,
+    )
+    session.add(row)
+    return row.id
+
+
+def note_worker_seen(session: Session, worker_id: str) -> None:
+    """The worker is alive."""
+    session.execute(update(WorkerRow).where(WorkerRow.id == worker_id).values(seen_at=database_now(session)))
+
+
+def remove_worker(session: Session, worker_id: str) -> None:
+    """The worker has gone by itself."""
+    session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
+
+
+def list_workers(session: Session) -> list[Worker]:
+    """Workers of the last day, by age."""
+    now = database_now(session)
+    busy: dict[str, list[str]] = {}
+    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
+    for owner, run_id in session.execute(running):
+        busy.setdefault(":".join((owner or "").split(":")[:2]), []).append(run_id)
+    found = []
+    for row in session.scalars(select(WorkerRow).order_by(WorkerRow.id)):
+        seen = as_utc(row.seen_at)
+        assert seen is not None
+        found.append(
+            Worker.model_validate(
+                {
+                    **row.model_dump(exclude={"pid"}),
+                    "runs": busy.get(f"{row.host}:{row.pid}", []),
+                    "listening": (now - seen).total_seconds() < LISTENING_SECONDS,
+                }
+            )
+        )
+    return found
+
+
+def count_listening(session: Session) -> dict[str, int]:
+    """Slots of listening workers by queue."""
+    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
+    query = (
+        select(WorkerRow.queue, func.sum(WorkerRow.slots))
+        .where(WorkerRow.seen_at > since)
+        .group_by(WorkerRow.queue)
+    )
+    return {queue: int(slots) for queue, slots in session.execute(query)}
