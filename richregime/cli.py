@@ -57,7 +57,7 @@ def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -
     from storage.settings import Settings
 
     settings = Settings(home=home) if home is not None else Settings()
-    database = Database(settings.database_url)
+    database = Database(settings.resolved_database_url)
     try:
         database.upgrade()
     finally:
