@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,11 +21,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.context import RunContext
 from engine.data.augmentation import PADDING, crop_flip, draw_crop_flips
 from engine.data.batches import BatchBuffers, epoch_order
 from engine.data.bounds import batch_bounds, largest_batch
 from engine.data.load import Dataset, balanced_subset, load_dataset
-from engine.data.resident import DataCache, ResidentData, to_device
+from engine.data.resident import DataCache, ResidentData, default_cache, resident_data, to_device
 from engine.data.sources import read_digits
 from engine.data.spec import BUILTIN_DATASETS, DataSpec, max_balanced_size, validate_data
 from engine.data.torchvision_import import import_torchvision
@@ -356,3 +360,23 @@ def test_black_is_where_a_zero_pixel_lands() -> None:
     data = load(DataSpec(train_size=100))
     resident = to_device(data, "cpu")
     assert abs(resident.black.item() - data.x_train.min().item()) < 1e-6  # one multiplication against two
+
+
+def test_a_warm_worker_reads_data_once_and_a_rewritten_file_again(tmp_path: Path) -> None:
+    x, y = np.arange(100, dtype=np.uint8).reshape(4, 5, 5), np.array([0, 1, 0, 1])
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    ctx = cast(
+        RunContext,
+        SimpleNamespace(data_dir=tmp_path, allow_download=False, registered_dataset=lambda name: None),
+    )
+    cache = DataCache()
+    spec = DataSpec(name="mine")
+    first = resident_data(spec, "cpu", ctx, cache)
+    assert resident_data(spec, "cpu", ctx, cache) is first
+    assert resident_data(DataSpec(name="mine", augmentation="crop_flip"), "cpu", ctx, cache) is first
+    assert resident_data(DataSpec(name="mine", train_size=2), "cpu", ctx, cache) is not first
+    np.savez(path, x_train=x[::-1], y_train=y, x_test=x, y_test=y)
+    os.utime(path, ns=(1, 1))
+    assert resident_data(spec, "cpu", ctx, cache).sha256 != first.sha256
+    assert default_cache() is default_cache()

@@ -295,3 +295,25 @@ def test_pretrained_is_refused_before_a_run_where_it_cannot_fit() -> None:
     assert "1 channel" in error.detail
     (error,) = validate_model(Vgg11Spec(width_multiplier=0.5), PretrainedSpec(), CIFAR10)
     assert "width_multiplier is 0.5" in error.detail
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_pooling_before_the_relu_gives_the_bits_of_pooling_after_it(
+    memory_format: torch.memory_format,
+) -> None:
+    x = (
+        torch.randn(8, 6, 11, 11).round(decimals=1).to(memory_format=memory_format)
+    )  # rounded, so that ties occur
+    weight = torch.randn(8, 6, 5, 5)
+    results = []
+    for pieces in (
+        (torch.nn.MaxPool2d(2), torch.nn.ReLU(inplace=True)),
+        (torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+    ):
+        leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        y = torch.nn.Sequential(*pieces)(leaf * 1.0)
+        (y * weight).sum().backward()
+        assert leaf.grad is not None
+        results.append((y.detach(), leaf.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
