@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -57,6 +58,15 @@ class _Refused(Exception):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+def find_npz(name: str, data_dir: Path, registered: Callable[[str], Path | None]) -> Path | None:
+    """The file of a data set that is not built in, or None."""
+    path = registered(name)
+    if path is not None and path.is_file():
+        return path
+    beside = data_dir / f"{name}.npz"
+    return beside if beside.is_file() else None
 
 
 def inspect_npz(

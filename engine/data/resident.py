@@ -15,7 +15,7 @@ from engine.context import RunContext
 from engine.data.batches import BatchBuffers, epoch_order
 from engine.data.bounds import batch_bounds, largest_batch
 from engine.data.load import Dataset, load_dataset
-from engine.data.sources import find_npz
+from engine.data.npz import find_npz
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec
 
 DEFAULT_CACHE_BYTES = 4 << 30

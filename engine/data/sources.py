@@ -17,7 +17,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 
-from engine.data.npz import Array, inspect_npz, read_npz
+from engine.data.npz import Array, find_npz, inspect_npz, read_npz
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec
 from engine.data.torchvision_import import import_torchvision
 from engine.determinism import make_generator
@@ -63,15 +63,6 @@ def find_raw(
             f"not exist; register it, or use one of {', '.join(BUILTIN_DATASETS)}"
         )
     return _read_checked_npz(path, inspect_npz(path, spec.name, pointer="#/spec/data/name"))
-
-
-def find_npz(name: str, data_dir: Path, registered: Callable[[str], Path | None]) -> Path | None:
-    """The file of a data set that is not built in, or None."""
-    path = registered(name)
-    if path is not None and path.is_file():
-        return path
-    beside = data_dir / f"{name}.npz"
-    return beside if beside.is_file() else None
 
 
 def read_digits() -> RawData:
