@@ -28,7 +28,7 @@ def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = 
             fused=fused,
             capturable=capturable and parameters[0].device.type == "cuda",
         )
-    return SGD(
+    sgd = SGD(
         parameters,
         lr=spec.lr,
         momentum=spec.momentum,
@@ -36,6 +36,11 @@ def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = 
         weight_decay=spec.weight_decay,
         fused=fused,
     )
+    if spec.momentum > 0:
+        # The fused kernel cannot begin some buffers while others run, as when a frozen layer trains for the first time.
+        for parameter in parameters:
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:

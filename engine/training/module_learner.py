@@ -13,12 +13,14 @@ from torch.nn import functional
 from engine.data.augmentation import CropFlips, crop_flip, draw_crop_flips
 from engine.data.resident import BatchBuffers, ResidentData, batch_bounds, epoch_order
 from engine.models.net import LayeredNet
+from engine.models.stability import count_stable_layers
 from engine.optim.build import build_optimizer
 from engine.optim.schedule import learning_rate
 from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
-from engine.training.prefix_cache import FrozenPrefix
+from engine.training.policies import EpochSchedule
+from engine.training.prefix_cache import FrozenPrefix, build_prefix
 
 EVALUATION_BATCH = 250
 """Test images a forward pass: few enough for the activations to stay in the CPU's cache."""
@@ -27,7 +29,7 @@ EVALUATION_BATCH = 250
 class ModuleLearner:
     """See the module's text; `net` is initialised and on the CPU. Implements `Learner` for one seed.
 
-    prefix: keeps the activations below frozen layers; None computes them anew at every step.
+    schedule: the layers that will train, by which activations below them are kept; None where all train.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class ModuleLearner:
         seed: int,
         net: LayeredNet,
         execution: Execution,
-        prefix: FrozenPrefix | None = None,
+        schedule: EpochSchedule | None = None,
     ) -> None:
         self._spec, self._data, self._seed = spec, data, seed
         device = data.x_train.device
@@ -46,13 +48,16 @@ class ModuleLearner:
         if self._channels_last:
             self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
-        self._prefix = prefix
         self._optimizer = build_optimizer(spec.optimizer, self._net)
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self._buffers = BatchBuffers(
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
         )
         self._autocasts = execution.precision == "bf16"
+        self._frozen_batch = min(spec.batch_size, len(data.y_train))
+        self._prefix: FrozenPrefix | None = None
+        if schedule is not None and execution.prefix_cache:
+            self._prefix = build_prefix(spec, data, schedule, self._count_stable_layers)
         self._losses = torch.zeros((), device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         self._seen = torch.zeros((), dtype=torch.int64)
@@ -134,13 +139,30 @@ class ModuleLearner:
         """Logits, with gradients from the lowest trained layer up and none below it."""
         with torch.no_grad():
             for layer in range(level, self._lowest):
-                x = self._net(x, layer, layer + 1)
+                x = self._run_frozen_layer(layer, x)
                 if self._prefix is not None and self._prefix.keeps_train(layer + 1):
                     self._stopwatch.lap("forward")
                     self._prefix.keep_train(layer + 1, indices, x)
                     self._stopwatch.lap("cache")
         logits: Tensor = self._net(x, max(level, self._lowest))
         return logits
+
+    def _run_frozen_layer(self, index: int, x: Tensor) -> Tensor:
+        """A layer below the trained ones, always in batches of one size, the last filled up with rows of its own.
+
+        Kernels are chosen by size: so a row has the same bits in every batch, and can be kept.
+        """
+        size = self._frozen_batch
+        if len(x) == size or self._net.has_batch_norm:
+            return self._net.forward(x, index, index + 1)
+        rows = torch.arange(-(-len(x) // size) * size, device=x.device) % len(x)
+        filled = self._laid_out(x.index_select(0, rows))
+        pieces = [self._net.forward(piece, index, index + 1) for piece in torch.split(filled, size)]
+        return torch.cat(pieces)[: len(x)]
+
+    def _count_stable_layers(self) -> int:
+        with self._arithmetic():
+            return count_stable_layers(self._net, self._x_train, {self._frozen_batch})
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
         seen = max(int(self._seen), 1)
@@ -244,7 +266,7 @@ class ModuleLearner:
         return moment.detach().copy_(value)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if self._channels_last else x
+        return x.contiguous(memory_format=torch.channels_last) if self._channels_last and x.dim() == 4 else x
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         if self._autocasts:

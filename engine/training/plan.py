@@ -15,7 +15,6 @@ from engine.spec import Execution, ExperimentSpec
 from engine.training.learner import Learner
 from engine.training.module_learner import ModuleLearner
 from engine.training.policies import EpochSchedule
-from engine.training.prefix_cache import build_prefix
 from engine.training.stacked_learner import StackedLearner
 
 STACK_BYTES = 2 * 1024**3
@@ -58,10 +57,7 @@ def build_learner(
     if can_stack(spec, ctx.execution, schedule is not None):
         return cast(Learner, StackedLearner(spec, data, seeds, nets))
     assert len(seeds) == 1
-    prefix = None
-    if schedule is not None and ctx.execution.prefix_cache:
-        prefix = build_prefix(spec, data, schedule)
-    return ModuleLearner(spec, data, seeds[0], nets[0], ctx.execution, prefix)
+    return ModuleLearner(spec, data, seeds[0], nets[0], ctx.execution, schedule)
 
 
 def _initial_net(spec: ExperimentSpec, data: ResidentData, seed: int, ctx: RunContext) -> LayeredNet:

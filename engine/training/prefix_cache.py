@@ -1,14 +1,15 @@
 """The frozen-prefix cache: constant activations below the trained layers, kept instead of computed again.
 
 Which levels are kept is `prefix_plan`'s; here they are filled, read and dropped. A level is the input of a layer, so
-level 0 is the images. Final weights are bit for bit those of a training without the cache: a row's activations do not
-depend on the batch it is computed in, as no batch of one is ever run (on a GPU: where batches have equal shapes).
-Resume needs no state: an empty cache is filled again by the next whole epoch.
+level 0 is the images. Final weights are bit for bit those of a training without the cache: frozen layers run in batches
+of one size, cached or not, and only layers that then give a row the same bits in every batch are kept. Resume needs no
+state: an empty cache is filled again by the next whole epoch.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,9 +22,17 @@ from engine.training.prefix_plan import PrefixPlan, plan_prefix
 
 
 def build_prefix(
-    spec: ExperimentSpec, data: ResidentData, schedule: EpochSchedule, budget_bytes: int | None = None
+    spec: ExperimentSpec,
+    data: ResidentData,
+    schedule: EpochSchedule,
+    count_stable_layers: Callable[[], int],
+    budget_bytes: int | None = None,
 ) -> FrozenPrefix:
-    """An empty cache for one seed's training; budget_bytes: None takes `default_budget`."""
+    """An empty cache for one seed's training.
+
+    count_stable_layers: how many layers from the bottom give a train row the same bits wherever it stands in a batch;
+    only called where that matters. budget_bytes: None takes `default_budget`.
+    """
     layers = layout(spec.model, data.info)
     plan = plan_prefix(
         schedule,
@@ -33,6 +42,7 @@ def build_prefix(
         budget_bytes=default_budget(data.x_train.device) if budget_bytes is None else budget_bytes,
         augmented=spec.data.augmentation != "none",
         batch_norm=any(layer.buffers for layer in layers),
+        count_stable_layers=count_stable_layers,
     )
     return FrozenPrefix(plan, len(data.y_train), len(data.y_test))
 
@@ -150,20 +160,29 @@ class _Rows:
         self.num_stored = 0
 
     def store(self, indices: Tensor, activations: Tensor) -> None:
-        assert activations.stride() == (self._size, *self._strides)
+        assert all(
+            ours == given or size == 1
+            for ours, given, size in zip(
+                (self._size, *self._strides), activations.stride(), activations.shape, strict=True
+            )
+        ), "a level has one memory layout"
         assert self.num_stored + len(indices) <= len(self._kept), "each row once a pass"
         flat = activations.as_strided((len(indices), self._size), (self._size, 1))
         self._kept.index_copy_(0, indices, flat)
         self.num_stored += len(indices)
 
     def gather(self, indices: Tensor) -> Tensor:
-        count = len(indices)
-        if len(self._batch) < count:
-            self._batch = self._kept.new_empty((count, self._size))
-        return self._shaped(torch.index_select(self._kept, 0, indices, out=self._batch[:count]))
+        batch = self._reserve_batch(len(indices))
+        return self._shaped(torch.index_select(self._kept, 0, indices, out=batch))
 
     def slice(self, start: int, stop: int) -> Tensor:
-        return self._shaped(self._kept[start:stop])
+        """A copy: rows further down in memory may be aligned otherwise, which changes kernels and with them bits."""
+        return self._shaped(self._reserve_batch(stop - start).copy_(self._kept[start:stop]))
+
+    def _reserve_batch(self, count: int) -> Tensor:
+        if len(self._batch) < count:
+            self._batch = self._kept.new_empty((count, self._size))
+        return self._batch[:count]
 
     def _shaped(self, flat: Tensor) -> Tensor:
         return flat.as_strided((len(flat), *self._shape), (self._size, *self._strides))

@@ -8,7 +8,7 @@ evaluation after it at the latter, as the whole schedule is known beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,27 +55,34 @@ def plan_prefix(
     budget_bytes: int,
     augmented: bool,
     batch_norm: bool,
+    count_stable_layers: Callable[[], int],
 ) -> PrefixPlan:
     """The levels that save the most forward arithmetic within the byte budget.
 
     layers: of the net, bottom first. augmented: whether train images change from epoch to epoch. batch_norm: whether
-    layers normalise by the batch, whose outputs then depend on the company an image is in.
+    layers normalise by the batch, whose outputs then depend on the company an image is in. count_stable_layers: how
+    many layers from the bottom give a row the same bits wherever it stands in a train batch.
     """
     assert len(layers) == schedule.num_layers
-    useful: set[Part] = {part for part in _PARTS if _wanted_levels(schedule, part)}
-    if not useful:
+    wanted = {part: set(_limits(schedule, part)) - {0} for part in _PARTS}
+    if not any(wanted.values()):
         return PrefixPlan(schedule)
     if batch_norm:
         note = "The frozen-prefix cache was not used: batch normalisation below the trained layers makes activations depend on the batch."
         return PrefixPlan(schedule, notes=(note,))
     notes = []
-    if augmented and "train" in useful:
-        useful.discard("train")
+    if augmented and wanted["train"]:
+        wanted["train"] = set()
         notes.append(
             "The frozen-prefix cache was used for the test set only: augmentation changes the train images every epoch."
         )
-    sizes = {"train": train_size, "test": test_size}
-    kept, num_bytes, complete = _choose_levels(schedule, layers, sizes, sorted(useful), budget_bytes)
+    if wanted["train"] and max(wanted["train"]) > (stable := count_stable_layers()):
+        wanted["train"] = {min(level, stable) for level in wanted["train"]} - {0}
+        notes.append(
+            f"The frozen-prefix cache kept train activations of the lowest {stable} layers only: above them the bits of a row depend on its place in the batch on this machine."
+        )
+    sizes: dict[Part, int] = {"train": train_size, "test": test_size}
+    kept, num_bytes, complete = _choose_levels(schedule, layers, sizes, wanted, budget_bytes)
     if not complete:
         notes.append(
             f"The frozen-prefix cache kept only part of what would save work: its budget is {budget_bytes:,} bytes."
@@ -94,10 +101,6 @@ def _limits(schedule: EpochSchedule, part: Part) -> list[int]:
     return lowest if part == "test" else [0, *map(min, lowest, lowest[1:])]
 
 
-def _wanted_levels(schedule: EpochSchedule, part: Part) -> set[int]:
-    return set(_limits(schedule, part)) - {0}
-
-
 def _highest(levels: frozenset[int] | set[int], limit: int) -> int:
     return max((level for level in levels if level <= limit), default=0)
 
@@ -105,17 +108,17 @@ def _highest(levels: frozenset[int] | set[int], limit: int) -> int:
 def _choose_levels(
     schedule: EpochSchedule,
     layers: Sequence[LayerLayout],
-    sizes: dict[str, int],
-    parts: Sequence[Part],
+    sizes: Mapping[Part, int],
+    wanted: Mapping[Part, set[int]],
     budget_bytes: int,
-) -> tuple[dict[str, set[int]], int, bool]:
+) -> tuple[dict[Part, set[int]], int, bool]:
     """Greedily the level with the largest saving that still fits: (levels by part, bytes, whether all were taken)."""
     flops_below = [0]
     for layer in layers:
         flops_below.append(flops_below[-1] + layer.forward_flops)
-    limits = {part: _limits(schedule, part) for part in parts}
-    kept: dict[str, set[int]] = {"train": set(), "test": set()}
-    open_levels = {(part, level) for part in parts for level in _wanted_levels(schedule, part)}
+    limits = {part: _limits(schedule, part) for part in _PARTS}
+    kept: dict[Part, set[int]] = {"train": set(), "test": set()}
+    open_levels = {(part, level) for part in _PARTS for level in wanted[part]}
     used, complete = 0, True
 
     def saving(part: Part, levels: set[int]) -> int:

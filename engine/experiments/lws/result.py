@@ -10,18 +10,8 @@ from pydantic import Field
 from engine.analysis.stats import point_fields, summarize, summarize_paired, summarize_timings
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
-from engine.result import PointResult, SeedResult, Sheet, Statistic, TimingSummary
+from engine.result import PointResult, SeedResult, Statistic, TimingSummary
 from engine.training.policies import FullPolicy, PolicySpec
-
-
-class EpochSeries(Sheet):
-    """One seed's course, an item an epoch; times add up from the start (Figure 23)."""
-
-    test_error: tuple[float, ...]
-    train_error: tuple[float, ...]
-    """Share of train images misclassified while the epoch passes, before each step."""
-    backward_seconds: tuple[float, ...]
-    train_seconds: tuple[float, ...]
 
 
 class LwsSeedResult(SeedResult):
@@ -29,8 +19,10 @@ class LwsSeedResult(SeedResult):
 
     epochs_by_lowest_layer: tuple[int, ...]
     """For each layer, bottom first: in how many epochs it was the lowest one trained."""
-    series: EpochSeries | None
-    """Null where the training was taken from a run that did not time its epochs."""
+    cumulative_backward_seconds: tuple[float, ...]
+    """Time inside backward from the start to the end of each epoch (Figure 23)."""
+    cumulative_train_seconds: tuple[float, ...]
+    """The same of the full training time."""
 
 
 class LwsPointResult(PointResult):

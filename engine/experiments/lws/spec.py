@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import FieldError
 from engine.models.plans import plan_model
-from engine.models.spec import ModelSpec
+from engine.models.spec import ModelSpec, ReluNetSpec
 from engine.spec import ExperimentSpec
 from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolicy, check_policy
 
@@ -29,9 +29,13 @@ class LwsSpec(ExperimentSpec):
         return self
 
     def training_form(self) -> dict[str, Any]:
-        """With the policy; without it for `full`, which is the training of the room `train`."""
+        """With the policy; without it for `full`, which is the training of the room `train`.
+
+        A ReLU-Net keeps it even then: the room `train` stacks its seeds, while here they train one by one like those of
+        the other policies, so that times can be compared.
+        """
         form = super().training_form()
-        if not isinstance(self.policy, FullPolicy):
+        if not isinstance(self.policy, FullPolicy) or isinstance(self.model, ReluNetSpec):
             form["policy"] = self.policy.model_dump(mode="json")
         return form
 

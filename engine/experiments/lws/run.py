@@ -1,0 +1,44 @@
+"""The procedure of layer-wise sparse SGD: draw each seed's schedule whole, then train by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from engine.context import RunContext
+from engine.experiments.lws.result import LwsSeedResult
+from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.result import SeedResult
+from engine.spec import canonical_json
+from engine.training.loop import train
+from engine.training.outcome import TrainedSeed
+from engine.training.policies import EpochSchedule, draw_schedule
+
+
+def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
+    """Train every seed of the context under the policy; one sheet a seed.
+
+    Keeps each seed's `schedule.json`: the layers trained in each epoch.
+    """
+    num_layers = count_layers(spec.model)
+    schedules = {seed: draw_schedule(spec.policy, num_layers, spec.epochs, seed) for seed in ctx.seeds}
+    for seed, schedule in schedules.items():
+        stored = canonical_json(schedule.to_json()).encode()
+        ctx.save_artifact("schedule.json", seed, "application/json", stored)
+        counts = schedule.count_epochs_by_lowest_layer()
+        ctx.log_event("schedule.drawn", {"seed": seed, "epochs_by_lowest_layer": list(counts)})
+    return [
+        _fill_sheet(trained, schedules[trained.seed])
+        for trained in train(spec, ctx, draw_schedule=schedules.__getitem__)
+    ]
+
+
+def _fill_sheet(trained: TrainedSeed, schedule: EpochSchedule) -> LwsSeedResult:
+    return LwsSeedResult(
+        **trained.sheet_fields(),
+        epochs_by_lowest_layer=schedule.count_epochs_by_lowest_layer(),
+        cumulative_backward_seconds=tuple(
+            accumulate(epoch.backward_seconds for epoch in trained.epoch_timings)
+        ),
+        cumulative_train_seconds=tuple(accumulate(epoch.train_seconds for epoch in trained.epoch_timings)),
+    )

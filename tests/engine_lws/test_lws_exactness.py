@@ -1,0 +1,134 @@
+"""Layer-wise sparse SGD to the bit: what is equal, what never moves, what the cache must not change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+MODELS: dict[str, dict[str, Any]] = {
+    "relu_net": {"name": "relu_net", "width": 32, "depth": 3},
+    "narrow_relu_net": {"name": "relu_net", "width": 10, "depth": 2},
+    "conv_net": {"name": "conv_net", "width": 6, "depth": 3},
+    "vgg5": {"name": "vgg5", "width_multiplier": 0.1},
+    "vgg11": {"name": "vgg11", "width_multiplier": 0.03},
+}
+POLICIES: dict[str, dict[str, Any]] = {
+    "top_k": {"name": "top_k", "k": 1},
+    "bottom_q": {"name": "bottom_q", "q": 2},
+    "top_k_bottom_q": {"name": "top_k_bottom_q", "k": 1, "q": 1},
+    "middle": {"name": "middle"},
+    "prob_top_k_bottom_q": {"name": "prob_top_k_bottom_q", "k": 1, "q": 1, "rho": 0.4},
+    "top_k_all_bottoms": {"name": "top_k_all_bottoms", "k": 2, "rho": 0.3},
+    "random_uniform": {"name": "random_uniform"},
+    "random_beta": {"name": "random_beta"},
+}
+SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
+
+
+def assert_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different
+
+
+@pytest.mark.parametrize("model", ["relu_net", "conv_net", "vgg5"])
+def test_rho_one_is_vanilla_sgd_bit_for_bit(laboratory, make_spec, model):
+    always = {"name": "top_k_all_bottoms", "k": 1, "rho": 1.0}
+    _, full = laboratory.run(make_spec(model=MODELS[model], policy={"name": "full"}))
+    _, sparse = laboratory.run(make_spec(model=MODELS[model], policy=always))
+    assert_equal(laboratory.theta(full), laboratory.theta(sparse))
+    assert full.metrics() == sparse.metrics()
+
+
+@pytest.mark.parametrize("model", ["relu_net", "conv_net", "vgg5"])
+def test_rho_zero_is_static_top_k_bit_for_bit(laboratory, make_spec, model):
+    for never in (
+        {"name": "top_k_all_bottoms", "k": 2, "rho": 0.0},
+        {"name": "prob_top_k_bottom_q", "k": 2, "q": 1, "rho": 0.0},
+    ):
+        _, static = laboratory.run(make_spec(model=MODELS[model], policy={"name": "top_k", "k": 2}))
+        _, sparse = laboratory.run(make_spec(model=MODELS[model], policy=never))
+        assert_equal(laboratory.theta(static), laboratory.theta(sparse))
+        assert static.metrics() == sparse.metrics()
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "adam", "weight_decay": 0.01}, SGD])
+def test_a_frozen_layer_never_moves(laboratory, make_spec, optimizer):
+    spec = make_spec(policy={"name": "middle"}, model=MODELS["conv_net"], optimizer=optimizer)
+    _, ctx = laboratory.run(spec)
+    before, after = laboratory.theta(ctx, "theta_0"), laboratory.theta(ctx)
+    for name in before:
+        frozen = name.startswith(("layers.0.", "layers.3."))
+        assert torch.equal(before[name], after[name]) == frozen, name
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("model", list(MODELS))
+def test_the_cache_changes_no_bit(laboratory, make_spec, model, num_threads):
+    # 300 images in batches of 64: the last batch has 44 rows, which frozen layers see filled up to 64.
+    for policy in POLICIES.values():
+        spec = make_spec(model=MODELS[model], policy=policy, optimizer=SGD, epochs=6)
+        _, cached = laboratory.run(spec, num_threads=num_threads)
+        _, plain = laboratory.run(spec, num_threads=num_threads, prefix_cache=False)
+        assert_equal(laboratory.theta(cached), laboratory.theta(plain))
+        assert cached.metrics() == plain.metrics()
+
+
+@pytest.mark.parametrize("train_size", [250, 330, 60])
+def test_the_cache_changes_no_bit_whatever_the_last_batch(laboratory, make_spec, train_size):
+    # 330 = 5 * 64 + 10: the last batch has 74 rows; 60: there is but one, smaller than asked.
+    data = {"name": "digits", "train_size": train_size, "test_size": 130}
+    spec = make_spec(data=data, model=MODELS["vgg5"], policy=POLICIES["top_k_all_bottoms"], epochs=6)
+    _, cached = laboratory.run(spec)
+    _, plain = laboratory.run(spec, prefix_cache=False)
+    assert_equal(laboratory.theta(cached), laboratory.theta(plain))
+    assert cached.metrics() == plain.metrics()
+
+
+@pytest.mark.parametrize("policy", ["top_k_all_bottoms", "random_uniform"])
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_an_interrupted_training_ends_with_equal_bits(laboratory, make_spec, policy, prefix_cache):
+    spec = make_spec(model=MODELS["conv_net"], policy=POLICIES[policy], epochs=6)
+    _, whole = laboratory.run(spec)
+    for stop_before in (1, 8, 13, 16, 28):
+        _, resumed = laboratory.run(spec, stop_before=stop_before, prefix_cache=prefix_cache)
+        assert_equal(laboratory.theta(whole), laboratory.theta(resumed))
+        assert whole.metrics() == resumed.metrics()
+
+
+def test_the_cache_is_used(laboratory, make_spec):
+    spec = make_spec(model=MODELS["conv_net"], policy={"name": "top_k", "k": 1}, epochs=3)
+    cached, _ = laboratory.run(spec)
+    plain, _ = laboratory.run(spec, prefix_cache=False)
+    assert cached[0].timings.cache_seconds > 0
+    assert plain[0].timings.cache_seconds == 0
+    assert cached[0].notes == ()
+
+
+def test_where_the_cache_would_be_wrong_it_is_not_used_and_the_result_says_why(laboratory, make_spec):
+    top = {"name": "top_k", "k": 1}
+    normalised = {"name": "vgg5", "width_multiplier": 0.1, "batch_norm": True}
+    sheets, ctx = laboratory.run(make_spec(model=normalised, policy=top, epochs=2))
+    _, plain = laboratory.run(make_spec(model=normalised, policy=top, epochs=2), prefix_cache=False)
+    assert "batch normalisation" in sheets[0].notes[0]
+    assert sheets[0].timings.cache_seconds == 0
+    assert_equal(laboratory.theta(ctx), laboratory.theta(plain))
+
+    data = {"name": "digits", "train_size": 300, "test_size": 100, "augmentation": "crop_flip"}
+    sheets, ctx = laboratory.run(make_spec(data=data, policy=top, epochs=3))
+    _, plain = laboratory.run(make_spec(data=data, policy=top, epochs=3), prefix_cache=False)
+    assert "augmentation" in sheets[0].notes[0]
+    assert sheets[0].timings.cache_seconds == 0
+    assert_equal(laboratory.theta(ctx), laboratory.theta(plain))
+    assert ctx.metrics() == plain.metrics()
+
+
+def test_two_seeds_draw_and_keep_their_own_schedules(laboratory, make_spec):
+    spec = make_spec(policy={"name": "random_uniform"}, epochs=8)
+    sheets, ctx = laboratory.run(spec, seeds=(0, 1))
+    kept = [ctx.read_artifact(seed, "schedule.json") for seed in (0, 1)]
+    assert kept[0] != kept[1]
+    assert [sum(sheet.epochs_by_lowest_layer) for sheet in sheets] == [8, 8]
+    assert all(len(sheet.cumulative_backward_seconds) == 8 for sheet in sheets)
