@@ -221,3 +221,25 @@ def test_a_narrow_unaligned_layer_is_never_called_stable_unless_it_is() -> None:
         for seed in range(5):
             order = torch.randperm(128, generator=torch.Generator().manual_seed(seed))
             assert torch.equal(net(x[order], 0, level), net(x, 0, level)[order])
+
+
+@pytest.mark.parametrize("spec", [AdamSpec(), SgdSpec(weight_decay=5e-4)])
+def test_a_layer_that_first_trains_late_starts_from_empty_buffers(spec: OptimizerSpec) -> None:
+    """Fused against torch's plain loop over parameters, which begins each buffer on its own."""
+    kind = torch.optim.Adam if isinstance(spec, AdamSpec) else torch.optim.SGD
+    settings = spec.model_dump(exclude={"name", "beta1", "beta2"})
+    weights = []
+    for is_fused in (True, False):
+        net = build(ReluNetSpec(width=6, depth=2))
+        plain = kind(net.parameters(), foreach=False, **settings)
+        optimizer = build_optimizer(spec, net) if is_fused else plain
+        for step in range(4):
+            for index in range(3):
+                for parameter in net.parameters_of_layer(index):
+                    trains = index == 2 or step >= 2
+                    generator = torch.Generator().manual_seed(step)
+                    parameter.grad = torch.randn(parameter.shape, generator=generator) if trains else None
+            optimizer.step()
+        weights.append([parameter.detach().clone() for parameter in net.parameters()])
+    for fused, looped in zip(*weights, strict=True):
+        assert torch.allclose(fused, looped, rtol=1e-5, atol=1e-7)  # the fused kernel rounds in another order
