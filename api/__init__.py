@@ -1,0 +1,1 @@
+"""The front desk: files forms, answers questions, never enters a room."""

@@ -1,0 +1,135 @@
+"""Every error as an RFC 9457 problem."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from engine.errors import FieldError, InvalidSpec
+from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
+from storage.errors import CorruptBlob, InvalidCursor, InvalidTransition, NotFound, StorageFull
+
+log = logging.getLogger("richregime.api")
+
+TITLES = {
+    400: "Bad request",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Content too large",
+    416: "Range not satisfiable",
+    422: "Unprocessable content",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+    507: "Storage full",
+}
+CODES = {
+    400: ProblemCode.INVALID_REQUEST,
+    404: ProblemCode.NOT_FOUND,
+    405: ProblemCode.METHOD_NOT_ALLOWED,
+    413: ProblemCode.PAYLOAD_TOO_LARGE,
+    416: ProblemCode.INVALID_REQUEST,
+    422: ProblemCode.INVALID_REQUEST,
+    429: ProblemCode.RATE_LIMITED,
+    503: ProblemCode.UNAVAILABLE,
+}
+
+
+class ProblemRaised(Exception):
+    """An error with its whole answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: ProblemCode,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.errors, self.headers = tuple(errors), dict(headers or {})
+
+
+def answer(
+    request: Request,
+    status: int,
+    code: ProblemCode,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The problem as a response."""
+    problem = Problem(
+        type=f"urn:richregime:problem:{code}",
+        title=TITLES.get(status, "Error"),
+        status=status,
+        code=code,
+        detail=detail,
+        instance=request.url.path,
+        request_id=getattr(request.state, "request_id", None),
+        errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in errors] or None,
+    )
+    return JSONResponse(
+        problem.model_dump(mode="json", exclude_none=True), status, media_type=PROBLEM_MEDIA_TYPE, headers=dict(headers or {})
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the service, the framework and the storage as a problem; never a traceback."""
+
+    def on_raised(request: Request, error: Any) -> JSONResponse:
+        return answer(request, error.status, error.code, error.detail, error.errors, error.headers)
+
+    def on_invalid_spec(request: Request, error: Any) -> JSONResponse:
+        count = len(error.errors)
+        detail = f"{count} field{'s are' if count != 1 else ' is'} wrong; see errors"
+        return answer(request, 422, ProblemCode.INVALID_SPEC, detail, error.errors)
+
+    def on_parameters(request: Request, error: Any) -> JSONResponse:
+        errors = [
+            FieldError("#/" + "/".join(str(part) for part in one["loc"]), str(one["type"]), str(one["msg"]))
+            for one in error.errors()
+        ]
+        return answer(request, 422, ProblemCode.INVALID_REQUEST, "a parameter is wrong; see errors", errors)
+
+    def on_http(request: Request, error: Any) -> JSONResponse:
+        code = CODES.get(error.status_code, ProblemCode.INVALID_REQUEST)
+        detail = str(error.detail)
+        if error.status_code == 404 and detail == "Not Found":
+            detail = f"there is nothing at {request.url.path[:200]}"
+        return answer(request, error.status_code, code, detail, headers=error.headers)
+
+    def on_busy(request: Request, error: Exception) -> JSONResponse:
+        log.error("the database did not answer", exc_info=error)
+        return answer(
+            request, 503, ProblemCode.UNAVAILABLE, "the database does not answer; try again", headers={"Retry-After": "5"}
+        )
+
+    def on_anything(request: Request, error: Exception) -> JSONResponse:
+        log.error("an error inside the service", exc_info=error)
+        return answer(request, 500, ProblemCode.INTERNAL, "an error inside the service; its log has the details")
+
+    def storage(status: int, code: ProblemCode) -> Any:
+        return lambda request, error: answer(request, status, code, str(error))
+
+    app.add_exception_handler(ProblemRaised, on_raised)
+    app.add_exception_handler(InvalidSpec, on_invalid_spec)
+    app.add_exception_handler(RequestValidationError, on_parameters)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(NotFound, storage(404, ProblemCode.NOT_FOUND))
+    app.add_exception_handler(InvalidTransition, storage(409, ProblemCode.INVALID_TRANSITION))
+    app.add_exception_handler(InvalidCursor, storage(422, ProblemCode.INVALID_REQUEST))
+    app.add_exception_handler(StorageFull, storage(507, ProblemCode.STORAGE_FULL))
+    app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
+    app.add_exception_handler(OperationalError, on_busy)
+    app.add_exception_handler(Exception, on_anything)

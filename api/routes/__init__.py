@@ -1,0 +1,1 @@
+"""Routes, a file a resource: parse, call one function, return."""

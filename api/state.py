@@ -1,0 +1,92 @@
+"""What the routes work with: settings, database, files, the bell; one value an application."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from celery import Celery
+from fastapi import Depends, Request
+from kombu.exceptions import OperationalError
+
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.queue import make_celery, ring
+from storage.reconcile import Reconciler, reconcile
+from storage.settings import Settings
+
+log = logging.getLogger("richregime.api")
+
+
+class Bell:
+    """Rings from a thread of its own: a request never waits for the broker, and a lost bell is rung again later."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._waiting: queue.Queue[Sequence[tuple[str, str]] | None] = queue.Queue(maxsize=10_000)
+        self._thread = threading.Thread(target=self._loop, name="bell", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._waiting.put(None)
+        self._thread.join(timeout=3)
+
+    def ring(self, runs: Sequence[tuple[str, str]]) -> None:
+        """Ring soon for these (run id, queue); forgets what it cannot keep: the reconciler rings again."""
+        try:
+            self._waiting.put_nowait(runs)
+        except queue.Full:
+            log.warning("too many bells wait; %d runs are rung later", len(runs))
+
+    def _loop(self) -> None:
+        while (runs := self._waiting.get()) is not None:
+            try:
+                ring(self._app, runs)
+            except (OperationalError, OSError) as error:
+                log.warning("the broker does not answer (%s); queued runs are rung later", type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    settings: Settings
+    db: Database
+    blobs: BlobStore
+    bell: Bell
+    reconciler: Reconciler
+    streams: threading.Semaphore
+    closing: threading.Event
+
+
+def make_state(settings: Settings) -> State:
+    """Everything a running application holds; nothing is started yet."""
+    db = Database(settings.resolved_database_url)
+    blobs = BlobStore(settings.resolved_blob_dir)
+    bell = Bell(make_celery(settings))
+
+    def one_pass() -> None:
+        reconcile(db, blobs, settings, bell.ring)
+
+    return State(
+        settings,
+        db,
+        blobs,
+        bell,
+        Reconciler(one_pass, settings.reconcile_seconds),
+        threading.Semaphore(settings.max_sse_clients),
+        threading.Event(),
+    )
+
+
+def get_state(request: Request) -> State:
+    state: State = request.app.state.richregime
+    return state
+
+
+StateDep = Annotated[State, Depends(get_state)]
+Ring = Callable[[Sequence[tuple[str, str]]], None]

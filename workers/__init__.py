@@ -1,0 +1,1 @@
+"""The technicians: take a filed form, unlock its room, archive what comes out."""
