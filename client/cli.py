@@ -66,7 +66,7 @@ app.add_typer(presets, name="preset")
 def talking_to(url: str | None) -> Iterator[Client]:
     """A client whose errors end the command readably, with an exit code that says which."""
     try:
-        with Client(url) as client:
+        with Client(url, max_retries=3) as client:
             yield client
     except ClientError as error:
         print(error, file=sys.stderr)

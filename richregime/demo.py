@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -36,10 +37,11 @@ def run_demo(out: Path) -> None:
     """
     console = Console()
     started = time.monotonic()
+    forget_settings()
+    console.print("starting a throw-away service ...")
     with (
         stopping_on_sigterm(),
         tempfile.TemporaryDirectory(prefix="richregime-demo-") as home,
-        console.status("starting the service ..."),
         Stack(Path(home), free_port()) as stack,
         Client(stack.url) as client,
     ):
@@ -78,6 +80,12 @@ def write_results(client: Client, experiment: Experiment, out: Path) -> list[Pat
     for path in written:
         path.write_bytes(contents[path.name])
     return written
+
+
+def forget_settings() -> None:
+    """Take the user's settings out of this process's environment: the demo must not touch a service that is in use."""
+    for name in [name for name in os.environ if name.startswith("RICHREGIME_")]:
+        del os.environ[name]
 
 
 def free_port() -> int:

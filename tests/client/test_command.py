@@ -1,0 +1,74 @@
+"""The command line as a script sees it: what it prints and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from client import Client
+
+pytestmark = pytest.mark.xdist_group("client")
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
+
+
+def test_a_file_is_submitted_and_its_id_printed(
+    command: Command, live_url: str, client: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps({**BODY, "name": "from a file"}))
+    done = command("submit", str(file), "--url", live_url)
+    assert done.returncode == 0, done.stderr
+    assert client.get(done.stdout.strip()).name == "from a file"
+
+
+def test_standard_input_is_submitted_and_listed(command: Command, live_url: str) -> None:
+    done = command("submit", "-", "--url", live_url, stdin=json.dumps(BODY))
+    listed = command("list", "--json", "--url", live_url)
+    assert done.stdout.strip() in {one["id"] for one in json.loads(listed.stdout)["items"]}
+
+
+def test_watching_a_cancelled_experiment_ends_with_3(command: Command, live_url: str, client: Client) -> None:
+    experiment_id = client.submit(BODY).id
+    assert command("cancel", experiment_id, "--url", live_url).returncode == 0
+    assert command("watch", experiment_id, "--url", live_url).returncode == 3
+
+
+def test_a_wrong_body_ends_with_4_and_names_the_field(command: Command, live_url: str) -> None:
+    done = command("submit", "-", "--url", live_url, stdin='{"spec": {"kind": "train", "epochs": 0}}')
+    assert done.returncode == 4
+    assert "#/spec/epochs" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_waiting_too_long_ends_with_6(command: Command, live_url: str, client: Client) -> None:
+    experiment_id = client.submit(BODY).id
+    assert command("watch", experiment_id, "--timeout", "0.1", "--url", live_url).returncode == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("submit",), 2),
+        (("submit", "no-such-file.json"), 2),
+        (("submit", "-"), 2),
+        (("no-such-command",), 2),
+        (("list", "--url", "http://127.0.0.1:9"), 5),
+        (("--help",), 0),
+    ],
+)
+def test_wrong_usage_and_no_service_have_their_codes(
+    command: Command, arguments: tuple[str, ...], code: int
+) -> None:
+    assert command(*arguments).returncode == code
+
+
+def test_a_preset_is_shown_as_a_body(command: Command, live_url: str) -> None:
+    done = command("preset", "show", "demo", "--url", live_url)
+    assert json.loads(done.stdout)["spec"]["kind"] == "train"
+    assert "demo" in command("preset", "list", "--url", live_url).stdout
