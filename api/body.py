@@ -34,12 +34,19 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         value = None
     except ValueError as error:
-        raise ProblemRaised(400, ProblemCode.INVALID_REQUEST, f"the body is not usable JSON: {str(error)[:200]}") from None
+        raise ProblemRaised(
+            400, ProblemCode.INVALID_REQUEST, f"the body is not usable JSON: {str(error)[:200]}"
+        ) from None
     if value is None or _depth(value) > MAX_DEPTH:
-        raise ProblemRaised(400, ProblemCode.INVALID_REQUEST, f"the body must be an object nested at most {MAX_DEPTH} deep")
+        raise ProblemRaised(
+            400, ProblemCode.INVALID_REQUEST, f"the body must be an object nested at most {MAX_DEPTH} deep"
+        )
     if not isinstance(value, dict):
         raise ProblemRaised(
-            422, ProblemCode.INVALID_SPEC, "the body must be an object", [FieldError("#", "object-required", "must be an object")]
+            422,
+            ProblemCode.INVALID_SPEC,
+            "the body must be an object",
+            [FieldError("#", "object-required", "must be an object")],
         )
     return value
 

@@ -80,7 +80,10 @@ def answer(
         errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in errors] or None,
     )
     return JSONResponse(
-        problem.model_dump(mode="json", exclude_none=True), status, media_type=PROBLEM_MEDIA_TYPE, headers=dict(headers or {})
+        problem.model_dump(mode="json", exclude_none=True),
+        status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=dict(headers or {}),
     )
 
 
@@ -112,12 +115,18 @@ def install(app: FastAPI) -> None:
     def on_busy(request: Request, error: Exception) -> JSONResponse:
         log.error("the database did not answer", exc_info=error)
         return answer(
-            request, 503, ProblemCode.UNAVAILABLE, "the database does not answer; try again", headers={"Retry-After": "5"}
+            request,
+            503,
+            ProblemCode.UNAVAILABLE,
+            "the database does not answer; try again",
+            headers={"Retry-After": "5"},
         )
 
     def on_anything(request: Request, error: Exception) -> JSONResponse:
         log.error("an error inside the service", exc_info=error)
-        return answer(request, 500, ProblemCode.INTERNAL, "an error inside the service; its log has the details")
+        return answer(
+            request, 500, ProblemCode.INTERNAL, "an error inside the service; its log has the details"
+        )
 
     def storage(status: int, code: ProblemCode) -> Any:
         return lambda request, error: answer(request, status, code, str(error))

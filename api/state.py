@@ -49,7 +49,9 @@ class Bell:
             try:
                 ring(self._app, runs)
             except (OperationalError, OSError) as error:
-                log.warning("the broker does not answer (%s); queued runs are rung later", type(error).__name__)
+                log.warning(
+                    "the broker does not answer (%s); queued runs are rung later", type(error).__name__
+                )
 
 
 @dataclass(frozen=True, slots=True)

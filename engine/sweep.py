@@ -27,7 +27,7 @@ def num_points(sweep: Mapping[str, Sequence[Any]]) -> int:
     return prod(len(values) for values in sweep.values())
 
 
-def expand(spec: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
+def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     """Every point: the product of the axes in the order given, the last one running fastest.
 
     spec: the form as sent. sweep: dotted paths into the form, e.g. `model.width`, and the values each takes; a path

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from redis import Redis
+from redis.exceptions import RedisError
 
 from storage.settings import Settings
 
@@ -68,3 +70,13 @@ def ring(app: Celery, runs: Iterable[tuple[str, str]]) -> None:
 
 def _send(app: Celery, run_id: str, queue: str, producer: Any) -> None:
     app.send_task(EXECUTE, args=[run_id], queue=queue, producer=producer, retry=False, expires=3600)
+
+
+def ping(settings: Settings) -> bool:
+    """Whether the broker answers."""
+    address = settings.broker_url or f"unix://{socket_path(settings)}"
+    try:
+        with Redis.from_url(address, socket_timeout=1, socket_connect_timeout=1) as connection:
+            return bool(connection.ping())
+    except (RedisError, OSError):
+        return False

@@ -86,7 +86,7 @@ def register(app: Any, child_of: Any) -> Any:
     """Bind the task to a Celery application; `child_of` gives this process's Child."""
     from storage.queue import EXECUTE
 
-    @app.task(name=EXECUTE)
+    @app.task(name=EXECUTE)  # type: ignore[untyped-decorator]
     def execute(run_id: str) -> None:
         work(child_of(), run_id)
 

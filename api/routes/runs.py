@@ -1,0 +1,74 @@
+"""Runs and their files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import FileResponse
+
+from api.state import StateDep
+from schemas.base import Page
+from schemas.resources import Artifact, Checkpoint, Run
+from storage import artifacts, run_resources
+from storage.errors import NotFound
+
+router = APIRouter(tags=["runs"])
+
+
+@router.get("/runs/{run_id}")
+def get_run(run_id: str, state: StateDep) -> Run:
+    """One run with its attempts, device, timings and manifest."""
+    with state.db.read() as session:
+        return run_resources.run_resources(session, [run_resources.get_run(session, run_id)])[0]
+
+
+@router.get("/runs/{run_id}/checkpoints")
+def list_checkpoints(run_id: str, state: StateDep) -> Page[Checkpoint]:
+    """`theta_0` and `theta_T` of each seed, and resume state while the run is under way."""
+    with state.db.read() as session:
+        run_resources.get_run(session, run_id)
+        rows = [
+            *artifacts.list_artifacts(session, run_id, "checkpoint"),
+            *artifacts.list_artifacts(session, run_id, "resume"),
+        ]
+        return Page[Checkpoint](items=[artifacts.to_checkpoint(row) for row in rows])
+
+
+@router.get("/runs/{run_id}/artifacts")
+def list_artifacts(run_id: str, state: StateDep) -> Page[Artifact]:
+    """Files the run keeps beside its result."""
+    with state.db.read() as session:
+        run_resources.get_run(session, run_id)
+        return Page[Artifact](
+            items=[
+                artifacts.to_artifact(row) for row in artifacts.list_artifacts(session, run_id, "artifact")
+            ]
+        )
+
+
+@router.get("/artifacts/{artifact_id}", response_class=FileResponse)
+def download_artifact(
+    artifact_id: str,
+    state: StateDep,
+    request: Request,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The bytes of a checkpoint or artifact, with Range; the ETag is their sha256."""
+    with state.db.read() as session:
+        row = artifacts.get_artifact(session, artifact_id)
+    etag = f'"{row.sha256}"'
+    if if_none_match is not None and etag in if_none_match:
+        return Response(status_code=304, headers={"ETag": etag})
+    path = state.blobs.path(row.sha256)
+    if not path.exists():
+        raise NotFound(f"the file of artifact {artifact_id} is gone")
+    seed = "" if row.seed is None else f"-seed{row.seed}"
+    ending = {"application/vnd.safetensors": ".safetensors"}.get(row.media_type, "")
+    stem, dot, rest = row.name.partition(".")
+    return FileResponse(
+        path,
+        media_type=row.media_type,
+        filename=f"{stem}{seed}{dot}{rest}{ending}",
+        headers={"ETag": etag, "X-Content-Type-Options": "nosniff"},
+    )

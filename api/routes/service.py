@@ -1,0 +1,104 @@
+"""The service itself: workers, queue, limits, liveness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+from api.problems import ProblemRaised
+from api.state import StateDep
+from schemas.base import Page, Resource
+from schemas.problems import ProblemCode
+from schemas.resources import QueueState, Worker
+from storage.queue import ping
+from storage.run_resources import queue_state
+from storage.workers import count_listening, list_workers
+
+router = APIRouter(tags=["service"])
+
+LIMITS = (
+    "max_body_bytes",
+    "max_dataset_bytes",
+    "max_points",
+    "max_runs",
+    "max_queued_runs",
+    "max_parameters",
+    "max_memory_bytes",
+    "max_flops",
+    "max_sse_clients",
+    "max_attempts",
+)
+
+
+class Health(Resource):
+    status: str
+
+
+class Readiness(Resource):
+    ready: bool
+    database: bool
+    broker: bool
+    workers_listening: int
+
+
+@router.get("/workers")
+def get_workers(state: StateDep) -> Page[Worker]:
+    """Who works on what device."""
+    with state.db.read() as session:
+        return Page[Worker](items=list_workers(session))
+
+
+@router.get("/queue")
+def get_queue(state: StateDep) -> QueueState:
+    """What waits, what runs, who listens."""
+    with state.db.read() as session:
+        return queue_state(session)
+
+
+@router.get("/limits")
+def get_limits(state: StateDep) -> dict[str, float]:
+    """The limits in force."""
+    return {name: getattr(state.settings, name) for name in LIMITS}
+
+
+@router.get("/healthz")
+def get_health() -> Health:
+    """The API answers."""
+    return Health(status="ok")
+
+
+@router.get("/readyz")
+def get_readiness(state: StateDep) -> Readiness:
+    """Database, broker and a worker are there; 503 and what is missing otherwise."""
+    with state.db.read() as session:
+        listening = sum(count_listening(session).values())
+    broker = ping(state.settings)
+    found = Readiness(
+        ready=broker and listening > 0, database=True, broker=broker, workers_listening=listening
+    )
+    if not found.ready:
+        missing = "no worker listens" if not listening else "the broker does not answer"
+        raise ProblemRaised(503, ProblemCode.UNAVAILABLE, missing, headers={"Retry-After": "2"})
+    return found
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def get_prometheus(state: StateDep) -> Response:
+    """Gauges for Prometheus, read from the database when asked."""
+    with state.db.read() as session:
+        queue = queue_state(session)
+    registry = CollectorRegistry()
+    values: dict[str, tuple[str, Any]] = {
+        "richregime_runs_queued": ("Runs that wait", queue.queued),
+        "richregime_runs_running": ("Runs under way", queue.running),
+        "richregime_workers_listening": ("Slots of listening workers", queue.workers_listening),
+        "richregime_oldest_queued_seconds": (
+            "Age of the oldest queued run",
+            queue.oldest_queued_seconds or 0,
+        ),
+    }
+    for name, (text, value) in values.items():
+        Gauge(name, text, registry=registry).set(value)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
