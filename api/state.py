@@ -12,12 +12,14 @@ from typing import Annotated
 from celery import Celery
 from fastapi import Depends, Request
 from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.queue import make_celery, ring
 from storage.reconcile import Reconciler, reconcile
 from storage.settings import Settings
+from storage.workers import count_listening
 
 log = logging.getLogger("richregime.api")
 
@@ -25,8 +27,8 @@ log = logging.getLogger("richregime.api")
 class Bell:
     """Rings from a thread of its own: a request never waits for the broker, and a lost bell is rung again later."""
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, app: Celery, db: Database) -> None:
+        self._app, self._db = app, db
         self._waiting: queue.Queue[Sequence[tuple[str, str]] | None] = queue.Queue(maxsize=10_000)
         self._thread = threading.Thread(target=self._loop, name="bell", daemon=True)
 
@@ -47,10 +49,12 @@ class Bell:
     def _loop(self) -> None:
         while (runs := self._waiting.get()) is not None:
             try:
-                ring(self._app, runs)
-            except (OperationalError, OSError) as error:
+                with self._db.read() as session:
+                    listening = count_listening(session)
+                ring(self._app, runs, listening)
+            except (OperationalError, OSError, SQLAlchemyError) as error:
                 log.warning(
-                    "the broker does not answer (%s); queued runs are rung later", type(error).__name__
+                    "the bell could not be rung (%s); queued runs are rung later", type(error).__name__
                 )
 
 
@@ -69,7 +73,7 @@ def make_state(settings: Settings) -> State:
     """Everything a running application holds; nothing is started yet."""
     db = Database(settings.resolved_database_url)
     blobs = BlobStore(settings.resolved_blob_dir)
-    bell = Bell(make_celery(settings))
+    bell = Bell(make_celery(settings), db)
 
     def one_pass() -> None:
         reconcile(db, blobs, settings, bell.ring)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from celery import Celery
@@ -12,7 +12,6 @@ from redis.exceptions import RedisError
 from storage.settings import Settings
 
 EXECUTE = "richregime.execute"
-QUEUES = ("cpu", "gpu")
 
 
 def broker_address(settings: Settings) -> str:
@@ -60,11 +59,15 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-def ring(app: Celery, runs: Iterable[tuple[str, str]]) -> None:
-    """Ring once for each (run id, queue): `any` rings every queue. Raises kombu's errors while the broker is away."""
+def ring(app: Celery, runs: Iterable[tuple[str, str]], listening: Collection[str]) -> None:
+    """Ring once for each (run id, queue) on the queues where a worker listens; `any` rings all of these.
+
+    Where nobody listens nothing is sent: a worker looks at the table when it begins to listen. Raises kombu's errors
+    while the broker is away.
+    """
     with app.producer_or_acquire() as producer:
         for run_id, queue in runs:
-            for name in QUEUES if queue == "any" else (queue,):
+            for name in listening if queue == "any" else {queue}.intersection(listening):
                 _send(app, run_id, name, producer)
 
 

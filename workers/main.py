@@ -22,7 +22,7 @@ from storage.queue import make_celery, ring
 from storage.reconcile import Reconciler, reconcile
 from storage.runs import owners_of_running, reap_owner
 from storage.settings import Settings
-from storage.workers import note_worker_seen, register_worker, remove_worker
+from storage.workers import count_listening, note_worker_seen, register_worker, remove_worker
 from workers.tasks import Child, owner_name, register, start_child
 
 log = logging.getLogger("richregime.worker")
@@ -80,7 +80,7 @@ class Worker:
             )
         self._reconciler = Reconciler(self._reconcile, self.settings.reconcile_seconds)
         self._reconciler.start()
-        self._ring([("", self.queue)])  # runs that waited while no worker was there
+        self._ring([("", self.queue)] * self.slots)  # runs that waited while no worker was there
         log.info("listening on queue %s with %d slots", self.queue, self.slots)
 
     def _reconcile(self) -> None:
@@ -102,7 +102,9 @@ class Worker:
 
     def _ring(self, runs: Any) -> None:
         try:
-            ring(self.app, runs)
+            with self._db.read() as session:
+                listening = count_listening(session)
+            ring(self.app, runs, listening)
         except (OperationalError, OSError) as error:
             log.warning(
                 "the broker does not answer (%s); queued runs are rung again later", type(error).__name__
