@@ -9,11 +9,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from engine.errors import FieldError, InvalidSpec
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
+from storage.db import DatabaseUnavailable
 from storage.errors import CorruptBlob, InvalidCursor, InvalidTransition, NotFound, StorageFull
 
 log = logging.getLogger("richregime.api")
@@ -140,5 +140,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidCursor, storage(422, ProblemCode.INVALID_REQUEST))
     app.add_exception_handler(StorageFull, storage(507, ProblemCode.STORAGE_FULL))
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
-    app.add_exception_handler(OperationalError, on_busy)
+    app.add_exception_handler(DatabaseUnavailable, on_busy)
     app.add_exception_handler(Exception, on_anything)

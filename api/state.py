@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from celery import Celery
 from fastapi import Depends, Request
-from kombu.exceptions import OperationalError
-from sqlalchemy.exc import SQLAlchemyError
 
 from storage.blobs import BlobStore
-from storage.db import Database
-from storage.queue import make_celery, ring
+from storage.db import Database, DatabaseError
+from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reconcile import Reconciler, reconcile
 from storage.settings import Settings
 from storage.workers import count_listening
@@ -27,8 +24,8 @@ log = logging.getLogger("richregime.api")
 class Bell:
     """Rings from a thread of its own: a request never waits for the broker, and a lost bell is rung again later."""
 
-    def __init__(self, app: Celery, db: Database) -> None:
-        self._app, self._db = app, db
+    def __init__(self, doorbell: Doorbell, db: Database) -> None:
+        self._doorbell, self._db = doorbell, db
         self._waiting: queue.Queue[Sequence[tuple[str, str]] | None] = queue.Queue(maxsize=10_000)
         self._thread = threading.Thread(target=self._loop, name="bell", daemon=True)
 
@@ -51,8 +48,8 @@ class Bell:
             try:
                 with self._db.read() as session:
                     listening = count_listening(session)
-                ring(self._app, runs, listening)
-            except (OperationalError, OSError, SQLAlchemyError) as error:
+                self._doorbell.ring(runs, listening)
+            except (BrokerUnavailable, DatabaseError) as error:
                 log.warning(
                     "the bell could not be rung (%s); queued runs are rung later", type(error).__name__
                 )
@@ -73,7 +70,7 @@ def make_state(settings: Settings) -> State:
     """Everything a running application holds; nothing is started yet."""
     db = Database(settings.resolved_database_url)
     blobs = BlobStore(settings.resolved_blob_dir)
-    bell = Bell(make_celery(settings), db)
+    bell = Bell(Doorbell(make_celery(settings)), db)
 
     def one_pass() -> None:
         reconcile(db, blobs, settings, bell.ring)
@@ -95,4 +92,3 @@ def get_state(request: Request) -> State:
 
 
 StateDep = Annotated[State, Depends(get_state)]
-Ring = Callable[[Sequence[tuple[str, str]]], None]

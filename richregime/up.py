@@ -33,7 +33,9 @@ class HomeInUse(Exception):
 class Stack:
     """All parts over one home; a context manager that leaves no process behind."""
 
-    def __init__(self, home: Path, port: int, *, settings: Settings | None = None, verbose: bool = False) -> None:
+    def __init__(
+        self, home: Path, port: int, *, settings: Settings | None = None, verbose: bool = False
+    ) -> None:
         base = settings or Settings()
         self.settings = base.model_copy(update={"home": home.absolute(), "port": port})
         self._verbose = verbose
@@ -146,14 +148,19 @@ class Stack:
         folder = self.settings.home / "logs"
         folder.mkdir(exist_ok=True)
         threading.Thread(
-            target=self._copy_log, args=(name, process, folder / f"{name}.log"), name=f"log-{name}", daemon=True
+            target=self._copy_log,
+            args=(name, process, folder / f"{name}.log"),
+            name=f"log-{name}",
+            daemon=True,
         ).start()
 
     def _environment(self) -> dict[str, str]:
         """The settings, handed on as variables."""
         names = {"home", "host", "port", *self.settings.model_fields_set}
         values = {name: getattr(self.settings, name) for name in names}
-        return {f"RICHREGIME_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+        return {
+            f"RICHREGIME_{name.upper()}": str(value) for name, value in values.items() if value is not None
+        }
 
     def _copy_log(self, name: str, process: subprocess.Popen[bytes], path: Path) -> None:
         assert process.stdout is not None
@@ -176,7 +183,9 @@ class Stack:
             except httpx.TransportError:
                 pass  # not listening yet
             time.sleep(0.1)
-        raise RuntimeError(f"the service was not ready after {READY_SECONDS:.0f} s; see {self.settings.home / 'logs'}")
+        raise RuntimeError(
+            f"the service was not ready after {READY_SECONDS:.0f} s; see {self.settings.home / 'logs'}"
+        )
 
 
 def up(settings: Settings) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -59,16 +60,29 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-def ring(app: Celery, runs: Iterable[tuple[str, str]], listening: Collection[str]) -> None:
-    """Ring once for each (run id, queue) on the queues where a worker listens; `any` rings all of these.
+class BrokerUnavailable(Exception):
+    """The broker does not answer. No run is lost: its bell is rung again."""
 
-    Where nobody listens nothing is sent: a worker looks at the table when it begins to listen. Raises kombu's errors
-    while the broker is away.
-    """
-    with app.producer_or_acquire() as producer:
-        for run_id, queue in runs:
-            for name in listening if queue == "any" else {queue}.intersection(listening):
-                _send(app, run_id, name, producer)
+
+class Doorbell:
+    """Rings through a Celery application."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def ring(self, runs: Iterable[tuple[str, str]], listening: Collection[str]) -> None:
+        """Ring once for each (run id, queue) on the queues where a worker listens; `any` rings all of these.
+
+        Where nobody listens nothing is sent: a worker looks at the table when it begins to listen. Raises
+        BrokerUnavailable.
+        """
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for run_id, queue in runs:
+                    for name in listening if queue == "any" else {queue}.intersection(listening):
+                        _send(self._app, run_id, name, producer)
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerUnavailable(str(error)) from error
 
 
 def _send(app: Celery, run_id: str, queue: str, producer: Any) -> None:

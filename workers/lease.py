@@ -6,9 +6,7 @@ import logging
 import threading
 import time
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from storage.db import Database
+from storage.db import Database, DatabaseError
 from storage.runs import heartbeat
 from storage.settings import Settings
 
@@ -59,7 +57,7 @@ class Lease:
                 answer = heartbeat(
                     self._db, self._run_id, self._fence, self._settings.lease_seconds, self._progress
                 )
-            except SQLAlchemyError:
+            except DatabaseError:
                 logging.getLogger("richregime.worker").warning("heartbeat of %s got no answer", self._run_id)
                 continue
             self._answered_at = began

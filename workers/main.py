@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
-from kombu.exceptions import OperationalError
 
 from storage.blobs import BlobStore
 from storage.db import Database
-from storage.queue import make_celery, ring
+from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reconcile import Reconciler, reconcile
 from storage.runs import owners_of_running, reap_owner
 from storage.settings import Settings
@@ -34,6 +33,7 @@ class Worker:
     def __init__(self, settings: Settings, queue: str, slots: int) -> None:
         self.settings, self.queue, self.slots = settings, queue, slots
         self.app = make_celery(settings)
+        self._doorbell = Doorbell(self.app)
         self._child: Child | None = None
         register(self.app, self._require_child)
         self._pool: Any = None
@@ -104,8 +104,8 @@ class Worker:
         try:
             with self._db.read() as session:
                 listening = count_listening(session)
-            ring(self.app, runs, listening)
-        except (OperationalError, OSError) as error:
+            self._doorbell.ring(runs, listening)
+        except BrokerUnavailable as error:
             log.warning(
                 "the broker does not answer (%s); queued runs are rung again later", type(error).__name__
             )

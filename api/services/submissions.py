@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from sqlmodel import Session
 
 from api.problems import ProblemRaised
 from engine.cost import Cost, CostLimits, can_stack, check, estimate
@@ -19,6 +18,7 @@ from engine.sweep import SweepPoint, expand, num_points
 from schemas.problems import ProblemCode
 from schemas.submission import Preview, PreviewPoint, Submission
 from storage.datasets import get_dataset, to_info
+from storage.db import Session
 from storage.experiments import PlannedPoint, PlannedRun, find_reusable
 from storage.run_resources import count_queued
 from storage.settings import Settings
