@@ -311,9 +311,9 @@ class AsyncClient:
     def presets(self) -> AsyncIterator[calls.Json]:
         return self.send_all(calls.list_described("presets"))
 
-    async def preset(self, name: str, *, scale: str = "quick", literal: bool = False) -> calls.Json:
-        """A preset's body, ready to submit, at `quick` or `paper` scale."""
-        return await self.send(calls.get_preset(name, scale, literal))
+    async def preset(self, name: str, *, scale: str = "quick") -> calls.Json:
+        """A preset at `quick` or `paper` scale; its `body` is ready to submit."""
+        return await self.send(calls.get_preset(name, scale))
 
     def models(self) -> AsyncIterator[calls.Json]:
         return self.send_all(calls.list_described("models"))

@@ -283,9 +283,8 @@ def get_kind(name: str) -> Call[Json]:
     return Call("GET", f"/kinds/{_part(name)}", _object)
 
 
-def get_preset(name: str, scale: str, literal: bool) -> Call[Json]:
-    params = {"scale": scale, "literal": "true" if literal else None}
-    return Call("GET", f"/presets/{_part(name)}", _object, params=params)
+def get_preset(name: str, scale: str) -> Call[Json]:
+    return Call("GET", f"/presets/{_part(name)}", _object, params={"scale": scale})
 
 
 def list_datasets() -> Call[Page[Dataset]]:

@@ -89,7 +89,7 @@ def submit(
     if (file is None) == (preset is None):
         raise typer.BadParameter("give a FILE (or `-`), or --preset NAME: one of the two")
     with talking_to(url) as client:
-        body = read_body(file) if file is not None else preset_body(client.preset(preset or "", scale=scale))
+        body = read_body(file) if file is not None else client.preset(preset or "", scale=scale)["body"]
         experiment = client.submit(body)
         print(experiment.id, flush=True)
         if experiment.reused:
@@ -153,14 +153,7 @@ def list_presets(as_json: AsJson = False, url: Url = None) -> None:
     for column in ("name", "scale", "kind", "title"):
         table.add_column(column)
     for one in found:
-        kind = one.get("kind") or preset_body(one).get("spec", {}).get("kind", "")
-        scales = one.get("scales")
-        table.add_row(
-            str(one["name"]),
-            ", ".join(scales) if scales else str(one.get("scale", "")),
-            str(kind),
-            str(one.get("title", "")),
-        )
+        table.add_row(one["name"], one["scale"], one["kind"], one["title"])
     Console().print(table)
 
 
@@ -170,7 +163,7 @@ def show_preset(
 ) -> None:
     """A preset's body as JSON, ready to be changed and submitted."""
     with talking_to(url) as client:
-        print(json.dumps(preset_body(client.preset(name, scale=scale)), indent=2))
+        print(json.dumps(client.preset(name, scale=scale)["body"], indent=2))
 
 
 def read_body(file: str) -> dict[str, Any]:
@@ -182,13 +175,6 @@ def read_body(file: str) -> dict[str, Any]:
         raise typer.BadParameter(f"{file}: {error}") from None
     if not isinstance(body, dict):
         raise typer.BadParameter(f"{file}: a body is a JSON object")
-    return body
-
-
-def preset_body(preset: dict[str, Any]) -> dict[str, Any]:
-    """The part of a preset that is submitted."""
-    body = preset.get("body", preset)
-    assert isinstance(body, dict)
     return body
 
 

@@ -307,9 +307,9 @@ class Client:
     def presets(self) -> Iterator[calls.Json]:
         return self.send_all(calls.list_described("presets"))
 
-    def preset(self, name: str, *, scale: str = "quick", literal: bool = False) -> calls.Json:
-        """A preset's body, ready to submit, at `quick` or `paper` scale."""
-        return self.send(calls.get_preset(name, scale, literal))
+    def preset(self, name: str, *, scale: str = "quick") -> calls.Json:
+        """A preset at `quick` or `paper` scale; its `body` is ready to submit."""
+        return self.send(calls.get_preset(name, scale))
 
     def models(self) -> Iterator[calls.Json]:
         return self.send_all(calls.list_described("models"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def up(
     from richregime.up import up as start_everything
     from storage.settings import Settings
 
-    given = {"home": home, "host": host, "port": port}
+    given: dict[str, Any] = {"home": home, "host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     raise typer.Exit(start_everything(settings))
 

@@ -58,8 +58,7 @@ def run_demo(out: Path) -> None:
 def submit_preset(client: Client, console: Console) -> Experiment:
     """Submit the preset as any user would and follow it to its end."""
     name, scale = PRESET
-    body = client.preset(name, scale=scale)
-    experiment = client.submit(body.get("body", body))
+    experiment = client.submit(client.preset(name, scale=scale)["body"])
     console.print(
         f"submitted {experiment.id}: {experiment.num_points} points, {len(experiment.seeds)} seeds each"
     )

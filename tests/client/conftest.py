@@ -17,6 +17,7 @@ from api.main import create_app
 from client import Client
 from richregime.demo import free_port
 from richregime.up import Stack
+from storage.db import Database
 from storage.settings import Settings
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -29,6 +30,9 @@ def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     settings = Settings(home=home, port=port)
+    database = Database(settings.resolved_database_url)
+    database.upgrade()
+    database.dispose()
     config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
