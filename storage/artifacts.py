@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlmodel import Session
 
 from schemas.resources import Artifact, Checkpoint
@@ -14,7 +14,7 @@ from storage.db import database_now
 from storage.errors import NotFound
 from storage.ids import new_id
 from storage.runs import holds_run
-from storage.tables import ArtifactRow, TrainingRow
+from storage.tables import ArtifactRow, RunRow, TrainingRow
 
 Role = Literal["checkpoint", "artifact", "resume"]
 
@@ -46,6 +46,8 @@ def register_artifact(
         ArtifactRow.seed == seed if seed is not None else ArtifactRow.seed.is_(None),
     )
     older = sorted(session.scalars(same), key=lambda row: row.id, reverse=True)
+    if role == "resume":
+        session.execute(update(RunRow).where(RunRow.id == run_id).values(losses=0))
     for row in older[RESUME_GENERATIONS - 1 :] if role == "resume" else older:
         session.delete(row)
     row = ArtifactRow(

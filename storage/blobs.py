@@ -55,6 +55,29 @@ class BlobStore:
             raise
         return blob
 
+    def put_file(self, source: Path) -> StoredBlob:
+        """Move a finished file of the same file system in, its bytes never in memory at once. Raises StorageFull."""
+        with source.open("rb+") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            os.fsync(stream.fileno())
+        blob = StoredBlob(digest, source.stat().st_size)
+        path = self.path(digest)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"the disk of {self._folder} is full") from error
+            raise
+        return blob
+
+    def scratch_path(self) -> Path:
+        """A fresh name beside the stored files, for a file that `put_file` will take; the sweep removes what is left."""
+        folder = self._folder / "00"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{secrets.token_hex(32)}.partial"
+
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises NotFound, and CorruptBlob where they are not those that were stored."""
         try:

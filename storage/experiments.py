@@ -71,16 +71,17 @@ def create_experiment(
     )
     session.add(row)
     session.flush()
-    point_ids = _add_points(session, row.id, points)
+    point_ids = add_points(session, row.id, points)
     append_event(session, row.id, EventName.EXPERIMENT_SUBMITTED, {"points": len(points), "runs": len(runs)})
     session.flush()
-    _add_runs(session, row, point_ids, runs, now)
+    add_runs(session, row, point_ids, runs, now)
     session.flush()
     session.refresh(row)
     return row
 
 
-def _add_points(session: Session, experiment_id: str, points: Sequence[PlannedPoint]) -> dict[int, str]:
+def add_points(session: Session, experiment_id: str, points: Sequence[PlannedPoint]) -> dict[int, str]:
+    """Store points; returns their ids by index."""
     ids = {}
     for point in points:
         ids[point.index] = new_id("pt")
@@ -98,17 +99,20 @@ def _add_points(session: Session, experiment_id: str, points: Sequence[PlannedPo
     return ids
 
 
-def _add_runs(
+def add_runs(
     session: Session,
     row: ExperimentRow,
     point_ids: Mapping[int, str],
     runs: Sequence[PlannedRun],
     now: datetime,
-) -> None:
+) -> list[tuple[str, str]]:
+    """Store queued runs; returns their (id, queue), for which a bell is to be rung."""
+    made = []
     for run in runs:
+        run_id = new_id("run")
         session.add(
             RunRow(
-                id=new_id("run"),
+                id=run_id,
                 experiment_id=row.id,
                 point_id=point_ids[run.point_index],
                 seeds=list(run.seeds),
@@ -117,6 +121,8 @@ def _add_runs(
                 created_at=now,
             )
         )
+        made.append((run_id, run.queue))
+    return made
 
 
 def get_experiment(session: Session, experiment_id: str) -> ExperimentRow:

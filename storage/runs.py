@@ -272,12 +272,13 @@ def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bo
             "owner": None,
             "lease_until": None,
             "rung_at": None,
+            "losses": RunRow.losses + 1,
             "elapsed_seconds": _elapsed(session, row),
         }
         if row.cancel_requested_at is not None:
             status, name, data = RunStatus.CANCELLED, EventName.RUN_CANCELLED, {}
-        elif row.attempts >= max_attempts:
-            detail = f"the worker was lost {row.attempts} times"
+        elif row.losses + 1 >= max_attempts:
+            detail = f"the worker was lost {row.losses + 1} times without a new checkpoint"
             status, name = RunStatus.FAILED, EventName.RUN_FAILED
             data = {"reason": FailureReason.WORKER_LOST.value, "detail": detail}
             values |= {"error_code": FailureReason.WORKER_LOST, "error_detail": detail}

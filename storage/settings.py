@@ -50,9 +50,11 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(2.0, gt=0, description="How often lost bells and leases are looked for.")
     ring_after_seconds: float = Field(15.0, gt=0, description="A queued run is rung again after so long.")
     checkpoint_seconds: float = Field(
-        5.0, ge=0, description="Least time between two resume checkpoints of a run."
+        2.0, ge=0, description="Least time between two resume checkpoints of a run."
     )
-    max_attempts: int = Field(3, ge=1, le=100, description="A run that lost its worker so often fails.")
+    max_attempts: int = Field(
+        3, ge=1, le=100, description="A run that loses its worker so often without a new checkpoint fails."
+    )
     max_body_bytes: int = Field(262_144, ge=1024, description="Largest request body, data sets apart.")
     max_dataset_bytes: int = Field(1 << 30, ge=1024, description="Largest data set that can be registered.")
     max_points: int = Field(2_000, ge=1, description="Points an experiment may have.")

@@ -111,6 +111,8 @@ class RunRow(SQLModel, table=True):
     priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     fence: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    losses: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    """Workers lost since the last resume checkpoint: a run that moves on is no poison, however often it is killed"""
     interruptions: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     owner: str | None = Field(default=None, sa_column=Column(String(200)))
     device: str | None = Field(default=None, sa_column=Column(String(100)))
