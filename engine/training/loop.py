@@ -80,7 +80,7 @@ class _Training:
         groups = plan_groups(
             self._spec, self._data, missing, self._ctx.execution, self._draw_schedule is not None
         )
-        if state.get("seeds") and state["seeds"] not in groups:
+        if set(state.get("seeds", ())) & set(missing) and state["seeds"] not in groups:
             # The group that was under way comes first, whatever the memory of this device would suggest.
             rest = [seed for seed in missing if seed not in state["seeds"]]
             groups = [

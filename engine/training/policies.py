@@ -115,6 +115,12 @@ STATIC_POLICIES = frozenset({"full", "top_k", "bottom_q", "top_k_bottom_q", "mid
 
 def title_of(policy: PolicySpec) -> str:
     """The policy as the paper writes it, e.g. `Top 1 All Bottoms (rho = 0.1)`."""
+    rho = getattr(policy, "rho", None)
+    return family_of(policy) if rho is None else f"{family_of(policy)} (rho = {rho:g})"
+
+
+def family_of(policy: PolicySpec) -> str:
+    """The policy as the paper writes it, without rho, e.g. `Top 1 All Bottoms`."""
     match policy:
         case FullPolicy():
             return "Full"
@@ -122,14 +128,12 @@ def title_of(policy: PolicySpec) -> str:
             return f"Top {k}"
         case BottomQPolicy(q=q):
             return f"Bottom {q}"
-        case TopKBottomQPolicy(k=k, q=q):
+        case TopKBottomQPolicy(k=k, q=q) | ProbTopKBottomQPolicy(k=k, q=q):
             return f"Top {k} Bottom {q}"
         case MiddlePolicy():
             return "Middle Only"
-        case ProbTopKBottomQPolicy(k=k, q=q, rho=rho):
-            return f"Top {k} Bottom {q} (rho = {rho:g})"
-        case TopKAllBottomsPolicy(k=k, rho=rho):
-            return f"Top {k} All Bottoms (rho = {rho:g})"
+        case TopKAllBottomsPolicy(k=k):
+            return f"Top {k} All Bottoms"
         case RandomUniformPolicy():
             return "Random-Uniform"
         case RandomBetaPolicy(alpha=alpha, beta=beta):

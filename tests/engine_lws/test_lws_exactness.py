@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from engine.experiments.lws.run import run
+
 MODELS: dict[str, dict[str, Any]] = {
     "relu_net": {"name": "relu_net", "width": 32, "depth": 3},
     "narrow_relu_net": {"name": "relu_net", "width": 10, "depth": 2},
@@ -132,3 +134,10 @@ def test_two_seeds_draw_and_keep_their_own_schedules(laboratory, make_spec):
     assert kept[0] != kept[1]
     assert [sum(sheet.epochs_by_lowest_layer) for sheet in sheets] == [8, 8]
     assert all(len(sheet.cumulative_backward_seconds) == 8 for sheet in sheets)
+
+
+def test_a_run_that_was_done_is_loaded_with_its_times(laboratory, make_spec):
+    spec = make_spec(epochs=2)
+    sheets, ctx = laboratory.run(spec, stop_before=7)
+    again = run(spec, ctx)
+    assert [sheet.timings for sheet in again] == [sheet.timings for sheet in sheets]

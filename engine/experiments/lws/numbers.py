@@ -1,0 +1,125 @@
+"""The numbers behind each drawing of layer-wise sparse SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.analysis.stats import summarize
+from engine.experiments.lws.result import LwsPointResult, LwsSeedResult
+from engine.experiments.lws.spec import LwsSpec
+from engine.kind import FinishedPoint, PlotInput
+from engine.paper.table1 import find_published
+from engine.plotting import point_label
+from engine.training.policies import PolicySpec, family_of, title_of
+
+OURS = (
+    "test_accuracy",
+    "difference",
+    "backward_seconds",
+    "backward_ratio",
+    "train_seconds",
+    "train_ratio",
+)
+PUBLISHED = ("test_accuracy", "difference", "backward_seconds", "backward_ratio")
+
+
+def point_numbers(source: PlotInput) -> dict[str, Any]:
+    """`{"title", "points": [...]}`: each point's names and statistics (bars, scatters)."""
+    points = []
+    for point, sheet in _finished(source):
+        statistics = {name: _dump(getattr(sheet, name)) for name in OURS}
+        points.append(
+            {**_identity(point), "outcome": sheet.outcome, "n": sheet.test_accuracy.n, **statistics}
+        )
+    return {"title": source.title, "points": points}
+
+
+def curve_numbers(source: PlotInput) -> dict[str, Any]:
+    """By point, an item an epoch: mean time in backward so far, train and test error over seeds."""
+    metrics = {name: source.read_metric(f"{name}_accuracy") for name in ("test", "train")}
+    points = []
+    for point, _ in _finished(source):
+        results = [result for result in point.results if isinstance(result, LwsSeedResult)]
+        epochs = min(len(result.cumulative_backward_seconds) for result in results)
+        seconds = [
+            [result.cumulative_backward_seconds[epoch] for result in results] for epoch in range(epochs)
+        ]
+        errors = {
+            f"{name}_error": _error_series(metrics[name].get(point.index, {}), results, epochs)
+            for name in ("test", "train")
+        }
+        points.append(
+            {
+                **_identity(point),
+                "n": len(results),
+                "epoch": list(range(1, epochs + 1)),
+                "backward_seconds": [summarize(values).mean for values in seconds],
+                **errors,
+            }
+        )
+    return {"title": source.title, "points": points}
+
+
+def table_numbers(source: PlotInput) -> dict[str, Any]:
+    """`{"title", "columns", "points"}`: a row a point, with the published numbers where Table 1 has the point.
+
+    Our columns hold statistics, `published_...` columns plain numbers or null. Accuracies and differences in [0, 1].
+    """
+    rows = []
+    for row, (point, _) in zip(point_numbers(source)["points"], _finished(source), strict=True):
+        assert isinstance(point.spec, LwsSpec)
+        published = find_published(point.spec.model, point.spec.init, point.spec.policy)
+        rows.append(
+            {
+                **row,
+                **{
+                    f"published_{name}": getattr(published, name) if published else None for name in PUBLISHED
+                },
+            }
+        )
+    columns = ["policy", "setting", "n", *OURS, *(f"published_{name}" for name in PUBLISHED)]
+    return {"title": source.title, "columns": columns, "points": rows}
+
+
+def _finished(source: PlotInput) -> list[tuple[FinishedPoint, LwsPointResult]]:
+    finished = [point for point in source.points if point.results]
+    pairs = list(zip(finished, source.summary, strict=True))
+    return [(point, sheet) for point, sheet in pairs if isinstance(sheet, LwsPointResult)]
+
+
+def _identity(point: FinishedPoint) -> dict[str, Any]:
+    """How a drawing names the point; `setting` tells apart points that differ in more than the policy."""
+    assert isinstance(point.spec, LwsSpec)
+    policy: PolicySpec = point.spec.policy
+    others = {
+        name: value
+        for name, value in point.values.items()
+        if name != "policy" and not name.startswith("policy.")
+    }
+    return {
+        "values": dict(point.values),
+        "policy": title_of(policy),
+        "family": family_of(policy),
+        "kind_of_policy": policy.name,
+        "rho": getattr(policy, "rho", None),
+        "setting": point_label(others),
+    }
+
+
+def _dump(statistic: Any) -> dict[str, Any] | None:
+    return None if statistic is None else statistic.model_dump(mode="json")
+
+
+def _error_series(
+    by_seed: Mapping[int, Sequence[tuple[int, float | None]]], results: Sequence[LwsSeedResult], epochs: int
+) -> dict[str, list[float | None]]:
+    """Mean and standard error of 1 - accuracy at epochs 1 to `epochs`; null where no seed has a value."""
+    accuracy = {result.seed: dict(by_seed.get(result.seed, ())) for result in results}
+    found: dict[str, list[float | None]] = {"mean": [], "standard_error": []}
+    for epoch in range(1, epochs + 1):
+        values = [1 - value for series in accuracy.values() if (value := series.get(epoch)) is not None]
+        statistic = summarize(values) if values else None
+        found["mean"].append(statistic.mean if statistic else None)
+        found["standard_error"].append(statistic.standard_error if statistic else None)
+    return found
