@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         2.0, ge=0, description="Least time between two resume checkpoints of a run."
     )
     max_attempts: int = Field(
-        3, ge=1, le=100, description="A run that loses its worker so often without a new checkpoint fails."
+        4, ge=1, le=100, description="A run that loses its worker so often without a new checkpoint fails."
     )
     max_body_bytes: int = Field(262_144, ge=1024, description="Largest request body, data sets apart.")
     max_dataset_bytes: int = Field(1 << 30, ge=1024, description="Largest data set that can be registered.")

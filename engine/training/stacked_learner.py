@@ -20,7 +20,6 @@ from engine.spec import ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
 
-
 ROW_MULTIPLE = 64
 """Floats to which a seed's row is padded: element-wise kernels round their last, incomplete vector otherwise than the
 rest, so that a row of any length would depend on the rows behind it."""

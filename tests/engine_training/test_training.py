@@ -1,0 +1,137 @@
+"""Training: both learners agree, seeds do not see their neighbours, and a resumed training has equal bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.context import ResumeState
+from engine.errors import RunInterrupted
+from engine.experiments.registry import parse_spec
+from engine.local import LocalRunContext
+from engine.spec import Execution
+from engine.training.loop import train
+from engine.training.outcome import TrainedSeed, is_at_chance
+
+SMALL: dict[str, Any] = {"name": "digits", "train_size": 500, "test_size": 200}
+
+
+def make_context(folder: Path, seeds: list[int], *, stack: bool = True) -> LocalRunContext:
+    return LocalRunContext(
+        folder,
+        seeds,
+        Execution(device="cpu", stack_seeds=stack),
+        data_dir=folder,
+        num_threads=1,
+        save_every_seconds=1e9,
+    )
+
+
+def make_spec(**changes: Any) -> Any:
+    return parse_spec({"kind": "train", "data": SMALL, "epochs": 2, **changes})
+
+
+def assert_equal_bits(ours: TrainedSeed, theirs: TrainedSeed) -> None:
+    for name, tensor in theirs.theta_T.items():
+        assert torch.equal(ours.theta_T[name], tensor), name
+
+
+class Interrupting(LocalRunContext):
+    """Saves, and is asked to yield, at every `every`-th step."""
+
+    every = 3
+    steps = 0
+
+    def should_save(self) -> bool:
+        self.steps += 1
+        return self.steps % self.every == 0
+
+    def save_resume(self, resume: ResumeState) -> None:
+        super().save_resume(resume)
+        raise RunInterrupted
+
+
+def interrupted(folder: Path, seeds: list[int], *, stack: bool) -> Interrupting:
+    execution = Execution(device="cpu", stack_seeds=stack)
+    return Interrupting(folder, seeds, execution, data_dir=folder, num_threads=1)
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd", "weight_decay": 5e-4}])
+@pytest.mark.parametrize("depth", [1, 4])
+def test_the_stacked_learner_agrees_with_autograd(
+    tmp_path: Path, optimizer: dict[str, Any], depth: int
+) -> None:
+    spec = make_spec(model={"name": "relu_net", "width": 30, "depth": depth}, optimizer=optimizer, epochs=1)
+    stacked = train(spec, make_context(tmp_path / "stacked", [0, 1]))
+    single = train(spec, make_context(tmp_path / "single", [0, 1], stack=False))
+    for ours, theirs in zip(stacked, single, strict=True):
+        for name, tensor in theirs.theta_T.items():
+            # another order of summation in the hand-written backward: rounding of float32
+            torch.testing.assert_close(ours.theta_T[name], tensor, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [7, 50])
+def test_a_seeds_bits_do_not_depend_on_its_neighbours(tmp_path: Path, width: int) -> None:
+    spec = make_spec(model={"name": "relu_net", "width": width, "depth": 4})
+    together = train(spec, make_context(tmp_path / "together", [0, 1, 2]))
+    alone = train(spec, make_context(tmp_path / "alone", [1]))
+    assert_equal_bits(together[1], alone[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "stack"),
+    [
+        ({"name": "relu_net", "width": 20, "depth": 2}, True),
+        ({"name": "relu_net", "width": 20, "depth": 2}, False),
+        ({"name": "vgg5", "width_multiplier": 0.05, "batch_norm": True}, False),
+    ],
+)
+@pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd"}])
+def test_a_training_interrupted_at_any_step_gives_equal_bits(
+    tmp_path: Path, model: dict[str, Any], stack: bool, optimizer: dict[str, Any]
+) -> None:
+    data = {**SMALL, "train_size": 300}
+    spec = make_spec(model=model, optimizer=optimizer, data=data)
+    undisturbed = make_context(tmp_path / "undisturbed", [0, 1], stack=stack)
+    expected = train(spec, undisturbed)
+    attempts = 0
+    while True:
+        attempts += 1
+        ctx = interrupted(tmp_path / "interrupted", [0, 1], stack=stack)
+        try:
+            found = train(spec, ctx)
+            break
+        except RunInterrupted:
+            continue
+    assert attempts > 2
+    for ours, theirs in zip(found, expected, strict=True):
+        assert_equal_bits(ours, theirs)
+        assert ours.reused_from is None
+    assert ctx.metrics() == undisturbed.metrics()
+
+
+def test_a_training_repeats_itself_to_the_bit(tmp_path: Path) -> None:
+    spec = make_spec(model={"name": "conv_net", "width": 4, "depth": 2})
+    first, second = (train(spec, make_context(tmp_path / name, [3]))[0] for name in "ab")
+    assert_equal_bits(first, second)
+    assert first.test_accuracy == second.test_accuracy
+
+
+def test_a_step_too_long_is_told_as_diverged(tmp_path: Path) -> None:
+    spec = make_spec(
+        optimizer={"name": "sgd", "lr": 100.0}, model={"name": "relu_net", "width": 20, "depth": 4}
+    )
+    ctx = make_context(tmp_path / "run", [0])
+    (trained,) = train(spec, ctx)
+    assert trained.outcome == "diverged"
+    assert any(event["name"] == "training.diverged" for event in ctx.events)
+
+
+def test_chance_is_judged_by_the_size_of_the_test_set() -> None:
+    assert is_at_chance(0.10, 10, 1000)
+    assert is_at_chance(0.128, 10, 1000)
+    assert not is_at_chance(0.129, 10, 1000)
+    assert not is_at_chance(0.128, 10, 10_000)
