@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from sqlalchemy import delete, select, update
@@ -14,7 +14,7 @@ from storage.db import database_now
 from storage.errors import NotFound
 from storage.ids import new_id
 from storage.runs import holds_run
-from storage.tables import ArtifactRow, RunRow, TrainingRow
+from storage.tables import ArtifactRow, DatasetRow, RunRow, TrainingRow
 
 Role = Literal["checkpoint", "artifact", "resume"]
 
@@ -104,9 +104,30 @@ def find_artifact(
     return session.scalars(query).first()
 
 
-def drop_resume_state(session: Session, run_id: str) -> None:
-    """A run that has ended resumes no more."""
-    session.execute(delete(ArtifactRow).where(ArtifactRow.run_id == run_id, ArtifactRow.role == "resume"))
+def drop_resume_state(session: Session, run_id: str) -> list[str]:
+    """A run that has ended resumes no more; returns the digests of the files that were its alone."""
+    dropped = (
+        delete(ArtifactRow)
+        .where(ArtifactRow.run_id == run_id, ArtifactRow.role == "resume")
+        .returning(ArtifactRow.sha256)
+    )
+    return list(session.scalars(dropped))
+
+
+def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
+    """Which of these stored files some row speaks of."""
+    found: set[str] = set()
+    for table in (ArtifactRow, DatasetRow):
+        found |= set(session.scalars(select(table.sha256).where(table.sha256.in_(list(digests)))))
+    return found
+
+
+def file_name(row: ArtifactRow) -> str:
+    """A name to save the file under: its own name, its seed, the ending of its media type; never a user's words."""
+    seed = "" if row.seed is None else f"-seed{row.seed}"
+    ending = {"application/vnd.safetensors": ".safetensors"}.get(row.media_type, "")
+    stem, dot, rest = row.name.partition(".")
+    return f"{stem}{seed}{dot}{rest}{ending}"
 
 
 def to_artifact(row: ArtifactRow) -> Artifact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
@@ -36,6 +36,21 @@ class Claim:
     max_seconds: int | None
     elapsed_seconds: float
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRun:
+    """A run under way, as whoever minds its process sees it."""
+
+    run_id: str
+    fence: int
+    owner: str
+    max_seconds: int | None
+    computed_seconds: float
+    """Over all attempts"""
+    silent_seconds: float
+    """Since the run last showed life"""
+    seconds_since_cancel: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +273,35 @@ def owners_of_running(db: Database, prefix: str) -> list[str]:
             .distinct()
         )
         return list(session.scalars(query))
+
+
+def list_running(db: Database, prefix: str) -> list[RunningRun]:
+    """The runs under way of the owners that begin with `prefix`."""
+    with db.read() as session:
+        now = database_now(session)
+        query = (
+            select(RunRow, ExperimentRow.max_seconds)
+            .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
+            .where(RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True))
+            .order_by(RunRow.id)
+        )
+        return [
+            RunningRun(
+                run_id=row.id,
+                fence=row.fence,
+                owner=row.owner,
+                max_seconds=max_seconds,
+                computed_seconds=_elapsed(session, row),
+                silent_seconds=_seconds_since(row.progress_at, now) or 0.0,
+                seconds_since_cancel=_seconds_since(row.cancel_requested_at, now),
+            )
+            for row, max_seconds in session.execute(query)
+        ]
+
+
+def _seconds_since(moment: datetime | None, now: datetime) -> float | None:
+    then = as_utc(moment)
+    return None if then is None else (now - then).total_seconds()
 
 
 def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bool:

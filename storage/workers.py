@@ -82,11 +82,14 @@ def list_workers(session: Session) -> list[Worker]:
 
 
 def count_listening(session: Session) -> dict[str, int]:
-    """Slots of listening workers by queue."""
+    """Slots of listening workers by queue. A GPU's worker computes what must run on a CPU where nobody else does."""
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
     query = (
         select(WorkerRow.queue, func.sum(WorkerRow.slots))
         .where(WorkerRow.seen_at > since)
         .group_by(WorkerRow.queue)
     )
-    return {queue: int(slots) for queue, slots in session.execute(query)}
+    counts = {queue: int(slots) for queue, slots in session.execute(query)}
+    if "gpu" in counts:
+        counts.setdefault("cpu", counts["gpu"])
+    return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnava
 from engine.spec import Execution, canonical_json
 from schemas.events import EventName
 from storage.artifacts import (
+    RESUME_GENERATIONS,
+    Role,
     find_artifact,
     find_training,
     get_artifact,
@@ -19,9 +22,9 @@ from storage.artifacts import (
     register_artifact,
     register_training,
 )
-from storage.blobs import BlobStore
+from storage.blobs import BlobStore, StoredBlob
 from storage.datasets import get_dataset
-from storage.db import Database
+from storage.db import Database, DatabaseUnavailable
 from storage.errors import CorruptBlob, NotFound
 from storage.events import append_event
 from storage.metrics import MetricValue, seed_metrics, write_metrics
@@ -34,6 +37,11 @@ FLUSH_VALUES = 500
 PROGRESS_EVENT_SECONDS = 2.0
 RESUME_MEDIA_TYPE = "application/vnd.richregime.resume"
 SEPARATOR = b"\n"
+RETRY_SECONDS = 0.5
+YIELD_SECONDS = 8.0
+"""How long a run that is asked to yield may go on until its next save; then it ends without one."""
+SAVE_SHARE = 0.05
+"""Saving takes no more than this share of a run's time, however large its state."""
 
 
 class LeaseLost(RunStopped):
@@ -42,6 +50,18 @@ class LeaseLost(RunStopped):
 
 class RunTimedOut(Exception):
     """The run has computed for longer than the user allows."""
+
+
+def write_while_held(db: Database, lease: Lease, move: Callable[[Any], bool]) -> bool:
+    """Commit `move`, again and again while the database is away, as long as the lease holds. Raises LeaseLost."""
+    while True:
+        try:
+            with db.write() as session:
+                return move(session)
+        except DatabaseUnavailable:
+            if lease.is_lost:
+                raise LeaseLost from None
+            time.sleep(RETRY_SECONDS)
 
 
 class StoredRunContext:
@@ -65,7 +85,9 @@ class StoredRunContext:
         self.num_threads = settings.resolved_threads_per_run
         self.data_dir = settings.resolved_data_dir
         self.allow_download = settings.allow_download
-        self.data_sha256: str | None = None
+        self._resume_files: list[str] = []
+        self._save_every = settings.checkpoint_seconds
+        self._yield_asked_at: float | None = None
         self._metrics: list[MetricValue] = []
         self._began = time.monotonic()
         self._flushed_at = self._saved_at = self._told_at = self._began
@@ -84,6 +106,7 @@ class StoredRunContext:
             raise WeightsUnavailable(str(error)) from None
 
     def log_metrics(self, seed: int, step: int, values: Mapping[str, float | None]) -> None:
+        self._lease.note_life()
         self._metrics += [(seed, name, step, value) for name, value in values.items()]
         late = time.monotonic() - self._flushed_at > FLUSH_SECONDS
         if late or len(self._metrics) >= FLUSH_VALUES:
@@ -92,8 +115,8 @@ class StoredRunContext:
     def flush(self) -> None:
         """Write the buffered metrics. Raises LeaseLost."""
         if self._metrics:
-            with self._db.write() as session:
-                self._require(write_metrics(session, self.run_id, self._claim.fence, self._metrics))
+            values, fence = self._metrics, self._claim.fence
+            self._write(lambda session: write_metrics(session, self.run_id, fence, values))
             self._metrics = []
         self._flushed_at = time.monotonic()
 
@@ -107,42 +130,69 @@ class StoredRunContext:
             )
 
     def log_event(self, name: str, data: Mapping[str, Any]) -> None:
-        with self._db.write() as session:
-            self._require(holds_run(session, self.run_id, self._claim.fence))
+        def move(session: Any) -> bool:
+            if not holds_run(session, self.run_id, self._claim.fence):
+                return False
             append_event(session, self._claim.experiment_id, name, data, self.run_id)
+            return True
+
+        self._write(move)
 
     def check(self) -> None:
+        """Raise LeaseLost, RunCancelled, RunTimedOut, or RunInterrupted where no save has come in time."""
+        self._lease.note_life()
         if self._lease.is_lost:
             raise LeaseLost
         if self._lease.is_cancelled:
             self.flush()
             raise RunCancelled
+        now = time.monotonic()
         limit = self._claim.max_seconds
-        if limit is not None and self._claim.elapsed_seconds + time.monotonic() - self._began > limit:
+        if limit is not None and self._claim.elapsed_seconds + now - self._began > limit:
             self.flush()
             raise RunTimedOut(f"the run has computed for longer than its max_seconds of {limit}")
+        if self._should_yield():
+            self._yield_asked_at = self._yield_asked_at or now
+            if now - self._yield_asked_at > YIELD_SECONDS:
+                raise RunInterrupted
 
     def should_save(self) -> bool:
-        return self._should_yield() or time.monotonic() - self._saved_at >= self._settings.checkpoint_seconds
+        return self._should_yield() or time.monotonic() - self._saved_at >= self._save_every
 
     def save_resume(self, resume: ResumeState) -> None:
+        began = time.monotonic()
         self.flush()
-        header = {"step": resume.step, "digest": self._claim.digest, "state": dict(resume.state)}
+        header = {
+            "run_id": self.run_id,  # makes the file this run's alone, so that it may be deleted with its row
+            "step": resume.step,
+            "digest": self._claim.digest,
+            "state": dict(resume.state),
+        }
         blob = self._blobs.put(canonical_json(header).encode() + SEPARATOR + resume.tensors)
         self._register("resume", "resume", None, resume.step, RESUME_MEDIA_TYPE, blob)
+        self._forget_old_generations(blob.sha256)
         self._saved_at = time.monotonic()
+        spent = self._saved_at - began
+        self._save_every = max(self._settings.checkpoint_seconds, spent / SAVE_SHARE)
         if self._should_yield():
             raise RunInterrupted
+
+    def _forget_old_generations(self, newest: str) -> None:
+        if newest not in self._resume_files:
+            self._resume_files.append(newest)
+        while len(self._resume_files) > RESUME_GENERATIONS:
+            self._blobs.delete(self._resume_files.pop(0))
 
     def load_resume(self) -> ResumeState | None:
         with self._db.read() as session:
             rows = sorted(
                 list_artifacts(session, self.run_id, "resume"), key=lambda row: row.id, reverse=True
             )
+        self._resume_files = [row.sha256 for row in reversed(rows)]
         for row in rows:
             try:
                 found = self._parse_resume(self._blobs.read(row.sha256))
-            except (CorruptBlob, NotFound, ValueError) as error:
+            except (CorruptBlob, NotFound, ValueError, KeyError, TypeError) as error:
                 self.log_event(
                     EventName.RUN_CHECKPOINT_UNREADABLE, {"generation": row.epoch, "detail": str(error)}
                 )
@@ -152,8 +202,6 @@ class StoredRunContext:
         return None
 
     def _parse_resume(self, data: bytes) -> ResumeState:
-        import json
-
         head, separator, tensors = data.partition(SEPARATOR)
         header = json.loads(head)
         if not separator or header["digest"] != self._claim.digest:
@@ -167,9 +215,9 @@ class StoredRunContext:
         self._register("artifact", name, seed, None, media_type, self._blobs.put(data))
 
     def _register(
-        self, role: Any, name: str, seed: int | None, epoch: int | None, media_type: str, blob: Any
+        self, role: Role, name: str, seed: int | None, epoch: int | None, media_type: str, blob: StoredBlob
     ) -> None:
-        with self._db.write() as session:
+        def move(session: Any) -> bool:
             found = register_artifact(
                 session,
                 run_id=self.run_id,
@@ -181,7 +229,10 @@ class StoredRunContext:
                 media_type=media_type,
                 blob=blob,
             )
-            self._require(found is not None)
+            return found is not None
+
+        self._lease.note_life()
+        self._write(move)
 
     def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
         with self._db.read() as session:
@@ -204,19 +255,17 @@ class StoredRunContext:
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
         self.flush()
-        with self._db.write() as session:
-            self._require(
-                register_training(
-                    session,
-                    digest=digest,
-                    seed=seed,
-                    run_id=self.run_id,
-                    fence=self._claim.fence,
-                    result=dict(result),
-                )
+        self._write(
+            lambda session: register_training(
+                session,
+                digest=digest,
+                seed=seed,
+                run_id=self.run_id,
+                fence=self._claim.fence,
+                result=dict(result),
             )
+        )
 
-    @staticmethod
-    def _require(held: bool) -> None:
-        if not held:
+    def _write(self, move: Callable[[Any], bool]) -> None:
+        if not write_while_held(self._db, self._lease, move):
             raise LeaseLost

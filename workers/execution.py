@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,19 +19,24 @@ from engine.errors import (
 )
 from engine.experiments.registry import get_kind, parse_spec
 from engine.result import SeedResult
+from engine.spec import TRAINING_VERSION
 from schemas.status import FailureReason
 from storage.artifacts import drop_resume_state
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.errors import StorageFull
-from storage.experiments import store_summary
-from storage.results import StoredPlotInput, summarize_experiment
+from storage.reconcile import finalize
 from storage.runs import Claim, cancel_run, fail_run, finish_run, release_run
 from storage.settings import Settings
-from workers.context import LeaseLost, RunTimedOut, StoredRunContext
+from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held
+from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
 
 log = logging.getLogger("richregime.worker")
+
+
+class DeviceBroken(Exception):
+    """The device cannot be used by this process any more; the run has been ended properly."""
 
 
 def execute_run(
@@ -42,70 +47,102 @@ def execute_run(
     device: str,
     should_yield: Callable[[], bool],
 ) -> None:
-    """Execute a claimed run and archive its end. A lost lease ends it silently: someone else has it."""
+    """Execute a claimed run and archive its end. A lost lease ends it silently: someone else has it.
+
+    Raises DeviceBroken where the process must be replaced; the run has failed by then.
+    """
     log.info(
         "run %s begins: %s, seeds %s, attempt %d", claim.run_id, claim.kind, list(claim.seeds), claim.attempts
     )
+    broken: Exception | None = None
     with Lease(db, settings, claim.run_id, claim.fence) as lease:
         ctx = StoredRunContext(db, blobs, settings, claim, lease, device, should_yield)
+        ending = _Ending(db, blobs, claim, lease)
         try:
             results = get_kind(claim.kind).load_run()(parse_spec(claim.spec), ctx)
             ctx.flush()
+            ending.finish(results, describe_run(claim, ctx))
         except LeaseLost:
             log.warning("run %s: the lease was lost; nothing more is written", claim.run_id)
             return
         except RunCancelled:
-            _end(db, claim, lambda session: cancel_run(session, claim.run_id, claim.fence), "cancelled")
+            ending.cancel()
         except RunInterrupted:
-            _release(db, claim)
+            ending.release()
             return
         except Exception as error:
             reason, detail = classify(error)
             log.error("run %s failed: %s", claim.run_id, reason.value, exc_info=error)
-            manifest = describe_run(claim, ctx)
-            _end(
-                db,
-                claim,
-                lambda session: fail_run(session, claim.run_id, claim.fence, reason, detail, manifest),
-                f"failed: {reason.value}",
-            )
-        else:
-            _finish(db, claim, ctx, results)
+            ending.fail(reason, detail, describe_run(claim, ctx))
+            broken = error if is_device_broken(error) else None
+            _free_memory(reason)
     finalize(db, blobs, claim.experiment_id)
+    if broken is not None:
+        raise DeviceBroken from broken
 
 
-def _finish(db: Database, claim: Claim, ctx: StoredRunContext, results: Sequence[SeedResult]) -> None:
-    sheets = [result.model_dump(mode="json") for result in results]
-    manifest = describe_run(claim, ctx)
-    _end(
-        db,
-        claim,
-        lambda session: finish_run(session, claim.run_id, claim.fence, sheets, manifest),
-        "succeeded",
-    )
+class _Ending:
+    """The moves out of `running`. Those for good drop the resume state, which is of use to nobody then."""
+
+    def __init__(self, db: Database, blobs: BlobStore, claim: Claim, lease: Lease) -> None:
+        self._db, self._blobs, self._lease = db, blobs, lease
+        self._run_id, self._fence = claim.run_id, claim.fence
+
+    def finish(self, results: Sequence[SeedResult], manifest: Mapping[str, Any]) -> None:
+        sheets = [result.model_dump(mode="json") for result in results]
+        self._end(
+            lambda session: finish_run(session, self._run_id, self._fence, sheets, manifest), "succeeded"
+        )
+
+    def fail(self, reason: FailureReason, detail: str, manifest: Mapping[str, Any]) -> None:
+        self._end(
+            lambda session: fail_run(session, self._run_id, self._fence, reason, detail, manifest), "failed"
+        )
+
+    def cancel(self) -> None:
+        self._end(lambda session: cancel_run(session, self._run_id, self._fence), "cancelled")
+
+    def release(self) -> None:
+        """Back to the queue; the resume state stays."""
+        moved = self._move(lambda session: release_run(session, self._run_id, self._fence))
+        log.info("run %s %s", self._run_id, "is queued again" if moved else "was no longer ours")
+
+    def _end(self, move: Callable[[Any], bool], word: str) -> None:
+        files: list[str] = []
+
+        def end_and_drop(session: Any) -> bool:
+            if not move(session):
+                return False
+            files[:] = drop_resume_state(session, self._run_id)
+            return True
+
+        moved = self._move(end_and_drop)
+        for sha256 in files if moved else ():
+            self._blobs.delete(sha256)
+        log.info("run %s %s", self._run_id, word if moved else "was no longer ours")
+
+    def _move(self, move: Callable[[Any], bool]) -> bool:
+        try:
+            return write_while_held(self._db, self._lease, move)
+        except LeaseLost:
+            return False
 
 
-def _end(db: Database, claim: Claim, move: Callable[[Any], bool], word: str) -> None:
-    with db.write() as session:
-        moved = move(session)
-        if moved:
-            drop_resume_state(session, claim.run_id)
-    log.info("run %s %s", claim.run_id, word if moved else "was no longer ours")
+def is_device_broken(error: BaseException) -> bool:
+    """Whether no later run can use the device in this process: CUDA errors stay until the process ends."""
+    return "CUDA error" in str(error) or type(error).__name__ == "AcceleratorError"
 
 
-def _release(db: Database, claim: Claim) -> None:
-    with db.write() as session:
-        moved = release_run(session, claim.run_id, claim.fence)
-    log.info("run %s %s", claim.run_id, "is queued again" if moved else "was no longer ours")
+def _free_memory(reason: FailureReason) -> None:
+    """Give back what earlier runs have left warm, so that the next run has the memory."""
+    if reason is FailureReason.OUT_OF_MEMORY:
+        import torch
 
+        from engine.data.resident import default_cache
 
-def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> None:
-    """Make the summary where the last run has ended; whoever comes second changes nothing."""
-    source = StoredPlotInput(db, blobs, experiment_id)
-    if source.is_complete:
-        summary = summarize_experiment(source)
-        with db.write() as session:
-            store_summary(session, experiment_id, summary)
+        default_cache().clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def classify(error: BaseException) -> tuple[FailureReason, str]:
@@ -139,12 +176,28 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
         "digest": claim.digest,
         "seeds": list(claim.seeds),
         "execution": ctx.execution.model_dump(mode="json"),
+        "deterministic": ctx.execution.deterministic,
+        "data_sha256": _data_digest(claim, ctx),
         "threads": ctx.num_threads,
-        "device": ctx.execution.device,
-        "processor": platform.processor() or platform.machine(),
+        "device": describe_device("gpu" if ctx.execution.device == "cuda" else "cpu").name,
+        "processor": describe_processor(),
         "platform": platform.platform(),
+        "attempts": claim.attempts,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("richregime", "torch", "numpy")},
+            "training": str(TRAINING_VERSION),
+            "kind": str(get_kind(claim.kind).spec.version),
         },
     }
+
+
+def _data_digest(claim: Claim, ctx: StoredRunContext) -> str | None:
+    """sha256 of the images and labels used; null where the run failed before it had them."""
+    from engine.data.resident import resident_data
+
+    try:
+        return resident_data(parse_spec(claim.spec).data, ctx.execution.device, ctx).sha256
+    except Exception as error:  # noqa: BLE001 - the run's own failure is told, not that of its description
+        log.info("run %s: no data digest (%s)", claim.run_id, type(error).__name__)
+        return None

@@ -6,12 +6,16 @@ import logging
 import threading
 import time
 
-from storage.db import Database, DatabaseError
+from storage.db import Database, DatabaseUnavailable
 from storage.runs import heartbeat
 from storage.settings import Settings
 
 FENCE_AFTER = 2 / 3
 """Share of the lease without an answer after which the worker stops by itself, before anyone else may begin."""
+BEAT_SECONDS = 1.0
+"""Longest time between two beats, so that a cancel request is heard within two seconds."""
+
+log = logging.getLogger("richregime.worker")
 
 
 class Lease:
@@ -24,8 +28,9 @@ class Lease:
         self._lost = threading.Event()
         self._cancelled = threading.Event()
         self._answered_at = time.monotonic()
-        self._progress: tuple[float, float, str] | None = None
-        self._thread = threading.Thread(target=self._beat, name=f"lease-{run_id}", daemon=True)
+        self._progress = (0.0, 0.0, "")
+        self._is_alive = False
+        self._thread = threading.Thread(target=self._loop, name=f"lease-{run_id}", daemon=True)
 
     @property
     def is_lost(self) -> bool:
@@ -37,8 +42,13 @@ class Lease:
     def is_cancelled(self) -> bool:
         return self._cancelled.is_set()
 
+    def note_life(self) -> None:
+        """The run has done something: it does not hang. Cheap: may be called every step."""
+        self._is_alive = True
+
     def note_progress(self, completed: float, total: float, unit: str) -> None:
         self._progress = (completed, total, unit)
+        self._is_alive = True
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -48,21 +58,25 @@ class Lease:
         self._stop.set()
         self._thread.join(timeout=20)
 
-    def _beat(self) -> None:
-        """Once a second at least, so that a cancel request is seen within two."""
-        interval = min(1.0, self._settings.heartbeat_seconds)
-        while not self._stop.wait(interval):
-            began = time.monotonic()
-            try:
-                answer = heartbeat(
-                    self._db, self._run_id, self._fence, self._settings.lease_seconds, self._progress
-                )
-            except DatabaseError:
-                logging.getLogger("richregime.worker").warning("heartbeat of %s got no answer", self._run_id)
-                continue
-            self._answered_at = began
-            if not answer.alive:
-                self._lost.set()
+    def _loop(self) -> None:
+        while not self._stop.wait(min(BEAT_SECONDS, self._settings.heartbeat_seconds)):
+            if not self._beat():
                 return
-            if answer.cancel_requested:
-                self._cancelled.set()
+
+    def _beat(self) -> bool:
+        """Renew the lease; False where it was lost. The progress is told only where the run has shown life since."""
+        began = time.monotonic()
+        is_alive, self._is_alive = self._is_alive, False
+        progress = self._progress if is_alive else None
+        try:
+            answer = heartbeat(self._db, self._run_id, self._fence, self._settings.lease_seconds, progress)
+        except DatabaseUnavailable as error:
+            log.warning("run %s: the heartbeat got no answer (%s)", self._run_id, type(error).__name__)
+            return True
+        self._answered_at = began
+        if not answer.alive:
+            self._lost.set()
+            return False
+        if answer.cancel_requested:
+            self._cancelled.set()
+        return True

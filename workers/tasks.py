@@ -2,92 +2,103 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import signal
 import socket
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from storage.blobs import BlobStore
 from storage.db import Database
-from storage.runs import claim_next
+from storage.queue import EXECUTE
+from storage.runs import Claim, claim_next
 from storage.settings import Settings
-from workers.execution import execute_run
+from workers.execution import DeviceBroken, execute_run
+from workers.processes import DrainRequest
+
+log = logging.getLogger("richregime.worker")
 
 
 @dataclass(slots=True)
 class Child:
-    """A worker's child process: its own connections, its device, whether it is asked to yield."""
+    """A worker's child process: its own connections, its queue, whether it is asked to yield."""
 
     settings: Settings
     db: Database
     blobs: BlobStore
     queue: str
-    device: str
-    asked_to_yield: threading.Event
+    drain: DrainRequest
+    owner: str
+    """`host:parent:child`, so that a parent knows the runs of its own dead children"""
 
-    @property
-    def owner(self) -> str:
-        return owner_name(os.getppid(), os.getpid())
+    def claim(self, hint: str) -> tuple[Claim, str] | None:
+        """The best queued run and the device for it. A GPU's worker computes what must run on a CPU as well."""
+        for queue, device in (("gpu", "cuda"), ("cpu", "cpu"))[0 if self.queue == "gpu" else 1 :]:
+            found = claim_next(
+                self.db,
+                owner=self.owner,
+                queue=queue,
+                device=device,
+                lease_seconds=self.settings.lease_seconds,
+                hint=hint or None,
+            )
+            if found is not None:
+                return found, device
+        return None
 
 
-def owner_name(parent: int, child: int) -> str:
-    """`host:parent:child`, so that a parent knows the runs of its own dead children."""
-    return f"{socket.gethostname()}:{parent}:{child}"
-
-
-def start_child(settings: Settings, queue: str) -> Child:
+def start_child(settings: Settings, queue: str, drain: DrainRequest) -> Child:
     """Prepare a fresh child: torch is imported here and nowhere above, and stays warm from run to run."""
     import torch
 
     from engine.determinism import prepare_process
 
-    prepare_process()
     torch.set_num_threads(settings.resolved_threads_per_run)
-    child = Child(
+    prepare_process()
+    _warm()
+    return Child(
         settings,
         Database(settings.resolved_database_url),
         BlobStore(settings.resolved_blob_dir),
         queue,
-        "cuda" if queue == "gpu" else "cpu",
-        threading.Event(),
+        drain,
+        f"{socket.gethostname()}:{os.getppid()}:{os.getpid()}",
     )
-    _warm(child)
-    signal.signal(signal.SIGUSR1, lambda *_: child.asked_to_yield.set())
-    return child
 
 
-def _warm(child: Child) -> None:
-    """Import the rooms' procedures and load the embedded data set before the first run asks for them."""
+def _warm() -> None:
+    """Import the rooms' procedures before the first run asks for them; a broken room does not stop the others."""
     from engine.experiments.registry import kinds
 
     for kind in kinds().values():
-        kind.load_run()
+        try:
+            kind.load_run()
+        except ImportError:
+            log.exception("the procedure of kind %s cannot be imported", kind.name)
 
 
 def work(child: Child, hint: str) -> None:
-    """Execute queued runs until none is left for this worker, or until asked to yield."""
-    while not child.asked_to_yield.is_set():
-        claim = claim_next(
-            child.db,
-            owner=child.owner,
-            queue=child.queue,
-            device=child.device,
-            lease_seconds=child.settings.lease_seconds,
-            hint=hint,
-        )
-        if claim is None:
+    """Execute queued runs until none is left for this worker, or until asked to yield.
+
+    The run named by the bell is a hint alone: one bell empties the table, so that a lost bell costs little.
+    """
+    while not child.drain.is_set():
+        claimed = child.claim(hint)
+        if claimed is None:
             return
-        execute_run(child.db, child.blobs, child.settings, claim, child.device, child.asked_to_yield.is_set)
+        claim, device = claimed
+        try:
+            execute_run(child.db, child.blobs, child.settings, claim, device, child.drain.is_set)
+        except DeviceBroken:
+            log.exception("the device is unusable for this process, which ends and is replaced")
+            logging.shutdown()
+            os._exit(1)
 
 
-def register(app: Any, child_of: Any) -> Any:
+def register(app: Any, child_of: Callable[[], Child]) -> None:
     """Bind the task to a Celery application; `child_of` gives this process's Child."""
-    from storage.queue import EXECUTE
 
     @app.task(name=EXECUTE)  # type: ignore[untyped-decorator]
     def execute(run_id: str) -> None:
         work(child_of(), run_id)
-
-    return execute

@@ -1,0 +1,77 @@
+"""GPUs of this machine, as NVML lists them: torch is not asked, because its CUDA context survives no fork."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pynvml
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a worker computes on."""
+
+    name: str
+    memory_bytes: int
+
+
+@contextmanager
+def _nvml() -> Iterator[bool]:
+    """Whether NVML is there."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def list_gpus() -> list[str]:
+    """Values of CUDA_VISIBLE_DEVICES, one a GPU: what that variable names where it is set, else all by PCI bus."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with _nvml() as there:
+        count = int(pynvml.nvmlDeviceGetCount()) if there else 0
+    if visible is None:
+        return [str(index) for index in range(count)]
+    named = [part.strip() for part in visible.split(",")]
+    return [part for part in named if part and part != "-1"] if count else []
+
+
+def describe_device(queue: str) -> Device:
+    """The device of a worker on `queue`: this machine's processor, or the first visible GPU."""
+    if queue == "cpu":
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Device("cpu", memory)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
+    with _nvml() as there:
+        if not there:
+            return Device("gpu", 0)
+        handle = _handle(visible)
+        name = pynvml.nvmlDeviceGetName(handle)
+        return Device(str(name), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+
+
+def _handle(visible: str) -> Any:
+    if visible.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+    return pynvml.nvmlDeviceGetHandleByUUID(visible)
+
+
+def describe_processor() -> str:
+    """The CPU's model where the system tells it, else its architecture."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        return platform.machine()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,173 @@
+"""A worker's parent: a Celery worker that never touches torch, and minds the children that do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any
+
+from celery import signals
+
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.queue import BrokerUnavailable, Doorbell, make_celery
+from storage.reconcile import Reconciler, reconcile, sweep_orphans
+from storage.runs import owners_of_running, reap_owner
+from storage.settings import Settings
+from storage.workers import count_listening, note_worker_seen, register_worker, remove_worker
+from workers.devices import describe_device
+from workers.processes import DrainRequest, ForkGuard, is_running
+from workers.tasks import Child, register, start_child
+from workers.watchdog import stop_deaf_children
+
+DRAIN_SECONDS = 25.0
+SWEEP_SECONDS = 600.0
+CHILD_START_SECONDS = 180.0
+"""Importing torch on a busy machine takes longer than the 4 s that Celery allows a child."""
+
+log = logging.getLogger("richregime.worker")
+
+
+class Worker:
+    """Announces itself, reconciles, takes back at once the runs of its dead children, ends those that are deaf.
+
+    Its database is open only inside a pass, and nothing forks then.
+    """
+
+    def __init__(self, settings: Settings, queue: str, slots: int) -> None:
+        self.settings, self.queue, self.slots = settings, queue, slots
+        self.app = make_celery(settings)
+        self._doorbell = Doorbell(self.app)
+        self.app.conf.worker_proc_alive_timeout = CHILD_START_SECONDS
+        self._child: Child | None = None
+        self._pool: Any = None
+        self._id = ""
+        self._swept_at = time.monotonic()
+        self._drain = DrainRequest()
+        self._forks = ForkGuard()
+        self._db = Database(settings.resolved_database_url)
+        self._blobs = BlobStore(settings.resolved_blob_dir)
+        self._reconciler = Reconciler(self._one_pass, settings.reconcile_seconds)
+        register(self.app, self._require_child)
+        signals.worker_process_init.connect(self._on_child, weak=False)
+        signals.worker_ready.connect(self._on_ready, weak=False)
+        signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
+        signals.worker_shutdown.connect(self._on_shutdown, weak=False)
+        signals.setup_logging.connect(_keep_logging, weak=False)
+
+    def run(self) -> int:
+        """Work until a signal ends it."""
+        queues = "gpu,cpu" if self.queue == "gpu" else "cpu"
+        arguments = ["worker", "--pool=prefork", f"--concurrency={self.slots}", f"--queues={queues}"]
+        arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
+        arguments += ["--hostname", f"{self.queue}-{os.getpid()}@%h"]
+        self.app.worker_main(arguments)
+        return 0
+
+    def _require_child(self) -> Child:
+        assert self._child is not None, "a task runs in a child only"
+        return self._child
+
+    def _on_child(self, **_: Any) -> None:
+        self._child = start_child(self.settings, self.queue, self._drain)
+
+    def _on_ready(self, sender: Any, **_: Any) -> None:
+        self._pool = sender.pool
+        device = describe_device(self.queue)
+        with self._forks.no_fork():
+            with self._db.write() as session:
+                self._id = register_worker(
+                    session,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    device=device.name,
+                    queue=self.queue,
+                    slots=self.slots,
+                    memory_bytes=device.memory_bytes,
+                    versions={
+                        "python": platform.python_version(),
+                        "richregime": version("richregime"),
+                        "torch": version("torch"),
+                    },
+                )
+            self._ring([("", self.queue)] * self.slots)  # for runs that waited while no worker was there
+            self._db.dispose()
+        self._reconciler.start()
+        log.info("listening on queue %s with %d slots on %s", self.queue, self.slots, device.name)
+
+    def _one_pass(self) -> None:
+        with self._forks.no_fork():
+            try:
+                with self._db.write() as session:
+                    note_worker_seen(session, self._id)
+                self._reap_dead_children()
+                stop_deaf_children(self._db, self._prefix())
+                reconcile(self._db, self._blobs, self.settings, self._ring)
+                self._sweep()
+            finally:
+                self._db.dispose()
+
+    def _sweep(self) -> None:
+        if time.monotonic() - self._swept_at > SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            deleted = sweep_orphans(self._db, self._blobs)
+            if deleted:
+                log.info("%d stored files that nothing speaks of are deleted", deleted)
+
+    def _prefix(self) -> str:
+        return f"{socket.gethostname()}:{os.getpid()}:"
+
+    def _reap_dead_children(self) -> None:
+        for owner in owners_of_running(self._db, self._prefix()):
+            child = int(owner.rpartition(":")[2])
+            if not is_running(child, os.getpid()):
+                for run_id in reap_owner(self._db, owner, self.settings.max_attempts):
+                    log.warning("run %s: the process %d that executed it is dead", run_id, child)
+
+    def _ring(self, runs: Sequence[tuple[str, str]]) -> None:
+        try:
+            with self._db.read() as session:
+                listening = count_listening(session)
+            self._doorbell.ring(runs, listening)
+        except BrokerUnavailable as error:
+            log.warning(
+                "the broker does not answer (%s); queued runs are rung again later", type(error).__name__
+            )
+
+    def _on_shutting_down(self, **_: Any) -> None:
+        """Ask every child to save its run and give it back; Celery then waits for them."""
+        if not self._drain.is_set():
+            self._drain.set()
+            threading.Thread(target=self._end_at_last, name="drain", daemon=True).start()
+
+    def _end_at_last(self) -> None:
+        """Whoever has not given its run back in time is killed, and its run taken back."""
+        time.sleep(DRAIN_SECONDS)
+        log.warning("not drained after %.0f s: the children are killed", DRAIN_SECONDS)
+        for process in getattr(getattr(self._pool, "_pool", None), "_pool", ()):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.5)
+        try:
+            self._reap_dead_children()
+        finally:
+            os._exit(1)
+
+    def _on_shutdown(self, **_: Any) -> None:
+        if self._id:
+            self._reconciler.stop()
+            with self._db.write() as session:
+                remove_worker(session, self._id)
+            self._db.dispose()
+
+
+def _keep_logging(**_: Any) -> None:
+    """Celery leaves the logging alone where somebody listens to this signal."""
