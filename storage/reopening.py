@@ -26,7 +26,7 @@ from storage.tables import ExperimentRow, PointRow, RunRow
 
 
 def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRow, list[tuple[str, str]]]:
-    """failed → queued for every failed run, with all its attempts anew; returns the (run id, queue) to ring for.
+    """failed → queued for every failed run, its losses forgiven; returns the (run id, queue) to ring for.
 
     Raises NotFound, and InvalidTransition where no run has failed.
     """
@@ -37,7 +37,7 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
         .values(
             status=RunStatus.QUEUED,
             fence=RunRow.fence + 1,
-            attempts=0,
+            losses=0,
             owner=None,
             lease_until=None,
             rung_at=None,
@@ -88,7 +88,7 @@ def extend_experiment(
     row.num_points += len(points)
     add_points(session, row.id, points)
     session.flush()
-    ids = {
+    ids = {  # noqa: C416  (a row is no pair to `dict`)
         index: point_id
         for index, point_id in session.execute(
             select(PointRow.index, PointRow.id).where(PointRow.experiment_id == row.id)
