@@ -10,5 +10,8 @@ Prefix = Literal["exp", "pt", "run", "art", "wrk"]
 
 
 def new_id(prefix: Prefix) -> str:
-    """E.g. `run_0192f3a1b2c4d9f0a1b2c3`: 48 bits of milliseconds, then 40 random bits, in hexadecimal."""
-    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(5)}"
+    """E.g. `run_18a3f0c2b4d9f0a1b2c3d4`: 64 bits of nanoseconds, then 24 random bits, in hexadecimal.
+
+    Ids made one after the other in a process sort in that order: so do the runs and artifacts that carry them.
+    """
+    return f"{prefix}_{time.time_ns():016x}{secrets.token_hex(3)}"

@@ -25,6 +25,7 @@ def decode_cursor(cursor: str, *types: type[str] | type[int]) -> list[str | int]
         not isinstance(keys, list)
         or len(keys) != len(types)
         or any(type(key) is not kind for key, kind in zip(keys, types, strict=True))
+        or any(isinstance(key, str) and not (key.isascii() and key.isprintable()) for key in keys)
     ):
         raise InvalidCursor(f"not a cursor of this list: {cursor[:80]!r}")
     return keys
