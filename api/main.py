@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
-import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import problems
-from api.routes import experiments, offer, plots, progress, runs, service
+from api.edge import Edge, is_loopback
+from api.openapi import PROBLEM_RESPONSES, describe
+from api.routes import datasets, events, experiments, metrics, offer, pages, plots, results, runs, service
 from api.state import make_state
 from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
 and training only some layers. POST a body to /experiments, follow /events, read /result and /plots."""
-
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
+ROUTES = (experiments, runs, events, metrics, results, plots, offer, datasets, service, pages)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API over one database, blob store and broker; nothing is opened before it starts."""
+    """The API over one database, blob store and broker; nothing is opened before it starts.
+
+    Raises SchemaOutdated at its start where the database is a shared one whose schema is not this code's.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = make_state(settings)
+        state.db.require_schema()
         app.state.richregime = state
         state.bell.start()
         state.reconciler.start()
@@ -46,33 +45,28 @@ def create_app(settings: Settings) -> FastAPI:
         state.db.dispose()
 
     app = FastAPIOffline(
-        title="richregime", version=version("richregime"), description=DESCRIPTION, lifespan=lifespan
+        title="richregime",
+        version=version("richregime"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        responses=PROBLEM_RESPONSES,
     )
     problems.install(app)
-    app.middleware("http")(_add_headers)
-    for module in (experiments, runs, progress, plots, offer, service):
+    app.add_middleware(Edge, only_loopback=not settings.allow_public)
+    for module in ROUTES:
         app.include_router(module.router)
+    pages.mount_assets(app)
+    app.openapi = lambda: app.openapi_schema or _remember(app)  # type: ignore[method-assign]
     return app
 
 
-async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    request.state.request_id = secrets.token_hex(8)
-    response = await call_next(request)
-    response.headers["X-Request-Id"] = request.state.request_id
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _remember(app: FastAPI) -> dict[str, object]:
+    app.openapi_schema = describe(app)
+    return app.openapi_schema
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal. 2 for an address that others reach, unless the settings allow it."""
     settings = Settings()
     parser = argparse.ArgumentParser(prog="richregime api", description=__doc__)
     parser.add_argument("--host", default=settings.host)
@@ -86,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     uvicorn.run(
         create_app(settings),
         host=chosen.host,

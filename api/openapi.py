@@ -1,17 +1,52 @@
-"""The API's description as YAML: `python -m api.openapi > openapi.yaml`."""
+"""The API's description: what FastAPI knows, the bodies and problems it does not; as YAML by `python -m api.openapi`."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import yaml
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
-from api.main import create_app
-from storage.settings import Settings
+from api.request_bodies import REFERENCE, body_schemas
+from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
+
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "What is wrong with the request, every field at once",
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+    },
+    "5XX": {
+        "description": "The service cannot answer now",
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+    },
+}
+"""Of every route"""
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The whole description (OpenAPI 3.1)."""
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template=REFERENCE)
+    for name, schema in {**body_schemas(), **problem.pop("$defs"), "Problem": problem}.items():
+        schemas.setdefault(name, schema)
+    found["components"]["schemas"] = dict(sorted(schemas.items()))
+    return found
 
 
 def openapi_yaml() -> str:
     """The description that `openapi.yaml` holds; the tests fail when they differ."""
+    from api.main import create_app
+    from storage.settings import Settings
+
     text: str = yaml.safe_dump(
         create_app(Settings()).openapi(), sort_keys=False, allow_unicode=True, width=120
     )

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from engine.errors import FieldError, InvalidSpec
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
 from storage.db import DatabaseUnavailable
-from storage.errors import CorruptBlob, InvalidCursor, InvalidTransition, NotFound, StorageFull
+from storage.errors import CorruptBlob, InvalidCursor, InvalidTransition, KeyTaken, NotFound, StorageFull
 
 log = logging.getLogger("richregime.api")
 
@@ -88,7 +88,7 @@ def answer(
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the service, the framework and the storage as a problem; never a traceback."""
+    """Answer every expected error of the service, the framework and the storage as a problem; `api.edge` has the rest."""
 
     def on_raised(request: Request, error: Any) -> JSONResponse:
         return answer(request, error.status, error.code, error.detail, error.errors, error.headers)
@@ -108,6 +108,8 @@ def install(app: FastAPI) -> None:
     def on_http(request: Request, error: Any) -> JSONResponse:
         code = CODES.get(error.status_code, ProblemCode.INVALID_REQUEST)
         detail = str(error.detail)
+        if error.status_code == 405:
+            detail = f"{request.method} is not answered at {request.url.path[:200]}"
         if error.status_code == 404 and detail == "Not Found":
             detail = f"there is nothing at {request.url.path[:200]}"
         return answer(request, error.status_code, code, detail, headers=error.headers)
@@ -122,14 +124,8 @@ def install(app: FastAPI) -> None:
             headers={"Retry-After": "5"},
         )
 
-    def on_anything(request: Request, error: Exception) -> JSONResponse:
-        log.error("an error inside the service", exc_info=error)
-        return answer(
-            request, 500, ProblemCode.INTERNAL, "an error inside the service; its log has the details"
-        )
-
-    def storage(status: int, code: ProblemCode) -> Any:
-        return lambda request, error: answer(request, status, code, str(error))
+    def storage(status: int, code: ProblemCode, headers: Mapping[str, str] | None = None) -> Any:
+        return lambda request, error: answer(request, status, code, str(error), headers=headers)
 
     app.add_exception_handler(ProblemRaised, on_raised)
     app.add_exception_handler(InvalidSpec, on_invalid_spec)
@@ -138,7 +134,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(NotFound, storage(404, ProblemCode.NOT_FOUND))
     app.add_exception_handler(InvalidTransition, storage(409, ProblemCode.INVALID_TRANSITION))
     app.add_exception_handler(InvalidCursor, storage(422, ProblemCode.INVALID_REQUEST))
+    app.add_exception_handler(
+        KeyTaken, storage(409, ProblemCode.IDEMPOTENCY_IN_PROGRESS, {"Retry-After": "1"})
+    )
     app.add_exception_handler(StorageFull, storage(507, ProblemCode.STORAGE_FULL))
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
     app.add_exception_handler(DatabaseUnavailable, on_busy)
-    app.add_exception_handler(Exception, on_anything)

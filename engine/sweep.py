@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from typing import Any
@@ -20,6 +20,12 @@ class SweepPoint:
 
     values: dict[str, Any]
     spec: ExperimentSpec
+    choice: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
+    """By path: which of the axis' values, and the value."""
+
+    def place(self, error: FieldError) -> FieldError:
+        """An error of this point's form, pointing at the axis value that brought it in, where one did."""
+        return _blame(error, self.choice) if self.choice else error
 
 
 def num_points(sweep: Mapping[str, Sequence[Any]]) -> int:
@@ -53,7 +59,8 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
         for path, (_, value) in chosen.items():
             _set(data, path.split("."), value)
         try:
-            points.append(SweepPoint({path: value for path, (_, value) in chosen.items()}, parse_spec(data)))
+            values = {path: value for path, (_, value) in chosen.items()}
+            points.append(SweepPoint(values, parse_spec(data), chosen))
         except InvalidSpec as invalid:
             errors += [_blame(error, chosen) for error in invalid.errors]
     if errors:

@@ -43,6 +43,17 @@ class Submission(Request):
         return seeds
 
 
+class Extension(Request):
+    """What is added to an experiment; what it has already is not run again."""
+
+    sweep: dict[str, list[Any]] = Field(
+        default_factory=dict, max_length=8, description="More values of axes that the experiment sweeps."
+    )
+    seeds: Annotated[list[Seed], Strict(False)] = Field(
+        default_factory=list, max_length=1_000, description="More seeds, for every point."
+    )
+
+
 class PreviewPoint(Resource):
     index: int
     values: dict[str, Any]

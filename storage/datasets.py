@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from engine.data.spec import DatasetInfo
+from schemas.resources import Dataset
 from storage.blobs import StoredBlob
 from storage.db import database_now
 from storage.tables import DatasetRow
@@ -48,4 +49,21 @@ def to_info(row: DatasetRow) -> DatasetInfo:
         row.train_size,
         row.test_size,
         "registered",
+    )
+
+
+def to_resource(row: DatasetRow) -> Dataset:
+    """The data set as the API answers it."""
+    channels, height, width = row.shape
+    return Dataset(
+        name=row.name,
+        title=row.title,
+        shape=(channels, height, width),
+        num_classes=row.num_classes,
+        train_size=row.train_size,
+        test_size=row.test_size,
+        source="registered",
+        available=True,
+        sha256=row.sha256,
+        bytes=row.num_bytes,
     )

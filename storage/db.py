@@ -19,6 +19,8 @@ from sqlalchemy.exc import OperationalError as DatabaseUnavailable
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 from sqlmodel import Session
 
+from storage.errors import SchemaOutdated
+
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -95,6 +97,15 @@ class Database:
         with self._reader.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
         return found == ScriptDirectory.from_config(self._config()).get_current_head()
+
+    def require_schema(self) -> None:
+        """Bring a file of our own to the newest schema. Raises SchemaOutdated for a database that others share: its
+        owner chooses the moment."""
+        if self.schema_is_current():
+            return
+        if not self.is_sqlite:
+            raise SchemaOutdated("the database's schema is not this version's; run `richregime db upgrade`")
+        self.upgrade()
 
     def _config(self) -> Config:
         config = Config()

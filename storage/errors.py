@@ -4,6 +4,8 @@ StorageError
 ├── NotFound            no such row
 ├── InvalidTransition   the row's state does not allow the move
 ├── InvalidCursor       a cursor that this service has not issued
+├── KeyTaken            an idempotency key that another transaction has just used
+├── SchemaOutdated      the database has another schema than this code
 ├── CorruptBlob         stored bytes do not have the digest they were stored under
 └── StorageFull         the disk takes no more
 """
@@ -25,6 +27,14 @@ class InvalidTransition(StorageError):
 
 class InvalidCursor(StorageError, ValueError):
     """A cursor that this service has not issued."""
+
+
+class KeyTaken(StorageError):
+    """An idempotency key that another transaction has just used."""
+
+
+class SchemaOutdated(StorageError):
+    """The database has another schema than this code."""
 
 
 class CorruptBlob(StorageError):

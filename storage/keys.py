@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from storage.db import database_now
+from storage.errors import KeyTaken
 from storage.tables import IdempotencyRow
 
 KEEP = timedelta(days=7)
@@ -30,7 +32,10 @@ def find_answer(session: Session, key: str, body_sha256: str) -> StoredAnswer | 
 
 
 def store_answer(session: Session, key: str, body_sha256: str, experiment_id: str, status_code: int) -> None:
-    """In the transaction of the submission: there is an answer exactly where there is an experiment."""
+    """In the transaction of the submission: there is an answer exactly where there is an experiment.
+
+    Raises KeyTaken where another transaction has stored an answer to this key meanwhile.
+    """
     now = database_now(session)
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now - KEEP))
     session.add(
@@ -42,3 +47,7 @@ def store_answer(session: Session, key: str, body_sha256: str, experiment_id: st
             created_at=now,
         )
     )
+    try:
+        session.flush()
+    except IntegrityError:
+        raise KeyTaken(f"the key {key[:80]!r} has just been answered") from None

@@ -1,123 +1,114 @@
-"""Experiments: submit, preview, list, read, change, cancel, delete."""
+"""Experiments: submit, preview, list, read, change, cancel, retry, extend, delete."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import ValidationError
 
-from api.body import parse_object, read_bytes
-from api.openapi_body import submission_body
+from api.body import BodyDep, parse_object
+from api.paging import CursorQuery, LimitQuery
 from api.problems import ProblemRaised
-from api.services.submissions import plan_submission, preview, require_room
-from api.state import State, StateDep
+from api.request_bodies import EXTENSION_BODY, SUBMISSION_BODY, UPDATE_BODY
+from api.services.extensions import extend
+from api.services.previews import preview
+from api.services.submissions import plan_submission, require_room
+from api.state import StateDep
 from engine.errors import InvalidSpec, field_errors
 from schemas.base import Page
 from schemas.problems import ProblemCode
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Run
 from schemas.status import ExperimentStatus
 from schemas.submission import Preview
-from storage import experiments, keys, run_resources
+from storage import experiments, keys, reopening, run_resources
+from storage.db import Session
 
 router = APIRouter(tags=["experiments"])
 
-
-async def body_bytes(request: Request) -> bytes:
-    limit: int = request.app.state.richregime.settings.max_body_bytes
-    return await read_bytes(request, limit)
-
-
-BodyDep = Annotated[bytes, Depends(body_bytes)]
-Limit = Annotated[int, Query(ge=1, le=200, description="Items a page.")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="The same key and body give the first answer again."),
 ]
+LabelQuery = Annotated[str | None, Query(max_length=201, description="`key` or `key:value`.")]
 
 
-@router.post("/experiments", status_code=201, openapi_extra=submission_body())
+@router.post(
+    "/experiments",
+    status_code=201,
+    openapi_extra=SUBMISSION_BODY,
+    responses={200: {"model": Experiment, "description": "An identical experiment, reused"}},
+)
 def submit_experiment(
-    body: BodyDep,
-    state: StateDep,
-    request: Request,
-    response: Response,
-    idempotency_key: IdempotencyKey = None,
+    body: BodyDep, state: StateDep, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Experiment:
     """Submit an experiment. 201 with `Location`; 200 with `reused: true` where an identical one has succeeded or is
     under way and the body does not say `"reuse": false`."""
-    document = parse_object(body)
-    digest = hashlib.sha256(body).hexdigest()
+    body_sha256 = hashlib.sha256(body).hexdigest()
+    with state.db.read() as session:
+        replayed = _replay(session, idempotency_key, body_sha256, response)
+        if replayed is not None:
+            return replayed
+        plan = plan_submission(session, state.settings, parse_object(body))
+        planned_points = plan.planned_points()
     runs: list[tuple[str, str]] = []
     with state.db.write() as session:
-        if idempotency_key is not None:
-            known = keys.find_answer(session, idempotency_key, digest)
-            if known is not None:
-                return _replay(session, known, response)
-        plan = plan_submission(session, state.settings, document)
-        reusable = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
-        status = 200 if reusable else 201
-        if reusable is None:
-            require_room(session, state.settings, plan)
+        replayed = _replay(session, idempotency_key, body_sha256, response)
+        if replayed is not None:
+            return replayed
+        row = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
+        reused = row is not None
+        if row is None:
+            require_room(session, state.settings, len(plan.runs))
             row = experiments.create_experiment(
                 session,
                 submission=plan.submission,
-                spec=_base_spec(document),
+                spec=plan.base,
                 digest=plan.digest,
-                points=plan.planned_points(),
+                points=planned_points,
                 runs=plan.runs,
             )
-            rows, _ = run_resources.list_runs(session, row.id, limit=len(plan.runs))
-            runs = [(run.id, run.queue) for run in rows]
-        else:
-            row = reusable
+            made, _ = run_resources.list_runs(session, row.id, limit=len(plan.runs))
+            runs = [(run.id, run.queue) for run in made]
+        response.status_code = 200 if reused else 201
         if idempotency_key is not None:
-            keys.store_answer(session, idempotency_key, digest, row.id, status)
-        answer = experiments.to_resource(session, row, reused=reusable is not None)
+            keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)
+        answer = experiments.to_resource(session, row, reused=reused)
     state.bell.ring(runs)
-    response.status_code = status
     response.headers["Location"] = f"/experiments/{answer.id}"
     return answer
 
 
-def _base_spec(document: dict[str, Any]) -> dict[str, Any]:
-    """The expanded form before the sweep."""
-    from engine.experiments.registry import parse_spec
-
-    return parse_spec(document["spec"]).model_dump(mode="json")
-
-
-def _replay(session: Any, known: keys.StoredAnswer, response: Response) -> Experiment:
+def _replay(session: Session, key: str | None, body_sha256: str, response: Response) -> Experiment | None:
+    """The answer that the key was given before; None for a fresh key."""
+    known = keys.find_answer(session, key, body_sha256) if key is not None else None
+    if known is None:
+        return None
     if not known.same_body:
-        raise ProblemRaised(
-            422,
-            ProblemCode.IDEMPOTENCY_MISMATCH,
-            "this Idempotency-Key was used with another body; use a new key",
-        )
+        detail = "this Idempotency-Key was used with another body; use a new key"
+        raise ProblemRaised(422, ProblemCode.IDEMPOTENCY_MISMATCH, detail)
     row = experiments.get_experiment(session, known.experiment_id)
     response.status_code = known.status_code
     response.headers["Location"] = f"/experiments/{row.id}"
     return experiments.to_resource(session, row, reused=known.status_code == 200)
 
 
-@router.post("/experiments/preview", openapi_extra=submission_body())
+@router.post("/experiments/preview", openapi_extra=SUBMISSION_BODY)
 def preview_experiment(body: BodyDep, state: StateDep) -> Preview:
     """What a submission would do: points, runs, cost, what would be reused, warnings. Starts nothing."""
-    document = parse_object(body)
     with state.db.read() as session:
-        return preview(session, plan_submission(session, state.settings, document))
+        return preview(session, plan_submission(session, state.settings, parse_object(body)))
 
 
 @router.get("/experiments")
 def list_experiments(
     state: StateDep,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    limit: LimitQuery = 50,
+    cursor: CursorQuery = None,
     kind: Annotated[str | None, Query(max_length=64)] = None,
     status: ExperimentStatus | None = None,
-    label: Annotated[str | None, Query(max_length=201, description="`key` or `key:value`.")] = None,
+    label: LabelQuery = None,
     name: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[Experiment]:
     """Experiments, newest first."""
@@ -139,7 +130,7 @@ def get_experiment(experiment_id: str, state: StateDep) -> Experiment:
         return experiments.to_resource(session, experiments.get_experiment(session, experiment_id))
 
 
-@router.patch("/experiments/{experiment_id}")
+@router.patch("/experiments/{experiment_id}", openapi_extra=UPDATE_BODY)
 def update_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Experiment:
     """Change the name, the labels or the priority; absent fields stay."""
     document = parse_object(body)
@@ -164,19 +155,39 @@ def delete_experiment(experiment_id: str, state: StateDep, dry_run: bool = False
 
 @router.post("/experiments/{experiment_id}/cancel")
 def cancel_experiment(experiment_id: str, state: StateDep) -> Experiment:
-    """Cancel it in whatever state; what its runs have logged so far stays."""
+    """Cancel it in whatever state that is not final; what its runs have logged so far stays."""
     with state.db.write() as session:
         row = experiments.cancel_experiment(session, experiment_id)
         return experiments.to_resource(session, row)
 
 
+@router.post("/experiments/{experiment_id}/retry")
+def retry_experiment(experiment_id: str, state: StateDep) -> Experiment:
+    """Queue the failed runs again; they go on from their last checkpoint. 409 where none has failed."""
+    with state.db.write() as session:
+        row, runs = reopening.retry_experiment(session, experiment_id)
+        answer = experiments.to_resource(session, row)
+    state.bell.ring(runs)
+    return answer
+
+
+@router.post("/experiments/{experiment_id}/extend", openapi_extra=EXTENSION_BODY)
+def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Experiment:
+    """Add seeds or values of swept axes; only what is missing is run."""
+    document = parse_object(body)
+    with state.db.write() as session:
+        row, runs = extend(session, state.settings, experiment_id, document)
+        answer = experiments.to_resource(session, row)
+    state.bell.ring(runs)
+    return answer
+
+
 @router.get("/experiments/{experiment_id}/runs")
-def list_runs(experiment_id: str, state: StateDep, limit: Limit = 50, cursor: Cursor = None) -> Page[Run]:
+def list_runs(
+    experiment_id: str, state: StateDep, limit: LimitQuery = 50, cursor: CursorQuery = None
+) -> Page[Run]:
     """The runs of an experiment, in the order they were made."""
     with state.db.read() as session:
         experiments.get_experiment(session, experiment_id)
         rows, following = run_resources.list_runs(session, experiment_id, limit=limit, cursor=cursor)
         return Page[Run](items=run_resources.run_resources(session, rows), next_cursor=following)
-
-
-__all__ = ["BodyDep", "Cursor", "Limit", "State", "router"]

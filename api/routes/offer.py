@@ -1,4 +1,4 @@
-"""What can be asked: kinds, presets, models, data sets."""
+"""What can be asked: kinds, presets, models."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from api.problems import ProblemRaised
-from api.state import StateDep
-from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from api.services.literal_presets import print_literally
+from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import kinds, presets
 from engine.kind import Kind, Preset
 from engine.models.layout import layout
 from engine.models.spec import ConvNetSpec, ModelSpec, ReluNetSpec, Resnet18Spec, Vgg5Spec, Vgg11Spec
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
-from schemas.resources import Dataset
-from storage.datasets import list_datasets
 
 router = APIRouter(tags=["what can be asked"])
 
@@ -106,15 +104,21 @@ PresetScale = Annotated[
 ]
 
 
+LiteralQuery = Annotated[
+    bool, Query(description="Adam's learning rate as printed (0.1), at which only shallow nets train.")
+]
+
+
 @router.get("/presets")
-def list_presets(scale: PresetScale = None) -> Page[PresetResource]:
+def list_presets(scale: PresetScale = None, literal: LiteralQuery = False) -> Page[PresetResource]:
     """Bodies ready to submit, by name and scale."""
-    found = [_describe_preset(preset) for preset in presets().values() if scale in (None, preset.scale)]
+    chosen = [preset for preset in presets().values() if scale in (None, preset.scale)]
+    found = [_describe_preset(print_literally(preset) if literal else preset) for preset in chosen]
     return Page[PresetResource](items=found)
 
 
 @router.get("/presets/{name}")
-def get_preset(name: str, scale: PresetScale = None) -> PresetResource:
+def get_preset(name: str, scale: PresetScale = None, literal: LiteralQuery = False) -> PresetResource:
     """One preset; its `body` is ready to submit. Without a scale: `quick` where there is one."""
     found = [preset for (its_name, _), preset in presets().items() if its_name == name]
     chosen = [preset for preset in found if preset.scale == (scale or "quick")] or (
@@ -125,7 +129,7 @@ def get_preset(name: str, scale: PresetScale = None) -> PresetResource:
         raise ProblemRaised(
             404, ProblemCode.NOT_FOUND, f"there is no preset {name[:80]!r} at that scale; known: {known}"
         )
-    return _describe_preset(chosen[0])
+    return _describe_preset(print_literally(chosen[0]) if literal else chosen[0])
 
 
 def _describe_preset(preset: Preset) -> PresetResource:
@@ -164,40 +168,4 @@ def _describe_model(title: str, model: ModelSpec, dataset: str) -> ModelResource
             )
             for layer in layers
         ],
-    )
-
-
-@router.get("/datasets")
-def list_all_datasets(state: StateDep) -> Page[Dataset]:
-    """Built-in and registered data sets."""
-    with state.db.read() as session:
-        rows = list_datasets(session)
-    registered = [
-        Dataset(
-            name=row.name,
-            title=row.title,
-            shape=(row.shape[0], row.shape[1], row.shape[2]),
-            num_classes=row.num_classes,
-            train_size=row.train_size,
-            test_size=row.test_size,
-            source="registered",
-            available=True,
-            sha256=row.sha256,
-            bytes=row.num_bytes,
-        )
-        for row in rows
-    ]
-    return Page[Dataset](items=[*map(_describe_dataset, BUILTIN_DATASETS.values()), *registered])
-
-
-def _describe_dataset(info: DatasetInfo) -> Dataset:
-    return Dataset(
-        name=info.name,
-        title=info.title,
-        shape=info.shape,
-        num_classes=info.num_classes,
-        train_size=info.train_size,
-        test_size=info.test_size,
-        source=info.source,
-        available=True if info.source in ("embedded", "generated") else None,
     )

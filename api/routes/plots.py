@@ -58,7 +58,10 @@ def _describe(experiment_id: str, plot: PlotInfo) -> Plot:
 @router.get(
     "/experiments/{experiment_id}/plots/{name}.{ending}",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}}},
+    responses={
+        200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}},
+        304: {"description": "Unchanged"},
+    },
 )
 def draw_plot(
     experiment_id: str,
@@ -76,11 +79,8 @@ def draw_plot(
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
     known = [plot.name for plot in source.kind.plots]
     if name not in known or ending not in MEDIA_TYPES:
-        raise ProblemRaised(
-            404,
-            ProblemCode.NOT_FOUND,
-            f"there is no plot {name[:80]}.{ending[:20]}; {source.kind.name} draws {', '.join(known)} as {', '.join(MEDIA_TYPES)}",
-        )
+        what = f"{source.kind.name} draws {', '.join(known)} as {', '.join(MEDIA_TYPES)}"
+        raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}")
     from engine.plotting import PlotOptions, save
 
     plots = source.kind.load_plots()

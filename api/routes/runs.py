@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse
 
 from api.state import StateDep
@@ -14,6 +14,12 @@ from storage import artifacts, run_resources
 from storage.errors import NotFound
 
 router = APIRouter(tags=["runs"])
+
+BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The range asked for"},
+    304: {"description": "Unchanged"},
+}
 
 
 @router.get("/runs/{run_id}")
@@ -47,11 +53,10 @@ def list_artifacts(run_id: str, state: StateDep) -> Page[Artifact]:
         )
 
 
-@router.get("/artifacts/{artifact_id}", response_class=FileResponse)
+@router.get("/artifacts/{artifact_id}", response_class=FileResponse, responses=BYTES)
 def download_artifact(
     artifact_id: str,
     state: StateDep,
-    request: Request,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The bytes of a checkpoint or artifact, with Range; the ETag is their sha256."""
@@ -63,12 +68,9 @@ def download_artifact(
     path = state.blobs.path(row.sha256)
     if not path.exists():
         raise NotFound(f"the file of artifact {artifact_id} is gone")
-    seed = "" if row.seed is None else f"-seed{row.seed}"
-    ending = {"application/vnd.safetensors": ".safetensors"}.get(row.media_type, "")
-    stem, dot, rest = row.name.partition(".")
     return FileResponse(
         path,
         media_type=row.media_type,
-        filename=f"{stem}{seed}{dot}{rest}{ending}",
+        filename=artifacts.file_name(row),
         headers={"ETag": etag, "X-Content-Type-Options": "nosniff"},
     )

@@ -79,12 +79,19 @@ def get_readiness(state: StateDep) -> Readiness:
         ready=broker and listening > 0, database=True, broker=broker, workers_listening=listening
     )
     if not found.ready:
-        missing = "no worker listens" if not listening else "the broker does not answer"
-        raise ProblemRaised(503, ProblemCode.UNAVAILABLE, missing, headers={"Retry-After": "2"})
+        missing = [
+            *(() if broker else ("the broker does not answer",)),
+            *(() if listening else ("no worker listens",)),
+        ]
+        raise ProblemRaised(503, ProblemCode.UNAVAILABLE, "; ".join(missing), headers={"Retry-After": "2"})
     return found
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 def get_prometheus(state: StateDep) -> Response:
     """Gauges for Prometheus, read from the database when asked."""
     with state.db.read() as session:

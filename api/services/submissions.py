@@ -1,4 +1,4 @@
-"""From a body to a plan: what would run, what it costs, what is wrong with it; and the decision to reuse."""
+"""From a body to a plan: the points and runs, what they cost, and everything that is wrong with it at once."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.problems import ProblemRaised
-from engine.cost import Cost, CostLimits, can_stack, check, estimate
+from engine.cost import CostLimits, can_stack, check, estimate
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, validate_data
 from engine.errors import FieldError, InvalidSpec, field_errors
-from engine.models.spec import validate_model
+from engine.experiments.registry import parse_spec
+from engine.models.spec import CheckpointSpec, validate_model
 from engine.spec import Execution, sha256_of
 from engine.sweep import SweepPoint, expand, num_points
 from schemas.problems import ProblemCode
-from schemas.submission import Preview, PreviewPoint, Submission
-from storage.datasets import get_dataset, to_info
+from schemas.submission import Submission
+from storage.artifacts import get_artifact
+from storage.datasets import get_dataset, list_datasets, to_info
 from storage.db import Session
-from storage.experiments import PlannedPoint, PlannedRun, find_reusable
+from storage.errors import NotFound
+from storage.experiments import PlannedPoint, PlannedRun
 from storage.run_resources import count_queued
 from storage.settings import Settings
-from storage.workers import count_listening
+
+QUEUES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
+MAX_ERRORS = 100
+"""Errors told at once; a sweep repeats its mistake at every point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,181 +36,182 @@ class Plan:
     """A valid submission, expanded."""
 
     submission: Submission
+    base: Mapping[str, Any]
+    """The form before the sweep, every default filled in"""
     points: Sequence[SweepPoint]
-    costs: Sequence[Cost]
+    infos: Mapping[str, DatasetInfo]
     runs: Sequence[PlannedRun]
+    point_digests: Sequence[str]
     digest: str
 
     def planned_points(self) -> list[PlannedPoint]:
         return [
-            PlannedPoint(index, point.values, point.spec.model_dump(mode="json"), point.spec.digest())
-            for index, point in enumerate(self.points)
+            PlannedPoint(index, point.values, point.spec.model_dump(mode="json"), digest)
+            for index, (point, digest) in enumerate(zip(self.points, self.point_digests, strict=True))
         ]
+
+    def info_of(self, point: SweepPoint) -> DatasetInfo:
+        return self.infos[point.spec.data.name]
 
 
 def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any]) -> Plan:
-    """Expand and check everything, all errors at once. Raises InvalidSpec and problems; stores nothing."""
+    """Expand and check everything. Raises InvalidSpec and problems with all errors; stores nothing."""
     submission, errors = _parse(body)
-    sweep = body.get("sweep", {})
-    if isinstance(sweep, Mapping) and all(isinstance(values, list) for values in sweep.values()):
-        count = num_points(sweep)
-        if count > settings.max_points:
-            detail = f"the sweep has {count} points; the limit is {settings.max_points}"
-            errors.append(FieldError("#/sweep", "plan-too-large", detail))
-            raise ProblemRaised(422, ProblemCode.PLAN_TOO_LARGE, detail, errors)
-    else:
-        sweep = {}
+    sweep = _read_sweep(body)
+    _limit_points(sweep, settings, errors)
     points: list[SweepPoint] = []
     try:
         points = expand(body.get("spec"), sweep)
     except InvalidSpec as invalid:
-        errors += [error for error in invalid.errors if error not in errors]
-    infos = {point.spec.data.name: find_info(session, point.spec.data.name) for point in points}
-    errors += _check_points(points, infos)
+        errors += invalid.errors
+    infos = _find_infos(session, points)
+    errors += [point.place(error) for point in points for error in _check_point(session, point, infos)]
     if errors or submission is None:
-        raise InvalidSpec(dict.fromkeys(errors))
-    runs = _plan_runs(submission, points)
+        raise InvalidSpec(list(dict.fromkeys(errors))[:MAX_ERRORS])
+    runs = plan_runs(submission, [(index, point, submission.seeds) for index, point in enumerate(points)])
     if len(runs) > settings.max_runs:
-        detail = f"the experiment has {len(runs)} runs; the limit is {settings.max_runs}"
-        raise ProblemRaised(
-            422, ProblemCode.PLAN_TOO_LARGE, detail, [FieldError("#/seeds", "plan-too-large", detail)]
+        _refuse_plan(
+            "#/seeds", f"the experiment has {len(runs):,} runs; the limit is {settings.max_runs:,}", []
         )
-    costs = _price(submission, points, infos, runs)
-    _check_costs(costs, settings)
-    digest = sha256_of(
-        {
-            "points": [point.spec.digest() for point in points],
-            "values": [list(point.values) for point in points],
-            "seeds": submission.seeds,
-            "execution": submission.execution.model_dump(mode="json"),
-        }
+    found = {name: info for name, info in infos.items() if info is not None}
+    _check_costs(submission, points, found, settings)
+    digests = [point.spec.digest() for point in points]
+    return Plan(
+        submission=submission,
+        base=parse_spec(body["spec"]).model_dump(mode="json"),
+        points=points,
+        infos=found,
+        runs=runs,
+        point_digests=digests,
+        digest=_digest(submission, points, digests),
     )
-    return Plan(submission, points, costs, runs, digest)
 
 
-def require_room(session: Session, settings: Settings, plan: Plan) -> None:
+def require_room(session: Session, settings: Settings, num_runs: int) -> None:
     """Refuse what the queue does not take any more, with the time after which to try again."""
     queued = count_queued(session)
-    if queued + len(plan.runs) > settings.max_queued_runs:
-        detail = f"{queued} runs wait and this adds {len(plan.runs)}; the limit is {settings.max_queued_runs}"
+    if queued + num_runs > settings.max_queued_runs:
+        detail = f"{queued:,} runs wait and this adds {num_runs:,}; the limit is {settings.max_queued_runs:,}"
         raise ProblemRaised(429, ProblemCode.LIMIT_EXCEEDED, detail, headers={"Retry-After": "60"})
 
 
-def preview(session: Session, plan: Plan) -> Preview:
-    """What the plan would do."""
-    reusable = find_reusable(session, plan.digest) if plan.submission.reuse else None
-    points = [
-        PreviewPoint(
-            index=index,
-            values=point.values,
-            spec=point.spec.model_dump(mode="json"),
-            digest=point.spec.digest(),
-            parameters=cost.parameters,
-            flops=float(cost.flops),
-            memory_bytes=cost.memory_bytes,
-            seconds=cost.seconds,
-            basis=cost.basis,
-            reused_seeds=plan.submission.seeds if reusable else [],
-        )
-        for index, (point, cost) in enumerate(zip(plan.points, plan.costs, strict=True))
+def seeds_per_run(point: SweepPoint, submission: Submission) -> int:
+    """How many seeds one run holds: `auto` keeps the seeds of a stacked net together and gives each other its own."""
+    execution: Execution = submission.execution
+    if execution.seeds_per_run == "auto":
+        return len(submission.seeds) if can_stack(point.spec, execution) else 1
+    return execution.seeds_per_run
+
+
+def plan_runs(
+    submission: Submission, wanted: Sequence[tuple[int, SweepPoint, Sequence[int]]]
+) -> list[PlannedRun]:
+    """The runs for (index, point, seeds)."""
+    queue = QUEUES[submission.execution.device]
+    return [
+        PlannedRun(index, tuple(seeds[start : start + size]), queue)
+        for index, point, seeds in wanted
+        for size in (seeds_per_run(point, submission),)
+        for start in range(0, len(seeds), size)
     ]
-    return Preview(
-        points=points,
-        num_runs=len(plan.runs),
-        num_seeds=len(plan.submission.seeds),
-        parameters=max(cost.parameters for cost in plan.costs),
-        flops=float(sum(cost.flops for cost in plan.costs)),
-        memory_bytes=max(cost.memory_bytes for cost in plan.costs),
-        seconds=sum(cost.seconds for cost in plan.costs),
-        basis="measured" if all(cost.basis == "measured" for cost in plan.costs) else "model",
-        reuses_experiment=reusable.id if reusable else None,
-        warnings=_warnings(session, plan),
-    )
-
-
-def find_info(session: Session, name: str) -> DatasetInfo | None:
-    """What is known of a data set without loading it; None for one that is neither built in nor registered."""
-    if name in BUILTIN_DATASETS:
-        return BUILTIN_DATASETS[name]
-    row = get_dataset(session, name)
-    return to_info(row) if row else None
 
 
 def _parse(body: Mapping[str, Any]) -> tuple[Submission | None, list[FieldError]]:
     try:
         return Submission.model_validate(body), []
     except ValidationError as error:
-        return None, field_errors(error.errors(include_url=False), body)
+        # What is wrong inside of the spec is found, with better words, when it is parsed by its kind.
+        found = field_errors(error.errors(include_url=False), body)
+        return None, [one for one in found if one.pointer != "#/spec"]
 
 
-def _check_points(points: Sequence[SweepPoint], infos: Mapping[str, DatasetInfo | None]) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for point in points:
-        spec, info = point.spec, infos[point.spec.data.name]
-        if info is None:
-            known = ", ".join(BUILTIN_DATASETS)
-            errors.append(
-                FieldError(
-                    "#/spec/data/name",
-                    "dataset-unavailable",
-                    f"there is no data set {spec.data.name!r}; built in are {known}; others are registered by POST /datasets",
-                )
-            )
-            continue
+def _read_sweep(body: Mapping[str, Any]) -> Mapping[str, Sequence[Any]]:
+    """The sweep as far as it has the shape of one; what has not is already an error."""
+    sweep = body.get("sweep", {})
+    if not isinstance(sweep, Mapping):
+        return {}
+    return {path: values for path, values in sweep.items() if isinstance(values, list)}
+
+
+def _limit_points(sweep: Mapping[str, Sequence[Any]], settings: Settings, errors: list[FieldError]) -> None:
+    count = num_points(sweep)
+    if count > settings.max_points:
+        _refuse_plan(
+            "#/sweep", f"the sweep has {count:,} points; the limit is {settings.max_points:,}", errors
+        )
+
+
+def _refuse_plan(pointer: str, detail: str, errors: Sequence[FieldError]) -> None:
+    too_large = FieldError(pointer, ProblemCode.PLAN_TOO_LARGE, detail)
+    raise ProblemRaised(422, ProblemCode.PLAN_TOO_LARGE, detail, [too_large, *errors])
+
+
+def _find_infos(session: Session, points: Sequence[SweepPoint]) -> dict[str, DatasetInfo | None]:
+    """What is known of each data set without loading it; None for one that is neither built in nor registered."""
+    found: dict[str, DatasetInfo | None] = {}
+    for name in {point.spec.data.name for point in points}:
+        row = None if name in BUILTIN_DATASETS else get_dataset(session, name)
+        found[name] = to_info(row) if row is not None else BUILTIN_DATASETS.get(name)
+    return found
+
+
+def _check_point(
+    session: Session, point: SweepPoint, infos: Mapping[str, DatasetInfo | None]
+) -> list[FieldError]:
+    spec, info = point.spec, infos[point.spec.data.name]
+    errors = []
+    if info is None:
+        registered = [row.name for row in list_datasets(session)]
+        detail = (
+            f"there is no data set {spec.data.name!r}; known are {', '.join([*BUILTIN_DATASETS, *registered])}; "
+            "POST /datasets registers more"
+        )
+        errors.append(FieldError("#/spec/data/name", ProblemCode.DATASET_UNAVAILABLE, detail))
+    else:
         errors += validate_data(spec.data, info)
         errors += validate_model(spec.model, spec.init, info)
+    if isinstance(spec.init, CheckpointSpec):
+        errors += _check_checkpoint(session, spec.init)
     return errors
 
 
-def seeds_per_run(plan_size: int, point: SweepPoint, execution: Execution) -> int:
-    """How many seeds one run holds: `auto` keeps the seeds of a stacked net together and gives each other its own."""
-    if execution.seeds_per_run == "auto":
-        return plan_size if can_stack(point.spec, execution) else 1
-    return execution.seeds_per_run
+def _check_checkpoint(session: Session, init: CheckpointSpec) -> list[FieldError]:
+    try:
+        if get_artifact(session, init.checkpoint).role == "checkpoint":
+            return []
+        detail = f"{init.checkpoint!r} is no checkpoint"
+    except NotFound as missing:
+        detail = str(missing)
+    return [FieldError("#/spec/init/checkpoint", ProblemCode.NOT_FOUND, detail)]
 
 
-def _plan_runs(submission: Submission, points: Sequence[SweepPoint]) -> list[PlannedRun]:
-    queue = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}[submission.execution.device]
-    runs = []
-    for index, point in enumerate(points):
-        size = seeds_per_run(len(submission.seeds), point, submission.execution)
-        for start in range(0, len(submission.seeds), size):
-            runs.append(PlannedRun(index, tuple(submission.seeds[start : start + size]), queue))  # noqa: PERF401
-    return runs
-
-
-def _price(
-    submission: Submission,
-    points: Sequence[SweepPoint],
-    infos: Mapping[str, DatasetInfo | None],
-    runs: Sequence[PlannedRun],
-) -> list[Cost]:
-    costs = []
-    for point in points:
-        info = infos[point.spec.data.name]
-        assert info is not None
-        costs.append(estimate(point.spec, len(submission.seeds), info, execution=submission.execution))
-    return costs
-
-
-def _check_costs(costs: Sequence[Cost], settings: Settings) -> None:
+def _check_costs(
+    submission: Submission, points: Sequence[SweepPoint], infos: Mapping[str, DatasetInfo], settings: Settings
+) -> None:
+    """Hold the largest run of each point against the limits."""
     limits = CostLimits(
         max_parameters=settings.max_parameters,
         max_memory_bytes=settings.max_memory_bytes,
         max_flops=int(settings.max_flops),
         max_disk_bytes=None,
     )
-    errors = list(dict.fromkeys(error for cost in costs for error in check(cost, limits)))
+    errors: dict[FieldError, None] = {}
+    for point in points:
+        num_seeds = min(len(submission.seeds), seeds_per_run(point, submission))
+        cost = estimate(point.spec, num_seeds, infos[point.spec.data.name], execution=submission.execution)
+        errors |= dict.fromkeys(point.place(error) for error in check(cost, limits))
     if errors:
-        raise ProblemRaised(422, ProblemCode.LIMIT_EXCEEDED, errors[0].detail, errors)
+        found = list(errors)[:MAX_ERRORS]
+        raise ProblemRaised(422, ProblemCode.LIMIT_EXCEEDED, found[0].detail, found)
 
 
-def _warnings(session: Session, plan: Plan) -> list[str]:
-    found = []
-    if not sum(count_listening(session).values()):
-        found.append("no worker listens: the runs wait until one does")
-    if len(plan.submission.seeds) < 3:
-        found.append(f"{len(plan.submission.seeds)} seed(s): fewer than 3 carry no statistics")
-    if any(point.spec.optimizer.name == "adam" and point.spec.optimizer.lr >= 0.05 for point in plan.points):
-        found.append("Adam at a learning rate of 0.05 or more is known to leave deep nets at chance")
-    return found
+def _digest(submission: Submission, points: Sequence[SweepPoint], digests: Sequence[str]) -> str:
+    """Identity of the whole experiment: equal digests ask for the same runs."""
+    return sha256_of(
+        {
+            "points": list(digests),
+            "values": [point.values for point in points],
+            "seeds": submission.seeds,
+            "execution": submission.execution.model_dump(mode="json"),
+        }
+    )

@@ -1,0 +1,87 @@
+"""Data sets: what is built in, what users have registered, and registering one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.problems import ProblemRaised
+from api.request_bodies import DATASET_BODY
+from api.services.dataset_uploads import receive, register
+from api.state import State, StateDep
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from schemas.base import Page
+from schemas.problems import ProblemCode
+from schemas.resources import Dataset
+from storage.datasets import get_dataset, list_datasets, to_resource
+
+router = APIRouter(tags=["what can be asked"])
+
+NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
+
+
+async def _upload(request: Request) -> Path:
+    state: State = request.app.state.richregime
+    return await receive(request.stream(), state.blobs.scratch_path(), state.settings.max_dataset_bytes)
+
+
+UploadDep = Annotated[Path, Depends(_upload)]
+
+
+@router.get("/datasets")
+def list_all_datasets(state: StateDep) -> Page[Dataset]:
+    """Built-in and registered data sets."""
+    with state.db.read() as session:
+        registered = [to_resource(row) for row in list_datasets(session)]
+    return Page[Dataset](items=[*map(_describe, BUILTIN_DATASETS.values()), *registered])
+
+
+@router.get("/datasets/{name}")
+def get_one_dataset(name: str, state: StateDep) -> Dataset:
+    """One data set."""
+    if name in BUILTIN_DATASETS:
+        return _describe(BUILTIN_DATASETS[name])
+    with state.db.read() as session:
+        row = get_dataset(session, name)
+        if row is None:
+            raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"there is no data set {name[:80]!r}")
+        return to_resource(row)
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    openapi_extra=DATASET_BODY,
+    responses={200: {"model": Dataset, "description": "The same file is registered under this name already"}},
+)
+def register_dataset(
+    upload: UploadDep,
+    state: StateDep,
+    response: Response,
+    name: Annotated[str, Query(pattern=NAME_PATTERN, description="What `data.name` will say.")],
+    title: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+) -> Dataset:
+    """Register an `.npz` with `x_train`, `x_test` (uint8 images [n, height, width] or with 1 or 3 channels) and
+    `y_train`, `y_test` (integer labels from 0 on). The body is the file itself."""
+    try:
+        found, is_new = register(state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes)
+    finally:
+        upload.unlink(missing_ok=True)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/datasets/{name}"
+    return found
+
+
+def _describe(info: DatasetInfo) -> Dataset:
+    return Dataset(
+        name=info.name,
+        title=info.title,
+        shape=info.shape,
+        num_classes=info.num_classes,
+        train_size=info.train_size,
+        test_size=info.test_size,
+        source=info.source,
+        available=True if info.source in ("embedded", "generated") else None,
+    )

@@ -1,0 +1,64 @@
+"""The event log of an experiment, as pages or as a stream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+
+from api.problems import ProblemRaised
+from api.services.event_stream import EventStream
+from api.state import StateDep
+from engine.errors import FieldError
+from schemas.base import Page
+from schemas.events import Event
+from schemas.problems import ProblemCode
+from storage import events, experiments
+
+router = APIRouter(tags=["progress"])
+
+MAX_SEQUENCE = 2**31 - 1
+AfterQuery = Annotated[
+    int, Query(ge=0, le=MAX_SEQUENCE, description="Only events behind this sequence number.")
+]
+
+
+@router.get(
+    "/experiments/{experiment_id}/events",
+    response_model=Page[Event],
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+def list_events(
+    experiment_id: str,
+    state: StateDep,
+    after: AfterQuery = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    cursor: Annotated[
+        str | None, Query(max_length=500, description="`next_cursor` of the page before.")
+    ] = None,
+    accept: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Any:
+    """The event log: a JSON page, or with `Accept: text/event-stream` a stream that resumes behind `Last-Event-ID`
+    and closes with `event: end`."""
+    if cursor is not None:
+        after = _read_sequence(cursor, "#/query/cursor")
+    with state.db.read() as session:
+        experiments.get_experiment(session, experiment_id)
+        if accept is None or "text/event-stream" not in accept:
+            found = events.list_events(session, experiment_id, after, limit)
+            following = str(found[-1].sequence) if len(found) == limit else None
+            return Page[Event](items=found, next_cursor=following)
+    if last_event_id is not None:
+        after = _read_sequence(last_event_id, "#/header/last-event-id")
+    if not state.streams.acquire(blocking=False):
+        detail = f"{state.settings.max_sse_clients} event streams are open, which is the limit"
+        raise ProblemRaised(503, ProblemCode.UNAVAILABLE, detail, headers={"Retry-After": "10"})
+    return EventStream(state, experiment_id, after)
+
+
+def _read_sequence(text: str, pointer: str) -> int:
+    if text.isascii() and text.isdigit() and int(text[:12]) <= MAX_SEQUENCE:
+        return int(text[:12])
+    error = FieldError(pointer, "int_parsing", "must be the sequence number of an event")
+    raise ProblemRaised(422, ProblemCode.INVALID_REQUEST, f"{text[:40]!r} is no sequence number", [error])

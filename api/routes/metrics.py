@@ -1,0 +1,108 @@
+"""Metrics of an experiment or a run: each value, or statistics over seeds; JSON or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.services.metric_tables import aggregate as aggregate_rows
+from api.services.metric_tables import sample, to_csv
+from api.state import StateDep
+from engine.result import Statistic
+from schemas.base import Page, Resource
+from storage import experiments, metrics, run_resources
+from storage.metrics import MetricPoint
+
+router = APIRouter(tags=["progress"])
+
+
+class MetricValue(Resource):
+    point: int
+    seed: int
+    name: str
+    step: int
+    value: float | None
+
+
+class MetricStatistic(Resource):
+    point: int
+    name: str
+    step: int
+    statistic: Statistic
+
+
+class Metrics(Page[MetricValue]):
+    sampled: bool = False
+    """Whether steps were left out to keep `points` a series."""
+
+
+class AggregatedMetrics(Page[MetricStatistic]):
+    sampled: bool = False
+    """Whether steps were left out to keep `points` a series."""
+
+
+Names = Annotated[
+    list[str] | None, Query(max_length=32, description="Only these metrics; comma-separated or repeated.")
+]
+MaxSteps = Annotated[
+    int | None, Query(alias="points", ge=2, le=100_000, description="At most so many steps a series.")
+]
+Aggregate = Annotated[bool, Query(description="Mean, standard error, 95 % interval and n over the seeds.")]
+Accept = Annotated[str | None, Header()]
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
+@router.get("/experiments/{experiment_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV)
+def read_experiment_metrics(
+    experiment_id: str,
+    state: StateDep,
+    aggregate: Aggregate = False,
+    names: Names = None,
+    points: MaxSteps = None,
+    accept: Accept = None,
+) -> Any:
+    """Metrics by point, seed, name and step, or aggregated over the seeds; with `Accept: text/csv` the columns
+    `point,seed,name,step,value`."""
+    with state.db.read() as session:
+        experiments.get_experiment(session, experiment_id)
+        rows = metrics.read_metrics(session, experiment_id=experiment_id, names=_split(names))
+    return _answer(rows, aggregate, points, accept)
+
+
+@router.get("/runs/{run_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV)
+def read_run_metrics(
+    run_id: str,
+    state: StateDep,
+    aggregate: Aggregate = False,
+    names: Names = None,
+    points: MaxSteps = None,
+    accept: Accept = None,
+) -> Any:
+    """The metrics of one run."""
+    with state.db.read() as session:
+        run_resources.get_run(session, run_id)
+        rows = metrics.read_metrics(session, run_id=run_id, names=_split(names))
+    return _answer(rows, aggregate, points, accept)
+
+
+def _split(names: list[str] | None) -> list[str] | None:
+    return None if names is None else [name for entry in names for name in entry.split(",")]
+
+
+def _answer(rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None, accept: str | None) -> Any:
+    rows, sampled = sample(rows, max_steps)
+    if accept is not None and "text/csv" in accept:
+        return Response(to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()})
+    if not aggregate:
+        items = [MetricValue.model_construct(**asdict(row)) for row in rows]
+        return Metrics.model_construct(items=items, sampled=sampled)
+    return AggregatedMetrics(
+        items=[
+            MetricStatistic(point=point, name=name, step=step, statistic=statistic)
+            for point, name, step, statistic in aggregate_rows(rows)
+        ],
+        sampled=sampled,
+    )

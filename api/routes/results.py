@@ -1,0 +1,62 @@
+"""What came out: the summary over seeds, and everything as a zip."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from api.problems import ProblemRaised
+from api.services.exporting import export
+from api.state import StateDep
+from schemas.base import Resource
+from schemas.problems import ProblemCode
+from storage import experiments
+from storage.results import StoredPlotInput
+
+router = APIRouter(tags=["results"])
+
+
+class Result(Resource):
+    kind: str
+    points: list[dict[str, Any]]
+    """One sheet a point, as the kind's `result_schema` describes it."""
+    seeds: int
+    reused: list[str]
+    """Runs whose trainings were loaded instead of repeated."""
+
+
+@router.get("/experiments/{experiment_id}/result")
+def read_result(experiment_id: str, state: StateDep) -> Result:
+    """The kind's summary over the seeds; 409 while there is none."""
+    with state.db.read() as session:
+        row = experiments.get_experiment(session, experiment_id)
+        if row.summary is None:
+            raise ProblemRaised(
+                409,
+                ProblemCode.NOT_READY,
+                f"the experiment is {row.status}; its result is made when its last run has ended",
+                headers={"Retry-After": "2"},
+            )
+        return Result.model_validate(row.summary)
+
+
+ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+@router.get("/experiments/{experiment_id}/export", response_class=StreamingResponse, responses=ZIP)
+def export_experiment(
+    experiment_id: str,
+    state: StateDep,
+    files: Annotated[bool, Query(description="Checkpoints and artifacts too; they may be large.")] = False,
+) -> StreamingResponse:
+    """Everything as a zip: body, specs, manifests, metrics, result, plots, checksums, a script that runs it again."""
+    source = StoredPlotInput(state.db, state.blobs, experiment_id)
+    headers = {"Content-Disposition": f'attachment; filename="{experiment_id}.zip"'}
+    if not source.is_complete:
+        headers["X-Partial"] = "true"
+    parts = export(state.db, state.blobs, experiment_id, source, with_files=files)
+    return StreamingResponse(parts, media_type="application/zip", headers=headers)
