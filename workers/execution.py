@@ -61,6 +61,7 @@ def execute_run(
         try:
             results = get_kind(claim.kind).load_run()(parse_spec(claim.spec), ctx)
             ctx.flush()
+            lease.beat()  # how far the run has come, before it is over
             ending.finish(results, describe_run(claim, ctx))
         except LeaseLost:
             log.warning("run %s: the lease was lost; nothing more is written", claim.run_id)

@@ -60,10 +60,10 @@ class Lease:
 
     def _loop(self) -> None:
         while not self._stop.wait(min(BEAT_SECONDS, self._settings.heartbeat_seconds)):
-            if not self._beat():
+            if not self.beat():
                 return
 
-    def _beat(self) -> bool:
+    def beat(self) -> bool:
         """Renew the lease; False where it was lost. The progress is told only where the run has shown life since."""
         began = time.monotonic()
         is_alive, self._is_alive = self._is_alive, False

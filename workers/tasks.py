@@ -69,6 +69,8 @@ def start_child(settings: Settings, queue: str, drain: DrainRequest) -> Child:
 
 def _warm() -> None:
     """Import the rooms' procedures before the first run asks for them; a broken room does not stop the others."""
+    import torch._dynamo  # noqa: F401 - the first optimizer of a process would import it, which takes seconds
+
     from engine.experiments.registry import kinds
 
     for kind in kinds().values():

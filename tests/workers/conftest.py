@@ -1,0 +1,193 @@
+"""A laboratory of real processes: a database, a broker, a worker and its children; no API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from engine.spec import sha256_of
+from engine.sweep import expand
+from schemas.submission import Submission
+from storage.artifacts import list_artifacts
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.events import list_events
+from storage.experiments import PlannedPoint, PlannedRun, create_experiment
+from storage.metrics import MetricPoint, read_metrics
+from storage.queue import Doorbell, make_celery
+from storage.settings import Settings
+from storage.tables import ExperimentRow, RunRow
+from storage.workers import count_listening
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """The first true answer. Fails after so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@dataclass
+class Lab:
+    """What a test does to the service's lower half."""
+
+    settings: Settings
+    db: Database
+    blobs: BlobStore
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def submit(
+        self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), *, ring: bool = True, **more: Any
+    ) -> tuple[str, str]:
+        """One experiment of one run, never reused; (experiment id, run id)."""
+        submission = Submission(spec=spec, seeds=list(seeds), reuse=False, **more)
+        point = expand(spec, {})[0]
+        form = point.spec.model_dump(mode="json")
+        with self.db.write() as session:
+            row = create_experiment(
+                session,
+                submission=submission,
+                spec=form,
+                digest=sha256_of(form),
+                points=[PlannedPoint(0, {}, form, point.spec.digest())],
+                runs=[PlannedRun(0, seeds, "any")],
+            )
+        run = self.runs(row.id)[0]
+        if ring:
+            self.ring(run.id)
+        return row.id, run.id
+
+    def ring(self, run_id: str) -> None:
+        with self.db.read() as session:
+            listening = count_listening(session)
+        Doorbell(make_celery(self.settings)).ring([(run_id, "any")], listening)
+
+    def start_worker(self, slots: int = 1) -> subprocess.Popen[bytes]:
+        names = ("home", "broker_url", "checkpoint_seconds", "lease_seconds", "ring_after_seconds")
+        values = {f"RICHREGIME_{name.upper()}": str(getattr(self.settings, name)) for name in names}
+        log = (self.settings.home / "worker.log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.main", "--queue", "cpu", "--slots", str(slots)],
+            cwd=ROOT,
+            env={**os.environ, **values, "RICHREGIME_THREADS_PER_RUN": "1", "OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        self.processes.append(process)
+        wait_until(lambda: process.poll() is not None or self._listens(process.pid), 120)
+        assert process.poll() is None, self.log
+        return process
+
+    def _listens(self, pid: int) -> bool:
+        return "listening on queue" in self.log
+
+    @property
+    def log(self) -> str:
+        return (self.settings.home / "worker.log").read_text()
+
+    def run(self, run_id: str) -> RunRow:
+        with self.db.read() as session:
+            return session.get_one(RunRow, run_id)
+
+    def runs(self, experiment_id: str) -> list[RunRow]:
+        with self.db.read() as session:
+            return list(session.exec(select(RunRow).where(RunRow.experiment_id == experiment_id)))
+
+    def experiment(self, experiment_id: str) -> ExperimentRow:
+        with self.db.read() as session:
+            return session.get_one(ExperimentRow, experiment_id)
+
+    def wait(self, run_id: str, status: str, seconds: float = 90.0) -> RunRow:
+        """The row once it has the status. Fails at once where the run has ended otherwise."""
+
+        def reached() -> RunRow | None:
+            row = self.run(run_id)
+            assert row.status == status or not row.status.is_terminal, (row.error_detail, self.log)
+            return row if row.status == status else None
+
+        found: RunRow = wait_until(reached, seconds)
+        return found
+
+    def wait_for_checkpoint(self, run_id: str) -> None:
+        """Until the run is in the midst of its training: it has saved once, and has not ended."""
+
+        def saved() -> bool:
+            assert not self.run(run_id).status.is_terminal, "the run was over too soon for this test"
+            with self.db.read() as session:
+                return bool(list_artifacts(session, run_id, "resume"))
+
+        wait_until(saved)
+
+    def child_of(self, run_id: str) -> int:
+        owner = self.run(run_id).owner
+        assert owner is not None
+        return int(owner.rpartition(":")[2])
+
+    def events(self, experiment_id: str) -> list[str]:
+        with self.db.read() as session:
+            return [event.name for event in list_events(session, experiment_id, 0, 10_000)]
+
+    def metrics(self, run_id: str) -> list[MetricPoint]:
+        with self.db.read() as session:
+            return read_metrics(session, run_id=run_id)
+
+    def thetas(self, run_id: str) -> dict[tuple[str, int | None], str]:
+        """sha256 by name and seed."""
+        with self.db.read() as session:
+            return {(row.name, row.seed): row.sha256 for row in list_artifacts(session, run_id, "checkpoint")}
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.db.dispose()
+
+
+@pytest.fixture(scope="module")
+def make_lab(
+    tmp_path_factory: pytest.TempPathFactory, broker_server: str, sqlite_template: Path
+) -> Iterator[Callable[..., Lab]]:
+    """Makes laboratories on homes of their own; no process outlives the module."""
+    labs: list[Lab] = []
+
+    def make(**changes: Any) -> Lab:
+        import redis
+
+        with redis.Redis(unix_socket_path=broker_server) as client:
+            client.flushall()
+        home = tmp_path_factory.mktemp("home")
+        (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
+        options = {"checkpoint_seconds": 0.1, "ring_after_seconds": 2.0, **changes}
+        settings = Settings(home=home, broker_url=f"redis+socket://{broker_server}", **options)
+        lab = Lab(settings, Database(settings.resolved_database_url), BlobStore(settings.resolved_blob_dir))
+        (home / "worker.log").touch()
+        labs.append(lab)
+        return lab
+
+    yield make
+    for lab in labs:
+        lab.close()
