@@ -100,7 +100,7 @@ def test_the_command_follows_to_the_end_and_shows_the_result(
         (0.91234, 0.0042, "0.9123 ± 0.0042"),
         (0.5, None, "0.5"),
         (123.4, 12.3, "123 ± 12"),
-        (1.0, 0.0, "1.000000 ± 0.000000"),
+        (1.0, 0.0, "1.00000 ± 0.00000"),
     ],
 )
 def test_a_statistic_shows_the_places_that_its_error_gives_sense_to(
