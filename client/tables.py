@@ -6,38 +6,59 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAVY
 from rich.table import Table
 
 from engine.result import Statistic
 from schemas.resources import Experiment
 
+UNBROKEN = "\u00a0"
+"""A space at which no line ends: headings wrap rather than numbers."""
+
 
 def result_table(result: Mapping[str, Any], title: str) -> Table:
     """A result's points as rows: the swept values, then every statistic as mean ± standard error.
 
-    Works for any kind: a column stands for each field that holds a statistic in some point.
+    Works for any kind: a column stands for each field that holds a statistic in some point. The outcome is shown where
+    a point diverged.
     """
     points: Sequence[Mapping[str, Any]] = result["points"]
     axes = _names(point["point"] for point in points)
     fields = _names(
         {name: None for name, value in point.items() if _statistic(value) is not None} for point in points
     )
-    table = Table(title=title, caption="mean ± one standard error over the seeds")
+    diverged = any(point.get("outcome") == "diverged" for point in points)
+    table = Table(
+        title=title,
+        caption="mean ± one standard error over the seeds",
+        box=SIMPLE_HEAVY,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for axis in axes:
-        table.add_column(axis, justify="right")
+        table.add_column(axis, justify="right", no_wrap=True)
     for field in fields:
         table.add_column(field.replace("_", " "), justify="right")
-    table.add_column("seeds", justify="right")
-    table.add_column("outcome")
+    table.add_column("seeds", justify="right", no_wrap=True)
+    if diverged:
+        table.add_column("outcome")
     for point in points:
         shown = [_statistic(point.get(field)) for field in fields]
         table.add_row(
-            *(str(point["point"].get(axis, "")) for axis in axes),
-            *("" if one is None else show_statistic(one) for one in shown),
+            *(show_value(point["point"].get(axis, "")) for axis in axes),
+            *("" if one is None else show_statistic(one).replace(" ", UNBROKEN) for one in shown),
             str(len(point.get("seeds", ()))),
-            str(point.get("outcome", "")),
+            *((str(point.get("outcome", "")),) if diverged else ()),
         )
     return table
+
+
+def show_value(value: Any) -> str:
+    """A swept value in a cell; a whole form (a model, a policy) by its name and fields."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    fields = [f"{name}={held}" for name, held in value.items() if name != "name"]
+    return " ".join([str(value.get("name", "")), *fields]).strip()
 
 
 def experiments_table(experiments: Iterable[Experiment]) -> Table:
@@ -68,7 +89,8 @@ def show_statistic(statistic: Statistic) -> str:
     places = 1
     while places < 5 and error < 10.0**-places:
         places += 1
-    return f"{statistic.mean:.{places + 1}f} ± {error:.{places + 1}f}"
+    shown = places + 1 if places < 4 else places
+    return f"{statistic.mean:.{shown}f} ± {error:.{shown}f}"
 
 
 def _statistic(value: Any) -> Statistic | None:
