@@ -19,10 +19,15 @@ from engine.optim.spec import AdamSpec
 from engine.spec import ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
+from engine.training.products import multiply
+from engine.training.stacked_batch import StackedBatch
 
 ROW_MULTIPLE = 64
-"""Floats to which a seed's row is padded: element-wise kernels round their last, incomplete vector otherwise than the
-rest, so that a row of any length would depend on the rows behind it."""
+"""Floats to which a seed's parameters are padded: element-wise kernels round their last, incomplete vector otherwise
+than the rest, so that parameters of any number would depend on those behind them."""
+
+EVALUATION_FLOATS = 2**24
+"""Activations of one layer that an evaluation holds at once; a full gradient holds four times as many."""
 
 
 class StackedLearner:
@@ -48,145 +53,80 @@ class StackedLearner:
         self._second_moment = torch.zeros_like(self._theta) if isinstance(spec.optimizer, AdamSpec) else None
         self._count = torch.zeros((), device=device)
         self._weights, self._biases = _layer_views(self._theta, self._names)
-        self._weight_gradients, self._bias_gradients = _layer_views(self._gradient, self._names)
-        self._widths = [weight.shape[1] for weight in self._weights]
-        largest = max(stop - start for start, stop in self._bounds)
-        self._buffers = _Buffers(len(self.seeds), largest, prod(data.info.shape), self._widths, device)
+        gradients = _layer_views(self._gradient, self._names)
+        self._top_bias = self._biases[-1][:, :, None]
         self._x_train = data.x_train.reshape(len(data.y_train), -1)
         self._x_test = data.x_test.reshape(len(data.y_test), -1)
-        self._losses = torch.zeros(len(self.seeds), device=device)
-        self._correct = torch.zeros(len(self.seeds), dtype=torch.int64, device=device)
+        self._classes = torch.arange(self._biases[-1].shape[1], device=device)[None, :, None]
+        by_count = {
+            count: StackedBatch(count, prod(data.info.shape), self._weights, self._biases, *gradients)
+            for count in sorted({stop - start for start, stop in self._bounds})
+        }
+        self._batches = [by_count[stop - start] for start, stop in self._bounds]
+        """Of each step"""
+        self._distinct_batches = list(by_count.values())
+        self._indices: list[Tensor] = []
+        self._labels: list[Tensor] = []
         self._seen = 0
-        self._order = torch.empty(0)
         self._lr = 0.0
 
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
         assert trained is None, "stacked nets train every layer"
-        count = len(self._data.y_train)
-        orders = [epoch_order(seed, epoch - 1, count) for seed in self.seeds]
-        self._order = torch.stack(orders).to(self._theta.device)
         self._lr = learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
+        count, device = len(self._data.y_train), self._theta.device
+        order = torch.stack([epoch_order(seed, epoch - 1, count) for seed in self.seeds]).to(device)
+        labels = self._data.y_train[order]
+        self._indices, self._labels = [], []
+        for (start, stop), batch in zip(self._bounds, self._batches, strict=True):
+            filling = (0, batch.num_rows - batch.count)
+            indices = torch.nn.functional.pad(order[:, start:stop], filling)
+            self._indices.append(indices.reshape(-1))
+            # the class -1 is no class: rows that fill up have no loss
+            self._labels.append(torch.nn.functional.pad(labels[:, start:stop], filling, value=-1)[:, None])
 
     def train_step(self, step: int) -> None:
-        watch = self.stopwatch
+        watch, batch, labels = self.stopwatch, self._batches[step], self._labels[step]
         watch.start()
-        start, stop = self._bounds[step]
-        indices = self._order[:, start:stop].reshape(-1)
-        layers = self._buffers.of(stop - start)
-        flat = layers.activations[0].view(len(indices), -1)
-        torch.index_select(self._x_train, 0, indices, out=flat)
-        labels = self._data.y_train.index_select(0, indices)
+        torch.index_select(self._x_train, 0, self._indices[step], out=batch.inputs.flatten(0, 1))
         watch.lap("load")
-        logits = self._forward(layers.activations)
-        log_probabilities = torch.log_softmax(logits.view(len(indices), -1), dim=1)
-        picked = log_probabilities.gather(1, labels[:, None])
-        for k in range(len(self.seeds)):
-            rows = slice(k * (stop - start), (k + 1) * (stop - start))
-            self._losses[k] -= picked[rows].sum()
-        hits = log_probabilities.argmax(dim=1) == labels
-        self._correct += hits.view(len(self.seeds), -1).sum(dim=1)
-        self._seen += stop - start
+        self._forward(batch)
+        torch.eq(labels, self._classes, out=batch.one_hot)
+        torch.log_softmax(batch.logits, 1, out=batch.log_probabilities)
+        batch.loss_sums.addcmul_(batch.one_hot, batch.log_probabilities, value=-1)
+        torch.max(batch.logits, 1, out=(batch.best_values, batch.best))
+        batch.hits.add_(batch.best == labels[:, 0])
+        self._seen += batch.count
         watch.lap("forward")
-        delta = layers.deltas[-1]
-        torch.exp(log_probabilities, out=delta.view(len(indices), -1))
-        delta.view(len(indices), -1).scatter_add_(1, labels[:, None], torch.full_like(picked, -1.0))
-        delta.div_(stop - start)
-        self._backward(layers.activations, layers.deltas)
+        torch.ops.aten._log_softmax_backward_data.out(
+            batch.one_hot, batch.log_probabilities, 1, torch.float32, out=batch.logit_deltas
+        )
+        batch.logit_deltas.div_(-batch.count)
+        self._backward(batch)
         watch.lap("backward")
         self._update()
         watch.lap("optimizer")
 
-    def end_epoch(self) -> Sequence[EpochStatistics]:
-        losses, correct, seen = self._losses.tolist(), self._correct.tolist(), max(self._seen, 1)
-        self._losses.zero_()
-        self._correct.zero_()
-        self._seen = 0
-        return [EpochStatistics(loss / seen, hits / seen) for loss, hits in zip(losses, correct, strict=True)]
+    def _forward(self, batch: StackedBatch) -> None:
+        for products, activations in zip(batch.forward_products, batch.activations, strict=False):
+            for product in products:
+                product()
+            activations.relu_()
+        for product in batch.forward_products[-1]:
+            product()
+        batch.logits.add_(self._top_bias)
 
-    def evaluate(self) -> Sequence[Evaluation]:
-        with self.stopwatch.part("evaluation"):
-            labels, count = self._data.y_test, len(self._data.y_test)
-            found = []
-            for k in range(len(self.seeds)):
-                losses = torch.zeros((), dtype=torch.float64, device=labels.device)
-                correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-                for start, stop in batch_bounds(count, 1024):
-                    logits = self._logits(k, self._x_test[start:stop])
-                    losses += torch.nn.functional.cross_entropy(logits, labels[start:stop], reduction="sum")
-                    correct += (logits.argmax(dim=1) == labels[start:stop]).sum()
-                found.append(Evaluation(correct.item() / count, losses.item() / count))
-        return found
-
-    def parameters(self, index: int) -> dict[str, Tensor]:
-        return _unflatten(self._theta[index, : self._size].to("cpu", copy=True), self._names)
-
-    def full_gradient(self, index: int) -> Tensor:
-        count = len(self._data.y_train)
-        gradient = self._theta.new_zeros(self._size)
-        weights, biases = _layer_views(gradient[None], self._names)
-        for start, stop in batch_bounds(count, 2048):
-            activations = [self._x_train[start:stop]]
-            for layer in range(len(self._weights)):
-                value = torch.addmm(
-                    self._biases[layer][index], activations[-1], self._weights[layer][index].t()
-                )
-                activations.append(value.relu_() if layer + 1 < len(self._weights) else value)
-            labels = self._data.y_train[start:stop]
-            delta = torch.softmax(activations[-1], dim=1)
-            delta.scatter_add_(1, labels[:, None], delta.new_full((len(labels), 1), -1.0)).div_(count)
-            for layer in reversed(range(len(self._weights))):
-                weights[layer][0].addmm_(delta.t(), activations[layer])
-                biases[layer][0].add_(delta.sum(dim=0))
-                if layer:
-                    delta = (delta @ self._weights[layer][index]).mul_(activations[layer] > 0)
-        return gradient
-
-    def batch_gradient(self, index: int) -> Tensor:
-        return self._gradient[index, : self._size].clone()
-
-    def capture(self) -> dict[str, Tensor]:
-        tensors = {
-            "theta": self._theta,
-            "first_moment": self._first_moment,
-            "count": self._count,
-            "losses": self._losses,
-            "correct": self._correct,
-            "seen": torch.tensor(self._seen),
-        }
-        if self._second_moment is not None:
-            tensors["second_moment"] = self._second_moment
-        return {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        self._theta.copy_(tensors["theta"])
-        self._first_moment.copy_(tensors["first_moment"])
-        self._count.copy_(tensors["count"])
-        self._losses.copy_(tensors["losses"])
-        self._correct.copy_(tensors["correct"])
-        self._seen = int(tensors["seen"])
-        if self._second_moment is not None:
-            self._second_moment.copy_(tensors["second_moment"])
-
-    def _forward(self, activations: Sequence[Tensor]) -> Tensor:
-        last = len(self._weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
-            for k in range(len(self.seeds)):
-                torch.addmm(bias[k], activations[layer][k], weight[k].t(), out=activations[layer + 1][k])
-            if layer < last:
-                activations[layer + 1].relu_()
-        return activations[-1]
-
-    def _backward(self, activations: Sequence[Tensor], deltas: Sequence[Tensor]) -> None:
+    def _backward(self, batch: StackedBatch) -> None:
         for layer in reversed(range(len(self._weights))):
-            delta = deltas[layer]
-            for k in range(len(self.seeds)):
-                torch.mm(delta[k].t(), activations[layer][k], out=self._weight_gradients[layer][k])
-                torch.sum(delta[k], dim=0, out=self._bias_gradients[layer][k])
-                if layer:
-                    torch.mm(delta[k], self._weights[layer][k], out=deltas[layer - 1][k])
+            for product in batch.gradient_products[layer]:
+                product()
+            values, dimension, out = batch.bias_sums[layer]
+            torch.sum(values, dimension, out=out)
             if layer:
+                below = batch.deltas[layer - 1]
+                for product in batch.delta_products[layer - 1]:
+                    product()
                 torch.ops.aten.threshold_backward.grad_input(
-                    deltas[layer - 1], activations[layer], 0.0, grad_input=deltas[layer - 1]
+                    below, batch.activations[layer - 1], 0.0, grad_input=below
                 )
 
     def _update(self) -> None:
@@ -223,51 +163,85 @@ class StackedLearner:
             is_first_step=False,  # with dampening 0 a first step on zero momentum is any step
         )
 
-    def _logits(self, k: int, x: Tensor) -> Tensor:
-        last = len(self._weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
-            x = torch.addmm(bias[k], x, weight[k].t())
-            if layer < last:
-                x.relu_()
-        return x
-
-
-class _BatchLayers:
-    """Activations and gradients of every layer for one batch size: views of the same memory at every step."""
-
-    def __init__(self, activations: list[Tensor], deltas: list[Tensor]) -> None:
-        self.activations = activations
-        """[K, batch, width]: the input, then each layer's output"""
-        self.deltas = deltas
-        """[K, batch, width]: gradient at each layer's output before its ReLU"""
-
-
-class _Buffers:
-    def __init__(
-        self, num_seeds: int, largest: int, inputs: int, widths: Sequence[int], device: torch.device
-    ) -> None:
-        self._num_seeds, self._inputs, self._widths = num_seeds, inputs, list(widths)
-        self._activations = [
-            torch.empty(num_seeds * largest * width, device=device) for width in [inputs, *widths]
+    def end_epoch(self) -> Sequence[EpochStatistics]:
+        seen = max(self._seen, 1)
+        self._seen = 0
+        losses, hits = torch.zeros(len(self.seeds), dtype=torch.float64), torch.zeros(len(self.seeds))
+        for batch in self._distinct_batches:
+            losses += batch.loss_sums[:, :, : batch.count].sum((1, 2), dtype=torch.float64).cpu()
+            hits += batch.hits[:, : batch.count].sum(1).cpu()
+            for accumulator in batch.capture().values():
+                accumulator.zero_()
+        return [
+            EpochStatistics(loss / seen, count / seen)
+            for loss, count in zip(losses.tolist(), hits.tolist(), strict=True)
         ]
-        self._deltas = [torch.empty(num_seeds * largest * width, device=device) for width in widths]
-        self._views: dict[int, _BatchLayers] = {}
 
-    def of(self, batch: int) -> _BatchLayers:
-        if batch not in self._views:
-            shape = (self._num_seeds, batch)
-            count = self._num_seeds * batch
-            self._views[batch] = _BatchLayers(
-                [
-                    memory[: count * width].view(*shape, width)
-                    for memory, width in zip(self._activations, [self._inputs, *self._widths], strict=True)
-                ],
-                [
-                    memory[: count * width].view(*shape, width)
-                    for memory, width in zip(self._deltas, self._widths, strict=True)
-                ],
-            )
-        return self._views[batch]
+    def evaluate(self) -> Sequence[Evaluation]:
+        with self.stopwatch.part("evaluation"):
+            return [self._evaluate_one(k) for k in range(len(self.seeds))]
+
+    def _evaluate_one(self, k: int) -> Evaluation:
+        labels, count = self._data.y_test, len(self._data.y_test)
+        losses = torch.zeros((), dtype=torch.float64, device=labels.device)
+        correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+        for start, stop in batch_bounds(count, self._rows_at_once(1024, EVALUATION_FLOATS)):
+            logits = self._activations(k, self._x_test[start:stop])[-1]
+            losses += torch.nn.functional.cross_entropy(logits, labels[start:stop], reduction="sum")
+            correct += (logits.argmax(dim=1) == labels[start:stop]).sum()
+        return Evaluation(correct.item() / count, losses.item() / count)
+
+    def parameters(self, index: int) -> dict[str, Tensor]:
+        return _unflatten(self._theta[index, : self._size].to("cpu", copy=True), self._names)
+
+    def full_gradient(self, index: int) -> Tensor:
+        count = len(self._data.y_train)
+        gradient = self._theta.new_zeros(self._size)
+        weights, biases = _layer_views(gradient[None], self._names)
+        for start, stop in batch_bounds(count, self._rows_at_once(2048, 4 * EVALUATION_FLOATS)):
+            x, labels = self._x_train[start:stop], self._data.y_train[start:stop]
+            inputs = [x, *self._activations(index, x)]
+            delta = torch.softmax(inputs.pop(), dim=1)
+            delta.scatter_add_(1, labels[:, None], delta.new_full((len(labels), 1), -1.0)).div_(count)
+            for layer in reversed(range(len(self._weights))):
+                weights[layer][0].add_(multiply(delta.t(), inputs[layer].t()))
+                biases[layer][0].add_(delta.sum(dim=0))
+                if layer:
+                    delta = multiply(delta, self._weights[layer][index].t()).mul_(inputs[layer] > 0)
+        return gradient
+
+    def batch_gradient(self, index: int) -> Tensor:
+        return self._gradient[index, : self._size].clone()
+
+    def capture(self) -> dict[str, Tensor]:
+        state = {**self._state(), "seen": torch.tensor(self._seen)}
+        return {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._state().items():
+            tensor.copy_(tensors[name])
+        self._seen = int(tensors["seen"])
+
+    def _state(self) -> dict[str, Tensor]:
+        """Everything in memory that later steps depend on."""
+        state = {"theta": self._theta, "first_moment": self._first_moment, "count": self._count}
+        if self._second_moment is not None:
+            state["second_moment"] = self._second_moment
+        for batch in self._distinct_batches:
+            state |= batch.capture()
+        return state
+
+    def _activations(self, k: int, x: Tensor) -> list[Tensor]:
+        """Each layer's output [n, width] for the seed at k: after the ReLU, at the top the logits."""
+        outputs: list[Tensor] = []
+        for weight, bias in zip(self._weights, self._biases, strict=True):
+            x = multiply(x, weight[k], bias[k])
+            outputs.append(x.relu_() if len(outputs) + 1 < len(self._weights) else x)
+        return outputs
+
+    def _rows_at_once(self, most: int, floats: int) -> int:
+        widest = max(weight.shape[1] for weight in self._weights)
+        return max(16, min(most, floats // widest))
 
 
 def _layer_views(flat: Tensor, names: Mapping[str, torch.Size]) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,0 +1,96 @@
+"""The memory of one batch size of stacked nets, and the products that run on it at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engine.training.products import Product, plan_product
+
+ROW_MULTIPLE = 16
+"""A seed's part of a batch is filled up to a multiple of this many rows: so every seed's part begins at a multiple of
+64 bytes whatever the width. A kernel's order of summation can depend on how its operands are aligned."""
+
+
+class StackedBatch:
+    """Activations and their gradients for `count` examples a seed, each seed's part filled up to `num_rows` rows.
+
+    Rows beyond `count` are computed with, but never read into a result. weights, biases, and their gradients: [K, out,
+    in] and [K, out] of each layer, bottom first. Products run a seed at a time, so that they do not depend on K.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        num_inputs: int,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        weight_gradients: Sequence[Tensor],
+        bias_gradients: Sequence[Tensor],
+    ) -> None:
+        self.count = count
+        self.num_rows = -(-count // ROW_MULTIPLE) * ROW_MULTIPLE
+        num_seeds, num_classes = biases[-1].shape
+        rows, zeros = (num_seeds, self.num_rows), weights[0].new_zeros
+        hidden = [bias.shape[1] for bias in biases[:-1]]
+        self.inputs = zeros(*rows, num_inputs)
+        self.activations = [zeros(*rows, width) for width in hidden]
+        """[K, num_rows, width] of each hidden layer, after its ReLU"""
+        self.deltas = [zeros(*rows, width) for width in hidden]
+        """[K, num_rows, width]: the loss's gradient at each hidden layer before its ReLU"""
+        by_class = (num_seeds, num_classes, self.num_rows)
+        self.logits, self.logit_deltas = zeros(by_class), zeros(by_class)
+        """[K, classes, num_rows]: by class, as softmax over neighbours in memory is many times slower"""
+        self.log_probabilities, self.one_hot = zeros(by_class), zeros(by_class)
+        self.loss_sums = zeros(by_class)
+        """Summed over the epoch's steps so far, apart for each place in the batch"""
+        self.best_values, self.best = zeros(rows), zeros(rows, dtype=torch.int64)
+        self.hits = zeros(rows, dtype=torch.int64)
+        self.forward_products = self._plan_forward(weights, biases)
+        """[layer][seed]"""
+        self.gradient_products = self._plan_gradients(weight_gradients)
+        self.delta_products = self._plan_deltas(weights)
+        """[layer][seed], for the layers above the first: the gradient at the layer's input"""
+        self.bias_sums = [
+            *((delta[:, :count], 1, out) for delta, out in zip(self.deltas, bias_gradients, strict=False)),
+            (self.logit_deltas[:, :, :count], 2, bias_gradients[-1]),
+        ]
+        """(values, dimension to sum over, where to) of each layer"""
+
+    def capture(self) -> dict[str, Tensor]:
+        """What the epoch has accumulated so far."""
+        return {f"loss_sums.{self.count}": self.loss_sums, f"hits.{self.count}": self.hits}
+
+    def _plan_forward(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[list[Product]]:
+        """The top layer's bias is added apart, as its logits lie by class."""
+        *below, inputs = [self.inputs, *self.activations]
+        layers = zip(below, weights[:-1], biases[:-1], self.activations, strict=True)
+        products = [
+            [plan_product(x[: self.count], w, y[: self.count], b) for x, w, b, y in zip(*layer, strict=True)]
+            for layer in layers
+        ]
+        top = zip(weights[-1], inputs, self.logits, strict=True)
+        return [*products, [plan_product(w, x[: self.count], y[:, : self.count]) for w, x, y in top]]
+
+    def _plan_gradients(self, weight_gradients: Sequence[Tensor]) -> list[list[Product]]:
+        layers = zip(
+            self._deltas_by_output(), [self.inputs, *self.activations], weight_gradients, strict=True
+        )
+        return [
+            [plan_product(delta, x[: self.count].t(), out) for delta, x, out in zip(*layer, strict=True)]
+            for layer in layers
+        ]
+
+    def _plan_deltas(self, weights: Sequence[Tensor]) -> list[list[Product]]:
+        layers = zip(self._deltas_by_output()[1:], weights[1:], self.deltas, strict=True)
+        return [
+            [plan_product(d.t(), w.t(), out[: self.count]) for d, w, out in zip(*layer, strict=True)]
+            for layer in layers
+        ]
+
+    def _deltas_by_output(self) -> list[list[Tensor]]:
+        """Views [out, count] of each layer's and seed's gradient."""
+        hidden = [[one[: self.count].t() for one in delta] for delta in self.deltas]
+        return [*hidden, [one[:, : self.count] for one in self.logit_deltas]]
