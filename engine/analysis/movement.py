@@ -1,0 +1,98 @@
+"""Which parameters moved most, or have the largest gradients: exact cuts of the descending order of magnitudes.
+
+All p entries are ordered together by |x|, descending; entries of equal magnitude by index (paper, Section 4). The order
+is that of the bits: NaN counts as larger than infinity, denormals are told apart though arithmetic may flush them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MAX_CUTS = 254
+"""Groups are numbered in a byte, and one number is kept for entries not placed yet."""
+_UNPLACED = 255
+_BINS = 1 << 15
+_SIGN_MASK = 0x7FFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The descending order, cut at some counts."""
+
+    counts: tuple[int, ...]
+    """Ascending; a cut at k parts the k largest from the others."""
+    groups: Tensor
+    """uint8 [p]: how many of the cuts lie at or before the entry's rank; the k_j largest have groups <= j."""
+    num_tied: tuple[int, ...]
+    """For each cut: how many of the k largest have the magnitude of one that is not among them: the index decided."""
+
+    def first(self, position: int) -> Tensor:
+        """bool [p]: the `counts[position]` largest entries."""
+        return self.groups <= position
+
+
+def magnitude_bits(values: Tensor) -> Tensor:
+    """int32, ordered as |values| are; float32 on any device, flattened."""
+    assert values.dtype == torch.float32
+    return values.detach().reshape(-1).view(torch.int32) & _SIGN_MASK
+
+
+def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
+    """Cut the order of `magnitude_bits` at each of `counts` (ascending, 0 to p), exactly, in one pass.
+
+    A histogram of the upper 16 bits places every entry whose bin holds no cut; only the others are sorted.
+    """
+    size = len(bits)
+    assert len(counts) <= MAX_CUTS
+    assert list(counts) == sorted(counts)
+    assert not counts or (counts[0] >= 0 and counts[-1] <= size)
+    bounds = torch.tensor(counts, dtype=torch.int64, device=bits.device)
+    bins = bits >> 16
+    sizes = torch.bincount(bins, minlength=_BINS).flip(0)  # the largest magnitudes first
+    stops = sizes.cumsum(0)
+    starts = stops - sizes
+    first = torch.searchsorted(bounds, starts, right=True)
+    last = torch.searchsorted(bounds, stops - 1, right=True)
+    is_split = (first != last) & (sizes > 0)
+    table = first.masked_fill(is_split, _UNPLACED).to(torch.uint8).flip(0)
+    groups = table.index_select(0, bins)
+    num_tied = torch.zeros(len(counts), dtype=torch.int64, device=bits.device)
+    if bool(is_split.any()):
+        # ranks in a split bin begin where those of the bins before it end
+        taken = torch.where(is_split, sizes, 0)
+        shift = starts - (taken.cumsum(0) - taken)
+        num_tied += _place_by_sorting(bits, groups, bounds, shift)
+        if bool(is_split[-1]):
+            num_tied += _place_zeros(bits, groups, bounds)
+    return Ranking(tuple(counts), groups, tuple(num_tied.tolist()))
+
+
+def _place_by_sorting(bits: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor) -> Tensor:
+    """Give the unplaced entries but zeros their groups; returns how many are tied at each bound.
+
+    shift: rank of each bin's first entry, less its place among the sorted ones.
+    """
+    members = ((groups == _UNPLACED) & (bits != 0)).nonzero().squeeze(1)
+    keys, order = torch.sort(_SIGN_MASK - bits.index_select(0, members), stable=True)
+    members = members.index_select(0, order)
+    ranks = torch.arange(len(keys), device=keys.device) + shift.index_select(0, keys >> 16)
+    groups[members] = torch.searchsorted(bounds, ranks, right=True).to(torch.uint8)
+    if len(keys) < 2:
+        return torch.zeros_like(bounds)
+    places = torch.searchsorted(ranks, bounds).clamp(1, len(keys) - 1)
+    after, before = keys[places], keys[places - 1]
+    is_tie = (ranks[places] == bounds) & (ranks[places - 1] == bounds - 1) & (after == before)
+    return torch.where(is_tie, places - torch.searchsorted(keys, after), 0)
+
+
+def _place_zeros(bits: Tensor, groups: Tensor, bounds: Tensor) -> Tensor:
+    """Zeros come last, by index: no need to sort them, however many a dead net has."""
+    zeros = (bits == 0).nonzero().squeeze(1)
+    smaller = len(bits) - len(zeros)
+    ranks = torch.arange(smaller, len(bits), device=bits.device)
+    groups[zeros] = torch.searchsorted(bounds, ranks, right=True).to(torch.uint8)
+    return torch.where((bounds > smaller) & (bounds < len(bits)), bounds - smaller, 0)

@@ -1,0 +1,85 @@
+"""The accuracy of every mixture of a sweep (paper, Section 4): each distinct count once, in both modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from engine.analysis.fractions import Mode
+from engine.analysis.mixture import Mixtures
+from engine.analysis.reinit_relu import count_correct_relu
+from engine.data.bounds import batch_bounds
+from engine.data.resident import ResidentData
+from engine.models.spec import ModelSpec, ReluNetSpec
+from engine.training.module_learner import EVALUATION_BATCH
+
+
+def sweep_accuracies(
+    mixtures: Mixtures,
+    model: ModelSpec,
+    data: ResidentData,
+    modes: Sequence[Mode],
+    *,
+    autocasts: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> dict[Mode, list[float]]:
+    """Test accuracy of each mode at each count of the ranking. `check` is called between evaluations.
+
+    A ReLU-Net's first layer is linear in what is reset, so that one product serves both modes (`reinit_relu`); the two
+    ends, all mixtures of other nets, and of nets that went to infinity, are evaluated as the nets themselves.
+    autocasts: evaluate in bf16.
+    """
+    evaluation = _Evaluation(mixtures, data, autocasts, check)
+    counts = mixtures.ranking.counts
+    positions = range(len(counts))
+    inner = [position for position in positions if 0 < counts[position] < mixtures.num_parameters]
+    correct: dict[tuple[Mode, int], int] = {}
+    is_finite = bool(torch.isfinite(mixtures.flat_T).all())
+    if isinstance(model, ReluNetSpec) and is_finite and not autocasts:
+        correct |= count_correct_relu(mixtures, data, modes, inner, check)
+    for mode in modes:
+        for position in positions:
+            if (mode, position) not in correct:
+                correct[mode, position] = evaluation.count_correct(mode, position)
+    num_images = len(data.y_test)
+    return {mode: [correct[mode, position] / num_images for position in positions] for mode in modes}
+
+
+class _Evaluation:
+    """Evaluates mixtures as nets, each of the two ends once."""
+
+    def __init__(
+        self, mixtures: Mixtures, data: ResidentData, autocasts: bool, check: Callable[[], None]
+    ) -> None:
+        self._mixtures, self._check, self._autocasts = mixtures, check, autocasts
+        self._images, self._labels = data.x_test, data.y_test
+        if any(isinstance(module, nn.Conv2d) for module in mixtures.net.modules()):
+            mixtures.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._images = data.x_test.contiguous(memory_format=torch.channels_last)
+        self._ends: dict[int, int] = {}
+
+    def count_correct(self, mode: Mode, position: int) -> int:
+        """Test images that the mixture classifies right."""
+        end = self._mixtures.end_of(mode, position)
+        if end is not None and id(end) in self._ends:
+            return self._ends[id(end)]
+        self._check()
+        self._mixtures.load(mode, position)
+        correct = self._count_of_net()
+        if end is not None:
+            self._ends[id(end)] = correct
+        return correct
+
+    @torch.no_grad()
+    def _count_of_net(self) -> int:
+        net = self._mixtures.net.eval()
+        device = self._labels.device
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        for start, stop in batch_bounds(len(self._labels), EVALUATION_BATCH):
+            with torch.autocast(device.type, dtype=torch.bfloat16) if self._autocasts else nullcontext():
+                logits = net(self._images[start:stop]).float()
+            correct += (logits.argmax(dim=1) == self._labels[start:stop]).sum()
+        return int(correct)
