@@ -81,6 +81,15 @@ class RunProcedure(Protocol):
         ...
 
 
+class JudgeProcedure(Protocol):
+    def __call__(self, points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> Sequence[Any]:
+        """A verdict (`engine.paper.verdict.Verdict`) on each of the paper's claims that these points can speak to.
+
+        summary: the room's sheet of every point with results, in their order.
+        """
+        ...
+
+
 class PlotProcedures(Protocol):
     """A room's `plots` module."""
 
@@ -116,11 +125,21 @@ class Kind:
     example: Mapping[str, Any]
     """A body that runs as it stands, small enough to try."""
     presets: Callable[[], Sequence[Preset]] = field(default=no_presets)
+    judge_path: str | None = None
+    """`package.module:function` that holds finished points against the paper's claims; None where no claim is about
+    this kind."""
 
     def load_run(self) -> RunProcedure:
         """Import and return the procedure; the first call imports torch."""
         module, _, name = self.run_path.partition(":")
         return cast(RunProcedure, getattr(import_module(module), name))
+
+    def load_judge(self) -> JudgeProcedure | None:
+        """Import and return the judge, or None where the paper claims nothing that this kind measures. Torch-free."""
+        if self.judge_path is None:
+            return None
+        module, _, name = self.judge_path.partition(":")
+        return cast(JudgeProcedure, getattr(import_module(module), name))
 
     def load_plots(self) -> PlotProcedures:
         """Import and return the drawings; the first call imports matplotlib."""

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from redis import Redis
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 
 from storage.queue import socket_path
 from storage.settings import Settings
+from workers.processes import die_with_parent
 
 READY_SECONDS = 10.0
 
@@ -32,10 +34,22 @@ class Broker:
         return self._process
 
     def start(self) -> None:
-        """Return once it answers. Raises RuntimeError where it does not."""
+        """Return once it answers. Messages on disk that it cannot read are put aside: they are bells, no more.
+
+        Raises RuntimeError where it does not come up.
+        """
         for folder in (self._folder, self._socket.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _require_private(folder)
         self._stop_leftover()
+        if not self._try_start():
+            damaged = self._folder / "appendonlydir"
+            if damaged.exists():
+                damaged.rename(self._folder / f"appendonlydir.damaged-{time.time_ns()}")
+            if not self._try_start():
+                raise RuntimeError(f"the embedded broker did not start; see {self._folder / 'valkey.log'}")
+
+    def _try_start(self) -> bool:
         self._process = subprocess.Popen(
             [
                 *(find_server(), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
@@ -47,14 +61,15 @@ class Broker:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
         deadline = time.monotonic() + READY_SECONDS
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"the embedded broker did not start; see {self._folder / 'valkey.log'}")
+                return False
             time.sleep(0.02)
+        return True
 
     def answers(self) -> bool:
         try:
@@ -64,7 +79,7 @@ class Broker:
             return False
 
     def stop(self) -> None:
-        """End it and wait for its end."""
+        """End it and wait for its end; a folder made for its socket alone goes with it."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -72,6 +87,10 @@ class Broker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._socket.parent != self._folder:
+            with suppress(OSError):
+                self._socket.unlink(missing_ok=True)
+                self._socket.parent.rmdir()
 
     def _stop_leftover(self) -> None:
         """End a server on our socket whose parent is gone; the home's lock says that nobody else uses it."""
@@ -100,8 +119,9 @@ def find_server() -> str:
     return found
 
 
-def die_with_parent() -> None:
-    """In a child before it becomes another program: end when the parent ends, however it ends (Linux)."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+def _require_private(folder: Path) -> None:
+    """Whoever can write to the socket's folder can pose as the broker."""
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
+        raise RuntimeError(f"{folder} belongs to another user: the broker's socket is not put there")
+    folder.chmod(0o700)

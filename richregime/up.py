@@ -6,22 +6,25 @@ import fcntl
 import logging
 import os
 import signal
-import subprocess
+import socket
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
 
-from richregime.broker import Broker, die_with_parent
+from richregime.broker import Broker
+from richregime.parts import Part
 from storage.db import Database
 from storage.settings import Settings
+from workers.devices import list_gpus
 
-READY_SECONDS = 60.0
-DRAIN_SECONDS = 40.0
-RESTART_SECONDS = 2.0
+READY_SECONDS = 120.0
+DRAIN_SECONDS = 35.0
+"""Longer than a worker gives its children."""
+PORT_SECONDS = 6.0
+"""How long the port may still belong to the service that was here before."""
 
 log = logging.getLogger("richregime.up")
 
@@ -30,24 +33,40 @@ class HomeInUse(Exception):
     """Another service already uses this home."""
 
 
+class StartFailed(RuntimeError):
+    """A part did not come up; the message says which, and its last words."""
+
+
 class Stack:
-    """All parts over one home; a context manager that leaves no process behind."""
+    """All parts over one home; a context manager that leaves no process behind.
+
+    port: 0 takes a free one. Enter it from a thread that stays (see `Part`).
+    """
 
     def __init__(
         self, home: Path, port: int, *, settings: Settings | None = None, verbose: bool = False
     ) -> None:
         base = settings or Settings()
-        self.settings = base.model_copy(update={"home": home.absolute(), "port": port})
+        self.settings = base.model_copy(
+            update={"home": home.absolute(), "port": port or _free_port(base.host)}
+        )
         self._verbose = verbose
         self._lock: IO[str] | None = None
         self._broker: Broker | None = None
-        self._parts: dict[str, subprocess.Popen[bytes]] = {}
-        self._stopping = False
+        self._parts: list[Part] = []
 
     @property
     def url(self) -> str:
         host = self.settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by part: `api`, `worker` or `worker-gpu...`, and `broker` where it is ours."""
+        found = {part.name: part.pid for part in self._parts}
+        if self._broker is not None:
+            found["broker"] = self._broker.process.pid
+        return found
 
     def __enter__(self) -> Stack:
         try:
@@ -61,54 +80,59 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Return once the API and a worker are ready. Raises HomeInUse, RuntimeError."""
+        """Return once the API and a worker are ready. Raises HomeInUse, StartFailed."""
         self.settings.home.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        self._wait_for_port()
         if self.settings.broker_url is None:
             self._broker = Broker(self.settings)
             self._broker.start()
         database = Database(self.settings.resolved_database_url)
         database.upgrade()
         database.dispose()
-        for name in self._commands():
-            self._start_part(name)
+        self._parts = self._make_parts()
+        for part in self._parts:
+            part.start()
         self._wait_until_ready()
 
     def watch(self) -> None:
-        """Restart parts that end by themselves, until `stop` or a signal."""
-        while not self._stopping:
-            for name, process in list(self._parts.items()):
-                if process.poll() is not None and not self._stopping:
-                    log.warning("%s ended with code %s and is started again", name, process.returncode)
-                    time.sleep(RESTART_SECONDS)
-                    self._start_part(name)
-            if self._broker is not None and self._broker.process.poll() is not None and not self._stopping:
+        """Start parts again that end by themselves, until an exception (a signal's) ends it."""
+        while True:
+            for part in self._parts:
+                part.mind()
+            if self._broker is not None and self._broker.process.poll() is not None:
                 log.warning("the broker ended and is started again")
-                self._broker.start()
-            time.sleep(0.5)
+                try:
+                    self._broker.start()
+                except RuntimeError as error:
+                    log.warning("%s", error)
+                    time.sleep(2.0)
+            time.sleep(0.3)
 
     def stop(self) -> None:
-        """Drain the workers, then end the API and the broker."""
-        self._stopping = True
-        workers = [process for name, process in self._parts.items() if name.startswith("worker")]
-        for process in workers:
-            _signal(process, signal.SIGTERM)
-        _wait(workers, DRAIN_SECONDS)
-        others = [process for process in self._parts.values() if process not in workers]
-        for process in others:
-            _signal(process, signal.SIGTERM)
-        _wait(others, 10.0)
-        self._parts.clear()
-        if self._broker is not None:
-            self._broker.stop()
-            self._broker = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Drain the workers, then end the API and the broker; interrupted, it kills what is left."""
+        workers = [part for part in self._parts if part.name.startswith("worker")]
+        others = [part for part in self._parts if part not in workers]
+        try:
+            for group, seconds in ((workers, DRAIN_SECONDS), (others, 10.0)):
+                for part in group:
+                    part.ask_to_end()
+                deadline = time.monotonic() + seconds
+                for part in group:
+                    part.wait(deadline - time.monotonic())
+        finally:
+            for part in self._parts:
+                part.kill()
+            self._parts = []
+            if self._broker is not None:
+                self._broker.stop()
+                self._broker = None
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def _take_lock(self) -> None:
-        path = self.settings.home / "up.lock"
-        lock = path.open("a+")
+        lock = (self.settings.home / "up.lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -121,38 +145,33 @@ class Stack:
         lock.flush()
         self._lock = lock
 
-    def _commands(self) -> dict[str, list[str]]:
-        gpus = count_gpus()
-        workers = {f"worker-gpu{index}": ["workers.main", "--queue", "gpu"] for index in range(gpus)}
-        return {
-            "api": ["api.main"],
-            **(workers or {"worker": ["workers.main", "--queue", "cpu"]}),
-        }
+    def _wait_for_port(self) -> None:
+        deadline = time.monotonic() + PORT_SECONDS
+        while not _is_free(self.settings.host, self.settings.port):
+            if time.monotonic() > deadline:
+                raise StartFailed(
+                    f"port {self.settings.port} of {self.settings.host} is taken by another program; "
+                    "choose another with --port"
+                )
+            time.sleep(0.2)
 
-    def _start_part(self, name: str) -> None:
-        environment = {**os.environ, **self._environment()}
-        if name.startswith("worker-gpu"):
-            environment["CUDA_VISIBLE_DEVICES"] = name.removeprefix("worker-gpu")
-        if name.startswith("worker"):
-            environment["REMAP_SIGTERM"] = "SIGQUIT"
-        process = subprocess.Popen(
-            [sys.executable, "-m", *self._commands()[name]],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        self._parts[name] = process
+    def _make_parts(self) -> list[Part]:
         folder = self.settings.home / "logs"
-        folder.mkdir(exist_ok=True)
-        threading.Thread(
-            target=self._copy_log,
-            args=(name, process, folder / f"{name}.log"),
-            name=f"log-{name}",
-            daemon=True,
-        ).start()
+        common = self._environment()
+
+        def part(name: str, *arguments: str, **environment: str) -> Part:
+            return Part(name, arguments, {**common, **environment}, folder, echo=self._verbose)
+
+        workers = [
+            part(
+                f"worker-gpu{index}",
+                *("workers.main", "--queue", "gpu"),
+                CUDA_DEVICE_ORDER="PCI_BUS_ID",  # NVML's order
+                CUDA_VISIBLE_DEVICES=gpu,
+            )
+            for index, gpu in enumerate(list_gpus())
+        ]
+        return [part("api", "api.main"), *(workers or [part("worker", "workers.main", "--queue", "cpu")])]
 
     def _environment(self) -> dict[str, str]:
         """The settings, handed on as variables."""
@@ -162,46 +181,43 @@ class Stack:
             f"RICHREGIME_{name.upper()}": str(value) for name, value in values.items() if value is not None
         }
 
-    def _copy_log(self, name: str, process: subprocess.Popen[bytes], path: Path) -> None:
-        assert process.stdout is not None
-        with path.open("ab") as file:
-            for line in process.stdout:
-                file.write(line)
-                file.flush()
-                if self._verbose:
-                    sys.stderr.write(f"{name:>8} | {line.decode(errors='replace')}")
-
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            for name, process in self._parts.items():
-                if process.poll() is not None:
-                    raise RuntimeError(f"{name} ended at once; see {self.settings.home / 'logs' / name}.log")
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass  # not listening yet
+            for part in self._parts:
+                if not part.is_running:
+                    raise StartFailed(f"{part.name} ended at once; its last words:\n{part.last_words()}")
+            if self._is_ready():
+                return
             time.sleep(0.1)
-        raise RuntimeError(
-            f"the service was not ready after {READY_SECONDS:.0f} s; see {self.settings.home / 'logs'}"
-        )
+        logs = self.settings.home / "logs"
+        raise StartFailed(f"the service was not ready after {READY_SECONDS:.0f} s; see {logs}")
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False  # not listening yet
 
 
 def up(settings: Settings) -> int:
     """Serve in the foreground until a signal; 0 after a clean stop, 1 where it could not start."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("httpx", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     stack = Stack(settings.home, settings.port, settings=settings, verbose=True)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         with stack:
             print(_greeting(stack), flush=True)
-            stack.watch()
+            try:
+                stack.watch()
+            except KeyboardInterrupt:
+                print("stopping: runs under way are saved", flush=True)
     except KeyboardInterrupt:
-        print("stopped", flush=True)
-        return 0
+        print("stopped in the midst", file=sys.stderr)
+        return 1
     except (HomeInUse, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -218,38 +234,25 @@ def _greeting(stack: Stack) -> str:
     )
 
 
-def count_gpus() -> int:
-    """GPUs of this machine by NVML, or by CUDA_VISIBLE_DEVICES where it is set; torch is not asked."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([part for part in visible.split(",") if part.strip()])
-    import pynvml
+def _free_port(host: str) -> int:
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return 0
-    try:
-        return int(pynvml.nvmlDeviceGetCount())
-    finally:
-        pynvml.nvmlShutdown()
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(_family(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    if process.poll() is None:
-        process.send_signal(number)
-
-
-def _wait(processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
-    """Wait for all; whoever does not end in time is killed with all its children."""
-    deadline = time.monotonic() + seconds
-    for process in processes:
-        try:
-            process.wait(timeout=max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

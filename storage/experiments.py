@@ -297,7 +297,7 @@ def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
         .where(RunRow.experiment_id == experiment_id)
         .group_by(RunRow.status)
     )
-    status = derive_experiment_status(dict(session.execute(query).tuples().all()))
+    status = derive_experiment_status(dict(session.execute(query).all()))
     row = session.get_one(ExperimentRow, experiment_id)
     now = database_now(session)
     if status is not ExperimentStatus.QUEUED and row.started_at is None:

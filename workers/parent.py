@@ -9,12 +9,14 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from storage.blobs import BlobStore
 from storage.db import Database
@@ -66,9 +68,16 @@ class Worker:
     def run(self) -> int:
         """Work until a signal ends it."""
         queues = "gpu,cpu" if self.queue == "gpu" else "cpu"
-        arguments = ["worker", "--pool=prefork", f"--concurrency={self.slots}", f"--queues={queues}"]
+        arguments = [
+            "--quiet",
+            "worker",
+            "--pool=prefork",
+            f"--concurrency={self.slots}",
+            f"--queues={queues}",
+        ]
         arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
         arguments += ["--hostname", f"{self.queue}-{os.getpid()}@%h"]
+        warnings.simplefilter("ignore", SecurityWarning)  # it fears pickle, which is not accepted here
         self.app.worker_main(arguments)
         return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,15 @@ router = APIRouter(tags=["what can be asked"])
 NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 
 
-async def _upload(request: Request) -> Path:
+async def _upload(request: Request) -> AsyncIterator[Path]:
+    """The body as a file that is gone after the request, unless it has been moved into the store."""
     state: State = request.app.state.richregime
-    return await receive(request.stream(), state.blobs.scratch_path(), state.settings.max_dataset_bytes)
+    path = state.blobs.scratch_path()
+    try:
+        await receive(request.stream(), path, state.settings.max_dataset_bytes)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 UploadDep = Annotated[Path, Depends(_upload)]
@@ -65,10 +72,7 @@ def register_dataset(
 ) -> Dataset:
     """Register an `.npz` with `x_train`, `x_test` (uint8 images [n, height, width] or with 1 or 3 channels) and
     `y_train`, `y_test` (integer labels from 0 on). The body is the file itself."""
-    try:
-        found, is_new = register(state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes)
-    finally:
-        upload.unlink(missing_ok=True)
+    found, is_new = register(state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{name}"
     return found

@@ -20,21 +20,16 @@ EXPANSION = 8
 """Decompressed arrays may be so many times larger than the largest file."""
 
 
-async def receive(stream: AsyncIterator[bytes], path: Path, limit: int) -> Path:
-    """The body in a file of its own. Raises a 413 problem, with nothing left behind, as soon as it is over the limit."""
+async def receive(stream: AsyncIterator[bytes], path: Path, limit: int) -> None:
+    """Write the body to `path`. Raises a 413 problem as soon as it is over the limit."""
     total = 0
-    try:
-        with path.open("wb") as file:
-            async for part in stream:
-                total += len(part)
-                if total > limit:
-                    detail = f"the data set is larger than {limit:,} bytes"
-                    raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
-                await run_in_threadpool(file.write, part)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
+    with path.open("wb") as file:
+        async for part in stream:
+            total += len(part)
+            if total > limit:
+                detail = f"the data set is larger than {limit:,} bytes"
+                raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
+            await run_in_threadpool(file.write, part)
 
 
 def register(

@@ -61,7 +61,8 @@ def ranks_to_draw(size: int) -> Tensor:
     logarithmic = torch.logspace(
         0, float(torch.log10(torch.tensor(size, dtype=torch.float64))), CURVE_POINTS, dtype=torch.float64
     )
-    return torch.cat([linear, logarithmic]).round().long().clamp(1, size).unique()
+    ranks: Tensor = torch.unique(torch.cat([linear, logarithmic]).round().long().clamp(1, size))
+    return ranks
 
 
 def _rank_of_quantile(percent: float, size: int) -> int:

@@ -22,7 +22,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     "top_k_bottom_q": {"name": "top_k_bottom_q", "k": 1, "q": 1},
     "middle": {"name": "middle"},
     "prob_top_k_bottom_q": {"name": "prob_top_k_bottom_q", "k": 1, "q": 1, "rho": 0.4},
-    "top_k_all_bottoms": {"name": "top_k_all_bottoms", "k": 2, "rho": 0.3},
+    "top_k_all_bottoms": {"name": "top_k_all_bottoms", "k": 2, "rho": 0.5},
     "random_uniform": {"name": "random_uniform"},
     "random_beta": {"name": "random_beta"},
 }

@@ -46,6 +46,7 @@ KIND = Kind(
         ),
     ),
     run_path="engine.experiments.lws.run:run",
+    judge_path="engine.paper.judge_lws:judge_lws",
     plots_path="engine.experiments.lws.plots",
     example={
         "spec": {

@@ -1,0 +1,126 @@
+"""What can be asked: kinds, presets, models, data sets; and the state of the service."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.experiments.registry import kinds, presets
+from tests.api.conftest import Desk
+
+
+def make_npz(count: int = 20, **changes: Any) -> bytes:
+    arrays = {
+        "x_train": np.arange(count * 16, dtype=np.uint8).reshape(count, 4, 4),
+        "y_train": np.arange(count) % 2,
+        "x_test": np.zeros((6, 4, 4), np.uint8),
+        "y_test": np.arange(6) % 2,
+    }
+    stream = io.BytesIO()
+    np.savez(stream, **{**arrays, **changes})
+    return stream.getvalue()
+
+
+def test_every_kind_is_described_with_its_form_and_example(desk: Desk) -> None:
+    found = {kind["name"]: kind for kind in desk.get("/kinds")["items"]}
+    assert list(found) == list(kinds())
+    for name, kind in kinds().items():
+        assert found[name]["spec_schema"]["additionalProperties"] is False
+        assert found[name]["example"] == kind.example
+        assert found[name]["plots"] == [plot.name for plot in kind.plots]
+        assert desk.get(f"/kinds/{name}") == found[name]
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ({"name": "vgg5", "batch_norm": False}, 1_380_298),
+        ({"name": "vgg5", "batch_norm": True, "second_kernel": 3}, 3_646_154),
+        ({"name": "vgg11"}, 9_750_922),
+        ({"name": "resnet18"}, 11_173_962),
+        ({"name": "relu_net", "width": 100_000, "depth": 1}, 79_500_010),
+        ({"name": "conv_net"}, None),
+    ],
+)
+def test_the_models_have_the_paper_s_parameter_counts(
+    desk: Desk, model: dict[str, Any], parameters: int | None
+) -> None:
+    found = [one for one in desk.get("/models")["items"] if model.items() <= one["model"].items()]
+    assert found
+    assert all(sum(layer["parameters"] for layer in one["layers"]) == one["parameters"] for one in found)
+    assert parameters is None or parameters in {one["parameters"] for one in found}
+
+
+def test_presets_are_found_by_name_and_scale(desk: Desk) -> None:
+    listed = {(one["name"], one["scale"]) for one in desk.get("/presets")["items"]}
+    assert listed == set(presets())
+    assert {one["scale"] for one in desk.get("/presets", scale="quick")["items"]} == {"quick"}
+    assert desk.get("/presets/demo")["body"] == presets()["demo", "quick"].body
+    assert desk.http.get("/presets/demo", params={"scale": "huge"}).status_code == 422
+
+
+def test_a_literal_preset_has_the_printed_learning_rate(desk: Desk) -> None:
+    usual, literal = desk.get("/presets/demo"), desk.get("/presets/demo", literal=True)
+    assert literal["body"]["spec"]["optimizer"]["lr"] == 0.1
+    assert len(literal["deviations"]) == len(usual["deviations"]) - 1
+    assert {key: value for key, value in literal["body"].items() if key != "spec"} == {
+        key: value for key, value in usual["body"].items() if key != "spec"
+    }
+
+
+def test_a_registered_data_set_can_be_trained_on(desk: Desk) -> None:
+    content = make_npz()
+    made = desk.http.post("/datasets", params={"name": "mine", "title": "My images"}, content=content)
+    assert made.status_code == 201, made.text
+    found = desk.get(made.headers["Location"])
+    assert (found["shape"], found["num_classes"], found["train_size"], found["source"]) == (
+        [1, 4, 4],
+        2,
+        20,
+        "registered",
+    )
+    assert found in desk.get("/datasets")["items"]
+    experiment = desk.submit({"spec": {"kind": "train", "data": {"name": "mine"}}})
+    assert experiment["spec"]["data"]["name"] == "mine"
+    again = desk.http.post("/datasets", params={"name": "mine"}, content=content)
+    assert (again.status_code, again.json()) == (200, found)
+    other = desk.http.post("/datasets", params={"name": "mine"}, content=make_npz(24))
+    assert other.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [
+        ("digits", make_npz(), 409),
+        ("Bad Name", make_npz(), 422),
+        ("../up", make_npz(), 422),
+        ("empty", b"", 422),
+        ("noise", b"PK\x03\x04" + b"\0" * 100, 422),
+        ("floats", make_npz(x_train=np.zeros((20, 4, 4))), 422),
+        ("objects", make_npz(y_train=np.array([{}] * 20, dtype=object)), 422),
+        ("labels", make_npz(y_train=np.arange(19) % 2), 422),
+        ("huge", b"\0" * 1_000_001, 413),
+    ],
+)
+def test_what_is_no_data_set_is_refused_and_leaves_nothing(
+    desk: Desk, name: str, content: bytes, status: int
+) -> None:
+    before = {path for path in desk.settings.resolved_blob_dir.rglob("*") if path.is_file()}
+    answer = desk.http.post("/datasets", params={"name": name}, content=content)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {path for path in desk.settings.resolved_blob_dir.rglob("*") if path.is_file()} == before
+
+
+def test_the_service_tells_its_limits_and_its_state(desk: Desk) -> None:
+    assert desk.get("/limits")["max_points"] == desk.settings.max_points
+    assert desk.get("/healthz") == {"status": "ok"}
+    assert desk.get("/workers")["items"] == []
+    ready = desk.http.get("/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+    assert "broker" in ready.json()["detail"]
+    queued = desk.get("/queue")["queued"]
+    assert f"richregime_runs_queued {float(queued)}" in desk.http.get("/metrics").text

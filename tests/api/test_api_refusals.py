@@ -1,0 +1,205 @@
+"""Whatever is sent: a problem that names every place that is wrong, nothing queued, never a 500."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Desk
+
+Expected = tuple[int, str, set[str]]
+
+
+def spec(**fields: Any) -> dict[str, Any]:
+    return {"spec": {"kind": "train", **fields}}
+
+
+REFUSED: dict[str, tuple[Any, Expected]] = {
+    "unknown kind": ({"spec": {"kind": "none"}}, (422, "invalid-spec", {"#/spec/kind"})),
+    "no kind": ({"spec": {}}, (422, "invalid-spec", {"#/spec/kind"})),
+    "no spec": ({}, (422, "invalid-spec", {"#/spec"})),
+    "spec is a list": ({"spec": []}, (422, "invalid-spec", {"#/spec"})),
+    "body is a list": ([], (422, "invalid-spec", {"#"})),
+    "body is null": (None, (422, "invalid-spec", {"#"})),
+    "unknown fields": (
+        {**spec(epoch=3), "seed": 1},
+        (422, "invalid-spec", {"#/spec/epoch", "#/seed"}),
+    ),
+    "wrong types": (
+        {**spec(epochs="3", batch_size=1.5), "name": 3},
+        (422, "invalid-spec", {"#/spec/epochs", "#/spec/batch_size", "#/name"}),
+    ),
+    "width 0": (spec(model={"name": "relu_net", "width": 0}), (422, "invalid-spec", {"#/spec/model/width"})),
+    "width 10^9": (
+        spec(model={"name": "relu_net", "width": 10**9}),
+        (422, "invalid-spec", {"#/spec/model/width"}),
+    ),
+    "too many parameters": (
+        spec(model={"name": "relu_net", "width": 1_000_000}),
+        (422, "limit-exceeded", {"#/spec/model"}),
+    ),
+    "an integer of 300 digits": (
+        spec(optimizer={"name": "adam", "lr": 10**300 * 10**50}),
+        (422, "invalid-spec", {"#/spec/optimizer/lr"}),
+    ),
+    "unknown model": (spec(model={"name": "gpt"}), (422, "invalid-spec", {"#/spec/model"})),
+    "no seeds": ({**spec(), "seeds": []}, (422, "invalid-spec", {"#/seeds"})),
+    "the same seed twice": ({**spec(), "seeds": [1, 1]}, (422, "invalid-spec", {"#/seeds"})),
+    "seeds below 0": ({**spec(), "seeds": [0, -1]}, (422, "invalid-spec", {"#/seeds/1"})),
+    "10^6 points": (
+        {**spec(), "sweep": {path: list(range(100)) for path in ("model.width", "epochs", "batch_size")}},
+        (422, "plan-too-large", {"#/sweep"}),
+    ),
+    "an axis without values": (
+        {**spec(), "sweep": {"model.width": []}},
+        (422, "invalid-spec", {"#/sweep/model.width"}),
+    ),
+    "axes that are no fields": (
+        {**spec(), "sweep": {"none.size": [1], "nothing": [1]}},
+        (422, "invalid-spec", {"#/sweep/none.size", "#/sweep/nothing"}),
+    ),
+    "an axis that this model has not": (
+        {**spec(), "sweep": {"model.size": [1]}},
+        (422, "invalid-spec", {"#/sweep/model.size/0"}),
+    ),
+    "a sweep that is no object": ({**spec(), "sweep": [1]}, (422, "invalid-spec", {"#/sweep"})),
+    "a bad value of an axis": (
+        {**spec(), "sweep": {"model.width": [10, 0], "epochs": [1, "2"]}},
+        (422, "invalid-spec", {"#/sweep/model.width/1", "#/sweep/epochs/1"}),
+    ),
+    "unknown data set": (spec(data={"name": "imagenet"}), (422, "invalid-spec", {"#/spec/data/name"})),
+    "unknown data set in a sweep": (
+        {**spec(), "sweep": {"data.name": ["digits", "imagenet"]}},
+        (422, "invalid-spec", {"#/sweep/data.name/1"}),
+    ),
+    "a data set's name that is a path": (
+        spec(data={"name": "../../etc/passwd"}),
+        (422, "invalid-spec", {"#/spec/data/name"}),
+    ),
+    "more examples than there are": (
+        spec(data={"name": "digits", "train_size": 5000}),
+        (422, "invalid-spec", {"#/spec/data/train_size"}),
+    ),
+    "pretrained weights for another net": (
+        spec(init={"name": "pretrained"}),
+        (422, "invalid-spec", {"#/spec/init"}),
+    ),
+    "a checkpoint that is not there": (
+        spec(init={"name": "checkpoint", "checkpoint": "art_none"}),
+        (422, "invalid-spec", {"#/spec/init/checkpoint"}),
+    ),
+    "a NUL in a name": ({**spec(), "name": "a\0b"}, (422, "invalid-spec", {"#/name"})),
+    "half a character": ({**spec(), "labels": {"a": "\ud800"}}, (422, "invalid-spec", {"#/labels/a"})),
+    "every mistake at once": (
+        {**spec(epochs=0, optimizer={"name": "adam", "lr": -1}), "seeds": [], "sweep": {"x": []}, "y": 1},
+        (
+            422,
+            "invalid-spec",
+            {"#/spec/epochs", "#/spec/optimizer/lr", "#/seeds", "#/sweep/x", "#/y"},
+        ),
+    ),
+}
+REFUSED_TEXT: dict[str, tuple[bytes, Expected]] = {
+    "empty": (b"", (400, "invalid-request", set())),
+    "broken": (b'{"spec": ', (400, "invalid-request", set())),
+    "not UTF-8": (b'{"spec": "\xff"}', (400, "invalid-request", set())),
+    "an integer of 5,000 digits": (b'{"spec": ' + b"1" * 5000 + b"}", (400, "invalid-request", set())),
+    "NaN": (
+        b'{"spec": {"kind": "train", "optimizer": {"name": "adam", "lr": NaN}}, "seeds": [Infinity]}',
+        (422, "invalid-spec", {"#/spec/optimizer/lr", "#/seeds/0"}),
+    ),
+    "a number that overflows": (b'{"spec": 1e999}', (422, "invalid-spec", {"#/spec"})),
+    "a key twice": (b'{"spec": {"kind": "train", "kind": "lws"}}', (422, "invalid-spec", {"#/spec/kind"})),
+    "17 deep": (b"[" * 17 + b"]" * 17, (422, "invalid-spec", {"#" + "/0" * 16})),
+    "100,000 deep": (b"[" * 100_000, (422, "invalid-spec", {"#"})),
+}
+
+
+@pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
+@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_TEXT])
+def test_a_wrong_body_is_told_every_place_that_is_wrong(desk: Desk, name: str, path: str) -> None:
+    if name in REFUSED:
+        body, (status, code, pointers) = REFUSED[name]
+        content = json.dumps(body).encode()
+    else:
+        content, (status, code, pointers) = REFUSED_TEXT[name]
+    before = desk.num_experiments()
+    answer = desk.http.post(path, content=content, headers={"content-type": "application/json"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {error["pointer"] for error in problem.get("errors", [])} == pointers
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert desk.num_experiments() == before
+    assert "Traceback" not in answer.text
+
+
+def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(desk: Desk) -> None:
+    for content in (b" " * (1 << 20), (b" " * 65_536 for _ in range(16))):
+        answer = desk.http.post("/experiments", content=content)
+        assert (answer.status_code, answer.json()["code"]) == (413, "payload-too-large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/experiments/exp_none", 404, "not-found"),
+        ("GET", "/experiments/exp_none/events", 404, "not-found"),
+        ("GET", "/experiments/exp_none/metrics", 404, "not-found"),
+        ("GET", "/experiments/exp_none/plots/learning_curve.png", 404, "not-found"),
+        ("GET", "/experiments/exp_none/export", 404, "not-found"),
+        ("POST", "/experiments/exp_none/cancel", 404, "not-found"),
+        ("POST", "/experiments/exp_none/retry", 404, "not-found"),
+        ("DELETE", "/experiments/exp_none", 404, "not-found"),
+        ("GET", "/runs/run_none", 404, "not-found"),
+        ("GET", "/runs/run_none/metrics", 404, "not-found"),
+        ("GET", "/artifacts/art_none", 404, "not-found"),
+        ("GET", "/kinds/none", 404, "not-found"),
+        ("GET", "/presets/none", 404, "not-found"),
+        ("GET", "/datasets/none", 404, "not-found"),
+        ("GET", "/view/exp_none", 404, "not-found"),
+        ("GET", "/assets/none.css", 404, "not-found"),
+        ("GET", "/assets/../main.py", 404, "not-found"),
+        ("GET", "/nothing/here", 404, "not-found"),
+        ("PUT", "/experiments", 405, "method-not-allowed"),
+        ("GET", "/experiments?limit=0", 422, "invalid-request"),
+        ("GET", "/experiments?limit=many", 422, "invalid-request"),
+        ("GET", "/experiments?status=odd", 422, "invalid-request"),
+        ("GET", "/experiments?cursor=garbage", 422, "invalid-request"),
+        ("GET", "/experiments?cursor=WzFd", 422, "invalid-request"),
+        ("GET", "/experiments?name=%00", 400, "invalid-request"),
+        ("GET", "/experiments/%00", 400, "invalid-request"),
+    ],
+)
+def test_every_error_is_a_problem(desk: Desk, method: str, path: str, status: int, code: str) -> None:
+    answer = desk.http.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json()) >= {"type", "title", "status", "code", "detail", "instance", "request_id"}
+
+
+def test_a_limit_s_error_names_value_and_limit(desk: Desk) -> None:
+    body = {"spec": {"kind": "train"}, "sweep": {"model.width": [10, 1_000_000]}}
+    error = desk.http.post("/experiments", json=body).json()["errors"][0]
+    assert "795,000,010" in error["detail"]
+    assert f"{desk.settings.max_parameters:,}" in error["detail"]
+    assert "1000000" in error["detail"].replace(",", ""), "which point"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"priority": 99, "status": "failed"}, {"#/priority", "#/status"}),
+        ({"labels": {"a": 1}}, {"#/labels/a"}),
+        ({"name": ""}, {"#/name"}),
+    ],
+)
+def test_a_wrong_change_changes_nothing(desk: Desk, body: dict[str, Any], pointers: set[str]) -> None:
+    url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}"
+    before = desk.get(url)
+    answer = desk.http.patch(url, json=body)
+    assert answer.status_code == 422
+    assert {error["pointer"] for error in answer.json()["errors"]} == pointers
+    assert desk.get(url) == before

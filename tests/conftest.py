@@ -1,0 +1,63 @@
+"""What tests of several folders stand on: settings of a home of their own, a migrated file, a broker, a Postgres."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from richregime.broker import Broker
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.queue import socket_path
+from storage.settings import Settings
+from tests.postgres import postgres_server as open_postgres_server
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A fresh home with everything embedded, whatever the environment says."""
+    return Settings(home=tmp_path / "home", database_url=None, broker_url=None, data_dir=None, blob_dir=None)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "richregime.sqlite3"
+    db = Database(f"sqlite:///{path}")
+    db.upgrade()
+    db.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """A migrated database of the test's own."""
+    path = tmp_path / "own.sqlite3"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    """A file store of the test's own."""
+    return BlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture(scope="session")
+def broker_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The socket of a real broker."""
+    settings = Settings(home=tmp_path_factory.mktemp("broker"), broker_url=None)
+    broker = Broker(settings)
+    broker.start()
+    yield socket_path(settings)
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a real Postgres."""
+    with open_postgres_server() as url:
+        yield url

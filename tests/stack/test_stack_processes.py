@@ -1,0 +1,173 @@
+"""The whole process tree as a user starts it: parts killed under it, the tree killed whole, a second one beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from richregime.demo import free_port
+
+pytestmark = pytest.mark.xdist_group("stack_processes")
+
+ROOT = Path(__file__).parents[2]
+BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
+
+
+def wait_until(what: Callable[[], Any], seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class Tree:
+    """`richregime up` on a home, and all processes that it has started."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.port = home, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home.with_suffix(".log")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=ROOT,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.wait_until_ready()
+        self.members = self.processes()
+
+    def command(self) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "richregime.cli",
+            "up",
+            "--home",
+            str(self.home),
+            "--port",
+            str(self.port),
+        ]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        return {**os.environ, "RICHREGIME_CPU_WORKERS": "1", "RICHREGIME_RING_AFTER_SECONDS": "2"}
+
+    def wait_until_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(ready, 120)
+
+    def processes(self) -> dict[int, str]:
+        """Command lines by id of all processes whose environment or arguments name this home, `up` apart."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (folder / "environ").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            pid = int(folder.name)
+            if pid != self.process.pid and str(self.home) in arguments + environment:
+                found[pid] = arguments
+        return found
+
+    def pid_of(self, word: str) -> int:
+        return min(pid for pid, command in self.processes().items() if word in command)
+
+    def train(self) -> str:
+        """The status in which a small training ends."""
+
+        def ended() -> str | None:
+            found = httpx.get(f"{self.url}/experiments/{name}", timeout=10).json()
+            return str(found["status"]) if found["terminal"] else None
+
+        name = httpx.post(f"{self.url}/experiments", json=BODY, timeout=20).raise_for_status().json()["id"]
+        return str(wait_until(ended, 90))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    made = Tree(tmp_path_factory.mktemp("stack") / "home")
+    yield made
+    made.close()
+
+
+def test_the_tree_is_broker_api_and_worker(tree: Tree) -> None:
+    commands = " ".join(tree.members.values())
+    assert all(word in commands for word in ("valkey", "api.main", "workers.main"))
+    assert "richregime is ready" in tree.log.read_text()
+
+
+def test_a_second_service_on_the_same_home_is_refused(tree: Tree) -> None:
+    second = subprocess.run(
+        [*tree.command()[:-1], str(free_port())],
+        cwd=ROOT,
+        env=tree.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"already served by process {tree.process.pid} at {tree.url}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_killed_broker_comes_back_and_runs_go_on(tree: Tree) -> None:
+    assert tree.train() == "succeeded"
+    broker = tree.pid_of("valkey")
+    os.kill(broker, signal.SIGKILL)
+    wait_until(lambda: any("valkey" in c for p, c in tree.processes().items() if p != broker), 20)
+    assert tree.train() == "succeeded"
+
+
+def test_a_killed_api_comes_back(tree: Tree) -> None:
+    os.kill(tree.pid_of("api.main"), signal.SIGKILL)
+    time.sleep(0.2)
+    tree.wait_until_ready()
+
+
+def test_a_killed_tree_leaves_nothing_behind_and_starts_again(tree: Tree, tmp_path: Path) -> None:
+    """The last test of the shared tree."""
+    tree.process.kill()
+    tree.process.wait()
+    wait_until(lambda: not tree.processes(), 35)
+    again = Tree(tree.home)
+    try:
+        assert again.train() == "succeeded"
+        again.process.send_signal(signal.SIGINT)
+        assert again.process.wait(timeout=60) == 0, again.log.read_text()
+        assert again.processes() == {}
+    finally:
+        again.close()
