@@ -58,6 +58,10 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
         raise InvalidSpec(field_errors(error.errors(include_url=False), data, pointer)) from None
 
 
+@cache
 def presets() -> Mapping[tuple[str, str], Preset]:
     """All presets of all rooms by (name, scale)."""
-    return {(preset.name, preset.scale): preset for kind in kinds().values() for preset in kind.presets()}
+    found = [preset for kind in kinds().values() for preset in kind.presets()]
+    by_name: dict[tuple[str, str], Preset] = {(preset.name, preset.scale): preset for preset in found}
+    assert len(by_name) == len(found), "two presets share a name and a scale"
+    return MappingProxyType(by_name)

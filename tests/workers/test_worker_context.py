@@ -208,7 +208,7 @@ def test_a_room_that_breaks_fails_the_run_and_shows_no_traceback(
 ) -> None:
     def breaks(spec: Any, ctx: Any) -> Any:
         ctx.save_resume(ResumeState(1, b"tensors", {}))
-        raise ZeroDivisionError("/home/somebody/secret")
+        raise ZeroDivisionError("/srv/somebody/secret")
 
     monkeypatch.setattr("engine.kind.Kind.load_run", lambda self: breaks)
     execution.execute_run(lab.db, lab.blobs, lab.settings, claim, "cpu", lambda: False)
