@@ -47,7 +47,7 @@ class Preset:
     plots: tuple[str, ...]
     """The room's plots that match the figure."""
     deviations: tuple[str, ...] = ()
-    """Where this scale departs from the paper."""
+    """Where this scale departs from the paper in what the form does not show."""
 
 
 class PlotInput(Protocol):

@@ -76,6 +76,34 @@ def demo(
 
 
 @app.command()
+def gallery(
+    only: Annotated[list[str] | None, typer.Option(help="Only this preset; may be repeated.")] = None,
+    home: Annotated[
+        Path, typer.Option(help="Folder of the service that computes it; kept, so that it can go on.")
+    ] = Path.home() / ".richregime-gallery",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for paper-map.md and results/.")] = Path("docs"),
+    page_only: Annotated[
+        bool, typer.Option(help="Write the page again from the results in the folder.")
+    ] = False,
+) -> None:
+    """Compute every figure and table of the paper at the size of two cores, and write them up: an hour or more."""
+    from rich.console import Console
+
+    from richregime.gallery.compute import compute
+    from richregime.gallery.entries import list_entries
+    from richregime.gallery.page import write_page
+
+    entries = [entry for entry in list_entries() if not only or entry.preset in only]
+    missing = set(only or ()) - {entry.preset for entry in entries}
+    if missing:
+        raise typer.BadParameter(f"no preset at quick scale is called {', '.join(sorted(missing))}")
+    succeeded = page_only or compute(entries, home, data_dir, out / "results", Console())
+    write_page(out / "results", out / "paper-map.md")
+    raise typer.Exit(0 if succeeded else 1)
+
+
+@app.command()
 def openapi() -> None:
     """Print the API's description (OpenAPI, YAML)."""
     from api.openapi import openapi_yaml

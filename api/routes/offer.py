@@ -13,6 +13,7 @@ from engine.experiments.registry import kinds, presets
 from engine.kind import Kind, Preset
 from engine.models.layout import layout
 from engine.models.spec import ConvNetSpec, ModelSpec, ReluNetSpec, Resnet18Spec, Vgg5Spec, Vgg11Spec
+from engine.paper.preset_deviations import list_preset_deviations
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
 
@@ -140,7 +141,7 @@ def _describe_preset(preset: Preset) -> PresetResource:
         description=preset.description,
         kind=preset.body["spec"]["kind"],
         plots=list(preset.plots),
-        deviations=list(preset.deviations),
+        deviations=list(list_preset_deviations(preset)),
         body=dict(preset.body),
     )
 

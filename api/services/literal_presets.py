@@ -21,5 +21,4 @@ def print_literally(preset: Preset) -> Preset:
         return preset
     body: dict[str, Any] = deepcopy(dict(preset.body))
     body["spec"]["optimizer"] = spec.optimizer.model_dump(mode="json") | {"lr": PRINTED_ADAM_LR}
-    kept = tuple(line for line in preset.deviations if f"instead of {PRINTED_ADAM_LR:g}" not in line)
-    return replace(preset, body=body, deviations=kept)
+    return replace(preset, body=body)

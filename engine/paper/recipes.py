@@ -1,4 +1,4 @@
-"""How presets are made: the paper's training (Section 3) as a form, and a body whose departures from it are worked out.
+"""How presets are made: the paper's training (Section 3) as a form, and a body ready to submit.
 
 Imports no torch. Rooms list their figures in their own `presets.py`, with these two functions.
 """
@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from engine.kind import Preset
 from engine.optim.spec import AdamSpec
-from engine.paper.deviations import PAPER_BATCH_SIZE, PAPER_SEEDS, RECIPES, list_deviations
-from engine.sweep import expand
+from engine.paper.deviations import PAPER_BATCH_SIZE, PAPER_SEEDS, RECIPES
 
 TRAINING_ADAM_LR = 0.001
 """In place of the printed 0.1, at which all but the shallowest nets stay at chance."""
@@ -59,13 +58,12 @@ def make_preset(
     execution: Mapping[str, Any] | None = None,
     deviations: Sequence[str] = (),
 ) -> Preset:
-    """A body ready to submit. deviations: those that the form does not show, before those that it does."""
+    """A body ready to submit. deviations: those that the form does not show (`list_preset_deviations` adds the others)."""
     axes = {path: list(values) for path, values in (sweep or {}).items()}
     body: dict[str, Any] = {"spec": dict(form), "sweep": axes, "seeds": list(seeds)}
     if execution:
         body["execution"] = dict(execution)
     body |= {"name": title, "labels": {"preset": name, "scale": scale}}
-    found = list_deviations((point.spec for point in expand(form, axes)), len(seeds))
     return Preset(
         name=name,
         title=title,
@@ -73,5 +71,5 @@ def make_preset(
         scale=scale,
         body=body,
         plots=tuple(plots),
-        deviations=(*deviations, *found),
+        deviations=tuple(deviations),
     )

@@ -1,0 +1,88 @@
+"""Computes the gallery with the service itself: submits every entry, waits, writes numbers and pictures to a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from client.client import Client
+from client.errors import ProblemError
+from client.watching import watch
+from engine.paper.preset_deviations import list_preset_deviations
+from richregime.gallery.entries import Entry
+from richregime.up import Stack
+from schemas.resources import Experiment
+from schemas.status import ExperimentStatus
+from storage.settings import Settings
+
+DPI = 110
+"""Of the pictures that are kept: fit for a page, small enough for a repository."""
+
+
+def compute(entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Path, console: Console) -> bool:
+    """Write `<preset>.json` and `<preset>-<plot>.png` of every entry to `out`; whether all succeeded.
+
+    home: folder of the service, kept: called again, it goes on where it was and computes nothing twice.
+    """
+    settings = Settings(home=home, data_dir=data_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    with Stack(home, 0, settings=settings) as stack, Client(stack.url) as client:
+        submitted = [(entry, client.submit(entry.body())) for entry in entries]
+        finished = [_finish(client, entry, experiment, out, console) for entry, experiment in submitted]
+    return all(finished)
+
+
+def _finish(client: Client, entry: Entry, experiment: Experiment, out: Path, console: Console) -> bool:
+    ended = watch(client, experiment.id, console)
+    if ended.status is not ExperimentStatus.SUCCEEDED:
+        console.print(f"{entry.preset} {ended.status}: {ended.reason} {ended.detail or ''}")
+        return False
+    preset = entry.find_preset()
+    for plot in preset.plots:
+        (out / f"{entry.preset}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
+    record = _describe(client, entry, ended)
+    (out / f"{entry.preset}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return True
+
+
+def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str, Any]:
+    preset = entry.find_preset()
+    runs = list(client.runs(experiment.id))
+    result = client.result(experiment.id)
+    return {
+        "preset": preset.name,
+        "scale": preset.scale,
+        "title": preset.title,
+        "description": preset.description,
+        "plots": list(preset.plots),
+        "body": entry.body(),
+        "deviations": list(list_preset_deviations(replace(preset, body=entry.body()))),
+        "is_changed": entry.body() != dict(preset.body),
+        "digest": experiment.digest,
+        "run_seconds": sum(run.elapsed_seconds or 0.0 for run in runs),
+        "machine": _machine_of(runs[0].manifest or {}),
+        "reused_trainings": bool(result["reused"]),
+        "points": result["points"],
+        "comparison": _compare(client, experiment.id),
+    }
+
+
+def _machine_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: manifest[name] for name in ("versions", "device", "processor", "threads") if name in manifest
+    }
+
+
+def _compare(client: Client, experiment_id: str) -> dict[str, Any] | None:
+    """The comparison with the paper; None for a kind that it claims nothing of."""
+    try:
+        return client.comparison(experiment_id)
+    except ProblemError as error:
+        if error.problem.status in (404, 409):
+            return None
+        raise

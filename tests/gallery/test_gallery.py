@@ -1,0 +1,57 @@
+"""The gallery: every figure has an entry that the service would take, and its page says what was computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from engine.experiments.registry import presets
+from engine.sweep import expand
+from richregime.gallery import compute as computing
+from richregime.gallery.entries import Entry, list_entries
+from richregime.gallery.page import write_page
+
+SMALL = {"kind": "train", "epochs": 1, "data": {"name": "digits", "train_size": 200, "test_size": 100}}
+
+
+def test_every_quick_preset_of_the_paper_has_one_entry() -> None:
+    named = {name for name, scale in presets() if scale == "quick" and name != "demo"}
+    assert {entry.preset for entry in list_entries()} == named
+    assert len(list_entries()) == len(named)
+
+
+@pytest.mark.parametrize("entry", list_entries(), ids=lambda entry: entry.preset)
+def test_every_entry_is_a_body_whose_points_are_all_valid(entry: Entry) -> None:
+    body = entry.body()
+    assert expand(body["spec"], body["sweep"])
+    assert len(body["seeds"]) >= 3, "fewer seeds give no verdict"
+
+
+def test_an_entry_changes_its_preset_s_body_and_leaves_the_preset_alone() -> None:
+    before = json.dumps(dict(presets()["demo", "quick"].body))
+    changed = Entry("demo", {"epochs": 1}, {"model.width": [5]}, (7, 8)).body()
+    assert changed["spec"]["epochs"] == 1
+    assert changed["sweep"] == {"model.width": [5]}
+    assert changed["seeds"] == [7, 8]
+    assert json.dumps(dict(presets()["demo", "quick"].body)) == before
+
+
+@pytest.mark.slow
+def test_what_was_computed_is_written_with_pictures_and_a_page(tmp_path: Path) -> None:
+    entry = Entry("demo", SMALL, {"model.width": [5, 10]}, (0, 1, 2))
+    results, page = tmp_path / "docs" / "results", tmp_path / "docs" / "paper-map.md"
+    assert computing.compute([entry], tmp_path / "home", None, results, Console(quiet=True))
+    write_page(results, page)
+    record: dict[str, Any] = json.loads((results / "demo.json").read_text())
+    assert record["body"] == entry.body()
+    assert record["is_changed"]
+    text = page.read_text()
+    for plot in presets()["demo", "quick"].plots:
+        assert (results / f"demo-{plot}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"(results/demo-{plot}.png)" in text
+    assert "data set digits instead of mnist or fashion_mnist" in text
+    assert text.count("±") >= 4
