@@ -46,8 +46,13 @@ class Following:
         return calls.stream_events(self.experiment_id, self.last_sequence)
 
     def take(self, message: ServerSentEvent) -> Event | None:
-        """The event of a message; None for the stream's end and for one that was already seen."""
+        """The event of a message; None for the stream's end, for one that was already seen, and for one without data.
+
+        A message without data says nothing: after a comment the parser hands out the id before it once more.
+        """
         self.check_time()
+        if not message.data:
+            return None
         if message.event == EventName.END:
             self.ended = True
             return None

@@ -11,6 +11,7 @@ import pytest
 
 import client as client_package
 import richregime
+from api.services import event_stream
 from client import (
     AsyncClient,
     Client,
@@ -180,6 +181,31 @@ def test_an_event_stream_goes_on_where_it_broke(live_url: str, client: Client) -
         assert proxy.num_connections >= 3
     assert broken == whole
     assert [event.sequence for event in broken] == list(range(1, len(whole) + 1))
+
+
+def test_comments_between_events_are_no_events(
+    live_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps a silent stream open comes after an event with an id, and while nothing happens."""
+    monkeypatch.setattr(event_stream, "COMMENT_SECONDS", event_stream.POLL_SECONDS)
+    experiment_id = submit_queued(client)
+
+    async def names_until_cancelled() -> list[str]:
+        names = []
+        async with AsyncClient(live_url) as far:
+            async for event in far.events(experiment_id, timeout=30):
+                names.append(event.name)
+                if len(names) == 1:
+                    await asyncio.sleep(4 * event_stream.POLL_SECONDS)
+                    await far.cancel(experiment_id)
+        return names
+
+    names = asyncio.run(names_until_cancelled())
+    assert names[0] == "experiment.submitted"
+    assert names[-1] == "experiment.finished"
+    waiting = submit_queued(client)
+    with pytest.raises(WaitTimeout):
+        list(client.events(waiting, timeout=6 * event_stream.POLL_SECONDS))
 
 
 def test_no_service_is_said_readably() -> None:
