@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from storage.db import Database
 from storage.queue import socket_path
 from storage.settings import Settings
 from tests.postgres import postgres_server as open_postgres_server
+
+
+def pytest_collection_finish() -> None:
+    """Where tests compute, they do as every process of the service does: denormals are flushed first."""
+    if "torch" in sys.modules:
+        from engine.determinism import prepare_process
+
+        prepare_process()
 
 
 @pytest.fixture

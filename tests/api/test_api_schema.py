@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
@@ -13,6 +17,17 @@ from tests.api.conftest import Desk
 description = schemathesis.openapi.from_dict(
     create_app(Settings(database_url=None, broker_url=None)).openapi()
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def denormals() -> Iterator[None]:
+    """Hypothesis draws from all floats; a process that has trained flushes the smallest, so they are kept meanwhile."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
+    yield
+    if torch is not None:
+        torch.set_flush_denormal(True)
 
 
 @description.exclude(path_regex="/(events|export)$").parametrize()

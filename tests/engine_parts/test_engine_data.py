@@ -83,7 +83,7 @@ def test_each_channel_has_its_own_moments_and_a_constant_one_stays_finite(tmp_pa
 
 @given(
     counts=st.lists(st.integers(1, 30), min_size=2, max_size=8),
-    share=st.floats(0, 1),
+    share=st.floats(0, 1, allow_subnormal=False),  # they are flushed in a process that has trained
     seed=st.integers(0, 2**31 - 1),
 )
 @settings(max_examples=60, deadline=None)
