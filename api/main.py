@@ -16,13 +16,25 @@ from fastapi_offline import FastAPIOffline
 from api import problems
 from api.edge import Edge, is_loopback
 from api.openapi import PROBLEM_RESPONSES, describe
-from api.routes import datasets, events, experiments, metrics, offer, pages, plots, results, runs, service
+from api.routes import (
+    comparisons,
+    datasets,
+    events,
+    experiments,
+    metrics,
+    offer,
+    pages,
+    plots,
+    results,
+    runs,
+    service,
+)
 from api.state import make_state
 from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
 and training only some layers. POST a body to /experiments, follow /events, read /result and /plots."""
-ROUTES = (experiments, runs, events, metrics, results, plots, offer, datasets, service, pages)
+ROUTES = (experiments, runs, events, metrics, results, comparisons, plots, offer, datasets, service, pages)
 
 
 def create_app(settings: Settings) -> FastAPI:

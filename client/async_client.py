@@ -230,8 +230,12 @@ class AsyncClient:
         return await self.send(calls.get_result(experiment_id))
 
     async def comparison(self, experiment_id: str) -> calls.Json:
-        """The paper's published numbers and claims beside ours."""
+        """The paper's published numbers and claims beside ours. Raises ProblemError (`not-ready`) while nothing has finished."""
         return await self.send(calls.get_comparison(experiment_id))
+
+    async def difference(self, experiment_id: str, point: int, *, baseline: int = 0) -> calls.Json:
+        """One point against another, paired by seed: differences of accuracies and loss, ratios of times."""
+        return await self.send(calls.get_difference(experiment_id, point, baseline))
 
     async def metrics(
         self,

@@ -221,6 +221,11 @@ def get_comparison(experiment_id: str) -> Call[Json]:
     return Call("GET", f"/experiments/{_part(experiment_id)}/comparison", _object)
 
 
+def get_difference(experiment_id: str, point: int, baseline: int) -> Call[Json]:
+    params = {"point": point, "baseline": baseline}
+    return Call("GET", f"/experiments/{_part(experiment_id)}/difference", _object, params=params)
+
+
 def get_metrics(experiment_id: str, names: Sequence[str], aggregate: bool, points: int | None) -> Call[Json]:
     return Call(
         "GET",

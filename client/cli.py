@@ -1,4 +1,4 @@
-"""The commands that speak to a service: submit, watch, list, result, cancel, preset."""
+"""The commands that speak to a service: submit, watch, list, result, comparison, cancel, preset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Table
 from client.client import Client
 from client.connecting import URL_VARIABLE
 from client.errors import ClientError, ProblemError, ServiceUnreachable, WaitTimeout
-from client.tables import experiments_table, result_table
+from client.tables import experiments_table, published_table, result_table, verdicts_table
 from client.watching import watch as watch_experiment
 from schemas.resources import Experiment
 from schemas.status import ExperimentStatus
@@ -131,6 +131,24 @@ def result(experiment_id: str, as_json: AsJson = False, url: Url = None) -> None
         print(json.dumps(found, indent=2))
     else:
         Console().print(result_table(found, f"{found['kind']} {experiment_id}"))
+
+
+@app.command()
+def comparison(experiment_id: str, as_json: AsJson = False, url: Url = None) -> None:
+    """An experiment beside the paper: a verdict on each claim it can speak to, and the printed numbers next to ours."""
+    with talking_to(url) as client:
+        found = client.comparison(experiment_id)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    console = Console()
+    if found["verdicts"]:
+        console.print(verdicts_table(found))
+    if found["published"]:
+        console.print(published_table(found))
+    for deviation in found["deviations"]:
+        console.print(f"departs from the paper: {deviation}", markup=False, highlight=False)
+    console.print(found["note"], markup=False, highlight=False)
 
 
 @app.command()

@@ -226,8 +226,12 @@ class Client:
         return self.send(calls.get_result(experiment_id))
 
     def comparison(self, experiment_id: str) -> calls.Json:
-        """The paper's published numbers and claims beside ours."""
+        """The paper's published numbers and claims beside ours. Raises ProblemError (`not-ready`) while nothing has finished."""
         return self.send(calls.get_comparison(experiment_id))
+
+    def difference(self, experiment_id: str, point: int, *, baseline: int = 0) -> calls.Json:
+        """One point against another, paired by seed: differences of accuracies and loss, ratios of times."""
+        return self.send(calls.get_difference(experiment_id, point, baseline))
 
     def metrics(
         self,

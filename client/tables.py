@@ -53,6 +53,43 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
     return table
 
 
+def verdicts_table(comparison: Mapping[str, Any]) -> Table:
+    """A row a claim, or a claim and a point: the verdict, what decides it, and why."""
+    table = Table(
+        title=f"claims of the paper, {comparison['experiment_id']}", box=SIMPLE_HEAVY, pad_edge=False
+    )
+    for column in ("claim", "verdict", "value", "95 % interval", "reason"):
+        table.add_column(column, no_wrap=column == "verdict")
+    for one in comparison["verdicts"]:
+        point = ", ".join(f"{axis} {show_value(value)}" for axis, value in one["point"].items())
+        interval = one["interval"]
+        table.add_row(
+            f"{one['claim']}. {one['title']}" + (f" ({point})" if point else ""),
+            one["verdict"],
+            "" if one["value"] is None else f"{one['value']:.4g}",
+            "" if interval is None else f"[{interval[0]:.4g}, {interval[1]:.4g}]".replace(" ", UNBROKEN),
+            one["reason"],
+        )
+    return table
+
+
+def published_table(comparison: Mapping[str, Any]) -> Table:
+    """A row a number that the paper prints, ours beside it."""
+    table = Table(title="numbers that the paper prints", box=SIMPLE_HEAVY, pad_edge=False)
+    for column in ("point", "quantity", "the paper's", "ours", "source"):
+        table.add_column(column)
+    for one in comparison["published"]:
+        ours = _statistic(one["ours"])
+        table.add_row(
+            ", ".join(f"{axis} {show_value(value)}" for axis, value in one["point"].items()),
+            one["quantity"].replace("_", " "),
+            one["printed"],
+            "" if ours is None else show_statistic(ours),
+            one["source"],
+        )
+    return table
+
+
 def show_value(value: Any) -> str:
     """A swept value in a cell; a whole form (a model, a policy) by its name and fields."""
     if not isinstance(value, Mapping):

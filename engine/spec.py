@@ -67,6 +67,8 @@ class ExperimentSpec(Form):
 
     version: ClassVar[int] = 1
     """The room's version: raised when its procedure gives other numbers for the same form."""
+    loads_trainings: ClassVar[bool] = True
+    """Whether a training that another run has finished is loaded; rooms that watch the training do it themselves."""
 
     kind: str
     data: DataSpec = DataSpec()
@@ -98,16 +100,15 @@ class ExperimentSpec(Form):
 
     def training_digest(self, seed: int, execution: Execution, data_sha256: str) -> str:
         """Identity of one seed's training: equal digests promise equal theta_0 and theta_T."""
+        return sha256_of({**self._training_identity(execution), "seed": seed, "data_sha256": data_sha256})
+
+    def training_form_digest(self, execution: Execution) -> str:
+        """What can be told of that identity before the data are read: all but them and the seed."""
+        return sha256_of(self._training_identity(execution))
+
+    def _training_identity(self, execution: Execution) -> dict[str, Any]:
         arithmetic = execution.model_dump(mode="json", include={"precision", "deterministic", "stack_seeds"})
-        return sha256_of(
-            {
-                "training": self.training_form(),
-                "seed": seed,
-                "execution": arithmetic,
-                "data_sha256": data_sha256,
-                "version": TRAINING_VERSION,
-            }
-        )
+        return {"training": self.training_form(), "execution": arithmetic, "version": TRAINING_VERSION}
 
 
 TRAINING_FIELDS = ("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size")

@@ -54,6 +54,16 @@ class Extension(Request):
     )
 
 
+class ReusedTraining(Resource):
+    """One seed's training that is loaded instead of repeated."""
+
+    point: int
+    """Index of the point"""
+    seed: int
+    run_id: str
+    """The run, of whatever kind of experiment, that has done it; it may have been deleted since."""
+
+
 class PreviewPoint(Resource):
     index: int
     values: dict[str, Any]
@@ -66,6 +76,8 @@ class PreviewPoint(Resource):
     basis: Literal["measured", "model"]
     reused_seeds: list[int]
     """Seeds whose training is already done and would be loaded."""
+    reused: list[ReusedTraining]
+    """The same, with the run that each would be taken from."""
 
 
 class Preview(Resource):
@@ -79,7 +91,7 @@ class Preview(Resource):
     memory_bytes: int
     """Of the largest run."""
     seconds: float
-    """Device seconds of all runs together."""
+    """Device seconds of all runs together, as if nothing were reused."""
     basis: Literal["measured", "model"]
     reuses_experiment: str | None
     """An identical experiment that would be answered instead."""

@@ -148,13 +148,27 @@ def _fields(row: ArtifactRow) -> dict[str, object]:
 
 
 def register_training(
-    session: Session, *, digest: str, seed: int, run_id: str, fence: int, result: dict[str, object]
+    session: Session,
+    *,
+    digest: str,
+    form_digest: str,
+    seed: int,
+    run_id: str,
+    fence: int,
+    result: dict[str, object],
 ) -> bool:
     """Offer a finished training to later runs, under the fence."""
     if not holds_run(session, run_id, fence):
         return False
     session.merge(
-        TrainingRow(digest=digest, seed=seed, run_id=run_id, result=result, created_at=database_now(session))
+        TrainingRow(
+            digest=digest,
+            seed=seed,
+            run_id=run_id,
+            form_digest=form_digest,
+            result=result,
+            created_at=database_now(session),
+        )
     )
     return True
 
@@ -168,3 +182,15 @@ def find_training(
         session.scalars(query), key=lambda row: (row.run_id == prefer_run, row.run_id), reverse=True
     )
     return rows[0] if rows else None
+
+
+def find_trained_forms(
+    session: Session, form_digests: Collection[str], seeds: Collection[int]
+) -> dict[tuple[str, int], str]:
+    """By (form digest, seed) the newest run that has finished such a training; what nobody has trained is left out."""
+    query = (
+        select(TrainingRow.form_digest, TrainingRow.seed, TrainingRow.run_id)
+        .where(TrainingRow.form_digest.in_(list(form_digests)), TrainingRow.seed.in_(list(seeds)))
+        .order_by(TrainingRow.run_id)
+    )
+    return {(form, seed): run_id for form, seed, run_id in session.execute(query)}

@@ -1,21 +1,18 @@
-"""What finished runs tell of points like them: how long a seed took, and which seeds are already trained."""
+"""What finished runs tell of points like them: how long a seed took."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
-from storage.tables import ExperimentRow, PointRow, RunRow
+from storage.tables import PointRow, RunRow
 
 LOOKED_AT = 2_000
 """Newest runs that are asked; an estimate needs no more."""
-ARITHMETIC = ("precision", "deterministic", "stack_seeds")
-"""Fields of the execution that decide a training's bits."""
 
 
 @dataclass(slots=True)
@@ -24,31 +21,24 @@ class Earlier:
 
     seconds: float = 0.0
     num_seeds: int = 0
-    seeds: set[int] = field(default_factory=set)
-    """Seeds that are trained with the same arithmetic"""
 
     @property
     def seconds_a_seed(self) -> float:
         return self.seconds / self.num_seeds
 
 
-def find_earlier(
-    session: Session, digests: Sequence[str], execution: Mapping[str, Any]
-) -> dict[str, Earlier]:
+def find_earlier(session: Session, digests: Sequence[str]) -> dict[str, Earlier]:
     """By digest of a point, what its succeeded runs of any experiment tell; points without any are left out."""
     query = (
-        select(PointRow.digest, RunRow.seeds, RunRow.elapsed_seconds, ExperimentRow.execution)
+        select(PointRow.digest, RunRow.seeds, RunRow.elapsed_seconds)
         .join(RunRow, RunRow.point_id == PointRow.id)
-        .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
         .where(PointRow.digest.in_(list(digests)), RunRow.status == RunStatus.SUCCEEDED)
         .order_by(RunRow.id.desc())
         .limit(LOOKED_AT)
     )
     found: dict[str, Earlier] = {}
-    for digest, seeds, seconds, used in session.execute(query):
+    for digest, seeds, seconds in session.execute(query):
         earlier = found.setdefault(digest, Earlier())
         earlier.seconds += seconds
         earlier.num_seeds += len(seeds)
-        if all(used.get(name) == execution.get(name) for name in ARITHMETIC):
-            earlier.seeds.update(seeds)
     return found

@@ -259,7 +259,7 @@ def _assemble(
             "self": base,
             **{
                 name: f"{base}/{name}"
-                for name in ("runs", "events", "metrics", "result", "plots", "export", "cancel")
+                for name in ("runs", "events", "metrics", "result", "comparison", "plots", "export", "cancel")
             },
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint
 from engine.result import PointResult
+from schemas.submission import ReusedTraining
 from storage.artifacts import find_artifact
 from storage.blobs import BlobStore
 from storage.db import Database
@@ -29,11 +30,16 @@ class StoredPlotInput:
             self.kind = get_kind(row.kind)
             self.title = row.name or self.kind.title
             self.is_complete = row.status.is_terminal
+            self._num_seeds = len(row.seeds)
             self.points: Sequence[FinishedPoint] = finished_points(session, experiment_id)
 
     @cached_property
     def summary(self) -> Sequence[PointResult]:
         return self.kind.summarize(self.points)
+
+    def has_all_seeds(self, indices: Iterable[int]) -> bool:
+        """Whether every seed asked for has finished at each of these points."""
+        return all(len(self.points[index].results) == self._num_seeds for index in indices)
 
     def read_metric(self, name: str) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
         found: dict[int, dict[int, list[tuple[int, float | None]]]] = {}
@@ -56,8 +62,11 @@ class StoredPlotInput:
 def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:
     """The body of `/result`."""
     sheets = [sheet.model_dump(mode="json") for sheet in source.summary]
-    reused = sorted(
-        {result.reused_from for point in source.points for result in point.results if result.reused_from}
-    )
+    reused = [
+        ReusedTraining(point=point.index, seed=result.seed, run_id=result.reused_from).model_dump(mode="json")
+        for point in source.points
+        for result in point.results
+        if result.reused_from
+    ]
     seeds = {result.seed for point in source.points for result in point.results}
     return {"kind": source.kind.name, "points": sheets, "seeds": len(seeds), "reused": reused}

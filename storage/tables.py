@@ -196,6 +196,8 @@ class TrainingRow(SQLModel, table=True):
     run_id: str = Field(
         sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     )
+    form_digest: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    """The digest but for the seed and the data: what a preview knows. Null in rows older than this column."""
     result: dict[str, Any] = Field(sa_column=_json("{}"))
     created_at: datetime = _time(nullable=False)
 

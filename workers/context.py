@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
 from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnavailable
+from engine.experiments.registry import parse_spec
 from engine.spec import Execution, canonical_json
 from schemas.events import EventName
 from storage.artifacts import (
@@ -255,10 +256,12 @@ class StoredRunContext:
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
         self.flush()
+        form_digest = parse_spec(self._claim.spec).training_form_digest(self.execution)
         self._write(
             lambda session: register_training(
                 session,
                 digest=digest,
+                form_digest=form_digest,
                 seed=seed,
                 run_id=self.run_id,
                 fence=self._claim.fence,

@@ -12,6 +12,7 @@ from api.services.exporting import export
 from api.state import StateDep
 from schemas.base import Resource
 from schemas.problems import ProblemCode
+from schemas.submission import ReusedTraining
 from storage import experiments
 from storage.results import StoredPlotInput
 
@@ -23,8 +24,8 @@ class Result(Resource):
     points: list[dict[str, Any]]
     """One sheet a point, as the kind's `result_schema` describes it."""
     seeds: int
-    reused: list[str]
-    """Runs whose trainings were loaded instead of repeated."""
+    reused: list[ReusedTraining]
+    """Trainings that were loaded instead of repeated, and the run each was taken from."""
 
 
 @router.get("/experiments/{experiment_id}/result")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from api.services.submissions import Plan
+from engine.analysis.stats import warn_of_few_seeds
 from engine.cost import Cost, estimate
-from schemas.submission import Preview, PreviewPoint
+from schemas.submission import Preview, PreviewPoint, ReusedTraining
+from storage.artifacts import find_trained_forms
 from storage.db import Session
 from storage.estimates import Earlier, find_earlier
 from storage.experiments import find_reusable
 from storage.workers import count_listening
 
-MIN_SEEDS = 3
 DIVERGING_ADAM_LR = 0.05
 """Deep nets stay at chance at the printed 0.1; all train at 0.001."""
 
@@ -20,13 +21,12 @@ DIVERGING_ADAM_LR = 0.05
 def preview(session: Session, plan: Plan) -> Preview:
     """The plan's points, runs, cost, what would be reused, and what the user should think twice about."""
     submission = plan.submission
-    execution = submission.execution.model_dump(mode="json")
-    earlier = find_earlier(session, plan.point_digests, execution)
+    earlier = find_earlier(session, plan.point_digests)
     reusable = find_reusable(session, plan.digest) if submission.reuse else None
     costs = _price(session, plan, earlier)
+    reused = _find_reused(session, plan)
     points = []
     for index, (point, digest, cost) in enumerate(zip(plan.points, plan.point_digests, costs, strict=True)):
-        trained = earlier[digest].seeds if digest in earlier and submission.reuse else set()
         points.append(
             PreviewPoint(
                 index=index,
@@ -38,7 +38,8 @@ def preview(session: Session, plan: Plan) -> Preview:
                 memory_bytes=cost.memory_bytes,
                 seconds=cost.seconds,
                 basis=cost.basis,
-                reused_seeds=[seed for seed in submission.seeds if seed in trained],
+                reused_seeds=[training.seed for training in reused[index]],
+                reused=reused[index],
             )
         )
     return Preview(
@@ -53,6 +54,25 @@ def preview(session: Session, plan: Plan) -> Preview:
         reuses_experiment=reusable.id if reusable else None,
         warnings=_list_warnings(session, plan),
     )
+
+
+def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
+    """By point, the trainings that runs of any kind have done and that its runs would load."""
+    submission = plan.submission
+    forms = [
+        point.spec.training_form_digest(submission.execution) if point.spec.loads_trainings else None
+        for point in plan.points
+    ]
+    wanted = {form for form in forms if form is not None} if submission.reuse else set()
+    trained = find_trained_forms(session, wanted, submission.seeds)
+    return [
+        [
+            ReusedTraining(point=index, seed=seed, run_id=trained[form, seed])
+            for seed in submission.seeds
+            if form is not None and (form, seed) in trained
+        ]
+        for index, form in enumerate(forms)
+    ]
 
 
 def _price(session: Session, plan: Plan, earlier: dict[str, Earlier]) -> list[Cost]:
@@ -85,9 +105,9 @@ def _list_warnings(session: Session, plan: Plan) -> list[str]:
     if not (sum(listening.values()) if queue is None else listening.get(queue, 0)):
         what = "no worker" if queue is None else f"no {queue.upper()} worker"
         found.append(f"{what} listens: the runs wait until one does")
-    if len(seeds) < MIN_SEEDS:
-        noun = "seed is" if len(seeds) == 1 else "seeds are"
-        found.append(f"{len(seeds)} {noun} too few for a statistic; the paper takes 5")
+    few = warn_of_few_seeds(len(seeds))
+    if few:
+        found.append(few)
     rates = sorted(
         {
             point.spec.optimizer.lr

@@ -16,6 +16,8 @@ _T975 = (
     2.079614, 2.073873, 2.068658, 2.063899, 2.059539, 2.055529, 2.051831, 2.048407, 2.045230, 2.042272,
 )  # fmt: skip
 """0.975 quantile of Student's t for 1 to 30 degrees of freedom."""
+MIN_SEEDS = 3
+"""Fewer seeds carry no statistic."""
 
 
 def student_t975(degrees: int) -> float:
@@ -42,11 +44,6 @@ def summarize(values: Iterable[float]) -> Statistic:
     return Statistic(mean=mean, standard_error=error, ci95=(mean - reach, mean + reach), n=len(sample))
 
 
-def summarize_paired(values: Sequence[float], baseline: Sequence[float]) -> Statistic:
-    """Statistic of the differences value - baseline over the same seeds, in the same order."""
-    return summarize(value - base for value, base in zip(values, baseline, strict=True))
-
-
 def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
     """Timings over seeds, each part on its own."""
     return TimingSummary(
@@ -54,14 +51,23 @@ def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
     )
 
 
+def warn_of_few_seeds(count: int) -> str | None:
+    """Words for a reader where `count` seeds are too few for a statistic."""
+    if count >= MIN_SEEDS:
+        return None
+    return f"{count} {'seed is' if count == 1 else 'seeds are'} too few for a statistic; the paper takes 5"
+
+
 def point_fields(point: FinishedPoint) -> dict[str, Any]:
     """The fields that every room's point sheet shares."""
     diverged = tuple(result.seed for result in point.results if result.outcome == "diverged")
+    few = warn_of_few_seeds(len(point.results))
+    notes = dict.fromkeys(note for result in point.results for note in result.notes)
     return {
         "point": dict(point.values),
         "outcome": "diverged" if diverged else "converged",
         "diverged_seeds": diverged,
         "seeds": tuple(result.seed for result in point.results),
         "test_accuracy": summarize(result.test_accuracy for result in point.results),
-        "notes": tuple(dict.fromkeys(note for result in point.results for note in result.notes)),
+        "notes": (*((few,) if few else ()), *notes),
     }

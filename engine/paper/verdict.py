@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from engine.analysis.stats import MIN_SEEDS
 from engine.paper.claims import Claim
 from engine.result import Sheet, Statistic
-
-MIN_SEEDS = 3
 
 VerdictName = Literal["reproduced", "not reproduced", "inconclusive"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
-from engine.analysis.stats import point_fields, summarize, summarize_paired, summarize_timings
+from engine.analysis.pairs import list_timing_notes, pair_by_seed, summarize_difference, summarize_ratio
+from engine.analysis.stats import point_fields, summarize, summarize_timings
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
 from engine.result import PointResult, SeedResult, Statistic, TimingSummary
@@ -66,19 +67,19 @@ def _form_without_policy(point: FinishedPoint) -> dict[str, Any]:
 def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPointResult:
     assert isinstance(point.spec, LwsSpec)
     results = [_as_lws(result) for result in point.results]
-    pairs = _pair_by_seed(results, [_as_lws(result) for result in full.results] if full else [])
+    pairs = pair_by_seed(results, [_as_lws(result) for result in full.results] if full else [])
     by_layer = zip(*(result.epochs_by_lowest_layer for result in results), strict=True)
     fields = point_fields(point)
-    fields["notes"] = (*fields["notes"], *_timing_notes(pairs))
+    fields["notes"] = (*fields["notes"], *list_timing_notes(pairs))
     return LwsPointResult(
         **fields,
         policy=point.spec.policy,
         initial_test_accuracy=summarize(result.initial_test_accuracy for result in results),
-        difference=_difference(pairs),
+        difference=summarize_difference(pairs, lambda result: result.test_accuracy) if pairs else None,
         backward_seconds=summarize(result.timings.backward_seconds for result in results),
-        backward_ratio=_ratio(pairs, lambda result: result.timings.backward_seconds),
+        backward_ratio=summarize_ratio(pairs, lambda result: result.timings.backward_seconds),
         train_seconds=summarize(result.timings.train_seconds for result in results),
-        train_ratio=_ratio(pairs, lambda result: result.timings.train_seconds),
+        train_ratio=summarize_ratio(pairs, lambda result: result.timings.train_seconds),
         epochs_by_lowest_layer=tuple(summarize(counts) for counts in by_layer),
         timings=summarize_timings([result.timings for result in results]),
     )
@@ -87,33 +88,3 @@ def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPoi
 def _as_lws(result: SeedResult) -> LwsSeedResult:
     assert isinstance(result, LwsSeedResult)
     return result
-
-
-_Pairs = Sequence[tuple[LwsSeedResult, LwsSeedResult]]
-"""(this point's, the full point's) sheets of the same seed"""
-
-
-def _pair_by_seed(results: Sequence[LwsSeedResult], full: Sequence[LwsSeedResult]) -> _Pairs:
-    by_seed: Mapping[int, LwsSeedResult] = {result.seed: result for result in full}
-    return [(result, by_seed[result.seed]) for result in results if result.seed in by_seed]
-
-
-def _difference(pairs: _Pairs) -> Statistic | None:
-    if not pairs:
-        return None
-    return summarize_paired(
-        [ours.test_accuracy for ours, _ in pairs], [full.test_accuracy for _, full in pairs]
-    )
-
-
-def _ratio(pairs: _Pairs, seconds: Callable[[LwsSeedResult], float]) -> Statistic | None:
-    """Statistic of the ratios seed by seed; null where nothing was timed."""
-    if not pairs or any(seconds(full) <= 0 for _, full in pairs):
-        return None
-    return summarize(seconds(ours) / seconds(full) for ours, full in pairs)
-
-
-def _timing_notes(pairs: _Pairs) -> tuple[str, ...]:
-    if any(ours.reused_from != full.reused_from for ours, full in pairs if ours is not full):
-        return ("Some of the times compared were measured by an earlier run, perhaps on another machine.",)
-    return ()

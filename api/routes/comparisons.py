@@ -1,0 +1,81 @@
+"""Results held against something: against the paper, and one point against another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.problems import ProblemRaised
+from api.state import StateDep
+from engine.analysis.pairs import compare_pairs, pair_by_seed
+from engine.kind import FinishedPoint
+from engine.paper.comparison import compare
+from schemas.comparison import Comparison, PointDifference
+from schemas.problems import ProblemCode
+from schemas.resources import RunPoint
+from storage.results import StoredPlotInput
+
+router = APIRouter(tags=["results"])
+
+PointIndex = Annotated[int, Query(ge=0, le=2**31 - 1, description="Index of a point, as its runs name it.")]
+
+
+@router.get("/experiments/{experiment_id}/comparison")
+def compare_with_paper(experiment_id: str, state: StateDep) -> Comparison:
+    """The paper's claims and published numbers beside ours, also while it runs; 409 while no run has finished.
+
+    A verdict is `reproduced`, `not reproduced` or `inconclusive`, with value, 95 % interval, reason, and where the
+    experiment departs from the paper.
+    """
+    source = StoredPlotInput(state.db, state.blobs, experiment_id)
+    if not source.summary:
+        raise _not_ready("no run of the experiment has finished, so there is nothing to compare")
+    found = compare(source.kind, source.points, source.summary)
+    return Comparison(
+        experiment_id=experiment_id,
+        kind=source.kind.name,
+        complete=source.has_all_seeds(range(len(source.points))),
+        verdicts=list(found.verdicts),
+        published=list(found.published),
+        deviations=list(found.deviations),
+        note=found.note,
+    )
+
+
+@router.get("/experiments/{experiment_id}/difference")
+def compare_points(
+    experiment_id: str, state: StateDep, point: PointIndex, baseline: PointIndex = 0
+) -> PointDifference:
+    """One point against another, paired by seed: differences of accuracies and loss, ratios of times; any kind.
+
+    409 while no seed has finished at both points.
+    """
+    source = StoredPlotInput(state.db, state.blobs, experiment_id)
+    ours, base = _get_point(source.points, point), _get_point(source.points, baseline)
+    pairs = pair_by_seed(ours.results, base.results)
+    if not pairs:
+        raise _not_ready(f"no seed has finished at both point {point} and point {baseline}")
+    found = compare_pairs(pairs)
+    return PointDifference(
+        experiment_id=experiment_id,
+        point=RunPoint(index=point, values=dict(ours.values)),
+        baseline=RunPoint(index=baseline, values=dict(base.values)),
+        complete=source.has_all_seeds((point, baseline)),
+        seeds=list(found.seeds),
+        difference=found.difference,
+        ratio=found.ratio,
+        notes=list(found.notes),
+    )
+
+
+def _get_point(points: Sequence[FinishedPoint], index: int) -> FinishedPoint:
+    if index >= len(points):
+        detail = f"the experiment has {len(points)} points, counted from 0; there is no point {index}"
+        raise ProblemRaised(404, ProblemCode.NOT_FOUND, detail)
+    return points[index]
+
+
+def _not_ready(detail: str) -> ProblemRaised:
+    return ProblemRaised(409, ProblemCode.NOT_READY, detail, headers={"Retry-After": "2"})

@@ -1,0 +1,82 @@
+"""Two points compared seed by seed: what the seeds share cancels. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from engine.analysis.stats import summarize, warn_of_few_seeds
+from engine.result import SeedResult, Sheet, Statistic
+
+AnySeedResult = TypeVar("AnySeedResult", bound=SeedResult)
+
+
+class PairedComparison(Sheet):
+    """One point against another over the seeds that both have finished."""
+
+    seeds: tuple[int, ...]
+    difference: dict[str, Statistic]
+    """By quantity: the point's value minus the baseline's, paired by seed."""
+    ratio: dict[str, Statistic]
+    """By time: the point's value over the baseline's, paired by seed; a time that the baseline did not take is left out."""
+    notes: tuple[str, ...]
+
+
+def pair_by_seed(
+    results: Sequence[AnySeedResult], baseline: Sequence[AnySeedResult]
+) -> list[tuple[AnySeedResult, AnySeedResult]]:
+    """(ours, the baseline's) sheets of each seed that both have, in the order of `results`."""
+    by_seed = {result.seed: result for result in baseline}
+    return [(result, by_seed[result.seed]) for result in results if result.seed in by_seed]
+
+
+def compare_pairs(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> PairedComparison:
+    """Accuracies and loss by difference, times by ratio. pairs: at least one, of `pair_by_seed`."""
+    differences = {
+        name: summarize_difference(pairs, quantity)
+        for name, quantity in _DIFFERENCES.items()
+        if all(quantity(one) is not None for pair in pairs for one in pair)
+    }
+    ratios = {name: summarize_ratio(pairs, quantity) for name, quantity in _RATIOS.items()}
+    few = warn_of_few_seeds(len(pairs))
+    return PairedComparison(
+        seeds=tuple(ours.seed for ours, _ in pairs),
+        difference=differences,
+        ratio={name: ratio for name, ratio in ratios.items() if ratio is not None},
+        notes=(*((few,) if few else ()), *list_timing_notes(pairs)),
+    )
+
+
+def summarize_difference(
+    pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float | None]
+) -> Statistic:
+    """Statistic of ours minus the baseline's; `quantity` is not None for any of the pairs."""
+    values = [(quantity(ours), quantity(base)) for ours, base in pairs]
+    return summarize(ours - base for ours, base in values if ours is not None and base is not None)
+
+
+def summarize_ratio(
+    pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float]
+) -> Statistic | None:
+    """Statistic of the ratios seed by seed; None without pairs or where the baseline's is zero."""
+    if not pairs or any(quantity(base) <= 0 for _, base in pairs):
+        return None
+    return summarize(quantity(ours) / quantity(base) for ours, base in pairs)
+
+
+def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[str, ...]:
+    """A warning where the times of a pair come from different runs."""
+    if any(ours.reused_from != base.reused_from for ours, base in pairs if ours is not base):
+        return ("Some of the times compared were measured by an earlier run, perhaps on another machine.",)
+    return ()
+
+
+_DIFFERENCES: dict[str, Callable[[SeedResult], float | None]] = {
+    "test_accuracy": lambda result: result.test_accuracy,
+    "initial_test_accuracy": lambda result: result.initial_test_accuracy,
+    "train_loss": lambda result: result.train_loss,
+}
+_RATIOS: dict[str, Callable[[SeedResult], float]] = {
+    "backward_seconds": lambda result: result.timings.backward_seconds,
+    "train_seconds": lambda result: result.timings.train_seconds,
+}

@@ -1,0 +1,93 @@
+"""An experiment beside the paper: the claims it can speak to, and the printed numbers next to ours. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.analysis.stats import MIN_SEEDS, summarize
+from engine.data.spec import BUILTIN_DATASETS
+from engine.kind import FinishedPoint, Kind
+from engine.models.layout import num_parameters
+from engine.paper.deviations import list_deviations
+from engine.paper.published import PARAMETERS, PublishedNumber, list_published
+from engine.paper.verdict import Verdict
+from engine.result import PointResult, Sheet, Statistic
+
+
+class PublishedValue(Sheet):
+    """A number that the paper prints, and ours."""
+
+    quantity: str
+    """A field of the result's points, or `parameters`, of the net alone."""
+    point: dict[str, Any]
+    """The swept values of the point it is said of."""
+    printed: str
+    """As the paper says it."""
+    at_least: float | None
+    at_most: float | None
+    """Bounds of the printed number; equal where it is one number."""
+    ours: Statistic | None
+    """Null where this experiment does not give the quantity, e.g. a ratio without a full point."""
+    source: str
+
+
+class PaperComparison(Sheet):
+    """What an experiment says of the paper."""
+
+    verdicts: tuple[Verdict, ...]
+    published: tuple[PublishedValue, ...]
+    deviations: tuple[str, ...]
+    """Where the experiment's points depart from the paper's protocol; each verdict has those of its own points."""
+    note: str
+    """How to read it."""
+
+
+def compare(kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> PaperComparison:
+    """Hold the finished seeds of `points` against the paper. summary: the sheet of each point with results, in order."""
+    finished = [point for point in points if point.results]
+    judge = kind.load_judge()
+    verdicts = tuple(judge(points, summary)) if judge is not None else ()
+    seeds = min((len(point.results) for point in finished), default=0)
+    return PaperComparison(
+        verdicts=verdicts,
+        published=tuple(
+            _hold(number, point, sheet)
+            for point, sheet in zip(finished, summary, strict=True)
+            for number in list_published(
+                point.spec.model, point.spec.init, getattr(point.spec, "policy", None)
+            )
+        ),
+        deviations=list_deviations((point.spec for point in finished), seeds),
+        note=_describe(kind, verdicts, seeds),
+    )
+
+
+def _hold(number: PublishedNumber, point: FinishedPoint, sheet: PointResult) -> PublishedValue:
+    return PublishedValue(
+        quantity=number.quantity,
+        point=dict(point.values),
+        printed=number.printed,
+        at_least=number.at_least,
+        at_most=number.at_most,
+        ours=_count_parameters(point) if number.quantity == PARAMETERS else getattr(sheet, number.quantity),
+        source=number.source,
+    )
+
+
+def _count_parameters(point: FinishedPoint) -> Statistic | None:
+    """p, the same for every seed; None for a registered data set, whose shape decides it."""
+    info = BUILTIN_DATASETS.get(point.spec.data.name)
+    return summarize([num_parameters(point.spec.model, info)] * len(point.results)) if info else None
+
+
+def _describe(kind: Kind, verdicts: Sequence[Verdict], seeds: int) -> str:
+    if not verdicts:
+        return f"The paper claims nothing that these points of the kind {kind.name} measure."
+    read = (
+        "Reproduced: the whole 95 % interval over seeds lies where the claim says. "
+        "Read each verdict with its deviations from the paper."
+    )
+    if seeds < MIN_SEEDS:
+        return f"{read} Some point has {seeds} finished seed{'s' * (seeds != 1)}; {MIN_SEEDS} are the least for a verdict."
+    return read

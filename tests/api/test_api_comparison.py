@@ -1,0 +1,194 @@
+"""Held against the paper, point against point, and what was reused: over the API, on finished and unfinished runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from client.tables import published_table, verdicts_table
+from engine.experiments.lws.result import LwsSeedResult
+from engine.result import Timings
+from engine.spec import Execution
+from engine.sweep import expand
+from storage.artifacts import register_training
+from storage.runs import Claim, finish_run
+from tests.api.conftest import Desk
+
+POLICIES = [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}]
+LWS = {
+    "spec": {"kind": "lws", "model": {"name": "vgg11", "width_multiplier": 0.25}, "epochs": 2},
+    "sweep": {"policy": POLICIES},
+    "seeds": [0, 1, 2],
+    "reuse": False,
+}
+ACCURACY = {0: [0.90, 0.91, 0.92], 1: [0.80, 0.82, 0.84]}
+BACKWARD = {0: [10.0, 10.0, 10.0], 1: [2.0, 2.5, 3.0]}
+
+
+def finish_lws(desk: Desk, claimed: Claim) -> None:
+    sheets = [
+        LwsSeedResult(
+            seed=seed,
+            outcome="converged",
+            test_accuracy=ACCURACY[claimed.point_index][seed],
+            initial_test_accuracy=0.1,
+            train_loss=0.5,
+            timings=Timings(forward_seconds=10.0, backward_seconds=BACKWARD[claimed.point_index][seed]),
+            epochs_by_lowest_layer=(2, *[0] * 10),
+            cumulative_backward_seconds=(1.0, 2.0),
+            cumulative_train_seconds=(2.0, 4.0),
+        ).model_dump(mode="json")
+        for seed in claimed.seeds
+    ]
+    with desk.db.write() as session:
+        assert finish_run(session, claimed.run_id, claimed.fence, sheets, {})
+
+
+@pytest.fixture(scope="module")
+def half_done(desk: Desk) -> str:
+    """Two policies; all seeds of the first and one of the second have finished."""
+    experiment_id = str(desk.submit(LWS)["id"])
+    for _ in range(4):
+        claimed = desk.claim(experiment_id)
+        assert claimed is not None
+        finish_lws(desk, claimed)
+    desk.http.patch(f"/experiments/{experiment_id}", json={"priority": -10})
+    return experiment_id
+
+
+@pytest.fixture(scope="module")
+def done(desk: Desk) -> str:
+    experiment_id = str(desk.submit(LWS)["id"])
+    while (claimed := desk.claim(experiment_id)) is not None:
+        finish_lws(desk, claimed)
+    return experiment_id
+
+
+def test_nothing_finished_is_nothing_to_compare(desk: Desk) -> None:
+    experiment = desk.submit({"spec": {"kind": "train"}, "reuse": False})
+    for path in ("comparison", "difference?point=0"):
+        answer = desk.http.get(f"/experiments/{experiment['id']}/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "not-ready")
+        assert answer.headers["Retry-After"]
+
+
+def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(desk: Desk, done: str) -> None:
+    found = desk.get(f"/experiments/{done}/comparison")
+    assert desk.get(f"/experiments/{done}")["links"]["comparison"] == f"/experiments/{done}/comparison"
+    assert (found["experiment_id"], found["kind"], found["complete"]) == (done, "lws", True)
+    verdict = found["verdicts"][0]
+    assert verdict["claim"] == 7
+    assert verdict["verdict"] in ("reproduced", "not reproduced", "inconclusive")
+    assert verdict["value"] is not None
+    assert verdict["reason"]
+    assert "vgg11 at 0.25 of its width" in verdict["deviations"]
+    assert "3 seeds instead of 5" in found["deviations"]
+
+
+def test_table_1_stands_beside_ours(desk: Desk, done: str) -> None:
+    published = desk.get(f"/experiments/{done}/comparison")["published"]
+    by_point = {
+        (one["point"]["policy"]["name"], one["quantity"]): one
+        for one in published
+        if one["source"] == "Table 1"
+    }
+    accuracy = by_point["top_k_all_bottoms", "test_accuracy"]
+    assert accuracy["at_least"] == accuracy["at_most"] == 0.7979
+    assert accuracy["ours"]["mean"] == pytest.approx(0.82)
+    assert accuracy["ours"]["n"] == 3
+    assert by_point["full", "backward_seconds"]["at_most"] == 2995.86
+    ratio = by_point["top_k_all_bottoms", "backward_ratio"]
+    assert (ratio["at_most"], ratio["ours"]["mean"]) == (0.18, pytest.approx(0.25))
+    assert {one["source"] for one in published} == {"Table 1", "Figure 12"}
+
+
+def test_what_has_finished_so_far_is_compared_and_said_to_be_incomplete(desk: Desk, half_done: str) -> None:
+    found = desk.get(f"/experiments/{half_done}/comparison")
+    assert not found["complete"]
+    assert "1 finished seed" in found["note"]
+    assert {one["verdict"] for one in found["verdicts"]} == {"inconclusive"}
+
+
+def test_a_kind_of_which_the_paper_claims_nothing_has_no_verdicts(desk: Desk) -> None:
+    experiment = desk.submit({"spec": {"kind": "train", "epochs": 11}})
+    desk.work(experiment["id"])
+    found = desk.get(f"/experiments/{experiment['id']}/comparison")
+    assert (found["verdicts"], found["published"]) == ([], [])
+    assert "claims nothing" in found["note"]
+
+
+def test_two_points_are_paired_by_seed(desk: Desk, done: str, half_done: str) -> None:
+    found = desk.get(f"/experiments/{done}/difference", point=1)
+    assert (found["point"]["index"], found["baseline"]["values"]) == (1, {"policy": POLICIES[0]})
+    assert (found["seeds"], found["complete"]) == ([0, 1, 2], True)
+    difference = found["difference"]["test_accuracy"]
+    assert difference["mean"] == pytest.approx(-0.09)
+    assert difference["standard_error"] == pytest.approx(0.01 / 3**0.5)
+    assert found["ratio"]["backward_seconds"]["mean"] == pytest.approx(0.25)
+    assert found["notes"] == []
+    partial = desk.get(f"/experiments/{half_done}/difference", point=1)
+    assert (partial["seeds"], partial["complete"]) == ([0], False)
+    assert partial["difference"]["test_accuracy"]["standard_error"] is None
+    assert "too few" in partial["notes"][0]
+
+
+def test_a_point_that_is_not_there_is_not_found(desk: Desk, done: str) -> None:
+    for params in ({"point": 2}, {"point": 0, "baseline": 9}):
+        assert desk.http.get(f"/experiments/{done}/difference", params=params).status_code == 404
+    assert desk.http.get(f"/experiments/{done}/difference", params={"point": -1}).status_code == 422
+
+
+def test_a_result_of_few_seeds_says_so(desk: Desk, done: str) -> None:
+    experiment = desk.submit({"spec": {"kind": "train", "epochs": 12}, "seeds": [0, 1]})
+    desk.work(experiment["id"])
+    (point,) = desk.get(f"/experiments/{experiment['id']}/result")["points"]
+    assert "too few" in point["notes"][0]
+
+
+def test_a_preview_names_the_run_of_another_kind_whose_training_would_be_loaded(desk: Desk) -> None:
+    spec = {"kind": "train", "epochs": 13, "model": {"name": "conv_net", "width": 4}}
+    experiment = desk.submit({"spec": spec, "seeds": [0, 1], "reuse": False})
+    desk.work(experiment["id"])
+    body = {"spec": {**spec, "kind": "lws", "policy": {"name": "full"}}, "seeds": [0, 1]}
+    assert reused(desk, body) == [], "a run that has registered no training has none to give"
+    train_one(desk, spec, seed=1)
+    (training,) = reused(desk, body)
+    assert (training["point"], training["seed"]) == (0, 1)
+    assert desk.get(f"/runs/{training['run_id']}")["seeds"] == [1]
+    assert reused(desk, {**body, "reuse": False}) == []
+    other = {**body, "spec": {**body["spec"], "policy": {"name": "top_k", "k": 1}}}
+    assert reused(desk, other) == [], "another policy trains another net"
+    assert reused(desk, {**body, "execution": {"precision": "bf16"}}) == []
+
+
+def train_one(desk: Desk, spec: dict[str, Any], seed: int) -> None:
+    """A run that has registered its training, as a worker does before it finishes."""
+    experiment = desk.submit({"spec": spec, "seeds": [seed], "reuse": False})
+    claimed = desk.claim(experiment["id"])
+    assert claimed is not None
+    form = expand(spec, {})[0].spec.training_form_digest(Execution(device="cpu"))
+    with desk.db.write() as session:
+        assert register_training(
+            session,
+            digest="d",
+            form_digest=form,
+            seed=seed,
+            run_id=claimed.run_id,
+            fence=claimed.fence,
+            result={},
+        )
+    desk.finish(claimed)
+
+
+def reused(desk: Desk, body: dict[str, Any]) -> list[dict[str, Any]]:
+    (point,) = desk.http.post("/experiments/preview", json=body).json()["points"]
+    assert point["reused_seeds"] == [training["seed"] for training in point["reused"]]
+    found: list[dict[str, Any]] = point["reused"]
+    return found
+
+
+def test_the_command_s_tables_hold_every_verdict_and_number(desk: Desk, done: str) -> None:
+    found = desk.get(f"/experiments/{done}/comparison")
+    assert verdicts_table(found).row_count == len(found["verdicts"]) > 0
+    assert published_table(found).row_count == len(found["published"]) > 0
