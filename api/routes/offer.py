@@ -106,7 +106,10 @@ PresetScale = Annotated[
 
 
 LiteralQuery = Annotated[
-    bool, Query(description="Adam's learning rate as printed (0.1), at which only shallow nets train.")
+    bool,
+    Query(
+        description="Optimiser and schedule as printed; at Adam's printed rate (0.1) only shallow nets train."
+    ),
 ]
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 from engine.experiments.registry import parse_spec
 from engine.kind import Preset
-from engine.optim.spec import AdamSpec
-
-PRINTED_ADAM_LR = 0.1
-"""Section 3 of the paper; a net deeper than one hidden layer stays at chance at it."""
+from engine.paper.deviations import find_recipe
 
 
 def print_literally(preset: Preset) -> Preset:
-    """The preset with every Adam at the printed rate; one that uses another optimiser is unchanged."""
-    spec = parse_spec(preset.body["spec"])
-    if not isinstance(spec.optimizer, AdamSpec) or spec.optimizer.lr == PRINTED_ADAM_LR:
-        return preset
+    """The preset with the optimiser and the schedule that the paper prints for its net (Section 3).
+
+    Adam's printed rate of 0.1 leaves all but the shallowest nets at chance.
+    """
+    recipe = find_recipe(parse_spec(preset.body["spec"]))
     body: dict[str, Any] = deepcopy(dict(preset.body))
-    body["spec"]["optimizer"] = spec.optimizer.model_dump(mode="json") | {"lr": PRINTED_ADAM_LR}
+    body["spec"]["optimizer"] = recipe.optimizer.model_dump(mode="json")
+    body["spec"]["schedule"] = recipe.schedule.model_dump(mode="json")
     return replace(preset, body=body)

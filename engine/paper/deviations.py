@@ -60,10 +60,15 @@ def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
     return tuple(found)
 
 
-def _deviations_of(spec: ExperimentSpec) -> list[str]:
-    name = spec.data.name
+def find_recipe(spec: ExperimentSpec) -> Recipe:
+    """How the paper trains this net: on this data set, or else on the first that the paper trains it on."""
     datasets = _TRAINED_ON[spec.model.name]
-    recipe = RECIPES[name if name in datasets else datasets[0]]
+    return RECIPES[spec.data.name if spec.data.name in datasets else datasets[0]]
+
+
+def _deviations_of(spec: ExperimentSpec) -> list[str]:
+    recipe = find_recipe(spec)
+    datasets = _TRAINED_ON[spec.model.name]
     return [*_data_deviations(spec, datasets, recipe), *_training_deviations(spec, recipe)]
 
 

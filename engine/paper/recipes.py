@@ -18,7 +18,7 @@ TRAINING_ADAM_LR = 0.001
 Scale = Literal["paper", "quick"]
 
 
-def paper_form(kind: str, data: str, model: Mapping[str, Any], **room: Any) -> dict[str, Any]:
+def paper_form(kind: str, data: str, model: Mapping[str, Any], /, **room: Any) -> dict[str, Any]:
     """The form of `kind` that trains `model` on `data` (`mnist`, `fashion_mnist` or `cifar10`) as the paper does, but
     for Adam's learning rate; CIFAR-10 with random crops and flips, without which its accuracies are not reached.
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from engine.experiments.registry import kinds, presets
+from engine.paper.deviations import find_recipe
+from engine.sweep import expand
 from tests.api.conftest import Desk
 
 
@@ -69,6 +71,18 @@ def test_a_literal_preset_has_the_printed_learning_rate(desk: Desk) -> None:
     assert {key: value for key, value in literal["body"].items() if key != "spec"} == {
         key: value for key, value in usual["body"].items() if key != "spec"
     }
+
+
+@pytest.mark.parametrize(("name", "scale"), list(presets()))
+def test_any_preset_is_literal_as_the_paper_prints_it(desk: Desk, name: str, scale: str) -> None:
+    usual, literal = (desk.get(f"/presets/{name}", scale=scale, literal=flag) for flag in (False, True))
+    points = expand(literal["body"]["spec"], literal["body"]["sweep"])
+    for point in points:
+        recipe = find_recipe(point.spec)
+        assert (point.spec.optimizer, point.spec.schedule) == (recipe.optimizer, recipe.schedule)
+    assert not any("learning rate" in line for line in literal["deviations"])
+    kept = [line for line in usual["deviations"] if "learning rate" not in line]
+    assert literal["deviations"] == kept
 
 
 def test_a_registered_data_set_can_be_trained_on(desk: Desk) -> None:

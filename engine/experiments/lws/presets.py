@@ -1,11 +1,266 @@
-"""Named bodies of the room `lws`."""
+"""Figures 7 to 12 and 21 to 23 and Table 1 of the paper (Section 6 and appendix) as bodies ready to submit.
+
+Two training forms a net serve all of them at quick scale, one for static and one for drawn policies: a training that
+one figure has done is found by its digest and not repeated by the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
+from engine.experiments.lws.spec import LwsSpec, count_layers
 from engine.kind import Preset
+from engine.paper.recipes import Scale, make_preset, paper_form
+
+Net = Literal["vgg5", "vgg11"]
+Study = Literal["static", "drawn"]
+Policy = dict[str, Any]
+
+RHOS = (0.1, 0.2, 0.3, 0.4, 0.5)
+XAVIER, PRETRAINED = {"name": "xavier"}, {"name": "pretrained"}
+
+_TITLES: Mapping[tuple[Scale, Net], str] = {
+    ("paper", "vgg5"): "VGG-5 on MNIST",
+    ("paper", "vgg11"): "VGG-11 on CIFAR-10",
+    ("quick", "vgg5"): "narrow VGG-5 on digits",
+    ("quick", "vgg11"): "narrow VGG-11 on digits",
+}
+_DATA = {"vgg5": "mnist", "vgg11": "cifar10"}
+
+_QUICK_WIDTH = 0.125
+_QUICK_TRAIN_SIZE = {"static": 1000, "drawn": 384}
+_QUICK_EPOCHS = {
+    ("static", "vgg5"): 20,
+    ("static", "vgg11"): 25,
+    ("drawn", "vgg5"): 100,
+    ("drawn", "vgg11"): 100,
+}
+"""Drawn policies need many epochs, not many images: over 100 epochs of five seeds the share of epochs that train the
+whole net is within a tenth of rho, over 20 it is not."""
+_QUICK_SEEDS = {"static": range(3), "drawn": range(5)}
 
 
 def presets() -> Sequence[Preset]:
-    return ()
+    """Every figure at both scales."""
+    return tuple(
+        preset
+        for scale in _SCALES
+        for preset in (*_static_figures(scale), *_drawn_figures(scale), *_late_figures(scale))
+    )
+
+
+_SCALES: tuple[Scale, ...] = ("paper", "quick")
+
+
+def _static_figures(scale: Scale) -> Iterable[Preset]:
+    for letter, net in _PANELS:
+        policies = _static_policies(net, diagonal=net == "vgg11")
+        for number, what, plot in (
+            (7, "accuracy", "accuracy_bars"),
+            (8, "back-propagation time", "backward_bars"),
+        ):
+            yield _make(
+                f"fig{number}{letter}",
+                scale,
+                net,
+                "static",
+                f"Static layer-wise sparse SGD, {what}: {_TITLES[scale, net]}",
+                f"Top k, bottom q, both, or the middle layers only, against training all (Figure {number}{letter}).",
+                policies,
+                plots=(plot,),
+            )
+    yield _make(
+        "fig21",
+        scale,
+        "vgg11",
+        "static",
+        f"Static layer-wise sparse SGD with every k and q: {_TITLES[scale, 'vgg11']}",
+        "Figures 7b and 8b with every pair of k and q from 1 to 4 (Figure 21).",
+        _static_policies("vgg11", diagonal=False),
+        plots=("accuracy_bars", "backward_bars"),
+    )
+
+
+def _drawn_figures(scale: Scale) -> Iterable[Preset]:
+    for number, against, plot in (
+        (9, "back-propagation time", "error_against_backward_time"),
+        (12, "full training time", "error_against_train_time"),
+    ):
+        for letter, net, init in (
+            *((letter, net, XAVIER) for letter, net in _PANELS),
+            ("c", "vgg11", PRETRAINED),
+        ):
+            yield _make(
+                f"fig{number}{letter}",
+                scale,
+                net,
+                "drawn",
+                f"Test error against {against}: {_TITLES[scale, net]}{', pretrained' if (init, scale) == (PRETRAINED, 'paper') else ''}",
+                f"Top k Bottom k, Top k All Bottoms and Random-Uniform at rho from 0.1 to 0.5 (Figure {number}).",
+                [FULL, *_by_rho(net, scale, RHOS), UNIFORM],
+                plots=(plot,),
+                init=init,
+                fewer_k=True,
+            )
+    for letter, net in _PANELS:
+        for number, what, plot in (
+            (10, "accuracy", "accuracy_bars"),
+            (11, "back-propagation time", "backward_bars"),
+        ):
+            yield _make(
+                f"fig{number}{letter}",
+                scale,
+                net,
+                "drawn",
+                f"Probabilistic layer-wise sparse SGD at rho = 0.1, {what}: {_TITLES[scale, net]}",
+                f"Top k Bottom k, Top k All Bottoms, Random-Beta and Random-Uniform (Figure {number}{letter}).",
+                [FULL, *_by_rho(net, "paper", RHOS[:1]), BETA, UNIFORM],
+                plots=(plot,),
+            )
+
+
+def _late_figures(scale: Scale) -> Iterable[Preset]:
+    for letter, net in _PANELS:
+        q = _Q_OF_FIGURE_22[net]
+        yield _make(
+            f"fig22{letter}",
+            scale,
+            net,
+            "drawn",
+            f"Test error against back-propagation time, q = {q}: {_TITLES[scale, net]}",
+            f"Top k Bottom {q}, Top k All Bottoms, Random-Uniform and Random-Beta (Figure 22{letter}).",
+            [FULL, *_by_rho(net, scale, RHOS, q=q), UNIFORM, BETA],
+            plots=("error_against_backward_time",),
+            init=None if net == "vgg11" else XAVIER,
+            fewer_k=True,
+        )
+    yield _make(
+        "fig23",
+        scale,
+        "vgg11",
+        "drawn",
+        f"Error as back-propagation time is spent: {_TITLES[scale, 'vgg11']}",
+        "Full training against Top 4 All Bottoms, whose rho the paper does not name: the least and the largest (Figure 23).",
+        [FULL, *(_all_bottoms(4, rho) for rho in (RHOS[0], RHOS[-1]))],
+        plots=("error_curves",),
+        init=None,
+    )
+    yield _make(
+        "table1",
+        scale,
+        "vgg11",
+        "drawn",
+        f"Table 1: {_TITLES[scale, 'vgg11']}",
+        "Accuracy, back-propagation time and their change against full training, beside the published ones (Table 1).",
+        [
+            FULL,
+            UNIFORM,
+            BETA,
+            *(_top_bottom(k, 4, rho) for k in (1, 4) for rho in RHOS),
+            *(_all_bottoms(k, rho) for k in (1, 4) for rho in RHOS),
+        ],
+        plots=("table",),
+        init=None,
+    )
+
+
+def _make(
+    name: str,
+    scale: Scale,
+    net: Net,
+    study: Study,
+    title: str,
+    description: str,
+    policies: Sequence[Policy],
+    *,
+    plots: Sequence[str],
+    init: dict[str, str] | None = XAVIER,
+    fewer_k: bool = False,
+) -> Preset:
+    """init: None is both, one after the other. fewer_k: quick scale leaves some k out."""
+    sweep: dict[str, Sequence[Any]] = {"policy": policies}
+    if scale == "paper":
+        form = paper_form("lws", _DATA[net], {"name": net}, init=init or XAVIER)
+        sweep = {"init": (XAVIER, PRETRAINED), **sweep} if init is None else sweep
+        return make_preset(name, scale, title, description, form, plots=plots, sweep=sweep)
+    deviations = []
+    if init is not XAVIER:
+        deviations.append(
+            "Xavier initialisation alone, as ImageNet weights fit neither narrow nets nor grey images"
+        )
+    if fewer_k:
+        deviations.append(f"k of {' and '.join(map(str, _QUICK_K[net]))} instead of 1 to 4")
+    return make_preset(
+        name,
+        scale,
+        title,
+        description,
+        _quick_form(net, study),
+        plots=plots,
+        sweep=sweep,
+        seeds=_QUICK_SEEDS[study],
+        deviations=deviations,
+    )
+
+
+def _quick_form(net: Net, study: Study) -> dict[str, Any]:
+    """A narrow net on few images, by Adam: SGD at the paper's rate does not get VGG-11 off its plateau that soon."""
+    return paper_form(
+        "lws",
+        _DATA[net],
+        {"name": net, "width_multiplier": _QUICK_WIDTH},
+        data={"name": "digits", "train_size": _QUICK_TRAIN_SIZE[study], "test_size": 500},
+        optimizer={"name": "adam", "lr": 0.002},
+        schedule={"name": "constant"},
+        epochs=_QUICK_EPOCHS[study, net],
+        batch_size=64,
+    )
+
+
+_PANELS: tuple[tuple[str, Net], ...] = (("a", "vgg5"), ("b", "vgg11"))
+_QUICK_K: dict[Net, tuple[int, ...]] = {"vgg5": (1, 2), "vgg11": (1, 4)}
+_Q_OF_FIGURE_22: dict[Net, int] = {"vgg5": 1, "vgg11": 4}
+
+FULL: Policy = {"name": "full"}
+UNIFORM: Policy = {"name": "random_uniform"}
+BETA: Policy = {"name": "random_beta"}
+
+
+def _top_bottom(k: int, q: int, rho: float) -> Policy:
+    return {"name": "prob_top_k_bottom_q", "k": k, "q": q, "rho": rho}
+
+
+def _all_bottoms(k: int, rho: float) -> Policy:
+    return {"name": "top_k_all_bottoms", "k": k, "rho": rho}
+
+
+def _leaves_some(net: Net, k: int, q: int) -> bool:
+    """Whether a layer stays frozen: in VGG-5 Top 3 Bottom 3 would be the full net by another name."""
+    return k + q < count_layers(LwsSpec.model_validate({"model": {"name": net}}).model)
+
+
+def _static_policies(net: Net, *, diagonal: bool) -> list[Policy]:
+    """diagonal: pairs with k = q alone."""
+    sizes = range(1, 5)
+    return [
+        FULL,
+        *({"name": "top_k", "k": k} for k in sizes),
+        *({"name": "bottom_q", "q": q} for q in sizes),
+        *(
+            {"name": "top_k_bottom_q", "k": k, "q": q}
+            for k in sizes
+            for q in sizes
+            if (k == q or not diagonal) and _leaves_some(net, k, q)
+        ),
+        {"name": "middle"},
+    ]
+
+
+def _by_rho(net: Net, scale: Scale, rhos: Sequence[float], q: int | None = None) -> list[Policy]:
+    """Top k Bottom q, with q = k where no q is given, and Top k All Bottoms."""
+    sizes = _QUICK_K[net] if scale == "quick" else range(1, 5)
+    return [
+        *(_top_bottom(k, q or k, rho) for k in sizes if _leaves_some(net, k, q or k) for rho in rhos),
+        *(_all_bottoms(k, rho) for k in sizes for rho in rhos),
+    ]

@@ -1,0 +1,76 @@
+"""The figures of layer-wise sparse SGD as bodies: complete, as the paper prints them, cheap where they claim to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from engine.experiments.lws.spec import LwsSpec
+from engine.experiments.registry import get_kind, presets
+from engine.kind import Preset
+from engine.paper.preset_deviations import list_preset_deviations
+from engine.paper.table1 import find_published, read_table1
+from engine.spec import Execution
+from engine.sweep import expand
+
+FIGURES = (
+    *("fig7a", "fig7b", "fig8a", "fig8b", "fig9a", "fig9b", "fig9c", "fig10a", "fig10b", "fig11a", "fig11b"),
+    *("fig12a", "fig12b", "fig12c", "fig21", "fig22a", "fig22b", "fig23", "table1"),
+)
+FOUND = [preset for preset in presets().values() if preset.body["spec"]["kind"] == "lws"]
+
+
+def specs_of(preset: Preset) -> list[LwsSpec]:
+    points = expand(preset.body["spec"], preset.body["sweep"])
+    return [point.spec for point in points if isinstance(point.spec, LwsSpec)]
+
+
+def trainings_of(preset: Preset) -> Iterator[str]:
+    for spec in specs_of(preset):
+        for seed in preset.body["seeds"]:
+            yield spec.training_digest(seed, Execution(device="cpu"), "data")
+
+
+def test_every_figure_and_the_table_exist_at_both_scales():
+    assert {(preset.name, preset.scale) for preset in FOUND} == {
+        (name, scale) for name in FIGURES for scale in ("paper", "quick")
+    }
+
+
+@pytest.mark.parametrize("preset", FOUND, ids=lambda preset: f"{preset.name}-{preset.scale}")
+def test_a_figure_compares_with_full_over_seeds_enough_for_a_verdict(preset: Preset):
+    specs = specs_of(preset)
+    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert any(spec.policy.name == "full" for spec in specs)
+    assert len(preset.body["seeds"]) >= 3
+    assert set(preset.plots) <= {plot.name for plot in get_kind("lws").plots}
+
+
+def test_a_figure_and_its_twin_are_the_same_trainings():
+    by_name: dict[tuple[str, str], Any] = {(preset.name, preset.scale): preset for preset in FOUND}
+    for one, other in (("fig7a", "fig8a"), ("fig7b", "fig8b"), ("fig9b", "fig12b"), ("fig10b", "fig11b")):
+        for scale in ("paper", "quick"):
+            assert by_name[one, scale].body["spec"] == by_name[other, scale].body["spec"]
+            assert by_name[one, scale].body["sweep"] == by_name[other, scale].body["sweep"]
+
+
+def test_most_of_what_the_quick_figures_ask_for_has_been_trained_by_another_of_them():
+    asked = [training for preset in FOUND if preset.scale == "quick" for training in trainings_of(preset)]
+    assert len(set(asked)) < 0.5 * len(asked)
+
+
+def test_the_table_asks_for_every_published_row():
+    asked = next(preset for preset in FOUND if (preset.name, preset.scale) == ("table1", "paper"))
+    published = {find_published(spec.model, spec.init, spec.policy) for spec in specs_of(asked)} - {None}
+    assert published == set(read_table1())
+
+
+@pytest.mark.parametrize("preset", FOUND, ids=lambda preset: f"{preset.name}-{preset.scale}")
+def test_what_a_figure_departs_in_is_said(preset: Preset):
+    said = " ".join(list_preset_deviations(preset))
+    for spec in specs_of(preset):
+        assert ("of its width" in said) == (getattr(spec.model, "width_multiplier", 1.0) != 1.0)
+        assert ("learning rate 0.00" in said) == (spec.optimizer.name == "adam")
+    assert ("data set digits" in said) == (preset.scale == "quick")
