@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import Literal
+from typing import Any, Literal
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.models.layout import LayerLayout, layout
 from engine.models.spec import ReluNetSpec
 from engine.optim.spec import AdamSpec, OptimizerSpec
-from engine.spec import Execution, ExperimentSpec
+from engine.spec import Execution, ExperimentSpec, sha256_of
 
 STACK_BYTES = 2 << 30
 """Memory that the seeds stacked into one batched net may take; fewer are stacked where they would take more."""
@@ -111,9 +112,36 @@ def estimate(
     )
 
 
-def calibrate(seconds: float, cost: Cost) -> Calibration:
-    """The speed shown by a finished run of this cost; good for runs of the same shape."""
-    return Calibration(seconds_per_flop=seconds / max(1, cost.flops))
+def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "cpu") -> Calibration:
+    """The device's model, stretched so that a finished run of this `cost` by that model took its `seconds`.
+
+    Good for runs of the same shape (`shape_of`): overhead is kept apart from arithmetic, so that runs with other
+    numbers of epochs, examples or stacked seeds are priced as well.
+    """
+    assert cost.basis == "model"
+    model = CUDA_MODEL if device == "cuda" else CPU_MODEL
+    factor = seconds / cost.seconds
+    return Calibration(
+        seconds_per_flop=model.seconds_per_flop * factor,
+        seconds_per_step=model.seconds_per_step * factor,
+        seconds_per_layer_step=model.seconds_per_layer_step * factor,
+    )
+
+
+def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
+    """What two runs share that compute at the same speed, from the JSON of a form and of its execution.
+
+    Epochs, seeds, sizes of the data and what is drawn from it may differ: the cost's arithmetic knows what they do.
+    """
+    data = spec.get("data", {})
+    parts: dict[str, Any] = {name: spec.get(name) for name in ("kind", "model", "batch_size")}
+    parts["optimizer"] = spec.get("optimizer", {}).get("name")
+    parts["data"] = [data.get("name"), data.get("augmentation")]
+    parts["policy"] = spec.get("policy")
+    parts["execution"] = {
+        name: execution.get(name) for name in ("precision", "deterministic", "prefix_cache", "stack_seeds")
+    }
+    return sha256_of(parts)
 
 
 def check(cost: Cost, limits: CostLimits, pointer: str = "#/spec") -> list[FieldError]:

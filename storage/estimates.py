@@ -1,44 +1,58 @@
-"""What finished runs tell of points like them: how long a seed took."""
+"""What finished runs tell of points to come: how long runs of their shape took."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session
 
+from engine.cost import shape_of
 from schemas.status import RunStatus
-from storage.tables import PointRow, RunRow
+from storage.tables import ExperimentRow, PointRow, RunRow
 
-LOOKED_AT = 2_000
+LOOKED_AT = 300
 """Newest runs that are asked; an estimate needs no more."""
 
 
-@dataclass(slots=True)
-class Earlier:
-    """Earlier runs of one point's digest."""
+@dataclass(frozen=True, slots=True)
+class TimedRun:
+    """A succeeded run that has trained all of its seeds itself."""
 
-    seconds: float = 0.0
-    num_seeds: int = 0
+    spec: Mapping[str, Any]
+    execution: Mapping[str, Any]
+    device: str
+    """`cpu` or `cuda`"""
+    num_seeds: int
+    seconds: float
 
-    @property
-    def seconds_a_seed(self) -> float:
-        return self.seconds / self.num_seeds
 
+def find_timed_runs(
+    session: Session, kinds: Collection[str], shapes: Collection[str]
+) -> dict[str, list[TimedRun]]:
+    """By shape (`engine.cost.shape_of`), newest first, runs of these kinds; shapes without any are left out.
 
-def find_earlier(session: Session, digests: Sequence[str]) -> dict[str, Earlier]:
-    """By digest of a point, what its succeeded runs of any experiment tell; points without any are left out."""
+    A run that has loaded a training is left out: its time tells nothing of one that trains.
+    """
     query = (
-        select(PointRow.digest, RunRow.seeds, RunRow.elapsed_seconds)
+        select(PointRow.spec, ExperimentRow.execution, RunRow)
         .join(RunRow, RunRow.point_id == PointRow.id)
-        .where(PointRow.digest.in_(list(digests)), RunRow.status == RunStatus.SUCCEEDED)
+        .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
+        .where(
+            ExperimentRow.kind.in_(list(kinds)),
+            RunRow.status == RunStatus.SUCCEEDED,
+            RunRow.elapsed_seconds > 0,
+        )
         .order_by(RunRow.id.desc())
         .limit(LOOKED_AT)
     )
-    found: dict[str, Earlier] = {}
-    for digest, seeds, seconds in session.execute(query):
-        earlier = found.setdefault(digest, Earlier())
-        earlier.seconds += seconds
-        earlier.num_seeds += len(seeds)
+    found: dict[str, list[TimedRun]] = {}
+    for spec, execution, run in session.execute(query):
+        shape = shape_of(spec, execution)
+        if shape not in shapes or any(sheet.get("reused_from") for sheet in run.result or ()):
+            continue
+        timed = TimedRun(spec, execution, run.device or "cpu", len(run.seeds), run.elapsed_seconds)
+        found.setdefault(shape, []).append(timed)
     return found

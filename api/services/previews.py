@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
+from math import log
+from typing import Literal
 
 from api.services.submissions import Plan
 from engine.analysis.stats import warn_of_few_seeds
-from engine.cost import Cost, estimate
+from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
+from engine.data.spec import DatasetInfo
+from engine.experiments.registry import parse_spec
+from engine.spec import Execution
 from schemas.submission import Preview, PreviewPoint, ReusedTraining
 from storage.artifacts import find_trained_forms
 from storage.db import Session
-from storage.estimates import Earlier, find_earlier
+from storage.estimates import TimedRun, find_timed_runs
 from storage.experiments import find_reusable
 from storage.workers import count_listening
 
+NEAREST_RUNS = 3
+"""Earlier runs of a shape that an estimate stands on."""
 DIVERGING_ADAM_LR = 0.05
 """Deep nets stay at chance at the printed 0.1; all train at 0.001."""
 
@@ -21,9 +29,8 @@ DIVERGING_ADAM_LR = 0.05
 def preview(session: Session, plan: Plan) -> Preview:
     """The plan's points, runs, cost, what would be reused, and what the user should think twice about."""
     submission = plan.submission
-    earlier = find_earlier(session, plan.point_digests)
     reusable = find_reusable(session, plan.digest) if submission.reuse else None
-    costs = _price(session, plan, earlier)
+    costs = _price(session, plan)
     reused = _find_reused(session, plan)
     points = []
     for index, (point, digest, cost) in enumerate(zip(plan.points, plan.point_digests, costs, strict=True)):
@@ -75,26 +82,45 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
     ]
 
 
-def _price(session: Session, plan: Plan, earlier: dict[str, Earlier]) -> list[Cost]:
-    """All seeds of each point: measured where the same point has run before, else by the model of the device."""
+def _price(session: Session, plan: Plan) -> list[Cost]:
+    """All seeds of each point: measured where a run of its shape has ended before, else by the model of the device."""
     submission = plan.submission
+    used = submission.execution.model_dump(mode="json")
     wants_gpu = submission.execution.device == "cuda" or (
         submission.execution.device == "auto" and count_listening(session).get("gpu", 0) > 0
     )
+    device: Literal["cpu", "cuda"] = "cuda" if wants_gpu else "cpu"
+    shapes = [shape_of(point.spec.model_dump(mode="json"), used) for point in plan.points]
+    timed = find_timed_runs(session, {point.spec.kind for point in plan.points}, set(shapes))
     costs = []
-    for point, digest in zip(plan.points, plan.point_digests, strict=True):
-        cost = estimate(
-            point.spec,
-            len(submission.seeds),
-            plan.info_of(point),
-            device="cuda" if wants_gpu else "cpu",
-            execution=submission.execution,
-        )
-        if digest in earlier:
-            seconds = earlier[digest].seconds_a_seed * len(submission.seeds)
-            cost = replace(cost, seconds=seconds, basis="measured")
-        costs.append(cost)
+    for point, shape in zip(plan.points, shapes, strict=True):
+        info, execution = plan.info_of(point), submission.execution
+        price = partial(estimate, point.spec, len(submission.seeds), info, device=device, execution=execution)
+        runs = [run for run in timed.get(shape, ()) if run.device == device]
+        cost = price()
+        costs.append(price(calibration=_calibrate(runs, cost, info)) if runs else cost)
     return costs
+
+
+def _calibrate(runs: Sequence[TimedRun], cost: Cost, info: DatasetInfo) -> Calibration:
+    """By the few runs whose size is nearest: what a run takes beside its training weighs alike in them."""
+    device: Literal["cpu", "cuda"] = "cuda" if runs[0].device == "cuda" else "cpu"
+    sized = [
+        (
+            run.seconds,
+            estimate(
+                parse_spec(run.spec),
+                run.num_seeds,
+                info,
+                device=device,
+                execution=Execution.model_validate(run.execution),
+            ),
+        )
+        for run in runs
+    ]
+    nearest = sorted(sized, key=lambda pair: abs(log(pair[1].seconds / cost.seconds)))[:NEAREST_RUNS]
+    found = [calibrate(seconds, model, device=device) for seconds, model in nearest]
+    return sorted(found, key=lambda calibration: calibration.seconds_per_flop)[len(found) // 2]
 
 
 def _list_warnings(session: Session, plan: Plan) -> list[str]:

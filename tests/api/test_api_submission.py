@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import kinds, presets
+from storage.tables import RunRow
 from tests.api.conftest import Desk
 
 TRAIN: dict[str, Any] = {"spec": {"kind": "train"}}
@@ -153,6 +154,35 @@ def test_a_preview_measures_by_earlier_runs_and_tells_of_an_identical_experiment
     assert preview["basis"] == "measured"
     assert preview["reuses_experiment"] is None
     assert desk.http.post("/experiments/preview", json=body).json()["reuses_experiment"] == experiment["id"]
+
+
+def test_a_preview_measures_by_runs_of_the_same_shape(desk: Desk) -> None:
+    spec = {"kind": "train", "model": {"name": "relu_net", "width": 77}, "epochs": 4}
+    experiment = desk.submit({"spec": spec, "seeds": [0]})
+    (claimed,) = desk.work(experiment["id"])
+    with desk.db.write() as session:
+        session.get_one(RunRow, claimed.run_id).elapsed_seconds = 50.0
+
+    def preview(**changes: Any) -> dict[str, Any]:
+        body = {"spec": {**spec, **changes}, "seeds": [0], "reuse": False}
+        found: dict[str, Any] = desk.http.post("/experiments/preview", json=body).json()
+        return found
+
+    assert preview()["seconds"] == pytest.approx(50.0)
+    longer = preview(epochs=8, optimizer={"name": "adam", "lr": 0.01})
+    assert longer["basis"] == "measured"
+    assert 50 < longer["seconds"] < 100
+    assert preview(batch_size=64)["basis"] == "model"
+
+
+def test_a_preview_takes_no_time_from_a_run_that_was_spared_its_training(desk: Desk) -> None:
+    spec = {"kind": "train", "model": {"name": "relu_net", "width": 78}}
+    (claimed,) = desk.work(desk.submit({"spec": spec, "seeds": [0]})["id"])
+    with desk.db.write() as session:
+        row = session.get_one(RunRow, claimed.run_id)
+        row.result = [{**sheet, "reused_from": "run_before"} for sheet in row.result or ()]
+    body = {"spec": {**spec, "epochs": 9}, "seeds": [0]}
+    assert desk.http.post("/experiments/preview", json=body).json()["basis"] == "model"
 
 
 def test_adding_seeds_runs_only_those(desk: Desk) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 
 from engine.experiments.lws.run import run
+from engine.training.module_learner import ModuleLearner
 
 MODELS: dict[str, dict[str, Any]] = {
     "relu_net": {"name": "relu_net", "width": 32, "depth": 3},
@@ -107,6 +109,24 @@ def test_the_cache_is_used(laboratory, make_spec):
     assert cached[0].timings.cache_seconds > 0
     assert plain[0].timings.cache_seconds == 0
     assert cached[0].notes == ()
+
+
+def test_without_the_cache_frozen_layers_compute_in_every_epoch(laboratory, make_spec, monkeypatch):
+    """The same bits from more work: what the cache saves is the forward pass of the layers that do not train."""
+    passes: Counter[str] = Counter()
+    frozen_layer = ModuleLearner._run_frozen_layer
+
+    def counted(learner: ModuleLearner, index: int, x: torch.Tensor) -> torch.Tensor:
+        passes[name] += 1
+        return frozen_layer(learner, index, x)
+
+    monkeypatch.setattr(ModuleLearner, "_run_frozen_layer", counted)
+    spec = make_spec(model=MODELS["vgg5"], policy={"name": "top_k", "k": 1}, epochs=5)
+    contexts = {}
+    for name, prefix_cache in (("cached", True), ("plain", False)):
+        _, contexts[name] = laboratory.run(spec, prefix_cache=prefix_cache)
+    assert_equal(laboratory.theta(contexts["cached"]), laboratory.theta(contexts["plain"]))
+    assert passes["plain"] == 5 * passes["cached"]
 
 
 def test_where_the_cache_would_be_wrong_it_is_not_used_and_the_result_says_why(laboratory, make_spec):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.cost import Calibration, Cost, CostLimits, calibrate, check, estimate, stack_size
+from engine.cost import Calibration, Cost, CostLimits, calibrate, check, estimate, shape_of, stack_size
 from engine.data.spec import BUILTIN_DATASETS, DataSpec
 from engine.experiments.train.spec import TrainSpec
 from engine.models.spec import ReluNetSpec, Vgg5Spec, Vgg11Spec
@@ -52,6 +52,26 @@ def test_a_measured_rate_prices_the_run_it_was_measured_on_at_its_own_time() -> 
         20 * 4_000 // 128 + 21 * 1_000 // 128 + 1
     )
     assert estimate(spec, 1, DIGITS, device="cuda").seconds < model.seconds
+
+
+def test_runs_of_one_shape_differ_in_epochs_and_data_sizes_alone() -> None:
+    def shape(**changes: object) -> str:
+        return shape_of(TrainSpec(**changes).model_dump(mode="json"), Execution().model_dump(mode="json"))
+
+    assert shape(epochs=3, data=DataSpec(train_size=500)) == shape()
+    assert shape(optimizer=AdamSpec(lr=0.1)) == shape()
+    assert shape(optimizer=SgdSpec()) != shape()
+    assert shape(batch_size=64) != shape()
+    assert shape(model=ReluNetSpec(width=101)) != shape()
+
+
+def test_a_measured_rate_keeps_overhead_and_arithmetic_apart() -> None:
+    """Five stacked seeds share the steps of one: they are not five times as slow."""
+    spec = TrainSpec(model=ReluNetSpec(width=10))
+    model = estimate(spec, 1, DIGITS)
+    rate = calibrate(2 * model.seconds, model)
+    assert estimate(spec, 5, DIGITS, rate).seconds == pytest.approx(2 * estimate(spec, 5, DIGITS).seconds)
+    assert estimate(spec, 5, DIGITS, rate).seconds < 3 * estimate(spec, 1, DIGITS, rate).seconds
 
 
 def test_more_seeds_are_stacked_only_where_memory_allows() -> None:

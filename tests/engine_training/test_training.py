@@ -59,18 +59,45 @@ def interrupted(folder: Path, seeds: list[int], *, stack: bool) -> Interrupting:
     return Interrupting(folder, seeds, execution, data_dir=folder, num_threads=1)
 
 
+STACKED = [
+    # (width, depth, batch size): odd widths, deep nets, last batches of every kind, one batch for all 500 images
+    (1, 1, 128),
+    (7, 1, 100),
+    (30, 4, 128),
+    (33, 3, 499),
+    (100, 1, 128),
+    (100, 2, 33),
+    (257, 1, 500),
+    (64, 8, 250),
+]
+
+
 @pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd", "weight_decay": 5e-4}])
-@pytest.mark.parametrize("depth", [1, 4])
+@pytest.mark.parametrize(("width", "depth", "batch_size"), STACKED)
 def test_the_stacked_learner_agrees_with_autograd(
-    tmp_path: Path, optimizer: dict[str, Any], depth: int
+    tmp_path: Path, optimizer: dict[str, Any], width: int, depth: int, batch_size: int
 ) -> None:
-    spec = make_spec(model={"name": "relu_net", "width": 30, "depth": depth}, optimizer=optimizer, epochs=1)
+    model = {"name": "relu_net", "width": width, "depth": depth}
+    spec = make_spec(model=model, optimizer=optimizer, batch_size=batch_size, epochs=1)
     stacked = train(spec, make_context(tmp_path / "stacked", [0, 1]))
     single = train(spec, make_context(tmp_path / "single", [0, 1], stack=False))
     for ours, theirs in zip(stacked, single, strict=True):
         for name, tensor in theirs.theta_T.items():
             # another order of summation in the hand-written backward: rounding of float32
             torch.testing.assert_close(ours.theta_T[name], tensor, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd"}])
+@pytest.mark.parametrize("stack", [True, False])
+@pytest.mark.parametrize(("width", "depth", "batch_size"), STACKED[::3])
+def test_either_learner_repeats_itself_to_the_bit(
+    tmp_path: Path, optimizer: dict[str, Any], stack: bool, width: int, depth: int, batch_size: int
+) -> None:
+    model = {"name": "relu_net", "width": width, "depth": depth}
+    spec = make_spec(model=model, optimizer=optimizer, batch_size=batch_size, epochs=1)
+    first, second = (train(spec, make_context(tmp_path / name, [0, 1], stack=stack)) for name in "ab")
+    for ours, theirs in zip(first, second, strict=True):
+        assert_equal_bits(ours, theirs)
 
 
 @pytest.mark.parametrize("width", [7, 50])
