@@ -27,6 +27,7 @@ from schemas.resources import (
     Experiment,
     QueueState,
     Run,
+    Storage,
     Worker,
 )
 from schemas.status import ExperimentStatus
@@ -330,6 +331,10 @@ class AsyncClient:
 
     async def queue(self) -> QueueState:
         return await self.send(calls.get_queue())
+
+    async def storage(self) -> Storage:
+        """What the stored files take, and what the disk still takes."""
+        return await self.send(calls.get_storage())
 
     async def limits(self) -> calls.Json:
         return await self.send(calls.get_limits())

@@ -24,6 +24,7 @@ from schemas.resources import (
     Experiment,
     QueueState,
     Run,
+    Storage,
     Worker,
 )
 from schemas.status import ExperimentStatus
@@ -48,6 +49,7 @@ class SubmitOptions(TypedDict, total=False):
     labels: Mapping[str, str]
     priority: int
     max_seconds: int
+    keep: str
     reuse: bool
 
 
@@ -306,3 +308,7 @@ def get_queue() -> Call[QueueState]:
 
 def get_limits() -> Call[Json]:
     return Call("GET", "/limits", _object)
+
+
+def get_storage() -> Call[Storage]:
+    return Call("GET", "/storage", _typed(Storage))

@@ -27,6 +27,7 @@ from schemas.resources import (
     Experiment,
     QueueState,
     Run,
+    Storage,
     Worker,
 )
 from schemas.status import ExperimentStatus
@@ -326,6 +327,10 @@ class Client:
 
     def queue(self) -> QueueState:
         return self.send(calls.get_queue())
+
+    def storage(self) -> Storage:
+        """What the stored files take, and what the disk still takes."""
+        return self.send(calls.get_storage())
 
     def limits(self) -> calls.Json:
         return self.send(calls.get_limits())

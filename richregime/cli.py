@@ -66,6 +66,30 @@ def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -
 
 
 @app.command()
+def gc(
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    older_than: Annotated[float, typer.Option(help="Spare files younger than so many seconds.")] = 600.0,
+) -> None:
+    """Delete stored files that nothing refers to. Safe at any time: a running service does the same."""
+    from storage.blobs import BlobStore
+    from storage.db import Database
+    from storage.retention import delete_unreferenced, find_orphans
+    from storage.settings import Settings
+
+    settings = Settings(home=home) if home is not None else Settings()
+    database = Database(settings.resolved_database_url)
+    blobs = BlobStore(settings.resolved_blob_dir)
+    try:
+        orphans = find_orphans(database, blobs, older_than)
+        if not dry_run:
+            delete_unreferenced(database, blobs, orphans)
+    finally:
+        database.dispose()
+    print(f"{len(orphans)} files of {sum(orphans.values())} bytes {'would be' if dry_run else 'are'} deleted")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the plots and numbers.")] = Path("demo"),
 ) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from engine.spec import Execution
 from schemas.base import Request, Resource, UtcDatetime
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
-from schemas.submission import Label
+from schemas.submission import Keep, Label
 
 
 class Progress(Resource):
@@ -46,6 +46,7 @@ class Experiment(Resource):
     """The expanded spec before the sweep."""
     execution: Execution
     max_seconds: int | None
+    keep: Keep
     digest: str
     reused: bool
     """Whether this answer is an earlier, identical experiment."""
@@ -163,3 +164,34 @@ class Dataset(Resource):
     """Whether it is on the API's machine; null where that cannot be told without trying."""
     sha256: str | None = None
     bytes: int | None = None
+
+
+class RoleStorage(Resource):
+    role: Literal["checkpoint", "artifact", "resume", "dataset"]
+    files: int
+    bytes: int
+
+
+class ExperimentStorage(Resource):
+    id: str
+    name: str | None
+    files: int
+    bytes: int
+
+
+class OrphanStorage(Resource):
+    files: int
+    bytes: int
+    older_than_seconds: float
+    """Younger files may still be given a row; they are not counted."""
+
+
+class Storage(Resource):
+    bytes: int
+    """Of all files that something refers to, each counted once."""
+    roles: list[RoleStorage]
+    largest_experiments: list[ExperimentStorage]
+    orphans: OrphanStorage
+    """Files that nothing refers to; `richregime gc` deletes them, and the workers do from time to time."""
+    free_bytes: int | None
+    """What the disk still takes; null for an object store."""

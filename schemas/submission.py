@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, StringConstraints, field_validator
 
 from engine.spec import Execution, Seed
 from schemas.base import Request, Resource
+
+
+class Keep(StrEnum):
+    """Which checkpoints stay once an experiment is over."""
+
+    ALL = "all"
+    """theta_0 and theta_T of every seed"""
+    LAST = "last"
+    """theta_T of every seed"""
+    BEST = "best"
+    """theta_T of each point's seed with the highest test accuracy"""
+    NONE = "none"
+
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
@@ -30,6 +44,11 @@ class Submission(Request):
     priority: int = Field(0, ge=-10, le=10, description="Higher runs first.")
     max_seconds: int | None = Field(
         None, ge=1, le=30 * 24 * 3600, description="A run that has computed for longer fails with `timeout`."
+    )
+    keep: Annotated[Keep, Strict(False)] = Field(
+        Keep.ALL,
+        description="Checkpoints that stay once the experiment is over: `all` (theta_0 and theta_T of every seed), "
+        "`last` (theta_T), `best` (theta_T of each point's best seed), `none`.",
     )
     reuse: bool = Field(
         True, description="Answer with an identical experiment, and load trainings that are already done."

@@ -6,12 +6,17 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import CorruptBlob, NotFound, StorageFull
+from storage.fault_points import reach
+
+ASIDE = ".aside"
+"""Ending of a file that is on its way out, or back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,12 @@ class BlobStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
+        """Where the bytes are on this machine."""
         assert len(sha256) == 64
-        return self._folder / sha256[:2] / sha256
+        return self._place(sha256)
+
+    def _place(self, name: str) -> Path:
+        return self._folder / name[:2] / name
 
     def put(self, data: bytes) -> StoredBlob:
         """Store the bytes so that they outlive a crash. Raises StorageFull."""
@@ -46,8 +55,10 @@ class BlobStore:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
+            reach("put.1")
             temporary.replace(path)
             _sync_folder(path.parent)
+            reach("put.2")
         except OSError as error:
             temporary.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -74,9 +85,9 @@ class BlobStore:
 
     def scratch_path(self) -> Path:
         """A fresh name beside the stored files, for a file that `put_file` will take; the sweep removes what is left."""
-        folder = self._folder / "00"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{secrets.token_hex(32)}.partial"
+        path = self._place(f"{secrets.token_hex(32)}.partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises NotFound, and CorruptBlob where they are not those that were stored."""
@@ -88,16 +99,36 @@ class BlobStore:
             raise CorruptBlob(f"the stored file {sha256} is damaged")
         return data
 
-    def delete(self, sha256: str) -> None:
-        """Remove the file where it is there."""
-        self.path(sha256).unlink(missing_ok=True)
+    def exists(self, sha256: str) -> bool:
+        return self.path(sha256).exists()
 
-    def list_older_than(self, seconds: float, now: float) -> Iterator[str]:
-        """Digests of files not touched for so long."""
+    def delete(self, name: str) -> None:
+        """Remove the file, or what an interrupted write has left of one, where it is there."""
+        self._place(name).unlink(missing_ok=True)
+
+    def set_aside(self, sha256: str) -> bool:
+        """Take the file out of the store so that it can be put back; False where it is not there."""
+        try:
+            self.path(sha256).replace(self._place(sha256 + ASIDE))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def put_back(self, sha256: str) -> None:
+        with suppress(FileNotFoundError):
+            self._place(sha256 + ASIDE).replace(self.path(sha256))
+
+    def list_older_than(self, seconds: float, now: float) -> Iterator[tuple[str, int]]:
+        """(name, bytes) of files not touched for so long, and of what interrupted writes have left."""
         for path in self._folder.glob("??/*"):
             with suppress(FileNotFoundError):
-                if now - path.stat().st_mtime > seconds:
-                    yield path.name
+                status = path.stat()
+                if now - status.st_mtime > seconds:
+                    yield path.name, status.st_size
+
+    def free_bytes(self) -> int | None:
+        """What the disk still takes; None where there is no telling."""
+        return shutil.disk_usage(self._folder).free
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,8 +15,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as DatabaseUnavailable
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlmodel import Session
 
 from storage.errors import SchemaOutdated
@@ -70,13 +72,17 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One writing transaction, committed at the end of the block and rolled back on any error."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with (
+            _telling_unavailable(),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view; writes are refused on SQLite."""
-        with Session(self._reader, expire_on_commit=False) as session:
+        with _telling_unavailable(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     def dispose(self) -> None:
@@ -117,6 +123,19 @@ class Database:
             config = self._config()
             config.attributes["connection"] = connection
             run(config, revision)
+
+
+@contextmanager
+def _telling_unavailable() -> Iterator[None]:
+    """A pool without a free connection, or a connection cut in the midst, is a database that does not answer."""
+    try:
+        yield
+    except NoFreeConnection as error:
+        raise DatabaseUnavailable("no connection is free", None, error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated and not isinstance(error, DatabaseUnavailable):
+            raise DatabaseUnavailable("the connection was cut", None, error) from error
+        raise
 
 
 def _dump_json(value: Any) -> str:

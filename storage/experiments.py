@@ -16,7 +16,7 @@ from engine.spec import Execution
 from schemas.events import EventName
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Progress, QueuePosition
 from schemas.status import ExperimentStatus, RunStatus, derive_experiment_status
-from schemas.submission import Submission
+from schemas.submission import Keep, Submission
 from storage.db import as_utc, database_now
 from storage.errors import InvalidTransition, NotFound
 from storage.events import append_event
@@ -64,6 +64,7 @@ def create_experiment(
         seeds=list(submission.seeds),
         execution=submission.execution.model_dump(mode="json"),
         max_seconds=submission.max_seconds,
+        keep=submission.keep,
         reuse=submission.reuse,
         digest=digest,
         num_points=len(points),
@@ -250,6 +251,7 @@ def _assemble(
         spec=row.spec,
         execution=Execution.model_validate(row.execution),
         max_seconds=row.max_seconds,
+        keep=Keep(row.keep),
         digest=row.digest,
         reused=reused,
         created_at=row.created_at,
@@ -298,32 +300,35 @@ def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
         .group_by(RunRow.status)
     )
     status = derive_experiment_status(dict(session.execute(query).all()))
-    row = session.get_one(ExperimentRow, experiment_id)
-    now = database_now(session)
-    if status is not ExperimentStatus.QUEUED and row.started_at is None:
-        row.started_at = now
-    if status.is_terminal and row.finished_at is None:
-        row.finished_at = now
+    times = select(ExperimentRow.started_at, ExperimentRow.finished_at).where(
+        ExperimentRow.id == experiment_id
+    )
+    started_at, finished_at = session.execute(times).one()
+    values: dict[str, Any] = {"status": status}
+    if status is not ExperimentStatus.QUEUED and started_at is None:
+        values["started_at"] = database_now(session)
+    if status.is_terminal and finished_at is None:
+        values["finished_at"] = database_now(session)
         append_event(session, experiment_id, EventName.EXPERIMENT_FINISHED, {"status": status})
-    row.status = status
-    session.add(row)
-    session.flush()
+    session.execute(update(ExperimentRow).where(ExperimentRow.id == experiment_id).values(**values))
     return status
 
 
 def update_experiment(session: Session, experiment_id: str, change: ExperimentUpdate) -> ExperimentRow:
     """Change what the body names. Raises NotFound."""
     row = get_experiment(session, experiment_id)
-    for name in change.model_fields_set:
-        value = getattr(change, name)
-        if value is not None or name == "name":
-            setattr(row, name, value)
-    if change.priority is not None:
+    if (
+        change.priority is not None
+    ):  # before the experiment, as in every move: the order in which rows are locked
         session.execute(
             update(RunRow)
             .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.QUEUED)
             .values(priority=change.priority)
         )
+    for name in change.model_fields_set:
+        value = getattr(change, name)
+        if value is not None or name == "name":
+            setattr(row, name, value)
     session.add(row)
     session.flush()
     return row
@@ -340,10 +345,14 @@ def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
             f"the experiment has already {row.status}; only one that is under way can be cancelled"
         )
     now = database_now(session)
-    query = select(RunRow).where(
-        RunRow.experiment_id == experiment_id,
-        RunRow.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)),
-        RunRow.cancel_requested_at.is_(None),
+    query = (
+        select(RunRow)
+        .where(
+            RunRow.experiment_id == experiment_id,
+            RunRow.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)),
+            RunRow.cancel_requested_at.is_(None),
+        )
+        .order_by(RunRow.id)
     )
     asked = list(session.scalars(query.with_for_update()))
     if asked:
@@ -440,11 +449,15 @@ def store_summary(session: Session, experiment_id: str, summary: Mapping[str, An
     return bool(stored.rowcount)
 
 
-def experiments_without_summary(session: Session, limit: int = 50) -> list[str]:
-    """Terminal experiments whose summary is still to be made."""
+def experiments_without_summary(session: Session, limit: int = 50, after: str = "") -> list[str]:
+    """Terminal experiments whose summary is still to be made, by id, behind `after`."""
     query = (
         select(ExperimentRow.id)
-        .where(ExperimentRow.finished_at.is_not(None), ExperimentRow.summary.is_(None))
+        .where(
+            ExperimentRow.finished_at.is_not(None),
+            ExperimentRow.summary.is_(None),
+            ExperimentRow.id > after,
+        )
         .order_by(ExperimentRow.id)
         .limit(limit)
     )

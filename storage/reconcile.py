@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage.artifacts import referenced_blobs
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.experiments import experiments_without_summary, get_experiment, store_summary
+from storage.fault_points import reach
 from storage.results import StoredPlotInput, summarize_experiment
+from storage.retention import delete_unreferenced, release_checkpoints
 from storage.runs import mark_rung, reap_expired, runs_to_ring
 from storage.settings import Settings
 from storage.workers import count_listening
 
 log = logging.getLogger("richregime.reconciler")
-
-ORPHAN_SECONDS = 600.0
-SWEEP_PAGE = 500
 
 Ring = Callable[[Sequence[tuple[str, str]]], None]
 
@@ -34,15 +30,26 @@ def reconcile(db: Database, blobs: BlobStore, settings: Settings, ring: Ring) ->
         log.warning("run %s: its worker is silent, the lease is over", run_id)
     waiting = runs_to_ring(db, settings.ring_after_seconds)
     if waiting:
+        reach("ring.1")
         ring(_enough_bells(db, waiting))
+        reach("ring.2")
         mark_rung(db, [run_id for run_id, _ in waiting])
-    with db.read() as session:
-        unfinished = experiments_without_summary(session)
-    for experiment_id in unfinished:
-        try:
-            finalize(db, blobs, experiment_id)
-        except Exception:  # one bad row starves nobody
-            log.exception("experiment %s: its summary could not be made", experiment_id)
+    _make_summaries(db, blobs)
+
+
+def _make_summaries(db: Database, blobs: BlobStore) -> None:
+    last = ""
+    while True:
+        with db.read() as session:
+            unfinished = experiments_without_summary(session, after=last)
+        if not unfinished:
+            return
+        for experiment_id in unfinished:
+            try:
+                finalize(db, blobs, experiment_id)
+            except Exception:  # one bad row starves nobody
+                log.exception("experiment %s: its summary could not be made", experiment_id)
+        last = unfinished[-1]
 
 
 def _enough_bells(db: Database, waiting: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -59,27 +66,24 @@ def _enough_bells(db: Database, waiting: Sequence[tuple[str, str]]) -> list[tupl
 
 
 def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:
-    """Make the summary of an experiment whose last run has ended; whoever comes second changes nothing."""
+    """Make the summary of an experiment whose last run has ended, and drop the checkpoints that it does not keep.
+
+    Whoever comes second changes nothing.
+    """
     with db.read() as session:
         row = get_experiment(session, experiment_id)
         if not row.status.is_terminal or row.summary is not None:
             return False
     summary = summarize_experiment(StoredPlotInput(db, blobs, experiment_id))
+    reach("summary.1")
     with db.write() as session:
-        return store_summary(session, experiment_id, summary)
-
-
-def sweep_orphans(db: Database, blobs: BlobStore, *, older_than_seconds: float = ORPHAN_SECONDS) -> int:
-    """Delete stored files that no row speaks of, young ones apart: their row may be on its way. Returns how many."""
-    deleted = 0
-    old = blobs.list_older_than(older_than_seconds, time.time())
-    while page := list(islice(old, SWEEP_PAGE)):
-        with db.read() as session:
-            orphans = set(page) - referenced_blobs(session, page)
-        for name in orphans:
-            blobs.delete(name)
-        deleted += len(orphans)
-    return deleted
+        if get_experiment(session, experiment_id).last_event != row.last_event:
+            return False  # it was reopened meanwhile: that summary is of the past
+        stored = store_summary(session, experiment_id, summary)
+        released = release_checkpoints(session, row) if stored else []
+    reach("summary.2")
+    delete_unreferenced(db, blobs, released)
+    return stored
 
 
 class Reconciler:

@@ -41,6 +41,7 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
             owner=None,
             lease_until=None,
             rung_at=None,
+            cancel_requested_at=None,
             error_code=None,
             error_detail=None,
             finished_at=None,

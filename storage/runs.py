@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlmodel import Session
 
 from schemas.events import EventName
@@ -15,7 +16,10 @@ from schemas.status import FailureReason, RunStatus
 from storage.db import Database, as_utc, database_now
 from storage.events import append_event
 from storage.experiments import refresh_status
+from storage.fault_points import reach
 from storage.tables import ExperimentRow, PointRow, RunRow
+
+log = logging.getLogger("richregime.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class RunningRun:
     """Over all attempts"""
     silent_seconds: float
     """Since the run last showed life"""
+    step_seconds: float
+    """What a step of it takes, as a rule; 0 while that is not known"""
     seconds_since_cancel: float | None
 
 
@@ -65,11 +71,30 @@ class Heartbeat:
 def claim_next(
     db: Database, *, owner: str, queue: str, device: str, lease_seconds: float, hint: str | None = None
 ) -> Claim | None:
-    """Claim the best queued run this worker can compute, or None: by priority, then age; `hint` breaks no order."""
+    """Claim the best queued run this worker can compute, or None: by priority, then age; `hint` breaks no order.
+
+    A run that cannot be read is failed on the way: it starves nobody.
+    """
+    while True:
+        try:
+            return _claim_best(db, owner, queue, device, lease_seconds)
+        except _Unreadable as unreadable:
+            _fail_unreadable(db, unreadable)
+
+
+class _Unreadable(Exception):
+    """A queued row that no worker could execute."""
+
+    def __init__(self, run_id: str, fence: int, experiment_id: str, error: Exception) -> None:
+        super().__init__(f"the run's stored form cannot be read ({type(error).__name__})")
+        self.run_id, self.fence, self.experiment_id = run_id, fence, experiment_id
+
+
+def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds: float) -> Claim | None:
     with db.write() as session:
         now = database_now(session)
         query = (
-            select(RunRow)
+            select(RunRow.id, RunRow.fence, RunRow.experiment_id)
             .where(
                 RunRow.status == RunStatus.QUEUED,
                 RunRow.cancel_requested_at.is_(None),
@@ -80,12 +105,14 @@ def claim_next(
         )
         if not db.is_sqlite:
             query = query.with_for_update(skip_locked=True)
-        row = session.scalars(query).first()
-        if row is None:
+        best = session.execute(query).first()
+        if best is None:
             return None
+        run_id, fence, experiment_id = best
+        reach("claim.1")
         claimed = session.execute(
             update(RunRow)
-            .where(RunRow.id == row.id, RunRow.status == RunStatus.QUEUED, RunRow.fence == row.fence)
+            .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED, RunRow.fence == fence)
             .values(
                 status=RunStatus.RUNNING,
                 fence=RunRow.fence + 1,
@@ -94,42 +121,72 @@ def claim_next(
                 device=device,
                 lease_until=now + timedelta(seconds=lease_seconds),
                 progress_at=now,
-                started_at=row.started_at or now,
+                step_seconds=0.0,
+                started_at=func.coalesce(RunRow.started_at, now),
                 claimed_at=now,
             )
         )
         if claimed.rowcount != 1:
             return None
-        experiment, point = (
-            session.get_one(ExperimentRow, row.experiment_id),
-            session.get_one(PointRow, row.point_id),
-        )
-        session.refresh(row)
+        try:
+            found = _read_claim(session, run_id)
+        except (ValueError, TypeError, LookupError) as error:
+            raise _Unreadable(run_id, fence, experiment_id, error) from None
         data = {
-            "attempt": row.attempts,
+            "attempt": found.attempts,
+            "fence": found.fence,
             "device": device,
             "worker": owner,
-            "seeds": row.seeds,
-            "point": point.index,
+            "seeds": list(found.seeds),
+            "point": found.point_index,
         }
-        append_event(session, row.experiment_id, EventName.RUN_STARTED, data, row.id)
-        refresh_status(session, row.experiment_id)
-        return Claim(
-            run_id=row.id,
-            fence=row.fence,
-            experiment_id=row.experiment_id,
-            kind=experiment.kind,
-            point_index=point.index,
-            values=point.values,
-            spec=point.spec,
-            digest=point.digest,
-            seeds=tuple(row.seeds),
-            execution=experiment.execution,
-            reuse=experiment.reuse,
-            max_seconds=experiment.max_seconds,
-            elapsed_seconds=row.elapsed_seconds,
-            attempts=row.attempts,
+        append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
+        refresh_status(session, found.experiment_id)
+        reach("claim.2")
+    reach("claim.3")
+    return found
+
+
+def _read_claim(session: Session, run_id: str) -> Claim:
+    row = session.get_one(RunRow, run_id, populate_existing=True)
+    experiment = session.get_one(ExperimentRow, row.experiment_id)
+    point = session.get_one(PointRow, row.point_id)
+    return Claim(
+        run_id=row.id,
+        fence=row.fence,
+        experiment_id=row.experiment_id,
+        kind=experiment.kind,
+        point_index=point.index,
+        values=point.values,
+        spec=point.spec,
+        digest=point.digest,
+        seeds=tuple(row.seeds),
+        execution=experiment.execution,
+        reuse=experiment.reuse,
+        max_seconds=experiment.max_seconds,
+        elapsed_seconds=row.elapsed_seconds,
+        attempts=row.attempts,
+    )
+
+
+def _fail_unreadable(db: Database, run: _Unreadable) -> None:
+    """queued → failed."""
+    with db.write() as session:
+        moved = session.execute(
+            update(RunRow)
+            .where(RunRow.id == run.run_id, RunRow.fence == run.fence, RunRow.status == RunStatus.QUEUED)
+            .values(
+                status=RunStatus.FAILED,
+                fence=RunRow.fence + 1,
+                error_code=FailureReason.INTERNAL,
+                error_detail=str(run),
+                finished_at=database_now(session),
+            )
         )
+        if moved.rowcount == 1:
+            data = {"reason": FailureReason.INTERNAL.value, "detail": str(run)}
+            append_event(session, run.experiment_id, EventName.RUN_FAILED, data, run.run_id)
+            refresh_status(session, run.experiment_id)
 
 
 def heartbeat(
@@ -138,15 +195,16 @@ def heartbeat(
     fence: int,
     lease_seconds: float,
     progress: tuple[float, float, str] | None = None,
+    step_seconds: float = 0.0,
 ) -> Heartbeat:
-    """Renew the lease and note the progress (completed, total, unit)."""
+    """Renew the lease and note the progress (completed, total, unit) and how long a step takes."""
     with db.write() as session:
         now = database_now(session)
         values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
         if progress is not None:
             completed, total, unit = progress
             values |= {"progress_completed": completed, "progress_total": total, "progress_unit": unit}
-            values["progress_at"] = now
+            values |= {"progress_at": now, "step_seconds": step_seconds}
         found = session.execute(
             update(RunRow).where(_held(run_id, fence)).values(**values).returning(RunRow.cancel_requested_at)
         ).first()
@@ -253,7 +311,7 @@ def reap_expired(db: Database, max_attempts: int, *, limit: int = 100) -> list[s
             .limit(limit)
         )
         candidates = list(session.scalars(query))
-    return [run_id for run_id in candidates if _reap(db, run_id, max_attempts, owner=None)]
+    return _reap_each(db, candidates, max_attempts, owner=None)
 
 
 def reap_owner(db: Database, owner: str, max_attempts: int) -> list[str]:
@@ -261,7 +319,18 @@ def reap_owner(db: Database, owner: str, max_attempts: int) -> list[str]:
     with db.read() as session:
         query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.owner == owner)
         candidates = list(session.scalars(query))
-    return [run_id for run_id in candidates if _reap(db, run_id, max_attempts, owner=owner)]
+    return _reap_each(db, candidates, max_attempts, owner=owner)
+
+
+def _reap_each(db: Database, run_ids: Sequence[str], max_attempts: int, owner: str | None) -> list[str]:
+    reaped = []
+    for run_id in run_ids:
+        try:
+            if _reap(db, run_id, max_attempts, owner):
+                reaped.append(run_id)
+        except Exception:  # one bad row starves nobody
+            log.exception("run %s could not be taken back", run_id)
+    return reaped
 
 
 def owners_of_running(db: Database, prefix: str) -> list[str]:
@@ -280,7 +349,11 @@ def list_running(db: Database, prefix: str) -> list[RunningRun]:
     with db.read() as session:
         now = database_now(session)
         query = (
-            select(RunRow, ExperimentRow.max_seconds)
+            select(
+                *(RunRow.id, RunRow.fence, RunRow.owner, RunRow.claimed_at, RunRow.elapsed_seconds),
+                *(RunRow.progress_at, RunRow.step_seconds, RunRow.cancel_requested_at),
+                ExperimentRow.max_seconds,
+            )
             .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
             .where(RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True))
             .order_by(RunRow.id)
@@ -290,12 +363,13 @@ def list_running(db: Database, prefix: str) -> list[RunningRun]:
                 run_id=row.id,
                 fence=row.fence,
                 owner=row.owner,
-                max_seconds=max_seconds,
+                max_seconds=row.max_seconds,
                 computed_seconds=_elapsed(session, row),
                 silent_seconds=_seconds_since(row.progress_at, now) or 0.0,
+                step_seconds=row.step_seconds,
                 seconds_since_cancel=_seconds_since(row.cancel_requested_at, now),
             )
-            for row, max_seconds in session.execute(query)
+            for row in session.execute(query)
         ]
 
 
@@ -306,7 +380,9 @@ def _seconds_since(moment: datetime | None, now: datetime) -> float | None:
 
 def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bool:
     with db.write() as session:
-        row = session.get(RunRow, run_id)
+        of_reaped = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
+        timing = (RunRow.cancel_requested_at, RunRow.claimed_at, RunRow.elapsed_seconds)
+        row = session.execute(select(*of_reaped, *timing).where(RunRow.id == run_id)).first()
         if row is None:
             return False
         now = database_now(session)
@@ -388,10 +464,10 @@ def _end(session: Session, run_id: str, fence: int, status: RunStatus, **values:
     return row if row is not None and ended.rowcount == 1 else None
 
 
-def _elapsed(session: Session, row: RunRow | None) -> float:
+def _elapsed(session: Session, row: Any) -> float:
     """Seconds computed over all attempts, the one that ends now included."""
     if row is None or row.claimed_at is None:
         return 0.0
     began = as_utc(row.claimed_at)
     assert began is not None
-    return row.elapsed_seconds + max(0.0, (database_now(session) - began).total_seconds())
+    return float(row.elapsed_seconds) + max(0.0, (database_now(session) - began).total_seconds())

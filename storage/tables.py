@@ -66,6 +66,7 @@ class ExperimentRow(SQLModel, table=True):
     seeds: list[int] = Field(default_factory=list, sa_column=_json("[]"))
     execution: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
     max_seconds: int | None = Field(default=None)
+    keep: str = Field(default="all", sa_column=Column(String(8), nullable=False, server_default="all"))
     reuse: bool = Field(default=True, sa_column_kwargs={"server_default": text("true"), "nullable": False})
     digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
     status: ExperimentStatus = Field(
@@ -124,6 +125,8 @@ class RunRow(SQLModel, table=True):
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
     )
     progress_total: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
+    step_seconds: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
+    """The median step of this attempt; 0 while it is not known"""
     progress_unit: str = Field(default="", sa_column=Column(String(32), nullable=False, server_default=""))
     error_code: FailureReason | None = Field(default=None, sa_column=Column(_enum(FailureReason)))
     error_detail: str | None = Field(default=None, sa_column=Column(Text))

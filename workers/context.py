@@ -23,11 +23,12 @@ from storage.artifacts import (
     register_artifact,
     register_training,
 )
-from storage.blobs import BlobStore, StoredBlob
+from storage.blobs import BlobStore
 from storage.datasets import get_dataset
 from storage.db import Database, DatabaseUnavailable
 from storage.errors import CorruptBlob, NotFound
 from storage.events import append_event
+from storage.fault_points import reach
 from storage.metrics import MetricValue, seed_metrics, write_metrics
 from storage.runs import Claim, holds_run
 from storage.settings import Settings
@@ -56,12 +57,12 @@ class RunTimedOut(Exception):
 def write_while_held(db: Database, lease: Lease, move: Callable[[Any], bool]) -> bool:
     """Commit `move`, again and again while the database is away, as long as the lease holds. Raises LeaseLost."""
     while True:
+        if lease.is_lost:
+            raise LeaseLost
         try:
             with db.write() as session:
                 return move(session)
         except DatabaseUnavailable:
-            if lease.is_lost:
-                raise LeaseLost from None
             time.sleep(RETRY_SECONDS)
 
 
@@ -89,6 +90,8 @@ class StoredRunContext:
         self._resume_files: list[str] = []
         self._save_every = settings.checkpoint_seconds
         self._yield_asked_at: float | None = None
+        self._has_moved = False
+        """Since the last save: one that says nothing new would make a run that kills its workers look alive"""
         self._metrics: list[MetricValue] = []
         self._began = time.monotonic()
         self._flushed_at = self._saved_at = self._told_at = self._began
@@ -123,6 +126,7 @@ class StoredRunContext:
 
     def report_progress(self, completed: float, total: float, unit: str) -> None:
         self._lease.note_progress(completed, total, unit)
+        self._has_moved = True
         now = time.monotonic()
         if now - self._told_at >= PROGRESS_EVENT_SECONDS:
             self._told_at = now
@@ -141,7 +145,8 @@ class StoredRunContext:
 
     def check(self) -> None:
         """Raise LeaseLost, RunCancelled, RunTimedOut, or RunInterrupted where no save has come in time."""
-        self._lease.note_life()
+        reach("step")
+        self._lease.note_step()
         if self._lease.is_lost:
             raise LeaseLost
         if self._lease.is_cancelled:
@@ -158,10 +163,13 @@ class StoredRunContext:
                 raise RunInterrupted
 
     def should_save(self) -> bool:
-        return self._should_yield() or time.monotonic() - self._saved_at >= self._save_every
+        if self._should_yield():
+            return True
+        return self._has_moved and time.monotonic() - self._saved_at >= self._save_every
 
     def save_resume(self, resume: ResumeState) -> None:
         began = time.monotonic()
+        reach("save.1")
         self.flush()
         header = {
             "run_id": self.run_id,  # makes the file this run's alone, so that it may be deleted with its row
@@ -169,10 +177,13 @@ class StoredRunContext:
             "digest": self._claim.digest,
             "state": dict(resume.state),
         }
-        blob = self._blobs.put(canonical_json(header).encode() + SEPARATOR + resume.tensors)
-        self._register("resume", "resume", None, resume.step, RESUME_MEDIA_TYPE, blob)
-        self._forget_old_generations(blob.sha256)
+        data = canonical_json(header).encode() + SEPARATOR + resume.tensors
+        sha256 = self._store("resume", "resume", None, resume.step, RESUME_MEDIA_TYPE, data)
+        reach("save.2")
+        self._forget_old_generations(sha256)
+        reach("save.3")
         self._saved_at = time.monotonic()
+        self._has_moved = False
         spent = self._saved_at - began
         self._save_every = max(self._settings.checkpoint_seconds, spent / SAVE_SHARE)
         if self._should_yield():
@@ -210,14 +221,17 @@ class StoredRunContext:
         return ResumeState(header["step"], tensors, header["state"])
 
     def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
-        self._register("checkpoint", name, seed, epoch, "application/vnd.safetensors", self._blobs.put(data))
+        self._store("checkpoint", name, seed, epoch, "application/vnd.safetensors", data)
 
     def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
-        self._register("artifact", name, seed, None, media_type, self._blobs.put(data))
+        self._store("artifact", name, seed, None, media_type, data)
 
-    def _register(
-        self, role: Role, name: str, seed: int | None, epoch: int | None, media_type: str, blob: StoredBlob
-    ) -> None:
+    def _store(
+        self, role: Role, name: str, seed: int | None, epoch: int | None, media_type: str, data: bytes
+    ) -> str:
+        """Keep the bytes and their row; returns their digest."""
+        blob = self._blobs.put(data)
+
         def move(session: Any) -> bool:
             found = register_artifact(
                 session,
@@ -230,10 +244,15 @@ class StoredRunContext:
                 media_type=media_type,
                 blob=blob,
             )
+            reach("register.1")
             return found is not None
 
         self._lease.note_life()
         self._write(move)
+        reach("register.2")
+        if not self._blobs.exists(blob.sha256):
+            self._blobs.put(data)  # it was an orphan before, and taken away between the two
+        return blob.sha256
 
     def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
         with self._db.read() as session:

@@ -25,6 +25,7 @@ from storage.artifacts import drop_resume_state
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.errors import StorageFull
+from storage.fault_points import reach
 from storage.reconcile import finalize
 from storage.runs import Claim, cancel_run, fail_run, finish_run, release_run
 from storage.settings import Settings
@@ -74,12 +75,20 @@ def execute_run(
         except Exception as error:
             reason, detail = classify(error)
             log.error("run %s failed: %s", claim.run_id, reason.value, exc_info=error)
-            ending.fail(reason, detail, describe_run(claim, ctx))
+            ending.fail(reason, detail, _describe_failed(claim, ctx))
             broken = error if is_device_broken(error) else None
             _free_memory(reason)
-    finalize(db, blobs, claim.experiment_id)
+    _summarize(db, blobs, claim)
     if broken is not None:
         raise DeviceBroken from broken
+
+
+def _summarize(db: Database, blobs: BlobStore, claim: Claim) -> None:
+    """Make the summary where this was the last run; what fails here the reconciler does again."""
+    try:
+        finalize(db, blobs, claim.experiment_id)
+    except Exception:
+        log.exception("experiment %s: its summary could not be made", claim.experiment_id)
 
 
 class _Ending:
@@ -110,16 +119,20 @@ class _Ending:
 
     def _end(self, move: Callable[[Any], bool], word: str) -> None:
         files: list[str] = []
+        reach("finish.1")
 
         def end_and_drop(session: Any) -> bool:
             if not move(session):
                 return False
             files[:] = drop_resume_state(session, self._run_id)
+            reach("finish.2")
             return True
 
         moved = self._move(end_and_drop)
+        reach("finish.3")
         for sha256 in files if moved else ():
             self._blobs.delete(sha256)
+        reach("finish.4")
         log.info("run %s %s", self._run_id, word if moved else "was no longer ours")
 
     def _move(self, move: Callable[[Any], bool]) -> bool:
@@ -191,6 +204,15 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
             "kind": str(get_kind(claim.kind).spec.version),
         },
     }
+
+
+def _describe_failed(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
+    """As much of the manifest as a run has that could not even begin."""
+    try:
+        return describe_run(claim, ctx)
+    except Exception as error:  # noqa: BLE001 - what broke the run may break its description
+        log.info("run %s: no manifest (%s)", claim.run_id, type(error).__name__)
+        return {"spec": dict(claim.spec), "digest": claim.digest, "seeds": list(claim.seeds)}
 
 
 def _data_digest(claim: Claim, ctx: StoredRunContext) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
+from statistics import median
 
 from storage.db import Database, DatabaseUnavailable
 from storage.runs import heartbeat
@@ -14,6 +16,9 @@ FENCE_AFTER = 2 / 3
 """Share of the lease without an answer after which the worker stops by itself, before anyone else may begin."""
 BEAT_SECONDS = 1.0
 """Longest time between two beats, so that a cancel request is heard within two seconds."""
+
+REMEMBERED_STEPS = 101
+"""Newest steps whose median tells how long one takes."""
 
 log = logging.getLogger("richregime.worker")
 
@@ -30,6 +35,8 @@ class Lease:
         self._answered_at = time.monotonic()
         self._progress = (0.0, 0.0, "")
         self._is_alive = False
+        self._stepped_at: float | None = None
+        self._steps: deque[float] = deque(maxlen=REMEMBERED_STEPS)
         self._thread = threading.Thread(target=self._loop, name=f"lease-{run_id}", daemon=True)
 
     @property
@@ -44,6 +51,14 @@ class Lease:
 
     def note_life(self) -> None:
         """The run has done something: it does not hang. Cheap: may be called every step."""
+        self._is_alive = True
+
+    def note_step(self) -> None:
+        """A step begins. Cheap: called every step."""
+        now = time.monotonic()
+        if self._stepped_at is not None:
+            self._steps.append(now - self._stepped_at)
+        self._stepped_at = now
         self._is_alive = True
 
     def note_progress(self, completed: float, total: float, unit: str) -> None:
@@ -69,7 +84,9 @@ class Lease:
         is_alive, self._is_alive = self._is_alive, False
         progress = self._progress if is_alive else None
         try:
-            answer = heartbeat(self._db, self._run_id, self._fence, self._settings.lease_seconds, progress)
+            step_seconds = median(steps) if (steps := list(self._steps)) else 0.0
+            lease_seconds = self._settings.lease_seconds
+            answer = heartbeat(self._db, self._run_id, self._fence, lease_seconds, progress, step_seconds)
         except DatabaseUnavailable as error:
             log.warning("run %s: the heartbeat got no answer (%s)", self._run_id, type(error).__name__)
             return True

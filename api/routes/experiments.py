@@ -24,6 +24,7 @@ from schemas.status import ExperimentStatus
 from schemas.submission import Preview
 from storage import experiments, keys, reopening, run_resources
 from storage.db import Session
+from storage.retention import delete_unreferenced
 
 router = APIRouter(tags=["experiments"])
 
@@ -148,8 +149,7 @@ def delete_experiment(experiment_id: str, state: StateDep, dry_run: bool = False
     """Delete a terminal experiment with its files; `dry_run` only tells the bytes."""
     with state.db.write() as session:
         told, freed = experiments.delete_experiment(session, experiment_id, dry_run=dry_run)
-    for sha256 in freed:
-        state.blobs.delete(sha256)
+    delete_unreferenced(state.db, state.blobs, freed)
     return told
 
 

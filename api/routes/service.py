@@ -1,4 +1,4 @@
-"""The service itself: workers, queue, limits, liveness."""
+"""The service itself: workers, queue, storage, limits, liveness."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from api.problems import ProblemRaised
 from api.state import StateDep
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
-from schemas.resources import QueueState, Worker
+from schemas.resources import QueueState, Storage, Worker
 from storage.queue import ping
 from storage.run_resources import queue_state
+from storage.usage import storage_state
 from storage.workers import count_listening, list_workers
 
 router = APIRouter(tags=["service"])
@@ -55,6 +56,12 @@ def get_queue(state: StateDep) -> QueueState:
     """What waits, what runs, who listens."""
     with state.db.read() as session:
         return queue_state(session)
+
+
+@router.get("/storage")
+def get_storage(state: StateDep) -> Storage:
+    """What the stored files take: by role, by experiment, by nobody; and what the disk still takes."""
+    return storage_state(state.db, state.blobs)
 
 
 @router.get("/limits")

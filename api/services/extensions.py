@@ -75,6 +75,7 @@ def _plan_whole(session: Session, settings: Settings, row: ExperimentRow, added:
         "seeds": _join(row.seeds, added.seeds),
         "execution": row.execution,
         "priority": row.priority,
+        "keep": row.keep,
         "reuse": row.reuse,
     }
     offsets = {f"#/sweep/{path}/": len(values) for path, values in row.sweep.items()}

@@ -213,5 +213,6 @@ def _digest(submission: Submission, points: Sequence[SweepPoint], digests: Seque
             "values": [point.values for point in points],
             "seeds": submission.seeds,
             "execution": submission.execution.model_dump(mode="json"),
+            "keep": submission.keep,
         }
     )

@@ -23,7 +23,7 @@ from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.experiments import cancel_experiment
-from storage.reconcile import sweep_orphans
+from storage.retention import sweep_orphans
 from storage.runs import Claim, RunningRun, claim_next, list_running, reap_owner
 from storage.settings import Settings
 from tests.workers.conftest import Lab
@@ -239,6 +239,7 @@ def running(**changes: Any) -> RunningRun:
         "max_seconds": None,
         "computed_seconds": 10.0,
         "silent_seconds": 1.0,
+        "step_seconds": 0.0,
         "seconds_since_cancel": None,
     }
     return RunningRun(**{**usual, **changes})
@@ -252,8 +253,10 @@ def running(**changes: Any) -> RunningRun:
         (running(seconds_since_cancel=60.0), True),
         (running(max_seconds=60, computed_seconds=70.0), False),
         (running(max_seconds=60, computed_seconds=100.0), True),
-        (running(silent_seconds=1800.0), False),
-        (running(silent_seconds=7200.0), True),
+        (running(silent_seconds=500.0), False),
+        (running(silent_seconds=700.0), True),
+        (running(silent_seconds=700.0, step_seconds=60.0), False),
+        (running(silent_seconds=1300.0, step_seconds=60.0), True),
     ],
 )
 def test_a_child_is_ended_by_force_only_where_it_has_had_time_to_hear(
