@@ -17,6 +17,8 @@ MAX_CUTS = 254
 _UNPLACED = 255
 _BINS = 1 << 15
 _SIGN_MASK = 0x7FFFFFFF
+_PIECE = 1 << 22
+"""Entries whose group numbers are held as indices at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,18 @@ def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
         if bool(is_split[-1]):
             num_tied += _place_zeros(bits, groups, bounds)
     return Ranking(tuple(counts), groups, tuple(num_tied.tolist()))
+
+
+def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
+    """|x| of the last entry before each cut, the smallest of those it parts from the rest; None for a cut at 0.
+
+    bits: those that were ranked.
+    """
+    smallest = torch.full((_UNPLACED + 1,), _SIGN_MASK, dtype=torch.int32, device=bits.device)
+    for piece, groups in zip(torch.split(bits, _PIECE), torch.split(ranking.groups, _PIECE), strict=True):
+        smallest.scatter_reduce_(0, groups.long(), piece, "amin")
+    values = smallest[: len(ranking.counts)].view(torch.float32).tolist()
+    return [value if count else None for value, count in zip(values, ranking.counts, strict=True)]
 
 
 def _place_by_sorting(bits: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor) -> Tensor:

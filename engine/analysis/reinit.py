@@ -24,26 +24,28 @@ def sweep_accuracies(
     modes: Sequence[Mode],
     *,
     autocasts: bool = False,
-    check: Callable[[], None] = lambda: None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> dict[Mode, list[float]]:
-    """Test accuracy of each mode at each count of the ranking. `check` is called between evaluations.
+    """Test accuracy of each mode at each count of the ranking.
 
     A ReLU-Net's first layer is linear in what is reset, so that one product serves both modes (`reinit_relu`); the two
     ends, all mixtures of other nets, and of nets that went to infinity, are evaluated as the nets themselves.
-    autocasts: evaluate in bf16.
+    autocasts: evaluate in bf16. on_progress: called between evaluations with the share that is done, 0 to 1.
     """
-    evaluation = _Evaluation(mixtures, data, autocasts, check)
+    evaluation = _Evaluation(mixtures, data, autocasts)
     counts = mixtures.ranking.counts
     positions = range(len(counts))
     inner = [position for position in positions if 0 < counts[position] < mixtures.num_parameters]
+    wanted = [(mode, position) for mode in modes for position in positions]
     correct: dict[tuple[Mode, int], int] = {}
     is_finite = bool(torch.isfinite(mixtures.flat_T).all())
     if isinstance(model, ReluNetSpec) and is_finite and not autocasts:
-        correct |= count_correct_relu(mixtures, data, modes, inner, check)
-    for mode in modes:
-        for position in positions:
-            if (mode, position) not in correct:
-                correct[mode, position] = evaluation.count_correct(mode, position)
+        shared = len(modes) * len(inner) / len(wanted)
+        correct |= count_correct_relu(mixtures, data, modes, inner, lambda share: on_progress(shared * share))
+    for mode, position in wanted:
+        if (mode, position) not in correct:
+            on_progress(len(correct) / len(wanted))
+            correct[mode, position] = evaluation.count_correct(mode, position)
     num_images = len(data.y_test)
     return {mode: [correct[mode, position] / num_images for position in positions] for mode in modes}
 
@@ -51,10 +53,8 @@ def sweep_accuracies(
 class _Evaluation:
     """Evaluates mixtures as nets, each of the two ends once."""
 
-    def __init__(
-        self, mixtures: Mixtures, data: ResidentData, autocasts: bool, check: Callable[[], None]
-    ) -> None:
-        self._mixtures, self._check, self._autocasts = mixtures, check, autocasts
+    def __init__(self, mixtures: Mixtures, data: ResidentData, autocasts: bool) -> None:
+        self._mixtures, self._autocasts = mixtures, autocasts
         self._images, self._labels = data.x_test, data.y_test
         if any(isinstance(module, nn.Conv2d) for module in mixtures.net.modules()):
             mixtures.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -66,7 +66,6 @@ class _Evaluation:
         end = self._mixtures.end_of(mode, position)
         if end is not None and id(end) in self._ends:
             return self._ends[id(end)]
-        self._check()
         self._mixtures.load(mode, position)
         correct = self._count_of_net()
         if end is not None:

@@ -37,9 +37,12 @@ def count_correct_relu(
     data: ResidentData,
     modes: Sequence[Mode],
     positions: Sequence[int],
-    check: Callable[[], None],
+    on_progress: Callable[[float], None],
 ) -> dict[tuple[Mode, int], int]:
-    """Test images classified right by each mode's mixture at each of `positions` (ascending) of the ranking."""
+    """Test images classified right by each mode's mixture at each of `positions` (ascending) of the ranking.
+
+    on_progress: called before each block of images with the share that is done, 0 to 1.
+    """
     first = _FirstLayer(mixtures, data.x_test)
     device = data.y_test.device
     hits = {
@@ -53,8 +56,9 @@ def count_correct_relu(
             _Step(gain, {mode: _mix_upper(mixtures, first, mode, position) for mode in modes}, position)
             for position, gain in first.gains(positions[start : start + size])
         ]
+        held = len(steps) / len(positions)
         for images, block in first.blocks(len(data.y_test)):
-            check()
+            on_progress(start / len(positions) + held * block.start / len(data.y_test))
             _count_block(first, images, data.y_test[block], steps, hits)
     return {key: int(count) for key, count in hits.items()}
 

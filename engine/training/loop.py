@@ -29,11 +29,13 @@ def train(
     draw_schedule: DrawSchedule | None = None,
     on_epoch_end: EpochHook | None = None,
     on_step: StepHook | None = None,
+    epochs_afterwards: float = 0.0,
 ) -> list[TrainedSeed]:
     """Train every seed of `ctx.seeds` and return them in that order.
 
     draw_schedule gives the layers that train in each epoch for a seed; None trains all. The hooks' state is saved
     and resumed with the training. Without hooks a training that any run has finished is loaded instead.
+    epochs_afterwards: what the caller will do with each seed, in epochs, so that the progress leaves room for it.
     Raises RunCancelled, RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory.
     """
     device = torch.device(ctx.execution.device)
@@ -41,7 +43,9 @@ def train(
     with deterministic(ctx.execution.deterministic, ctx.num_threads, allow_tf32=allow_tf32):
         data = resident_data(spec.data, device, ctx)
         hooks = [hook for hook in (on_epoch_end, on_step) if hook is not None]
-        return _Training(spec, ctx, data, draw_schedule, on_epoch_end, on_step, hooks).run()
+        return _Training(
+            spec, ctx, data, draw_schedule, on_epoch_end, on_step, hooks, epochs_afterwards
+        ).run()
 
 
 class _Training:
@@ -56,10 +60,11 @@ class _Training:
         on_epoch_end: EpochHook | None,
         on_step: StepHook | None,
         hooks: Sequence[EpochHook | StepHook],
+        epochs_afterwards: float,
     ) -> None:
         self._spec, self._ctx, self._data = spec, ctx, data
         self._draw_schedule, self._on_epoch_end, self._on_step = draw_schedule, on_epoch_end, on_step
-        self._hooks = hooks
+        self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
         """Seeds of this run that are finished, in the resume state: their hooks' work is in the hooks' state."""
@@ -192,7 +197,7 @@ class _Training:
 
     def _report(self, learner: Learner, epoch: int, steps: int) -> None:
         done = epoch - 1 + steps / learner.num_steps
-        total = len(self._ctx.seeds) * self._spec.epochs
+        total = len(self._ctx.seeds) * (self._spec.epochs + self._epochs_afterwards)
         self._ctx.report_progress(
             len(self._done) * self._spec.epochs + done * len(learner.seeds), total, "seed-epochs"
         )

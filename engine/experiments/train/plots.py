@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from engine.analysis.stats import summarize
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
 from engine.experiments.train.result import TrainPointResult
 from engine.kind import PlotInput
 from engine.models.layout import layout
@@ -24,7 +25,7 @@ from engine.plotting import (
     series_colors,
 )
 
-DARK, LIGHT = "#08519C", "#9ECAE1"
+CONVOLUTION, LINEAR = "#9ECAE1", "#FDD0A2"
 PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
 
 
@@ -32,7 +33,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
     """The numbers of the plot `name`; see this room's README for each one's fields."""
     return {
         "learning_curve": _learning_curve_numbers,
-        "accuracy_bars": _accuracy_numbers,
+        "accuracy_bars": accuracy_numbers,
         "timings": _timing_numbers,
         "architecture": _architecture_numbers,
     }[name](source)
@@ -45,7 +46,7 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             return draw_message(options, "No results yet")
         return {
             "learning_curve": _draw_learning_curve,
-            "accuracy_bars": _draw_accuracy,
+            "accuracy_bars": draw_accuracy_bars,
             "timings": _draw_timings,
             "architecture": _draw_architecture,
         }[name](numbers, options)
@@ -109,49 +110,6 @@ def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
         "mean": [100 * value for value in curve["mean"]],
         "standard_error": [None if value is None else 100 * value for value in curve["standard_error"]],
     }
-
-
-def _accuracy_numbers(source: PlotInput) -> dict[str, Any]:
-    points = []
-    for sheet in source.summary:
-        assert isinstance(sheet, TrainPointResult)
-        points.append(
-            {
-                "values": sheet.point,
-                "initial_test_accuracy": sheet.initial_test_accuracy.model_dump(),
-                "test_accuracy": sheet.test_accuracy.model_dump(),
-                "outcome": sheet.outcome,
-            }
-        )
-    return {"title": source.title, "points": points}
-
-
-def _draw_accuracy(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    points = numbers["points"]
-    figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0)
-    axes = figure.subplots()
-    places = range(len(points))
-    start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
-    end = [100 * point["test_accuracy"]["mean"] for point in points]
-    error = [100 * (point["test_accuracy"]["standard_error"] or 0) for point in points]
-    axes.bar(places, start, 0.7, color=DARK, label="at initialisation")
-    gain = [b - a for a, b in zip(start, end, strict=True)]
-    axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
-    axes.errorbar(places, end, yerr=error, fmt="none", ecolor="black", capsize=3, label="one standard error")
-    for place, low, high, margin, point in zip(places, start, end, error, points, strict=True):
-        axes.text(place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold")
-        mark = "†" if point["outcome"] == "diverged" else ""
-        axes.text(place, max(low, high) + margin + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
-    axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
-    if len(points) > 5:
-        axes.tick_params(axis="x", rotation=30)
-    axes.set(ylim=(0, 110), ylabel="Test accuracy (%)", title=numbers["title"])
-    axes.set_yticks(range(0, 101, 20))
-    axes.grid(axis="x", visible=False)
-    add_legend(figure, axes)
-    if any(point["outcome"] == "diverged" for point in points):
-        figure.text(0.99, 0.99, "† diverged", ha="right", va="top", fontsize=8)
-    return figure
 
 
 def _timing_numbers(source: PlotInput) -> dict[str, Any]:
@@ -220,7 +178,7 @@ def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
         axes.set_title(f"{point['model']}  p = {point['parameters']:,}")
         axes.text(0.5, -0.6, f"input {_times(point['input'])}", ha="center", va="center")
         for index, layer in enumerate(point["layers"]):
-            color = LIGHT if layer["kind"] != "linear" else "#FDD0A2"
+            color = LINEAR if layer["kind"] == "linear" else CONVOLUTION
             axes.add_patch(_box(index, color))
             weights = ", ".join(_describe_weight(shape) for shape in layer["weights"])
             axes.text(0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5)

@@ -1,0 +1,1 @@
+"""Drawings that several rooms share. Imports matplotlib, never pyplot or torch."""

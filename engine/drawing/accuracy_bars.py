@@ -1,0 +1,68 @@
+"""Accuracy at initialisation and gained by training, as stacked bars (paper, Figures 4 and 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from matplotlib.figure import Figure
+
+from engine.kind import PlotInput
+from engine.plotting import PlotOptions, add_legend, new_figure, point_label
+from engine.result import Statistic
+
+DARK, LIGHT = "#08519C", "#9ECAE1"
+
+
+class _AccuracySheet(Protocol):
+    """What a room's point sheet must hold."""
+
+    point: dict[str, Any]
+    initial_test_accuracy: Statistic
+    test_accuracy: Statistic
+    outcome: str
+
+
+def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
+    """`{"title", "points": [...]}`: each point's accuracy at initialisation and at the end, in [0, 1]."""
+    points = []
+    for sheet in source.summary:
+        accuracies = cast(_AccuracySheet, sheet)
+        points.append(
+            {
+                "values": accuracies.point,
+                "initial_test_accuracy": accuracies.initial_test_accuracy.model_dump(),
+                "test_accuracy": accuracies.test_accuracy.model_dump(),
+                "outcome": accuracies.outcome,
+            }
+        )
+    return {"title": source.title, "points": points}
+
+
+def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    """A bar a point: at initialisation dark, gained by training light, one standard error at the top."""
+    points = numbers["points"]
+    figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0)
+    axes = figure.subplots()
+    places = range(len(points))
+    start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
+    end = [100 * point["test_accuracy"]["mean"] for point in points]
+    error = [100 * (point["test_accuracy"]["standard_error"] or 0) for point in points]
+    axes.bar(places, start, 0.7, color=DARK, label="at initialisation")
+    gain = [b - a for a, b in zip(start, end, strict=True)]
+    axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
+    axes.errorbar(places, end, yerr=error, fmt="none", ecolor="black", capsize=3, label="one standard error")
+    for place, low, high, margin, point in zip(places, start, end, error, points, strict=True):
+        axes.text(place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold")
+        mark = "†" if point["outcome"] == "diverged" else ""
+        axes.text(place, max(low, high) + margin + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
+    axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
+    if len(points) > 5:
+        axes.tick_params(axis="x", rotation=30)
+    axes.set(ylim=(0, 110), ylabel="Test accuracy (%)", title=numbers["title"])
+    axes.set_yticks(range(0, 101, 20))
+    axes.grid(axis="x", visible=False)
+    add_legend(figure, axes)
+    if any(point["outcome"] == "diverged" for point in points):
+        figure.text(0.99, 0.99, "† diverged", ha="right", va="top", fontsize=8)
+    return figure

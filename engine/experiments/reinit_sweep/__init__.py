@@ -1,0 +1,47 @@
+"""The room `reinit_sweep`: set back what moved most in training, or all else, and see what is lost (paper, Section 4)."""
+
+from engine.experiments.reinit_sweep.presets import presets
+from engine.experiments.reinit_sweep.result import ReinitPointResult, ReinitSeedResult, summarize_points
+from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
+from engine.kind import Kind, PlotInfo
+
+KIND = Kind(
+    name="reinit_sweep",
+    title="Re-initialisation sweep",
+    description="Train, then set the gamma % of the parameters that moved most back to their initial values (active), or all but the epsilon % that moved most (lazy); test accuracy against gamma and epsilon.",
+    spec=ReinitSweepSpec,
+    seed_result=ReinitSeedResult,
+    point_result=ReinitPointResult,
+    summarize=summarize_points,
+    plots=(
+        PlotInfo(
+            "curves_log",
+            "Test accuracy against gamma and epsilon, logarithmic",
+            "Active left, lazy right, a line a point with one standard error; 0 has a place of its own (Figures 2(a), 3(a), 14).",
+        ),
+        PlotInfo(
+            "curves_linear",
+            "Test accuracy against gamma and epsilon, linear",
+            "The same with a linear axis (Figures 2(b), 3(b), 15).",
+        ),
+        PlotInfo(
+            "accuracy_bars",
+            "Accuracy at initialisation and at convergence",
+            "Stacked bars a point, as in Figures 4 and 16.",
+        ),
+    ),
+    judge_path="engine.paper.judge_reinit:judge_reinit",
+    run_path="engine.experiments.reinit_sweep.run:run",
+    plots_path="engine.experiments.reinit_sweep.plots",
+    example={
+        "spec": {
+            "kind": "reinit_sweep",
+            "data": {"name": "digits", "train_size": 1000, "test_size": 500},
+            "epochs": 5,
+            "fractions_percent": [0, 0.1, 1, 3, 10, 30, 100],
+        },
+        "sweep": {"model.width": [10, 100]},
+        "seeds": [0, 1],
+    },
+    presets=presets,
+)

@@ -1,0 +1,63 @@
+"""The nets of Figures 2 to 4 and 14 to 16: ReLU-Nets from narrow to wide, one form for all, so that each is trained once.
+
+The paper's text names the ends of its grids (10 to 100,000 with one hidden layer, 10 to 5,000 with four) and, on
+Fashion-MNIST, a width of 20; the widths between are a decade apart, or at half a decade where the grid is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from engine.kind import Preset
+from engine.paper.recipes import Scale, make_preset, paper_form
+
+Depth = Literal[1, 4]
+Data = Literal["mnist", "fashion_mnist"]
+
+WIDTHS: Mapping[tuple[Depth, Scale], tuple[int, ...]] = {
+    (1, "paper"): (10, 100, 1_000, 10_000, 100_000),
+    (4, "paper"): (10, 50, 100, 500, 1_000, 5_000),
+    (1, "quick"): (10, 100, 1_000, 10_000),
+    (4, "quick"): (10, 100, 500, 1_000),
+}
+QUICK_EPOCHS = 10
+QUICK_DATA: Mapping[Data, Mapping[str, Any]] = {
+    "mnist": {"name": "digits"},
+    "fashion_mnist": {"name": "fashion_mnist", "train_size": 4_000, "test_size": 1_000},
+}
+QUICK_SEEDS_PER_RUN = 2
+"""Two processes share the widest net's seeds."""
+TITLES: Mapping[Data, str] = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+
+
+def make_width_preset(
+    name: str,
+    scale: Scale,
+    kind: str,
+    data: Data,
+    depth: Depth,
+    title: str,
+    description: str,
+    *,
+    plots: Sequence[str],
+    more_widths: Sequence[int] = (),
+) -> Preset:
+    """A preset of `kind` over the widths of one depth. more_widths: those that this figure alone shows."""
+    form = paper_form(kind, data, {"name": "relu_net", "depth": depth})
+    execution = None
+    if scale == "quick":
+        form |= {"data": dict(QUICK_DATA[data]), "epochs": QUICK_EPOCHS}
+        execution = {"seeds_per_run": QUICK_SEEDS_PER_RUN}
+    widths = sorted({*WIDTHS[depth, scale], *more_widths})
+    layers = "one hidden layer" if depth == 1 else f"{depth} hidden layers"
+    return make_preset(
+        name,
+        scale,
+        f"{title}: ReLU-Nets with {layers}, {TITLES[data]}",
+        description,
+        form,
+        sweep={"model.width": widths},
+        plots=plots,
+        execution=execution,
+    )

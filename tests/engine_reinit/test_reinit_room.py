@@ -1,0 +1,198 @@
+"""The room as its users meet it: what it refuses, what it shares with the room `train`, how it goes on after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.data.spec import BUILTIN_DATASETS
+from engine.errors import InvalidSpec, RunInterrupted
+from engine.experiments.registry import get_kind, parse_spec
+from engine.experiments.reinit_sweep.result import ReinitPointResult, ReinitSeedResult
+from engine.experiments.reinit_sweep.run import NOT_FINITE, run
+from engine.experiments.train.run import run as run_train
+from engine.kind import FinishedPoint, Preset
+from engine.spec import Execution, canonical_json
+from engine.sweep import expand
+
+FRACTIONS = [0, 0.1, 1, 10, 50, 100]
+
+
+def presets_of(kind: str) -> list[Preset]:
+    return list(get_kind(kind).presets())
+
+
+def test_a_wrong_form_is_answered_with_every_pointer() -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        parse_spec({"kind": "reinit_sweep", "modes": ["active", "active"], "fractions_percent": [5, 1]})
+    assert {error.pointer for error in raised.value.errors} == {"#/spec/modes", "#/spec/fractions_percent"}
+    with pytest.raises(InvalidSpec) as raised:
+        parse_spec({"kind": "reinit_sweep", "modes": ["active", "random"], "fractions_percent": [-1, 5, 101]})
+    assert {error.pointer for error in raised.value.errors} == {
+        "#/spec/modes/1",
+        "#/spec/fractions_percent/0",
+        "#/spec/fractions_percent/2",
+    }
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"modes": []},
+        {"fractions_percent": []},
+        {"fractions_percent": [1, 1]},
+        {"fractions_percent": [index / 4 for index in range(255)]},
+        {"fractions_percent": [float("nan")]},
+        {"fractions_percent": ["1"]},
+    ],
+    ids=["no mode", "no fraction", "twice", "too many", "nan", "text"],
+)
+def test_a_form_out_of_range_is_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSpec):
+        parse_spec({"kind": "reinit_sweep", **parts})
+
+
+def test_as_many_fractions_as_cuts_are_taken() -> None:
+    spec = parse_spec({"kind": "reinit_sweep", "fractions_percent": [index / 4 for index in range(254)]})
+    assert spec.work().test_evaluations > 0
+
+
+@pytest.mark.parametrize("scale", ["paper", "quick"])
+@pytest.mark.parametrize(
+    ("figure", "bars"),
+    [("fig2", "fig4a"), ("fig3", "fig4b"), ("fig14a", "fig16a"), ("fig14b", "fig16b"), ("fig15a", "fig16a"), ("fig15b", "fig16b")],
+)  # fmt: skip
+def test_figures_of_the_same_nets_ask_for_the_same_trainings(figure: str, bars: str, scale: str) -> None:
+    digests = []
+    for kind, name in (("reinit_sweep", figure), ("train", bars)):
+        (preset,) = [one for one in presets_of(kind) if one.name == name and one.scale == scale]
+        points = expand(preset.body["spec"], preset.body["sweep"])
+        execution = Execution.model_validate({**preset.body.get("execution", {}), "device": "cpu"})
+        digests.append(
+            {
+                point.spec.training_digest(seed, execution, "data")
+                for point in points
+                for seed in preset.body["seeds"]
+            }
+        )
+    assert digests[0] <= digests[1]
+
+
+def test_a_net_that_the_room_train_has_trained_is_not_trained_again(
+    make_context: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
+) -> None:
+    form = make_form(fractions_percent=FRACTIONS)
+    plain = {name: value for name, value in form.items() if name != "fractions_percent"} | {"kind": "train"}
+    first = make_context(seeds=(0, 1))
+    trained = run_train(parse_spec(plain), first)
+    again = make_context(seeds=(0, 1))
+    swept = run(parse_spec(form), again)
+    assert (first.registered, again.registered) == (2, 0)
+    assert [sheet.timings for sheet in swept] == [sheet.timings for sheet in trained]
+    assert first.metrics() == again.metrics()
+
+
+def without_times(sheets: list[ReinitSeedResult]) -> list[dict[str, Any]]:
+    return [sheet.model_dump(exclude={"sweep_seconds", "timings"}) for sheet in sheets]
+
+
+@pytest.mark.parametrize("model", ["relu_net", "conv_net"])
+def test_a_run_killed_in_its_sweep_goes_on_from_its_trainings_with_equal_bits(
+    sweep: Callable[..., Any],
+    make_context: Callable[..., Any],
+    make_form: Callable[..., dict[str, Any]],
+    model: str,
+) -> None:
+    parts = {"model": {"name": model, "width": 8}, "fractions_percent": FRACTIONS, "epochs": 2}
+    whole, ctx = sweep(folder="whole", seeds=(0, 1), **parts)
+    spec = parse_spec(make_form(**parts))
+    for before_end in (1, 3):
+        stopped = make_context(f"killed{before_end}", seeds=(0, 1))
+        stopped.stop_at = ctx.checks - before_end
+        with pytest.raises(RunInterrupted):
+            run(spec, stopped)
+        assert stopped.registered == 2
+        resumed = make_context(f"killed{before_end}", seeds=(0, 1))
+        sheets = run(spec, resumed)
+        assert resumed.registered == 0
+        assert without_times(sheets) == without_times(whole)
+        for seed in (0, 1):
+            kept = [one.read_artifact(seed, "movement.json") for one in (ctx, resumed)]
+            assert kept[0] is not None
+            assert kept[0] == kept[1]
+        assert resumed.metrics() == ctx.metrics()
+
+
+def test_repeats_and_stacking_change_no_bit(sweep: Callable[..., Any]) -> None:
+    both, _ = sweep(folder="both", seeds=(0, 1), fractions_percent=FRACTIONS)
+    alone, _ = sweep(folder="alone", seeds=(1,), fractions_percent=FRACTIONS)
+    assert without_times(both[1:]) == without_times(alone)
+
+
+def test_progress_only_grows_and_ends_at_the_whole(
+    make_context: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
+) -> None:
+    shares: list[float] = []
+    ctx = make_context(seeds=(0, 1))
+    ctx.report_progress = lambda completed, total, unit: shares.append(completed / total)
+    run(parse_spec(make_form(fractions_percent=FRACTIONS, model={"name": "conv_net", "width": 4})), ctx)
+    assert shares == sorted(shares)
+    assert 0.9 < shares[-1] <= 1
+    assert len([share for share in shares if share > 0.5]) > 5
+
+
+def test_a_diverged_seed_is_swept_and_says_so(sweep: Callable[..., Any]) -> None:
+    optimizer = {"name": "sgd", "lr": 100.0}
+    (sheet,), ctx = sweep(
+        model={"name": "relu_net", "width": 20, "depth": 3}, optimizer=optimizer, fractions_percent=FRACTIONS
+    )
+    assert sheet.outcome == "diverged"
+    assert NOT_FINITE in sheet.notes
+    active, lazy = sheet.curves
+    assert active.test_accuracy[-1] == lazy.test_accuracy[0] == sheet.initial_test_accuracy
+    movement = ctx.read_artifact(0, "movement.json")
+    assert movement is not None
+    assert b"null" in movement
+
+
+def test_movement_counts_add_up_over_the_layers(sweep: Callable[..., Any]) -> None:
+    import json
+
+    (sheet,), ctx = sweep(fractions_percent=FRACTIONS)
+    movement = json.loads(ctx.read_artifact(0, "movement.json"))
+    by_layer = [layer["counts"] for layer in movement["layers"]]
+    assert [sum(column) for column in zip(*by_layer, strict=True)] == movement["counts"]
+    assert movement["counts"][-1] == movement["num_parameters"] == sheet.num_parameters
+    thresholds = movement["thresholds"]
+    assert thresholds[0] is None
+    assert thresholds[1:] == sorted(thresholds[1:], reverse=True)
+
+
+def test_a_point_sheet_holds_a_statistic_a_fraction_and_means_what_the_seeds_say(
+    sweep: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
+) -> None:
+    sheets, _ = sweep(seeds=(0, 1, 2), modes=["lazy"], fractions_percent=[1, 1.001, 20])
+    spec = parse_spec(make_form(modes=["lazy"], fractions_percent=[1, 1.001, 20]))
+    (summary,) = get_kind("reinit_sweep").summarize([FinishedPoint(0, {}, spec, sheets)])
+    assert isinstance(summary, ReinitPointResult)
+    (curve,) = summary.curves
+    assert curve.mode == "lazy"
+    assert curve.counts[0] == curve.counts[1] == round(0.01 * summary.num_parameters)
+    assert curve.test_accuracy[0] == curve.test_accuracy[1]
+    values = [sheet.curves[0].test_accuracy[2] for sheet in sheets]
+    assert curve.test_accuracy[2].mean == pytest.approx(sum(values) / 3, abs=1e-15)
+    assert curve.test_accuracy[2].n == 3
+    canonical_json(summary.model_dump(mode="json"))
+
+
+def test_the_price_counts_the_sweep() -> None:
+    from engine.cost import estimate
+
+    plain, swept = (
+        estimate(parse_spec({"kind": kind, "epochs": 1}), 1, BUILTIN_DATASETS["digits"])
+        for kind in ("train", "reinit_sweep")
+    )
+    assert swept.evaluation_flops > 10 * plain.evaluation_flops
+    assert swept.train_flops == plain.train_flops
