@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from api.templating import render_problem
 from engine.errors import FieldError, InvalidSpec
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
 from storage.db import DatabaseUnavailable
@@ -67,8 +68,8 @@ def answer(
     detail: str,
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """The problem as a response."""
+) -> Response:
+    """The problem as a response: JSON, or a page for a browser that was sent to an address."""
     problem = Problem(
         type=f"urn:richregime:problem:{code}",
         title=TITLES.get(status, "Error"),
@@ -79,6 +80,8 @@ def answer(
         request_id=getattr(request.state, "request_id", None),
         errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in errors] or None,
     )
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return render_problem(request, problem, headers or {})
     return JSONResponse(
         problem.model_dump(mode="json", exclude_none=True),
         status,
@@ -90,22 +93,22 @@ def answer(
 def install(app: FastAPI) -> None:
     """Answer every expected error of the service, the framework and the storage as a problem; `api.edge` has the rest."""
 
-    def on_raised(request: Request, error: Any) -> JSONResponse:
+    def on_raised(request: Request, error: Any) -> Response:
         return answer(request, error.status, error.code, error.detail, error.errors, error.headers)
 
-    def on_invalid_spec(request: Request, error: Any) -> JSONResponse:
+    def on_invalid_spec(request: Request, error: Any) -> Response:
         count = len(error.errors)
         detail = f"{count} field{'s are' if count != 1 else ' is'} wrong; see errors"
         return answer(request, 422, ProblemCode.INVALID_SPEC, detail, error.errors)
 
-    def on_parameters(request: Request, error: Any) -> JSONResponse:
+    def on_parameters(request: Request, error: Any) -> Response:
         errors = [
             FieldError("#/" + "/".join(str(part) for part in one["loc"]), str(one["type"]), str(one["msg"]))
             for one in error.errors()
         ]
         return answer(request, 422, ProblemCode.INVALID_REQUEST, "a parameter is wrong; see errors", errors)
 
-    def on_http(request: Request, error: Any) -> JSONResponse:
+    def on_http(request: Request, error: Any) -> Response:
         code = CODES.get(error.status_code, ProblemCode.INVALID_REQUEST)
         detail = str(error.detail)
         if error.status_code == 405:
@@ -114,7 +117,7 @@ def install(app: FastAPI) -> None:
             detail = f"there is nothing at {request.url.path[:200]}"
         return answer(request, error.status_code, code, detail, headers=error.headers)
 
-    def on_busy(request: Request, error: Exception) -> JSONResponse:
+    def on_busy(request: Request, error: Exception) -> Response:
         log.error("the database did not answer", exc_info=error)
         return answer(
             request,

@@ -33,6 +33,9 @@ class PlotInfo:
     description: str
     default: bool = True
     """Written by exports and demos without being asked for."""
+    view: Literal["figure", "table", "heatmap"] = "figure"
+    """What a page may show beside the picture: the numbers as a table (`columns` and `points`), or maps to zoom into
+    (every rectangular array of them)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import Session
 
 from schemas.resources import Artifact, Checkpoint
@@ -14,7 +14,7 @@ from storage.db import database_now
 from storage.errors import NotFound
 from storage.ids import new_id
 from storage.runs import holds_run
-from storage.tables import ArtifactRow, DatasetRow, RunRow, TrainingRow
+from storage.tables import ArtifactRow, DatasetRow, PointRow, RunRow, TrainingRow
 
 Role = Literal["checkpoint", "artifact", "resume"]
 
@@ -76,6 +76,31 @@ def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRo
         .order_by(ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
     )
     return list(session.scalars(query))
+
+
+def list_experiment_files(
+    session: Session, experiment_id: str, *, limit: int
+) -> list[tuple[ArtifactRow, Mapping[str, Any]]]:
+    """The checkpoints and artifacts of an experiment with the values of their points, by point, name and seed."""
+    query = (
+        select(ArtifactRow, PointRow.values)
+        .join(RunRow, RunRow.id == ArtifactRow.run_id)
+        .join(PointRow, PointRow.id == RunRow.point_id)
+        .where(RunRow.experiment_id == experiment_id, ArtifactRow.role.in_(("checkpoint", "artifact")))
+        .order_by(PointRow.index, ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
+        .limit(limit)
+    )
+    return [(row, values) for row, values in session.execute(query)]
+
+
+def count_bytes(session: Session, experiment_id: str) -> int:
+    """Bytes of the files that the experiment's runs refer to."""
+    query = (
+        select(func.coalesce(func.sum(ArtifactRow.num_bytes), 0))
+        .join(RunRow, RunRow.id == ArtifactRow.run_id)
+        .where(RunRow.experiment_id == experiment_id)
+    )
+    return int(session.execute(query).scalar_one())
 
 
 def get_artifact(session: Session, artifact_id: str) -> ArtifactRow:

@@ -143,8 +143,10 @@ def list_experiments(
     status: ExperimentStatus | None = None,
     label: tuple[str, str | None] | None = None,
     name: str | None = None,
+    containing: str | None = None,
 ) -> tuple[list[ExperimentRow], str | None]:
-    """Newest first, and the cursor of the next page. Raises InvalidCursor."""
+    """Newest first, and the cursor of the next page. `containing`: text that the name or the id holds, whatever its
+    case. Raises InvalidCursor."""
     query = select(ExperimentRow).order_by(ExperimentRow.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(ExperimentRow.id < decode_cursor(cursor, str)[0])
@@ -154,6 +156,13 @@ def list_experiments(
         query = query.where(ExperimentRow.status == status)
     if name is not None:
         query = query.where(ExperimentRow.name == name)
+    if containing is not None:
+        query = query.where(
+            or_(
+                ExperimentRow.name.icontains(containing, autoescape=True),
+                ExperimentRow.id.icontains(containing, autoescape=True),
+            )
+        )
     if label is not None:
         key, value = label
         stored = ExperimentRow.labels[key].as_string()
@@ -433,6 +442,12 @@ def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]
         )
         for point in points
     ]
+
+
+def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
+    """The swept fields and their values of every point, in their order."""
+    query = select(PointRow.values).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
+    return list(session.scalars(query))
 
 
 def store_summary(session: Session, experiment_id: str, summary: Mapping[str, Any]) -> bool:

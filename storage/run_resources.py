@@ -36,6 +36,17 @@ def list_runs(
     return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
 
 
+def list_active_runs(session: Session, *, limit: int) -> list[RunRow]:
+    """Runs under way, then those that wait, in the order in which they are claimed."""
+    query = (
+        select(RunRow)
+        .where(RunRow.status.in_((RunStatus.RUNNING, RunStatus.QUEUED)))
+        .order_by(RunRow.status.desc(), RunRow.priority.desc(), RunRow.created_at, RunRow.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
 def run_resources(session: Session, rows: Sequence[RunRow]) -> list[Run]:
     """Runs as the API answers them, in a fixed number of queries."""
     ids = {row.point_id for row in rows}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import ValidationError
 
 from api.body import BodyDep, parse_object
-from api.paging import CursorQuery, LimitQuery
+from api.paging import ContainingQuery, CursorQuery, LabelQuery, LimitQuery, parse_label
 from api.problems import ProblemRaised
 from api.request_bodies import EXTENSION_BODY, SUBMISSION_BODY, UPDATE_BODY
 from api.services.extensions import extend
@@ -32,7 +32,6 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="The same key and body give the first answer again."),
 ]
-LabelQuery = Annotated[str | None, Query(max_length=201, description="`key` or `key:value`.")]
 
 
 @router.post(
@@ -111,15 +110,19 @@ def list_experiments(
     status: ExperimentStatus | None = None,
     label: LabelQuery = None,
     name: Annotated[str | None, Query(max_length=200)] = None,
+    q: ContainingQuery = None,
 ) -> Page[Experiment]:
     """Experiments, newest first."""
-    pair = None
-    if label is not None:
-        key, colon, value = label.partition(":")
-        pair = (key, value if colon else None)
     with state.db.read() as session:
         rows, following = experiments.list_experiments(
-            session, limit=limit, cursor=cursor, kind=kind, status=status, label=pair, name=name
+            session,
+            limit=limit,
+            cursor=cursor,
+            kind=kind,
+            status=status,
+            label=parse_label(label),
+            name=name,
+            containing=q,
         )
         return Page[Experiment](items=experiments.to_resources(session, rows), next_cursor=following)
 

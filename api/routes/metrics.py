@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -52,6 +52,10 @@ MaxSteps = Annotated[
 ]
 Aggregate = Annotated[bool, Query(description="Mean, standard error, 95 % interval and n over the seeds.")]
 Accept = Annotated[str | None, Header()]
+Format = Annotated[
+    Literal["json", "csv"] | None,
+    Query(alias="format", description="What the header Accept says otherwise, for a link."),
+]
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
@@ -63,13 +67,14 @@ def read_experiment_metrics(
     names: Names = None,
     points: MaxSteps = None,
     accept: Accept = None,
+    written_as: Format = None,
 ) -> Any:
-    """Metrics by point, seed, name and step, or aggregated over the seeds; with `Accept: text/csv` the columns
+    """Metrics by point, seed, name and step, or aggregated over the seeds; with `Accept: text/csv` or `format=csv` the columns
     `point,seed,name,step,value`."""
     with state.db.read() as session:
         experiments.get_experiment(session, experiment_id)
         rows = metrics.read_metrics(session, experiment_id=experiment_id, names=_split(names))
-    return _answer(rows, aggregate, points, accept)
+    return _answer(rows, aggregate, points, _wants_csv(written_as, accept))
 
 
 @router.get("/runs/{run_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV)
@@ -80,21 +85,26 @@ def read_run_metrics(
     names: Names = None,
     points: MaxSteps = None,
     accept: Accept = None,
+    written_as: Format = None,
 ) -> Any:
     """The metrics of one run."""
     with state.db.read() as session:
         run_resources.get_run(session, run_id)
         rows = metrics.read_metrics(session, run_id=run_id, names=_split(names))
-    return _answer(rows, aggregate, points, accept)
+    return _answer(rows, aggregate, points, _wants_csv(written_as, accept))
 
 
 def _split(names: list[str] | None) -> list[str] | None:
     return None if names is None else [name for entry in names for name in entry.split(",")]
 
 
-def _answer(rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None, accept: str | None) -> Any:
+def _wants_csv(written_as: str | None, accept: str | None) -> bool:
+    return written_as == "csv" or (written_as is None and accept is not None and "text/csv" in accept)
+
+
+def _answer(rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None, as_csv: bool) -> Any:
     rows, sampled = sample(rows, max_steps)
-    if accept is not None and "text/csv" in accept:
+    if as_csv:
         return Response(to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()})
     if not aggregate:
         items = [MetricValue.model_construct(**asdict(row)) for row in rows]

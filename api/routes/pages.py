@@ -1,63 +1,123 @@
-"""The web page: the list of experiments with a box to submit one, and a page for each experiment."""
+"""The web pages: experiments, one experiment, several side by side, a new one, the queue and the workers."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
-from fastapi.templating import Jinja2Templates
 
-from api.paging import CursorQuery
+from api.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
 from api.problems import ProblemRaised
-from api.services.result_tables import describe_run, result_table, show_seconds
+from api.services.costs import cost_cards
+from api.services.result_tables import describe_run, result_table, show_point
+from api.services.side_by_side import diff_results, diff_specs, quantities_of
 from api.state import StateDep
+from api.templating import WEB, render, show_bytes
 from engine.experiments.registry import get_kind, kinds, presets
+from engine.kind import Preset
 from schemas.events import EventName
 from schemas.problems import ProblemCode
-from storage import events, experiments, run_resources
+from schemas.resources import Experiment
+from schemas.status import ExperimentStatus
+from storage import artifacts, events, experiments, run_resources
+from storage.db import Session
+from storage.results import StoredPlotInput, summarize_experiment
+from storage.workers import list_workers
 
 router = APIRouter(include_in_schema=False)
 
-WEB = Path(__file__).parent.parent / "web"
 PAGE = 25
 MAX_RUNS_SHOWN = 200
-MAX_EVENTS_SHOWN = 100
-LIVE_METRICS = ("test_accuracy", "train_loss")
+MAX_FILES_SHOWN = 100
+MAX_EVENTS_SHOWN = 200
+MAX_COMPARED = 8
+LOOK_EVERY_MS = 3000
+SECTIONS = (
+    "Result",
+    "Curves",
+    "Plots",
+    "Paper",
+    "Cost",
+    "Downloads",
+    "Runs",
+    "Specification",
+    "Events",
+)
+LETTERS = "ABCDEFGH"
+FormEntry = tuple[str, str, str, str]
+"""(key, title, body, what it is about)"""
+LIST_OF_NUMBERS = re.compile(r"\[\s+([-+.\de,\s]+?)\s+\]")
 
-templates = Jinja2Templates(directory=WEB / "templates")
-templates.env.filters["seconds"] = show_seconds
+KindFilter = Annotated[str | None, Query(max_length=64)]
+StatusFilter = Annotated[str | None, Query(max_length=32)]
+Ids = Annotated[list[str] | None, Query(max_length=MAX_COMPARED)]
 
 
 def mount_assets(app: FastAPI) -> None:
-    """Serve the page's own files, and plotly from its wheel: nothing comes from another machine."""
+    """Serve the pages' own files, and plotly from its wheel: nothing comes from another machine."""
     app.mount("/assets", StaticFiles(directory=WEB / "assets"), name="assets")
 
 
-@router.get("/", response_class=HTMLResponse)
-def show_experiments(request: Request, state: StateDep, cursor: CursorQuery = None) -> Response:
-    """Newest experiments, and a box with an example of each kind."""
+@router.get("/")
+def show_experiments(
+    request: Request,
+    state: StateDep,
+    cursor: CursorQuery = None,
+    q: ContainingQuery = None,
+    kind: KindFilter = None,
+    status: StatusFilter = None,
+    label: LabelQuery = None,
+) -> Response:
+    """Newest experiments, filtered."""
+    chosen = {
+        name: value
+        for name, value in {"q": q, "kind": kind, "status": status, "label": label}.items()
+        if value
+    }
     with state.db.read() as session:
-        rows, following = experiments.list_experiments(session, limit=PAGE, cursor=cursor)
+        rows, following = experiments.list_experiments(
+            session,
+            limit=PAGE,
+            cursor=cursor,
+            kind=chosen.get("kind"),
+            status=_read_status(chosen.get("status")),
+            label=parse_label(chosen.get("label")),
+            containing=chosen.get("q"),
+        )
         found = experiments.to_resources(session, rows)
         queue = run_resources.queue_state(session)
-    examples = {f"{kind.title} (example)": dict(kind.example) for kind in kinds().values()}
-    examples |= {f"{preset.title} ({preset.scale})": dict(preset.body) for preset in presets().values()}
-    context = {
-        "experiments": found,
-        "next_cursor": following,
-        "queue": queue,
-        "examples": {name: json.dumps(body, indent=2) for name, body in examples.items()},
-    }
-    return templates.TemplateResponse(request, "experiments.html", context)
+    return render(
+        request,
+        "experiments.html",
+        experiments=found,
+        older=f"/?{urlencode({**chosen, 'cursor': following})}",
+        next_cursor=following,
+        queue=queue,
+        kinds=kinds(),
+        statuses=[str(name) for name in ExperimentStatus],
+        filters=chosen,
+        is_filtered=bool(chosen),
+        live_every=LOOK_EVERY_MS,
+    )
 
 
-@router.get("/view/{experiment_id}", response_class=HTMLResponse)
+def _read_status(text: str | None) -> ExperimentStatus | None:
+    if text is None or text not in list(ExperimentStatus):
+        return None
+    return ExperimentStatus(text)
+
+
+@router.get("/view/{experiment_id}")
 def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Response:
-    """One experiment: progress while it runs, then its table and plots."""
+    """One experiment: progress and curves while it runs, then its table, plots, comparison, cost and files."""
     with state.db.read() as session:
         row = experiments.get_experiment(session, experiment_id)
         experiment = experiments.to_resource(session, row)
@@ -66,21 +126,162 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         log = events.list_events(
             session, experiment_id, max(0, row.last_event - MAX_EVENTS_SHOWN), MAX_EVENTS_SHOWN
         )
-        summary = row.summary
-    kind = get_kind(experiment.kind)
-    context = {
-        "experiment": experiment,
-        "kind": kind,
-        "spec": json.dumps(experiment.spec, indent=2),
-        "table": result_table(summary["points"]) if summary else None,
-        "runs": [describe_run(run) for run in run_list],
-        "more_runs": more is not None,
-        "events": log[::-1],
-        "last_event": row.last_event,
-        "event_names": [str(name) for name in EventName],
-        "live_metrics": LIVE_METRICS,
+        files = artifacts.list_experiment_files(session, experiment_id, limit=MAX_FILES_SHOWN + 1)
+        num_bytes = artifacts.count_bytes(session, experiment_id)
+        series = _series_of(session, experiment, "")
+        last_event, summary = row.last_event, row.summary
+    if summary is None and any(run.status == "succeeded" for run in run_list):
+        summary = summarize_experiment(StoredPlotInput(state.db, state.blobs, experiment_id))
+    return render(
+        request,
+        "experiment.html",
+        experiment=experiment,
+        kind=get_kind(experiment.kind),
+        spec=json.dumps(experiment.spec, indent=2),
+        series=series,
+        table=result_table(summary["points"]) if summary else None,
+        runs=[describe_run(run) for run in run_list],
+        more_runs=more is not None,
+        cost=cost_cards(experiment, run_list, summary, num_bytes),
+        files=[_describe_file(file, values) for file, values in files[:MAX_FILES_SHOWN]],
+        more_files=len(files) > MAX_FILES_SHOWN,
+        events=log[::-1],
+        last_event=last_event,
+        event_names=[str(name) for name in EventName],
+        sections=SECTIONS,
+    )
+
+
+def _describe_file(file: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "name": artifacts.file_name(file),
+        "point": show_point(values) or "–",
+        "seed": "–" if file.seed is None else file.seed,
+        "size": show_bytes(file.num_bytes),
+        "sha256": file.sha256,
     }
-    return templates.TemplateResponse(request, "experiment.html", context)
+
+
+def _series_of(session: Session, experiment: Experiment, name: str) -> dict[str, Any]:
+    """What the curves' script needs to name an experiment's lines."""
+    values = experiments.point_values(session, experiment.id)
+    return {"id": experiment.id, "name": name, "points": [show_point(one) for one in values]}
+
+
+@router.get("/compare")
+def compare_experiments(
+    request: Request,
+    state: StateDep,
+    id: Ids = None,
+    quantity: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Several experiments: what was asked differently, what came out differently, their curves over one another."""
+    ids = list(dict.fromkeys(id or ()))
+    with state.db.read() as session:
+        rows = [experiments.get_experiment(session, one) for one in ids]
+        found = experiments.to_resources(session, rows)
+        newest, _ = experiments.list_experiments(session, limit=100)
+        others = [one for one in experiments.to_resources(session, newest) if one.id not in ids]
+        series = [
+            _series_of(session, one, f"{letter} {one.name or one.id}")
+            for letter, one in zip(LETTERS, found, strict=False)
+        ]
+        results = [row.summary for row in rows]
+    quantities = quantities_of(results)
+    chosen = quantity if quantity in quantities else next(iter(quantities), None)
+    return render(
+        request,
+        "compare.html",
+        experiments=found,
+        others=others if len(ids) < MAX_COMPARED else [],
+        letters=LETTERS,
+        without=[_compare_address([other for other in ids if other != one]) for one in ids],
+        spec_rows=diff_specs(found),
+        quantities=quantities,
+        quantity=chosen,
+        metric_rows=diff_results(results, chosen) if chosen else [],
+        series=series,
+    )
+
+
+def _compare_address(ids: Sequence[str]) -> str:
+    return f"/compare?{urlencode({'id': ids}, doseq=True)}"
+
+
+@router.get("/submit")
+def show_form(
+    request: Request,
+    state: StateDep,
+    preset: Annotated[str | None, Query(max_length=100)] = None,
+    scale: Annotated[str, Query(max_length=20)] = "quick",
+    kind: KindFilter = None,
+    source: Annotated[str | None, Query(alias="from", max_length=80)] = None,
+) -> Response:
+    """The form of a new experiment, filled from a kind's example, a preset or an earlier experiment."""
+    groups: dict[str, list[FormEntry]] = {}
+    chosen = f"kind:{kind}" if kind else f"preset:{preset}:{scale}" if preset else ""
+    if source is not None:
+        with state.db.read() as session:
+            earlier = experiments.to_resource(session, experiments.get_experiment(session, source))
+        groups["An earlier experiment"] = [
+            (f"from:{source}", earlier.name or source, _write_body(_body_of(earlier)), "")
+        ]
+        chosen = f"from:{source}"
+    groups["Examples, seconds to a minute"] = [
+        (f"kind:{one.name}", one.title, _write_body(one.example), one.description) for one in kinds().values()
+    ]
+    for its_scale in ("quick", "paper"):
+        entries = [
+            (
+                f"preset:{one.name}:{one.scale}",
+                f"{one.name}: {one.title}",
+                _write_body(one.body),
+                _tell_about(one),
+            )
+            for one in presets().values()
+            if one.scale == its_scale
+        ]
+        if entries:
+            groups[f"Presets, {its_scale} scale"] = entries
+    return render(request, "submit.html", examples=groups, chosen=chosen)
+
+
+def _tell_about(preset: Preset) -> str:
+    departures = f" Departs from the paper: {'; '.join(preset.deviations)}." if preset.deviations else ""
+    return f"{preset.description}{departures}"
+
+
+def _body_of(experiment: Experiment) -> dict[str, Any]:
+    fields = {"spec", "sweep", "seeds", "execution", "name", "labels", "priority", "max_seconds"}
+    return experiment.model_dump(mode="json", include=fields, exclude_none=True)
+
+
+def _write_body(body: Mapping[str, Any]) -> str:
+    """The body as one would type it: a list of numbers stands on one line."""
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    return LIST_OF_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+
+
+@router.get("/machines")
+def show_machines(request: Request, state: StateDep) -> Response:
+    """What runs and waits, in order, and who works."""
+    with state.db.read() as session:
+        queue = run_resources.queue_state(session)
+        workers = list_workers(session)
+        rows = run_resources.list_active_runs(session, limit=MAX_RUNS_SHOWN)
+        runs = run_resources.run_resources(session, rows)
+        owners = {
+            one: experiments.get_experiment(session, one) for one in {run.experiment_id for run in runs}
+        }
+    return render(
+        request,
+        "machines.html",
+        queue=queue,
+        workers=workers,
+        runs=[(run, owners[run.experiment_id]) for run in runs],
+        live_every=LOOK_EVERY_MS,
+    )
 
 
 @router.get("/plotly.min.js")

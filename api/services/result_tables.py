@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.result import Statistic
-from schemas.resources import Run
+from schemas.resources import Experiment, Run
 
 STATISTIC_FIELDS = frozenset(Statistic.model_fields)
 
@@ -22,11 +22,11 @@ def result_table(points: Sequence[Mapping[str, Any]]) -> Table:
     """The swept values, then every statistic as mean ± standard error, seeds and outcome."""
     axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
     fields = list(
-        dict.fromkeys(name for point in points for name, value in point.items() if _is_statistic(value))
+        dict.fromkeys(name for point in points for name, value in point.items() if is_statistic(value))
     )
     rows = [
         [
-            *(_show(point["point"].get(axis)) for axis in axes),
+            *(show_value(point["point"].get(axis)) for axis in axes),
             *(show_statistic(point.get(field)) for field in fields),
             str(len(point["seeds"])),
             str(point["outcome"]),
@@ -38,7 +38,7 @@ def result_table(points: Sequence[Mapping[str, Any]]) -> Table:
 
 def show_statistic(value: Any) -> str:
     """Mean ± standard error, with as many places as the error gives sense to; empty for what is no statistic."""
-    if not _is_statistic(value):
+    if not is_statistic(value):
         return ""
     mean, error = value["mean"], value["standard_error"]
     if not error:
@@ -51,14 +51,27 @@ def describe_run(run: Run) -> dict[str, Any]:
     """A run's row in the page's table."""
     return {
         "id": run.id,
-        "point": ", ".join(f"{path} = {_show(value)}" for path, value in run.point.values.items()) or "—",
+        "point": show_point(run.point.values) or "—",
         "seeds": ", ".join(map(str, run.seeds)),
         "status": run.status,
         "percent": f"{run.progress.fraction:.0%}",
         "device": run.device or "",
         "seconds": show_seconds(run.elapsed_seconds),
+        "attempts": run.attempts,
         "detail": run.detail or "",
     }
+
+
+def show_took(experiment: Experiment) -> str:
+    """From its first run's start to its end; empty while it is under way."""
+    if experiment.started_at is None or experiment.finished_at is None:
+        return ""
+    return show_seconds((experiment.finished_at - experiment.started_at).total_seconds())
+
+
+def show_point(values: Mapping[str, Any]) -> str:
+    """A point's name: `width 100, policy full`; empty for an experiment without a sweep."""
+    return ", ".join(f"{path.rsplit('.', 1)[-1]} {show_value(value)}" for path, value in values.items())
 
 
 def show_seconds(seconds: float | None) -> str:
@@ -73,13 +86,14 @@ def show_seconds(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _is_statistic(value: Any) -> bool:
+def is_statistic(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == STATISTIC_FIELDS
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """A value of a form in words; a form within it by its name and fields."""
     if isinstance(value, Mapping):
-        rest = ", ".join(f"{key} {_show(inner)}" for key, inner in value.items() if key != "name")
+        rest = ", ".join(f"{key} {show_value(inner)}" for key, inner in value.items() if key != "name")
         return f"{value.get('name', '')} ({rest})" if rest else str(value.get("name", ""))
     if isinstance(value, float):
         return f"{value:g}"

@@ -44,6 +44,20 @@ def summarize(values: Iterable[float]) -> Statistic:
     return Statistic(mean=mean, standard_error=error, ci95=(mean - reach, mean + reach), n=len(sample))
 
 
+def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, float] | None:
+    """Welch's 95 % interval of value - baseline, their seeds as independent samples; None where either has one seed
+    only. Degrees of freedom by Satterthwaite, rounded down."""
+    if value.standard_error is None or baseline.standard_error is None:
+        return None
+    parts = [error**2 for error in (value.standard_error, baseline.standard_error)]
+    spread = sum(part**2 / (one.n - 1) for part, one in zip(parts, (value, baseline), strict=True))
+    difference = value.mean - baseline.mean
+    if not spread:
+        return difference, difference
+    reach = student_t975(max(1, int(sum(parts) ** 2 / spread))) * sqrt(sum(parts))
+    return difference - reach, difference + reach
+
+
 def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
     """Timings over seeds, each part on its own."""
     return TimingSummary(

@@ -43,6 +43,7 @@ KIND = Kind(
             "table",
             "Accuracy, difference, time and ratio",
             "A row a point, the published numbers beside ours where the point is in Table 1.",
+            view="table",
         ),
     ),
     run_path="engine.experiments.lws.run:run",

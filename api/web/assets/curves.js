@@ -1,0 +1,171 @@
+// Metrics by epoch as lines with bands over the seeds, one chart a metric; of one experiment or of several at once.
+
+import { ask, make } from "./service.js";
+
+const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"];
+const DASHES = ["solid", "dash", "dot", "dashdot"];
+const CSS_DASHES = ["solid", "dashed", "dotted", "double"];
+const FIRST_SHOWN = ["test_accuracy", "train_loss"];
+const MAX_LINES = 28;
+const POINTS_A_LINE = 200;
+
+const grid = document.getElementById("curve-grid");
+const controls = document.getElementById("curve-controls");
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const hiddenLines = new Set();
+let shown = null;
+let latest = [];
+
+// series: [{id, name, points: [name of each point]}]; name is empty where there is one experiment.
+export async function refreshCurves(series) {
+  const answers = await Promise.all(
+    series.map((one) => ask(`/experiments/${one.id}/metrics?aggregate=true&points=${POINTS_A_LINE}`)),
+  );
+  latest = answers.flatMap((answer, index) =>
+    Object.values(Object.groupBy(answer.items, (item) => `${item.point} ${item.name}`)).map((items) => ({
+      metric: items[0].name,
+      label: labelOf(series[index], items[0].point),
+      color: series.length > 1 ? index : items[0].point,
+      dash: series.length > 1 ? items[0].point : 0,
+      items,
+    })),
+  );
+  offerMetrics([...new Set(latest.map((line) => line.metric))].sort());
+  draw();
+}
+
+function labelOf(one, point) {
+  return [one.name, one.points[point]].filter(Boolean).join(" · ") || "mean";
+}
+
+function offerMetrics(names) {
+  const box = document.getElementById("metric-names");
+  if (!names.length) return;
+  controls.hidden = false;
+  document.getElementById("no-curves")?.remove();
+  if (shown === null) {
+    const usual = FIRST_SHOWN.filter((name) => names.includes(name));
+    shown = new Set(usual.length ? usual : names.slice(0, 2));
+  }
+  for (const name of names) {
+    if (document.getElementById(`metric-${name}`)) continue;
+    const tick = make("input", { type: "checkbox", id: `metric-${name}`, checked: shown.has(name) });
+    tick.addEventListener("change", () => {
+      if (tick.checked) shown.add(name);
+      else shown.delete(name);
+      draw();
+    });
+    box.append(make("label", { className: "inline" }, tick, name.replaceAll("_", " ")));
+  }
+}
+
+function draw() {
+  if (typeof Plotly === "undefined" || shown === null) return;
+  for (const chart of grid.querySelectorAll(".curve")) if (!shown.has(chart.dataset.metric)) chart.remove();
+  const charts = [...shown].map((name) => [name, latest.filter((line) => line.metric === name)]).filter(([, lines]) => lines.length);
+  const most = Math.max(0, ...charts.map(([, lines]) => lines.length));
+  // All places first: a chart takes the width that its neighbours leave.
+  for (const [name] of charts) placeOf(name);
+  for (const [name, lines] of charts) drawChart(name, lines.slice(0, MAX_LINES));
+  offerLines(charts.flatMap(([, lines]) => lines.slice(0, MAX_LINES)));
+  document.getElementById("curve-note").textContent =
+    most > MAX_LINES ? `The first ${MAX_LINES} of ${most} lines are drawn; the CSV holds all.` : "";
+}
+
+function placeOf(name) {
+  const there = document.getElementById(`curve-${name}`);
+  if (there !== null) return there;
+  const chart = make("div", { id: `curve-${name}`, className: "curve", role: "img" });
+  chart.dataset.metric = name;
+  grid.append(chart);
+  return chart;
+}
+
+// One legend for all charts; an entry hides its line in each.
+function offerLines(lines) {
+  const legend = document.getElementById("legend");
+  const labels = new Map(lines.map((line) => [line.label, line]));
+  legend.hidden = labels.size < 2;
+  if (legend.dataset.labels === [...labels.keys()].join("\n")) return;
+  legend.dataset.labels = [...labels.keys()].join("\n");
+  legend.replaceChildren(
+    ...[...labels].map(([label, line]) => {
+      const swatch = make("span", { className: "swatch", "aria-hidden": "true" });
+      swatch.style.borderTop = `3px ${CSS_DASHES[line.dash % DASHES.length]} ${colorOf(line)}`;
+      const button = make("button", { type: "button", className: "entry", "aria-pressed": String(!hiddenLines.has(label)) }, swatch, label);
+      button.addEventListener("click", () => {
+        if (!hiddenLines.delete(label)) hiddenLines.add(label);
+        button.setAttribute("aria-pressed", String(!hiddenLines.has(label)));
+        draw();
+      });
+      return make("li", {}, button);
+    }),
+  );
+}
+
+function colorOf(line) {
+  return COLORS[line.color % COLORS.length];
+}
+
+function drawChart(name, lines) {
+  const chart = placeOf(name);
+  const last = lines.map((line) => `${line.label}: ${line.items.at(-1).statistic.mean.toPrecision(4)}`);
+  chart.setAttribute("aria-label", `${name.replaceAll("_", " ")} by epoch. Last values: ${last.slice(0, 6).join("; ")}`);
+  const band = document.getElementById("band").value;
+  const traces = lines.filter((line) => !hiddenLines.has(line.label)).flatMap((line) => tracesOf(line, band));
+  Plotly.react(chart, traces, layoutOf(name), { responsive: true, displaylogo: false });
+}
+
+function tracesOf(line, band) {
+  const x = line.items.map((item) => item.step);
+  const y = line.items.map((item) => item.statistic.mean);
+  const color = colorOf(line);
+  const text = line.items.map((item) => `${item.statistic.mean.toPrecision(5)} (n = ${item.statistic.n})`);
+  const main = {
+    x, y, text, name: line.label, legendgroup: line.label, hovertemplate: "epoch %{x}: %{text}<extra>%{fullData.name}</extra>",
+    mode: x.length > 1 ? "lines" : "markers", line: { color, width: 2, dash: DASHES[line.dash % DASHES.length] }, marker: { color },
+  };
+  const [low, high] = boundsOf(line.items, band);
+  if (!low.some((value, index) => value !== high[index])) return [main];
+  const edge = {
+    x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: `${color}2e`,
+    line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: line.label,
+  };
+  return [edge, main];
+}
+
+function boundsOf(items, band) {
+  const pairs = items.map(({ statistic }) => {
+    if (band === "ci95" && statistic.ci95) return statistic.ci95;
+    const reach = band === "standard_error" ? (statistic.standard_error ?? 0) : 0;
+    return [statistic.mean - reach, statistic.mean + reach];
+  });
+  return [pairs.map(([low]) => low), pairs.map(([, high]) => high)];
+}
+
+export function themedLayout() {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, line] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
+  const soft = style.getPropertyValue("--soft").trim();
+  const modebar = { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink };
+  return { modebar, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 }, axis };
+}
+
+function layoutOf(name) {
+  const { axis, ...rest } = themedLayout();
+  const log = document.getElementById("log-steps").checked;
+  return {
+    ...rest,
+    title: { text: name.replaceAll("_", " "), font: { size: 15 }, x: 0.02, xanchor: "left" },
+    xaxis: { ...axis, title: { text: "epoch" }, type: log ? "log" : "linear" },
+    yaxis: { ...axis, type: name.endsWith("loss") ? "log" : "linear", tickformat: name.endsWith("accuracy") ? ".0%" : undefined, exponentformat: "power", nticks: 6 },
+    margin: { l: 56, r: 12, t: 42, b: 44 },
+    hovermode: "closest",
+    showlegend: false,
+    uirevision: name,
+  };
+}
+
+for (const id of ["band", "log-steps"]) document.getElementById(id)?.addEventListener("change", draw);
+dark.addEventListener("change", draw);

@@ -1,0 +1,40 @@
+"""A whole service, and a browser that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client import Client
+from richregime.demo import free_port
+from richregime.up import Stack
+from tests.browser.chrome import Browser, chromium, find_chromium
+
+
+@pytest.fixture(scope="module")
+def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a whole service: broker, API and workers."""
+    with Stack(tmp_path_factory.mktemp("service"), free_port()) as stack:
+        yield stack.url
+
+
+@pytest.fixture(scope="module")
+def client(service_url: str) -> Iterator[Client]:
+    with Client(service_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(tmp_path: Path, service_url: str) -> Iterator[Browser]:
+    """A fresh browser; whatever the test did, no page may have complained or asked another machine."""
+    program = find_chromium()
+    if program is None:
+        pytest.fail("Chromium is not installed (Debian: apt-get install chromium)")
+    with chromium(program, tmp_path / "profile") as opened:
+        opened.resize(1280, 900)
+        yield opened
+        opened.listen(0.2)
+        assert opened.complaints == []
+        assert [url for url in opened.requested if not url.startswith((service_url, "data:", "blob:"))] == []

@@ -1,0 +1,142 @@
+"""The web pages in a real browser: submit, watch, see the figure; by keyboard, on a phone, in the dark."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from client import Client
+from tests.browser.chrome import Browser
+
+pytestmark = pytest.mark.browser
+
+SPEC = {"kind": "train", "data": {"name": "digits", "train_size": 500, "test_size": 200}, "epochs": 3}
+PATHS = ("/", "/submit", "/machines", "/compare?id={one}&id={other}", "/view/{one}")
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+PRICED = "document.querySelectorAll('#price .card').length"
+HAS_CURVES = "document.querySelectorAll('.curve .main-svg').length"
+
+
+@pytest.fixture(scope="module")
+def finished(client: Client) -> tuple[str, str]:
+    """Two experiments that have succeeded and differ in the learning rate."""
+    made = [
+        client.submit(
+            {**SPEC, "optimizer": {"name": "adam", "lr": rate}},
+            seeds=[0, 1, 2],
+            name=f"rate {rate}",
+        ).id
+        for rate in (0.001, 0.01)
+    ]
+    for one in made:
+        client.wait(one, timeout=170)
+    return made[0], made[1]
+
+
+def type_body(browser: Browser, text: str) -> None:
+    browser.evaluate(
+        f"body.value = {json.dumps(text)}; body.dispatchEvent(new Event('input', {{bubbles: true}})); true"
+    )
+
+
+def test_an_experiment_is_submitted_watched_and_seen(browser: Browser, service_url: str) -> None:
+    browser.open(f"{service_url}/submit?kind=train")
+    browser.wait_for(PRICED)
+    type_body(browser, json.dumps({"spec": {**SPEC, "epochs": 5}, "seeds": [0, 1], "name": "from the page"}))
+    browser.wait_for("document.getElementById('verdict').textContent === 'It can be submitted.'")
+    browser.evaluate("body.focus(); true")
+    browser.call(
+        "Input.dispatchKeyEvent", type="rawKeyDown", key="Enter", windowsVirtualKeyCode=13, modifiers=2
+    )
+    browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
+    assert browser.evaluate("document.querySelector('h1').textContent") == "from the page"
+    browser.wait_for("document.getElementById('summary').dataset.status === 'succeeded'", 150)
+    browser.wait_for("document.querySelector('#result-table td')")
+    browser.wait_for(HAS_CURVES)
+    browser.wait_for(
+        "[...document.querySelectorAll('img.plot')].slice(0, 2).every((one) => one.naturalWidth > 400)"
+    )
+    browser.wait_for("document.getElementById('told').textContent === 'The experiment is succeeded.'")
+    assert "experiment.finished" in browser.evaluate("document.getElementById('event-list').textContent")
+
+
+def test_what_is_wrong_is_said_while_one_types_and_found_by_a_click(
+    browser: Browser, service_url: str
+) -> None:
+    browser.open(f"{service_url}/submit")
+    browser.wait_for(PRICED)
+    type_body(browser, '{\n "spec": {\n  "kind": "train",\n  "epochs": 5,\n')
+    browser.wait_for(
+        "verdict.textContent === 'This is not JSON yet.' && document.getElementById('submit').disabled"
+    )
+    type_body(browser, '{"spec": {"kind": "train",\n  "batch_size": 64}}')
+    browser.wait_for(PRICED)
+    type_body(
+        browser, '{"spec": {"kind": "train",\n  "batch_size": 64}, "priority": 11}'.replace("64", '"64"')
+    )
+    browser.wait_for("document.querySelectorAll('#problems li').length === 2")
+    shown = browser.evaluate("document.getElementById('problems').textContent")
+    assert "Line 2, #/spec/batch_size" in shown
+    assert "#/priority" in shown
+    browser.evaluate("document.querySelector('#problems button').click(); true")
+    assert browser.evaluate("body.value.slice(body.selectionStart, body.selectionEnd)") in ('"64"', "11")
+    # The refusals are answers 422, which the browser notes as it notes every refusal.
+    assert all("422" in complaint for complaint in browser.complaints)
+    browser.complaints.clear()
+
+
+def test_the_list_changes_without_a_reload_and_keeps_what_is_ticked(
+    browser: Browser, service_url: str, client: Client, finished: tuple[str, str]
+) -> None:
+    browser.open(f"{service_url}/")
+    browser.evaluate(f"window.kept = true; document.getElementById('pick-{finished[0]}').click(); true")
+    added = client.submit({**SPEC, "epochs": 1}, name="while one looks").id
+    browser.wait_for(f"document.getElementById('pick-{added}')")
+    assert browser.evaluate(f"window.kept && document.getElementById('pick-{finished[0]}').checked")
+    browser.evaluate(f"document.getElementById('pick-{finished[1]}').click(); true")
+    assert browser.evaluate("document.getElementById('compare').disabled") is False
+    browser.evaluate("document.getElementById('compare').click(); true")
+    browser.wait_for("location.pathname === '/compare' && document.readyState === 'complete'")
+    browser.wait_for(HAS_CURVES)
+    assert browser.evaluate("document.querySelectorAll('.legend .entry').length") == 2
+    assert "spec.optimizer.lr" in browser.evaluate("document.body.textContent")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_every_page_fits_its_screen(
+    browser: Browser, service_url: str, finished: tuple[str, str], scheme: str, width: int, height: int
+) -> None:
+    browser.prefer(scheme)
+    browser.resize(width, height)
+    for path in PATHS:
+        browser.open(service_url + path.format(one=finished[0], other=finished[1]))
+        if "id=" in path or "view" in path:
+            browser.wait_for(HAS_CURVES)
+        assert browser.evaluate(FITS), path
+        color = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (color == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    browser: Browser, service_url: str, finished: tuple[str, str]
+) -> None:
+    browser.open(f"{service_url}/view/{finished[0]}")
+    browser.wait_for(HAS_CURVES)
+    browser.press("Tab", 9)
+    assert browser.evaluate("document.activeElement.className") == "skip"
+    browser.press("Enter", 13, "\r")
+    browser.wait_for("document.activeElement.id === 'content'")
+    seen = []
+    for _ in range(40):
+        browser.press("Tab", 9)
+        seen.append(
+            browser.evaluate(
+                "(() => { const at = document.activeElement, style = getComputedStyle(at);"
+                " return [at.tagName, at.id || at.textContent.trim().slice(0, 30), style.outlineStyle]; })()"
+            )
+        )
+    names = {name for _, name, _ in seen}
+    assert {"Submit a changed copy", "Compare", "band", "log-steps", "Result"} <= names
+    assert all(outline != "none" for tag, _, outline in seen if tag != "BODY")
