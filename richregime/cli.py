@@ -118,7 +118,7 @@ def gallery(
     from richregime.gallery.entries import list_entries
     from richregime.gallery.page import write_page
 
-    entries = [entry for entry in list_entries() if not only or entry.preset in only]
+    entries = [entry for entry in list_entries(data_dir) if not only or entry.preset in only]
     missing = set(only or ()) - {entry.preset for entry in entries}
     if missing:
         raise typer.BadParameter(f"no preset at quick scale is called {', '.join(sorted(missing))}")

@@ -12,7 +12,7 @@ from rich.console import Console
 from engine.experiments.registry import presets
 from engine.sweep import expand
 from richregime.gallery import compute as computing
-from richregime.gallery.entries import Entry, list_entries
+from richregime.gallery.entries import CHANGES, Entry, list_entries
 from richregime.gallery.page import write_page
 
 SMALL = {"kind": "train", "epochs": 1, "data": {"name": "digits", "train_size": 200, "test_size": 100}}
@@ -38,6 +38,15 @@ def test_an_entry_changes_its_preset_s_body_and_leaves_the_preset_alone() -> Non
     assert changed["sweep"] == {"model.width": [5]}
     assert changed["seeds"] == [7, 8]
     assert json.dumps(dict(presets()["demo", "quick"].body)) == before
+
+
+def test_changes_that_need_a_file_are_left_out_where_it_is_not(tmp_path: Path) -> None:
+    needing = [entry for entry in CHANGES if entry.data_file is not None]
+    assert needing
+    assert not any(entry in list_entries(tmp_path) for entry in needing)
+    for entry in needing:
+        (tmp_path / str(entry.data_file)).touch()
+    assert all(entry in list_entries(tmp_path) for entry in needing)
 
 
 @pytest.mark.slow
