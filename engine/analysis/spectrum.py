@@ -29,6 +29,8 @@ class Spectrum:
     """Ranks for drawing, from 1 to p, ascending."""
     values: tuple[float, ...]
     """The magnitudes at those ranks."""
+    cumulative_shares: tuple[float, ...]
+    """The share of the squared norm that the components up to each of those ranks hold; 0 of a gradient of zeros."""
 
 
 @torch.no_grad()
@@ -52,6 +54,7 @@ def measure_spectrum(
         {percent: share(percent) for percent in share_percents},
         tuple(ranks.tolist()),
         tuple(magnitudes[ranks - 1].tolist()),
+        tuple((squares[ranks - 1] / (total or 1.0)).tolist()),
     )
 
 

@@ -26,6 +26,13 @@ def batch_bounds(num_examples: int, batch_size: int) -> tuple[tuple[int, int], .
     return tuple(zip(starts, [*starts[1:], num_examples], strict=True))
 
 
+def num_batches(num_examples: int, batch_size: int) -> int:
+    """How many `batch_bounds` there are, without making them."""
+    smallest = SMALLEST_STABLE_BATCH if batch_size >= SMALLEST_STABLE_BATCH else 2
+    whole, rest = divmod(num_examples, batch_size)
+    return max(1, whole + (rest >= smallest))
+
+
 def largest_batch(num_examples: int, batch_size: int) -> int:
     """Examples in the largest of `batch_bounds`."""
     return max(stop - start for start, stop in batch_bounds(num_examples, batch_size))

@@ -1,0 +1,45 @@
+"""The room `gradient_spectrum`: how few components of a stochastic gradient are large (paper, Section 1, Figure 1)."""
+
+from engine.experiments.gradient_spectrum.presets import presets
+from engine.experiments.gradient_spectrum.result import (
+    SpectrumPointResult,
+    SpectrumSeedResult,
+    summarize_points,
+)
+from engine.experiments.gradient_spectrum.spec import GradientSpectrumSpec
+from engine.kind import Kind, PlotInfo
+
+KIND = Kind(
+    name="gradient_spectrum",
+    title="Gradient spectrum",
+    description="Sort the magnitudes of a mini-batch gradient's components at chosen steps of a training; how much of its norm the largest of them hold.",
+    spec=GradientSpectrumSpec,
+    seed_result=SpectrumSeedResult,
+    point_result=SpectrumPointResult,
+    summarize=summarize_points,
+    plots=(
+        PlotInfo(
+            "spectrum",
+            "Sorted gradient components",
+            "Magnitudes in descending order, a line a step, on linear axes with the elbow zoomed (Figure 1) and on logarithmic ones.",
+        ),
+        PlotInfo(
+            "share_of_norm",
+            "Share of the squared norm",
+            "What the largest components hold of the gradient's squared norm, a line a step.",
+        ),
+    ),
+    run_path="engine.experiments.gradient_spectrum.run:run",
+    judge_path="engine.paper.judge_spectrum:judge_spectrum",
+    plots_path="engine.experiments.gradient_spectrum.plots",
+    example={
+        "spec": {
+            "kind": "gradient_spectrum",
+            "data": {"name": "digits", "train_size": 1000, "test_size": 500},
+            "epochs": 4,
+            "steps": [1, 8, 32],
+        },
+        "seeds": [0, 1],
+    },
+    presets=presets,
+)

@@ -1,0 +1,149 @@
+"""The drawings of a gradient spectrum: Figure 1's sorted components, and what the largest hold of the norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from engine.experiments.gradient_spectrum.curves import spectrum_numbers
+from engine.kind import PlotInput
+from engine.plotting import (
+    PlotOptions,
+    add_legend,
+    draw_message,
+    drawing,
+    new_figure,
+    plot_band,
+    point_label,
+    series_colors,
+)
+
+MOST_POINTS = 6
+"""Rows of panels drawn; the numbers hold all points."""
+DECADES = 5
+"""Of magnitudes on a logarithmic axis; only the smallest components lie below."""
+ZOOM = 4.0
+"""The inset reaches so many times as far as the farthest elbow."""
+
+
+def numbers(name: str, source: PlotInput) -> dict[str, Any]:
+    """Both plots draw the same numbers: see `curves.spectrum_numbers`."""
+    return spectrum_numbers(source)
+
+
+def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    """The plot `name` of its numbers."""
+    with drawing():
+        if not numbers["points"]:
+            return draw_message(options, "No results yet")
+        return (_draw_spectrum if name == "spectrum" else _draw_shares)(numbers, options)
+
+
+def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    """A row a point: linear axes with the elbow zoomed, and logarithmic axes."""
+    points = numbers["points"][:MOST_POINTS]
+    figure = new_figure(options, 9.0, 0.9 + 3.1 * len(points))
+    grid = figure.subplots(len(points), 2, squeeze=False)
+    for point, (linear, logarithmic) in zip(points, grid, strict=True):
+        _draw_lines(linear, point)
+        linear.set(
+            xlabel="Rank of the component", ylabel=r"$|[g_t]_i|$", xlim=(0, point["p"]), title=_name(point)
+        )
+        linear.set_xscale(options.xscale or "linear")
+        linear.set_yscale(options.yscale or "linear")
+        linear.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if options.xscale is None and options.yscale is None:
+            linear.set_ylim(bottom=0)
+            _draw_inset(linear, point)
+        _draw_lines(logarithmic, point)
+        logarithmic.set(
+            xscale="log",
+            yscale="log",
+            xlabel="Rank of the component",
+            ylabel=r"$|[g_t]_i|$",
+            title="the same, logarithmic axes",
+        )
+        _limit_decades(logarithmic, point)
+    add_legend(figure, grid[0][0])
+    _add_title(figure, numbers, points)
+    return figure
+
+
+def _draw_lines(axes: Axes, point: Mapping[str, Any], quantity: str = "magnitudes") -> None:
+    steps = point["steps"]
+    for one, color in zip(steps, _step_colors(steps), strict=True):
+        plot_band(
+            axes, one["ranks"], one[quantity], color=color, label=f"step {one['step']:,}", linewidth=1.2
+        )
+
+
+def _step_colors(steps: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return series_colors([{"step": one["step"]} for one in steps])
+
+
+def _draw_inset(axes: Axes, point: Mapping[str, Any]) -> None:
+    """What happens at the elbow, drawn into the empty corner of the curve."""
+    elbows = [one["elbow"] for one in point["steps"]]
+    right = min(point["p"], ZOOM * max(elbow["rank"] for elbow in elbows))
+    top = ZOOM * max(elbow["magnitude"] for elbow in elbows)
+    if right >= point["p"] / 2 or not top:
+        return
+    inset = axes.inset_axes((0.4, 0.36, 0.56, 0.58))
+    _draw_lines(inset, point)
+    inset.set(xlim=(0, right), ylim=(0, top))
+    inset.set_title("at the elbow", fontsize=7.5)
+    inset.tick_params(labelsize=7)
+    inset.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.indicate_inset_zoom(inset, edgecolor="#666666")
+
+
+def _limit_decades(axes: Axes, point: Mapping[str, Any]) -> None:
+    largest = max(one["magnitudes"]["mean"][0] for one in point["steps"])
+    if largest > 0:
+        axes.set_ylim(largest * 10.0**-DECADES, largest * 3)
+
+
+def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    points = numbers["points"][:MOST_POINTS]
+    columns = min(len(points), 3)
+    rows = -(-len(points) // columns)
+    figure = new_figure(options, 2.2 + 4.0 * columns, 0.9 + 3.2 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, point in zip(panels, points, strict=False):
+        for one, color in zip(point["steps"], _step_colors(point["steps"]), strict=True):
+            percent = [100 * rank / one["p"] for rank in one["ranks"]]
+            shares = {
+                name: [None if value is None else 100 * value for value in values]
+                for name, values in one["share_of_norm"].items()
+            }
+            plot_band(axes, percent, shares, color=color, label=f"step {one['step']:,}")
+        axes.set_xscale(options.xscale or "log")
+        axes.set(
+            xlabel="Largest components (% of all)",
+            ylabel="Share of the squared norm (%)",
+            ylim=(0, 102),
+            title=_name(point),
+        )
+    for axes in panels[len(points) :]:
+        axes.set_axis_off()
+    add_legend(figure, panels[0])
+    _add_title(figure, numbers, points)
+    return figure
+
+
+def _name(point: Mapping[str, Any]) -> str:
+    label = point_label(point["values"])
+    mark = " †" if point["diverged"] else ""
+    return f"{label + ', ' if label else ''}p = {point['p']:,}{mark}"
+
+
+def _add_title(figure: Figure, numbers: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> None:
+    seeds = max(point["n"] for point in points)
+    text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
+    if any(point["diverged"] for point in points):
+        text += "; † diverged"
+    figure.suptitle(f"{numbers['title']}\n{text}", fontsize=10)

@@ -1,0 +1,91 @@
+"""The sheets of a gradient spectrum: one a seed, one a point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.analysis.stats import point_fields, summarize
+from engine.kind import FinishedPoint
+from engine.result import PointResult, SeedResult, Sheet, Statistic
+
+NEAR_ZERO_PERCENT = 1.0
+"""A component is near zero where it is smaller than this share of the largest one."""
+
+
+class StepSpectrum(Sheet):
+    """One seed's gradient at one step."""
+
+    step: int
+    p: int
+    """Components, one a parameter."""
+    quantiles: dict[str, float]
+    """By percent of the components that are at most as large: `50` is the median of |g_i|, `100` the largest."""
+    share_of_norm: dict[str, float]
+    """By percent of the components, the largest: their share of the squared norm."""
+    near_zero: float
+    """Share of the components smaller than 1 % of the largest one."""
+    zeros: float
+    """Share of the components that are exactly zero."""
+
+
+class SpectrumSeedResult(SeedResult):
+    """What one seed's training showed."""
+
+    steps: tuple[StepSpectrum, ...]
+    """Those of the asked steps that were reached with a finite gradient."""
+
+
+class StepSummary(Sheet):
+    """One step over the seeds that reached it with a finite gradient."""
+
+    step: int
+    p: int
+    quantiles: dict[str, Statistic]
+    """By percent of the components that are at most as large: of |g_i|."""
+    share_of_norm: dict[str, Statistic]
+    """By percent of the components, the largest: their share of the squared norm."""
+    near_zero: Statistic
+    """Share of the components smaller than 1 % of the largest one."""
+    zeros: Statistic
+    """Share of the components that are exactly zero."""
+
+
+class SpectrumPointResult(PointResult):
+    """One point over its seeds."""
+
+    steps: tuple[StepSummary, ...]
+    """A step that no seed reached with a finite gradient is left out."""
+
+
+def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
+    """One sheet a point that has at least one finished seed."""
+    return [_summarize_point(point) for point in points if point.results]
+
+
+def as_spectrum(result: SeedResult) -> SpectrumSeedResult:
+    assert isinstance(result, SpectrumSeedResult)
+    return result
+
+
+def _summarize_point(point: FinishedPoint) -> SpectrumPointResult:
+    by_step: dict[int, list[StepSpectrum]] = {}
+    for result in point.results:
+        for one in as_spectrum(result).steps:
+            by_step.setdefault(one.step, []).append(one)
+    return SpectrumPointResult(
+        **point_fields(point), steps=tuple(_summarize_step(found) for _, found in sorted(by_step.items()))
+    )
+
+
+def _summarize_step(found: Sequence[StepSpectrum]) -> StepSummary:
+    first = found[0]
+    return StepSummary(
+        step=first.step,
+        p=first.p,
+        quantiles={key: summarize(one.quantiles[key] for one in found) for key in first.quantiles},
+        share_of_norm={
+            key: summarize(one.share_of_norm[key] for one in found) for key in first.share_of_norm
+        },
+        near_zero=summarize(one.near_zero for one in found),
+        zeros=summarize(one.zeros for one in found),
+    )

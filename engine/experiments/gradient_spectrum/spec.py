@@ -1,0 +1,76 @@
+"""The form of the gradient spectrum (paper, Section 1 and Figure 1)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from engine.data.bounds import num_batches
+from engine.data.spec import BUILTIN_DATASETS
+from engine.errors import FieldError
+from engine.form import Many
+from engine.spec import ExperimentSpec, Work
+
+Step = Annotated[int, Field(ge=1)]
+
+
+class GradientSpectrumSpec(ExperimentSpec):
+    """Sort the components of one mini-batch gradient by magnitude, at chosen steps of a training."""
+
+    loads_trainings: ClassVar[bool] = False
+
+    kind: Literal["gradient_spectrum"] = "gradient_spectrum"
+    steps: Many[Step] = Field(
+        (1, 10, 30),
+        min_length=1,
+        max_length=32,
+        description="Optimiser steps whose gradient is measured, counted from 1 over the whole training and ascending; the gradient of step 1 is taken at initialisation.",
+    )
+
+    @model_validator(mode="after")
+    def _steps_are_in_the_training(self) -> GradientSpectrumSpec:
+        errors = check_order(self.steps)
+        info = BUILTIN_DATASETS.get(self.data.name)
+        if info is not None:
+            errors += check_steps(self, self.data.train_size or info.train_size)
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, [_line(error) for error in errors])
+        return self
+
+    def work(self) -> Work:
+        return Work(bytes_per_parameter=4 * len(self.steps))
+
+
+def check_order(steps: tuple[int, ...]) -> list[FieldError]:
+    """Every step that is not larger than the one before it."""
+    return [
+        FieldError(f"steps/{index}", "not-ascending", f"step {step} does not come after step {before}")
+        for index, (before, step) in enumerate(pairwise(steps), start=1)
+        if step <= before
+    ]
+
+
+def check_steps(spec: GradientSpectrumSpec, train_size: int) -> list[FieldError]:
+    """Every step that the training is too short for, on a train set of `train_size` images."""
+    a_epoch = num_batches(train_size, spec.batch_size)
+    total = spec.epochs * a_epoch
+    return [
+        FieldError(
+            f"steps/{index}",
+            "beyond-the-training",
+            f"step {step:,} is beyond the training's {total:,}: {spec.epochs:,} epochs of {a_epoch:,}",
+        )
+        for index, step in enumerate(spec.steps)
+        if step > total
+    ]
+
+
+def _line(error: FieldError) -> InitErrorDetails:
+    """The error as pydantic's own, so that it comes with all others and points at the step."""
+    name, _, index = error.pointer.partition("/")
+    return InitErrorDetails(
+        type=PydanticCustomError(error.code, error.detail), loc=(name, int(index)), input=None
+    )
