@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from storage.blobs import BlobStore
+from storage.blobs import BlobStore, open_blobs
 from storage.db import Database, DatabaseError
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reconcile import Reconciler, reconcile
@@ -69,7 +69,7 @@ class State:
 def make_state(settings: Settings) -> State:
     """Everything a running application holds; nothing is started yet."""
     db = Database(settings.resolved_database_url)
-    blobs = BlobStore(settings.resolved_blob_dir)
+    blobs = open_blobs(settings)
     bell = Bell(Doorbell(make_celery(settings)), db)
 
     def one_pass() -> None:

@@ -72,14 +72,14 @@ def gc(
     older_than: Annotated[float, typer.Option(help="Spare files younger than so many seconds.")] = 600.0,
 ) -> None:
     """Delete stored files that nothing refers to. Safe at any time: a running service does the same."""
-    from storage.blobs import BlobStore
+    from storage.blobs import open_blobs
     from storage.db import Database
     from storage.retention import delete_unreferenced, find_orphans
     from storage.settings import Settings
 
     settings = Settings(home=home) if home is not None else Settings()
     database = Database(settings.resolved_database_url)
-    blobs = BlobStore(settings.resolved_blob_dir)
+    blobs = open_blobs(settings)
     try:
         orphans = find_orphans(database, blobs, older_than)
         if not dry_run:

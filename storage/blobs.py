@@ -14,6 +14,7 @@ from pathlib import Path
 
 from storage.errors import CorruptBlob, NotFound, StorageFull
 from storage.fault_points import reach
+from storage.settings import Settings
 
 ASIDE = ".aside"
 """Ending of a file that is on its way out, or back."""
@@ -43,7 +44,7 @@ class BlobStore:
     def put(self, data: bytes) -> StoredBlob:
         """Store the bytes so that they outlive a crash. Raises StorageFull."""
         blob = StoredBlob(hashlib.sha256(data).hexdigest(), len(data))
-        path = self.path(blob.sha256)
+        path = self._place(blob.sha256)
         if path.exists() and path.stat().st_size == len(data):
             with suppress(FileNotFoundError):
                 os.utime(path)  # the sweep of orphans spares what is young
@@ -72,7 +73,7 @@ class BlobStore:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             os.fsync(stream.fileno())
         blob = StoredBlob(digest, source.stat().st_size)
-        path = self.path(digest)
+        path = self._place(digest)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             source.replace(path)
@@ -92,7 +93,7 @@ class BlobStore:
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises NotFound, and CorruptBlob where they are not those that were stored."""
         try:
-            data = self.path(sha256).read_bytes()
+            data = self._place(sha256).read_bytes()
         except FileNotFoundError:
             raise NotFound(f"the stored file {sha256} is gone") from None
         if hashlib.sha256(data).hexdigest() != sha256:
@@ -100,7 +101,7 @@ class BlobStore:
         return data
 
     def exists(self, sha256: str) -> bool:
-        return self.path(sha256).exists()
+        return self._place(sha256).exists()
 
     def delete(self, name: str) -> None:
         """Remove the file, or what an interrupted write has left of one, where it is there."""
@@ -109,14 +110,14 @@ class BlobStore:
     def set_aside(self, sha256: str) -> bool:
         """Take the file out of the store so that it can be put back; False where it is not there."""
         try:
-            self.path(sha256).replace(self._place(sha256 + ASIDE))
+            self._place(sha256).replace(self._place(sha256 + ASIDE))
         except FileNotFoundError:
             return False
         return True
 
     def put_back(self, sha256: str) -> None:
         with suppress(FileNotFoundError):
-            self._place(sha256 + ASIDE).replace(self.path(sha256))
+            self._place(sha256 + ASIDE).replace(self._place(sha256))
 
     def list_older_than(self, seconds: float, now: float) -> Iterator[tuple[str, int]]:
         """(name, bytes) of files not touched for so long, and of what interrupted writes have left."""
@@ -137,3 +138,12 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_blobs(settings: Settings) -> BlobStore:
+    """The store that the settings name. Raises RuntimeError where its library is not installed."""
+    if settings.blob_url is None:
+        return BlobStore(settings.resolved_blob_dir)
+    from storage.object_blobs import ObjectBlobStore
+
+    return ObjectBlobStore.open(settings.blob_url, settings.resolved_blob_dir)

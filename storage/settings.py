@@ -28,6 +28,10 @@ class Settings(BaseSettings):
         None, description="Folder of data sets and pretrained weights; null is `data` under home."
     )
     blob_dir: Path | None = Field(None, description="Folder of stored files; null is `blobs` under home.")
+    blob_url: str | None = Field(
+        None,
+        description="Object store of the stored files, `s3://bucket/prefix`; null keeps them in a folder.",
+    )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
     allow_public: bool = Field(

@@ -18,7 +18,7 @@ from typing import Any
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from storage.blobs import BlobStore
+from storage.blobs import open_blobs
 from storage.db import Database
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reconcile import Reconciler, reconcile
@@ -57,7 +57,7 @@ class Worker:
         self._drain = DrainRequest()
         self._forks = ForkGuard()
         self._db = Database(settings.resolved_database_url)
-        self._blobs = BlobStore(settings.resolved_blob_dir)
+        self._blobs = open_blobs(settings)
         self._reconciler = Reconciler(self._one_pass, settings.reconcile_seconds)
         register(self.app, self._require_child)
         signals.worker_process_init.connect(self._on_child, weak=False)

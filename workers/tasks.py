@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from storage.blobs import BlobStore
+from storage.blobs import BlobStore, open_blobs
 from storage.db import Database
 from storage.queue import EXECUTE
 from storage.runs import Claim, claim_next
@@ -60,7 +60,7 @@ def start_child(settings: Settings, queue: str, drain: DrainRequest) -> Child:
     return Child(
         settings,
         Database(settings.resolved_database_url),
-        BlobStore(settings.resolved_blob_dir),
+        open_blobs(settings),
         queue,
         drain,
         f"{socket.gethostname()}:{os.getppid()}:{os.getpid()}",

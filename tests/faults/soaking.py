@@ -1,0 +1,321 @@
+"""Random faults on real workers, a real broker and a real database, for as long as asked; then the invariants."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlmodel import select
+
+from richregime.broker import Broker
+from schemas.status import RunStatus
+from storage.artifacts import list_artifacts
+from storage.blobs import BlobStore
+from storage.db import Database, DatabaseUnavailable
+from storage.errors import InvalidTransition
+from storage.experiments import cancel_experiment
+from storage.fault_points import FOLDER_VARIABLE, PLACES
+from storage.queue import BrokerUnavailable, socket_path
+from storage.settings import Settings
+from storage.tables import RunRow
+from tests.faults.invariants import Findings, Reference, examine
+from tests.workers.conftest import ROOT, Lab
+
+LEASE_SECONDS = 5.0
+SPECS = [
+    {
+        "kind": "train",
+        "epochs": epochs,
+        "batch_size": 64,
+        "data": {"name": "synthetic", "train_size": 1024, "test_size": 64},
+        "model": {"name": "relu_net", "width": width},
+    }
+    for epochs, width in ((60, 10), (150, 5))
+]
+SEEDS = [(0,), (1, 2)]
+UNFINISHED = 6
+"""Runs under way or waiting at any time"""
+HEAL_SECONDS = 240.0
+START_SECONDS = 240.0
+"""Workers import torch first, which takes long on a busy machine."""
+
+
+class Soak:
+    """A laboratory with workers that are struck at random. `rng` decides everything that chance does."""
+
+    def __init__(self, settings: Settings, seed: int, num_workers: int = 2) -> None:
+        self.lab = Lab(
+            settings, Database(settings.resolved_database_url), BlobStore(settings.resolved_blob_dir)
+        )
+        self.rng = random.Random(seed)
+        self.broker = Broker(settings)
+        self.orders = settings.home / "orders"
+        self.orders.mkdir()
+        self.accepted: list[str] = []
+        self.done: Counter[str] = Counter()
+        self.workers: list[subprocess.Popen[bytes] | None] = [None] * num_workers
+        self._start_at = [0.0] * num_workers
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self._threads: list[threading.Thread] = []
+        self.faults: dict[str, tuple[int, Callable[[], bool]]] = {
+            "child killed": (6, self._kill_child),
+            "killed at a fault point": (8, self._order_death),
+            "child frozen past its lease": (2, self._freeze_child),
+            "worker killed": (1, self._kill_worker),
+            "worker drained": (1, self._drain_worker),
+            "broker killed": (1, self._kill_broker),
+            "broker emptied": (2, self._empty_broker),
+            "broker frozen": (1, self._freeze_broker),
+            "50 bells": (2, self._ring_often),
+            "database locked": (2, self._lock_database),
+            "cancelled": (2, self._cancel),
+            "checkpoint damaged": (4, self._damage_checkpoint),
+        }
+
+    def run(self, seconds: float) -> None:
+        """Strike for so long from the first run on, then let everything end in peace."""
+        self.broker.start()
+        deadline = time.monotonic() + START_SECONDS
+        strike_at = 0.0
+        while time.monotonic() < deadline:
+            self._mind()
+            with suppress(DatabaseUnavailable):
+                self._submit()
+                if time.monotonic() >= strike_at and self._running():
+                    if strike_at == 0.0:
+                        deadline = time.monotonic() + seconds
+                    self._strike()
+                    strike_at = time.monotonic() + self.rng.uniform(0.1, 0.8)
+            time.sleep(0.05)
+        self._heal()
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker is not None and worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait()
+        self.broker.stop()
+        self.lab.db.dispose()
+
+    def examine(self, reference: Reference) -> Findings:
+        return examine(self.lab.db, self.lab.blobs, self.accepted, reference)
+
+    @property
+    def num_faults(self) -> int:
+        return sum(self.done.values())
+
+    def statuses(self) -> Counter[str]:
+        with self.lab.db.read() as session:
+            return Counter(row.status.value for row in session.exec(select(RunRow)))
+
+    def _strike(self) -> None:
+        names = list(self.faults)
+        name = self.rng.choices(names, [self.faults[one][0] for one in names])[0]
+        if self.faults[name][1]():
+            self.done[name] += 1
+
+    def _submit(self) -> None:
+        with self.lab.db.read() as session:
+            waiting = session.exec(
+                select(RunRow.id).where(RunRow.status.in_([RunStatus.QUEUED, RunStatus.RUNNING]))
+            ).all()
+        if len(waiting) < UNFINISHED:
+            spec, seeds = self.rng.choice(SPECS), self.rng.choice(SEEDS)
+            experiment_id, run_id = self.lab.submit(spec, seeds, ring=False)
+            self.accepted.append(experiment_id)
+            if self.rng.random() < 0.7:
+                with suppress(BrokerUnavailable):
+                    self.lab.ring(run_id)
+
+    def _mind(self) -> None:
+        """What a supervisor does: dead workers and a dead broker are started again."""
+        now = time.monotonic()
+        for index, worker in enumerate(self.workers):
+            if (worker is None or worker.poll() is not None) and now >= self._start_at[index]:
+                self.workers[index] = self._start_worker()
+        due = [entry for entry in self._later if entry[0] <= now]
+        self._later = [entry for entry in self._later if entry[0] > now]
+        for _, what in due:
+            what()
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        settings = self.lab.settings
+        values = {
+            f"RICHREGIME_{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set
+        }
+        with (settings.home / "worker.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "workers.main", "--queue", "cpu", "--slots", "1"],
+                cwd=ROOT,
+                env={**os.environ, **values, FOLDER_VARIABLE: str(self.orders), "OMP_NUM_THREADS": "1"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _heal(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        for order in self.orders.iterdir():
+            order.unlink(missing_ok=True)
+        deadline = time.monotonic() + HEAL_SECONDS
+        while time.monotonic() < deadline:
+            self._mind()
+            if not self._later and self._is_quiet():
+                return
+            time.sleep(0.2)
+
+    def _is_quiet(self) -> bool:
+        for experiment_id in self.accepted:
+            row = self.lab.experiment(experiment_id)
+            if not row.status.is_terminal or row.summary is None:
+                return False
+        return True
+
+    def _running(self) -> list[RunRow]:
+        with self.lab.db.read() as session:
+            query = select(RunRow).where(RunRow.status == RunStatus.RUNNING).order_by(RunRow.id)
+            return list(session.exec(query))
+
+    def _child(self) -> int | None:
+        runs = self._running()
+        owner = self.rng.choice(runs).owner if runs else None
+        return int(owner.rpartition(":")[2]) if owner else None
+
+    def _after(self, seconds: float, what: Callable[[], None]) -> None:
+        self._later.append((time.monotonic() + seconds, what))
+
+    def _kill_child(self) -> bool:
+        return _send(self._child(), signal.SIGKILL)
+
+    def _order_death(self) -> bool:
+        (self.orders / self.rng.choice(PLACES)).write_text("kill")
+        return True
+
+    def _freeze_child(self) -> bool:
+        child = self._child()
+        self._after(LEASE_SECONDS + 1, lambda: _send(child, signal.SIGCONT) and None)
+        return _send(child, signal.SIGSTOP)
+
+    def _some_worker(self) -> int:
+        return self.rng.randrange(len(self.workers))
+
+    def _kill_worker(self) -> bool:
+        index = self._some_worker()
+        worker = self.workers[index]
+        self._start_at[index] = time.monotonic() + self.rng.uniform(0, 2)
+        return worker is not None and worker.poll() is None and _send(worker.pid, signal.SIGKILL)
+
+    def _drain_worker(self) -> bool:
+        worker = self.workers[self._some_worker()]
+        return worker is not None and worker.poll() is None and _send(worker.pid, signal.SIGTERM)
+
+    def _kill_broker(self) -> bool:
+        self.broker.process.kill()
+        self.broker.process.wait()
+        if self.rng.random() < 0.5:
+            for path in sorted((self.lab.settings.home / "broker" / "appendonlydir").glob("*")):
+                path.unlink()
+        self._after(self.rng.uniform(0, 1), self.broker.start)
+        return True
+
+    def _empty_broker(self) -> bool:
+        try:
+            with Redis(unix_socket_path=socket_path(self.lab.settings), socket_timeout=1) as client:
+                client.flushall()
+        except (RedisError, OSError):
+            return False
+        return True
+
+    def _freeze_broker(self) -> bool:
+        pid = self.broker.process.pid
+        self._after(self.rng.uniform(1, 3), lambda: _send(pid, signal.SIGCONT) and None)
+        return _send(pid, signal.SIGSTOP)
+
+    def _ring_often(self) -> bool:
+        run = self.rng.choice(self.accepted)
+        with suppress(BrokerUnavailable):
+            for _ in range(50):
+                self.lab.ring(self.lab.runs(run)[0].id)
+        return True
+
+    def _lock_database(self) -> bool:
+        seconds = self.rng.uniform(0.5, 3)
+        path = self.lab.settings.resolved_database_url.removeprefix("sqlite:///")
+
+        def hold() -> None:
+            connection = sqlite3.connect(path, timeout=15, isolation_level=None)
+            with suppress(sqlite3.OperationalError):
+                connection.execute("BEGIN IMMEDIATE")
+                time.sleep(seconds)
+                connection.execute("ROLLBACK")
+            connection.close()
+
+        self._threads.append(threading.Thread(target=hold))
+        self._threads[-1].start()
+        return True
+
+    def _cancel(self) -> bool:
+        with suppress(InvalidTransition), self.lab.db.write() as session:
+            cancel_experiment(session, self.rng.choice(self.accepted[-UNFINISHED:]))
+            return True
+        return False
+
+    def _damage_checkpoint(self) -> bool:
+        runs = self._running()
+        if not runs:
+            return False
+        with self.lab.db.read() as session:
+            rows = list_artifacts(session, self.rng.choice(runs).id, "resume")
+        if not rows:
+            return False
+        return _damage(self.lab.blobs.path(rows[-1].sha256), self.rng) and self._kill_child()
+
+
+def _damage(path: Path, rng: random.Random) -> bool:
+    try:
+        data = bytearray(path.read_bytes())
+        if rng.random() < 0.5:
+            del data[len(data) // 2 :]
+        else:
+            data[rng.randrange(len(data))] ^= 1
+        path.write_bytes(data)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _send(pid: int | None, number: int) -> bool:
+    try:
+        os.kill(pid or 0, number) if pid else None
+    except ProcessLookupError:
+        return False
+    return pid is not None
+
+
+def soak_settings(home: Path, **more: Any) -> Settings:
+    """Short lease, frequent saves, and so many attempts that no run is given up for the faults alone."""
+    return Settings(
+        home=home,
+        checkpoint_seconds=0.05,
+        lease_seconds=LEASE_SECONDS,
+        heartbeat_seconds=0.5,
+        reconcile_seconds=0.5,
+        ring_after_seconds=1.0,
+        max_attempts=100,
+        threads_per_run=1,
+        **more,
+    )

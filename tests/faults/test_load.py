@@ -1,0 +1,86 @@
+"""A thousand experiments at once while workers are killed and the broker is restarted: each ends, once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.soaking import Soak, soak_settings
+from tests.faults.test_service_under_pressure import serving
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("load")]
+
+COUNT = int(os.environ.get("RICHREGIME_LOAD_COUNT") or 1000)
+CLIENTS = 20
+KILL_EVERY = 10.0
+END_SECONDS = 1500.0
+TINY = {
+    "kind": "train",
+    "epochs": 1,
+    "batch_size": 64,
+    "data": {"name": "synthetic", "train_size": 128, "test_size": 64},
+    "model": {"name": "relu_net", "width": 5},
+}
+
+
+@pytest.mark.timeout(1800)
+def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: Path) -> None:
+    (tmp_path / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
+    settings = soak_settings(tmp_path).model_copy(update={"lease_seconds": 15.0})
+    soak = Soak(settings, seed=0)
+    soak.broker.start()
+    try:
+        with serving(tmp_path) as service, ThreadPoolExecutor(CLIENTS) as pool:
+
+            def submit(number: int) -> tuple[str, float]:
+                headers = {"idempotency-key": f"key-{number}"}
+                body = {"spec": TINY, "seeds": [number], "reuse": False}
+                began = time.monotonic()
+                with httpx.Client(base_url=service.url, timeout=60) as http:
+                    answer = http.post("/experiments", json=body, headers=headers).raise_for_status()
+                return answer.json()["id"], time.monotonic() - began
+
+            soak._mind()
+            answers = list(pool.map(submit, range(COUNT)))
+            soak.accepted = [name for name, _ in answers]
+            assert len(set(soak.accepted)) == COUNT
+            memory = [service.memory_bytes()]
+            kills = _work_through(soak)
+            memory.append(service.memory_bytes())
+        found = soak.examine({})
+        statuses = soak.statuses()
+    finally:
+        soak.close()
+    seconds = sorted(taken for _, taken in answers)
+    print(
+        f"{COUNT} experiments, {CLIENTS} clients: POST p50 {seconds[COUNT // 2] * 1e3:.0f} ms, "
+        f"p99 {seconds[COUNT * 99 // 100] * 1e3:.0f} ms; API memory {memory[0] / 1e6:.0f} to {memory[1] / 1e6:.0f} MB; "
+        f"{kills} workers killed; {found}"
+    )
+    assert found.all() == []
+    assert statuses == Counter(succeeded=COUNT)
+
+
+def _work_through(soak: Soak) -> int:
+    """Until all have ended: a worker killed every ten seconds, the broker once in the middle. How many were killed."""
+    kills, restarted = 0, False
+    kill_at = time.monotonic() + KILL_EVERY
+    deadline = time.monotonic() + END_SECONDS
+    while time.monotonic() < deadline:
+        soak._mind()
+        done = soak.statuses()["succeeded"]
+        if done >= COUNT / 2 and not restarted:
+            restarted = soak._kill_broker()
+        if time.monotonic() > kill_at:
+            kill_at = time.monotonic() + KILL_EVERY
+            kills += soak._running() != [] and soak._kill_worker()
+        if done == COUNT and soak._is_quiet():
+            break
+        time.sleep(0.5)
+    return kills
