@@ -94,11 +94,12 @@ class Soak:
             self._mind()
             with suppress(DatabaseUnavailable):
                 self._submit()
-                if time.monotonic() >= strike_at and self._running():
-                    if strike_at == 0.0:
-                        deadline = time.monotonic() + seconds
+                if strike_at == 0.0 and self._running():
+                    strike_at = time.monotonic()
+                    deadline = strike_at + seconds
+                if 0.0 < strike_at <= time.monotonic():
                     self._strike()
-                    strike_at = time.monotonic() + self.rng.uniform(0.1, 0.8)
+                    strike_at = time.monotonic() + self.rng.uniform(0.2, 1.2)
             time.sleep(0.05)
         self._heal()
 
@@ -202,6 +203,8 @@ class Soak:
         return _send(self._child(), signal.SIGKILL)
 
     def _order_death(self) -> bool:
+        if not self._running():
+            return False
         (self.orders / self.rng.choice(PLACES)).write_text("kill")
         return True
 
@@ -214,12 +217,16 @@ class Soak:
         return self.rng.randrange(len(self.workers))
 
     def _kill_worker(self) -> bool:
+        if not self._running():
+            return False
         index = self._some_worker()
         worker = self.workers[index]
         self._start_at[index] = time.monotonic() + self.rng.uniform(0, 2)
         return worker is not None and worker.poll() is None and _send(worker.pid, signal.SIGKILL)
 
     def _drain_worker(self) -> bool:
+        if not self._running():
+            return False
         worker = self.workers[self._some_worker()]
         return worker is not None and worker.poll() is None and _send(worker.pid, signal.SIGTERM)
 
