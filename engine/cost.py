@@ -206,8 +206,9 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     parameters = sum(layer.num_parameters for layer in layers)
     examples = sum(subset_sizes(spec, info))
     data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)  # floats, the bytes they came from, labels
-    copies = parameters * (_FLOAT * (3 + optimizer_slots(spec.optimizer)) + spec.work().bytes_per_parameter)
-    workspace = _workspace_bytes(layers, spec.batch_size)
+    work = spec.work()
+    copies = parameters * (_FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter)
+    workspace = _workspace_bytes(layers, spec.batch_size) + parameters * work.scratch_bytes_per_parameter
     return PROCESS_BYTES + data + stacked * (seed_bytes(spec, info) + copies) + workspace
 
 

@@ -60,6 +60,8 @@ class Work:
     """Evaluations of the whole test set beyond one an epoch and one before the first."""
     bytes_per_parameter: int = 0
     """Memory, and bytes of artifacts, that the room keeps a parameter."""
+    scratch_bytes_per_parameter: int = 0
+    """Memory that the room takes now and then a parameter, for one seed at a time."""
 
 
 class ExperimentSpec(Form):

@@ -1,0 +1,56 @@
+"""The room `activity_map`: how often each parameter is among those with the largest gradients (paper, Section 5)."""
+
+from engine.experiments.activity_map.presets import presets
+from engine.experiments.activity_map.result import (
+    ActivityMapPointResult,
+    ActivityMapSeedResult,
+    summarize_points,
+)
+from engine.experiments.activity_map.spec import ActivityMapSpec
+from engine.kind import Kind, PlotInfo
+
+KIND = Kind(
+    name="activity_map",
+    title="Activity map",
+    description="Count in how many epochs each parameter has one of the largest gradients over the train set; where in the net the active parameters sit, and each layer's share of them.",
+    spec=ActivityMapSpec,
+    seed_result=ActivityMapSeedResult,
+    point_result=ActivityMapPointResult,
+    summarize=summarize_points,
+    plots=(
+        PlotInfo(
+            "activity_map",
+            "Activity map",
+            "A rectangle a layer from blue (never active) to red (active in every epoch), the mean of each bin (Figures 5, 6 and 17 to 20).",
+        ),
+        PlotInfo(
+            "activity_map_max",
+            "Activity map of the most active",
+            "The same with each bin showing the most active of its parameters.",
+        ),
+        PlotInfo(
+            "layer_shares",
+            "Shares of the active set by layer",
+            "Mean and one standard error over seeds; a tick marks the layer's share of all parameters.",
+        ),
+        PlotInfo(
+            "concentration",
+            "Concentration by layer",
+            "Share of the active set over share of the parameters: 1 is chance.",
+        ),
+    ),
+    run_path="engine.experiments.activity_map.run:run",
+    plots_path="engine.experiments.activity_map.plots",
+    judge_path="engine.paper.judge_activity:judge_activity",
+    example={
+        "spec": {
+            "kind": "activity_map",
+            "data": {"name": "digits", "train_size": 1000, "test_size": 500},
+            "model": {"name": "relu_net", "depth": 4},
+            "epochs": 4,
+        },
+        "sweep": {"model.width": [30, 100]},
+        "seeds": [0, 1],
+    },
+    presets=presets,
+)

@@ -1,0 +1,84 @@
+"""Figures 5, 6 and 17 to 20 of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.kind import Preset
+from engine.paper.recipes import make_preset, paper_form
+
+PLOTS = ("activity_map", "activity_map_max", "layer_shares", "concentration")
+QUICK_SEEDS = (0, 1, 2)
+QUICK_EPOCHS = 10
+QUICK_SIZE = 1000
+"""Images to train on, and to test on."""
+WORDS = {
+    "relu_net": "ReLU-Net",
+    "conv_net": "Conv-Net",
+    "mnist": "MNIST",
+    "digits": "digits",
+    "fashion_mnist": "Fashion-MNIST",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """One figure: a net on a data set, narrow and wide. The paper prints the narrow width only."""
+
+    name: str
+    data: Literal["mnist", "fashion_mnist"]
+    model: Literal["relu_net", "conv_net"]
+    depth: int
+    widths: tuple[int, int]
+    quick_widths: tuple[int, int]
+
+
+_FIGURES = (
+    _Figure("fig5", "mnist", "relu_net", 4, (100, 1000), (100, 1000)),
+    _Figure("fig6", "mnist", "conv_net", 2, (10, 100), (10, 64)),
+    _Figure("fig17", "mnist", "conv_net", 4, (10, 100), (10, 64)),
+    _Figure("fig18", "fashion_mnist", "relu_net", 4, (100, 1000), (100, 1000)),
+    _Figure("fig19", "fashion_mnist", "conv_net", 2, (10, 100), (10, 64)),
+    _Figure("fig20", "fashion_mnist", "conv_net", 4, (10, 100), (10, 64)),
+)
+
+
+def presets() -> Sequence[Preset]:
+    """Each figure at both scales."""
+    return tuple(preset for figure in _FIGURES for preset in _make_scales(figure))
+
+
+def _make_scales(figure: _Figure) -> Iterator[Preset]:
+    net = f"{figure.depth + 1}-layer {WORDS[figure.model]}s"
+    description = (
+        f"How often each parameter of {net} (d = {figure.depth}) is among the 1, 10 and 30 % with the largest gradients, "
+        f"in a narrow and a wide net (Figure {figure.name.removeprefix('fig')})."
+    )
+    form = paper_form("activity_map", figure.data, {"name": figure.model, "depth": figure.depth})
+    yield make_preset(
+        figure.name,
+        "paper",
+        f"Activity of {net} on {WORDS[figure.data]}",
+        description,
+        form,
+        sweep={"model.width": figure.widths},
+        plots=PLOTS,
+    )
+    # the digits that are embedded stand in for MNIST
+    data = "digits" if figure.data == "mnist" else figure.data
+    yield make_preset(
+        figure.name,
+        "quick",
+        f"Activity of {net} on {WORDS[data]}",
+        description,
+        {
+            **form,
+            "data": {"name": data, "train_size": QUICK_SIZE, "test_size": QUICK_SIZE},
+            "epochs": QUICK_EPOCHS,
+        },
+        sweep={"model.width": figure.quick_widths},
+        seeds=QUICK_SEEDS,
+        plots=PLOTS,
+    )

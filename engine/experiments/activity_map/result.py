@@ -1,0 +1,153 @@
+"""The sheets of an activity map: one a seed, one a point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from engine.analysis.fractions import percent_key
+from engine.analysis.stats import point_fields, summarize
+from engine.kind import FinishedPoint
+from engine.result import PointResult, SeedResult, Sheet, Statistic
+
+_OfLayer = Callable[["ActivityMapSeedResult", int, str], float | None]
+"""A quantity of one seed's layer at one alpha"""
+
+
+class LayerActivity(Sheet):
+    """One layer of one seed's net, weights and biases together."""
+
+    name: str
+    """`layers.{i}`, counted from the bottom"""
+    shape: tuple[int, ...] | None
+    """Of the weights, outputs first; null for a block of several."""
+    parameters: int
+    active: dict[str, int]
+    """By alpha: active parameters of the layer, summed over epochs."""
+
+
+class ActivityMapSeedResult(SeedResult):
+    """What one seed's training activated."""
+
+    alphas_percent: tuple[float, ...]
+    num_epochs: int
+    """Epochs counted: those whose gradient over the train set was finite."""
+    layers: tuple[LayerActivity, ...]
+    """Bottom first."""
+    tied: dict[str, int]
+    """By alpha: active parameters, summed over epochs, that only their index put before an equal gradient."""
+    zeros: int
+    """Gradient components that were exactly zero, summed over epochs; such are never active."""
+
+
+class LayerSummary(Sheet):
+    """One layer over the seeds of a point. By alpha, null where nothing was ever active."""
+
+    name: str
+    shape: tuple[int, ...] | None
+    parameters: int
+    parameter_share: float
+    """The layer's share of all parameters: what its share of the active ones would be by chance."""
+    share: dict[str, Statistic | None]
+    """The layer's share of the active set, over all epochs."""
+    concentration: dict[str, Statistic | None]
+    """share / parameter_share: 1 by chance, at most 100 / alpha."""
+    mean_frequency: dict[str, Statistic | None]
+    """In what share of the epochs the layer's parameters were active, on average over them."""
+
+
+class ActivityMapPointResult(PointResult):
+    """One point over its seeds."""
+
+    alphas_percent: tuple[float, ...]
+    num_epochs: Statistic
+    """Epochs counted."""
+    layers: tuple[LayerSummary, ...]
+    """Bottom first."""
+    tied_share: dict[str, Statistic | None]
+    """By alpha: share of the active set that ties put there by index."""
+    zero_share: Statistic | None
+    """Share of all gradient components that were exactly zero."""
+
+
+def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
+    """One sheet a point that has at least one finished seed."""
+    return [_summarize_point(point) for point in points if point.results]
+
+
+def as_activity(result: SeedResult) -> ActivityMapSeedResult:
+    assert isinstance(result, ActivityMapSeedResult)
+    return result
+
+
+def share_of_layer(result: ActivityMapSeedResult, layer: int, alpha: str) -> float | None:
+    """The layer's share of this seed's active set, or None where nothing was active."""
+    total = sum(one.active[alpha] for one in result.layers)
+    return result.layers[layer].active[alpha] / total if total else None
+
+
+def concentration_of_layer(result: ActivityMapSeedResult, layer: int, alpha: str) -> float | None:
+    """Its share of the active set over its share of the parameters."""
+    share = share_of_layer(result, layer, alpha)
+    return None if share is None else share / _parameter_share(result, layer)
+
+
+def _parameter_share(result: ActivityMapSeedResult, layer: int) -> float:
+    return result.layers[layer].parameters / _count_parameters(result)
+
+
+def _count_parameters(result: ActivityMapSeedResult) -> int:
+    return sum(layer.parameters for layer in result.layers)
+
+
+def _summarize_point(point: FinishedPoint) -> ActivityMapPointResult:
+    results = [as_activity(result) for result in point.results]
+    alphas = results[0].alphas_percent
+    return ActivityMapPointResult(
+        **point_fields(point),
+        alphas_percent=alphas,
+        num_epochs=summarize(result.num_epochs for result in results),
+        layers=tuple(_summarize_layer(results, layer) for layer in range(len(results[0].layers))),
+        tied_share={
+            key: _summarize(_tied_share(result, key) for result in results)
+            for key in map(percent_key, alphas)
+        },
+        zero_share=_summarize(map(_zero_share, results)),
+    )
+
+
+def _summarize_layer(results: Sequence[ActivityMapSeedResult], layer: int) -> LayerSummary:
+    first = results[0].layers[layer]
+
+    def by_alpha(quantity: _OfLayer) -> dict[str, Statistic | None]:
+        return {key: _summarize(quantity(result, layer, key) for result in results) for key in first.active}
+
+    return LayerSummary(
+        name=first.name,
+        shape=first.shape,
+        parameters=first.parameters,
+        parameter_share=_parameter_share(results[0], layer),
+        share=by_alpha(share_of_layer),
+        concentration=by_alpha(concentration_of_layer),
+        mean_frequency=by_alpha(_mean_frequency),
+    )
+
+
+def _mean_frequency(result: ActivityMapSeedResult, layer: int, alpha: str) -> float | None:
+    one = result.layers[layer]
+    return one.active[alpha] / (one.parameters * result.num_epochs) if result.num_epochs else None
+
+
+def _tied_share(result: ActivityMapSeedResult, alpha: str) -> float | None:
+    total = sum(layer.active[alpha] for layer in result.layers)
+    return result.tied[alpha] / total if total else None
+
+
+def _zero_share(result: ActivityMapSeedResult) -> float | None:
+    components = _count_parameters(result) * result.num_epochs
+    return result.zeros / components if components else None
+
+
+def _summarize(values: Iterable[float | None]) -> Statistic | None:
+    """Over the seeds that have a value."""
+    known = [value for value in values if value is not None]
+    return summarize(known) if known else None

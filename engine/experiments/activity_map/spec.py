@@ -1,0 +1,45 @@
+"""The form of the activity map (paper, Section 5)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from engine.analysis.fractions import is_ascending, percent_key
+from engine.form import Many
+from engine.spec import ExperimentSpec, Work
+
+SELECTION_BYTES = 24
+"""Bytes a parameter of one gradient, its copy in one vector, and the selection of its largest part."""
+
+AlphaPercent = Annotated[float, Field(gt=0, le=100)]
+
+
+class ActivityMapSpec(ExperimentSpec):
+    """Count how often each parameter's gradient over the train set is among the largest, at the end of each epoch."""
+
+    kind: Literal["activity_map"] = "activity_map"
+    alphas_percent: Many[AlphaPercent] = Field(
+        (1.0, 10.0, 30.0),
+        min_length=1,
+        max_length=8,
+        description="Shares of all parameters that count as active, in percent and ascending; all counted in one training.",
+    )
+
+    @field_validator("alphas_percent")
+    @classmethod
+    def _ascend(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if not is_ascending(alphas):
+            raise PydanticCustomError("not-ascending", "each must be larger than the one before it")
+        if len({percent_key(alpha) for alpha in alphas}) < len(alphas):
+            raise PydanticCustomError("not-distinct", "they must differ in their first six digits")
+        return alphas
+
+    def work(self) -> Work:
+        return Work(
+            full_gradients=self.epochs,
+            bytes_per_parameter=len(self.alphas_percent) * (1 if self.epochs <= 255 else 2),
+            scratch_bytes_per_parameter=SELECTION_BYTES,
+        )

@@ -1,0 +1,125 @@
+"""Claim 5: with width the active parameters concentrate at the ends of the net (paper, Section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from engine.analysis.fractions import percent_key
+from engine.analysis.stats import summarize
+from engine.experiments.activity_map.result import (
+    ActivityMapPointResult,
+    as_activity,
+    concentration_of_layer,
+)
+from engine.experiments.activity_map.spec import ActivityMapSpec
+from engine.kind import FinishedPoint
+from engine.models.spec import ConvNetSpec, ReluNetSpec
+from engine.paper.claims import get_claim
+from engine.paper.deviations import list_deviations
+from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undecided
+from engine.result import PointResult
+
+JUDGED_ALPHA_PERCENT = 1.0
+"""Of the alphas counted the one nearest to the paper's smallest decides: at larger ones a layer's concentration is
+bounded by 100 / alpha, so that there is little room to grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A point of a ReLU-Net or Conv-Net, and its sheet."""
+
+    point: FinishedPoint
+    sheet: ActivityMapPointResult
+    spec: ActivityMapSpec
+    width: int
+
+    def concentrations(self, layer: int, alpha: str) -> dict[int, float]:
+        """By seed."""
+        found = {
+            result.seed: concentration_of_layer(as_activity(result), layer, alpha)
+            for result in self.point.results
+        }
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+def judge_activity(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+    """A verdict on claim 5 for every group of points that differ in nothing but the width."""
+    return [
+        conclude(get_claim(5), _find(group), _shared_values(group), _deviations(group))
+        for group in _group_points(points, summary)
+    ]
+
+
+def _group_points(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[list[_Cell]]:
+    """Each group in ascending order of width. The claim is about no other models."""
+    groups: dict[str, list[_Cell]] = {}
+    finished = [point for point in points if point.results]
+    for point, sheet in zip(finished, summary, strict=True):
+        assert isinstance(sheet, ActivityMapPointResult)
+        assert isinstance(point.spec, ActivityMapSpec)
+        model = point.spec.model
+        if isinstance(model, ReluNetSpec | ConvNetSpec):
+            key = point.spec.model_dump_json(exclude={"model": {"width"}})
+            groups.setdefault(key, []).append(_Cell(point, sheet, point.spec, model.width))
+    return [sorted(group, key=lambda cell: cell.width) for group in groups.values()]
+
+
+def _shared_values(group: Sequence[_Cell]) -> dict[str, Any]:
+    return {name: value for name, value in group[0].point.values.items() if name != "model.width"}
+
+
+def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
+    return list_deviations((cell.spec for cell in group), min(len(cell.point.results) for cell in group))
+
+
+def _find(group: Sequence[_Cell]) -> list[Finding]:
+    """For each end of the net: it is concentrated in the widest net, and more so than in the narrowest."""
+    narrow, wide = group[0], group[-1]
+    alpha = percent_key(_choose_alpha(wide.sheet.alphas_percent))
+    ends = {"bottom": 0}
+    if isinstance(wide.spec.model, ReluNetSpec):
+        ends["top"] = len(wide.sheet.layers) - 1
+    statement = (
+        f"The active set (alpha = {alpha} %) concentrates in the {' and '.join(ends)} layer with width"
+    )
+    if narrow.width == wide.width:
+        return [undecided(statement, "only one width has finished")]
+    if len(wide.sheet.layers) == 2 and len(ends) == 2:
+        return [undecided(statement, "a net of two layers has nothing between its ends")]
+    if "diverged" in (narrow.sheet.outcome, wide.sheet.outcome):
+        return [undecided(statement, "a net of the two widths compared did not train")]
+    findings = []
+    for end, layer in ends.items():
+        findings += [_is_concentrated(wide, end, layer, alpha), _grows(narrow, wide, end, layer, alpha)]
+    return findings
+
+
+def _choose_alpha(alphas_percent: Sequence[float]) -> float:
+    return min(alphas_percent, key=lambda alpha: abs(log(alpha / JUDGED_ALPHA_PERCENT)))
+
+
+def _is_concentrated(wide: _Cell, end: str, layer: int, alpha: str) -> Finding:
+    statement = (
+        f"At width {wide.width:,} the {end} layer holds more of the active set (alpha = {alpha} %) "
+        "than of the parameters: ratio of the two shares"
+    )
+    ratios = wide.concentrations(layer, alpha)
+    if not ratios:
+        return undecided(statement, "nothing was ever active")
+    return judge_bounds(statement, summarize(ratios.values()), above=1.0)
+
+
+def _grows(narrow: _Cell, wide: _Cell, end: str, layer: int, alpha: str) -> Finding:
+    """Paired by seed: one seed gives both nets the same order of batches."""
+    statement = (
+        f"From width {narrow.width:,} to {wide.width:,} that ratio of the {end} layer grows (alpha = {alpha} %): "
+        "difference, paired by seed"
+    )
+    before, after = narrow.concentrations(layer, alpha), wide.concentrations(layer, alpha)
+    differences = [after[seed] - before[seed] for seed in after if seed in before]
+    if not differences:
+        return undecided(statement, "no seed was counted at both widths")
+    return judge_bounds(statement, summarize(differences), above=0.0)

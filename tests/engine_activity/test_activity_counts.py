@@ -1,0 +1,192 @@
+"""Counts of whole trainings: their sums, what a kill and neighbours must not change, and the gradient they stand on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from engine.analysis.activity import ActivityCounter
+from engine.analysis.fractions import count_of, percent_key
+from engine.data.resident import resident_data
+from engine.errors import RunInterrupted
+from engine.experiments.activity_map import run as room
+from engine.experiments.activity_map.maps import MAPS_FILE
+from engine.models.build import build_model
+from engine.models.weights import load_tensors
+from engine.training.learner import Learner
+from engine.training.loop import train
+
+RELU = {"name": "relu_net", "width": 16, "depth": 2}
+CONV = {"name": "conv_net", "width": 4, "depth": 2}
+VGG = {"name": "vgg5", "width_multiplier": 0.05, "batch_norm": True}
+
+
+def assert_equal_counts(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not np.array_equal(one[name], other[name])] == []
+
+
+def sum_counts(counts: dict[str, Any], alpha: float) -> int:
+    key = f"{percent_key(alpha)}/"
+    return sum(int(array.sum(dtype=np.int64)) for name, array in counts.items() if name.startswith(key))
+
+
+@pytest.mark.parametrize("model", [RELU, CONV, VGG])
+def test_counts_sum_to_the_active_set_s_size_times_the_epochs(laboratory, make_spec, model):
+    spec = make_spec(model=model, alphas_percent=[0.3, 1, 10, 30])
+    (sheet,), ctx = laboratory.run(spec)
+    counts = laboratory.counts(ctx)
+    p = sum(layer.parameters for layer in sheet.layers)
+    assert sheet.num_epochs == spec.epochs == counts["epochs"]
+    for alpha in spec.alphas_percent:
+        assert sum_counts(counts, alpha) == count_of(alpha, p) * spec.epochs
+        of_layers = sum(layer.active[percent_key(alpha)] for layer in sheet.layers)
+        assert of_layers == count_of(alpha, p) * spec.epochs
+
+
+def test_exact_zeros_are_missing_from_the_sum(laboratory, make_spec):
+    # A unit that is active for no image has no gradient: at 100 % all others are counted.
+    spec = make_spec(alphas_percent=[30, 100])
+    (sheet,), ctx = laboratory.run(spec)
+    counts = laboratory.counts(ctx)
+    p = sum(layer.parameters for layer in sheet.layers)
+    assert sheet.zeros > 0
+    assert sum_counts(counts, 30) == count_of(30, p) * spec.epochs
+    assert sum_counts(counts, 100) == p * spec.epochs - sheet.zeros
+
+
+def test_an_active_set_contains_those_of_smaller_alphas(laboratory, make_spec):
+    _, ctx = laboratory.run(make_spec())
+    counts = laboratory.counts(ctx)
+    for name in (name.removeprefix("1/") for name in counts if name.startswith("1/")):
+        assert (counts[f"1/{name}"] <= counts[f"10/{name}"]).all()
+        assert (counts[f"10/{name}"] <= counts[f"30/{name}"]).all()
+
+
+@pytest.mark.parametrize(("model", "stack"), [(RELU, True), (RELU, False), (CONV, False)])
+def test_a_killed_and_resumed_run_gives_equal_counts(laboratory, make_spec, model, stack):
+    spec, seeds = make_spec(model=model), (0, 1)
+    expected, whole = laboratory.run(spec, seeds, stack=stack)
+    ctx = laboratory.context(seeds, stack=stack)
+    ctx.every, attempts = 4, 0  # epochs have 5 steps: the kills fall on every step of an epoch
+    while True:
+        attempts += 1
+        try:
+            found = laboratory.sheets(spec, ctx)
+            break
+        except RunInterrupted:
+            continue
+    assert attempts > 3
+    for seed, ours, theirs in zip(seeds, found, expected, strict=True):
+        assert_equal_counts(laboratory.counts(ctx, seed), laboratory.counts(whole, seed))
+        assert ctx.read_artifact(seed, MAPS_FILE) == whole.read_artifact(seed, MAPS_FILE)
+        assert (ours.layers, ours.tied, ours.zeros) == (theirs.layers, theirs.tied, theirs.zeros)
+
+
+def test_seeds_stacked_give_the_counts_of_each_alone(laboratory, make_spec):
+    spec = make_spec()
+    _, together = laboratory.run(spec, (0, 1, 2))
+    for seed in (0, 1, 2):
+        _, alone = laboratory.run(spec, (seed,))
+        assert_equal_counts(laboratory.counts(together, seed), laboratory.counts(alone, seed))
+    assert not np.array_equal(
+        laboratory.counts(together, 0)["10/layers.1.linear.weight"],
+        laboratory.counts(together, 1)["10/layers.1.linear.weight"],
+    )
+
+
+def test_equal_runs_give_equal_files(laboratory, make_spec):
+    _, one = laboratory.run(make_spec())
+    _, other = laboratory.run(make_spec())
+    for name in ("counts.npz", "maps.npz"):
+        assert one.read_artifact(0, name) == other.read_artifact(0, name) is not None
+
+
+class GradientKeeper:
+    """An `EpochHook` that keeps each epoch's full gradient, and the weights it was taken at."""
+
+    def __init__(self, *_: object) -> None:
+        self.kept: list[tuple[torch.Tensor, dict[str, torch.Tensor]]] = []
+
+    def __call__(self, learner: Learner, epoch: int) -> None:
+        self.kept.append((learner.full_gradient(0), learner.parameters(0)))
+
+    def capture(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def restore(self, tensors: object) -> None:
+        """Nothing was captured."""
+
+
+@pytest.mark.parametrize(("model", "stack"), [(RELU, True), (RELU, False), (CONV, False), (VGG, False)])
+def test_the_full_gradient_is_autograd_s_of_the_mean_loss_over_the_train_set(
+    laboratory, make_spec, model, stack
+):
+    spec, ctx, keeper = make_spec(model=model, epochs=2), laboratory.context(stack=stack), GradientKeeper()
+    train(spec, ctx, on_epoch_end=keeper)
+    data = resident_data(spec.data, "cpu", ctx)
+    for gradient, theta in keeper.kept:
+        net = build_model(spec.model, data.info).double()
+        net.load_state_dict({name: tensor.double() for name, tensor in theta.items()})
+        net.eval()
+        loss = functional.cross_entropy(net(data.x_train.double()), data.y_train)
+        exact = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(net.parameters()))])
+        # float32 sums of 300 terms against float64: rounding in proportion to the largest component, more where batch
+        # normalisation divides by small variances
+        torch.testing.assert_close(gradient.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
+
+
+def test_the_gradient_is_that_at_the_end_of_each_epoch(laboratory, make_spec, monkeypatch):
+    """Recounted from the gradients themselves; the counts of an epoch earlier, or with theta_0's, are others."""
+    spec, keeper = make_spec(), GradientKeeper()
+    _, ctx = laboratory.run(spec)
+    counts = laboratory.counts(ctx)
+    train(spec, laboratory.context(), on_epoch_end=keeper)
+    gradients = [gradient for gradient, _ in keeper.kept]
+    flat = np.concatenate([counts[name].reshape(-1) for name in counts if name.startswith("10/")])
+
+    def recount(epochs: list[torch.Tensor]) -> np.ndarray[Any, Any]:
+        counter = ActivityCounter((10.0,), spec.epochs)
+        for gradient in epochs:
+            counter.count(0, gradient)
+        return counter.of(0).counts[0].numpy()
+
+    assert len(gradients) == spec.epochs
+    assert np.array_equal(flat, recount(gradients))
+    assert not np.array_equal(flat, recount(gradients[:-1]))
+    assert not np.array_equal(flat, recount([gradients[0], *gradients[:-1]]))
+    last = load_tensors((ctx._folder / "theta_T-seed0.safetensors").read_bytes())
+    assert all(torch.equal(keeper.kept[-1][1][name], tensor) for name, tensor in last.items())
+
+
+def test_a_counter_that_forgets_its_past_when_resumed_would_be_seen(laboratory, make_spec, monkeypatch):
+    class Forgetful(ActivityCounter):
+        def restore(self, tensors: object) -> None:
+            self._seeds.clear()
+
+    monkeypatch.setattr(room, "ActivityCounter", Forgetful)
+    spec = make_spec()
+    _, whole = laboratory.run(spec)
+    ctx = laboratory.context()
+    ctx.every = 7  # once, in the second epoch
+    with pytest.raises(RunInterrupted):
+        laboratory.sheets(spec, ctx)
+    ctx.every = None
+    (sheet,) = laboratory.sheets(spec, ctx)
+    assert sheet.num_epochs == spec.epochs - 1
+    with pytest.raises(AssertionError):
+        assert_equal_counts(laboratory.counts(ctx), laboratory.counts(whole))
+
+
+def test_in_a_dead_net_only_what_has_a_gradient_is_active(laboratory, make_spec):
+    optimizer, init = {"name": "sgd", "lr": 100.0}, {"name": "xavier", "gain": 1000.0}
+    (sheet,), _ = laboratory.run(make_spec(optimizer=optimizer, init=init))
+    bottom, middle, top = sheet.layers
+    p = bottom.parameters + middle.parameters + top.parameters
+    assert sheet.outcome == "diverged"
+    assert bottom.active["30"] == middle.active["30"] == 0
+    assert top.active["30"] == 3 * p - sheet.zeros < 3 * count_of(30, p)
