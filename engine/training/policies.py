@@ -83,7 +83,7 @@ class RandomUniformPolicy(Form):
 
     The paper says d is the depth. Elsewhere it counts hidden layers only (Section 3), but its times fit k up to 11 in
     VGG-11: then Random-Uniform and Random-Beta would take 0.44 and 0.16 of the time of full, and 0.38 and 0.14 if the
-    bottom layer never trained; Table 1 has 0.45 and 0.16.
+    bottom layer never trained; Table 1 has 0.45 and 0.16 (docs/decisions/0008).
     """
 
     name: Literal["random_uniform"] = "random_uniform"

@@ -103,8 +103,17 @@ def _identity(point: FinishedPoint) -> dict[str, Any]:
         "family": family_of(policy),
         "kind_of_policy": policy.name,
         "rho": getattr(policy, "rho", None),
-        "setting": point_label(others),
+        "setting": _describe_setting(others),
     }
+
+
+def _describe_setting(others: Mapping[str, Any]) -> str:
+    """As `point_label`, but an initialisation by its name alone, as the paper calls it."""
+    names = {"xavier": "Xavier", "pretrained": "pretrained"}
+    init = others.get("init")
+    known = names.get(init["name"]) if isinstance(init, Mapping) and set(init) == {"name"} else None
+    rest = {name: value for name, value in others.items() if known is None or name != "init"}
+    return ", ".join(part for part in (known, point_label(rest)) if part)
 
 
 def _dump(statistic: Any) -> dict[str, Any] | None:

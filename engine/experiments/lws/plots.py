@@ -9,43 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from engine.experiments.lws.looks import FULL_COLOR, POLICY_COLORS, POLICY_WORDS, curve_looks, family_looks
 from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_numbers
 from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
 from engine.plotting import (
-    OKABE_ITO,
     PlotOptions,
     draw_message,
     drawing,
     new_figure,
     plot_band,
-    series_colors,
 )
-
-FULL_COLOR = "#444444"
-POLICY_COLORS = {
-    "full": FULL_COLOR,
-    "top_k": "#0072B2",
-    "bottom_q": "#E69F00",
-    "top_k_bottom_q": "#009E73",
-    "middle": "#CC79A7",
-    "prob_top_k_bottom_q": "#009E73",
-    "top_k_all_bottoms": "#0072B2",
-    "random_uniform": "#D55E00",
-    "random_beta": "#56B4E9",
-}
-POLICY_WORDS = {
-    "full": "Full",
-    "top_k": "Top k",
-    "bottom_q": "Bottom q",
-    "top_k_bottom_q": "Top k Bottom q",
-    "middle": "Middle Only",
-    "prob_top_k_bottom_q": "Top k Bottom q, probabilistic",
-    "top_k_all_bottoms": "Top k All Bottoms",
-    "random_uniform": "Random-Uniform",
-    "random_beta": "Random-Beta",
-}
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -123,7 +97,7 @@ def _draw_bars(
     axes.set_ylabel(label)
     axes.set_ylim(0, 108 if quantity == "test_accuracy" else None)
     if quantity != "test_accuracy":
-        axes.margins(y=0.08)
+        axes.set_ylim(0, 1.16 * max(map(sum, zip(means, errors, strict=True))) or 1.0)
     _add_legend(figure, axes)
     _add_titles(figure, axes, numbers)
     return figure
@@ -134,21 +108,21 @@ def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
     if quantity == "test_accuracy":
         return f"{mean:.1f}{mark}"
     ratio = point["backward_ratio"]
-    return f"{mean:.3g}{mark}" + (f"\n({ratio['mean']:.2f}x)" if ratio else "")
+    seconds = f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"
+    return seconds + mark + (f"\n({ratio['mean']:.2f}x)" if ratio else "")
 
 
 def _draw_scatter(numbers: Mapping[str, Any], options: PlotOptions, seconds: str, label: str) -> Figure:
     points = numbers["points"]
-    figure = new_figure(options, 7.2, 4.6)
+    figure = new_figure(options, 8.4, 4.8)
     axes = figure.subplots()
-    families = list(dict.fromkeys(point["family"] for point in points))
     settings = list(dict.fromkeys(point["setting"] for point in points))
-    colors = _family_colors(points, families)
+    looks = family_looks(points)
     for point in points:
         mean, spread = point[seconds]["mean"], point[seconds]["standard_error"] or 0.0
         error = 100 * (1 - point["test_accuracy"]["mean"])
         reach = 100 * (point["test_accuracy"]["standard_error"] or 0.0)
-        color = colors[point["family"]]
+        color, marker = looks[point["family"]]
         axes.errorbar(
             mean, error, xerr=spread, yerr=reach, fmt="none", ecolor=color, elinewidth=0.8, alpha=0.7
         )
@@ -156,7 +130,7 @@ def _draw_scatter(numbers: Mapping[str, Any], options: PlotOptions, seconds: str
             mean,
             error,
             s=150.0 if point["family"] == "Full" else _marker_area(point["rho"]),
-            marker=_marker(point, families),
+            marker=marker,
             facecolor=color if settings.index(point["setting"]) == 0 else "white",
             edgecolor=color,
             linewidth=1.2,
@@ -170,19 +144,9 @@ def _draw_scatter(numbers: Mapping[str, Any], options: PlotOptions, seconds: str
         axes.set_xlim(left=0)
     if options.yscale != "log":
         axes.set_ylim(bottom=0)
-    _scatter_legend(figure, points, families, settings, colors)
+    _scatter_legend(figure, points, looks, settings)
     _add_titles(figure, axes, numbers)
     return figure
-
-
-def _family_colors(points: Sequence[Mapping[str, Any]], families: Sequence[str]) -> dict[str, Any]:
-    plain = [family for family in families if family != "Full"]
-    colors = OKABE_ITO[:6] if len(plain) <= 6 else series_colors([{"family": family} for family in plain])
-    return {"Full": FULL_COLOR, **dict(zip(plain, colors, strict=False))}
-
-
-def _marker(point: Mapping[str, Any], families: Sequence[str]) -> str:
-    return "*" if point["family"] == "Full" else MARKERS[families.index(point["family"]) % (len(MARKERS) - 1)]
 
 
 def _marker_area(rho: float | None) -> float:
@@ -192,15 +156,11 @@ def _marker_area(rho: float | None) -> float:
 def _scatter_legend(
     figure: Figure,
     points: Sequence[Mapping[str, Any]],
-    families: Sequence[str],
+    looks: Mapping[str, tuple[str, str]],
     settings: Sequence[str],
-    colors: Mapping[str, Any],
 ) -> None:
     """Families by colour and marker, then what each marker size and filling means."""
-    first = {point["family"]: point for point in reversed(points)}
-    handles = [
-        _legend_marker(colors[family], _marker(first[family], families), 7.0, family) for family in families
-    ]
+    handles = [_legend_marker(color, marker, 7.0, family) for family, (color, marker) in looks.items()]
     if len(settings) > 1:
         handles += [
             _legend_marker("#777777", "o", 7.0, name or "otherwise", filled=index == 0)
@@ -230,15 +190,14 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     rows = -(-len(points) // _num_columns(8.4, longest))
     figure = new_figure(options, 8.4, 3.6 + 0.18 * rows)
     panels = dict(zip(("train_error", "test_error"), figure.subplots(1, 2), strict=True))
-    colors = series_colors([point["values"] for point in points])
-    for point, color in zip(points, colors, strict=True):
-        shown = FULL_COLOR if point["family"] == "Full" and not point["setting"] else color
+    for point, (color, line) in zip(points, curve_looks(points), strict=True):
         for quantity, axes in panels.items():
             plot_band(
                 axes,
                 point["backward_seconds"],
                 _percent(point[quantity]),
-                color=shown,
+                color=color,
+                linestyle=line,
                 label=_name(point),
                 marker="o" if len(point["epoch"]) < 3 else None,
             )
@@ -266,8 +225,9 @@ def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add_titles(figure: Figure, axes: Axes, numbers: Mapping[str, Any]) -> None:
-    figure.suptitle(numbers["title"], fontsize=10)
-    axes.set_title(_describe_seeds(numbers["points"]), fontsize=7.5, color="#666666")
+    """At the left, where no legend stands."""
+    figure.suptitle(numbers["title"], fontsize=10, x=0.02, ha="left")
+    axes.set_title(_describe_seeds(numbers["points"]), fontsize=7.5, color="#666666", loc="left")
 
 
 def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:

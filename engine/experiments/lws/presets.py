@@ -30,6 +30,7 @@ _DATA = {"vgg5": "mnist", "vgg11": "cifar10"}
 
 _QUICK_WIDTH = 0.125
 _QUICK_TRAIN_SIZE = {"static": 1000, "drawn": 384}
+_QUICK_TEST_SIZE = {"static": 500, "drawn": 250}
 _QUICK_EPOCHS = {
     ("static", "vgg5"): 20,
     ("static", "vgg11"): 25,
@@ -210,7 +211,7 @@ def _quick_form(net: Net, study: Study) -> dict[str, Any]:
         "lws",
         _DATA[net],
         {"name": net, "width_multiplier": _QUICK_WIDTH},
-        data={"name": "digits", "train_size": _QUICK_TRAIN_SIZE[study], "test_size": 500},
+        data={"name": "digits", "train_size": _QUICK_TRAIN_SIZE[study], "test_size": _QUICK_TEST_SIZE[study]},
         optimizer={"name": "adam", "lr": 0.002},
         schedule={"name": "constant"},
         epochs=_QUICK_EPOCHS[study, net],

@@ -34,6 +34,8 @@ def draw_table(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             _write(axes, cell(row), right, width, place + 0.5, is_text=cell in (_policy, _setting))
     axes.axhline(len(rows), color="black", linewidth=1.0)
     note = f"Ours: mean ± one standard error of {_seed_counts(rows)} seeds. Differences and ratios are to Full; total ratio is of the full training time."
+    if any(row["published_test_accuracy"] is not None for row in rows):
+        note += " Published differences are to Full from Xavier."
     if any(row["outcome"] == "diverged" for row in rows):
         note += " † diverged."
     axes.text(0.06, len(rows) + 0.6, note, ha="left", va="center", fontsize=7, color="#666666")

@@ -1,0 +1,240 @@
+"""Each exactness of layer-wise sparse SGD holds, and is lost once the engine is made wrong where it should keep it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.determinism import deterministic
+from engine.experiments.lws import run as room
+from engine.training.loop import resident_data
+from engine.training.module_learner import ModuleLearner
+from engine.training.plan import build_learner
+from engine.training.policies import EpochSchedule, draw_schedule
+from engine.training.prefix_cache import _KeptLevels
+
+SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
+ADAM = {"name": "adam", "weight_decay": 0.01}
+ALWAYS = {"name": "top_k_all_bottoms", "k": 1, "rho": 1.0}
+NEVER = {"name": "top_k_all_bottoms", "k": 1, "rho": 0.0}
+Patch = pytest.MonkeyPatch
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def weights(laboratory, spec, name: str = "theta_T", **settings: Any) -> dict[str, Tensor]:
+    _, ctx = laboratory.run(spec, **settings)
+    return laboratory.theta(ctx, name)
+
+
+def rho_one_is_vanilla(laboratory, make_spec) -> bool:
+    full, always = (make_spec(policy=policy) for policy in ({"name": "full"}, ALWAYS))
+    return equal(weights(laboratory, full), weights(laboratory, always))
+
+
+def rho_zero_is_static(laboratory, make_spec) -> bool:
+    static, never = (make_spec(policy=policy) for policy in ({"name": "top_k", "k": 1}, NEVER))
+    return equal(weights(laboratory, static), weights(laboratory, never))
+
+
+def frozen_layers_stay(laboratory, make_spec) -> bool:
+    spec = make_spec(policy={"name": "middle"}, optimizer=SGD)
+    _, ctx = laboratory.run(spec)
+    before, after = laboratory.theta(ctx, "theta_0"), laboratory.theta(ctx)
+    frozen = [name for name in before if not name.startswith("layers.1.")]
+    return all(torch.equal(before[name], after[name]) for name in frozen)
+
+
+def moments_wait(laboratory, make_spec) -> bool:
+    """Momentum of SGD, moments and steps of Adam: as they were while their layer was frozen."""
+    return all(_moments_wait(laboratory, make_spec(optimizer=optimizer)) for optimizer in (SGD, ADAM))
+
+
+def _moments_wait(laboratory, spec) -> bool:
+    ctx = laboratory.context()
+    every, top = frozenset({0, 1, 2}), frozenset({2})
+    with deterministic(True, 1, allow_tf32=False):
+        data = resident_data(spec.data, torch.device("cpu"), ctx)
+        learner = build_learner(spec, data, [0], ctx, EpochSchedule(3, (every, top)))
+        states = []
+        for epoch, trained in enumerate((every, top), start=1):
+            learner.begin_epoch(epoch, trained)
+            for step in range(learner.num_steps):
+                learner.train_step(step)
+            states.append(learner.capture())
+    moments = {name for name in states[0] if name.startswith("optimizer.")}
+    frozen = {
+        name for name in moments if int(name.split(".")[1]) < 4
+    }  # two tensors a layer, the top one's last
+    assert frozen
+    assert frozen < moments
+    assert not equal({name: states[0][name] for name in moments - frozen}, states[1])
+    return equal({name: states[0][name] for name in frozen}, states[1])
+
+
+def the_stored_schedule_is_used(laboratory, make_spec) -> bool:
+    used: list[list[int]] = []
+    with Patch.context() as patch:
+        patch.setattr(ModuleLearner, "train_step", _noting_trained(used, ModuleLearner.train_step))
+        _, ctx = laboratory.run(make_spec(policy={"name": "random_uniform"}, epochs=6))
+    stored = json.loads(ctx.read_artifact(0, "schedule.json"))["trained_layers"]
+    assert len({tuple(layers) for layers in stored}) > 1
+    return used[:: len(used) // 6] == stored
+
+
+def _noting_trained(used: list[list[int]], train_step: Callable[..., None]) -> Callable[..., None]:
+    def step(learner: ModuleLearner, number: int) -> None:
+        layers = enumerate(learner._net.layers)
+        used.append([index for index, layer in layers if all(p.requires_grad for p in layer.parameters())])
+        train_step(learner, number)
+
+    return step
+
+
+def the_cache_changes_no_bit(laboratory, make_spec) -> bool:
+    # Epochs 0 and 3 train the whole net, the others the top: what 1 keeps is wrong from 3 on.
+    spec = make_spec(policy={"name": "top_k_all_bottoms", "k": 1, "rho": 0.5}, epochs=6)
+    return equal(weights(laboratory, spec), weights(laboratory, spec, prefix_cache=False))
+
+
+def no_unused_gradient_is_computed(laboratory, make_spec) -> bool:
+    """Backward reaches the tensors of the trained layers and no others, and no convolution below the lowest one."""
+    graphs: list[tuple[set[int], set[int], int, int]] = []
+    with Patch.context() as patch:
+        patch.setattr(ModuleLearner, "_forward", _noting_graph(graphs, ModuleLearner._forward))
+        for policy in ({"name": "top_k", "k": 2}, {"name": "bottom_q", "q": 1}, {"name": "middle"}):
+            laboratory.run(make_spec(policy=policy, epochs=1))
+    return all(reached == trained and convs == above for reached, trained, convs, above in graphs)
+
+
+def _noting_graph(graphs: list[Any], forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def note(learner: ModuleLearner, level: int, x: Tensor, indices: Tensor) -> Tensor:
+        logits = forward(learner, level, x, indices)
+        leaves, convs = _walk(logits)
+        trained = _layers_of_epoch(learner)
+        wanted = {id(p) for layer in trained for p in learner._net.parameters_of_layer(layer)}
+        above = sum(
+            isinstance(module, nn.Conv2d)
+            for layer in range(min(trained), len(learner._net.layers))
+            for module in learner._net.layers[layer].modules()
+        )
+        graphs.append((leaves, wanted, convs, above))
+        return logits
+
+    return note
+
+
+def _layers_of_epoch(learner: ModuleLearner) -> frozenset[int]:
+    policy = learner._spec.policy  # type: ignore[attr-defined]
+    return draw_schedule(policy, len(learner._net.layers), 1, seed=0).trained[0]
+
+
+def _walk(logits: Tensor) -> tuple[set[int], int]:
+    """(ids of the tensors that backward would give a gradient, convolutions it would run)."""
+    leaves, convs, seen, todo = set(), 0, set(), [logits.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        convs += "Convolution" in node.name()
+        if hasattr(node, "variable"):
+            leaves.add(id(node.variable))
+        todo += [following for following, _ in node.next_functions]
+    return leaves, convs
+
+
+def skip_an_epoch(patch: Patch) -> None:
+    """One epoch of a drawn schedule trains other layers than it should."""
+
+    def draw(policy, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
+        right = draw_schedule(policy, num_layers, epochs, seed)
+        if "rho" not in type(policy).model_fields:
+            return right
+        every, top = frozenset(range(num_layers)), frozenset({num_layers - 1})
+        return EpochSchedule(num_layers, (*right.trained[:-1], top if right.trained[-1] == every else every))
+
+    patch.setattr(room, "draw_schedule", draw)
+
+
+def freeze_nothing(patch: Patch) -> None:
+    right = ModuleLearner._freeze_all_but
+    patch.setattr(ModuleLearner, "_freeze_all_but", lambda learner, trained: right(learner, None))
+
+
+def zero_in_place_of_no_gradient(patch: Patch) -> None:
+    """Frozen tensors reach the optimiser with a gradient of zero: decay and old momentum move them."""
+    right = ModuleLearner.begin_epoch
+
+    def begin(learner: ModuleLearner, epoch: int, trained: frozenset[int] | None) -> None:
+        right(learner, epoch, trained)
+        optimizer = learner._optimizer
+        step = type(optimizer).step
+
+        def step_all() -> None:
+            for parameter in learner._net.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            step(optimizer)
+
+        optimizer.step = step_all  # type: ignore[method-assign]
+
+    patch.setattr(ModuleLearner, "begin_epoch", begin)
+
+
+def never_forget(patch: Patch) -> None:
+    """Kept activations are read on after the layers below them have moved."""
+
+    def begin(levels: _KeptLevels, epoch: int, lowest: int) -> None:
+        levels._now = epoch + 1
+
+    patch.setattr(_KeptLevels, "begin", begin)
+
+
+def compute_all_and_drop(patch: Patch) -> None:
+    """Every gradient is computed, and those of frozen layers dropped."""
+    right = ModuleLearner._freeze_all_but
+
+    def freeze(learner: ModuleLearner, trained: frozenset[int] | None) -> None:
+        right(learner, trained)
+        for parameter in learner._net.parameters():
+            parameter.requires_grad_(True)
+        learner._lowest = 0
+
+    patch.setattr(ModuleLearner, "_freeze_all_but", freeze)
+
+
+Property = Callable[..., bool]
+Mutation = Callable[[Patch], None]
+BITES: tuple[tuple[Property, Mutation], ...] = (
+    (rho_one_is_vanilla, skip_an_epoch),
+    (rho_zero_is_static, skip_an_epoch),
+    (frozen_layers_stay, freeze_nothing),
+    (frozen_layers_stay, zero_in_place_of_no_gradient),
+    (moments_wait, zero_in_place_of_no_gradient),
+    (the_stored_schedule_is_used, freeze_nothing),
+    (the_cache_changes_no_bit, never_forget),
+    (no_unused_gradient_is_computed, compute_all_and_drop),
+)
+
+
+@pytest.mark.parametrize(
+    "holds", dict.fromkeys(holds for holds, _ in BITES), ids=lambda holds: holds.__name__
+)
+def test_the_engine_keeps(laboratory, make_spec, holds: Property) -> None:
+    assert holds(laboratory, make_spec)
+
+
+@pytest.mark.parametrize(
+    ("holds", "mutate"), BITES, ids=[f"{holds.__name__}-{mutate.__name__}" for holds, mutate in BITES]
+)
+def test_a_wrong_engine_loses(laboratory, make_spec, monkeypatch, holds: Property, mutate: Mutation) -> None:
+    mutate(monkeypatch)
+    assert not holds(laboratory, make_spec)
