@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from celery import Celery
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 from storage.settings import Settings
 
 EXECUTE = "richregime.execute"
+QUEUES = ("cpu", "gpu")
 
 
 def broker_address(settings: Settings) -> str:
@@ -38,6 +40,8 @@ def make_celery(settings: Settings) -> Celery:
         accept_content=["json"],
         task_ignore_result=True,
         task_acks_late=False,
+        # A bell is gone when it is heard: kombu never reads on behind one whose acknowledgement a dying broker missed.
+        task_queues=[Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in QUEUES],
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -181,8 +181,9 @@ def make_lab(
             client.flushall()
         home = tmp_path_factory.mktemp("home")
         (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
-        options = {"checkpoint_seconds": 0.1, "ring_after_seconds": 2.0, **changes}
-        settings = Settings(home=home, broker_url=f"redis+socket://{broker_server}", **options)
+        shared = f"redis+socket://{broker_server}"
+        options = {"broker_url": shared, "checkpoint_seconds": 0.1, "ring_after_seconds": 2.0, **changes}
+        settings = Settings(home=home, **options)
         lab = Lab(settings, Database(settings.resolved_database_url), BlobStore(settings.resolved_blob_dir))
         (home / "worker.log").touch()
         labs.append(lab)
