@@ -277,7 +277,7 @@ def cancel_run(session: Session, run_id: str, fence: int) -> bool:
 
 def release_run(session: Session, run_id: str, fence: int) -> bool:
     """running → queued, as the worker drains: the attempt does not count. A cancel request ends it instead."""
-    row = session.get(RunRow, run_id)
+    row = session.get(RunRow, run_id, with_for_update=True)
     if row is not None and row.cancel_requested_at is not None:
         return cancel_run(session, run_id, fence)
     released = session.execute(
@@ -382,7 +382,8 @@ def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bo
     with db.write() as session:
         of_reaped = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
         timing = (RunRow.cancel_requested_at, RunRow.claimed_at, RunRow.elapsed_seconds)
-        row = session.execute(select(*of_reaped, *timing).where(RunRow.id == run_id)).first()
+        locked = select(*of_reaped, *timing).where(RunRow.id == run_id).with_for_update()
+        row = session.execute(locked).first()
         if row is None:
             return False
         now = database_now(session)

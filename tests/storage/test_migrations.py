@@ -39,3 +39,15 @@ def test_each_step_goes_up_and_down_and_ends_at_what_the_code_expects(database: 
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
         assert "form_digest" in {column["name"] for column in sa.inspect(connection).get_columns("training")}
+
+
+def test_all_the_way_down_leaves_no_table_and_up_again_makes_all(database: Database) -> None:
+    def tables() -> set[str]:
+        with database.read() as session:
+            return set(sa.inspect(session.connection()).get_table_names()) - {"alembic_version"}
+
+    database.upgrade()
+    database.downgrade("base")
+    assert tables() == set()
+    database.upgrade()
+    assert tables() == set(SQLModel.metadata.tables)

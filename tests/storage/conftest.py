@@ -1,0 +1,139 @@
+"""The archive on both databases, and the few things that every test does to it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from engine.spec import sha256_of
+from engine.sweep import expand
+from schemas.status import FailureReason
+from schemas.submission import Submission
+from storage.blobs import BlobStore, StoredBlob
+from storage.db import Database
+from storage.experiments import PlannedPoint, PlannedRun, create_experiment
+from storage.runs import Claim, cancel_run, claim_next, fail_run, finish_run, release_run
+from storage.tables import ExperimentRow, RunRow
+from tests.postgres import new_database
+
+SPEC: dict[str, Any] = {"kind": "train"}
+TABLES = ("experiment", "worker", "idempotency", "dataset")
+"""The rows of all others go with these."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    db: Database
+
+    def submit(
+        self,
+        seeds: Sequence[tuple[int, ...]] = ((0,),),
+        *,
+        priority: int = 0,
+        queue: str = "any",
+        sweep: dict[str, list[Any]] | None = None,
+        name: str | None = None,
+    ) -> tuple[str, list[str]]:
+        """An experiment with a run for each tuple of seeds at every point; (experiment id, run ids)."""
+        expanded = expand(SPEC, sweep or {})
+        forms = [point.spec.model_dump(mode="json") for point in expanded]
+        submission = Submission(
+            spec=SPEC,
+            sweep=sweep or {},
+            seeds=[seed for group in seeds for seed in group],
+            priority=priority,
+            name=name,
+        )
+        with self.db.write() as session:
+            row = create_experiment(
+                session,
+                submission=submission,
+                spec=forms[0],
+                digest=sha256_of(forms),
+                points=[
+                    PlannedPoint(index, point.values, form, point.spec.digest())
+                    for index, (point, form) in enumerate(zip(expanded, forms, strict=True))
+                ],
+                runs=[PlannedRun(index, group, queue) for index in range(len(forms)) for group in seeds],
+            )
+        with self.db.read() as session:
+            query = text("SELECT id FROM run WHERE experiment_id = :id ORDER BY id")
+            return row.id, list(session.scalars(query, {"id": row.id}))
+
+    def claim(self, *, queue: str = "cpu", lease_seconds: float = 60.0, owner: str = "host:1:2") -> Claim:
+        """The best queued run; there must be one."""
+        claimed = claim_next(self.db, owner=owner, queue=queue, device=queue, lease_seconds=lease_seconds)
+        assert claimed is not None
+        return claimed
+
+    def finish(self, run_id: str, fence: int, outcome: str = "converged") -> bool:
+        with self.db.write() as session:
+            return finish_run(session, run_id, fence, [{"outcome": outcome}], {})
+
+    def fail(self, run_id: str, fence: int) -> bool:
+        with self.db.write() as session:
+            return fail_run(session, run_id, fence, FailureReason.INTERNAL, "the test asks")
+
+    def cancel(self, run_id: str, fence: int) -> bool:
+        with self.db.write() as session:
+            return cancel_run(session, run_id, fence)
+
+    def release(self, run_id: str, fence: int) -> bool:
+        with self.db.write() as session:
+            return release_run(session, run_id, fence)
+
+    def run(self, run_id: str) -> RunRow:
+        with self.db.read() as session:
+            return session.get_one(RunRow, run_id)
+
+    def experiment(self, experiment_id: str) -> ExperimentRow:
+        with self.db.read() as session:
+            return session.get_one(ExperimentRow, experiment_id)
+
+    def end_lease(self, run_id: str) -> None:
+        """As if the worker had been silent for long."""
+        with self.db.write() as session:
+            session.get_one(RunRow, run_id).lease_until = session.get_one(RunRow, run_id).created_at
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def both_databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Database]:
+    """A migrated database, on SQLite and then on Postgres; one for the tests of a file."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("storage") / "richregime.sqlite3"
+        shutil.copyfile(sqlite_template, path)
+        db = Database(f"sqlite:///{path}")
+        yield db
+        db.dispose()
+        return
+    with new_database(request.getfixturevalue("postgres_server")) as url:
+        db = Database(url)
+        yield db
+        db.dispose()
+
+
+@pytest.fixture
+def db(both_databases: Database) -> Database:
+    """Empty."""
+    with both_databases.write() as session:
+        for table in TABLES:
+            session.execute(text(f"DELETE FROM {table}"))
+    return both_databases
+
+
+@pytest.fixture
+def archive(db: Database) -> Archive:
+    return Archive(db)
+
+
+@pytest.fixture
+def blob(blobs: BlobStore) -> StoredBlob:
+    return blobs.put(b"theta")
