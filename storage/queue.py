@@ -41,7 +41,7 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_acks_late=False,
         # A bell is gone when it is heard: kombu never reads on behind one whose acknowledgement a dying broker missed.
-        task_queues=[Queue(name, Exchange(name), routing_key=name, no_ack=True) for name in QUEUES],
+        task_queues=[_bell_queue(name) for name in QUEUES],
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -62,6 +62,11 @@ def make_celery(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def _bell_queue(name: str) -> Queue:
+    exchange = Exchange(name)  # type: ignore[no-untyped-call]
+    return Queue(name, exchange, routing_key=name, no_ack=True)  # type: ignore[no-untyped-call]
 
 
 class BrokerUnavailable(Exception):
