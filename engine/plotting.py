@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
+from textwrap import fill
 from threading import RLock
 from typing import Any, Literal
 
@@ -145,6 +146,16 @@ def plot_band(
         low = [m - (e or 0.0) for m, e in zip(mean, errors, strict=True)]
         high = [m + (e or 0.0) for m, e in zip(mean, errors, strict=True)]
         axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+TITLE_LETTERS_PER_INCH = 11.5
+
+
+def add_title(figure: Figure, title: str, note: str = "") -> None:
+    """The title over all axes, in as many lines as its length asks for, and the note (what bars and bands are) below it."""
+    columns = int(TITLE_LETTERS_PER_INCH * figure.get_figwidth())
+    lines = [fill(text, columns) for text in (title, note) if text]
+    figure.suptitle("\n".join(lines), fontsize=10)
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:

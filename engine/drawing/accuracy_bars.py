@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 from matplotlib.figure import Figure
 
 from engine.kind import PlotInput
-from engine.plotting import PlotOptions, add_legend, new_figure, point_label
+from engine.plotting import PlotOptions, add_legend, add_title, new_figure, point_label
 from engine.result import Statistic
 
 DARK, LIGHT = "#08519C", "#9ECAE1"
@@ -59,7 +59,8 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
     if len(points) > 5:
         axes.tick_params(axis="x", rotation=30)
-    axes.set(ylim=(0, 110), ylabel="Test accuracy (%)", title=numbers["title"])
+    axes.set(ylim=(0, 110), ylabel="Test accuracy (%)")
+    add_title(figure, numbers["title"])
     axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="x", visible=False)
     add_legend(figure, axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from engine.kind import PlotInput
 from engine.plotting import (
     PlotOptions,
     Scale,
+    add_title,
     draw_message,
     drawing,
     new_figure,
@@ -98,7 +100,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
     first.set(ylabel="Test accuracy (%)", ylim=(0, 103))
     first.set_yscale(options.yscale or "linear")
     _add_legend(figure, first, points)
-    figure.suptitle(numbers["title"] + _describe_seeds(points), fontsize=10)
+    add_title(figure, numbers["title"], _describe_seeds(points))
     return figure
 
 
@@ -156,8 +158,15 @@ def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]])
         )
         labels.append(label)
     longest = max(map(len, labels))
-    columns = max(1, int(figure.get_figwidth() / (0.55 + 0.068 * longest)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), columns))
+    rows = ceil(len(labels) / max(1, int(figure.get_figwidth() / (0.55 + 0.068 * longest))))
+    columns = ceil(len(labels) / rows)
+    order = [place for column in range(columns) for place in range(column, len(labels), columns)]
+    figure.legend(
+        [handles[place] for place in order],  # matplotlib fills a legend by columns, a reader reads by rows
+        [labels[place] for place in order],
+        loc="outside lower center",
+        ncols=columns,
+    )
 
 
 def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
@@ -165,4 +174,4 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
     seeds = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     text = "one seed" if counts == [1] else f"mean of {seeds} seeds, band: one standard error"
     mark = "; † diverged" if any(point["outcome"] == "diverged" for point in points) else ""
-    return f" ({text}{mark})"
+    return text + mark

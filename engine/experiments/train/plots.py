@@ -17,6 +17,7 @@ from engine.plotting import (
     OKABE_ITO,
     PlotOptions,
     add_legend,
+    add_title,
     draw_message,
     drawing,
     new_figure,
@@ -97,12 +98,12 @@ def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Fi
         axes.xaxis.get_major_locator().set_params(integer=True) if options.xscale != "log" else None
     add_legend(figure, accuracy)
     runs = max((max(point["curves"]["test_accuracy"]["n"]) for point in points), default=0)
-    figure.suptitle(f"{numbers['title']}{_seeds_note(runs)}")
+    add_title(figure, numbers["title"], _seeds_note(runs))
     return figure
 
 
 def _seeds_note(count: int) -> str:
-    return f" (mean of {count} seeds, band: one standard error)" if count > 1 else ""
+    return f"mean of {count} seeds, band: one standard error" if count > 1 else ""
 
 
 def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +135,8 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     axes.set_yticks(range(len(points)), [point_label(point["values"]) or "net" for point in points])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set(xlabel="Seconds a seed (mean)", title=f"{numbers['title']}: where the time goes")
+    axes.set(xlabel="Seconds a seed (mean)")
+    add_title(figure, f"{numbers['title']}: where the time goes")
     add_legend(figure, axes)
     return figure
 
