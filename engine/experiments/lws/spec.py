@@ -9,10 +9,12 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import FieldError
+from engine.models.layout import layout
 from engine.models.plans import plan_model
 from engine.models.spec import ModelSpec, ReluNetSpec
-from engine.spec import ExperimentSpec
+from engine.spec import ExperimentSpec, Work
 from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolicy, check_policy
+from engine.training.shares import expect_shares
 
 
 class LwsSpec(ExperimentSpec):
@@ -27,6 +29,14 @@ class LwsSpec(ExperimentSpec):
         if errors:
             raise ValidationError.from_exception_data(type(self).__name__, [_line(error) for error in errors])
         return self
+
+    def work(self) -> Work:
+        """The share of training that the policy leaves, the frozen-prefix cache used where it can be."""
+        info = BUILTIN_DATASETS.get(self.data.name, BUILTIN_DATASETS["digits"])
+        layers = layout(self.model, info)
+        keeps_prefix = self.data.augmentation == "none" and not any(layer.buffers for layer in layers)
+        shares = expect_shares(self.policy, layers, self.epochs, keeps_prefix=keeps_prefix)
+        return Work(train_fraction=shares.train)
 
     def training_form(self) -> dict[str, Any]:
         """With the policy; without it for `full`, which is the training of the room `train`.

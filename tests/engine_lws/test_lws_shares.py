@@ -1,0 +1,91 @@
+"""The arithmetic that a policy takes, by hand and as on record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.cost import estimate
+from engine.data.spec import BUILTIN_DATASETS
+from engine.experiments.lws.spec import LwsSpec
+from engine.models.layout import layout
+from engine.models.spec import ReluNetSpec, Vgg11Spec
+from engine.training.policies import (
+    BottomQPolicy,
+    FullPolicy,
+    PolicySpec,
+    ProbTopKBottomQPolicy,
+    RandomBetaPolicy,
+    RandomUniformPolicy,
+    TopKAllBottomsPolicy,
+    TopKPolicy,
+    draw_schedule,
+)
+from engine.training.shares import expect_shares, list_chances
+
+VGG11 = layout(Vgg11Spec(), BUILTIN_DATASETS["cifar10"])
+EQUAL = tuple(
+    replace(layer, forward_flops=1) for layer in layout(ReluNetSpec(depth=3), BUILTIN_DATASETS["digits"])
+)
+"""Four layers of one FLOP: vanilla SGD takes 4 forward and 7 backward."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "backward", "train"),
+    [
+        (FullPolicy(), 7, 11),
+        (TopKPolicy(k=1), 1, 2),
+        (TopKPolicy(k=2), 3, 5),
+        (BottomQPolicy(q=1), 4, 8),
+        (TopKAllBottomsPolicy(k=1, rho=0.5), 4, 4 + 0.75 * 4 + 0.25 * 1),
+    ],
+)
+def test_shares_by_hand(policy: PolicySpec, backward: float, train: float):
+    shares = expect_shares(policy, EQUAL, 10**6, keeps_prefix=True)
+    assert shares.backward == pytest.approx(backward / 7)
+    assert shares.train == pytest.approx(train / 11, abs=1e-5)
+
+
+def test_the_first_epoch_starts_at_the_images():
+    shares = expect_shares(TopKPolicy(k=1), EQUAL, 2, keeps_prefix=True)
+    assert shares.train == pytest.approx((1 + (4 + 1) / 2) / 11)
+
+
+@pytest.mark.parametrize(
+    ("policy", "backward", "kept", "not_kept"),
+    [
+        (RandomUniformPolicy(), 0.380, 0.468, 0.588),
+        (RandomBetaPolicy(), 0.082, 0.117, 0.389),
+        (TopKAllBottomsPolicy(k=1, rho=0.1), 0.100, 0.130, 0.401),
+        (TopKAllBottomsPolicy(k=4, rho=0.1), 0.131, 0.168, 0.422),
+    ],
+)
+def test_the_shares_on_record(policy: PolicySpec, backward: float, kept: float, not_kept: float):
+    shares = [expect_shares(policy, VGG11, 10**6, keeps_prefix=keeps) for keeps in (True, False)]
+    assert [one.backward for one in shares] == pytest.approx([backward] * 2, abs=6e-4)
+    assert [one.train for one in shares] == pytest.approx([kept, not_kept], abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    "policy", [RandomUniformPolicy(), RandomBetaPolicy(), ProbTopKBottomQPolicy(k=2, q=3, rho=0.3)]
+)
+def test_chances_are_those_of_what_is_drawn(policy: PolicySpec):
+    drawn = draw_schedule(policy, 11, 10_000, seed=0).trained
+    chances = list_chances(policy, 11)
+    assert sum(chance for chance, _ in chances) == pytest.approx(1.0)
+    for chance, layers in chances:
+        # five standard deviations of a binomial count
+        assert drawn.count(layers) / 10_000 == pytest.approx(
+            chance, abs=5 * (chance * (1 - chance) / 10_000) ** 0.5
+        )
+    assert set(drawn) <= {layers for _, layers in chances}
+
+
+def test_a_sparse_training_is_priced_as_the_share_it_takes():
+    form = {"model": {"name": "vgg11"}, "data": {"name": "cifar10"}, "epochs": 100}
+    full, sparse = (
+        estimate(LwsSpec.model_validate({**form, "policy": policy}), 5, BUILTIN_DATASETS["cifar10"])
+        for policy in ({"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1})
+    )
+    assert sparse.train_flops / full.train_flops == pytest.approx(0.134, abs=0.001)
