@@ -88,4 +88,5 @@ def test_a_sparse_training_is_priced_as_the_share_it_takes():
         estimate(LwsSpec.model_validate({**form, "policy": policy}), 5, BUILTIN_DATASETS["cifar10"])
         for policy in ({"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1})
     )
-    assert sparse.train_flops / full.train_flops == pytest.approx(0.134, abs=0.001)
+    # 0.1301 in the long run, and 0.81 of a forward pass, a third of a training step, in the first of 100 epochs
+    assert sparse.train_flops / full.train_flops == pytest.approx(0.1301 + 0.81 / 2.988 / 100, abs=1e-4)
