@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.resources import files
 from typing import Any, Literal, Protocol, cast
 
 from engine.context import RunContext
@@ -143,6 +144,10 @@ class Kind:
             return None
         module, _, name = self.judge_path.partition(":")
         return cast(JudgeProcedure, getattr(import_module(module), name))
+
+    def read_page(self) -> str:
+        """The room's README: what is measured, by which formula (Markdown)."""
+        return (files(self.plots_path.rpartition(".")[0]) / "README.md").read_text(encoding="utf-8")
 
     def load_plots(self) -> PlotProcedures:
         """Import and return the drawings; the first call imports matplotlib."""

@@ -30,6 +30,8 @@ class KindResource(Resource):
     """JSON Schema of a point of the result"""
     plots: list[str]
     example: dict[str, Any]
+    page: str
+    """What is measured, by which formula (Markdown)"""
 
 
 class PresetResource(Resource):
@@ -96,6 +98,7 @@ def _describe_kind(kind: Kind) -> KindResource:
         result_schema=kind.point_result.model_json_schema(),
         plots=[plot.name for plot in kind.plots],
         example=dict(kind.example),
+        page=kind.read_page(),
     )
 
 

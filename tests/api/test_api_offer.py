@@ -26,14 +26,16 @@ def make_npz(count: int = 20, **changes: Any) -> bytes:
     return stream.getvalue()
 
 
-def test_every_kind_is_described_with_its_form_and_example(desk: Desk) -> None:
+@pytest.mark.parametrize("name", list(kinds()))
+def test_every_kind_is_described_with_its_form_its_example_and_its_page(desk: Desk, name: str) -> None:
     found = {kind["name"]: kind for kind in desk.get("/kinds")["items"]}
     assert list(found) == list(kinds())
-    for name, kind in kinds().items():
-        assert found[name]["spec_schema"]["additionalProperties"] is False
-        assert found[name]["example"] == kind.example
-        assert found[name]["plots"] == [plot.name for plot in kind.plots]
-        assert desk.get(f"/kinds/{name}") == found[name]
+    kind = kinds()[name]
+    assert found[name]["spec_schema"]["additionalProperties"] is False
+    assert found[name]["example"] == kind.example
+    assert found[name]["plots"] == [plot.name for plot in kind.plots]
+    assert found[name]["page"].startswith(f"# `{name}`\n")
+    assert desk.get(f"/kinds/{name}") == found[name]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What every kind promises: an example that runs as it stands within seconds, results that fit, plots, a page."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.experiments.registry import kinds, parse_spec
+from engine.local import run_local
+
+CPU_SECONDS = 30.0
+"""Of this process on one thread, drawing included. The examples take 1 to 6; a busy machine makes a second dearer."""
+
+
+@pytest.mark.parametrize("name", list(kinds()))
+def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path: Path) -> None:
+    kind = kinds()[name]
+    began = time.process_time()
+    experiment = run_local(
+        kind.example,
+        tmp_path,
+        seeds=kind.example.get("seeds", [0]),
+        data_dir=tmp_path / "data",
+        num_threads=1,
+        device="cpu",
+        allow_download=False,
+    )
+    assert time.process_time() - began < CPU_SECONDS
+    assert all(
+        isinstance(result, kind.seed_result) for point in experiment.points for result in point.results
+    )
+    assert all(isinstance(sheet, kind.point_result) for sheet in experiment.summary)
+    assert {sheet.outcome for sheet in experiment.summary} == {"converged"}
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["kind"] == name
+    assert [kind.point_result.model_validate(point) for point in written["points"]] == list(
+        experiment.summary
+    )
+    for plot in kind.plots:
+        numbers = kind.load_plots().numbers(plot.name, experiment)
+        json.dumps(numbers, allow_nan=False)
+        assert not plot.default or (tmp_path / f"{plot.name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", list(kinds()))
+def test_a_kind_alone_is_a_form_and_its_page_is_named_after_it(name: str) -> None:
+    assert parse_spec({"kind": name}).kind == name
+    assert kinds()[name].read_page().startswith(f"# `{name}`\n")
