@@ -15,6 +15,7 @@ from engine.models.spec import ReluNetSpec
 from engine.paper.claims import get_claim
 from engine.paper.deviations import list_deviations
 from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undecided
+from engine.paper.width_figures import FASHION_WIDTH
 from engine.result import PointResult, SeedResult
 
 FEW_PERCENT = 0.1
@@ -27,8 +28,8 @@ WIDE = 1_000
 """From this width on a net speaks to what the paper says of wide ones, though it drew ever wider ones."""
 WIDEST = {1: 100_000, 4: 5_000}
 """Of the paper, by depth."""
-NARROW = {"fashion_mnist": 20}
-"""Width of the trained net that beats a wide random one: 20 in Figure 16, else 10."""
+NARROW = {"fashion_mnist": FASHION_WIDTH}
+"""Width of the trained net that beats a wide random one, where it is not 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,8 @@ def judge_reinit(points: Sequence[FinishedPoint], summary: Sequence[PointResult]
         for number, find in ((1, _find_loss), (2, _find_rise), (3, _find_width), (4, _find_recovery)):
             findings = find(nets)
             if findings:
-                verdicts.append(
-                    conclude(get_claim(number), findings, _shared_values(nets), _deviations(nets))
-                )
+                deviations = _deviations(nets, number)
+                verdicts.append(conclude(get_claim(number), findings, _shared_values(nets), deviations))
     return verdicts
 
 
@@ -89,14 +89,28 @@ def _shared_values(nets: Sequence[_Net]) -> dict[str, Any]:
     }
 
 
-def _deviations(nets: Sequence[_Net]) -> tuple[str, ...]:
-    found = list_deviations((net.point.spec for net in nets), min(len(net.point.results) for net in nets))
-    widest = WIDEST.get(nets[-1].model.depth)
-    if widest is None:
-        return (f"depth {nets[-1].model.depth} instead of 1 or 4", *found)
-    if nets[-1].width < widest:
-        return (f"the widest net has width {nets[-1].width:,} instead of {widest:,}", *found)
-    return found
+def _deviations(nets: Sequence[_Net], claim: int) -> tuple[str, ...]:
+    """Those of the widths that the claim is about, then those of the training."""
+    found = []
+    depth, widest = nets[-1].model.depth, nets[-1].width
+    if depth not in WIDEST:
+        found.append(f"depth {depth} instead of 1 or 4")
+    elif widest < WIDEST[depth]:
+        found.append(f"the widest net has width {widest:,} instead of {WIDEST[depth]:,}")
+    narrow, wanted = _narrow_net(nets).width, _narrow_width(nets)
+    if claim == 3 and narrow != wanted:
+        found.append(f"the narrow net has width {narrow:,} instead of {wanted}")
+    trained = list_deviations((net.point.spec for net in nets), min(len(net.point.results) for net in nets))
+    return (*found, *trained)
+
+
+def _narrow_width(nets: Sequence[_Net]) -> int:
+    return NARROW.get(nets[0].point.spec.data.name, 10)
+
+
+def _narrow_net(nets: Sequence[_Net]) -> _Net:
+    """The narrowest that is not narrower than the one the paper speaks of."""
+    return next((net for net in nets if net.width >= _narrow_width(nets)), nets[-1])
 
 
 def _find_loss(nets: Sequence[_Net]) -> list[Finding]:
@@ -174,8 +188,7 @@ def _find_width(nets: Sequence[_Net]) -> list[Finding]:
     """Claim 3, on the narrowest that the paper speaks of and the widest; empty where one width stands alone."""
     if len(nets) < 2:
         return []
-    least = NARROW.get(nets[0].point.spec.data.name, 10)
-    narrow, wide = next((net for net in nets if net.width >= least), nets[-1]), nets[-1]
+    narrow, wide = _narrow_net(nets), nets[-1]
     wider = f"Random nets: test accuracy at width {wide.width:,} less that at {narrow.width:,}, paired by seed, is above 0"
     trained = (
         f"Test accuracy of the trained net of width {narrow.width:,} less that of the random one of {wide.width:,}, "

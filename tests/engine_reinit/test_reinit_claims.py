@@ -164,6 +164,9 @@ def test_on_fashion_the_trained_net_is_that_of_figure_16() -> None:
     curves = {10: AS_PUBLISHED[10], 20: AS_PUBLISHED[10], 1000: AS_PUBLISHED[1000]}
     found = judge(make_points(curves, data={"name": "fashion_mnist"}))
     assert "the trained net of width 20 " in found[3].findings[1].statement
+    without = judge(make_points(AS_PUBLISHED | {100: AS_PUBLISHED[10]}, data={"name": "fashion_mnist"}))
+    assert "the narrow net has width 100 instead of 20" in without[3].deviations
+    assert not any("narrow net" in deviation for deviation in without[1].deviations)
 
 
 def test_points_that_differ_in_more_than_the_width_are_judged_apart() -> None:

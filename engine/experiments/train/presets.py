@@ -8,11 +8,11 @@ from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset
 from engine.paper.width_figures import Data, Depth, make_width_preset
 
-BARS: Sequence[tuple[str, Data, Depth, tuple[int, ...]]] = (
-    ("fig4a", "mnist", 1, ()),
-    ("fig4b", "mnist", 4, ()),
-    ("fig16a", "fashion_mnist", 1, (20,)),
-    ("fig16b", "fashion_mnist", 4, ()),
+BARS: Sequence[tuple[str, Data, Depth]] = (
+    ("fig4a", "mnist", 1),
+    ("fig4b", "mnist", 4),
+    ("fig16a", "fashion_mnist", 1),
+    ("fig16b", "fashion_mnist", 4),
 )
 SCALES: tuple[Scale, ...] = ("paper", "quick")
 
@@ -45,7 +45,6 @@ def _make_bars(scale: Scale) -> list[Preset]:
             "Accuracy at initialisation and at convergence",
             "Test accuracy of the random and of the trained net, a bar a width.",
             plots=("accuracy_bars",),
-            more_widths=more,
         )
-        for name, data, depth, more in BARS
+        for name, data, depth in BARS
     ]
