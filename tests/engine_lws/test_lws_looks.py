@@ -1,0 +1,45 @@
+"""Policies look alike and apart in a drawing as a reader expects."""
+
+from __future__ import annotations
+
+from engine.experiments.lws.looks import POLICY_COLORS, POLICY_WORDS, curve_looks, family_looks
+from engine.training.policies import STATIC_POLICIES
+
+
+def point(policy: str, kind: str, setting: str = "", **values: object) -> dict[str, object]:
+    return {"policy": policy, "family": policy, "kind_of_policy": kind, "setting": setting, "values": values}
+
+
+def test_every_policy_has_a_colour_and_a_word():
+    assert POLICY_COLORS.keys() == POLICY_WORDS.keys() > STATIC_POLICIES
+
+
+def test_a_colour_is_a_kind_and_a_marker_its_k():
+    looks = family_looks(
+        [
+            point("Full", "full"),
+            *(point(f"Top {k} Bottom {k}", "prob_top_k_bottom_q") for k in (1, 2)),
+            *(point(f"Top {k} All Bottoms", "top_k_all_bottoms") for k in (1, 2)),
+        ]
+    )
+    assert len(set(looks.values())) == len(looks)
+    for k in (1, 2):
+        assert looks[f"Top {k} Bottom {k}"][1] == looks[f"Top {k} All Bottoms"][1]
+    assert looks["Top 1 All Bottoms"][0] == looks["Top 2 All Bottoms"][0] != looks["Top 1 Bottom 1"][0]
+
+
+def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line():
+    points = [
+        point(policy, "full" if policy == "Full" else "top_k_all_bottoms", setting)
+        for setting in ("Xavier", "pretrained")
+        for policy in ("Full", "Top 4 All Bottoms")
+    ]
+    (full, top, full_too, top_too) = curve_looks(points)
+    assert (full[0], top[0]) == (full_too[0], top_too[0])
+    assert full[0] != top[0]
+    assert full[1] == top[1] != full_too[1] == top_too[1]
+
+
+def test_curves_of_one_policy_differ_in_colour():
+    points = [point("Full", "full", f"width {width}", **{"model.width": width}) for width in (10, 20, 30)]
+    assert len({color for color, _ in curve_looks(points)}) == 3
