@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.analysis.fractions import count_of, percent_key
-from engine.analysis.movement import magnitude_bits, rank_magnitudes
+from engine.analysis.movement import INFINITY_BITS, magnitude_bits, rank_magnitudes
 from engine.training.learner import Learner
 
 
@@ -54,9 +54,9 @@ class ActivityCounter:
     def count(self, seed: int, gradient: Tensor) -> None:
         """Add one epoch of a seed: its full-batch gradient [p]. A gradient that is not finite has no largest part."""
         activity = self._find(seed, gradient)
-        if not bool(torch.isfinite(gradient).all()):
-            return
         bits = magnitude_bits(gradient)
+        if int(bits.max()) >= INFINITY_BITS:
+            return
         num_nonzero = int(torch.count_nonzero(bits))
         wanted = [min(count_of(alpha, len(bits)), num_nonzero) for alpha in self._alphas]
         ranking = rank_magnitudes(bits, wanted)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 MAX_CUTS = 254
 """Groups are numbered in a byte, and one number is kept for entries not placed yet."""
+INFINITY_BITS = 0x7F800000
+"""`magnitude_bits` of an infinity; those of a NaN are larger, those of a finite number smaller."""
 _UNPLACED = 255
 _BINS = 1 << 15
 _SIGN_MASK = 0x7FFFFFFF

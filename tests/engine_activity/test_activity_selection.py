@@ -70,7 +70,7 @@ gradients = bit_lists.map(lambda bits: torch.tensor(bits, dtype=torch.int32).vie
 percents = st.sampled_from([0.5, 1.0, 3.0, 10.0, 30.0, 50.0, 77.0, 100.0])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(gradients, st.sets(percents, min_size=1, max_size=4))
 def test_the_selection_is_that_of_a_plain_stable_sort(gradient: Tensor, alphas: set[float]) -> None:
     ascending = sorted(alphas)

@@ -55,7 +55,7 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"]
     num_columns = max(len(point["maps"]) for point in points)
     heights = [size for point in points for size in (0.36, *[1.0] * len(point["alphas_percent"]))]
-    figure = new_figure(options, 1.5 + 1.35 * num_columns, 1.1 + 1.12 * sum(heights))
+    figure = new_figure(options, 1.5 + 1.5 * num_columns, 1.1 + 1.12 * sum(heights))
     grid = figure.add_gridspec(len(heights), num_columns, height_ratios=heights)
     panels: list[Axes] = []
     row = 0
@@ -69,7 +69,7 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 axes = figure.add_subplot(grid[row, column])
                 _draw_map(axes, layer["frequency"][percent_key(alpha)])
                 if place == 0:
-                    axes.set_title(_describe_map(layer, point), fontsize=7.5)
+                    axes.set_title(_describe_map(layer, point), fontsize=7.0)
                 if column == 0:
                     axes.set_ylabel(rf"$\alpha$ = {percent_key(alpha)} %")
                 panels.append(axes)
@@ -96,11 +96,16 @@ def _draw_map(axes: Axes, frequency: Sequence[Sequence[float]]) -> None:
 
 
 def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
-    """Its place, its picture's shape, its number of weights; the piece's own name where a layer has several."""
+    """Its place, its picture's shape, its number of weights, and how many a bin spans where it spans several.
+
+    The piece's own name stands where a layer has several.
+    """
     same = [other for other in point["maps"] if other["layer"] == layer["layer"]]
     piece = f" {layer['parameter'].split('.')[-2]}" if len(same) > 1 else ""
     rows, columns = layer["shape"]
-    return f"layer {layer['layer']}{piece}: {rows:,} × {columns:,}\n{layer['weights']:,} weights"
+    height, width = layer["bin_shape"]
+    bins = f", {height:,} × {width:,} a bin" if height * width > 1 else ""
+    return f"layer {layer['layer']}{piece}: {rows:,} × {columns:,}\n{layer['weights']:,} weights{bins}"
 
 
 def _describe_point(point: Mapping[str, Any]) -> str:
