@@ -206,8 +206,10 @@ def up(settings: Settings) -> int:
     for name in ("httpx", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     stack = Stack(settings.home, settings.port, settings=settings, verbose=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # a shell that starts us in the background has it ignored
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # but `nohup` means it
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         with stack:
             print(_greeting(stack), flush=True)

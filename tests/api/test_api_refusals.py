@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine.experiments.registry import kinds
 from tests.api.conftest import Desk
 
 Expected = tuple[int, str, set[str]]
@@ -136,10 +137,56 @@ def test_a_wrong_body_is_told_every_place_that_is_wrong(desk: Desk, name: str, p
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("name", list(kinds()))
+def test_every_mistake_in_a_form_is_told_whatever_the_kind(desk: Desk, name: str) -> None:
+    before = desk.num_experiments()
+    mistakes = {"epochs": "3", "batch_size": 0, "data": {"name": "digits", "seed": -1}, "no_such_field": 1}
+    answer = desk.http.post("/experiments", json={"spec": {"kind": name, **mistakes}})
+    assert answer.status_code == 422
+    pointers = {error["pointer"] for error in answer.json()["errors"]}
+    assert pointers == {f"#/spec/{at}" for at in ("epochs", "batch_size", "data/seed", "no_such_field")}
+    assert desk.num_experiments() == before
+
+
+@pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
+def test_a_sweep_of_a_million_points_is_refused_before_it_is_laid_out(desk: Desk, path: str) -> None:
+    axes = {name: list(range(1, 101)) for name in ("model.width", "epochs", "batch_size", "model.depth")}
+    answer = desk.http.post(path, json={**spec(), "sweep": axes})
+    assert (answer.status_code, answer.json()["code"]) == (422, "plan-too-large")
+    assert "100,000,000" in answer.json()["errors"][0]["detail"]
+    assert f"{desk.settings.max_points:,}" in answer.json()["errors"][0]["detail"]
+
+
 def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(desk: Desk) -> None:
+    before = desk.num_experiments()
     for content in (b" " * (1 << 20), (b" " * 65_536 for _ in range(16))):
         answer = desk.http.post("/experiments", content=content)
         assert (answer.status_code, answer.json()["code"]) == (413, "payload-too-large")
+    assert desk.num_experiments() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/plots/none.png", 404, "not-found"),
+        ("/plots/none.json", 404, "not-found"),
+        ("/plots/learning_curve.gif", 404, "not-found"),
+        ("/plots/learning_curve", 404, "not-found"),
+        ("/plots/learning_curve.png?width=-1", 422, "invalid-request"),
+        ("/plots/learning_curve.png?dpi=100000", 422, "invalid-request"),
+        ("/plots/learning_curve.png?xscale=cubic", 422, "invalid-request"),
+        ("/runs?cursor=garbage", 422, "invalid-request"),
+        ("/events?cursor=garbage", 422, "invalid-request"),
+        ("/events?after=-1", 422, "invalid-request"),
+        ("/metrics?points=0", 422, "invalid-request"),
+        ("/result", 409, "not-ready"),
+    ],
+)
+def test_what_an_experiment_has_not_is_a_problem_too(desk: Desk, path: str, status: int, code: str) -> None:
+    url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}"
+    answer = desk.http.get(url + path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -30,16 +31,32 @@ def denormals() -> Iterator[None]:
         torch.set_flush_denormal(True)
 
 
-@description.exclude(path_regex="/(events|export)$").parametrize()
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+CALLED = description.exclude(path_regex="/(events|export)$")
+BOUNDS: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "phases": [Phase.explicit, Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+@CALLED.parametrize()
+@settings(max_examples=12, derandomize=True, **BOUNDS)
 def test_no_request_is_answered_with_a_fault(desk: Desk, case: schemathesis.Case) -> None:
+    check(desk, case)
+
+
+@pytest.mark.slow
+@CALLED.parametrize()
+@settings(max_examples=150, print_blob=True, **BOUNDS)
+def test_a_longer_search_that_is_another_each_time_finds_no_fault(
+    desk: Desk, case: schemathesis.Case
+) -> None:
+    check(desk, case)
+
+
+def check(desk: Desk, case: schemathesis.Case) -> None:
+    """No fault, and every refusal a problem."""
     response = case.call(base_url=str(desk.http.base_url), timeout=30)
     if case.path != "/readyz":  # without broker and workers it rightly answers 503
         case.validate_response(response, checks=[not_a_server_error])

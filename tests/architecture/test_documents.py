@@ -26,8 +26,8 @@ def test_every_link_leads_to_a_file(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
-def test_every_kind_has_a_page_and_is_named_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in kinds():
-        assert (ROOT / "engine" / "experiments" / name / "README.md").is_file(), name
-        assert f"`{name}`" in readme, name
+def test_every_kind_that_the_readme_names_is_there() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert named <= set(kinds())
+    assert named
