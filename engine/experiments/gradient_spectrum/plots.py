@@ -7,13 +7,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from engine.experiments.gradient_spectrum.curves import spectrum_numbers
 from engine.kind import PlotInput
 from engine.plotting import (
     PlotOptions,
-    add_legend,
     draw_message,
     drawing,
     new_figure,
@@ -46,10 +46,11 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """A row a point: linear axes with the elbow zoomed, and logarithmic axes."""
     points = numbers["points"][:MOST_POINTS]
+    colors = _step_colors(points)
     figure = new_figure(options, 9.0, 0.9 + 3.1 * len(points))
     grid = figure.subplots(len(points), 2, squeeze=False)
     for point, (linear, logarithmic) in zip(points, grid, strict=True):
-        _draw_lines(linear, point)
+        _draw_lines(linear, point, colors)
         linear.set(
             xlabel="Rank of the component", ylabel=r"$|[g_t]_i|$", xlim=(0, point["p"]), title=_name(point)
         )
@@ -58,8 +59,8 @@ def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         linear.xaxis.set_major_formatter(EngFormatter(sep=""))
         if options.xscale is None and options.yscale is None:
             linear.set_ylim(bottom=0)
-            _draw_inset(linear, point)
-        _draw_lines(logarithmic, point)
+            _draw_inset(linear, point, colors)
+        _draw_lines(logarithmic, point, colors)
         logarithmic.set(
             xscale="log",
             yscale="log",
@@ -68,34 +69,45 @@ def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             title="the same, logarithmic axes",
         )
         _limit_decades(logarithmic, point)
-    add_legend(figure, grid[0][0])
+    _add_step_legend(figure, colors)
     _add_title(figure, numbers, points)
     return figure
 
 
-def _draw_lines(axes: Axes, point: Mapping[str, Any], quantity: str = "magnitudes") -> None:
-    steps = point["steps"]
-    for one, color in zip(steps, _step_colors(steps), strict=True):
+def _draw_lines(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any]) -> None:
+    for one in point["steps"]:
+        color = colors[one["step"]]
         plot_band(
-            axes, one["ranks"], one[quantity], color=color, label=f"step {one['step']:,}", linewidth=1.2
+            axes, one["ranks"], one["magnitudes"], color=color, label=_step_name(one["step"]), linewidth=1.2
         )
 
 
-def _step_colors(steps: Sequence[Mapping[str, Any]]) -> list[Any]:
-    return series_colors([{"step": one["step"]} for one in steps])
+def _step_colors(points: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
+    """A colour a step, the same at every point."""
+    steps = sorted({one["step"] for point in points for one in point["steps"]})
+    return dict(zip(steps, series_colors([{"step": step} for step in steps]), strict=True))
 
 
-def _draw_inset(axes: Axes, point: Mapping[str, Any]) -> None:
+def _step_name(step: int) -> str:
+    return f"step {step:,}"
+
+
+def _add_step_legend(figure: Figure, colors: Mapping[int, Any]) -> None:
+    handles = [Line2D([], [], color=color, label=_step_name(step)) for step, color in colors.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+
+
+def _draw_inset(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any]) -> None:
     """What happens at the elbow, drawn into the empty corner of the curve."""
     elbows = [one["elbow"] for one in point["steps"]]
     right = min(point["p"], ZOOM * max(elbow["rank"] for elbow in elbows))
     top = ZOOM * max(elbow["magnitude"] for elbow in elbows)
     if right >= point["p"] / 2 or not top:
         return
-    inset = axes.inset_axes((0.4, 0.36, 0.56, 0.58))
-    _draw_lines(inset, point)
+    inset = axes.inset_axes((0.4, 0.34, 0.56, 0.56))
+    _draw_lines(inset, point, colors)
     inset.set(xlim=(0, right), ylim=(0, top))
-    inset.set_title("at the elbow", fontsize=7.5)
+    inset.text(0.97, 0.94, "at the elbow", transform=inset.transAxes, ha="right", va="top", fontsize=7.5)
     inset.tick_params(labelsize=7)
     inset.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.indicate_inset_zoom(inset, edgecolor="#666666")
@@ -109,18 +121,19 @@ def _limit_decades(axes: Axes, point: Mapping[str, Any]) -> None:
 
 def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"][:MOST_POINTS]
+    colors = _step_colors(points)
     columns = min(len(points), 3)
     rows = -(-len(points) // columns)
     figure = new_figure(options, 2.2 + 4.0 * columns, 0.9 + 3.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, point in zip(panels, points, strict=False):
-        for one, color in zip(point["steps"], _step_colors(point["steps"]), strict=True):
+        for one in point["steps"]:
             percent = [100 * rank / one["p"] for rank in one["ranks"]]
             shares = {
                 name: [None if value is None else 100 * value for value in values]
                 for name, values in one["share_of_norm"].items()
             }
-            plot_band(axes, percent, shares, color=color, label=f"step {one['step']:,}")
+            plot_band(axes, percent, shares, color=colors[one["step"]], label=_step_name(one["step"]))
         axes.set_xscale(options.xscale or "log")
         axes.set(
             xlabel="Largest components (% of all)",
@@ -130,7 +143,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         )
     for axes in panels[len(points) :]:
         axes.set_axis_off()
-    add_legend(figure, panels[0])
+    _add_step_legend(figure, colors)
     _add_title(figure, numbers, points)
     return figure
 

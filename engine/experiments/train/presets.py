@@ -1,4 +1,4 @@
-"""Named bodies of the room `train`: the demo, Figures 4 and 16."""
+"""Named bodies of the room `train`: the demo, Figures 4, 13 and 16."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ BARS: Sequence[tuple[str, Data, Depth]] = (
     ("fig16a", "fashion_mnist", 1),
     ("fig16b", "fashion_mnist", 4),
 )
+NETS: Sequence[tuple[str, str, str, str]] = (
+    ("fig13a", "VGG-5", "vgg5", "mnist"),
+    ("fig13b", "VGG-11", "vgg11", "cifar10"),
+)
 SCALES: tuple[Scale, ...] = ("paper", "quick")
 
 
 def presets() -> Sequence[Preset]:
-    """The demo, and each figure at both scales: the nets of Figures 2, 3, 14 and 15, which are trained once."""
-    return (_make_demo(), *(bars for scale in SCALES for bars in _make_bars(scale)))
+    """The demo; Figures 4 and 16 at both scales, of the nets of Figures 2, 3, 14 and 15, which are trained once; and
+    Figure 13, for which a net is described rather than trained."""
+    return (
+        _make_demo(),
+        *(preset for scale in SCALES for preset in (*_make_bars(scale), *_make_nets(scale))),
+    )
 
 
 def _make_demo() -> Preset:
@@ -48,3 +56,32 @@ def _make_bars(scale: Scale) -> list[Preset]:
         )
         for name, data, depth in BARS
     ]
+
+
+def _make_nets(scale: Scale) -> list[Preset]:
+    """The figure is drawn from the form alone; one epoch over a few images makes it an experiment like others."""
+    presets = []
+    for name, title, model, data in NETS:
+        images = data if scale == "paper" else "digits"
+        form = {
+            "kind": "train",
+            "data": {"name": images, "train_size": 100, "test_size": 100},
+            "model": {"name": model},
+            "epochs": 1,
+        }
+        deviations = ["the net is drawn, hardly trained"]
+        if images == "digits" and data == "cifar10":
+            deviations.append("images of one channel and 28 x 28: 1,152 parameters fewer in the first layer")
+        presets.append(
+            make_preset(
+                name,
+                scale,
+                f"The architecture of {title}",
+                "The layers of the net with their parameter counts, full width (Figure 13).",
+                form,
+                plots=("architecture",),
+                seeds=(0,),
+                deviations=deviations,
+            )
+        )
+    return presets
