@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, cast
 from engine.context import RunContext
 from engine.result import PointResult, SeedResult
 from engine.spec import ExperimentSpec
+from engine.tables import TextTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class PlotInfo:
     view: Literal["figure", "table", "heatmap"] = "figure"
     """What a page may show beside the picture: the numbers as a table (`columns` and `points`), or maps to zoom into
     (every rectangular array of them)."""
+    table_path: str | None = None
+    """`package.module:function` that sets the numbers of a `table` in words, for HTML; CSV is made of them as they are."""
+
+    def load_table(self) -> Callable[[Mapping[str, Any]], TextTable] | None:
+        """Import and return what sets the table, or None where the plot is none."""
+        if self.table_path is None:
+            return None
+        return cast(Callable[[Mapping[str, Any]], TextTable], _load(self.table_path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +144,13 @@ class Kind:
 
     def load_run(self) -> RunProcedure:
         """Import and return the procedure; the first call imports torch."""
-        module, _, name = self.run_path.partition(":")
-        return cast(RunProcedure, getattr(import_module(module), name))
+        return cast(RunProcedure, _load(self.run_path))
 
     def load_judge(self) -> JudgeProcedure | None:
         """Import and return the judge, or None where the paper claims nothing that this kind measures. Torch-free."""
         if self.judge_path is None:
             return None
-        module, _, name = self.judge_path.partition(":")
-        return cast(JudgeProcedure, getattr(import_module(module), name))
+        return cast(JudgeProcedure, _load(self.judge_path))
 
     def read_page(self) -> str:
         """The room's README: what is measured, by which formula (Markdown)."""
@@ -152,3 +159,9 @@ class Kind:
     def load_plots(self) -> PlotProcedures:
         """Import and return the drawings; the first call imports matplotlib."""
         return cast(PlotProcedures, import_module(self.plots_path))
+
+
+def _load(path: str) -> Any:
+    """What `package.module:name` names."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

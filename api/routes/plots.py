@@ -13,6 +13,7 @@ from api.state import StateDep
 from engine.experiments.registry import get_kind
 from engine.kind import PlotInfo
 from engine.spec import canonical_json
+from engine.tables import to_csv, to_html
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
 from storage.experiments import get_experiment
@@ -26,6 +27,8 @@ MEDIA_TYPES = {
     "pdf": "application/pdf",
     "json": "application/json",
 }
+TABLE_MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8"}
+"""Of plots that are tables, beside those of every plot."""
 Inches = Annotated[float | None, Query(ge=2, le=20, description="Inches.")]
 Scale = Literal["linear", "log"]
 
@@ -51,15 +54,20 @@ def _describe(experiment_id: str, plot: PlotInfo) -> Plot:
         name=plot.name,
         title=plot.title,
         description=plot.description,
-        links={ending: f"{base}.{ending}" for ending in MEDIA_TYPES},
+        links={ending: f"{base}.{ending}" for ending in _media_types(plot)},
     )
+
+
+def _media_types(plot: PlotInfo) -> dict[str, str]:
+    """By ending, what the plot comes as."""
+    return MEDIA_TYPES if plot.table_path is None else MEDIA_TYPES | TABLE_MEDIA_TYPES
 
 
 @router.get(
     "/experiments/{experiment_id}/plots/{name}.{ending}",
     response_class=Response,
     responses={
-        200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}},
+        200: {"content": {media_type: {} for media_type in (*MEDIA_TYPES.values(), "text/html", "text/csv")}},
         304: {"description": "Unchanged"},
     },
 )
@@ -75,14 +83,19 @@ def draw_plot(
     yscale: Scale | None = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The plot as PNG, SVG or PDF, or as JSON exactly the numbers drawn; `X-Partial: true` while runs are under way."""
+    """The plot as PNG, SVG or PDF, or as JSON exactly the numbers drawn; a table also as an HTML page and as CSV.
+
+    `X-Partial: true` while runs are under way.
+    """
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
-    known = [plot.name for plot in source.kind.plots]
-    if name not in known or ending not in MEDIA_TYPES:
-        what = f"{source.kind.name} draws {', '.join(known)} as {', '.join(MEDIA_TYPES)}"
+    known = {plot.name: plot for plot in source.kind.plots}
+    if name not in known or ending not in _media_types(known[name]):
+        endings = _media_types(known[name]) if name in known else MEDIA_TYPES
+        what = f"{source.kind.name} draws {', '.join(known)}, each as {', '.join(endings)}"
         raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}")
     from engine.plotting import PlotOptions, save
 
+    set_table = known[name].load_table()
     plots = source.kind.load_plots()
     numbers = plots.numbers(name, source)
     options = PlotOptions(width=width, height=height, dpi=dpi, xscale=xscale, yscale=yscale)
@@ -94,6 +107,10 @@ def draw_plot(
         return Response(status_code=304, headers=headers)
     if ending == "json":
         content = json.dumps(numbers, allow_nan=False).encode()
+    elif ending == "csv":
+        content = to_csv(numbers).encode()
+    elif ending == "html" and set_table is not None:
+        content = to_html(set_table(numbers)).encode()
     else:
         content = save(plots.draw(name, numbers, options), ending, options)  # type: ignore[arg-type]
-    return Response(content, media_type=MEDIA_TYPES[ending], headers=headers)
+    return Response(content, media_type=_media_types(known[name])[ending], headers=headers)

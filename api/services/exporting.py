@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.services.metric_tables import to_csv
+from engine import tables
 from engine.experiments.registry import get_kind
 from schemas.resources import Experiment
 from storage import artifacts, events, experiments, metrics, run_resources
@@ -38,7 +39,7 @@ result.json      mean, standard error, 95 % interval and n of each quantity at e
 metrics.csv      every number logged: point, seed, name, step, value
 specs/           the form of each point, every default filled in
 manifests/       of each run: versions, device, data set, timings
-plots/           each plot as PNG and SVG, and the numbers drawn as JSON
+plots/           each plot as PNG and SVG, and the numbers drawn as JSON; tables also as HTML and CSV
 events.jsonl     what happened, in order
 SHA256SUMS       checksums: `sha256sum -c SHA256SUMS`
 """
@@ -136,6 +137,10 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
             yield f"plots/{plot.name}.json", _dump(numbers)
             yield f"plots/{plot.name}.png", save(figure, "png", options)
             yield f"plots/{plot.name}.svg", save(figure, "svg", options)
+            set_table = plot.load_table()
+            if set_table is not None:
+                yield f"plots/{plot.name}.html", tables.to_html(set_table(numbers)).encode()
+                yield f"plots/{plot.name}.csv", tables.to_csv(numbers).encode()
 
 
 def _read_runs(

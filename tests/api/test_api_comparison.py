@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import zipfile
 from typing import Any
 
 import pytest
@@ -192,3 +195,39 @@ def test_the_command_s_tables_hold_every_verdict_and_number(desk: Desk, done: st
     found = desk.get(f"/experiments/{done}/comparison")
     assert verdicts_table(found).row_count == len(found["verdicts"]) > 0
     assert published_table(found).row_count == len(found["published"]) > 0
+
+
+def test_a_table_is_also_a_page_and_numbers(desk: Desk, done: str) -> None:
+    links = {one["name"]: one["links"] for one in desk.get(f"/experiments/{done}/plots")["items"]}
+    assert "csv" not in links["accuracy_bars"]
+    assert desk.http.get(f"/experiments/{done}/plots/accuracy_bars.csv").status_code == 404
+    page = desk.http.get(links["table"]["html"])
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    for words in (
+        "Top 1 All Bottoms",
+        "79.79",
+        "82.00 ± 1.15",
+        "Departs from the paper: 3 seeds instead of 5",
+    ):
+        assert words in page.text, words
+    assert "http" not in page.text, "it refers to nothing outside of itself"
+    answer = desk.http.get(links["table"]["csv"])
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    full, probabilistic = csv.DictReader(io.StringIO(answer.text))
+    assert (full["policy"], full["published_backward_seconds"]) == ("Full", "2995.86")
+    assert float(probabilistic["test_accuracy"]) == pytest.approx(0.82)
+    assert float(probabilistic["test_accuracy_standard_error"]) == pytest.approx(0.02 / 3**0.5)
+    assert probabilistic["published_test_accuracy"] == "0.7979"
+    with zipfile.ZipFile(io.BytesIO(desk.http.get(f"/experiments/{done}/export").content)) as archive:
+        assert archive.read("plots/table.html") == page.content
+        assert archive.read("plots/table.csv") == answer.content
+
+
+def test_a_name_is_words_not_markup_and_an_empty_table_says_so(desk: Desk) -> None:
+    experiment = desk.submit({**LWS, "name": "<script>alert(1)</script>"})
+    page = desk.http.get(f"/experiments/{experiment['id']}/plots/table.html")
+    assert page.status_code == 200
+    assert "<script>" not in page.text
+    assert "No results yet" in page.text
+    lines = desk.http.get(f"/experiments/{experiment['id']}/plots/table.csv").text.splitlines()
+    assert len(lines) == 1

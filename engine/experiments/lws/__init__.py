@@ -42,7 +42,8 @@ KIND = Kind(
         PlotInfo(
             "table",
             "Accuracy, difference, time and ratio",
-            "A row a point, the published numbers beside ours where the point is in Table 1.",
+            "A row a point, the published numbers beside ours where the point is in Table 1; also as HTML and CSV.",
+            table_path="engine.experiments.lws.table_text:tabulate",
             view="table",
         ),
     ),

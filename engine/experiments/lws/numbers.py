@@ -9,6 +9,7 @@ from engine.analysis.stats import summarize
 from engine.experiments.lws.result import LwsPointResult, LwsSeedResult
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint, PlotInput
+from engine.paper.deviations import list_deviations
 from engine.paper.table1 import find_published
 from engine.plotting import point_label
 from engine.training.policies import PolicySpec, family_of, title_of
@@ -62,7 +63,7 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def table_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "columns", "points"}`: a row a point, with the published numbers where Table 1 has the point.
+    """`{"title", "columns", "points", "deviations"}`: a row a point, with the published numbers where Table 1 has the point.
 
     Our columns hold statistics, `published_...` columns plain numbers or null. Accuracies and differences in [0, 1].
     """
@@ -78,8 +79,15 @@ def table_numbers(source: PlotInput) -> dict[str, Any]:
                 },
             }
         )
+    finished = _finished(source)
+    seeds = min((len(point.results) for point, _ in finished), default=0)
     columns = ["policy", "setting", "n", *OURS, *(f"published_{name}" for name in PUBLISHED)]
-    return {"title": source.title, "columns": columns, "points": rows}
+    return {
+        "title": source.title,
+        "columns": columns,
+        "points": rows,
+        "deviations": list(list_deviations((point.spec for point, _ in finished), seeds)),
+    }
 
 
 def _finished(source: PlotInput) -> list[tuple[FinishedPoint, LwsPointResult]]:
