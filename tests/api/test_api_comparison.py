@@ -163,6 +163,9 @@ def test_a_preview_names_the_run_of_another_kind_whose_training_would_be_loaded(
     other = {**body, "spec": {**body["spec"], "policy": {"name": "top_k", "k": 1}}}
     assert reused(desk, other) == [], "another policy trains another net"
     assert reused(desk, {**body, "execution": {"precision": "bf16"}}) == []
+    for kind in ("activity_map", "gradient_spectrum"):
+        watching = {**body, "spec": {**spec, "kind": kind}}
+        assert reused(desk, watching) == [], f"{kind} watches the training, so it does it itself"
 
 
 def train_one(desk: Desk, spec: dict[str, Any], seed: int) -> None:

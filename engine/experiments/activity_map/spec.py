@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -19,6 +19,8 @@ AlphaPercent = Annotated[float, Field(gt=0, le=100)]
 
 class ActivityMapSpec(ExperimentSpec):
     """Count how often each parameter's gradient over the train set is among the largest, at the end of each epoch."""
+
+    loads_trainings: ClassVar[bool] = False
 
     kind: Literal["activity_map"] = "activity_map"
     alphas_percent: Many[AlphaPercent] = Field(
