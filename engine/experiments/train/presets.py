@@ -80,7 +80,6 @@ def _make_nets(scale: Scale) -> list[Preset]:
                 "The layers of the net with their parameter counts, full width (Figure 13).",
                 form,
                 plots=("architecture",),
-                seeds=(0,),
                 deviations=deviations,
             )
         )
