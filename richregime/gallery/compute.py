@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from rich.console import Console
 
 from client.client import Client
 from client.errors import ProblemError
-from client.watching import watch
 from engine.paper.preset_deviations import list_preset_deviations
 from richregime.gallery.entries import Entry
 from richregime.up import Stack
@@ -20,6 +20,7 @@ from schemas.resources import Experiment
 from schemas.status import ExperimentStatus
 from storage.settings import Settings
 
+LOOK_SECONDS = 2.0
 DPI = 110
 """Of the pictures that are kept: fit for a page, small enough for a repository."""
 
@@ -33,14 +34,28 @@ def compute(entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Pa
     out.mkdir(parents=True, exist_ok=True)
     with Stack(home, 0, settings=settings) as stack, Client(stack.url) as client:
         submitted = [(entry, client.submit(entry.body())) for entry in entries]
-        finished = [_finish(client, entry, experiment, out, console) for entry, experiment in submitted]
-    return all(finished)
+        return _finish_all(client, submitted, out, console)
 
 
-def _finish(client: Client, entry: Entry, experiment: Experiment, out: Path, console: Console) -> bool:
-    ended = watch(client, experiment.id, console)
+def _finish_all(
+    client: Client, submitted: Sequence[tuple[Entry, Experiment]], out: Path, console: Console
+) -> bool:
+    """Write each entry as soon as its experiment has ended; whether all succeeded."""
+    waiting, succeeded = list(submitted), True
+    while waiting:
+        for entry, experiment in list(waiting):
+            ended = client.get(experiment.id)
+            if ended.terminal:
+                waiting.remove((entry, experiment))
+                succeeded &= _finish(client, entry, ended, out, console)
+        time.sleep(LOOK_SECONDS)
+    return succeeded
+
+
+def _finish(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:
+    console.print(f"{entry.preset} {ended.status}")
     if ended.status is not ExperimentStatus.SUCCEEDED:
-        console.print(f"{entry.preset} {ended.status}: {ended.reason} {ended.detail or ''}")
+        console.print(f"{ended.reason}: {ended.detail or ''}")
         return False
     preset = entry.find_preset()
     for plot in preset.plots:
