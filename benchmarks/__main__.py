@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.names == ["page"]:
         PAGE.write_text(write_page(json.loads(chosen.out.read_text())), encoding="utf-8")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that no service is left behind
     names = list(TITLES) if "all" in chosen.names else [name for name in chosen.names if name != "page"]
     with tempfile.TemporaryDirectory(prefix="richregime-benchmarks-") as folder:
         document = measure_all(names, chosen, Path(folder))
