@@ -45,14 +45,28 @@ class Bell:
 
     def _loop(self) -> None:
         while (runs := self._waiting.get()) is not None:
+            bells = [*runs, *self._take_waiting()]
             try:
                 with self._db.read() as session:
                     listening = count_listening(session)
-                self._doorbell.ring(runs, listening)
+                self._doorbell.ring(bells, listening)
             except (BrokerUnavailable, DatabaseError) as error:
                 log.warning(
                     "the bell could not be rung (%s); queued runs are rung later", type(error).__name__
                 )
+
+    def _take_waiting(self) -> list[tuple[str, str]]:
+        """The bells that have come in meanwhile, up to a request to stop."""
+        taken: list[tuple[str, str]] = []
+        while True:
+            try:
+                runs = self._waiting.get_nowait()
+            except queue.Empty:
+                return taken
+            if runs is None:
+                self._waiting.put(None)
+                return taken
+            taken += runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as DatabaseUnavailable
@@ -144,10 +144,9 @@ def _dump_json(value: Any) -> str:
 
 
 def database_now(session: Session) -> datetime:
-    """The database's clock, UTC: the one clock that all workers share."""
+    """The database's clock, UTC: the one clock that all workers share. SQLite has none but its process's own."""
     if session.get_bind().dialect.name == "sqlite":
-        value = session.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return datetime.now(UTC)
     found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return found.astimezone(UTC)
 

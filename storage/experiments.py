@@ -77,7 +77,6 @@ def create_experiment(
     session.flush()
     add_runs(session, row, point_ids, runs, now)
     session.flush()
-    session.refresh(row)
     return row
 
 

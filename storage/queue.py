@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from celery import Celery
@@ -79,17 +80,21 @@ class Doorbell:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring(self, runs: Iterable[tuple[str, str]], listening: Collection[str]) -> None:
-        """Ring once for each (run id, queue) on the queues where a worker listens; `any` rings all of these.
+    def ring(self, runs: Iterable[tuple[str, str]], listening: Mapping[str, int]) -> None:
+        """Ring for (run id, queue) on the queues where a worker listens; `any` rings all of these.
 
-        Where nobody listens nothing is sent: a worker looks at the table when it begins to listen. Raises
-        BrokerUnavailable.
+        listening: slots by queue. Each slot is rung for once at most: whoever hears a bell works until nothing waits,
+        and more would only pile up. Where nobody listens nothing is sent: a worker looks at the table when it begins to
+        listen. Raises BrokerUnavailable.
         """
+        rung: Counter[str] = Counter()
         try:
             with self._app.producer_or_acquire() as producer:
                 for run_id, queue in runs:
                     for name in listening if queue == "any" else {queue}.intersection(listening):
-                        _send(self._app, run_id, name, producer)
+                        if rung[name] < listening[name]:
+                            rung[name] += 1
+                            _send(self._app, run_id, name, producer)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(str(error)) from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +16,6 @@ from storage.results import StoredPlotInput, summarize_experiment
 from storage.retention import delete_unreferenced, release_checkpoints
 from storage.runs import mark_rung, reap_expired, runs_to_ring
 from storage.settings import Settings
-from storage.workers import count_listening
 
 log = logging.getLogger("richregime.reconciler")
 
@@ -31,7 +29,7 @@ def reconcile(db: Database, blobs: BlobStore, settings: Settings, ring: Ring) ->
     waiting = runs_to_ring(db, settings.ring_after_seconds)
     if waiting:
         reach("ring.1")
-        ring(_enough_bells(db, waiting))
+        ring(waiting)
         reach("ring.2")
         mark_rung(db, [run_id for run_id, _ in waiting])
     _make_summaries(db, blobs)
@@ -50,19 +48,6 @@ def _make_summaries(db: Database, blobs: BlobStore) -> None:
             except Exception:  # one bad row starves nobody
                 log.exception("experiment %s: its summary could not be made", experiment_id)
         last = unfinished[-1]
-
-
-def _enough_bells(db: Database, waiting: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A bell for each listening slot: whoever hears one works until nothing waits, and more would only pile up."""
-    with db.read() as session:
-        slots = sum(count_listening(session).values())
-    rung: Counter[str] = Counter()
-    chosen = []
-    for run_id, queue in waiting:
-        rung[queue] += 1
-        if rung[queue] <= max(1, slots):
-            chosen.append((run_id, queue))
-    return chosen
 
 
 def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:

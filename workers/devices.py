@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pynvml
@@ -65,6 +66,7 @@ def _handle(visible: str) -> Any:
     return pynvml.nvmlDeviceGetHandleByUUID(visible)
 
 
+@cache
 def describe_processor() -> str:
     """The CPU's model where the system tells it, else its architecture."""
     try:

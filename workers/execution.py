@@ -6,6 +6,7 @@ import errno
 import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -60,6 +61,7 @@ def execute_run(
         ctx = StoredRunContext(db, blobs, settings, claim, lease, device, should_yield)
         ending = _Ending(db, blobs, claim, lease)
         try:
+            _watch_memory(device)
             results = get_kind(claim.kind).load_run()(parse_spec(claim.spec), ctx)
             ctx.flush()
             lease.beat()  # how far the run has come, before it is over
@@ -197,13 +199,37 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
         "processor": describe_processor(),
         "platform": platform.platform(),
         "attempts": claim.attempts,
+        "peak_memory_bytes": _peak_memory_bytes(ctx.execution.device),
         "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("richregime", "torch", "numpy")},
+            **_library_versions(),
             "training": str(TRAINING_VERSION),
             "kind": str(get_kind(claim.kind).spec.version),
         },
     }
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    """Read once a process: each is a search through the installed packages."""
+    found = {name: version(name) for name in ("richregime", "torch", "numpy")}
+    return {"python": platform.python_version(), **found}
+
+
+def _watch_memory(device: str) -> None:
+    """Count the GPU's peak anew."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_memory_bytes(device: str) -> int | None:
+    """The most that tensors took on the GPU during the run, what was kept from earlier runs included; null on a CPU."""
+    if device != "cuda":
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated()
 
 
 def _describe_failed(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:

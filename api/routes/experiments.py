@@ -52,7 +52,7 @@ def submit_experiment(
             return replayed
         plan = plan_submission(session, state.settings, parse_object(body))
         planned_points = plan.planned_points()
-    runs: list[tuple[str, str]] = []
+    bells: list[tuple[str, str]] = []
     with state.db.write() as session:
         replayed = _replay(session, idempotency_key, body_sha256, response)
         if replayed is not None:
@@ -69,13 +69,12 @@ def submit_experiment(
                 points=planned_points,
                 runs=plan.runs,
             )
-            made, _ = run_resources.list_runs(session, row.id, limit=len(plan.runs))
-            runs = [(run.id, run.queue) for run in made]
+            bells = [("", run.queue) for run in plan.runs]
         response.status_code = 200 if reused else 201
         if idempotency_key is not None:
             keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)
         answer = experiments.to_resource(session, row, reused=reused)
-    state.bell.ring(runs)
+    state.bell.ring(bells)
     response.headers["Location"] = f"/experiments/{answer.id}"
     return answer
 

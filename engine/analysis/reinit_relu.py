@@ -113,8 +113,7 @@ class _FirstLayer:
 
     def _select(self, chosen: Tensor) -> Tensor:
         """D at the chosen entries: sparse where that is faster, else dense with zeros between."""
-        count = int(chosen.sum())
-        if self.device_type != "cpu" or count > SPARSE_DENSITY * chosen.numel():
+        if self.device_type != "cpu" or int(chosen.sum()) > SPARSE_DENSITY * chosen.numel():
             return torch.where(chosen, self._difference, 0)
         places = chosen.view(-1).nonzero().squeeze(1)
         starts = torch.zeros(self.width + 1, dtype=torch.int64)

@@ -1,0 +1,1 @@
+"""What the engine and the service are held against: written as their users would, for speed within reason."""

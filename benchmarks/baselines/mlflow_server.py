@@ -1,0 +1,106 @@
+"""MLflow's tracking server from PyPI, in an environment of its own, asked over its REST API as its client asks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks.served import Caller, free_port, wait_until
+
+READY_SECONDS = 300.0
+
+
+class MlflowServer:
+    """A server over SQLite, ended with its block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self.version = ""
+        self.seconds_to_ready = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def install(self) -> None:
+        """Make the environment; takes a minute or two."""
+        environment = self._folder / "venv"
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        python = str(environment / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--quiet", "mlflow"]
+        subprocess.run(install, check=True)
+        asked = [python, "-c", "import importlib.metadata as m; print(m.version('mlflow'))"]
+        self.version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+    def __enter__(self) -> MlflowServer:
+        began = time.perf_counter()
+        log = (self._folder / "mlflow.log").open("ab")
+        self._process = subprocess.Popen(
+            [
+                *(str(self._folder / "venv" / "bin" / "mlflow"), "server"),
+                *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
+                *("--host", "127.0.0.1", "--port", str(self.port)),
+            ],
+            cwd=self._folder,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        wait_until(self._is_ready, READY_SECONDS, 0.05)
+        self.seconds_to_ready = time.perf_counter() - began
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def caller(self) -> Caller:
+        return Caller("127.0.0.1", self.port)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "MLflow ended at once; its log lies in its folder"
+        caller = self.caller()
+        try:
+            return caller.ask("GET", "/health")[0] == 200
+        except (OSError, ValueError):
+            return False
+        finally:
+            caller.close()
+
+
+def create_run(caller: Caller, seed: int) -> str:
+    """A run in the default experiment, its parameters told as tags."""
+    body: Mapping[str, Any] = {
+        "experiment_id": "0",
+        "run_name": f"seed {seed}",
+        "start_time": int(time.time() * 1e3),
+        "tags": [{"key": "seed", "value": str(seed)}],
+    }
+    return str(caller.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"])
+
+
+def log_metrics(caller: Caller, run_id: str, key: str, start: int, stop: int) -> None:
+    """One batch; the server takes 1,000 points at most."""
+    now = int(time.time() * 1e3)
+    points = [{"key": key, "value": step / 7, "timestamp": now, "step": step} for step in range(start, stop)]
+    caller.post("/api/2.0/mlflow/runs/log-batch", {"run_id": run_id, "metrics": points})
+
+
+def read_metrics(caller: Caller, run_id: str, key: str) -> int:
+    """How many points the history holds."""
+    path = f"/api/2.0/mlflow/metrics/get-history?run_id={run_id}&metric_key={key}&max_results=25000"
+    return len(caller.get(path)["metrics"])

@@ -1,0 +1,1 @@
+"""One module a goal: `measure(options)` yields its figures."""

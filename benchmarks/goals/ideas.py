@@ -1,0 +1,135 @@
+"""The engine with one idea switched off at a time: what each is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.baselines import user_script
+from benchmarks.figures import Figure
+from benchmarks.goals.relu_seeds import per_seed_epoch
+from benchmarks.images import user_images
+from benchmarks.interleave import clocked, interleave, speed_up
+from benchmarks.options import Options
+
+DENORMAL = 1e-41
+ADAM_STEPS = 200
+
+
+def measure(options: Options) -> Iterator[Figure]:
+    yield from _without_stacking(options)
+    yield from _without_resident_batches(options)
+    yield from _without_fused_optimizer(options)
+    yield from _without_buffers(options)
+
+
+def _without_stacking(options: Options) -> Iterator[Figure]:
+    for width, depth, epochs in ((10, 1, 8), (100, 1, 8), (100, 4, 5), (1_000, 1, 1)):
+        epochs = options.size(epochs, 1)
+        found = interleave(
+            {
+                "stacked": per_seed_epoch(options, width, depth, epochs),
+                "alone": per_seed_epoch(options, width, depth, epochs, seeds=(0,)),
+                "autograd": per_seed_epoch(options, width, depth, epochs, seeds=(0,), stack_seeds=False),
+            },
+            options.rounds(3),
+        )
+        name = f"w={width:,} d={depth}"
+        yield speed_up(
+            f"seeds stacked, {name}",
+            found["stacked"],
+            found["autograd"],
+            baseline="the engine with `stack_seeds` off: autograd, one seed after the other",
+        )
+        yield speed_up(
+            f"hand-written backward, one seed, {name}",
+            found["alone"],
+            found["autograd"],
+            baseline="the engine's autograd learner",
+        )
+
+
+def _without_resident_batches(options: Options) -> Iterator[Figure]:
+    images = user_images(options)
+    candidates = {
+        name: clocked(user_script.train, user_script.make_loaders(images, resident=resident), 100, 1, 1)
+        for name, resident in (("resident", True), ("loader", False))
+    }
+    found = interleave(candidates, options.rounds(3))
+    yield speed_up(
+        "data in one tensor, w=100 d=1",
+        found["resident"],
+        found["loader"],
+        baseline="the same loop with a DataLoader",
+    )
+
+
+def _without_fused_optimizer(options: Options) -> Iterator[Figure]:
+    """Adam on the gradients of a net trained to zero loss: they reach denormals."""
+    steps = options.size(ADAM_STEPS, 5)
+    found = interleave(
+        {
+            "engine": _adam(fused=True, flush=True, steps=steps),
+            "fused alone": _adam(fused=True, flush=False, steps=steps),
+            "default": _adam(fused=False, flush=False, steps=steps),
+        },
+        options.rounds(5),
+    )
+    for other, words in (
+        ("default", "Adam as torch takes it by default, denormals computed with"),
+        ("fused alone", "fused Adam, denormals computed with"),
+    ):
+        yield speed_up("fused Adam, denormals flushed", found["engine"], found[other], baseline=words)
+
+
+def _adam(*, fused: bool, flush: bool, steps: int) -> Callable[[], float]:
+    """Seconds of Adam's steps for a net of w=100 d=1 whose gradients are denormal, on one thread."""
+    net = user_script.make_net(100, 1)
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 1.0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=fused)
+    optimizer.step()
+    state = [value for entry in optimizer.state.values() for value in entry.values() if value.dim()]
+
+    def run() -> float:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(False)
+        for tensor in (*state, *(parameter.grad for parameter in net.parameters())):
+            assert isinstance(tensor, Tensor)
+            tensor.fill_(DENORMAL)
+        torch.set_flush_denormal(flush)
+        try:
+            return clocked(lambda: [optimizer.step() for _ in range(steps)])()
+        finally:
+            torch.set_flush_denormal(True)
+            torch.set_num_threads(threads)
+
+    return run
+
+
+def _without_buffers(options: Options) -> Iterator[Figure]:
+    """A batch gathered into memory that is there already, against a fresh one each step."""
+    rows = torch.randn(options.size(10_000, 600), 3072)
+    order = torch.randperm(len(rows)).split(128)
+    buffer = torch.empty(128, 3072)
+
+    def into_buffer() -> None:
+        for indices in order:
+            torch.index_select(rows, 0, indices, out=buffer[: len(indices)])
+
+    def into_fresh() -> None:
+        kept: list[Tensor] = []
+        for indices in order:
+            kept = [rows[indices]]
+        assert kept
+
+    found = interleave({"buffer": clocked(into_buffer), "fresh": clocked(into_fresh)}, options.rounds(9))
+    yield speed_up(
+        "preallocated batches, gathering alone",
+        found["buffer"],
+        found["fresh"],
+        baseline="a fresh tensor each step",
+    )

@@ -1,0 +1,235 @@
+"""Layer-wise sparse SGD against vanilla SGD in the same engine: total time, time with tests, backward time, bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.figures import Figure, Goal, at_most, spread
+from benchmarks.images import write_colour_images
+from benchmarks.interleave import interleave, share, speed_up
+from benchmarks.laboratory import make_context, run_room
+from benchmarks.options import Options
+from engine.data.spec import DatasetInfo
+from engine.experiments.lws.result import LwsSeedResult
+from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.models.layout import LayerLayout, layout
+from engine.training.policies import EpochSchedule, PolicySpec, draw_schedule
+
+NUM_TRAIN, NUM_TEST = 1_280, 256
+"""Five images to train on for each to test on, as in CIFAR-10."""
+EPOCHS = 40
+CANDIDATE_SEEDS = range(300)
+DATASET = "colour"
+UNCACHED = ", no cache"
+FULL: Mapping[str, Any] = {"name": "full"}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    words: str
+    form: Mapping[str, Any]
+    total: Goal
+    limit: str
+
+
+POLICIES = (
+    Policy("Top 1 All Bottoms", {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}, at_most(0.14), ".130"),
+    Policy("Top 4 All Bottoms", {"name": "top_k_all_bottoms", "k": 4, "rho": 0.1}, at_most(0.18), ".168"),
+    Policy("Random-Beta", {"name": "random_beta"}, at_most(0.12), ".117"),
+    Policy("Random-Uniform", {"name": "random_uniform"}, at_most(0.45), ".468"),
+)
+
+
+class Vgg:
+    """VGG of the paper's depth, a quarter as wide, on images of CIFAR-10's shape."""
+
+    def __init__(self, options: Options, model: Mapping[str, Any], epochs: int) -> None:
+        self._options = options
+        self._model = model
+        self.epochs = options.size(epochs, 10)
+        num_train, num_test = options.size(NUM_TRAIN, 130), options.size(NUM_TEST, 26)
+        path = options.work_dir / f"{DATASET}.npz"
+        if not path.exists():
+            write_colour_images(path, num_train, num_test)
+        self._registered: dict[str, Path] = {DATASET: path}
+        info = DatasetInfo(DATASET, DATASET, (3, 32, 32), 10, num_train, num_test, "registered")
+        spec = self.spec(FULL)
+        self.layers = layout(spec.model, info)
+        self._num_layers = count_layers(spec.model)
+
+    def spec(self, policy: Mapping[str, Any]) -> LwsSpec:
+        optimizer = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+        return LwsSpec.model_validate(
+            {
+                "data": {"name": DATASET},
+                "model": self._model,
+                "optimizer": optimizer,
+                "policy": dict(policy),
+                "epochs": self.epochs,
+            }
+        )
+
+    def train(self, policy: Mapping[str, Any], seed: int, **execution: Any) -> tuple[LwsSeedResult, bytes]:
+        """The sheet and the bytes of the final weights."""
+        ctx = make_context(self._options, [seed], registered=self._registered, **execution)
+        (sheet,) = run_room(self.spec(policy), ctx)
+        weights = ctx.read_artifact(seed, "theta_T.safetensors")
+        assert weights is not None
+        ctx.discard()
+        return sheet, weights
+
+    def typical_seed(self, policy: Mapping[str, Any]) -> int:
+        """The seed whose schedule takes most nearly what the policy takes on average.
+
+        A few dozen epochs at rho = 0.1 hold two full epochs or seven, by chance; the paper trains 180.
+        """
+        by_seed = {seed: self.expected(self.schedule(policy, seed)) for seed in CANDIDATE_SEEDS}
+        average = mean(by_seed.values())
+        return min(by_seed, key=lambda seed: abs(by_seed[seed] - average))
+
+    def schedule(self, policy: Mapping[str, Any], seed: int) -> EpochSchedule:
+        parsed: PolicySpec = self.spec(policy).policy
+        return draw_schedule(parsed, self._num_layers, self.epochs, seed)
+
+    def expected(self, schedule: EpochSchedule) -> float:
+        """Share of full training's FLOPs that the schedule takes with the cache: what is possible at best."""
+        return count_flops(schedule, self.layers) / (schedule.num_epochs * full_flops(self.layers))
+
+
+def full_flops(layers: Sequence[LayerLayout]) -> float:
+    """Of one image's step: the backward pass takes two forwards, but for the images' own gradient."""
+    return 3.0 * sum(layer.forward_flops for layer in layers) - layers[0].forward_flops
+
+
+def count_flops(schedule: EpochSchedule, layers: Sequence[LayerLayout]) -> float:
+    """Of one image over the whole schedule, forward from the highest kept level, backward to the lowest trained."""
+    forward = [layer.forward_flops for layer in layers]
+    total, before = 0.0, 0
+    for epoch in range(schedule.num_epochs):
+        lowest = schedule.lowest(epoch)
+        start = min(before, lowest)
+        backward = 2 * sum(forward[lowest:]) - forward[lowest]  # the lowest layer's input needs no gradient
+        total += sum(forward[start:]) + backward
+        before = lowest
+    return total
+
+
+def measure(options: Options) -> Iterator[Figure]:
+    vgg11 = Vgg(options, {"name": "vgg11", "width_multiplier": 0.25}, EPOCHS)
+    yield from _policies(options, vgg11)
+    yield from _backward(options, vgg11)
+    vgg5 = Vgg(options, {"name": "vgg5", "width_multiplier": 0.25}, EPOCHS)
+    yield from _with_tests(options, vgg5, "VGG-5, Top 1 All Bottoms, rho = 0.1, with tests", 0.16, ".145")
+
+
+def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
+    seeds = {policy.words: vgg.typical_seed(policy.form) for policy in POLICIES}
+    sheets: dict[str, list[LwsSeedResult]] = {"full": []}
+    weights: dict[str, set[bytes]] = {}
+
+    def runner(name: str, form: Mapping[str, Any], seed: int, **execution: Any) -> Any:
+        def run() -> float:
+            sheet, theta = vgg.train(form, seed, **execution)
+            sheets.setdefault(name, []).append(sheet)
+            weights.setdefault(name.removesuffix(UNCACHED), set()).add(theta)
+            return sheet.timings.train_seconds
+
+        return run
+
+    candidates = {"full": runner("full", FULL, 0)}
+    for policy in POLICIES:
+        candidates[policy.words] = runner(policy.words, policy.form, seeds[policy.words])
+    first = POLICIES[0]
+    candidates[first.words + UNCACHED] = runner(
+        first.words + UNCACHED, first.form, seeds[first.words], prefix_cache=False
+    )
+    found = interleave(candidates, options.rounds(3), warm_up=False)
+    for policy in POLICIES:
+        possible = vgg.expected(vgg.schedule(policy.form, seeds[policy.words]))
+        yield share(
+            f"VGG-11, {policy.words}, rho = 0.1, total training",
+            found[policy.words],
+            found["full"],
+            baseline="vanilla SGD in the same engine",
+            goal=policy.total,
+            limit=policy.limit,
+            note=f"the drawn schedule takes {possible:.3f} of the FLOPs; {vgg.epochs} epochs, a quarter as wide",
+        )
+    with_tests = {
+        name: [sheet.timings.train_seconds + sheet.timings.evaluation_seconds for sheet in sheets[name]]
+        for name in ("full", first.words)
+    }
+    yield share(
+        "VGG-11, Top 1 All Bottoms, rho = 0.1, with tests",
+        with_tests[first.words],
+        with_tests["full"],
+        baseline="vanilla SGD in the same engine, tested after every epoch too",
+        goal=at_most(0.15),
+        limit=".134",
+    )
+    yield speed_up(
+        "VGG-11, Top 1 All Bottoms: the frozen-prefix cache",
+        found[first.words],
+        found[first.words + UNCACHED],
+        baseline="the same training with `prefix_cache` off",
+    )
+    yield Figure(
+        name="different final weights of one policy and seed, over repeats with and without the cache",
+        baseline="",
+        unit="distinct",
+        value=spread([float(max(map(len, weights.values())))]),
+        goal=at_most(1),
+    )
+
+
+def _with_tests(options: Options, vgg: Vgg, name: str, goal: float, limit: str) -> Iterator[Figure]:
+    form = POLICIES[0].form
+    seed = vgg.typical_seed(form)
+
+    def run(policy: Mapping[str, Any], chosen: int) -> float:
+        timings = vgg.train(policy, chosen)[0].timings
+        return timings.train_seconds + timings.evaluation_seconds
+
+    found = interleave(
+        {"full": partial(run, FULL, 0), "sparse": partial(run, form, seed)},
+        options.rounds(3),
+        warm_up=False,
+    )
+    yield share(
+        name,
+        found["sparse"],
+        found["full"],
+        baseline="vanilla SGD in the same engine, tested after every epoch too",
+        goal=at_most(goal),
+        limit=limit,
+    )
+
+
+def _backward(options: Options, vgg: Vgg) -> Iterator[Figure]:
+    """Back-propagation alone, against the share of full epochs that was drawn."""
+    rhos = (0.1, 0.2, 0.3, 0.4, 0.5)
+    forms = {f"{rho}": {"name": "top_k_all_bottoms", "k": 1, "rho": rho} for rho in rhos}
+    seeds = {name: vgg.typical_seed(form) for name, form in forms.items()}
+
+    def backward(form: Mapping[str, Any], seed: int) -> float:
+        return vgg.train(form, seed)[0].timings.backward_seconds
+
+    candidates = {"full": partial(backward, FULL, 0)}
+    candidates |= {name: partial(backward, form, seeds[name]) for name, form in forms.items()}
+    found = interleave(candidates, options.rounds(2), warm_up=False)
+    for name, form in forms.items():
+        trained = vgg.schedule(form, seeds[name]).trained
+        drawn = sum(0 in layers for layers in trained) / len(trained)
+        yield share(
+            f"VGG-11, Top 1 All Bottoms, rho = {name}, backward",
+            found[name],
+            found["full"],
+            baseline="backward of vanilla SGD",
+            goal=at_most(round(drawn * 1.05, 4)),
+            limit=f"{drawn:.3f} drawn",
+        )

@@ -1,0 +1,52 @@
+"""Metrics: what a point costs to write as a worker writes it, and 10,000 of them to read over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.figures import Figure, at_most, spread
+from benchmarks.interleave import clocked
+from benchmarks.options import Options
+from benchmarks.served import Caller, Service, tiny
+from storage.db import Database
+from storage.metrics import MetricValue, write_metrics
+from storage.runs import cancel_run, claim_next
+from storage.settings import Settings
+
+POINTS = 10_000
+BATCH = 500
+"""As many as a worker's run keeps before it writes"""
+
+
+def measure_metrics(options: Options, service: Service, caller: Caller) -> Iterator[Figure]:
+    """An experiment that no worker takes is claimed here, and given metrics."""
+    body = {**tiny(0), "execution": {"device": "cuda"}}
+    experiment_id = caller.post("/experiments", body)["id"]
+    db = Database(Settings(home=service.home, database_url=None).resolved_database_url)
+    claim = claim_next(db, owner="benchmark", queue="gpu", device="cuda", lease_seconds=600)
+    assert claim is not None
+    assert claim.experiment_id == experiment_id
+
+    def write(values: list[MetricValue]) -> None:
+        for start in range(0, len(values), BATCH):
+            with db.write() as session:
+                assert write_metrics(session, claim.run_id, claim.fence, values[start : start + BATCH])
+
+    written = []
+    for number in range(options.rounds(5)):
+        values = [(0, f"metric{number}", step, step / 7) for step in range(options.size(POINTS, 1_000))]
+        written.append(clocked(write, values)() / len(values))
+    yield Figure(
+        "metrics: writing a point, in batches of 500",
+        "",
+        "ms",
+        spread([one * 1e3 for one in written]),
+        at_most(0.05),
+    )
+    path = f"/experiments/{experiment_id}/metrics?names=metric0"
+    caller.get(path)
+    read = [clocked(caller.get, path)() * 1e3 for _ in range(options.rounds(9))]
+    yield Figure(f"metrics: reading {POINTS:,} points over HTTP", "", "ms", spread(read), at_most(60))
+    with db.write() as session:
+        cancel_run(session, claim.run_id, claim.fence)
+    db.dispose()

@@ -1,0 +1,98 @@
+"""MLflow's tracking server beside this service, request by request in one interleaved run (`--peers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.baselines.mlflow_server import MlflowServer, create_run, log_metrics, read_metrics
+from benchmarks.figures import Figure, at_least
+from benchmarks.interleave import clocked, interleave, speed_up
+from benchmarks.options import Options
+from benchmarks.served import Service, tiny
+from storage.db import Database
+from storage.metrics import write_metrics
+from storage.runs import cancel_run, claim_next
+from storage.settings import Settings
+
+REQUESTS = 50
+POINTS = 10_000
+BATCH = 500
+
+
+def measure(options: Options) -> Iterator[Figure]:
+    if not options.peers:
+        return
+    folder = options.work_dir / "mlflow"
+    folder.mkdir()
+    server = MlflowServer(folder)
+    server.install()
+    with server, Service(options.work_dir / "home_beside_mlflow") as service:
+        ours, theirs = service.caller(), server.caller()
+        name = f"MLflow {server.version}"
+        yield speed_up(
+            "start until ready",
+            [service.seconds_to_ready],
+            [server.seconds_to_ready],
+            baseline=f"{name}, a new home too",
+        )
+        requests = options.size(REQUESTS, 3)
+
+        def submit() -> None:
+            for seed in range(requests):
+                ours.post("/experiments", {**tiny(seed), "execution": {"device": "cuda"}})
+
+        def create() -> None:
+            for seed in range(requests):
+                create_run(theirs, seed)
+
+        found = interleave({"ours": clocked(submit), "theirs": clocked(create)}, options.rounds(5))
+        yield speed_up(
+            f"{requests} submissions",
+            found["ours"],
+            found["theirs"],
+            baseline=f"{name}: create run",
+            goal=at_least(1),
+        )
+
+        db = Database(Settings(home=service.home, database_url=None).resolved_database_url)
+        claim = claim_next(db, owner="benchmark", queue="gpu", device="cuda", lease_seconds=600)
+        assert claim is not None
+        their_run = create_run(theirs, 0)
+        points = options.size(POINTS, 1_000)
+
+        def write_ours() -> None:
+            for start in range(0, points, BATCH):
+                values = [(0, "loss", step, step / 7) for step in range(start, start + BATCH)]
+                with db.write() as session:
+                    assert write_metrics(session, claim.run_id, claim.fence, values)
+
+        def write_theirs() -> None:
+            for start in range(0, points, BATCH):
+                log_metrics(theirs, their_run, "loss", start, start + BATCH)
+
+        found = interleave({"ours": clocked(write_ours), "theirs": clocked(write_theirs)}, options.rounds(3))
+        yield speed_up(
+            f"writing {points:,} points of a metric in batches of {BATCH}",
+            found["ours"],
+            found["theirs"],
+            baseline=f"{name}: log-batch; it is asked over HTTP, our workers write to the database",
+            goal=at_least(1),
+        )
+        path = f"/runs/{claim.run_id}/metrics"
+        found = interleave(
+            {
+                "ours": clocked(lambda: ours.get(path)),
+                "theirs": clocked(lambda: read_metrics(theirs, their_run, "loss")),
+            },
+            options.rounds(5),
+        )
+        yield speed_up(
+            f"reading {points:,} points over HTTP",
+            found["ours"],
+            found["theirs"],
+            baseline=f"{name}: get-history",
+            goal=at_least(1),
+        )
+        with db.write() as session:
+            cancel_run(session, claim.run_id, claim.fence)
+        db.dispose()

@@ -1,0 +1,65 @@
+"""The engine as a benchmark uses it: forms, outsides over scratch folders, trained nets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.options import Options
+from engine.experiments.registry import get_kind, parse_spec
+from engine.local import LocalRunContext
+from engine.spec import Execution, ExperimentSpec
+from engine.training.loop import train
+from engine.training.outcome import TrainedSeed
+
+_numbers = count()
+
+
+class Context(LocalRunContext):
+    """A run's outside in a scratch folder, with data sets that the benchmark made."""
+
+    def __init__(
+        self, options: Options, seeds: Sequence[int], registered: dict[str, Path], execution: Execution
+    ) -> None:
+        super().__init__(
+            options.work_dir / f"run{next(_numbers)}",
+            seeds,
+            execution,
+            data_dir=options.data_dir or options.work_dir,
+            num_threads=torch.get_num_threads(),
+            allow_download=False,
+            save_every_seconds=1e9,
+        )
+        self._registered = registered
+
+    def registered_dataset(self, name: str) -> Path | None:
+        return self._registered.get(name)
+
+    def discard(self) -> None:
+        shutil.rmtree(self._folder)
+
+
+def make_context(
+    options: Options, seeds: Sequence[int], *, registered: dict[str, Path] | None = None, **execution: Any
+) -> Context:
+    return Context(options, seeds, registered or {}, Execution(device="cpu", **execution))
+
+
+def train_seeds(
+    options: Options, form: dict[str, Any], seeds: Sequence[int], **execution: Any
+) -> list[TrainedSeed]:
+    """A whole training as a user of the engine runs it: nets made, evaluated in every epoch, weights saved."""
+    ctx = make_context(options, seeds, **execution)
+    trained = train(parse_spec({"kind": "train", **form}), ctx)
+    ctx.discard()
+    return trained
+
+
+def run_room(spec: ExperimentSpec, ctx: Context) -> Sequence[Any]:
+    """The sheets of a room's procedure."""
+    return get_kind(spec.kind).load_run()(spec, ctx)

@@ -1,0 +1,32 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from workers.devices import describe_processor, list_gpus
+
+LIBRARIES = ("richregime", "torch", "numpy", "fastapi", "uvicorn", "sqlalchemy", "celery", "pydantic")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Hardware, versions and how busy the machine is right now."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": describe_processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory / 2**30, 1),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(len(list_gpus()))],
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "load_average": list(os.getloadavg()),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+    }

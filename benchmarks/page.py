@@ -1,0 +1,105 @@
+"""docs/performance.md from the JSON of a measurement, and the table that is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEADER = """# Performance
+
+Every figure is a ratio to its stated baseline, or a time where no baseline is fair: both are measured in one interleaved run, warmed up
+first, as a median with its quartiles over the rounds. Written by `python -m benchmarks page` from the measurement's JSON; measure again with
+`python -m benchmarks all`.
+"""
+TITLES = {
+    "relu_seeds": "Five seeds of a ReLU-Net",
+    "ideas": "What each idea is worth",
+    "lws": "Layer-wise sparse SGD",
+    "sweep": "Re-initialisation sweeps",
+    "activity": "Activity maps",
+    "precision": "bf16 and memory formats",
+    "service": "The service",
+    "peers": "The service beside MLflow",
+    "cost": "Estimates of a preview",
+    "scaling": "How cost grows",
+}
+
+
+def write_page(document: Mapping[str, Any]) -> str:
+    """The whole page."""
+    parts = [HEADER, _describe(document["machine"], document["data"])]
+    missed = [
+        f"- {figure['name']}: {show(figure)}; the goal is {show_goal(figure)}"
+        for figures in document["figures"].values()
+        for figure in figures
+        if figure["is_met"] is False
+    ]
+    goals = sum(figure["goal"] is not None for figures in document["figures"].values() for figure in figures)
+    parts.append(f"{goals - len(missed)} of {goals} goals are met." + (" Not met:\n" if missed else "\n"))
+    if missed:
+        parts.append("\n".join(missed) + "\n")
+    for name, figures in document["figures"].items():
+        if figures:
+            parts.append(f"## {TITLES[name]}\n\n{_markdown(figures)}")
+    return "\n".join(parts)
+
+
+def _describe(machine: Mapping[str, Any], data: str) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
+    load = ", ".join(f"{value:.2f}" for value in machine["load_average"])
+    gpus = ", ".join(machine["gpus"]) or "none"
+    return (
+        f"Measured {machine['measured_at']} on {machine['cores']} cores of {machine['processor']} ({machine['cpu_capability']}), "
+        f"{machine['memory_gib']} GiB, GPU: {gpus}; load average at the start {load}; {machine['threads']} threads; "
+        f"data: {data}.\n{machine['platform']}; {versions}.\n"
+    )
+
+
+def _markdown(figures: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| what | baseline | measured | quartiles | goal | at best |", "|---|---|---:|---:|---:|---:|"]
+    for figure in figures:
+        verdict = {True: " ✓", False: " ✗", None: ""}[figure["is_met"]]
+        note = f" ({figure['note']})" if figure["note"] else ""
+        cells = (
+            figure["name"] + note,
+            figure["baseline"],
+            show(figure),
+            _quartiles(figure),
+            show_goal(figure) + verdict,
+            figure["limit"],
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def show(figure: Mapping[str, Any]) -> str:
+    """The median with its unit."""
+    return f"{number(figure['value']['median'])} {figure['unit']}"
+
+
+def show_goal(figure: Mapping[str, Any]) -> str:
+    goal = figure["goal"]
+    if goal is None:
+        return ""
+    return f"{'≥' if goal['relation'] == 'at least' else '≤'} {goal['value']:g}"
+
+
+def _quartiles(figure: Mapping[str, Any]) -> str:
+    value = figure["value"]
+    return f"{number(value['low'])} to {number(value['high'])}" if value["n"] > 1 else ""
+
+
+def number(value: float) -> str:
+    """Three digits that matter."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def print_figure(figure: Mapping[str, Any]) -> None:
+    """One line of the table, as soon as it is measured."""
+    verdict = {True: "met", False: "MISSED", None: ""}[figure["is_met"]]
+    quartiles = f"[{_quartiles(figure)}]" if _quartiles(figure) else ""
+    print(
+        f"  {figure['name']:<64} {show(figure):>18} {quartiles:<20} {show_goal(figure):<8} {verdict:<7}"
+        f"{'to ' + figure['baseline'] if figure['baseline'] else ''}",
+        flush=True,
+    )
