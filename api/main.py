@@ -21,6 +21,7 @@ from api.routes import (
     datasets,
     events,
     experiments,
+    imports,
     metrics,
     offer,
     pages,
@@ -34,7 +35,20 @@ from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
 and training only some layers. POST a body to /experiments, follow /events, read /result and /plots."""
-ROUTES = (experiments, runs, events, metrics, results, comparisons, plots, offer, datasets, service, pages)
+ROUTES = (
+    experiments,
+    runs,
+    events,
+    metrics,
+    results,
+    imports,
+    comparisons,
+    plots,
+    offer,
+    datasets,
+    service,
+    pages,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -164,6 +164,7 @@ def list_experiments(
     status: ExperimentStatus | str | None = None,
     label: str | None = None,
     name: str | None = None,
+    containing: str | None = None,
 ) -> Call[Page[Experiment]]:
     params = {
         "limit": limit,
@@ -172,6 +173,7 @@ def list_experiments(
         "status": None if status is None else str(status),
         "label": label,
         "name": name,
+        "q": containing,
     }
     return Call("GET", "/experiments", _typed(Page[Experiment]), params=params)
 
@@ -277,8 +279,20 @@ def read_artifact(artifact_id: str, offset: int) -> Call[bytes]:
     return Call("GET", f"/artifacts/{_part(artifact_id)}", _bytes, headers=headers)
 
 
-def export_experiment(experiment_id: str) -> Call[bytes]:
-    return Call("GET", f"/experiments/{_part(experiment_id)}/export", _bytes)
+def export_experiment(experiment_id: str, files: bool) -> Call[bytes]:
+    params = {"files": "true"} if files else {}
+    return Call("GET", f"/experiments/{_part(experiment_id)}/export", _bytes, params=params)
+
+
+def import_experiment(archive: bytes) -> Call[Experiment]:
+    headers = {"Content-Type": "application/zip"}
+    return Call("POST", "/import", _typed(Experiment), content=archive, headers=headers)
+
+
+def register_dataset(name: str, data: bytes, title: str | None) -> Call[Dataset]:
+    headers = {"Content-Type": "application/octet-stream"}
+    params = {"name": name, "title": title}
+    return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
 
 
 def list_described(noun: str) -> Call[Page[Json]]:

@@ -128,11 +128,18 @@ class Client:
         status: ExperimentStatus | str | None = None,
         label: str | None = None,
         name: str | None = None,
+        containing: str | None = None,
     ) -> Page[Experiment]:
-        """One page of experiments, newest first."""
+        """One page of experiments, newest first; `containing`: text in the name or id."""
         return self.send(
             calls.list_experiments(
-                limit=limit, cursor=cursor, kind=kind, status=status, label=label, name=name
+                limit=limit,
+                cursor=cursor,
+                kind=kind,
+                status=status,
+                label=label,
+                name=name,
+                containing=containing,
             )
         )
 
@@ -257,9 +264,19 @@ class Client:
         """A plot's bytes as `png`, `svg` or `json` (exactly the numbers drawn); `width`, `height`, `dpi`, `xscale`."""
         return self.send(calls.get_plot(experiment_id, name, image_format, options))
 
-    def export(self, experiment_id: str) -> bytes:
-        """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again."""
-        return self.send(calls.export_experiment(experiment_id))
+    def export(self, experiment_id: str, *, files: bool = False) -> bytes:
+        """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again; with `files` all
+        checkpoints too."""
+        return self.send(calls.export_experiment(experiment_id, files))
+
+    def import_experiment(self, archive: str | Path | bytes) -> Experiment:
+        """Take in an export, as a path or its bytes: the experiment is shown and drawn as it was, and read-only."""
+        data = archive if isinstance(archive, bytes) else Path(archive).read_bytes()
+        return self.send(calls.import_experiment(data))
+
+    def register_dataset(self, name: str, file: str | Path, *, title: str | None = None) -> Dataset:
+        """Register an `.npz` (`x_train`, `y_train`, `x_test`, `y_test`) under a name that `data.name` may say."""
+        return self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
 
     # Runs and files
 

@@ -50,6 +50,8 @@ class Experiment(Resource):
     digest: str
     reused: bool
     """Whether this answer is an earlier, identical experiment."""
+    imported_from: str | None = None
+    """The id it has at the service that computed it; such an experiment is read-only."""
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     finished_at: UtcDatetime | None

@@ -74,6 +74,9 @@ class ExperimentRow(SQLModel, table=True):
         sa_column=Column(_enum(ExperimentStatus), nullable=False, index=True, server_default="queued"),
     )
     num_points: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    imported_from: str | None = Field(default=None, sa_column=Column(String(40)))
+    """Its id at the service that computed it; such an experiment is read-only"""
+    imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     last_event: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     created_at: datetime = _time(nullable=False, index=True)
