@@ -17,10 +17,12 @@ from api import problems
 from api.edge import Edge, is_loopback
 from api.openapi import PROBLEM_RESPONSES, describe
 from api.routes import (
+    checkpoints,
     comparisons,
     datasets,
     events,
     experiments,
+    guide,
     imports,
     metrics,
     offer,
@@ -46,8 +48,10 @@ ROUTES = (
     plots,
     offer,
     datasets,
+    checkpoints,
     service,
     pages,
+    guide,
 )
 
 

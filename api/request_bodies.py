@@ -60,6 +60,8 @@ DATASET_BODY: dict[str, Any] = {
     }
 }
 """The bytes of an `.npz` file"""
+WEIGHTS_BODY = DATASET_BODY
+"""The bytes of a safetensors file"""
 ARCHIVE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -19,6 +19,7 @@ NAVIGATION = (
     ("/", "Experiments"),
     ("/submit", "New experiment"),
     ("/machines", "Queue and workers"),
+    ("/guide", "Guide"),
     ("/docs", "API"),
 )
 BYTES = ("bytes", "kB", "MB", "GB", "TB")

@@ -237,6 +237,20 @@ class IdempotencyRow(SQLModel, table=True):
     created_at: datetime = _time(nullable=False)
 
 
+class WeightsRow(SQLModel, table=True):
+    """A checkpoint that a user has brought along; its id says its content."""
+
+    __tablename__ = "weights"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    title: str | None = Field(default=None, sa_column=Column(String(200)))
+    tensors: dict[str, list[int]] = Field(sa_column=_json("{}"))
+    """Shapes by name"""
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
 class DatasetRow(SQLModel, table=True):
     """A data set that a user has registered."""
 

@@ -116,6 +116,25 @@ def queue(as_json: AsJson = False, url: Url = None) -> None:
         say("no worker listens: `./run` starts one, `richregime worker` starts one more")
 
 
+@app.command()
+def checkpoint(
+    file: Annotated[Path, typer.Argument(help="A safetensors file, one tensor a parameter.")],
+    title: Annotated[str | None, typer.Option(help="What lists show.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Bring your own weights to start from, and print their id."""
+    if not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    with talking_to(url) as client:
+        found = client.upload_checkpoint(file, title=title)
+    if as_json:
+        print_json(found)
+        return
+    print(found.id)
+    say(f"richregime submit --kind train --set init.name=checkpoint --set init.checkpoint={found.id}")
+
+
 @datasets.command(name="list")
 def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
     """What `data.name` may say."""
