@@ -12,7 +12,15 @@ from tests.browser.chrome import Browser
 pytestmark = pytest.mark.browser
 
 SPEC = {"kind": "train", "data": {"name": "digits", "train_size": 500, "test_size": 200}, "epochs": 3}
-PATHS = ("/", "/submit", "/machines", "/compare?id={one}&id={other}", "/view/{one}", "/guide", "/guide/reference")
+PATHS = (
+    "/",
+    "/submit",
+    "/machines",
+    "/compare?id={one}&id={other}",
+    "/view/{one}",
+    "/guide",
+    "/guide/reference",
+)
 PRICED = "document.querySelectorAll('#price .card').length"
 HAS_CURVES = "document.querySelectorAll('.curve .main-svg').length"
 
