@@ -17,10 +17,13 @@ from api import problems
 from api.edge import Edge, is_loopback
 from api.openapi import PROBLEM_RESPONSES, describe
 from api.routes import (
+    checkpoints,
     comparisons,
     datasets,
     events,
     experiments,
+    guide,
+    imports,
     metrics,
     offer,
     pages,
@@ -34,7 +37,22 @@ from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
 and training only some layers. POST a body to /experiments, follow /events, read /result and /plots."""
-ROUTES = (experiments, runs, events, metrics, results, comparisons, plots, offer, datasets, service, pages)
+ROUTES = (
+    experiments,
+    runs,
+    events,
+    metrics,
+    results,
+    imports,
+    comparisons,
+    plots,
+    offer,
+    datasets,
+    checkpoints,
+    service,
+    pages,
+    guide,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

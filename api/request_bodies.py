@@ -60,3 +60,12 @@ DATASET_BODY: dict[str, Any] = {
     }
 }
 """The bytes of an `.npz` file"""
+WEIGHTS_BODY = DATASET_BODY
+"""The bytes of a safetensors file"""
+ARCHIVE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The bytes of an export"""

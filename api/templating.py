@@ -10,14 +10,16 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from api.services.result_tables import show_point, show_seconds, show_took, show_value
+from api.services.result_tables import show_seconds, show_took
 from schemas.problems import Problem
+from schemas.wording import show_point, show_value
 
 WEB = Path(__file__).parent / "web"
 NAVIGATION = (
     ("/", "Experiments"),
     ("/submit", "New experiment"),
     ("/machines", "Queue and workers"),
+    ("/guide", "Guide"),
     ("/docs", "API"),
 )
 BYTES = ("bytes", "kB", "MB", "GB", "TB")

@@ -12,6 +12,7 @@ import httpx
 from httpx_retries import Retry
 from pydantic import TypeAdapter, ValidationError
 
+from client.answers import Metrics, Result
 from client.errors import UnexpectedAnswer, error_of
 from engine.spec import Execution
 from schemas.base import Page
@@ -25,6 +26,7 @@ from schemas.resources import (
     QueueState,
     Run,
     Storage,
+    Weights,
     Worker,
 )
 from schemas.status import ExperimentStatus
@@ -164,6 +166,7 @@ def list_experiments(
     status: ExperimentStatus | str | None = None,
     label: str | None = None,
     name: str | None = None,
+    containing: str | None = None,
 ) -> Call[Page[Experiment]]:
     params = {
         "limit": limit,
@@ -172,6 +175,7 @@ def list_experiments(
         "status": None if status is None else str(status),
         "label": label,
         "name": name,
+        "q": containing,
     }
     return Call("GET", "/experiments", _typed(Page[Experiment]), params=params)
 
@@ -215,8 +219,8 @@ def stream_events(experiment_id: str, after: int) -> Call[None]:
     return Call("GET", f"/experiments/{_part(experiment_id)}/events", lambda _: None, headers=headers)
 
 
-def get_result(experiment_id: str) -> Call[Json]:
-    return Call("GET", f"/experiments/{_part(experiment_id)}/result", _object)
+def get_result(experiment_id: str) -> Call[Result]:
+    return Call("GET", f"/experiments/{_part(experiment_id)}/result", lambda answer: Result(_object(answer)))
 
 
 def get_comparison(experiment_id: str) -> Call[Json]:
@@ -228,11 +232,13 @@ def get_difference(experiment_id: str, point: int, baseline: int) -> Call[Json]:
     return Call("GET", f"/experiments/{_part(experiment_id)}/difference", _object, params=params)
 
 
-def get_metrics(experiment_id: str, names: Sequence[str], aggregate: bool, points: int | None) -> Call[Json]:
+def get_metrics(
+    experiment_id: str, names: Sequence[str], aggregate: bool, points: int | None
+) -> Call[Metrics]:
     return Call(
         "GET",
         f"/experiments/{_part(experiment_id)}/metrics",
-        _object,
+        lambda answer: Metrics(_object(answer)),
         params=_metric_params(names, aggregate, points),
     )
 
@@ -277,8 +283,27 @@ def read_artifact(artifact_id: str, offset: int) -> Call[bytes]:
     return Call("GET", f"/artifacts/{_part(artifact_id)}", _bytes, headers=headers)
 
 
-def export_experiment(experiment_id: str) -> Call[bytes]:
-    return Call("GET", f"/experiments/{_part(experiment_id)}/export", _bytes)
+def export_experiment(experiment_id: str, files: bool) -> Call[bytes]:
+    params = {"files": "true"} if files else {}
+    return Call("GET", f"/experiments/{_part(experiment_id)}/export", _bytes, params=params)
+
+
+def import_experiment(archive: bytes) -> Call[Experiment]:
+    headers = {"Content-Type": "application/zip"}
+    return Call("POST", "/import", _typed(Experiment), content=archive, headers=headers)
+
+
+def upload_checkpoint(data: bytes, title: str | None) -> Call[Weights]:
+    headers = {"Content-Type": "application/octet-stream"}
+    return Call(
+        "POST", "/checkpoints", _typed(Weights), params={"title": title}, content=data, headers=headers
+    )
+
+
+def register_dataset(name: str, data: bytes, title: str | None) -> Call[Dataset]:
+    headers = {"Content-Type": "application/octet-stream"}
+    params = {"name": name, "title": title}
+    return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
 
 
 def list_described(noun: str) -> Call[Page[Json]]:

@@ -13,6 +13,7 @@ from httpx_retries import RetryTransport
 from httpx_sse import EventSource
 
 from client import calls
+from client.answers import Metrics, Result
 from client.connecting import MAX_RETRIES, connection_arguments
 from client.downloading import MAX_CONNECTIONS, Download
 from client.errors import ServiceUnreachable, error_of
@@ -28,6 +29,7 @@ from schemas.resources import (
     QueueState,
     Run,
     Storage,
+    Weights,
     Worker,
 )
 from schemas.status import ExperimentStatus
@@ -128,11 +130,18 @@ class Client:
         status: ExperimentStatus | str | None = None,
         label: str | None = None,
         name: str | None = None,
+        containing: str | None = None,
     ) -> Page[Experiment]:
-        """One page of experiments, newest first."""
+        """One page of experiments, newest first; `containing`: text in the name or id."""
         return self.send(
             calls.list_experiments(
-                limit=limit, cursor=cursor, kind=kind, status=status, label=label, name=name
+                limit=limit,
+                cursor=cursor,
+                kind=kind,
+                status=status,
+                label=label,
+                name=name,
+                containing=containing,
             )
         )
 
@@ -222,8 +231,8 @@ class Client:
 
     # What came out
 
-    def result(self, experiment_id: str) -> calls.Json:
-        """The kind's summary. Raises ProblemError (`not-ready`) while there is none."""
+    def result(self, experiment_id: str) -> Result:
+        """The kind's summary; `sheets()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
         return self.send(calls.get_result(experiment_id))
 
     def comparison(self, experiment_id: str) -> calls.Json:
@@ -241,8 +250,9 @@ class Client:
         names: Sequence[str] = (),
         aggregate: bool = False,
         points: int | None = None,
-    ) -> calls.Json:
-        """Values by point, seed, name and step, or with `aggregate` their statistics over the seeds."""
+    ) -> Metrics:
+        """Values by point, seed, name and step, or with `aggregate` their statistics over the seeds; `to_columns()`,
+        `to_numpy()` and `to_pandas()` hand them over."""
         return self.send(calls.get_metrics(experiment_id, names, aggregate, points))
 
     def metrics_csv(self, experiment_id: str, *, names: Sequence[str] = ()) -> str:
@@ -257,9 +267,23 @@ class Client:
         """A plot's bytes as `png`, `svg` or `json` (exactly the numbers drawn); `width`, `height`, `dpi`, `xscale`."""
         return self.send(calls.get_plot(experiment_id, name, image_format, options))
 
-    def export(self, experiment_id: str) -> bytes:
-        """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again."""
-        return self.send(calls.export_experiment(experiment_id))
+    def export(self, experiment_id: str, *, files: bool = False) -> bytes:
+        """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again; with `files` all
+        checkpoints too."""
+        return self.send(calls.export_experiment(experiment_id, files))
+
+    def import_experiment(self, archive: str | Path | bytes) -> Experiment:
+        """Take in an export, as a path or its bytes: the experiment is shown and drawn as it was, and read-only."""
+        data = archive if isinstance(archive, bytes) else Path(archive).read_bytes()
+        return self.send(calls.import_experiment(data))
+
+    def upload_checkpoint(self, file: str | Path, *, title: str | None = None) -> Weights:
+        """Bring a safetensors file along; its `id` is what `init.checkpoint` says."""
+        return self.send(calls.upload_checkpoint(Path(file).read_bytes(), title))
+
+    def register_dataset(self, name: str, file: str | Path, *, title: str | None = None) -> Dataset:
+        """Register an `.npz` (`x_train`, `y_train`, `x_test`, `y_test`) under a name that `data.name` may say."""
+        return self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
 
     # Runs and files
 

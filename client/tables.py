@@ -7,10 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.box import SIMPLE_HEAVY
+from rich.console import Group
 from rich.table import Table
 
 from engine.result import Statistic
-from schemas.resources import Experiment
+from schemas.resources import Experiment, Run
+from schemas.side_by_side import MetricRow, SpecRow
+from schemas.submission import Preview
+from schemas.wording import show_point
+from schemas.wording import show_value as words_of
 
 UNBROKEN = "\u00a0"
 """A space at which no line ends: headings wrap rather than numbers."""
@@ -113,6 +118,86 @@ def experiments_table(experiments: Iterable[Experiment]) -> Table:
             str(len(one.seeds)),
             f"{one.created_at:%Y-%m-%d %H:%M}",
         )
+    return table
+
+
+def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) -> Group:
+    """One experiment in words, and its runs as a table."""
+    facts = Table.grid(padding=(0, 2))
+    asked = "; ".join(
+        f"{path} over {', '.join(map(words_of, values))}" for path, values in experiment.sweep.items()
+    )
+    for name, value in (
+        ("name", experiment.name or ""),
+        ("kind", experiment.kind),
+        ("status", f"{experiment.status} {experiment.reason or ''} {experiment.detail or ''}".strip()),
+        ("done", f"{experiment.progress.fraction:.0%}"),
+        ("sweep", asked),
+        ("seeds", ", ".join(map(str, experiment.seeds))),
+        ("labels", ", ".join(f"{key}:{value}" for key, value in experiment.labels.items())),
+        ("imported from", experiment.imported_from or ""),
+        ("page", address),
+    ):
+        if value:
+            facts.add_row(name, value)
+    table = Table(box=SIMPLE_HEAVY, pad_edge=False)
+    for column in ("run", "point", "seeds", "status", "done", "device", "seconds", "attempts"):
+        table.add_column(column, no_wrap=column == "run")
+    for run in runs:
+        seconds = "" if run.elapsed_seconds is None else f"{run.elapsed_seconds:.1f}"
+        cells = (run.id, show_point(run.point.values), ", ".join(map(str, run.seeds)), str(run.status))
+        table.add_row(*cells, f"{run.progress.fraction:.0%}", run.device or "", seconds, str(run.attempts))
+    return Group(facts, table)
+
+
+def preview_table(preview: Preview) -> Group:
+    """What a submission would do, its points, and what to think twice about."""
+    table = Table(
+        title=f"{len(preview.points)} points, {preview.num_runs} runs, nothing started", box=SIMPLE_HEAVY
+    )
+    for column in ("point", "parameters", "memory (MB)", "seconds", "basis", "seeds reused"):
+        table.add_column(column, justify="left" if column == "point" else "right")
+    for point in preview.points:
+        cells = (
+            f"{point.parameters:,}",
+            f"{point.memory_bytes / 1e6:,.0f}",
+            f"{point.seconds:.3g}",
+            point.basis,
+        )
+        table.add_row(show_point(point.values), *cells, str(len(point.reused_seeds)))
+    notes = [f"about {preview.seconds:.3g} s of one device in all"]
+    if preview.reuses_experiment:
+        notes.append(f"identical to {preview.reuses_experiment}, which would be answered")
+    return Group(table, *notes, *(f"warning: {text}" for text in preview.warnings))
+
+
+def spec_differences_table(names: Sequence[str], rows: Iterable[SpecRow]) -> Table:
+    """The fields that were asked differently, a column an experiment."""
+    table = Table(title="what was asked differently", box=SIMPLE_HEAVY, pad_edge=False)
+    for column in ("field", *names):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(row.path, *row.values)
+    return table
+
+
+def differences_table(names: Sequence[str], quantity: str, rows: Iterable[MetricRow]) -> Table:
+    """A statistic at each point, and its difference to the first experiment's."""
+    table = Table(
+        title=quantity.replace("_", " "),
+        caption="mean [95 % interval]; * where the difference's interval (Welch) leaves out zero",
+        box=SIMPLE_HEAVY,
+        pad_edge=False,
+    )
+    table.add_column("point")
+    for place, name in enumerate(names):
+        table.add_column(name, justify="right")
+        if place:
+            table.add_column("− first", justify="right")
+    for row in rows:
+        first, *others = row.cells
+        pairs = [(cell.value, f"{cell.difference}{' *' if cell.is_apart else ''}") for cell in others]
+        table.add_row(row.point, first.value, *(text for pair in pairs for text in pair))
     return table
 
 

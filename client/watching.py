@@ -3,55 +3,94 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from client import calls
 from client.client import Client
 from client.errors import WaitTimeout
+from client.sparklines import curves_table
 from schemas.events import Event, EventName
 from schemas.resources import Experiment
 from schemas.status import RunStatus
 
 LOOK_SECONDS = 0.5
+LOOKS_A_CURVE = 4
+STEPS_DRAWN = 40
+DEFAULT_CURVES = ("test_accuracy", "train_loss")
 UNTOLD = {EventName.RUN_PROGRESS, EventName.RUN_QUEUED, EventName.EXPERIMENT_SUBMITTED}
 """Events that the bar already shows."""
 
 
-def watch(client: Client, experiment_id: str, console: Console, timeout: float | None = None) -> Experiment:
-    """Show a bar and each event worth telling until the experiment has ended; what it ended as.
+def watch(
+    client: Client,
+    experiment_id: str,
+    console: Console,
+    timeout: float | None = None,
+    curves: Sequence[str] | None = None,
+) -> Experiment:
+    """Show a bar, curves of the metrics and each event worth telling until the experiment has ended; what it ended as.
 
-    Looks twice a second, so that the bar moves between events too. Raises WaitTimeout after `timeout` seconds.
+    Looks twice a second, so that the bar moves between events too. Curves are drawn where `console` is a terminal.
+    Raises WaitTimeout after `timeout` seconds.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     seen = 0
-    columns = (
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[runs]}"),
+        console=console,
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(experiment_id, total=1.0, runs="")
+    task = bar.add_task(experiment_id, total=1.0, runs="")
+    drawn = _Curves(client, experiment_id, curves or DEFAULT_CURVES) if console.is_terminal else None
+    with Live(bar, console=console, refresh_per_second=4) as live:
         while True:
             experiment = client.get(experiment_id)
             for event in client.send_all(calls.list_events(experiment_id, after=seen)):
                 seen = max(seen, event.sequence)
                 if event.name not in UNTOLD:
-                    bar.console.print(describe_event(event), highlight=False, markup=False)
+                    live.console.print(describe_event(event), highlight=False, markup=False)
             bar.update(
                 task,
                 description=f"{experiment.name or experiment.id} {experiment.status}",
                 completed=1.0 if experiment.terminal else experiment.progress.fraction,
                 runs=describe_counts(experiment),
             )
+            if drawn is not None:
+                live.update(Group(bar, drawn.look(experiment)))
             if experiment.terminal:
                 return experiment
             if deadline is not None and time.monotonic() > deadline:
                 raise WaitTimeout(f"{experiment_id} was not finished within {timeout:g} s; it goes on")
             time.sleep(LOOK_SECONDS)
+
+
+class _Curves:
+    """The curves, asked for again every few looks."""
+
+    def __init__(self, client: Client, experiment_id: str, names: Sequence[str]) -> None:
+        self._client, self._id, self._names = client, experiment_id, names
+        self._points: dict[int, dict[str, Any]] = {}
+        self._table = Table(box=None)
+        self._looks = 0
+
+    def look(self, experiment: Experiment) -> Table:
+        if experiment.num_points > len(self._points):
+            runs = self._client.runs(self._id)
+            self._points = {run.point.index: run.point.values for run in runs}
+        if experiment.terminal or self._looks % LOOKS_A_CURVE == 0:
+            found = self._client.metrics(self._id, names=self._names, aggregate=True, points=STEPS_DRAWN)
+            self._table = curves_table(found, self._points, self._names)
+        self._looks += 1
+        return self._table
 
 
 def describe_counts(experiment: Experiment) -> str:

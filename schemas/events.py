@@ -12,6 +12,7 @@ class EventName(StrEnum):
     """Names of the events that the service itself writes; rooms add their own (`training.*`, `cache.*`)."""
 
     EXPERIMENT_SUBMITTED = "experiment.submitted"
+    EXPERIMENT_IMPORTED = "experiment.imported"
     EXPERIMENT_EXTENDED = "experiment.extended"
     EXPERIMENT_CANCEL_REQUESTED = "experiment.cancel_requested"
     EXPERIMENT_FINISHED = "experiment.finished"

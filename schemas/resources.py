@@ -50,6 +50,8 @@ class Experiment(Resource):
     digest: str
     reused: bool
     """Whether this answer is an earlier, identical experiment."""
+    imported_from: str | None = None
+    """The id it has at the service that computed it; such an experiment is read-only."""
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     finished_at: UtcDatetime | None
@@ -152,6 +154,19 @@ class QueueState(Resource):
     oldest_queued_seconds: float | None
 
 
+class Weights(Resource):
+    """A checkpoint that was brought along: `init` may start from it by its id."""
+
+    id: str
+    title: str | None
+    parameters: int
+    tensors: dict[str, list[int]]
+    """Shapes by name."""
+    sha256: str
+    bytes: int
+    created_at: UtcDatetime
+
+
 class Dataset(Resource):
     name: str
     title: str
@@ -167,7 +182,7 @@ class Dataset(Resource):
 
 
 class RoleStorage(Resource):
-    role: Literal["checkpoint", "artifact", "resume", "dataset"]
+    role: Literal["checkpoint", "artifact", "resume", "dataset", "weights"]
     files: int
     bytes: int
 

@@ -14,7 +14,7 @@ from storage.db import database_now
 from storage.errors import NotFound
 from storage.ids import new_id
 from storage.runs import holds_run
-from storage.tables import ArtifactRow, DatasetRow, PointRow, RunRow, TrainingRow
+from storage.tables import ArtifactRow, DatasetRow, PointRow, RunRow, TrainingRow, WeightsRow
 
 Role = Literal["checkpoint", "artifact", "resume"]
 
@@ -142,7 +142,7 @@ def drop_resume_state(session: Session, run_id: str) -> list[str]:
 def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
     """Which of these stored files some row speaks of."""
     found: set[str] = set()
-    for table in (ArtifactRow, DatasetRow):
+    for table in (ArtifactRow, DatasetRow, WeightsRow):
         found |= set(session.scalars(select(table.sha256).where(table.sha256.in_(list(digests)))))
     return found
 

@@ -44,6 +44,7 @@ def find_timed_runs(
             ExperimentRow.kind.in_(list(kinds)),
             RunRow.status == RunStatus.SUCCEEDED,
             RunRow.elapsed_seconds > 0,
+            ExperimentRow.imported_from.is_(None),
         )
         .order_by(RunRow.id.desc())
         .limit(LOOKED_AT)

@@ -133,6 +133,15 @@ def get_experiment(session: Session, experiment_id: str) -> ExperimentRow:
     return row
 
 
+def require_own(row: ExperimentRow) -> None:
+    """Raises InvalidTransition where the experiment was computed elsewhere."""
+    if row.imported_from is not None:
+        raise InvalidTransition(
+            f"the experiment was imported ({row.imported_from} where it was computed) and is read-only; "
+            "submit its body to compute it here"
+        )
+
+
 def list_experiments(
     session: Session,
     *,
@@ -262,6 +271,7 @@ def _assemble(
         keep=Keep(row.keep),
         digest=row.digest,
         reused=reused,
+        imported_from=row.imported_from,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
@@ -411,6 +421,7 @@ def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
         select(ExperimentRow)
         .where(
             ExperimentRow.digest == digest,
+            ExperimentRow.imported_from.is_(None),
             ExperimentRow.status.in_(
                 (ExperimentStatus.SUCCEEDED, ExperimentStatus.QUEUED, ExperimentStatus.RUNNING)
             ),

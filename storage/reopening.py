@@ -21,6 +21,7 @@ from storage.experiments import (
     add_runs,
     get_experiment,
     refresh_status,
+    require_own,
 )
 from storage.tables import ExperimentRow, PointRow, RunRow
 
@@ -31,6 +32,7 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
     Raises NotFound, and InvalidTransition where no run has failed.
     """
     row = get_experiment(session, experiment_id)
+    require_own(row)
     failed = session.execute(
         update(RunRow)
         .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.FAILED)

@@ -31,6 +31,8 @@ class StoredPlotInput:
             self.title = row.name or self.kind.title
             self.is_complete = row.status.is_terminal
             self._num_seeds = len(row.seeds)
+            self.read_files: set[str] = set()
+            """Digests of the files that drawings have asked for so far"""
             self.points: Sequence[FinishedPoint] = finished_points(session, experiment_id)
 
     @cached_property
@@ -56,7 +58,10 @@ class StoredPlotInput:
                 .where(RunRow.experiment_id == self._id, PointRow.index == point_index)
             )
             row = find_artifact(session, list(session.scalars(query)), name, seed)
-        return self._blobs.read(row.sha256) if row else None
+        if row is None:
+            return None
+        self.read_files.add(row.sha256)
+        return self._blobs.read(row.sha256)
 
 
 def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(262_144, ge=1024, description="Largest request body, data sets apart.")
     max_dataset_bytes: int = Field(1 << 30, ge=1024, description="Largest data set that can be registered.")
+    max_import_bytes: int = Field(4 << 30, ge=1024, description="Largest archive that can be imported.")
     max_points: int = Field(2_000, ge=1, description="Points an experiment may have.")
     max_runs: int = Field(5_000, ge=1, description="Runs an experiment may have.")
     max_queued_runs: int = Field(20_000, ge=1, description="Runs that may wait; more are refused with 429.")

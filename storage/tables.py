@@ -74,6 +74,9 @@ class ExperimentRow(SQLModel, table=True):
         sa_column=Column(_enum(ExperimentStatus), nullable=False, index=True, server_default="queued"),
     )
     num_points: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    imported_from: str | None = Field(default=None, sa_column=Column(String(40)))
+    """Its id at the service that computed it; such an experiment is read-only"""
+    imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     last_event: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     created_at: datetime = _time(nullable=False, index=True)
@@ -231,6 +234,20 @@ class IdempotencyRow(SQLModel, table=True):
     body_sha256: str = Field(sa_column=Column(String(64), nullable=False))
     experiment_id: str = Field(sa_column=Column(String(40), nullable=False))
     status_code: int = Field(sa_column=Column(Integer, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class WeightsRow(SQLModel, table=True):
+    """A checkpoint that a user has brought along; its id says its content."""
+
+    __tablename__ = "weights"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    title: str | None = Field(default=None, sa_column=Column(String(200)))
+    tensors: dict[str, list[int]] = Field(sa_column=_json("{}"))
+    """Shapes by name"""
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = _time(nullable=False)
 
 

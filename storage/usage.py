@@ -9,7 +9,7 @@ from schemas.resources import ExperimentStorage, OrphanStorage, RoleStorage, Sto
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.retention import ORPHAN_SECONDS, find_orphans
-from storage.tables import ArtifactRow, DatasetRow, ExperimentRow, RunRow
+from storage.tables import ArtifactRow, DatasetRow, ExperimentRow, RunRow, WeightsRow
 
 LARGEST = 20
 
@@ -36,11 +36,12 @@ def _by_role(session: Session) -> list[RoleStorage]:
     files = select(ArtifactRow.role, ArtifactRow.sha256, ArtifactRow.num_bytes).distinct().subquery()
     query = select(files.c.role, func.count(), func.sum(files.c.num_bytes)).group_by(files.c.role)
     found = {role: (count, size) for role, count, size in session.execute(query)}
-    count, size = session.execute(select(func.count(), func.sum(DatasetRow.num_bytes))).one()
-    found["dataset"] = (count, size)
+    for role, table in (("dataset", DatasetRow), ("weights", WeightsRow)):
+        count, size = session.execute(select(func.count(), func.sum(table.num_bytes))).one()
+        found[role] = (count, size)
     return [
         RoleStorage(role=role, files=found.get(role, (0, 0))[0], bytes=int(found.get(role, (0, 0))[1] or 0))
-        for role in ("checkpoint", "artifact", "resume", "dataset")
+        for role in ("checkpoint", "artifact", "resume", "dataset", "weights")
     ]
 
 
@@ -67,5 +68,6 @@ def _largest_experiments(session: Session) -> list[ExperimentStorage]:
 
 def _sum_of_files(session: Session) -> int:
     artifacts = select(ArtifactRow.sha256, ArtifactRow.num_bytes)
-    files = artifacts.union(select(DatasetRow.sha256, DatasetRow.num_bytes)).subquery()
+    others = [select(table.sha256, table.num_bytes) for table in (DatasetRow, WeightsRow)]
+    files = artifacts.union(*others).subquery()
     return int(session.execute(select(func.sum(files.c.num_bytes))).scalar_one() or 0)

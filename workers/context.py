@@ -18,7 +18,6 @@ from storage.artifacts import (
     Role,
     find_artifact,
     find_training,
-    get_artifact,
     list_artifacts,
     register_artifact,
     register_training,
@@ -32,6 +31,7 @@ from storage.fault_points import reach
 from storage.metrics import MetricValue, seed_metrics, write_metrics
 from storage.runs import Claim, holds_run
 from storage.settings import Settings
+from storage.weights import find_weights_blob
 from workers.lease import Lease
 
 FLUSH_SECONDS = 0.5
@@ -104,8 +104,8 @@ class StoredRunContext:
     def read_checkpoint(self, reference: str) -> bytes:
         try:
             with self._db.read() as session:
-                row = get_artifact(session, reference)
-            return self._blobs.read(row.sha256)
+                sha256 = find_weights_blob(session, reference)
+            return self._blobs.read(sha256)
         except (NotFound, CorruptBlob) as error:
             raise WeightsUnavailable(str(error)) from None
 

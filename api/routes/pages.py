@@ -17,8 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from api.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
 from api.problems import ProblemRaised
 from api.services.costs import cost_cards
-from api.services.result_tables import describe_run, result_table, show_point
-from api.services.side_by_side import diff_results, diff_specs, quantities_of
+from api.services.result_tables import describe_run, result_table
 from api.state import StateDep
 from api.templating import WEB, render, show_bytes
 from engine.experiments.registry import get_kind, kinds, presets
@@ -26,7 +25,9 @@ from engine.kind import Preset
 from schemas.events import EventName
 from schemas.problems import ProblemCode
 from schemas.resources import Experiment
+from schemas.side_by_side import diff_results, diff_specs, quantities_of
 from schemas.status import ExperimentStatus
+from schemas.wording import show_point
 from storage import artifacts, events, experiments, run_resources
 from storage.db import Session
 from storage.results import StoredPlotInput, summarize_experiment
@@ -253,7 +254,7 @@ def _tell_about(preset: Preset) -> str:
 
 
 def _body_of(experiment: Experiment) -> dict[str, Any]:
-    fields = {"spec", "sweep", "seeds", "execution", "name", "labels", "priority", "max_seconds"}
+    fields = {"spec", "sweep", "seeds", "execution", "name", "labels", "priority", "max_seconds", "keep"}
     return experiment.model_dump(mode="json", include=fields, exclude_none=True)
 
 

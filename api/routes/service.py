@@ -22,6 +22,7 @@ router = APIRouter(tags=["service"])
 LIMITS = (
     "max_body_bytes",
     "max_dataset_bytes",
+    "max_import_bytes",
     "max_points",
     "max_runs",
     "max_queued_runs",

@@ -20,14 +20,14 @@ EXPANSION = 8
 """Decompressed arrays may be so many times larger than the largest file."""
 
 
-async def receive(stream: AsyncIterator[bytes], path: Path, limit: int) -> None:
+async def receive(stream: AsyncIterator[bytes], path: Path, limit: int, what: str = "data set") -> None:
     """Write the body to `path`. Raises a 413 problem as soon as it is over the limit."""
     total = 0
     with path.open("wb") as file:
         async for part in stream:
             total += len(part)
             if total > limit:
-                detail = f"the data set is larger than {limit:,} bytes"
+                detail = f"the {what} is larger than {limit:,} bytes"
                 raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
             await run_in_threadpool(file.write, part)
 

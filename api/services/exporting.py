@@ -6,20 +6,32 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from api.services.metric_tables import to_csv
 from engine import tables
 from engine.experiments.registry import get_kind
-from schemas.resources import Experiment
+from schemas.bundle import (
+    BUNDLE_FILE,
+    CHECKSUM_FILE,
+    METRICS_FILE,
+    Bundle,
+    BundledFile,
+    BundledPoint,
+    BundledRun,
+)
+from schemas.resources import Experiment, Run
+from schemas.status import RunStatus
 from storage import artifacts, events, experiments, metrics, run_resources
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.results import StoredPlotInput, summarize_experiment
+from storage.tables import ArtifactRow, RunRow
 
 PAGE = 200
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Every entry's date: equal experiments give equal entries."""
+IMAGE_FORMATS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 RERUN = """#!/bin/sh
 # Runs this experiment again, either through a service:
 #   RICHREGIME_URL=http://127.0.0.1:8000 sh rerun.sh
@@ -39,6 +51,8 @@ result.json      mean, standard error, 95 % interval and n of each quantity at e
 metrics.csv      every number logged: point, seed, name, step, value
 specs/           the form of each point, every default filled in
 manifests/       of each run: versions, device, data set, timings
+files/           what the plots are drawn from beside the numbers; all checkpoints where they were asked for
+bundle.json      all of this for another service: POST the zip to its /import, or `richregime import FILE.zip`
 plots/           each plot as PNG and SVG, and the numbers drawn as JSON; tables also as HTML and CSV
 events.jsonl     what happened, in order
 SHA256SUMS       checksums: `sha256sum -c SHA256SUMS`
@@ -77,7 +91,7 @@ def export(
             _add(archive, name, data)
             sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
             yield pipe.take()
-        _add(archive, "SHA256SUMS", "".join(sums).encode())
+        _add(archive, CHECKSUM_FILE, "".join(sums).encode())
     yield pipe.take()
 
 
@@ -101,16 +115,41 @@ def _list_entries(
     yield "rerun.sh", RERUN.encode()
     yield "experiment.json", _dump(experiment.model_dump(mode="json"))
     yield "result.json", _dump(summary)
-    yield "metrics.csv", to_csv(rows).encode()
+    yield METRICS_FILE, to_csv(rows).encode()
     for point in source.points:
         yield f"specs/point-{point.index:04d}.json", _dump(point.spec.model_dump(mode="json"))
     yield "events.jsonl", _read_events(db, experiment_id)
     yield from _draw_plots(source)
-    yield from _read_runs(db, blobs, experiment_id, with_files)
+    bundled: list[BundledRun] = []
+    for run, manifest, files in _read_runs(db, experiment_id, source, with_files):
+        if manifest is not None:
+            yield manifest
+        for path, sha256 in files:
+            yield path, blobs.read(sha256)
+        bundled.append(run)
+    if row.finished_at is not None:
+        yield BUNDLE_FILE, _dump(_bundle_of(experiment, source, bundled).model_dump(mode="json"))
+
+
+def _bundle_of(experiment: Experiment, source: StoredPlotInput, runs: list[BundledRun]) -> Bundle:
+    assert experiment.finished_at is not None
+    return Bundle(
+        format=1,
+        experiment_id=experiment.id,
+        body=_body_of(experiment),
+        created_at=experiment.created_at,
+        started_at=experiment.started_at,
+        finished_at=experiment.finished_at,
+        points=[
+            BundledPoint(values=dict(point.values), spec=point.spec.model_dump(mode="json"))
+            for point in source.points
+        ],
+        runs=runs,
+    )
 
 
 def _body_of(experiment: Experiment) -> dict[str, Any]:
-    fields = {"spec", "sweep", "seeds", "execution", "name", "labels", "priority", "max_seconds"}
+    fields = {"spec", "sweep", "seeds", "execution", "name", "labels", "priority", "max_seconds", "keep"}
     return experiment.model_dump(mode="json", include=fields, exclude_none=True)
 
 
@@ -131,12 +170,13 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
 
     plots, options = source.kind.load_plots(), PlotOptions()
     for plot in get_kind(source.kind.name).plots:
+        numbers = plots.numbers(plot.name, source)
         if plot.default:
-            numbers = plots.numbers(plot.name, source)
-            figure = plots.draw(plot.name, numbers, options)
             yield f"plots/{plot.name}.json", _dump(numbers)
-            yield f"plots/{plot.name}.png", save(figure, "png", options)
-            yield f"plots/{plot.name}.svg", save(figure, "svg", options)
+            # A figure each: laying one out a second time moves it by a hair, and these are the bytes of `/plots`.
+            for image_format in IMAGE_FORMATS:
+                figure = plots.draw(plot.name, numbers, options)
+                yield f"plots/{plot.name}.{image_format}", save(figure, image_format, options)
             set_table = plot.load_table()
             if set_table is not None:
                 yield f"plots/{plot.name}.html", tables.to_html(set_table(numbers)).encode()
@@ -144,29 +184,67 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
 
 
 def _read_runs(
-    db: Database, blobs: BlobStore, experiment_id: str, with_files: bool
-) -> Iterator[tuple[str, bytes]]:
+    db: Database, experiment_id: str, source: StoredPlotInput, with_files: bool
+) -> Iterator[tuple[BundledRun, tuple[str, bytes] | None, list[tuple[str, str]]]]:
+    """Each run with its manifest's entry and (entry, sha256) of its files: those that plots read, or all."""
     cursor = None
     while True:
         with db.read() as session:
             rows, cursor = run_resources.list_runs(session, experiment_id, limit=PAGE, cursor=cursor)
-            found = [
-                (
-                    row,
-                    [
-                        *artifacts.list_artifacts(session, row.id, "checkpoint"),
-                        *artifacts.list_artifacts(session, row.id, "artifact"),
-                    ],
-                )
+            runs = run_resources.run_resources(session, rows)
+            files = [
+                [
+                    *artifacts.list_artifacts(session, row.id, "checkpoint"),
+                    *artifacts.list_artifacts(session, row.id, "artifact"),
+                ]
                 for row in rows
             ]
-        for row, files in found:
-            if row.manifest is not None:
-                yield f"manifests/{row.id}.json", _dump(row.manifest)
-            for file in files if with_files else ():
-                yield f"files/{row.id}/{file.id}-{artifacts.file_name(file)}", blobs.read(file.sha256)
+        for row, run, found in zip(rows, runs, files, strict=True):
+            kept = [
+                _describe_file(row.id, file)
+                for file in found
+                if with_files or file.sha256 in source.read_files
+            ]
+            manifest = None if row.manifest is None else (f"manifests/{row.id}.json", _dump(row.manifest))
+            yield (
+                _describe_run(row, run, kept),
+                manifest,
+                [(file.path, file.sha256) for file in kept],
+            )
         if cursor is None:
             return
+
+
+def _describe_run(row: RunRow, run: Run, files: list[BundledFile]) -> BundledRun:
+    return BundledRun(
+        point=run.point.index,
+        seeds=run.seeds,
+        status=run.status,
+        attempts=run.attempts,
+        interruptions=run.interruptions,
+        reason=run.reason,
+        detail=run.detail,
+        device=run.device,
+        elapsed_seconds=run.elapsed_seconds or 0.0,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        manifest=row.manifest,
+        result=row.result if row.status is RunStatus.SUCCEEDED else None,
+        files=files,
+    )
+
+
+def _describe_file(run_id: str, file: ArtifactRow) -> BundledFile:
+    return BundledFile(
+        path=f"files/{run_id}/{file.id}-{artifacts.file_name(file)}",
+        role="checkpoint" if file.role == "checkpoint" else "artifact",
+        name=file.name,
+        seed=file.seed,
+        epoch=file.epoch,
+        media_type=file.media_type,
+        sha256=file.sha256,
+        bytes=file.num_bytes,
+    )
 
 
 def _dump(value: Any) -> bytes:

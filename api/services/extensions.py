@@ -15,7 +15,7 @@ from engine.spec import canonical_json
 from engine.sweep import SweepPoint
 from schemas.submission import Extension
 from storage.db import Session
-from storage.experiments import PlannedPoint, get_experiment
+from storage.experiments import PlannedPoint, get_experiment, require_own
 from storage.reopening import extend_experiment, list_planned
 from storage.settings import Settings
 from storage.tables import ExperimentRow
@@ -29,6 +29,7 @@ def extend(
     Points keep their index; new ones come behind. Returns the (run id, queue) to ring for; none where nothing is missing.
     """
     row = get_experiment(session, experiment_id)
+    require_own(row)
     added = _parse(body, row)
     plan = _plan_whole(session, settings, row, added)
     planned = list_planned(session, experiment_id)

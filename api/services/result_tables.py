@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.result import Statistic
 from schemas.resources import Experiment, Run
-
-STATISTIC_FIELDS = frozenset(Statistic.model_fields)
+from schemas.wording import is_statistic, show_point, show_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +67,6 @@ def show_took(experiment: Experiment) -> str:
     return show_seconds((experiment.finished_at - experiment.started_at).total_seconds())
 
 
-def show_point(values: Mapping[str, Any]) -> str:
-    """A point's name: `width 100, policy full`; empty for an experiment without a sweep."""
-    return ", ".join(f"{path.rsplit('.', 1)[-1]} {show_value(value)}" for path, value in values.items())
-
-
 def show_seconds(seconds: float | None) -> str:
     """`12 s`, `3 min 20 s`, `2 h 5 min`; empty for None."""
     if seconds is None:
@@ -84,17 +77,3 @@ def show_seconds(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def is_statistic(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == STATISTIC_FIELDS
-
-
-def show_value(value: Any) -> str:
-    """A value of a form in words; a form within it by its name and fields."""
-    if isinstance(value, Mapping):
-        rest = ", ".join(f"{key} {show_value(inner)}" for key, inner in value.items() if key != "name")
-        return f"{value.get('name', '')} ({rest})" if rest else str(value.get("name", ""))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "" if value is None else str(value)

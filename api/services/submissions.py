@@ -13,18 +13,19 @@ from engine.cost import CostLimits, can_stack, check, estimate
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, validate_data
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import parse_spec
+from engine.models.layout import layout
 from engine.models.spec import CheckpointSpec, validate_model
-from engine.spec import Execution, sha256_of
+from engine.spec import Execution, ExperimentSpec, sha256_of
 from engine.sweep import SweepPoint, expand, num_points
 from schemas.problems import ProblemCode
 from schemas.submission import Submission
-from storage.artifacts import get_artifact
 from storage.datasets import get_dataset, list_datasets, to_info
 from storage.db import Session
 from storage.errors import NotFound
 from storage.experiments import PlannedPoint, PlannedRun
 from storage.run_resources import count_queued
 from storage.settings import Settings
+from storage.weights import find_weights_blob, get_weights
 
 QUEUES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
 MAX_ERRORS = 100
@@ -171,18 +172,35 @@ def _check_point(
         errors += validate_data(spec.data, info)
         errors += validate_model(spec.model, spec.init, info)
     if isinstance(spec.init, CheckpointSpec):
-        errors += _check_checkpoint(session, spec.init)
+        errors += _check_checkpoint(session, spec.init, spec, info)
     return errors
 
 
-def _check_checkpoint(session: Session, init: CheckpointSpec) -> list[FieldError]:
+def _check_checkpoint(
+    session: Session, init: CheckpointSpec, spec: ExperimentSpec, info: DatasetInfo | None
+) -> list[FieldError]:
+    pointer = "#/spec/init/checkpoint"
     try:
-        if get_artifact(session, init.checkpoint).role == "checkpoint":
-            return []
-        detail = f"{init.checkpoint!r} is no checkpoint"
+        find_weights_blob(session, init.checkpoint)
     except NotFound as missing:
-        detail = str(missing)
-    return [FieldError("#/spec/init/checkpoint", ProblemCode.NOT_FOUND, detail)]
+        return [FieldError(pointer, ProblemCode.NOT_FOUND, str(missing))]
+    brought = get_weights(session, init.checkpoint)
+    if brought is None or info is None:
+        return []
+    shapes = {
+        parameter.name: list(parameter.shape)
+        for layer in layout(spec.model, info)
+        for parameter in (*layer.parameters, *layer.buffers)
+    }
+    wrong = [
+        f"{name} is {brought.tensors.get(name, 'missing')}, the model's is {shape}"
+        for name, shape in shapes.items()
+        if brought.tensors.get(name) != shape
+    ]
+    if not wrong:
+        return []
+    detail = f"does not fit the model in {len(wrong)} tensors: {'; '.join(wrong[:3])}"
+    return [FieldError(pointer, "shape-mismatch", detail)]
 
 
 def _check_costs(

@@ -1,4 +1,4 @@
-"""Finds the rooms: every sub-package of `engine.experiments` that defines KIND. Imports no torch."""
+"""Finds the rooms: every sub-package of `engine.experiments` that defines KIND, and those of plug-ins. No torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from pydantic import ValidationError
 import engine.experiments
 from engine.errors import InvalidSpec, field_errors
 from engine.kind import Kind, Preset
+from engine.plugins import PluginBroken, load_plugin_kinds
 from engine.spec import ExperimentSpec
 
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All rooms by name, in alphabetical order with `train` first."""
+    """All rooms by name, in alphabetical order with `train` first. Raises PluginBroken."""
     found: dict[str, Kind] = {}
     for module in iter_modules(engine.experiments.__path__):
         if module.ispkg:
             kind: Kind = import_module(f"engine.experiments.{module.name}").KIND
             assert kind.name == module.name, f"the room {module.name} calls itself {kind.name}"
             found[kind.name] = kind
+    for plugin in load_plugin_kinds():
+        if plugin.name in found:
+            raise PluginBroken(f"there are two kinds {plugin.name!r}; uninstall one of them")
+        found[plugin.name] = plugin
     return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != "train", item[0]))))
 
 

@@ -90,13 +90,13 @@ class PretrainedSpec(Form):
 
 
 class CheckpointSpec(Form):
-    """Start from an earlier run's checkpoint of the same model."""
+    """Start from an earlier run's checkpoint of the same model, or from one that was brought along."""
 
     name: Literal["checkpoint"] = "checkpoint"
     checkpoint: str = Field(
         min_length=1,
         max_length=200,
-        description="Artifact id of a theta file (in the engine alone: its path).",
+        description="Id of a theta file among the artifacts, or of POST /checkpoints (in the engine alone: its path).",
     )
 
 

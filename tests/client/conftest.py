@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from click.testing import Result
+from typer.testing import CliRunner
 
 from api.main import create_app
 from client import Client
@@ -77,3 +79,11 @@ def command() -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Result]:
+    """Runs `richregime` within this process: what a new one would cost is saved."""
+    from richregime.cli import app
+
+    return lambda *arguments: CliRunner().invoke(app, arguments)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 from client import Client
 
 pytestmark = pytest.mark.xdist_group("client")
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Invoke = Callable[..., Result]
 BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
 
@@ -72,3 +74,48 @@ def test_a_preset_is_shown_as_a_body(command: Command, live_url: str) -> None:
     done = command("preset", "show", "demo", "--url", live_url)
     assert json.loads(done.stdout)["spec"]["kind"] == "train"
     assert "demo" in command("preset", "list", "--url", live_url).stdout
+
+
+def test_flags_submit_and_a_dry_run_starts_nothing(invoke: Invoke, live_url: str, client: Client) -> None:
+    flags = (
+        "--kind",
+        "train",
+        "--set",
+        "epochs=2",
+        "--sweep",
+        "model.width=3,4",
+        "--seeds",
+        "0-1",
+        "--url",
+        live_url,
+    )
+    told = invoke("submit", *flags, "--dry-run", "--json")
+    assert json.loads(told.stdout)["num_runs"] == 2
+    assert "nothing started" in invoke("submit", *flags, "--dry-run").stdout
+    made = invoke("submit", *flags, "--name", "by flags", "--label", "a=b", "--afresh", "--json")
+    experiment = client.get(json.loads(made.stdout)["id"])
+    assert (experiment.name, experiment.labels, experiment.seeds) == ("by flags", {"a": "b"}, [0, 1])
+    assert experiment.sweep == {"model.width": [3, 4]}
+    assert f"richregime watch {experiment.id}" in made.stderr
+    shown = invoke("show", experiment.id, "--url", live_url)
+    assert "by flags" in shown.stdout
+    assert len(json.loads(invoke("show", experiment.id, "--json", "--url", live_url).stdout)["runs"]) == 2
+
+
+def test_an_error_says_what_to_do_next(invoke: Invoke, live_url: str, client: Client) -> None:
+    waiting = client.submit(BODY).id
+    assert "richregime watch" in invoke("result", waiting, "--url", live_url).stderr
+    assert "richregime list" in invoke("show", "exp_none", "--url", live_url).stderr
+    assert "richregime kinds" in invoke("submit", "--kind", "nothing", "--url", live_url).stderr
+
+
+def test_what_can_be_asked_is_told_as_json_too(invoke: Invoke, live_url: str) -> None:
+    for words in (
+        ("kinds",),
+        ("kinds", "train"),
+        ("workers",),
+        ("queue",),
+        ("dataset", "list"),
+        ("preset", "list"),
+    ):
+        assert json.loads(invoke(*words, "--json", "--url", live_url).stdout) is not None, words

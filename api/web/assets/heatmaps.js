@@ -1,9 +1,10 @@
-// Maps of numbers to zoom into: every rectangular array among a plot's numbers, drawn when it is asked for.
+// Maps of numbers to zoom into: every rectangular array among a plot's numbers, one at a time, when it is asked for.
 
 import { themedLayout } from "./curves.js";
 import { ask, make } from "./service.js";
 
 const SCALE = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]];
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 export function exploreOnClick(base) {
   for (const figure of document.querySelectorAll("figure[data-view=heatmap]")) {
@@ -14,32 +15,66 @@ export function exploreOnClick(base) {
       button.setAttribute("aria-expanded", String(!open));
       if (open) return target.replaceChildren();
       target.replaceChildren(make("p", { className: "soft", textContent: "Loading the numbers …" }));
-      const maps = [...findMaps(await ask(`${base}/plots/${figure.dataset.plot}.json`), [])];
-      target.replaceChildren(...(maps.length ? [] : [make("p", { className: "soft", textContent: "There is no map yet." })]));
-      for (const map of maps) draw(target, map);
+      try {
+        show(target, [...findMaps(await ask(`${base}/plots/${figure.dataset.plot}.json`), {})]);
+      } catch (error) {
+        target.replaceChildren(make("p", { className: "error", textContent: error.message }));
+      }
     });
   }
 }
 
 function isMap(value) {
-  return Array.isArray(value) && value.length > 1 && value.every((row) => Array.isArray(row) && row.length === value[0].length && row.length > 1 && row.every((cell) => cell === null || typeof cell === "number"));
+  const width = Array.isArray(value) && Array.isArray(value[0]) ? value[0].length : 0;
+  return width > 0 && value.every((row) => Array.isArray(row) && row.length === width && row.every((cell) => cell === null || typeof cell === "number"));
 }
 
-function* findMaps(value, path) {
-  if (isMap(value)) yield { title: path.join(" · "), rows: value };
-  else if (value !== null && typeof value === "object")
-    for (const [key, inner] of Object.entries(value)) {
-      const name = inner !== null && typeof inner === "object" ? (inner.title ?? inner.name ?? (Array.isArray(value) ? "" : key)) : key;
-      yield* findMaps(inner, [...path, name].filter((part) => typeof part === "string" && part));
-    }
+// What the objects around a map say of it: the point's values, the layer, the size of a bin, the key it stands at.
+function* findMaps(value, told, key = "") {
+  if (isMap(value)) yield { rows: value, ...told, key };
+  else if (value !== null && typeof value === "object") {
+    const more = Array.isArray(value) ? told : { ...told, ...pick(value) };
+    for (const [name, inner] of Object.entries(value)) yield* findMaps(inner, more, Array.isArray(value) ? key : name);
+  }
 }
 
-function draw(target, { title, rows }) {
-  const chart = make("div", { className: "heatmap", role: "img", "aria-label": `Map: ${title}` });
-  target.append(chart);
+function pick({ values, layer, parameter, bin_shape }) {
+  return Object.fromEntries(Object.entries({ values, layer, parameter, bin_shape }).filter(([, value]) => value !== undefined && value !== null));
+}
+
+function titleOf({ values = {}, layer, parameter, key }) {
+  const point = Object.entries(values).map(([path, value]) => `${path.split(".").pop()} ${value?.name ?? value}`).join(", ");
+  const place = layer === undefined ? "" : `layer ${layer}`;
+  const alpha = key !== "" && Number.isFinite(Number(key)) ? `largest ${key} %` : key;
+  return [point, [place, parameter && `(${parameter})`].filter(Boolean).join(" "), alpha].filter(Boolean).join(" · ");
+}
+
+function show(target, maps) {
+  if (!maps.length) return target.replaceChildren(make("p", { className: "soft", textContent: "There is no map yet." }));
+  const chosen = make("select", {}, ...maps.map((map, index) => make("option", { value: index, textContent: titleOf(map) })));
+  const chart = make("div", { className: "heatmap", role: "img" });
+  target.replaceChildren(make("label", {}, "Map ", chosen), chart);
+  const drawChosen = () => chart.isConnected && draw(chart, maps[chosen.value]);
+  chosen.addEventListener("change", drawChosen);
+  dark.addEventListener("change", drawChosen);
+  drawChosen();
+}
+
+function draw(chart, map) {
   const { axis, ...rest } = themedLayout();
-  const trace = { type: "heatmap", z: rows, zmin: 0, zmax: 1, colorscale: SCALE, colorbar: { title: { text: "frequency" } }, hovertemplate: "row %{y}, column %{x}: %{z:.3f}<extra></extra>" };
-  const layout = { ...rest, title: { text: title, font: { size: 14 } }, height: 380, margin: { l: 50, r: 10, t: 40, b: 44 },
-    xaxis: { ...axis, title: { text: "column" } }, yaxis: { ...axis, title: { text: "row" }, autorange: "reversed" } };
-  Plotly.newPlot(chart, [trace], layout, { responsive: true, displaylogo: false, scrollZoom: true });
+  const [dy, dx] = map.bin_shape ?? [1, 1];
+  const flat = map.rows.flat().filter((cell) => cell !== null);
+  const mean = flat.reduce((sum, cell) => sum + cell, 0) / flat.length;
+  chart.setAttribute("aria-label", `${titleOf(map)}: ${map.rows.length} by ${map.rows[0].length} bins, mean ${mean.toFixed(3)}, greatest ${Math.max(...map.rows.map((row) => Math.max(...row))).toFixed(3)}`);
+  const trace = {
+    type: "heatmap", z: map.rows, y0: dy / 2, dy, x0: dx / 2, dx, zmin: 0, zmax: 1, colorscale: SCALE,
+    colorbar: { title: { text: "share of epochs", side: "right" }, thickness: 14 },
+    hovertemplate: "output %{y}, input %{x}: %{z:.3f}<extra></extra>",
+  };
+  const layout = {
+    ...rest, height: 420, margin: { l: 60, r: 10, t: 16, b: 50 }, uirevision: titleOf(map),
+    xaxis: { ...axis, title: { text: dx > 1 ? `input (bins of ${dx})` : "input" }, showgrid: false },
+    yaxis: { ...axis, title: { text: dy > 1 ? `output (bins of ${dy})` : "output" }, autorange: "reversed", showgrid: false },
+  };
+  Plotly.react(chart, [trace], layout, { responsive: true, displaylogo: false, scrollZoom: true });
 }

@@ -22,11 +22,13 @@ KIND = Kind(
             "activity_map",
             "Activity map",
             "A rectangle a layer from blue (never active) to red (active in every epoch), the mean of each bin (Figures 5, 6 and 17 to 20).",
+            view="heatmap",
         ),
         PlotInfo(
             "activity_map_max",
             "Activity map of the most active",
             "The same with each bin showing the most active of its parameters.",
+            view="heatmap",
         ),
         PlotInfo(
             "layer_shares",

@@ -128,7 +128,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     num_columns = min(3, len(points))
     num_rows = -(-len(points) // num_columns)
     most = max(len(point["layers"]) for point in points)
-    figure = new_figure(options, num_columns * max(3.2, 0.9 + 0.62 * most), 0.9 + 2.9 * num_rows)
+    figure = new_figure(options, max(6.4, num_columns * max(3.2, 0.9 + 0.62 * most)), 0.9 + 2.9 * num_rows)
     panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
     for axes, point in zip(panels.flat, points, strict=False):
         _draw_bars(axes, point)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.services.result_tables import is_statistic, show_point, show_value
 from engine.analysis.stats import difference_interval
 from engine.result import Statistic
 from schemas.resources import Experiment
+from schemas.wording import is_statistic, show_point, show_value
 
 ABSENT = "–"
 FIRST_CHOICE = "test_accuracy"

@@ -1,0 +1,73 @@
+"""Weights that users bring along to start from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.request_bodies import WEIGHTS_BODY
+from api.services.checkpoint_uploads import register
+from api.services.dataset_uploads import receive
+from api.state import State, StateDep
+from schemas.base import Page
+from schemas.resources import Weights
+from storage.errors import NotFound
+from storage.weights import get_weights, list_weights, to_resource
+
+router = APIRouter(tags=["what can be asked"])
+
+
+async def _upload(request: Request) -> AsyncIterator[Path]:
+    """The body as a file that is gone after the request, unless it has been moved into the store."""
+    state: State = request.app.state.richregime
+    path = state.blobs.scratch_path()
+    try:
+        await receive(request.stream(), path, state.settings.max_dataset_bytes, "checkpoint")
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+UploadDep = Annotated[Path, Depends(_upload)]
+
+
+@router.get("/checkpoints")
+def list_brought_checkpoints(state: StateDep) -> Page[Weights]:
+    """Checkpoints that were brought along, newest first; those of runs are listed by run."""
+    with state.db.read() as session:
+        return Page[Weights](items=[to_resource(row) for row in list_weights(session)])
+
+
+@router.get("/checkpoints/{checkpoint_id}")
+def get_brought_checkpoint(checkpoint_id: str, state: StateDep) -> Weights:
+    """One checkpoint that was brought along."""
+    with state.db.read() as session:
+        row = get_weights(session, checkpoint_id)
+        if row is None:
+            raise NotFound(
+                f"there is no checkpoint {checkpoint_id[:80]!r}; POST /checkpoints brings one along"
+            )
+        return to_resource(row)
+
+
+@router.post(
+    "/checkpoints",
+    status_code=201,
+    openapi_extra=WEIGHTS_BODY,
+    responses={200: {"model": Weights, "description": "The same file was brought along before"}},
+)
+def bring_checkpoint(
+    upload: UploadDep,
+    state: StateDep,
+    response: Response,
+    title: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+) -> Weights:
+    """Bring a safetensors file along, one tensor a parameter, named as in the model (see `/models`); then
+    `"init": {"name": "checkpoint", "checkpoint": ID}` starts from it. The body is the file itself."""
+    found, is_new = register(state.db, state.blobs, upload, title)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/checkpoints/{found.id}"
+    return found

@@ -1,0 +1,49 @@
+"""The guide's pages, and the pictures of the documents."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+from markupsafe import Markup
+
+from api.problems import ProblemRaised
+from api.services.guide import DOCS, FIRST, list_pages, render_page
+from api.templating import render
+from schemas.problems import ProblemCode
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/guide")
+def open_guide() -> Response:
+    """The first page."""
+    return RedirectResponse(f"/guide/{list_pages()[0].slug}")
+
+
+@router.get("/guide/images/{name}")
+def read_picture(name: str) -> FileResponse:
+    """A picture of the documents."""
+    known = {path.name: path for path in (DOCS / "images").glob("*.png")}
+    if name not in known:
+        raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"the guide has no picture {name[:80]!r}")
+    return FileResponse(known[name], media_type="image/png")
+
+
+@router.get("/guide/{slug:path}")
+def show_guide(request: Request, slug: str) -> Response:
+    """One page of the guide."""
+    html = render_page(slug, request.app.openapi)
+    if html is None:
+        raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"the guide has no page {slug[:80]!r}")
+    pages = list_pages()
+    return render(
+        request,
+        "guide.html",
+        groups=[(group, list(found)) for group, found in groupby(pages, key=lambda page: page.group)],
+        title=next(page.title for page in pages if page.slug == slug),
+        slug=slug,
+        html=Markup(html),
+        first=FIRST,
+    )

@@ -1,0 +1,50 @@
+"""Taking in what another service has exported."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.request_bodies import ARCHIVE_BODY
+from api.services.dataset_uploads import receive
+from api.services.importing import import_bundle
+from api.state import State, StateDep
+from schemas.resources import Experiment
+from storage import experiments
+from storage.reconcile import finalize
+
+router = APIRouter(tags=["results"])
+
+
+async def _upload(request: Request) -> AsyncIterator[Path]:
+    """The body as a file that is gone after the request."""
+    state: State = request.app.state.richregime
+    path = state.blobs.scratch_path()
+    try:
+        await receive(request.stream(), path, state.settings.max_import_bytes, "archive")
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+UploadDep = Annotated[Path, Depends(_upload)]
+
+
+@router.post(
+    "/import",
+    status_code=201,
+    openapi_extra=ARCHIVE_BODY,
+    responses={200: {"model": Experiment, "description": "The same archive has been imported before"}},
+)
+def import_experiment(upload: UploadDep, state: StateDep, response: Response) -> Experiment:
+    """Import an archive of `/experiments/{id}/export`: the experiment is shown and drawn here as it was there, marked
+    with the id it had; it is read-only, and nothing of it is reused."""
+    row, is_new = import_bundle(state.db, state.blobs, state.settings, upload)
+    finalize(state.db, state.blobs, row.id)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/experiments/{row.id}"
+    with state.db.read() as session:
+        return experiments.to_resource(session, experiments.get_experiment(session, row.id))

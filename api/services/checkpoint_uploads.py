@@ -1,0 +1,78 @@
+"""A safetensors file on its way in: its header checked against its size without loading a tensor."""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from api.problems import ProblemRaised
+from engine.errors import FieldError
+from schemas.problems import ProblemCode
+from schemas.resources import Weights
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.weights import get_weights, id_of, register_weights, to_resource
+
+MAX_HEADER_BYTES = 10 << 20
+MAX_TENSORS = 10_000
+MAX_NAME = 200
+BYTES_A_NUMBER = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+"""Floats are parameters and running statistics; batch normalisation counts its batches in I64."""
+
+
+def register(db: Database, blobs: BlobStore, path: Path, title: str | None) -> tuple[Weights, bool]:
+    """Check the file and register it; whether it is new. Raises a 422 problem where it is no safetensors file."""
+    tensors = read_shapes(path)
+    blob = blobs.put_file(path)
+    with db.write() as session:
+        known = get_weights(session, id_of(blob.sha256))
+        row = known or register_weights(session, blob, tensors, title)
+        return to_resource(row), known is None
+
+
+def read_shapes(path: Path) -> dict[str, list[int]]:
+    """Shapes by name. Raises a 422 problem where header, tensors and size do not agree to the byte."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+            raise _refuse("its first eight bytes are not the length of a header")
+        text = file.read(length)
+    try:
+        header: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _refuse(f"its header is not JSON: {error}") from None
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise _refuse("its header is no object of tensors")
+    header.pop("__metadata__", None)
+    spans = [_read_tensor(name, entry) for name, entry in header.items()]
+    end = 0
+    for low, high in sorted(spans):
+        if low != end:
+            raise _refuse("its tensors overlap or leave gaps")
+        end = high
+    if not header or end != size - 8 - length:
+        raise _refuse("its tensors do not fill the file")
+    return {name: entry["shape"] for name, entry in header.items()}
+
+
+def _read_tensor(name: str, entry: Any) -> tuple[int, int]:
+    """Where the tensor lies behind the header."""
+    match entry:
+        case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(low), int(high)]} if (
+            kind in BYTES_A_NUMBER
+            and all(isinstance(length, int) and length >= 0 for length in shape)
+            and 0 <= low <= high
+            and high - low == prod(shape) * BYTES_A_NUMBER[kind]
+            and len(name) <= MAX_NAME
+            and name.isprintable()
+        ):
+            return low, high
+    raise _refuse(f"the tensor {name[:80]!r} is not described by a float type, a shape and its place")
+
+
+def _refuse(why: str) -> ProblemRaised:
+    detail = f"the body is no safetensors file of weights: {why}"
+    return ProblemRaised(422, ProblemCode.INVALID_REQUEST, detail, [FieldError("#/file", "safetensors", why)])

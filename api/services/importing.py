@@ -1,0 +1,231 @@
+"""An exported archive on its way in. Nothing in it is trusted: sizes are counted, checksums compared, every form and
+sheet parsed, files stored under the digest of their bytes; no name in it becomes a path."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.body import parse_object
+from api.problems import ProblemRaised
+from api.services.metric_tables import COLUMNS
+from engine.errors import FieldError, InvalidSpec, field_errors
+from engine.experiments.registry import get_kind, parse_spec
+from engine.spec import ExperimentSpec
+from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
+from schemas.problems import ProblemCode
+from schemas.submission import Submission
+from storage.blobs import BlobStore, StoredBlob
+from storage.db import Database
+from storage.importing import CheckedBundle, find_imported, store_imported
+from storage.metrics import MetricPoint
+from storage.settings import Settings
+from storage.tables import ExperimentRow
+
+EXPANSION = 8
+"""Entries may hold so many times more bytes in all than the largest archive."""
+MAX_ENTRIES = 50_000
+MAX_DOCUMENT_BYTES = 256 << 20
+"""Of a document that is read whole: the description, the metrics, the checksums."""
+CHUNK = 1 << 20
+MAX_NAME = 64
+
+
+def import_bundle(
+    db: Database, blobs: BlobStore, settings: Settings, path: Path
+) -> tuple[ExperimentRow, bool]:
+    """Check the archive and store its experiment; whether it is new. The same archive again is no error.
+
+    Raises InvalidSpec and 422 problems that say what is wrong.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with db.read() as session:
+        known = find_imported(session, sha256)
+        if known is not None:
+            return known, False
+    with _reading(path) as archive:
+        _check_sums(archive, settings.max_import_bytes)
+        checked = _check(archive, blobs, settings, sha256)
+    with db.write() as session:
+        known = find_imported(session, sha256)
+        return (known, False) if known is not None else (store_imported(session, checked), True)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _refuse(f"the body is not an archive that can be read: {error}") from None
+
+
+def _check_sums(archive: zipfile.ZipFile, limit: int) -> None:
+    """Every entry once, no more bytes than allowed however small they were packed, each with the sum that is stated."""
+    names = archive.namelist()
+    if len(names) > MAX_ENTRIES:
+        raise _refuse(f"the archive has {len(names):,} entries; the limit is {MAX_ENTRIES:,}")
+    if len(set(names)) != len(names):
+        raise _refuse("an entry stands in the archive more than once")
+    stated: dict[str, str] = {}
+    for line in _read(archive, CHECKSUM_FILE).decode("utf-8", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        stated[name] = digest
+    if set(stated) != set(names) - {CHECKSUM_FILE}:
+        raise _refuse(f"{CHECKSUM_FILE} does not name the archive's entries, each of them once")
+    total = 0
+    for name, digest in stated.items():
+        found = hashlib.sha256()
+        with archive.open(name) as entry:
+            while part := entry.read(CHUNK):
+                total += len(part)
+                if total > EXPANSION * limit:
+                    detail = f"the archive unpacks to more than {EXPANSION * limit:,} bytes"
+                    raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
+                found.update(part)
+        if found.hexdigest() != digest:
+            raise _refuse(
+                f"{name[:200]!r} is not what its checksum says: the archive is damaged or was changed"
+            )
+
+
+def _check(archive: zipfile.ZipFile, blobs: BlobStore, settings: Settings, sha256: str) -> CheckedBundle:
+    document = parse_object(_read(archive, BUNDLE_FILE))
+    try:
+        bundle = Bundle.model_validate(document)
+        submission = Submission.model_validate(bundle.body)
+    except ValidationError as error:
+        raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
+    if len(bundle.points) > settings.max_points or len(bundle.runs) > settings.max_runs:
+        raise _refuse(
+            f"{len(bundle.points):,} points and {len(bundle.runs):,} runs are more than the limits, "
+            f"{settings.max_points:,} and {settings.max_runs:,}"
+        )
+    spec = parse_spec(bundle.body["spec"], "#/body/spec")
+    specs = [parse_spec(one.spec, f"#/points/{index}/spec") for index, one in enumerate(bundle.points)]
+    _check_runs(bundle, submission, spec, specs)
+    return CheckedBundle(
+        bundle=bundle,
+        sha256=sha256,
+        submission=submission,
+        spec=spec.model_dump(mode="json"),
+        specs=specs,
+        results=[_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)],
+        blobs=_store_files(archive, blobs, bundle),
+        metrics=_parse_metrics(_read(archive, METRICS_FILE), bundle),
+    )
+
+
+def _check_runs(
+    bundle: Bundle, submission: Submission, spec: ExperimentSpec, specs: Sequence[ExperimentSpec]
+) -> None:
+    errors = [
+        FieldError(f"#/points/{index}/spec/kind", "other-kind", f"is {one.kind}, the experiment {spec.kind}")
+        for index, one in enumerate(specs)
+        if one.kind != spec.kind
+    ]
+    taken: set[tuple[int, int]] = set()
+    for index, run in enumerate(bundle.runs):
+        pairs = {(run.point, seed) for seed in run.seeds}
+        if run.point >= len(specs) or not set(run.seeds) <= set(submission.seeds) or pairs & taken:
+            errors.append(
+                FieldError(f"#/runs/{index}", "no-such-cell", "its point and seeds are not its own")
+            )
+        if not run.status.is_terminal:
+            errors.append(
+                FieldError(f"#/runs/{index}/status", "not-ended", "only what has ended is imported")
+            )
+        if (run.status == "succeeded") != (run.result is not None):
+            errors.append(
+                FieldError(f"#/runs/{index}/result", "result", "succeeded runs have one, others none")
+            )
+        taken |= pairs
+    if errors:
+        raise InvalidSpec(errors[:100])
+
+
+def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, Any]] | None:
+    if run.result is None:
+        return None
+    sheet = get_kind(kind).seed_result
+    try:
+        found = [sheet.model_validate(one) for one in run.result]
+    except ValidationError as error:
+        raise InvalidSpec(
+            field_errors(error.errors(include_url=False), run.result, f"#/runs/{index}/result")
+        ) from None
+    if sorted(one.seed for one in found) != sorted(run.seeds):
+        raise InvalidSpec.single(f"#/runs/{index}/result", "seeds", "a sheet for each of the run's seeds")
+    return [one.model_dump(mode="json") for one in found]
+
+
+def _store_files(archive: zipfile.ZipFile, blobs: BlobStore, bundle: Bundle) -> dict[str, StoredBlob]:
+    """Each file in the store under the digest of its bytes, which must be the one stated."""
+    stored: dict[str, StoredBlob] = {}
+    for file in (file for run in bundle.runs for file in run.files):
+        if file.sha256 in stored:
+            continue
+        scratch = blobs.scratch_path()
+        try:
+            with _open(archive, file.path) as entry, scratch.open("wb") as target:
+                while part := entry.read(CHUNK):
+                    target.write(part)
+            with scratch.open("rb") as written:
+                found = hashlib.file_digest(written, "sha256").hexdigest()
+            if found != file.sha256:
+                raise _refuse(f"the file {file.path!r} is not the one that {BUNDLE_FILE} speaks of")
+            stored[file.sha256] = blobs.put_file(scratch)
+        finally:
+            scratch.unlink(missing_ok=True)
+    return stored
+
+
+def _parse_metrics(data: bytes, bundle: Bundle) -> list[MetricPoint]:
+    cells = {(run.point, seed) for run in bundle.runs for seed in run.seeds}
+    reader = csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""))
+    if tuple(next(reader, ())) != COLUMNS:
+        raise _refuse(f"{METRICS_FILE} does not have the columns {', '.join(COLUMNS)}")
+    found: dict[tuple[int, int, str, int], MetricPoint] = {}
+    for row in reader:
+        try:
+            point, seed, name, step = int(row[0]), int(row[1]), row[2], int(row[3])
+            value = float(row[4]) if row[4] else None
+        except (ValueError, IndexError):
+            raise _refuse(f"line {reader.line_num} of {METRICS_FILE} is no metric") from None
+        is_sound = (value is None or isfinite(value)) and 0 <= step < 2**53 and name.isprintable()
+        if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
+            raise _refuse(f"line {reader.line_num} of {METRICS_FILE} belongs to no run, or is out of range")
+        found[point, seed, name, step] = MetricPoint(point, seed, name, step, value)
+    return list(found.values())
+
+
+@contextmanager
+def _open(archive: zipfile.ZipFile, name: str) -> Iterator[Any]:
+    try:
+        with archive.open(name) as entry:
+            yield entry
+    except KeyError:
+        raise _refuse(f"the archive lacks {name[:200]!r}; is it an export of this service?") from None
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    with _open(archive, name) as entry:
+        data: bytes = entry.read(MAX_DOCUMENT_BYTES + 1)
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise _refuse(f"{name} is larger than {MAX_DOCUMENT_BYTES:,} bytes")
+    return data
+
+
+def _refuse(detail: str) -> ProblemRaised:
+    return ProblemRaised(422, ProblemCode.INVALID_REQUEST, detail)

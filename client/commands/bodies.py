@@ -1,0 +1,100 @@
+"""A submission's body from a file, a preset or flags, and what flags change in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+RANGE = re.compile(r"^(\d+)-(\d+)$")
+
+
+def read_body(file: str) -> dict[str, Any]:
+    """A body or spec from a JSON file, or from standard input for `-`."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        body = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from None
+    if not isinstance(body, dict):
+        raise typer.BadParameter(f"{file}: a body is a JSON object")
+    return body
+
+
+def change_body(
+    body: Mapping[str, Any],
+    *,
+    fields: Sequence[str] = (),
+    sweep: Sequence[str] = (),
+    seeds: str | None = None,
+    labels: Sequence[str] = (),
+    **options: Any,
+) -> dict[str, Any]:
+    """The body with fields of its spec set (`model.width=100`), axes added (`model.width=10,100`), seeds (`0-4` or
+    `0,3`), labels (`key=value`) and whatever other option is not None."""
+    changed: dict[str, Any] = {"spec": dict(body)} if "spec" not in body else dict(body)
+    changed |= {name: value for name, value in options.items() if value is not None}
+    for assignment in fields:
+        path, value = _split(assignment, "--set model.width=100")
+        changed["spec"] = _set_path(changed["spec"], path.split("."), read_value(value))
+    for axis in sweep:
+        path, values = _split(axis, "--sweep model.width=10,100")
+        changed["sweep"] = {**changed.get("sweep", {}), path: read_values(values)}
+    if seeds is not None:
+        changed["seeds"] = read_seeds(seeds)
+    for label in labels:
+        key, value = _split(label, "--label paper=fig4")
+        changed["labels"] = {**changed.get("labels", {}), key: value}
+    return changed
+
+
+def read_seeds(text: str) -> list[int]:
+    """`0-4`, `0,1,7`, or both: `0-2,9`."""
+    found: list[int] = []
+    for part in text.split(","):
+        span = RANGE.match(part.strip())
+        if span is None and not part.strip().isdecimal():
+            raise typer.BadParameter(f"{text!r} are no seeds; write 0-4 or 0,1,7")
+        low, high = (int(span[1]), int(span[2])) if span else (int(part), int(part))
+        if high - low >= 1_000:
+            raise typer.BadParameter(f"{text!r} are more than 1,000 seeds")
+        found += range(low, high + 1)
+    return found
+
+
+def read_value(text: str) -> Any:
+    """JSON where it is JSON, else the text itself: `100`, `true`, `{"name": "vgg5"}`, `vgg5`."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def read_values(text: str) -> list[Any]:
+    """A JSON list, or values between commas."""
+    whole = read_value(text)
+    if isinstance(whole, list):
+        return whole
+    return [read_value(part) for part in text.split(",")] if isinstance(whole, str) else [whole]
+
+
+def _split(assignment: str, example: str) -> tuple[str, str]:
+    name, equals, value = assignment.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{assignment!r} assigns nothing; write it like {example}")
+    return name, value
+
+
+def _set_path(spec: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy with the value set. Another `name` is another form, which begins with its own defaults."""
+    held = dict(spec) if isinstance(spec, Mapping) else {}
+    head, *rest = path
+    if head == "name" and held.get("name") != value:
+        return {"name": value}
+    held[head] = _set_path(held.get(head, {}), rest, value) if rest else value
+    return held

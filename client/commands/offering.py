@@ -1,0 +1,179 @@
+"""preset, kinds, workers, queue, dataset: what can be asked and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from client.commands.shared import AsJson, Scale, Url, print_json, say, talking_to
+
+app = typer.Typer()
+presets = typer.Typer(
+    no_args_is_help=True, help="Named experiments: the paper's figures and tables, and the demo."
+)
+datasets = typer.Typer(no_args_is_help=True, help="Data sets: built in and your own.")
+app.add_typer(presets, name="preset")
+app.add_typer(datasets, name="dataset")
+
+
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table()
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@presets.command(name="list")
+def list_presets(as_json: AsJson = False, url: Url = None) -> None:
+    """What can be submitted by name."""
+    with talking_to(url) as client:
+        found = [*client.presets()]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("name", "scale", "kind", "title")
+    _print_table(columns, [tuple(one[column] for column in columns) for one in found])
+    say("richregime submit --preset NAME --watch")
+
+
+@presets.command(name="show")
+def show_preset(
+    name: str, scale: Annotated[Scale, typer.Option(help="Its size.")] = Scale.QUICK, url: Url = None
+) -> None:
+    """A preset's body as JSON, ready to be changed and submitted."""
+    with talking_to(url) as client:
+        print_json(client.preset(name, scale=scale)["body"])
+
+
+@app.command()
+def kinds(
+    name: Annotated[str | None, typer.Argument(help="Only this one, with its form and an example.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """The kinds of experiment, or one with its form, plots and example."""
+    with talking_to(url) as client:
+        found = [client.kind(name)] if name else [*client.kinds()]
+    if as_json:
+        print_json(found[0] if name else found)
+        return
+    if not name:
+        _print_table(
+            ("kind", "title", "what it asks"),
+            [(one["name"], one["title"], one["description"]) for one in found],
+        )
+        return
+    (kind,) = found
+    fields = kind["spec_schema"]["properties"]
+    rows = [
+        (field, str(form.get("default", "")), form.get("description", "")) for field, form in fields.items()
+    ]
+    print(f"{kind['title']}: {kind['description']}\nplots: {', '.join(kind['plots'])}")
+    _print_table(("field", "default", "what it is"), rows)
+    say(f"richregime submit --kind {name} --set epochs=5 --dry-run")
+
+
+@app.command()
+def workers(as_json: AsJson = False, url: Url = None) -> None:
+    """Who works on what device."""
+    with talking_to(url) as client:
+        found = [*client.workers()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one.host,
+            one.device,
+            one.queue,
+            f"{len(one.runs)}/{one.slots}",
+            "listening" if one.listening else "gone",
+        )
+        for one in found
+    ]
+    _print_table(("host", "device", "queue", "busy", "state"), rows)
+
+
+@app.command()
+def queue(as_json: AsJson = False, url: Url = None) -> None:
+    """What waits, what runs, who listens."""
+    with talking_to(url) as client:
+        found = client.queue()
+    if as_json:
+        print_json(found)
+        return
+    print(
+        f"{found.running} runs under way, {found.queued} waiting, {found.workers_listening} worker slots listening"
+    )
+    if not found.workers_listening:
+        say("no worker listens: `./run` starts one, `richregime worker` starts one more")
+
+
+@app.command()
+def checkpoint(
+    file: Annotated[Path, typer.Argument(help="A safetensors file, one tensor a parameter.")],
+    title: Annotated[str | None, typer.Option(help="What lists show.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Bring your own weights to start from, and print their id."""
+    if not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    with talking_to(url) as client:
+        found = client.upload_checkpoint(file, title=title)
+    if as_json:
+        print_json(found)
+        return
+    print(found.id)
+    say(f"richregime submit --kind train --set init.name=checkpoint --set init.checkpoint={found.id}")
+
+
+@datasets.command(name="list")
+def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
+    """What `data.name` may say."""
+    with talking_to(url) as client:
+        found = [*client.datasets()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one.name,
+            one.title,
+            "×".join(map(str, one.shape)),
+            f"{one.train_size:,}",
+            f"{one.test_size:,}",
+            one.source,
+        )
+        for one in found
+    ]
+    _print_table(("name", "title", "shape", "train", "test", "source"), rows)
+
+
+@datasets.command(name="register")
+def register_dataset(
+    name: str,
+    file: Annotated[Path, typer.Argument(help="An .npz with x_train, y_train, x_test, y_test.")],
+    title: Annotated[str | None, typer.Option(help="What lists show.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Register your own images and labels under a name."""
+    if not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    with talking_to(url) as client:
+        found = client.register_dataset(name, file, title=title)
+    if as_json:
+        print_json(found)
+        return
+    print(
+        f"{found.name}: {found.train_size:,} to train, {found.test_size:,} to test, {found.num_classes} classes"
+    )
+    say(f"richregime submit --kind train --set data.name={name} --watch")

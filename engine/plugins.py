@@ -1,0 +1,35 @@
+"""Kinds of installed distributions: each names its KIND under the entry point group `richregime.kinds`. No torch."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+from engine.kind import Kind
+
+GROUP = "richregime.kinds"
+
+
+class PluginBroken(Exception):
+    """An installed kind cannot be used; the message says which and why."""
+
+
+def load_plugin_kinds() -> list[Kind]:
+    """The kinds of other distributions, by name. Raises PluginBroken: a kind that is missing would leave its stored
+    experiments unreadable, so it is not passed over."""
+    return [_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+
+
+def _load(entry: EntryPoint) -> Kind:
+    distribution = entry.dist.name if entry.dist is not None else "an unknown distribution"
+    where = f"the kind {entry.name!r} of {distribution} ({entry.value})"
+    try:
+        kind = entry.load()
+    except Exception as error:
+        raise PluginBroken(f"{where} cannot be loaded: {error!r}; mend or uninstall it") from error
+    if not isinstance(kind, Kind):
+        raise PluginBroken(
+            f"{where} is no engine.kind.Kind but a {type(kind).__name__}; mend or uninstall it"
+        )
+    if kind.name != entry.name:
+        raise PluginBroken(f"{where} calls itself {kind.name!r}; both names must be the same")
+    return kind

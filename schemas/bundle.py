@@ -1,0 +1,73 @@
+"""What an export says of an experiment besides its files, so that another service can show it: `bundle.json`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from schemas.base import Resource, UtcDatetime
+from schemas.status import FailureReason, RunStatus
+
+BUNDLE_FILE = "bundle.json"
+METRICS_FILE = "metrics.csv"
+CHECKSUM_FILE = "SHA256SUMS"
+
+ExperimentId = Annotated[str, StringConstraints(pattern=r"^exp_[0-9a-z]{1,36}$")]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class BundledFile(Resource):
+    """A stored file of a run."""
+
+    path: Annotated[str, StringConstraints(max_length=500)]
+    """Its entry in the archive."""
+    role: Literal["checkpoint", "artifact"]
+    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,200}$")]
+    seed: Count | None
+    epoch: Count | None
+    media_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]{1,60}/[\w.+-]{1,39}$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    bytes: int
+
+
+class BundledRun(Resource):
+    """A run that has ended."""
+
+    point: Count
+    seeds: Annotated[list[Count], Field(min_length=1)]
+    status: RunStatus
+    attempts: Count
+    interruptions: Count
+    reason: FailureReason | None
+    detail: Annotated[str, StringConstraints(max_length=10_000)] | None
+    device: ShortText | None
+    elapsed_seconds: Annotated[float, Field(ge=0, le=1e9)]
+    started_at: UtcDatetime | None
+    finished_at: UtcDatetime | None
+    manifest: dict[str, Any] | None
+    result: list[dict[str, Any]] | None
+    """A sheet a seed, as the kind's `seed_result` has it."""
+    files: list[BundledFile]
+
+
+class BundledPoint(Resource):
+    """A cell of the sweep; its index is its place."""
+
+    values: dict[str, Any]
+    spec: dict[str, Any]
+
+
+class Bundle(Resource):
+    """An experiment that has ended."""
+
+    format: Literal[1]
+    experiment_id: ExperimentId
+    body: dict[str, Any]
+    """The submission."""
+    created_at: UtcDatetime
+    started_at: UtcDatetime | None
+    finished_at: UtcDatetime
+    points: Annotated[list[BundledPoint], Field(min_length=1)]
+    runs: Annotated[list[BundledRun], Field(min_length=1)]

@@ -1,0 +1,162 @@
+"""What users bring along: weights to start from, and kinds that are installed beside the service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.data.spec import BUILTIN_DATASETS
+from engine.experiments import registry
+from engine.models.layout import layout
+from engine.models.spec import ReluNetSpec
+from engine.plugins import PluginBroken, load_plugin_kinds
+from storage.weights import find_weights_blob
+from tests.api.conftest import Desk
+
+WIDTH = 6
+SHAPES = {
+    parameter.name: list(parameter.shape)
+    for layer in layout(ReluNetSpec(width=WIDTH), BUILTIN_DATASETS["digits"])
+    for parameter in layer.parameters
+}
+
+
+def make_file(shapes: dict[str, list[int]], **changes: Any) -> bytes:
+    """A safetensors file of zeros, by the format's definition."""
+    header: dict[str, Any] = {"__metadata__": {"made": "by hand"}}
+    end = 0
+    for name, shape in shapes.items():
+        size = 4
+        for length in shape:
+            size *= length
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    for name, change in changes.items():
+        header[name] = {**header.get(name, {}), **change}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(end)
+
+
+def body_from(checkpoint: str, width: int = WIDTH) -> dict[str, Any]:
+    return {
+        "spec": {
+            "kind": "train",
+            "epochs": 1,
+            "model": {"name": "relu_net", "width": width},
+            "init": {"name": "checkpoint", "checkpoint": checkpoint},
+        }
+    }
+
+
+def test_a_checkpoint_is_brought_along_once_and_started_from(desk: Desk) -> None:
+    data = make_file(SHAPES)
+    made = desk.http.post("/checkpoints", content=data, params={"title": "mine"})
+    assert made.status_code == 201, made.text
+    brought = made.json()
+    assert brought["tensors"] == SHAPES
+    assert brought["parameters"] == 784 * WIDTH + WIDTH + WIDTH * 10 + 10
+    again = desk.http.post("/checkpoints", content=data)
+    assert (again.status_code, again.json()["id"]) == (200, brought["id"])
+    assert desk.get("/checkpoints")["items"] == [brought] == [desk.get(made.headers["Location"])]
+    assert desk.submit(body_from(brought["id"]))["status"] == "queued"
+    with desk.db.read() as session:
+        assert desk.blobs.read(find_weights_blob(session, brought["id"])) == data
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_when_it_is_asked_for(desk: Desk) -> None:
+    brought = desk.http.post("/checkpoints", content=make_file({**SHAPES, "more": [1]})).json()
+    assert desk.http.post("/experiments/preview", json=body_from(brought["id"])).status_code == 200
+    for checkpoint, width, code in ((brought["id"], 7, "shape-mismatch"), ("wts_none", WIDTH, "not-found")):
+        answer = desk.http.post("/experiments", json=body_from(checkpoint, width))
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["pointer"], error["code"]) == (422, "#/spec/init/checkpoint", code)
+
+
+NO_WEIGHTS = {
+    "nothing": b"",
+    "text": b"these are no weights at all",
+    "a pickle": b"\x80\x04" + bytes(50),
+    "a header longer than the file": (10**6).to_bytes(8, "little") + b"{}",
+    "no tensor": make_file({}),
+    "cut off": make_file(SHAPES)[:-1],
+    "bytes behind": make_file(SHAPES) + b"x",
+    "a shape that is not its size": make_file({"w": [2, 2]}, w={"shape": [2, 3]}),
+    "a negative length": make_file({"w": [2, 2]}, w={"shape": [-2, -2]}),
+    "tensors that overlap": make_file({"a": [2], "b": [2]}, b={"data_offsets": [0, 8]}),
+    "a type that is no float": make_file({"w": [2]}, w={"dtype": "STR"}),
+    "an offset that is no number": make_file({"w": [2]}, w={"data_offsets": ["0", "8"]}),
+}
+
+
+@pytest.mark.parametrize("name", NO_WEIGHTS)
+def test_what_is_no_file_of_weights_is_refused(desk: Desk, name: str) -> None:
+    answer = desk.http.post("/checkpoints", content=NO_WEIGHTS[name])
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request"), answer.text
+    assert not list(desk.settings.resolved_blob_dir.rglob("*.partial"))
+
+
+PLUGIN = """
+from dataclasses import replace
+from typing import Literal
+from engine.experiments.train import KIND as TRAIN
+from engine.experiments.train.spec import TrainSpec
+
+class MySpec(TrainSpec):
+    kind: Literal["my_kind"] = "my_kind"
+
+KIND = replace(TRAIN, name="my_kind", title="My kind", spec=MySpec, presets=lambda: (),
+               example={"spec": {"kind": "my_kind", "epochs": 1}})
+"""
+
+
+@pytest.fixture
+def installing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Installs a distribution that names one kind; it is gone afterwards."""
+
+    def install(entry: str, source: str = PLUGIN) -> None:
+        info = tmp_path / "my_plugin-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-plugin\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[richregime.kinds]\n{entry}\n")
+        (tmp_path / "my_plugin_module.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        registry.kinds.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    registry.kinds.cache_clear()
+    assert "my_kind" not in registry.kinds()
+
+
+def test_an_installed_kind_is_served_like_one_of_ours(desk: Desk, installing: Any) -> None:
+    installing("my_kind = my_plugin_module:KIND")
+    assert desk.get("/kinds/my_kind")["title"] == "My kind"
+    made = desk.submit({"spec": {"kind": "my_kind", "epochs": 2}, "seeds": [0, 1]})
+    desk.work(made["id"])
+    assert desk.get(f"/experiments/{made['id']}/result")["points"][0]["test_accuracy"]["n"] == 2
+    assert "My kind" in desk.http.get(f"/view/{made['id']}", headers={"Accept": "text/html"}).text
+    desk.http.delete(f"/experiments/{made['id']}").raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("entry", "source", "said"),
+    [
+        ("my_kind = my_plugin_module:NOTHING", "", "cannot be loaded"),
+        ("my_kind = my_plugin_module:KIND", "KIND = 5", "is no engine.kind.Kind"),
+        ("other = my_plugin_module:KIND", PLUGIN, "calls itself 'my_kind'"),
+    ],
+)
+def test_a_broken_kind_is_named_and_not_passed_over(
+    installing: Any, entry: str, source: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.delitem(sys.modules, "my_plugin_module", raising=False)
+    installing(entry, source)
+    with pytest.raises(PluginBroken, match=said) as caught:
+        load_plugin_kinds()
+    assert "my-plugin" in str(caught.value)

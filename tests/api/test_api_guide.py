@@ -1,0 +1,104 @@
+"""The guide: every page is there and leads somewhere, and every example of the reference works when pasted."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from api.services.guide import list_pages
+from api.services.reference import list_calls
+from engine.experiments.registry import kinds
+from schemas.problems import ProblemCode
+from schemas.status import FailureReason
+from tests.api.conftest import Desk
+from tests.api.test_api_bring_your_own import SHAPES, make_file
+
+LINK = re.compile(r'(?:href|src)="(/[^"#]*)')
+ENDED = {"POST /experiments/{experiment_id}/cancel", "POST /experiments/{experiment_id}/retry"}
+"""Refused with 409 for an experiment that has succeeded, as the example's is here"""
+UNREADY = {"GET /readyz"}
+"""503 where no broker and no worker is, as here"""
+
+
+def page(desk: Desk, path: str) -> str:
+    answer = desk.http.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
+    assert answer.status_code == 200, path
+    return answer.text
+
+
+def test_every_page_is_served_and_every_link_leads_somewhere(desk: Desk) -> None:
+    led: set[str] = set()
+    for one in list_pages():
+        text = page(desk, f"/guide/{one.slug}")
+        assert one.title in text
+        led |= set(LINK.findall(text))
+    broken = [path for path in sorted(led) if desk.http.get(path, follow_redirects=True).status_code != 200]
+    assert broken == []
+
+
+def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(desk: Desk) -> None:
+    assert "Start the service" in page(desk, "/guide")
+    for path in ("/guide/nothing", "/guide/../README", "/guide/kinds/nothing", "/guide/images/none.png"):
+        assert desk.http.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_a_kind_s_page_shows_its_form_plots_and_presets(desk: Desk, kind: str) -> None:
+    text = page(desk, f"/guide/kinds/{kind}")
+    for name in kinds()[kind].spec.model_fields:
+        assert f"<code>{name}</code>" in text
+    for plot in kinds()[kind].plots:
+        assert f"<code>{plot.name}</code>" in text
+    for preset in kinds()[kind].presets():
+        assert f"<code>{preset.name}</code>" in text
+
+
+def test_every_code_and_reason_is_explained(desk: Desk) -> None:
+    text = page(desk, "/guide/errors")
+    for name in (*ProblemCode, *FailureReason):
+        assert f"<code>{name}</code>" in text, name
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_every_example_of_the_reference_works_when_pasted(desk: Desk, tmp_path: Path) -> None:
+    body = {"spec": {"kind": "train"}, "sweep": {"model.width": [6, 7]}, "seeds": [0, 1], "reuse": False}
+    experiment = desk.submit({**body, "name": "of the reference"})["id"]
+    desk.work(experiment)
+    run = desk.get(f"/experiments/{experiment}/runs")["items"][0]["id"]
+    (tmp_path / "theta.safetensors").write_bytes(make_file(SHAPES))
+    checkpoint = desk.http.post("/checkpoints", content=make_file(SHAPES)).json()["id"]
+    images, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2
+    file = io.BytesIO()
+    np.savez_compressed(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    (tmp_path / "mine.npz").write_bytes(file.getvalue())
+    known = {
+        "URL": str(desk.http.base_url).rstrip("/"),
+        "EXPERIMENT": experiment,
+        "RUN": run,
+        "ARTIFACT": desk.get(f"/runs/{run}/checkpoints")["items"][0]["id"],
+        "CHECKPOINT": checkpoint,
+    }
+    # What reopens the experiment comes last: the others want it finished.
+    calls = sorted(list_calls(desk.get("/openapi.json")), key=lambda call: call.path.endswith("/extend"))
+    assert len(calls) > 35
+    script = "\n".join(f"{call.curl} -w '\\n@%{{http_code}}\\n'" for call in calls)
+    text = page(desk, "/guide/reference")
+    for call in calls:
+        assert f"{call.method} {call.path}" in text
+    done = subprocess.run(
+        ["sh", "-u", "-c", script], cwd=tmp_path, env={**known, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+        timeout=150, check=False, errors="replace",
+    )  # fmt: skip
+    statuses = [int(line[1:]) for line in done.stdout.splitlines() if re.fullmatch(r"@\d{3}", line)]
+    assert len(statuses) == len(calls), done.stderr
+    for call, status in zip(calls, statuses, strict=True):
+        expected = {409} if call.key in ENDED else {200, 503} if call.key in UNREADY else {200, 201}
+        assert status in expected, (call.curl, status)
+    assert httpx.codes.OK in statuses

@@ -1,0 +1,227 @@
+"""An export moves to another home and draws the same bytes there; an archive that lies is not let in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.experiments.registry import get_kind
+from tests.api.conftest import Desk, make_settings, serving
+
+BODY = {
+    "spec": {"kind": "train", "epochs": 3},
+    "sweep": {"model.width": [10, 20]},
+    "seeds": [0, 1],
+    "name": "moves house",
+    "labels": {"paper": "fig4"},
+}
+Entries = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def exported(desk: Desk) -> tuple[str, bytes]:
+    """An experiment that has succeeded, and its archive with all files."""
+    experiment_id = str(desk.submit(BODY)["id"])
+    desk.work(experiment_id)
+    answer = desk.http.get(f"/experiments/{experiment_id}/export", params={"files": True})
+    return experiment_id, answer.content
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+    """Another service with a home of its own, which takes archives of up to 400 kB."""
+    home = tmp_path_factory.mktemp("elsewhere")
+    shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
+    with serving(make_settings(home, max_import_bytes=400_000)) as opened:
+        yield opened
+
+
+def take_in(desk: Desk, archive: bytes) -> Any:
+    return desk.http.post("/import", content=archive, headers={"content-type": "application/zip"})
+
+
+def unpack(archive: bytes) -> Entries:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def pack(entries: Entries, *, sums: bool = True) -> bytes:
+    """An archive whose checksums hold, unless they are among the entries to be kept."""
+    if sums:
+        lines = [
+            f"{hashlib.sha256(data).hexdigest()}  {name}\n"
+            for name, data in entries.items()
+            if name != "SHA256SUMS"
+        ]
+        entries = {**entries, "SHA256SUMS": "".join(lines).encode()}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def changed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """The archive with its description changed, its checksums right."""
+    entries = unpack(archive)
+    bundle = json.loads(entries["bundle.json"])
+    change(bundle)
+    return pack({**entries, "bundle.json": json.dumps(bundle).encode()})
+
+
+def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
+    desk: Desk, elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
+    before, archive = exported
+    answer = take_in(elsewhere, archive)
+    assert answer.status_code == 201, answer.text
+    after = answer.json()["id"]
+    assert answer.json()["imported_from"] == before != after
+    drawn = {name: data for name, data in unpack(archive).items() if name.startswith("plots/")}
+    assert len(drawn) == 3 * len([plot for plot in get_kind("train").plots if plot.default])
+    for name, data in drawn.items():
+        there = elsewhere.http.get(f"/experiments/{after}/{name}")
+        if name.endswith(".json"):
+            assert there.json() == json.loads(data), name
+        else:
+            assert there.content == data, name
+    for path in ("result", "metrics", "metrics?format=csv", "comparison"):
+        here, there = (
+            one.http.get(f"/experiments/{id}/{path}").text.replace(id, "ID")
+            for one, id in ((desk, before), (elsewhere, after))
+        )
+        assert here == there, path
+    run = elsewhere.get(f"/experiments/{after}/runs")["items"][0]
+    (file,) = elsewhere.get(f"/runs/{run['id']}/checkpoints")["items"]
+    data = elsewhere.http.get(f"/artifacts/{file['id']}").content
+    assert hashlib.sha256(data).hexdigest() == file["sha256"]
+    assert "Imported: computed by another service" in elsewhere.http.get(f"/view/{after}").text
+
+
+def test_the_same_archive_again_is_the_same_experiment(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+    first = take_in(elsewhere, exported[1]).json()["id"]
+    again = take_in(elsewhere, exported[1])
+    assert (again.status_code, again.json()["id"]) == (200, first)
+
+
+def test_what_was_imported_is_read_only_and_never_reused(
+    elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
+    experiment_id = take_in(elsewhere, exported[1]).json()["id"]
+    for action, body in (("retry", None), ("cancel", None), ("extend", {"seeds": [7]})):
+        answer = elsewhere.http.post(f"/experiments/{experiment_id}/{action}", json=body)
+        assert answer.status_code == 409, action
+    preview = elsewhere.http.post("/experiments/preview", json=BODY).json()
+    assert preview["reuses_experiment"] is None
+    assert all(not point["reused_seeds"] for point in preview["points"])
+    submitted = elsewhere.submit(BODY)
+    assert submitted["id"] != experiment_id
+    assert submitted["status"] == "queued"
+
+
+def test_what_still_runs_is_not_bundled(desk: Desk) -> None:
+    waiting = desk.submit({"spec": {"kind": "train", "epochs": 8}, "reuse": False})["id"]
+    archive = desk.http.get(f"/experiments/{waiting}/export").content
+    assert "bundle.json" not in unpack(archive)
+    answer = take_in(desk, archive)
+    assert answer.status_code == 422
+    assert "bundle.json" in answer.json()["detail"]
+
+
+def set_in(*path: Any) -> Callable[[dict[str, Any]], None]:
+    """Sets the value at a path; the last element is the value."""
+
+    def change(bundle: dict[str, Any]) -> None:
+        *way, last, value = path
+        for step in way:
+            bundle = bundle[step]
+        bundle[last] = value
+
+    return change
+
+
+LIES: dict[str, Callable[[bytes], bytes]] = {
+    "no archive": lambda archive: b"PK" + archive[40:200],
+    "cut off": lambda archive: archive[: len(archive) // 2],
+    "metrics changed, sums not": lambda archive: pack(
+        {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n"}, sums=False
+    ),
+    "an entry that no sum names": lambda archive: pack({**unpack(archive), "more": b"more"}, sums=False),
+    "a sum without its entry": lambda archive: pack(
+        {name: data for name, data in unpack(archive).items() if name != "result.json"}, sums=False
+    ),
+    "no description": lambda archive: pack(
+        {name: data for name, data in unpack(archive).items() if name != "bundle.json"}
+    ),
+    "metrics of another run": lambda archive: pack(
+        {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n0,99,test_accuracy,1,0.5\n"}
+    ),
+    "a metric that is no number": lambda archive: pack(
+        {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n0,0,test_accuracy,1,nan\n"}
+    ),
+    "another format": lambda archive: changed(archive, set_in("format", 2)),
+    "an unknown kind": lambda archive: changed(archive, set_in("body", "spec", "kind", "nothing")),
+    "a point of another kind": lambda archive: changed(archive, set_in("points", 0, "spec", {"kind": "lws"})),
+    "a form that is wrong": lambda archive: changed(archive, set_in("points", 0, "spec", "epochs", 0)),
+    "an accuracy above one": lambda archive: changed(
+        archive, set_in("runs", 0, "result", 0, "test_accuracy", 1.5)
+    ),
+    "a result that is no sheet": lambda archive: changed(archive, set_in("runs", 0, "result", 0, "x", 1)),
+    "a seed that was not asked for": lambda archive: changed(archive, set_in("runs", 0, "seeds", [9])),
+    "a point that is not there": lambda archive: changed(archive, set_in("runs", 0, "point", 7)),
+    "a run still under way": lambda archive: changed(archive, set_in("runs", 0, "status", "running")),
+    "a run with another's cells": lambda archive: changed(
+        archive, lambda bundle: bundle["runs"].append(bundle["runs"][0])
+    ),
+    "a file that is another": lambda archive: changed(
+        archive, set_in("runs", 0, "files", 0, "path", "metrics.csv")
+    ),
+    "a file that is not there": lambda archive: changed(
+        archive, set_in("runs", 0, "files", 0, "path", "/etc/passwd")
+    ),
+    "a name with a path in it": lambda archive: changed(
+        archive, set_in("runs", 0, "files", 0, "name", "../../theta")
+    ),
+    "a media type with a header in it": lambda archive: changed(
+        archive, set_in("runs", 0, "files", 0, "media_type", "text/html\r\nX: y")
+    ),
+    "text no database stores": lambda archive: changed(archive, set_in("body", "name", "a\0b")),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_archive_that_lies_is_refused_and_leaves_nothing(
+    elsewhere: Desk, exported: tuple[str, bytes], lie: str
+) -> None:
+    before = elsewhere.num_experiments()
+    answer = take_in(elsewhere, LIES[lie](exported[1]))
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert elsewhere.num_experiments() == before
+    assert not list(elsewhere.settings.resolved_blob_dir.rglob("*.partial"))
+
+
+def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
+    elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
+    bomb = pack({**unpack(exported[1]), "zeros": bytes(10_000_000)})
+    assert len(bomb) < 400_000
+    answer = take_in(elsewhere, bomb)
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload-too-large")
+    assert take_in(elsewhere, bytes(500_000)).status_code == 413
+
+
+def test_entries_that_name_paths_are_not_written_anywhere(
+    elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
+    archive = pack({**unpack(exported[1]), "../../escaped": b"x", "/tmp/escaped": b"y"})
+    assert take_in(elsewhere, archive).status_code == 201
+    assert not list(elsewhere.settings.home.parent.rglob("escaped"))

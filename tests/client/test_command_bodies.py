@@ -1,0 +1,63 @@
+"""A body made of flags, and curves made of blocks: no service is asked."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from client.commands.bodies import change_body, read_seeds, read_values
+from client.sparklines import sparkline
+
+
+def test_flags_change_a_copy_of_the_body() -> None:
+    body = {"spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}}, "seeds": [9]}
+    changed = change_body(
+        body,
+        fields=["model.width=100", "data.name=synthetic", 'init={"name": "xavier", "gain": 2}'],
+        sweep=["epochs=1,2", 'policy=[{"name": "full"}]'],
+        seeds="0-2,7",
+        labels=["paper=fig4"],
+        name="n",
+        priority=None,
+    )
+    assert changed == {
+        "spec": {
+            "kind": "train",
+            "model": {"name": "relu_net", "width": 100},
+            "data": {"name": "synthetic"},
+            "init": {"name": "xavier", "gain": 2},
+        },
+        "sweep": {"epochs": [1, 2], "policy": [{"name": "full"}]},
+        "seeds": [0, 1, 2, 7],
+        "labels": {"paper": "fig4"},
+        "name": "n",
+    }
+    assert body == {"spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}}, "seeds": [9]}
+    assert change_body({"kind": "lws"}) == {"spec": {"kind": "lws"}}
+
+
+@pytest.mark.parametrize("text", ["a", "", "1-", "0-100000", "1.5", "-1"])
+def test_what_is_no_seed_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_seeds(text)
+
+
+def test_another_name_is_another_form_with_its_own_defaults() -> None:
+    body = {"spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}}}
+    changed = change_body(body, fields=["model.name=conv_net", "model.depth=1"])
+    assert changed["spec"]["model"] == {"name": "conv_net", "depth": 1}
+    assert change_body(body, fields=["model.name=relu_net"]) == body
+
+
+def test_values_are_json_where_they_are_json() -> None:
+    assert read_values("1,2.5,true,vgg5") == [1, 2.5, True, "vgg5"]
+    assert read_values("[1, [2]]") == [1, [2]]
+    assert read_values("7") == [7]
+
+
+def test_a_curve_has_its_least_and_greatest_value_and_no_more_blocks_than_asked() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([1, 10, 100], logarithmic=True) == sparkline([1, 2, 3])
+    assert sparkline([2, 2]) == "▁▁"
+    assert sparkline([]) == ""
+    assert len(sparkline([*range(1000)], 40)) == 40

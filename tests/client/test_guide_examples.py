@@ -1,0 +1,108 @@
+"""The quick start, the notebook and the example scripts run as they are written, against a whole service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.xdist_group("whole_service"), pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+
+
+def run_script(name: str, *arguments: str, url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        cwd=folder,
+        env={"RICHREGIME_URL": url, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_quick_start_works_when_pasted(service_url: str, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8")
+    session = "\n".join(BLOCK.findall(text)).replace("./run ", "richregime ")
+    python = Path(sys.executable).parent
+    done = subprocess.run(
+        ["sh", "-eux", "-c", session],
+        cwd=tmp_path,
+        env={**os.environ, "RICHREGIME_URL": service_url, "PATH": f"{python}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "spec.optimizer.lr" in done.stdout
+    assert "nothing started" in done.stdout
+    assert (tmp_path / "two-widths.zip").stat().st_size > 10_000
+    (figure,) = tmp_path.glob("*-learning_curve.pdf")
+    assert figure.read_bytes().startswith(b"%PDF")
+
+
+def test_the_notebook_s_cells_run_in_order(
+    service_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RICHREGIME_URL", service_url)
+    notebook = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    names: dict[str, Any] = {"__name__": "notebook"}
+    for cell in cells:
+        exec(compile(cell, "quickstart.ipynb", "exec"), names)
+    assert names["experiment"].status == "succeeded"
+    assert len(names["metrics"].to_pandas()) == 2 * 6
+    assert names["Figure"](b"x")._repr_png_() == b"x"
+    assert "95 % in" in capsys.readouterr().out
+
+
+def test_metrics_are_handed_over_as_arrays(service_url: str) -> None:
+    from richregime import Client
+
+    with Client(service_url) as client:
+        experiment = client.submit({"kind": "train", "epochs": 1, "data": {"train_size": 100}}, seeds=[0])
+        client.wait(experiment.id, timeout=170)
+        columns = client.metrics(experiment.id).to_numpy()
+        assert set(columns) == {"point", "seed", "name", "step", "value"}
+        assert columns["value"].dtype.kind == "f"
+        one = client.metrics(experiment.id, aggregate=True).to_numpy()
+        assert one["standard_error"].dtype.kind == "f", "null is NaN"
+        assert client.result(experiment.id).sheets()[0].test_accuracy.n == 1
+
+
+def test_the_script_with_httpx_alone_runs(service_url: str, tmp_path: Path) -> None:
+    done = run_script("with_httpx.py", url=service_url, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "experiment.finished" in done.stdout
+    assert (tmp_path / "learning_curve.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_build_fails_when_a_claim_does_not_hold(service_url: str, tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    spec = {
+        "kind": "lws",
+        "data": {"train_size": 100, "test_size": 100},
+        "model": {"name": "conv_net", "width": 2, "depth": 2},
+        "epochs": 1,
+    }
+    policies = [{"name": "full"}, {"name": "top_k", "k": 1}]
+    body.write_text(json.dumps({"spec": spec, "sweep": {"policy": policies}, "seeds": [0, 1]}))
+    strict = run_script("check_claims.py", str(body), url=service_url, folder=tmp_path)
+    assert (strict.returncode, "inconclusive" in strict.stdout) == (1, True), strict.stderr
+    lenient = run_script(
+        "check_claims.py", str(body), "--allow-inconclusive", url=service_url, folder=tmp_path
+    )
+    assert lenient.returncode == 0, lenient.stdout
+    other = run_script("check_claims.py", str(body), "--claims", "4", url=service_url, folder=tmp_path)
+    assert (other.returncode, "does not speak to it" in other.stdout) == (1, True)
