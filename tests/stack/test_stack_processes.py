@@ -32,6 +32,11 @@ def wait_until(what: Callable[[], Any], seconds: float) -> Any:
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def ignore_interrupts() -> None:
+    """As a script's shell does for what it starts in the background; an interrupt that is meant must end it all the same."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class Tree:
     """`richregime up` on a home, and all processes that it has started."""
 
@@ -47,6 +52,7 @@ class Tree:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=ignore_interrupts,
             )
         self.wait_until_ready()
         self.members = self.processes()
