@@ -137,6 +137,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("Share of the active set (%)")
+    panels[0, 0].set_ylim(bottom=0)  # of all panels, once all are drawn
     add_legend(figure, panels[0, 0])
     figure.suptitle(f"{numbers['title']}: {_describe_seeds(points).lower()}, one standard error", fontsize=10)
     return figure
@@ -164,7 +165,6 @@ def _draw_bars(axes: Axes, point: Mapping[str, Any]) -> None:
         axes.plot([place - 0.45, place + 0.45], [share, share], color="black", linewidth=1.8, label=label)
     axes.set_xticks(range(len(layers)), _layer_names(len(layers)))
     axes.grid(axis="x", visible=False)
-    axes.set_ylim(bottom=0)
 
 
 def _layer_names(count: int) -> list[str]:
