@@ -119,6 +119,9 @@ def install(app: FastAPI) -> None:
 
     def on_busy(request: Request, error: Exception) -> Response:
         log.error("the database did not answer", exc_info=error)
+        if "disk is full" in str(error):
+            detail = "the disk of the service is full; `richregime gc` and deleting experiments make room"
+            return answer(request, 507, ProblemCode.STORAGE_FULL, detail, headers={"Retry-After": "60"})
         return answer(
             request,
             503,

@@ -8,7 +8,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.faults.soaking import Soak, soak_settings
@@ -42,8 +41,7 @@ def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: P
                 headers = {"idempotency-key": f"key-{number}"}
                 body = {"spec": TINY, "seeds": [number], "reuse": False}
                 began = time.monotonic()
-                with httpx.Client(base_url=service.url, timeout=60) as http:
-                    answer = http.post("/experiments", json=body, headers=headers).raise_for_status()
+                answer = service.http.post("/experiments", json=body, headers=headers).raise_for_status()
                 return answer.json()["id"], time.monotonic() - began
 
             soak._mind()

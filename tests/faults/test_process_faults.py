@@ -16,15 +16,19 @@ from storage.blobs import BlobStore
 from storage.db import Database
 from storage.experiments import cancel_experiment
 from tests.faults.invariants import assert_invariants
-from tests.faults.soaking import Soak, soak_settings
+from tests.faults.soaking import SPECS, Soak, soak_settings
 from tests.postgres import new_database
 from tests.workers.conftest import Lab, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("process_faults")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("process_faults"),
+]
 
-SHORT = {"kind": "train", "epochs": 2, "model": {"name": "relu_net", "width": 5}}
-LONG = {"kind": "train", "epochs": 150, "model": {"name": "relu_net", "width": 20}}
-ENDLESS = {"kind": "train", "epochs": 10_000, "model": {"name": "relu_net", "width": 20}}
+LONG = SPECS[1]
+SHORT = {**LONG, "epochs": 2}
+ENDLESS = {**LONG, "epochs": 10_000}
 
 
 @pytest.fixture
@@ -36,6 +40,7 @@ def soak(tmp_path: Path, sqlite_template: Path) -> Iterator[Soak]:
     made = Soak(soak_settings(home).model_copy(update={"max_attempts": 3}), seed=0, num_workers=1)
     made.broker.start()
     made._mind()
+    wait_until(lambda: "listening on queue" in made.lab.log, 240)
     yield made
     made.close()
 
@@ -84,7 +89,7 @@ def test_a_zombie_that_wakes_after_its_lease_changes_nothing(soak: Soak) -> None
     soak.lab.wait_for_checkpoint(run_id)
     child = soak.lab.child_of(run_id)
     os.kill(child, signal.SIGSTOP)
-    wait_until(lambda: "run.lease_lost" in soak.lab.events(experiment_id), 30)
+    wait_until(lambda: "run.lease_lost" in soak.lab.events(experiment_id), 90)
     os.kill(child, signal.SIGCONT)
     soak.lab.wait(run_id, "succeeded", 180)
     assert soak.lab.metrics(run_id) == soak.lab.metrics(whole)
@@ -124,7 +129,6 @@ def test_a_locked_database_delays_a_run_and_changes_nothing(soak: Soak, seconds:
 
 @pytest.mark.parametrize("trouble", ["emptied", "frozen", "killed", "killed without its file"])
 def test_a_run_whose_bell_the_broker_loses_is_executed(soak: Soak, trouble: str) -> None:
-    wait_until(lambda: "listening on queue" in soak.lab.log, 120)
     broker = soak.broker.process
     if trouble == "frozen":
         broker.send_signal(signal.SIGSTOP)

@@ -134,7 +134,7 @@ class Lab:
             with self.db.read() as session:
                 return bool(list_artifacts(session, run_id, "resume"))
 
-        wait_until(saved)
+        wait_until(saved, 180)
 
     def child_of(self, run_id: str) -> int:
         owner = self.run(run_id).owner
