@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from io import BytesIO
 from typing import Any
 
@@ -282,3 +283,31 @@ def test_the_figures_are_offered_at_both_scales() -> None:
         assert len(preset.body["seeds"]) == (5 if preset.scale == "paper" else 3)
         if preset.scale == "paper":
             assert list_preset_deviations(preset) == ("Adam at learning rate 0.001 instead of 0.1",)
+
+
+def test_the_titles_of_wide_layers_do_not_run_into_one_another() -> None:
+    def make_map(layer: int) -> dict[str, Any]:
+        return {
+            "parameter": f"layers.{layer - 1}.linear.weight",
+            "layer": layer,
+            "weights": 25_000_000,
+            "shape": [5000, 5000],
+            "bin_shape": [40, 40],
+            "frequency": {"1": [[0.5]]},
+        }
+
+    point = {
+        "values": {"model.width": 5000},
+        "outcome": "converged",
+        "n": 5,
+        "parameters": 75_000_000,
+        "test_accuracy": {"mean": 0.9},
+        "alphas_percent": [1.0],
+        "maps": [make_map(layer) for layer in range(1, 6)],
+    }
+    drawn = {"title": "a title", "reduction": "max", "max_side": 125, "points": [point]}
+    figure = KIND.load_plots().draw("activity_map_max", drawn, PlotOptions())
+    figure.canvas.draw()
+    extents = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    assert len(extents) == 5
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(extents))

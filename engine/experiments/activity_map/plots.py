@@ -104,7 +104,7 @@ def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
     piece = f" {layer['parameter'].split('.')[-2]}" if len(same) > 1 else ""
     rows, columns = layer["shape"]
     height, width = layer["bin_shape"]
-    bins = f", {height:,} × {width:,} a bin" if height * width > 1 else ""
+    bins = f"\n{height:,} × {width:,} a bin" if height * width > 1 else ""
     return f"layer {layer['layer']}{piece}: {rows:,} × {columns:,}\n{layer['weights']:,} weights{bins}"
 
 
