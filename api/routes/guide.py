@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from api.problems import ProblemRaised
-from api.services.guide import DOCS, FIRST, list_pages, render_page
+from api.services.guide import FIRST, list_pages, pictures, render_page
 from api.templating import render
 from schemas.problems import ProblemCode
 
@@ -22,13 +22,15 @@ def open_guide() -> Response:
     return RedirectResponse(f"/guide/{list_pages()[0].slug}")
 
 
-@router.get("/guide/images/{name}")
-def read_picture(name: str) -> FileResponse:
+@router.get("/guide/{folder}/{name}.png")
+def read_picture(folder: str, name: str) -> FileResponse:
     """A picture of the documents."""
-    known = {path.name: path for path in (DOCS / "images").glob("*.png")}
-    if name not in known:
-        raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"the guide has no picture {name[:80]!r}")
-    return FileResponse(known[name], media_type="image/png")
+    path = pictures().get(f"{folder}/{name}.png")
+    if path is None:
+        raise ProblemRaised(
+            404, ProblemCode.NOT_FOUND, f"the guide has no picture {name[:80]!r} in {folder[:80]!r}"
+        )
+    return FileResponse(path, media_type="image/png")
 
 
 @router.get("/guide/{slug:path}")

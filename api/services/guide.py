@@ -48,6 +48,11 @@ def list_pages() -> list[GuidePage]:
     ]
 
 
+def pictures() -> dict[str, Path]:
+    """The documents' pictures by their path in `docs/`, as images/compare.png and results/fig2-curves_log.png."""
+    return {path.relative_to(DOCS).as_posix(): path for path in DOCS.glob("*/*.png")}
+
+
 def render_page(slug: str, description: Callable[[], Mapping[str, Any]]) -> str | None:
     """The page as HTML; None where there is none. description: the API's own, asked for where the page needs it."""
     if slug == "reference":
