@@ -19,6 +19,7 @@ from engine.optim.schedule import learning_rate
 from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
+from engine.training.losses import AutogradLoss, LinearLoss, Loss, find_linear_parts
 from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 
@@ -54,6 +55,8 @@ class ModuleLearner:
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
         )
         self._autocasts = execution.precision == "bf16"
+        self._trained: list[nn.Parameter] = []
+        self._linear_parts: tuple[nn.Module, ...] | None = None
         self._frozen_batch = min(spec.batch_size, len(data.y_train))
         self._prefix: FrozenPrefix | None = None
         if schedule is not None and execution.prefix_cache:
@@ -98,11 +101,15 @@ class ModuleLearner:
 
     def _freeze_all_but(self, trained: frozenset[int] | None) -> None:
         self._lowest = 0 if trained is None else min(trained)
+        self._linear_parts = None if self._autocasts else find_linear_parts(self._net, self._lowest)
+        self._trained = []
         for index in range(len(self._net.layers)):
             trains = trained is None or index in trained
             for parameter in self._net.parameters_of_layer(index):
                 parameter.requires_grad_(trains)
                 parameter.grad = None  # a frozen layer has no gradient, so the optimiser passes it by
+                if trains:
+                    self._trained.append(parameter)
 
     def train_step(self, step: int) -> None:
         watch = self._stopwatch
@@ -112,15 +119,14 @@ class ModuleLearner:
         level, x, y = self._load(indices, start)
         watch.lap("load")
         with self._arithmetic():
-            logits = self._forward(level, x, indices)
-            loss = functional.cross_entropy(logits, y)
-        detached = logits.detach()
-        self._losses += loss.detach() * len(y)
-        self._correct += (detached.argmax(dim=1) == y).sum()
+            loss = self._forward(level, x, y, indices)
+        self._losses += loss.value * len(y)
+        self._correct += (loss.logits.argmax(dim=1) == y).sum()
         self._seen += len(y)
         watch.lap("forward")
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        for parameter in self._trained:
+            parameter.grad = None
+        loss.backward()
         watch.lap("backward")
         self._optimizer.step()
         watch.lap("optimizer")
@@ -135,8 +141,8 @@ class ModuleLearner:
             x = self._laid_out(crop_flip(x, self._draws, position, self._data.black))
         return 0, x, y
 
-    def _forward(self, level: int, x: Tensor, indices: Tensor) -> Tensor:
-        """Logits, with gradients from the lowest trained layer up and none below it."""
+    def _forward(self, level: int, x: Tensor, y: Tensor, indices: Tensor) -> Loss:
+        """The batch's loss, with gradients from the lowest trained layer up and none below it."""
         with torch.no_grad():
             for layer in range(level, self._lowest):
                 x = self._run_frozen_layer(layer, x)
@@ -144,8 +150,9 @@ class ModuleLearner:
                     self._stopwatch.lap("forward")
                     self._prefix.keep_train(layer + 1, indices, x)
                     self._stopwatch.lap("cache")
-        logits: Tensor = self._net(x, max(level, self._lowest))
-        return logits
+        if self._linear_parts is not None:
+            return LinearLoss(self._linear_parts, x, y)
+        return AutogradLoss(self._net, max(level, self._lowest), x, y)
 
     def _run_frozen_layer(self, index: int, x: Tensor) -> Tensor:
         """A layer below the trained ones, always in batches of one size, the last filled up with rows of its own.

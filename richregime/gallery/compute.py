@@ -33,6 +33,9 @@ def compute(entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Pa
     settings = Settings(home=home, data_dir=data_dir)
     out.mkdir(parents=True, exist_ok=True)
     with Stack(home, 0, settings=settings) as stack, Client(stack.url) as client:
+        for name in sorted({entry.data_file for entry in entries if entry.data_file is not None}):
+            assert data_dir is not None, "entries that need a file are listed for a data folder"
+            client.register_dataset(name.removesuffix(".npz"), data_dir / name)
         submitted = [(entry, client.submit(entry.body())) for entry in entries]
         return _finish_all(client, submitted, out, console)
 

@@ -57,6 +57,8 @@ CHANGES: tuple[Entry, ...] = (
     Entry("fig4b", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
     Entry("fig7a", {"data": SMALL_MNIST}, seeds=FIVE_SEEDS),
     Entry("fig8a", {"data": SMALL_MNIST}, seeds=FIVE_SEEDS),
+    Entry("fig10a", {"data": SMALL_MNIST}),
+    Entry("fig11a", {"data": SMALL_MNIST}),
     Entry(
         "fig23",
         {"data": CIFAR10_JPEG, "model": {"name": "vgg11", "width_multiplier": 0.25}, "epochs": 25},

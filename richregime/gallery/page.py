@@ -67,11 +67,11 @@ def _claims_section(records: Sequence[Record]) -> str:
 
 
 def _distinct_verdicts(records: Sequence[Record], number: int) -> Iterator[tuple[Record, Record]]:
-    """Verdicts on a claim, once an experiment: figures that draw the same one say the same."""
+    """Verdicts on a claim, each once: figures that draw the same trainings say the same."""
     seen = set()
     for record in records:
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
-            key = (record["digest"], json.dumps(verdict["point"], sort_keys=True))
+            key = json.dumps([verdict["point"], verdict["value"], verdict["reason"]], sort_keys=True)
             if verdict["claim"] == number and key not in seen:
                 seen.add(key)
                 yield record, verdict

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from engine.determinism import deterministic
 from engine.experiments.lws import run as room
 from engine.training.loop import resident_data
+from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
 from engine.training.plan import build_learner
 from engine.training.policies import EpochSchedule, draw_schedule
@@ -114,10 +115,11 @@ def no_unused_gradient_is_computed(laboratory, make_spec) -> bool:
     return all(reached == trained and convs == above for reached, trained, convs, above in graphs)
 
 
-def _noting_graph(graphs: list[Any], forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def note(learner: ModuleLearner, level: int, x: Tensor, indices: Tensor) -> Tensor:
-        logits = forward(learner, level, x, indices)
-        leaves, convs = _walk(logits)
+def _noting_graph(graphs: list[Any], forward: Callable[..., Loss]) -> Callable[..., Loss]:
+    def note(learner: ModuleLearner, level: int, x: Tensor, y: Tensor, indices: Tensor) -> Loss:
+        loss = forward(learner, level, x, y, indices)
+        assert isinstance(loss, AutogradLoss), "each policy here trains a convolution"
+        leaves, convs = _walk(loss._loss)
         trained = _layers_of_epoch(learner)
         wanted = {id(p) for layer in trained for p in learner._net.parameters_of_layer(layer)}
         above = sum(
@@ -126,7 +128,7 @@ def _noting_graph(graphs: list[Any], forward: Callable[..., Tensor]) -> Callable
             for module in learner._net.layers[layer].modules()
         )
         graphs.append((leaves, wanted, convs, above))
-        return logits
+        return loss
 
     return note
 
