@@ -16,6 +16,14 @@ from storage.queue import socket_path
 from storage.settings import Settings
 from tests.postgres import postgres_server as open_postgres_server
 
+LONGEST_FIRST = ("faults", "client", "stack", "workers", "architecture")
+"""Folders whose tests wait for processes; what takes long must not begin when the other process has nothing left to do"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
+
 
 def pytest_collection_finish() -> None:
     """Where tests compute, they do as every process of the service does: denormals are flushed first."""

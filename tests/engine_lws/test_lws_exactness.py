@@ -68,8 +68,14 @@ def test_a_frozen_layer_never_moves(laboratory, make_spec, optimizer):
         assert torch.equal(before[name], after[name]) == frozen, name
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
-@pytest.mark.parametrize("model", list(MODELS))
+@pytest.mark.parametrize(
+    ("model", "num_threads"),
+    [
+        *((model, 1) for model in MODELS),
+        *((model, 2) for model in ("relu_net", "narrow_relu_net")),
+        *(pytest.param(model, 2, marks=pytest.mark.slow) for model in ("conv_net", "vgg5", "vgg11")),
+    ],
+)
 def test_the_cache_changes_no_bit(laboratory, make_spec, model, num_threads):
     # 300 images in batches of 64: the last batch has 44 rows, which frozen layers see filled up to 64.
     for policy in POLICIES.values():

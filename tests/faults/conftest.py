@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,20 +121,18 @@ def make_settings(home: Path, **values: Any) -> Settings:
 
 
 class Strike:
-    """Does something the nth time that a run comes to a fault point."""
+    """Does something the nth time that a run comes to a fault point, or at the first after it that is not passed by."""
 
-    def __init__(self, at: int, what: Callable[[], None]) -> None:
+    def __init__(self, at: int, what: Callable[[], None], passes_by: Collection[str] = ()) -> None:
         self.reached: list[str] = []
-        self._at, self._what = at, what
+        self.struck = False
+        self._at, self._what, self._passes_by = at, what, passes_by
 
     def __call__(self, name: str) -> None:
         self.reached.append(name)
-        if len(self.reached) == self._at:
+        if not self.struck and len(self.reached) >= self._at > 0 and name not in self._passes_by:
+            self.struck = True
             self._what()
-
-    @property
-    def struck(self) -> bool:
-        return len(self.reached) >= self._at
 
 
 def die() -> None:

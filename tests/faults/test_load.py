@@ -44,12 +44,13 @@ def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: P
                 answer = service.http.post("/experiments", json=body, headers=headers).raise_for_status()
                 return answer.json()["id"], time.monotonic() - began
 
-            soak._mind()
-            answers = list(pool.map(submit, range(COUNT)))
+            memory = [service.memory_bytes()]
+            submitted = [pool.submit(submit, number) for number in range(COUNT)]
+            kills = _work_through(soak)
+            answers = [one.result() for one in submitted]
             soak.accepted = [name for name, _ in answers]
             assert len(set(soak.accepted)) == COUNT
-            memory = [service.memory_bytes()]
-            kills = _work_through(soak)
+            soak._heal()
             memory.append(service.memory_bytes())
         found = soak.examine({})
         statuses = soak.statuses()
@@ -66,19 +67,21 @@ def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: P
 
 
 def _work_through(soak: Soak) -> int:
-    """Until all have ended: a worker killed every ten seconds, the broker once in the middle. How many were killed."""
-    kills, restarted = 0, False
+    """Until all have ended: a worker killed every ten seconds, the broker in the middle of the submissions and again in
+    the middle of the work. How many workers were killed."""
+    kills, restarts = 0, 0
     kill_at = time.monotonic() + KILL_EVERY
     deadline = time.monotonic() + END_SECONDS
     while time.monotonic() < deadline:
         soak._mind()
-        done = soak.statuses()["succeeded"]
-        if done >= COUNT / 2 and not restarted:
-            restarted = soak._kill_broker()
+        statuses = soak.statuses()
+        done = statuses["succeeded"]
+        if (restarts == 0 and statuses.total() >= COUNT / 2) or (restarts == 1 and done >= COUNT / 2):
+            restarts += soak._kill_broker()
         if time.monotonic() > kill_at:
             kill_at = time.monotonic() + KILL_EVERY
             kills += soak._running() != [] and soak._kill_worker()
-        if done == COUNT and soak._is_quiet():
+        if done == COUNT:
             break
         time.sleep(0.5)
     return kills
