@@ -91,7 +91,9 @@ class Database:
         self._reader.dispose()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema to `revision`."""
+        """Bring the schema to `revision`; that of a later version is left as it is, as it only adds to ours."""
+        if self.schema_is_newer():
+            return
         self._with_config(command.upgrade, revision)
 
     def downgrade(self, revision: str) -> None:
@@ -100,18 +102,26 @@ class Database:
 
     def schema_is_current(self) -> bool:
         """Whether the database has the newest schema that this code knows."""
-        with self._reader.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        return found == ScriptDirectory.from_config(self._config()).get_current_head()
+        return self._revision() == ScriptDirectory.from_config(self._config()).get_current_head()
+
+    def schema_is_newer(self) -> bool:
+        """Whether a later version than this code has migrated the database."""
+        found = self._revision()
+        known = {script.revision for script in ScriptDirectory.from_config(self._config()).walk_revisions()}
+        return found is not None and found not in known
 
     def require_schema(self) -> None:
-        """Bring a file of our own to the newest schema. Raises SchemaOutdated for a database that others share: its
-        owner chooses the moment."""
-        if self.schema_is_current():
+        """Bring a file of our own to the newest schema. Raises SchemaOutdated for an older one in a database that others
+        share: its owner chooses the moment."""
+        if self.schema_is_current() or self.schema_is_newer():
             return
         if not self.is_sqlite:
             raise SchemaOutdated("the database's schema is not this version's; run `richregime db upgrade`")
         self.upgrade()
+
+    def _revision(self) -> str | None:
+        with self._reader.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
 
     def _config(self) -> Config:
         config = Config()

@@ -3,6 +3,7 @@
 A file in that folder named like the place (`finish.2`) and holding an action strikes whoever reaches the place next, and
 is gone then. The places, in the order a run reaches them:
 
+accept.1 an experiment committed, its bell not yet rung and its answer not given
 claim.1 chosen · claim.2 moved, not committed · claim.3 committed
 step     between two steps
 save.1 begun · save.2 stored and registered · save.3 older generation deleted
@@ -24,7 +25,7 @@ from pathlib import Path
 
 FOLDER_VARIABLE = "RICHREGIME_FAULT_POINTS"
 PLACES = (
-    *("claim.1", "claim.2", "claim.3", "step"),
+    *("accept.1", "claim.1", "claim.2", "claim.3", "step"),
     *("save.1", "save.2", "save.3", "put.1", "put.2", "register.1", "register.2"),
     *("finish.1", "finish.2", "finish.3", "finish.4", "summary.1", "summary.2", "ring.1", "ring.2"),
 )

@@ -24,6 +24,7 @@ from schemas.status import ExperimentStatus
 from schemas.submission import Preview
 from storage import experiments, keys, reopening, run_resources
 from storage.db import Session
+from storage.fault_points import reach
 from storage.retention import delete_unreferenced
 
 router = APIRouter(tags=["experiments"])
@@ -74,6 +75,7 @@ def submit_experiment(
         if idempotency_key is not None:
             keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)
         answer = experiments.to_resource(session, row, reused=reused)
+    reach("accept.1")
     state.bell.ring(bells)
     response.headers["Location"] = f"/experiments/{answer.id}"
     return answer

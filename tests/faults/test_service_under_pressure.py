@@ -123,6 +123,23 @@ def test_the_api_is_killed_locked_filled_and_ended_and_keeps_what_it_accepted(ho
 
 
 @pytest.mark.slow
+def test_an_experiment_whose_api_dies_before_it_rings_is_kept_and_its_key_finds_it(home: Path) -> None:
+    orders = home / "orders"
+    orders.mkdir()
+    key = {"idempotency-key": "once"}
+    with serving(home, fault_points=orders) as service:
+        (orders / "accept.1").write_text("kill")
+        with pytest.raises(httpx.TransportError):
+            service.http.post("/experiments", json=BODY, headers=key)
+        assert service.process.wait(timeout=15) == -signal.SIGKILL
+    with serving(home) as again:
+        answer = again.http.post("/experiments", json=BODY, headers=key)
+        assert answer.status_code == 201
+        assert [one["id"] for one in again.http.get("/experiments").json()["items"]] == [answer.json()["id"]]
+        assert again.http.get("/queue").json()["queued"] == 1
+
+
+@pytest.mark.slow
 def test_a_database_locked_for_long_is_told_and_heals(home: Path) -> None:
     with serving(home) as service:
         with service.locked_database():
