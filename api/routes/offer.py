@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from api.problems import ProblemRaised
-from api.services.literal_presets import print_literally
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import kinds, presets
 from engine.kind import Kind, Preset
 from engine.models.layout import layout
 from engine.models.spec import ConvNetSpec, ModelSpec, ReluNetSpec, Resnet18Spec, Vgg5Spec, Vgg11Spec
+from engine.paper.literal import print_literally
 from engine.paper.preset_deviations import list_preset_deviations
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode

@@ -26,7 +26,7 @@ DPI = 110
 
 
 def compute(entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Path, console: Console) -> bool:
-    """Write `<preset>.json` and `<preset>-<plot>.png` of every entry to `out`; whether all succeeded.
+    """Write `<name>.json` and `<name>-<plot>.png` of every entry to `out`; whether all succeeded.
 
     home: folder of the service, kept: called again, it goes on where it was and computes nothing twice.
     """
@@ -56,15 +56,15 @@ def _finish_all(
 
 
 def _finish(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:
-    console.print(f"{entry.preset} {ended.status}")
+    console.print(f"{entry.name} {ended.status}")
     if ended.status is not ExperimentStatus.SUCCEEDED:
         console.print(f"{ended.reason}: {ended.detail or ''}")
         return False
     preset = entry.find_preset()
     for plot in preset.plots:
-        (out / f"{entry.preset}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
+        (out / f"{entry.name}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
     record = _describe(client, entry, ended)
-    (out / f"{entry.preset}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    (out / f"{entry.name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return True
 
 
@@ -73,6 +73,7 @@ def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str,
     runs = list(client.runs(experiment.id))
     result = client.result(experiment.id)
     return {
+        "name": entry.name,
         "preset": preset.name,
         "scale": preset.scale,
         "title": preset.title,

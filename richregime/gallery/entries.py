@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import presets
 from engine.kind import Preset
+from engine.paper.literal import print_literally
 
 FIVE_SEEDS = (0, 1, 2, 3, 4)
 MNIST = {"name": "mnist", "train_size": 10_000}
@@ -30,6 +31,13 @@ class Entry:
     """Axes that replace the preset's."""
     seeds: tuple[int, ...] = ()
     """In place of the preset's; empty keeps them."""
+    literal: bool = False
+    """With the optimiser and the schedule as the paper prints them."""
+
+    @property
+    def name(self) -> str:
+        """Of the files that show it."""
+        return f"{self.preset}-literal" if self.literal else self.preset
 
     @property
     def data_file(self) -> str | None:
@@ -38,7 +46,10 @@ class Entry:
         return None if name is None or name in BUILTIN_DATASETS else f"{name}.npz"
 
     def find_preset(self) -> Preset:
-        return presets()[self.preset, "quick"]
+        preset = presets()[self.preset, "quick"]
+        if not self.literal:
+            return preset
+        return replace(print_literally(preset), title=f"{preset.title}, at the printed learning rate")
 
     def body(self) -> dict[str, Any]:
         """The submission."""
@@ -47,11 +58,12 @@ class Entry:
         body["sweep"] |= deepcopy(dict(self.sweep))
         if self.seeds:
             body["seeds"] = list(self.seeds)
-        return body
+        return body | {"name": self.find_preset().title}
 
 
 CHANGES: tuple[Entry, ...] = (
     Entry("fig2", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
+    Entry("fig2", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS, literal=True),
     Entry("fig4a", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
     Entry("fig3", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
     Entry("fig4b", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
@@ -65,19 +77,20 @@ CHANGES: tuple[Entry, ...] = (
         seeds=(0, 1, 2),
     ),
 )
-"""Presets that the gallery takes further than `quick`; all others are shown as they come."""
+"""Presets that the gallery takes further than `quick`, or shows a second time; all others are shown as they come."""
 
 
 def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:
-    """One entry for every preset of a figure or table at `quick` scale, in the order of the paper.
+    """An entry for every preset of a figure or table at `quick` scale, in the order of the paper, some twice.
 
     Changes that need a file which `data_dir` has not are left out: the preset is shown as it comes.
     """
-    changed = {entry.preset: entry for entry in CHANGES if _has_data(entry, data_dir)}
-    names = sorted(
-        {name for name, scale in presets() if scale == "quick" and name != "demo"}, key=paper_order
-    )
-    return tuple(changed.get(name, Entry(name)) for name in names)
+    changed = [entry for entry in CHANGES if _has_data(entry, data_dir)]
+    replaced = {entry.preset for entry in changed if not entry.literal}
+    unchanged = {
+        name for name, scale in presets() if scale == "quick" and name != "demo" and name not in replaced
+    }
+    return tuple(sorted([*changed, *map(Entry, unchanged)], key=lambda entry: paper_order(entry.name)))
 
 
 def _has_data(entry: Entry, data_dir: Path | None) -> bool:

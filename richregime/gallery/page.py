@@ -44,7 +44,7 @@ def write_page(results: Path, page: Path) -> None:
 def read_records(results: Path) -> list[Record]:
     """What `compute` has written, in the order of the paper."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
-    return sorted(records, key=lambda record: paper_order(record["preset"]))
+    return sorted(records, key=lambda record: paper_order(record["name"]))
 
 
 def _claims_section(records: Sequence[Record]) -> str:
@@ -56,7 +56,7 @@ def _claims_section(records: Sequence[Record]) -> str:
     for claim in CLAIMS:
         title = f"**{claim.number}. {claim.title}** ({claim.section})"
         for record, verdict in _distinct_verdicts(records, claim.number):
-            name = f"[{record['preset']}](#{record['preset']}) {_where(verdict)}".strip()
+            name = f"[{record['name']}](#{record['name']}) {_where(verdict)}".strip()
             lines.append(
                 f"| {title} | {MARKS[verdict['verdict']]} | {_value(verdict)} | {_count(verdict)} | {name} | {_cell(verdict['reason'])} |"
             )
@@ -79,7 +79,9 @@ def _distinct_verdicts(records: Sequence[Record], number: int) -> Iterator[tuple
 
 def _index_section(records: Sequence[Record]) -> str:
     lines = ["\n## Figures and presets\n", "| preset | shows | scales | computed here |", "|---|---|---|---|"]
-    computed = {record["preset"]: record for record in records}
+    computed: dict[str, list[Record]] = {}
+    for record in records:
+        computed.setdefault(record["preset"], []).append(record)
     by_name: dict[str, list[str]] = {}
     for (name, scale), preset in presets().items():
         if preset.body["labels"].get("preset") != "demo":
@@ -87,25 +89,26 @@ def _index_section(records: Sequence[Record]) -> str:
     for name in sorted(by_name, key=paper_order):
         scales = by_name[name]
         title = presets()[name, scales[0]].title
-        if name in computed:
-            record = computed[name]
+        if name not in computed:
+            lines.append(f"| `{name}` | {title} | {', '.join(sorted(scales))} | no |")
+        for record in computed.get(name, ()):
             how = (
                 f"{_data_of(record)}, {len(record['body']['seeds'])} seeds, {_minutes(record['run_seconds'])}"
             )
-            lines.append(f"| [`{name}`](#{name}) | {title} | {', '.join(sorted(scales))} | {how} |")
-        else:
-            lines.append(f"| `{name}` | {title} | {', '.join(sorted(scales))} | no |")
+            linked = f"[`{record['name']}`](#{record['name']})"
+            shown = title if record["name"] == name else "the same, at the printed learning rate"
+            lines.append(f"| {linked} | {shown} | {', '.join(sorted(scales))} | {how} |")
     return "\n".join(lines) + "\n"
 
 
 def _figure_section(record: Record, folder: str) -> str:
     lines = [
-        f'\n## <a id="{record["preset"]}"></a>{record["preset"]}: {record["title"]}\n',
+        f'\n## <a id="{record["name"]}"></a>{record["name"]}: {record["title"]}\n',
         record["description"],
         "",
     ]
     lines += [
-        f"![{record['title']}: {plot}]({folder}/{record['preset']}-{plot}.png)\n" for plot in record["plots"]
+        f"![{record['title']}: {plot}]({folder}/{record['name']}-{plot}.png)\n" for plot in record["plots"]
     ]
     lines += _result_table(record["points"])
     lines.append(_provenance(record))

@@ -20,11 +20,19 @@ SMALL = {"kind": "train", "epochs": 1, "data": {"name": "digits", "train_size": 
 
 def test_every_quick_preset_of_the_paper_has_one_entry() -> None:
     named = {name for name, scale in presets() if scale == "quick" and name != "demo"}
-    assert {entry.preset for entry in list_entries()} == named
-    assert len(list_entries()) == len(named)
+    assert sorted(entry.preset for entry in list_entries() if not entry.literal) == sorted(named)
+    assert {entry.name for entry in list_entries() if entry.literal} == {"fig2-literal"}
+    assert len({entry.name for entry in list_entries()}) == len(list_entries())
 
 
-@pytest.mark.parametrize("entry", list_entries(), ids=lambda entry: entry.preset)
+def test_a_literal_entry_has_the_printed_learning_rate_and_says_so() -> None:
+    (literal,) = (entry for entry in list_entries() if entry.literal)
+    body = literal.body()
+    assert body["spec"]["optimizer"]["lr"] == 0.1
+    assert body["name"].endswith("at the printed learning rate")
+
+
+@pytest.mark.parametrize("entry", list_entries(), ids=lambda entry: entry.name)
 def test_every_entry_is_a_body_whose_points_are_all_valid(entry: Entry) -> None:
     body = entry.body()
     assert expand(body["spec"], body["sweep"])
