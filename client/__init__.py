@@ -5,6 +5,7 @@ from client.client import Client
 from client.errors import (
     BadDownload,
     ClientError,
+    ExtraMissing,
     ProblemError,
     ServiceUnreachable,
     UnexpectedAnswer,
@@ -16,6 +17,7 @@ __all__ = [
     "BadDownload",
     "Client",
     "ClientError",
+    "ExtraMissing",
     "ProblemError",
     "ServiceUnreachable",
     "UnexpectedAnswer",

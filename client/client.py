@@ -17,6 +17,7 @@ from client.answers import Metrics, Result
 from client.connecting import MAX_RETRIES, connection_arguments
 from client.downloading import MAX_CONNECTIONS, Download
 from client.errors import ServiceUnreachable, error_of
+from client.exporting import ExportSource, TableFormat, find_writer
 from client.following import Following
 from schemas.base import Page
 from schemas.events import Event
@@ -271,6 +272,18 @@ class Client:
         """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again; with `files` all
         checkpoints too."""
         return self.send(calls.export_experiment(experiment_id, files))
+
+    def export_tables(
+        self, experiment_id: str, folder: str | Path, *, table_format: TableFormat = "csv"
+    ) -> Sequence[Path]:
+        """Write all metrics, and the result once there is one, into `folder` and tell the files: `csv`, `parquet` (both
+        a table of each) or `tensorboard` (an event file a point and seed). Raises ExtraMissing."""
+        write = find_writer(table_format)
+        experiment = self.get(experiment_id)
+        result = self.result(experiment_id) if experiment.terminal else None
+        metrics = self.metrics(experiment_id)
+        runs = [*self.runs(experiment_id)]
+        return write(ExportSource(experiment, runs, metrics, result), Path(folder))
 
     def import_experiment(self, archive: str | Path | bytes) -> Experiment:
         """Take in an export, as a path or its bytes: the experiment is shown and drawn as it was, and read-only."""

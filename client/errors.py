@@ -5,7 +5,8 @@ ClientError
 ├── ServiceUnreachable   there was no answer
 ├── UnexpectedAnswer     there was an answer, but not one of this service
 ├── WaitTimeout          the experiment was not finished in time; it goes on
-└── BadDownload          the bytes are not those that were asked for
+├── BadDownload          the bytes are not those that were asked for
+└── ExtraMissing         a package that this format needs is not installed
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ class WaitTimeout(ClientError):
 
 class BadDownload(ClientError):
     """The bytes that came do not have the sha256 that the service stated."""
+
+
+class ExtraMissing(ClientError):
+    """An export needs a package that is installed with an extra."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'richregime[export]'")
 
 
 def error_of(response: httpx.Response) -> ClientError:

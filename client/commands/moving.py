@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,13 +15,43 @@ app = typer.Typer()
 @app.command()
 def export(
     experiment_id: str,
-    out: Annotated[Path | None, typer.Option(help="File to write; ID.zip by default.")] = None,
-    files: Annotated[bool, typer.Option("--files", help="All checkpoints too; they may be large.")] = False,
+    export_format: Annotated[
+        Literal["bundle", "csv", "parquet", "tensorboard"],
+        typer.Option("--format", help="A zip of everything, tables, or event files."),
+    ] = "bundle",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File of the bundle, folder of the others; ID.zip, ID-FORMAT by default."),
+    ] = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="All checkpoints too, in a bundle; they may be large.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Everything of an experiment as a zip that another service can import, with a script that runs it again."""
-    path = out or Path(f"{experiment_id}.zip")
+    """An experiment for another service (bundle), or its metrics and results for other tools."""
+    if export_format == "bundle":
+        _export_bundle(experiment_id, out or Path(f"{experiment_id}.zip"), files, as_json, url)
+        return
+    if files:
+        raise typer.BadParameter("--files goes with --format bundle")
+    folder = out or Path(f"{experiment_id}-{export_format}")
+    if folder.exists() and not folder.is_dir():
+        raise typer.BadParameter(f"{folder} is a file; --format {export_format} writes a folder")
+    with talking_to(url) as client:
+        written = client.export_tables(experiment_id, folder, table_format=export_format)
+    if as_json:
+        print_json({"path": str(folder), "files": [str(path) for path in written]})
+    elif export_format == "tensorboard":
+        print(folder)
+        say(f"tensorboard --logdir {folder}")
+    else:
+        print(*written, sep="\n")
+        if len(written) == 1:
+            say("there is no result yet: `richregime watch ID` waits for it")
+
+
+def _export_bundle(experiment_id: str, path: Path, files: bool, as_json: bool, url: str | None) -> None:
     with talking_to(url) as client:
         data = client.export(experiment_id, files=files)
     path.parent.mkdir(parents=True, exist_ok=True)

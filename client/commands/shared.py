@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from client.client import Client
 from client.connecting import URL_VARIABLE
-from client.errors import ClientError, ProblemError, ServiceUnreachable, WaitTimeout
+from client.errors import ClientError, ExtraMissing, ProblemError, ServiceUnreachable, WaitTimeout
 from schemas.problems import ProblemCode
 from schemas.status import ExperimentStatus, FailureReason
 
@@ -105,5 +105,7 @@ def _exit_code_of(error: ClientError) -> ExitCode:
             return ExitCode.UNREACHABLE
         case WaitTimeout():
             return ExitCode.TIMED_OUT
+        case ExtraMissing():
+            return ExitCode.USAGE
         case _:
             return ExitCode.FAILED

@@ -47,6 +47,8 @@ def test_the_quick_start_works_when_pasted(service_url: str, tmp_path: Path) -> 
     assert "spec.optimizer.lr" in done.stdout
     assert "nothing started" in done.stdout
     assert (tmp_path / "two-widths.zip").stat().st_size > 10_000
+    assert (tmp_path / "tables" / "results.csv").is_file()
+    assert list(tmp_path.glob("events/point1-*/seed0/*tfevents*"))
     (figure,) = tmp_path.glob("*-learning_curve.pdf")
     assert figure.read_bytes().startswith(b"%PDF")
 

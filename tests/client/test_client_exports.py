@@ -1,0 +1,303 @@
+"""Exports as tables and event files, read back by readers that are not ours, hold exactly what the API answers."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from math import inf, isnan
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from click.testing import Result as Invoked
+
+from client import AsyncClient, Client, ExtraMissing
+from client.answers import Metrics, Result
+from client.exporting import ExportSource
+from client.exporting.columns import result_columns
+from client.exporting.event_files import name_folder
+from client.exporting.event_records import encode_scalar, encode_version, frame
+from tests.api.conftest import Desk, make_settings, serving
+from tests.architecture.test_torch_free import import_without
+from tests.client.event_reader import read_events, read_plugin, read_scalars
+
+ROOT = Path(__file__).parents[2]
+Invoke = Callable[..., Invoked]
+Place = tuple[Client, str, str]
+BODY = {
+    "spec": {"kind": "train", "epochs": 3},
+    "sweep": {
+        "model.width": [10, 200],
+        "optimizer": [{"name": "adam", "lr": 0.001}, {"name": "sgd", "lr": 0.1}],
+    },
+    "seeds": [0, 3],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Place]:
+    """A client, an experiment that has succeeded, and one of which a run has failed and another waits."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
+    with serving(make_settings(home)) as desk, Client(str(desk.http.base_url)) as client:
+        finished = client.submit(BODY).id
+        desk.work(finished)
+        yield client, finished, begin_and_fail(desk, client)
+
+
+def begin_and_fail(desk: Desk, client: Client) -> str:
+    partial = client.submit({"kind": "train", "epochs": 3}, seeds=[0, 1, 2], execution={"seeds_per_run": 1})
+    first, second = desk.claim(partial.id), desk.claim(partial.id)
+    assert first is not None
+    assert second is not None
+    desk.finish(first)
+    desk.fail(second)
+    return partial.id
+
+
+def as_float32(value: float | None) -> float:
+    return float("nan") if value is None else struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def expected_metrics(client: Client, experiment_id: str) -> list[dict[str, Any]]:
+    """The API's values, each with its run and the point's swept values."""
+    runs = {(run.point.index, seed): run for run in client.runs(experiment_id) for seed in run.seeds}
+    rows = []
+    for item in client.metrics(experiment_id)["items"]:
+        run = runs[item["point"], item["seed"]]
+        optimizer = run.point.values["optimizer"]
+        axes = {
+            "model.width": run.point.values["model.width"],
+            "optimizer.name": optimizer["name"],
+            "optimizer.lr": optimizer["lr"],
+        }
+        rows.append({"run": run.id, **item, **axes})
+    return rows
+
+
+def test_csv_holds_every_metric_and_every_statistic(place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+    written = client.export_tables(finished, tmp_path / "new" / "folder")
+    assert [path.name for path in written] == ["metrics.csv", "results.csv"]
+    header, *rows = csv.reader(written[0].read_text().splitlines())
+    axes = ["model.width", "optimizer.name", "optimizer.lr"]
+    assert header == ["run", "point", *axes, "seed", "step", "name", "value"]
+    expected = expected_metrics(client, finished)
+    assert len(expected) == 4 * 2 * 2 * 4
+    assert any(row["value"] is None for row in expected)
+    assert rows == [["" if row[name] is None else str(row[name]) for name in header] for row in expected]
+    header, *rows = csv.reader(written[1].read_text().splitlines())
+    assert header[:5] == ["point", *axes, "outcome"]
+    found = {(row[0], row[5]): dict(zip(header, row, strict=True)) for row in rows}
+    for index, sheet in enumerate(client.result(finished)["points"]):
+        row, statistic = found[str(index), "test_accuracy"], sheet["test_accuracy"]
+        assert float(row["mean"]) == statistic["mean"]
+        assert [float(row["ci95_low"]), float(row["ci95_high"])] == statistic["ci95"]
+        assert (row["n"], row["model.width"]) == ("2", str(sheet["point"]["model.width"]))
+        assert (str(index), "timings.backward_seconds") in found
+
+
+def test_parquet_holds_the_same_with_types(place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+    metrics, results = (
+        pyarrow.parquet.read_table(path)
+        for path in client.export_tables(finished, tmp_path, table_format="parquet")
+    )
+    rows = metrics.to_pylist()
+    assert [{**row} for row in rows] == [
+        {name: row[name] for name in metrics.column_names} for row in expected_metrics(client, finished)
+    ]
+    types = {name: str(metrics.schema.field(name).type) for name in metrics.column_names}
+    assert types["model.width"] == types["seed"] == types["step"] == "int64"
+    assert types["value"] == types["optimizer.lr"] == "double"
+    assert types["name"] == types["optimizer.name"] == "string"
+    statistics = {
+        (row["point"], row["quantity"]): {
+            "mean": row["mean"],
+            "standard_error": row["standard_error"],
+            "ci95": [row["ci95_low"], row["ci95_high"]],
+            "n": row["n"],
+        }
+        for row in results.to_pylist()
+    }
+    for index, sheet in enumerate(client.result(finished)["points"]):
+        for name in ("test_accuracy", "train_loss", "initial_test_accuracy"):
+            assert statistics[index, name] == sheet[name]
+
+
+def test_event_files_hold_every_metric_under_its_point_and_seed(place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+    for _ in range(2):
+        written = client.export_tables(finished, tmp_path, table_format="tensorboard")
+    folders = sorted({str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*tfevents*")})
+    assert len(folders) == len(written) == len(list(tmp_path.rglob("*tfevents*"))) == 8
+    assert folders[0] == "point0-model.width=10,optimizer.name=adam,optimizer.lr=0.001/seed0"
+    by_cell: dict[tuple[int, int], dict[tuple[str, int], float | None]] = {}
+    for item in client.metrics(finished)["items"]:
+        cell = by_cell.setdefault((item["point"], item["seed"]), {})
+        cell[item["name"], item["step"]] = item["value"]
+    assert len(by_cell) == 8
+    began = {(run.point.index, seed): run.started_at for run in client.runs(finished) for seed in run.seeds}
+    for path in written:
+        cell = int(path.parent.parent.name[len("point")]), int(path.parent.name[len("seed") :])
+        scalars = read_scalars(path)
+        expected = {key: as_float32(value) for key, value in by_cell[cell].items()}
+        assert str(sorted(scalars.items())) == str(sorted(expected.items()))
+        assert any(map(isnan, scalars.values()))
+        events = list(read_events(path))
+        assert events[0].file_version == "brain.Event:2"
+        started = began[cell]
+        assert started is not None
+        assert {event.wall_time for event in events[:-1]} == {started.timestamp()}
+
+
+def test_event_files_tell_the_form_as_hyperparameters(place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+    path = sorted(client.export_tables(finished, tmp_path, table_format="tensorboard"))[-1]
+    values = {
+        name: getattr(value, value.WhichOneof("kind"))
+        for name, value in read_plugin(path, "session_start_info").session_start_info.hparams.items()
+    }
+    assert (values["model.width"], values["optimizer.name"], values["optimizer.lr"]) == (200, "sgd", 0.1)
+    assert (values["seed"], values["epochs"], values["kind"]) == (3, 3, "train")
+    assert values["data.name"] == "digits"
+    asked = read_plugin(path, "experiment").experiment
+    assert {info.name for info in asked.hparam_infos} == set(values)
+    assert {info.name.tag for info in asked.metric_infos} == {"test_accuracy", "train_loss"}
+    assert read_plugin(path, "session_end_info").session_end_info.status == 1
+
+
+def test_what_is_under_way_is_exported_as_far_as_it_is(place: Place, tmp_path: Path) -> None:
+    client, _, partial = place
+    assert not client.get(partial).terminal
+    (path,) = client.export_tables(partial, tmp_path)
+    assert len(path.read_text().splitlines()) == 1 + len(client.metrics(partial)["items"])
+    (events,) = client.export_tables(partial, tmp_path, table_format="tensorboard")
+    assert events.parent == tmp_path / "point0" / "seed0"
+
+
+def test_the_async_client_writes_the_same(place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+
+    async def export(table_format: Any) -> None:
+        async with AsyncClient(client.url) as far:
+            await far.export_tables(finished, tmp_path / "async", table_format=table_format)
+
+    for table_format in ("csv", "tensorboard"):
+        client.export_tables(finished, tmp_path / "sync", table_format=table_format)
+        asyncio.run(export(table_format))
+    names = [
+        path.relative_to(tmp_path / "sync") for path in (tmp_path / "sync").rglob("*.*") if path.is_file()
+    ]
+    assert len(names) == 10
+    for name in names:
+        assert (tmp_path / "async" / name).read_bytes() == (tmp_path / "sync" / name).read_bytes()
+
+
+def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place) -> None:
+    client, _, partial = place
+    sheet = {
+        "point": {},
+        "outcome": "converged",
+        "seeds": [0, 1],
+        "curves": [
+            {
+                "mode": "lazy",
+                "fractions_percent": [0.0, 10.0],
+                "test_accuracy": [
+                    {"mean": mean, "standard_error": None, "ci95": None, "n": 1} for mean in (0.1, 0.9)
+                ],
+            }
+        ],
+        "epochs_by_layer": [{"mean": 2.0, "standard_error": None, "ci95": None, "n": 1}] * 2,
+    }
+    source = ExportSource(
+        client.get(partial), [*client.runs(partial)], Metrics(items=[]), Result(kind="x", points=[sheet])
+    )
+    columns = result_columns(source)
+    assert columns["quantity"] == ["curves.test_accuracy"] * 2 + ["epochs_by_layer"] * 2
+    assert columns["curves.mode"] == ["lazy", "lazy", None, None]
+    assert columns["curves.fractions_percent"] == [0.0, 10.0, None, None]
+    assert columns["epochs_by_layer.index"] == [None, None, 0, 1]
+    assert columns["mean"] == [0.1, 0.9, 2.0, 2.0]
+    assert "seeds" not in columns
+
+
+def test_a_folder_s_name_holds_nothing_that_is_a_path() -> None:
+    assert name_folder(7, {"init.checkpoint": "../../a b/c"}, 3) == "point007-init.checkpoint=.._.._a_b_c"
+    assert name_folder(0, {}, 1) == "point0"
+    assert len(name_folder(0, {"data.name": "x" * 500}, 1)) <= 120
+
+
+def test_a_scalar_beyond_float32_is_infinite(tmp_path: Path) -> None:
+    file = tmp_path / "events"
+    events = [encode_version(0.5), encode_scalar(1.5, 2**40, "loss", -1e300), encode_scalar(1.5, 0, "λ", 2.0)]
+    file.write_bytes(b"".join(map(frame, events)))
+    assert read_scalars(file) == {("loss", 2**40): -inf, ("λ", 0): 2.0}
+
+
+def test_the_command_writes_each_format(invoke: Invoke, place: Place, tmp_path: Path) -> None:
+    client, finished, partial = place
+    for table_format, count in (("csv", 2), ("parquet", 2), ("tensorboard", 8)):
+        out = tmp_path / table_format
+        arguments = ("export", finished, "--format", table_format, "--out", str(out), "--url", client.url)
+        done = invoke(*arguments)
+        assert done.exit_code == 0, done.stderr
+        assert str(out) in done.stdout
+        told = json.loads(invoke(*arguments, "--json").stdout)
+        assert len(told["files"]) == count
+        assert all(Path(path).is_file() for path in told["files"])
+    done = invoke("export", partial, "--format", "csv", "--out", str(tmp_path), "--url", client.url)
+    assert "no result yet" in done.stderr
+
+
+def test_wrong_usage_of_the_command_ends_with_2(invoke: Invoke, place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+    file = tmp_path / "file"
+    file.touch()
+    for arguments in (
+        ("--format", "csv", "--files"),
+        ("--format", "csv", "--out", str(file)),
+        ("--format", "x"),
+    ):
+        assert invoke("export", finished, *arguments, "--url", client.url).exit_code == 2, arguments
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(
+    invoke: Invoke, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, finished, _ = place
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ExtraMissing):
+        client.export_tables(finished, tmp_path, table_format="parquet")
+    done = invoke(
+        "export", finished, "--format", "parquet", "--out", str(tmp_path / "x"), "--url", client.url
+    )
+    assert done.exit_code == 2
+    assert "pip install 'richregime[export]'" in done.stderr
+    assert not (tmp_path / "x").exists()
+    assert client.export_tables(finished, tmp_path, table_format="csv")
+
+
+def test_no_export_needs_torch(place: Place, tmp_path: Path) -> None:
+    client, finished, _ = place
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from client import Client\n"
+        "for table_format in ('csv', 'parquet', 'tensorboard'):\n"
+        f"    assert Client({client.url!r}).export_tables({finished!r}, {str(tmp_path)!r}, table_format=table_format)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
+
+
+def test_event_files_and_csv_need_no_extra() -> None:
+    heavy = ("pyarrow", "tensorboardX", "google")
+    assert import_without(heavy, ["client.exporting.event_files", "client.exporting.writing"]).returncode == 0
