@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil, prod
 from typing import Any, Literal
 
@@ -30,12 +30,33 @@ class Calibration:
     """Overhead of an optimiser step whatever its size."""
     seconds_per_layer_step: float = 0.0
     """Overhead of each layer in a step."""
+    seconds_per_activation: float = 0.0
+    """Memory traffic of a float that backward needs kept, each time that it is computed or gone through."""
+    seconds_per_parameter_step: float = 0.0
+    """Memory traffic of the optimiser."""
+
+    def stretched(self, factor: float) -> Calibration:
+        """As much slower in everything."""
+        return Calibration(*(factor * getattr(self, field.name) for field in fields(self)))
 
 
-CPU_MODEL = Calibration(seconds_per_flop=1e-11, seconds_per_step=1e-4, seconds_per_layer_step=4e-5)
-"""Two cores with AVX-512: 100 GFLOP/s in matrix products of the paper's sizes (50 to 290 measured)."""
-CUDA_MODEL = Calibration(seconds_per_flop=5e-14, seconds_per_step=2e-4, seconds_per_layer_step=1e-4)
-"""A data-centre GPU in fp32: 20 TFLOP/s, and the time to launch a step's kernels."""
+CPU_MODEL = Calibration(
+    seconds_per_flop=1e-11,
+    seconds_per_step=1.5e-4,
+    seconds_per_layer_step=1e-5,
+    seconds_per_activation=3e-9,
+    seconds_per_parameter_step=1e-8,
+)
+"""A process of one thread on a core with AVX-512: 100 GFLOP/s in matrix products of the paper's sizes; narrow nets wait
+for memory."""
+CUDA_MODEL = Calibration(
+    seconds_per_flop=5e-14,
+    seconds_per_step=2e-4,
+    seconds_per_layer_step=1e-4,
+    seconds_per_activation=7e-12,
+    seconds_per_parameter_step=1.3e-11,
+)
+"""A data-centre GPU in fp32: 20 TFLOP/s, 3 TB/s, and the time to launch a step's kernels; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +103,7 @@ def estimate(
     """The cost of training `num_seeds` seeds of one point, and of what its room computes besides (`spec.work()`).
 
     seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers * seconds_per_layer_step), where stacked
-    seeds share their steps. With a `calibration` the basis is `measured`, otherwise `model` for `device`. Without
+    seeds share their steps, and the memory traffic of activations and optimiser. With a `calibration` the basis is `measured`, otherwise `model` for `device`. Without
     `execution` its defaults hold.
     """
     layers = layout(spec.model, info)
@@ -101,13 +122,18 @@ def estimate(
     )
     rates = calibration or (CUDA_MODEL if device == "cuda" else CPU_MODEL)
     overhead = rates.seconds_per_step + len(layers) * rates.seconds_per_layer_step
+    activations = (
+        num_seeds * (3 * train_examples + test_examples) * sum(layer.saved_floats for layer in layers)
+    )
+    updates = num_seeds * parameters * spec.epochs * ceil(train_size / spec.batch_size) * work.train_fraction
+    traffic = activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
     return Cost(
         parameters=parameters,
         train_flops=train_flops,
         evaluation_flops=evaluation_flops,
         memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
         disk_bytes=_disk_bytes(spec, parameters, num_seeds),
-        seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop + steps * overhead,
+        seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop + steps * overhead + traffic,
         basis="model" if calibration is None else "measured",
     )
 
@@ -120,12 +146,7 @@ def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "c
     """
     assert cost.basis == "model"
     model = CUDA_MODEL if device == "cuda" else CPU_MODEL
-    factor = seconds / cost.seconds
-    return Calibration(
-        seconds_per_flop=model.seconds_per_flop * factor,
-        seconds_per_step=model.seconds_per_step * factor,
-        seconds_per_layer_step=model.seconds_per_layer_step * factor,
-    )
+    return model.stretched(seconds / cost.seconds)
 
 
 def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:

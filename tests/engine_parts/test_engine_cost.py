@@ -74,6 +74,20 @@ def test_a_measured_rate_keeps_overhead_and_arithmetic_apart() -> None:
     assert estimate(spec, 5, DIGITS, rate).seconds < 3 * estimate(spec, 1, DIGITS, rate).seconds
 
 
+def test_narrow_nets_and_wide_ones_in_small_batches_are_priced_by_their_memory_traffic() -> None:
+    narrow = estimate(TrainSpec(model=Vgg5Spec(width_multiplier=0.125)), 1, DIGITS)
+    assert (
+        narrow.seconds
+        > 3
+        * estimate(TrainSpec(model=Vgg5Spec(width_multiplier=0.125)), 1, DIGITS, Calibration(1e-11)).seconds
+    )
+    wide, batches = TrainSpec(model=ReluNetSpec(width=1000, depth=4)), (256, 32)
+    many, few = (
+        estimate(wide.model_copy(update={"batch_size": size}), 1, DIGITS).seconds for size in batches
+    )
+    assert few > 1.5 * many
+
+
 def test_more_seeds_are_stacked_only_where_memory_allows() -> None:
     small, huge = TrainSpec(), TrainSpec(model=ReluNetSpec(width=100_000))
     assert stack_size(small, DIGITS, Execution()) > 100
