@@ -61,6 +61,8 @@ def _finish(client: Client, entry: Entry, ended: Experiment, out: Path, console:
         console.print(f"{ended.reason}: {ended.detail or ''}")
         return False
     preset = entry.find_preset()
+    if ended.name != entry.title:  # two figures of one experiment, which keeps the name of the first
+        ended = client.update(ended.id, name=entry.title)
     for plot in preset.plots:
         (out / f"{entry.name}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
     record = _describe(client, entry, ended)
@@ -76,7 +78,7 @@ def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str,
         "name": entry.name,
         "preset": preset.name,
         "scale": preset.scale,
-        "title": preset.title,
+        "title": entry.title,
         "description": preset.description,
         "plots": list(preset.plots),
         "body": entry.body(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ MNIST = {"name": "mnist", "train_size": 10_000}
 SMALL_MNIST = {"name": "mnist", "train_size": 2_000, "test_size": 1_000}
 CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
 """CIFAR-10 from images that were once compressed as JPEG: no figure of it is CIFAR-10's own, and it says so."""
+_TITLES = {"mnist": "MNIST", "cifar10-jpeg": "JPEG copies of CIFAR-10"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,18 @@ class Entry:
         name = self.spec.get("data", {}).get("name")
         return None if name is None or name in BUILTIN_DATASETS else f"{name}.npz"
 
+    @property
+    def title(self) -> str:
+        """The preset's, true of what is changed."""
+        title = presets()[self.preset, "quick"].title
+        if "data" in self.spec:
+            name = self.spec["data"]["name"]
+            title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
+        return f"{title}, at the printed learning rate" if self.literal else title
+
     def find_preset(self) -> Preset:
         preset = presets()[self.preset, "quick"]
-        if not self.literal:
-            return preset
-        return replace(print_literally(preset), title=f"{preset.title}, at the printed learning rate")
+        return print_literally(preset) if self.literal else preset
 
     def body(self) -> dict[str, Any]:
         """The submission."""
@@ -58,7 +66,7 @@ class Entry:
         body["sweep"] |= deepcopy(dict(self.sweep))
         if self.seeds:
             body["seeds"] = list(self.seeds)
-        return body | {"name": self.find_preset().title}
+        return body | {"name": self.title}
 
 
 CHANGES: tuple[Entry, ...] = (
