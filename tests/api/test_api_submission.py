@@ -70,6 +70,19 @@ def test_the_seeds_of_a_stacked_net_share_a_run(
     assert [run["seeds"] for run in runs] == expected
 
 
+def test_a_sweep_is_computed_seed_by_seed(desk: Desk) -> None:
+    body = fresh(
+        spec={"kind": "train", "model": {"name": "conv_net"}},
+        sweep={"epochs": [1, 2]},
+        seeds=[5, 6, 7],
+        priority=9,
+    )
+    experiment_id = desk.submit(body)["id"]
+    claims = [desk.claim(experiment_id) for _ in range(6)]
+    order = [(claim.seeds, claim.point_index) for claim in claims if claim is not None]
+    assert order == [((seed,), point) for seed in (5, 6, 7) for point in (0, 1)]
+
+
 def test_an_identical_experiment_is_answered_instead_of_run_again(both_desks: Desk) -> None:
     body = {**TRAIN, "seeds": [3, 4], "name": "first"}
     first = both_desks.submit(body)
