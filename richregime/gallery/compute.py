@@ -14,6 +14,7 @@ from rich.console import Console
 from client.client import Client
 from client.errors import ProblemError
 from engine.paper.preset_deviations import list_preset_deviations
+from richregime.demo import stopping_on_sigterm
 from richregime.gallery.entries import Entry
 from richregime.up import Stack
 from schemas.resources import Experiment
@@ -32,7 +33,7 @@ def compute(entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Pa
     """
     settings = Settings(home=home, data_dir=data_dir)
     out.mkdir(parents=True, exist_ok=True)
-    with Stack(home, 0, settings=settings) as stack, Client(stack.url) as client:
+    with stopping_on_sigterm(), Stack(home, 0, settings=settings) as stack, Client(stack.url) as client:
         for name in sorted({entry.data_file for entry in entries if entry.data_file is not None}):
             assert data_dir is not None, "entries that need a file are listed for a data folder"
             client.register_dataset(name.removesuffix(".npz"), data_dir / name)
