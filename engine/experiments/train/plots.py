@@ -172,21 +172,30 @@ def _describe_net(model: Any, info: DatasetInfo) -> dict[str, Any]:
 def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"][:4]
     rows = max(len(point["layers"]) for point in points)
-    figure = new_figure(options, 3.6 * len(points) + 0.4, 0.62 * rows + 1.4)
+    figure = new_figure(options, 3.6 * len(points) + 0.4, 0.62 * rows + 0.8)
     for position, point in enumerate(points, start=1):
         axes = figure.add_subplot(1, len(points), position)
         axes.set_axis_off()
-        axes.set(xlim=(0, 1), ylim=(-1.2, rows + 0.4))
-        axes.set_title(f"{point['model']}  p = {point['parameters']:,}")
-        axes.text(0.5, -0.6, f"input {_times(point['input'])}", ha="center", va="center")
+        axes.set(xlim=(0, 1), ylim=(-0.6, rows))
+        axes.set_title(f"{_NET_NAMES[point['model']]}: p = {point['parameters']:,}")
+        axes.text(0.5, -0.3, f"input {_times(point['input'])}", ha="center", va="center", fontsize=7.5)
         for index, layer in enumerate(point["layers"]):
-            color = LINEAR if layer["kind"] == "linear" else CONVOLUTION
+            color = CONVOLUTION if any(len(shape) == 4 for shape in layer["weights"]) else LINEAR
             axes.add_patch(_box(index, color))
             weights = ", ".join(_describe_weight(shape) for shape in layer["weights"])
             axes.text(0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5)
             text = f"{layer['parameters']:,} parameters, out {_times(layer['output'])}"
             axes.text(0.5, index + 0.24, text, ha="center", va="center", fontsize=6.5, color="#444444")
     return figure
+
+
+_NET_NAMES = {
+    "relu_net": "ReLU-Net",
+    "conv_net": "Conv-Net",
+    "vgg5": "VGG-5",
+    "vgg11": "VGG-11",
+    "resnet18": "ResNet-18",
+}
 
 
 def _box(index: int, color: str) -> Any:
@@ -204,9 +213,9 @@ def _box(index: int, color: str) -> Any:
 
 def _describe_weight(shape: Sequence[int]) -> str:
     if len(shape) == 4:
-        return f"{shape[2]}x{shape[3]} conv {shape[0]}"
-    return f"fc {shape[0]}"
+        return f"{shape[2]}×{shape[3]} conv {shape[0]}"
+    return f"fully connected {shape[0]}"
 
 
 def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
+    return "×".join(map(str, shape))
