@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlmodel import Session
 
 from schemas.resources import Artifact, Checkpoint
@@ -127,16 +127,6 @@ def find_artifact(
         .limit(1)
     )
     return session.scalars(query).first()
-
-
-def drop_resume_state(session: Session, run_id: str) -> list[str]:
-    """A run that has ended resumes no more; returns the digests of the files that were its alone."""
-    dropped = (
-        delete(ArtifactRow)
-        .where(ArtifactRow.run_id == run_id, ArtifactRow.role == "resume")
-        .returning(ArtifactRow.sha256)
-    )
-    return list(session.scalars(dropped))
 
 
 def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:

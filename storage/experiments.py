@@ -22,6 +22,7 @@ from storage.errors import InvalidTransition, NotFound
 from storage.events import append_event
 from storage.ids import new_id
 from storage.paging import decode_cursor, encode_cursor
+from storage.resume_state import drop_resume_state
 from storage.tables import ArtifactRow, ExperimentRow, PointRow, RunRow
 from storage.workers import count_listening
 
@@ -379,6 +380,7 @@ def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
         run.cancel_requested_at = now
         if run.status is RunStatus.QUEUED:
             run.status, run.finished_at = RunStatus.CANCELLED, now
+            drop_resume_state(session, run.id)
             append_event(session, experiment_id, EventName.RUN_CANCELLED, {}, run.id)
         session.add(run)
     refresh_status(session, experiment_id)

@@ -17,6 +17,7 @@ from storage.db import Database, as_utc, database_now
 from storage.events import append_event
 from storage.experiments import refresh_status
 from storage.fault_points import reach
+from storage.resume_state import drop_resume_state
 from storage.tables import ExperimentRow, PointRow, RunRow
 
 log = logging.getLogger("richregime.runs")
@@ -184,6 +185,7 @@ def _fail_unreadable(db: Database, run: _Unreadable) -> None:
             )
         )
         if moved.rowcount == 1:
+            drop_resume_state(session, run.run_id)
             data = {"reason": FailureReason.INTERNAL.value, "detail": str(run)}
             append_event(session, run.experiment_id, EventName.RUN_FAILED, data, run.run_id)
             refresh_status(session, run.experiment_id)
@@ -279,7 +281,10 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
     """running → queued, as the worker drains: the attempt does not count. A cancel request ends it instead."""
     row = session.get(RunRow, run_id, with_for_update=True)
     if row is not None and row.cancel_requested_at is not None:
-        return cancel_run(session, run_id, fence)
+        cancelled = cancel_run(session, run_id, fence)
+        if cancelled:
+            drop_resume_state(session, run_id)
+        return cancelled
     released = session.execute(
         update(RunRow)
         .where(_held(run_id, fence))
@@ -414,6 +419,8 @@ def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bo
         )
         if moved.rowcount != 1:
             return False
+        if status.is_terminal:
+            drop_resume_state(session, run_id)
         append_event(session, row.experiment_id, name, data, run_id)
         refresh_status(session, row.experiment_id)
         return True

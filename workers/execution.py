@@ -22,12 +22,12 @@ from engine.experiments.registry import get_kind, parse_spec
 from engine.result import SeedResult
 from engine.spec import TRAINING_VERSION
 from schemas.status import FailureReason
-from storage.artifacts import drop_resume_state
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.errors import StorageFull
 from storage.fault_points import reach
 from storage.reconcile import finalize
+from storage.resume_state import drop_resume_state
 from storage.runs import Claim, cancel_run, fail_run, finish_run, release_run
 from storage.settings import Settings
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from storage import fault_points
+from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.errors import InvalidTransition
@@ -18,6 +19,7 @@ from storage.experiments import cancel_experiment
 from storage.reconcile import reconcile
 from storage.runs import Claim, claim_next, reap_owner
 from storage.settings import Settings
+from storage.tables import ArtifactRow
 from tests.faults.invariants import Findings, Reference, assert_invariants, bits_of
 from tests.workers.conftest import Lab, make_lab
 from workers import context
@@ -64,8 +66,15 @@ class Bench(Lab):
         except Death:
             pass
         finally:
-            reap_owner(self.db, OWNER, self.settings.max_attempts)
+            self.reap()
         return True
+
+    def reap(self) -> None:
+        reap_owner(self.db, OWNER, self.settings.max_attempts)
+
+    def resume_states(self, run_id: str) -> list[ArtifactRow]:
+        with self.db.read() as session:
+            return list_artifacts(session, run_id, "resume")
 
     def work_until_idle(self) -> None:
         while self.work():

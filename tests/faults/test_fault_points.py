@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage import fault_points
-from tests.faults.conftest import Bench, Strike, die
+from tests.faults.conftest import Bench, Death, Strike, die
 
 SPEC = {
     "kind": "train",
@@ -51,7 +51,7 @@ def test_a_death_at_any_place_loses_nothing_and_changes_no_bit(
 ) -> None:
     reference = bench.reference(SPEC, SEEDS)
     places = places_of(bench, listen)
-    assert set(places) >= set(fault_points.PLACES) - {"ring.1", "ring.2"}
+    assert set(places) >= set(fault_points.PLACES) - {"accept.1", "ring.1", "ring.2"}
     chosen = list(enumerate(places, 1)) if every else some_of(places)
     for number, place in chosen:
         bench.submit(SPEC, SEEDS)
@@ -164,6 +164,40 @@ def test_a_drain_at_any_step_gives_the_run_back_with_equal_bits(bench: Bench, li
         bench.work_until_idle()
     listen(None)
     bench.assert_invariants(reference)
+
+
+@pytest.mark.parametrize("ended_by", ["a cancel while it waits", "a cancel as it goes back", "the reaper"])
+def test_a_run_that_no_worker_ends_leaves_no_resume_state(
+    bench: Bench, listen: Listen, ended_by: str
+) -> None:
+    """It has saved, and is then cancelled where no worker has it, or for good taken from one that is dead."""
+    experiment_id, run_id = bench.submit(SPEC, SEEDS)
+    claim = bench.claimed()
+    if ended_by == "a cancel while it waits":
+        bench.execute(claim, lambda: bool(bench.resume_states(run_id)))
+        assert bench.resume_states(run_id)
+        bench.cancel(experiment_id)
+    elif ended_by == "a cancel as it goes back":
+
+        def ask_and_yield() -> bool:
+            if bench.resume_states(run_id):
+                bench.cancel(experiment_id)
+                return True
+            return False
+
+        bench.execute(claim, ask_and_yield)
+    else:
+        listen(DieAfterSave())
+        with pytest.raises(Death):
+            bench.execute(claim)
+        listen(None)
+        bench.cancel(experiment_id)
+        assert bench.resume_states(run_id)
+        bench.reap()
+    assert bench.run(run_id).status == "cancelled"
+    assert bench.resume_states(run_id) == []
+    bench.work_until_idle()
+    bench.assert_invariants()
 
 
 def test_a_cancel_request_at_any_place_ends_the_run_once(bench: Bench, listen: Listen) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import and_
 
-from storage import artifacts, metrics, reconcile, retention, runs
+from storage import artifacts, experiments, metrics, reconcile, retention, runs
 from storage.blobs import BlobStore
 from storage.errors import NotFound
 from storage.retention import sweep_orphans
@@ -129,6 +129,15 @@ def held_by_anyone(run_id: str, fence: int) -> Any:
 
 
 Scenario = Callable[..., None]
+
+
+def cancel_while_it_waits(bench: Bench) -> None:
+    experiment_id, run_id = bench.submit(SPEC, SEEDS)
+    bench.execute(bench.claimed(), lambda: bool(bench.resume_states(run_id)))
+    bench.cancel(experiment_id)
+    bench.reconcile()
+
+
 MUTATIONS: list[tuple[str, Callable[[Patch], None], Scenario, str]] = [
     (
         "files carry the fence",
@@ -158,6 +167,12 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None], Scenario, str]] = [
         "resume state ends with its run",
         lambda patch: patch.setattr(execution, "drop_resume_state", lambda session, run_id: []),
         lose_worker_once,
+        "resume state outlives",
+    ),
+    (
+        "resume state ends with a run that is cancelled while it waits",
+        lambda patch: patch.setattr(experiments, "drop_resume_state", lambda session, run_id: []),
+        cancel_while_it_waits,
         "resume state outlives",
     ),
     (
