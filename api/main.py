@@ -68,8 +68,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.richregime = state
         state.bell.start()
         state.reconciler.start()
+        state.notifier.start()
         yield
         state.closing.set()
+        state.notifier.stop(patience_seconds=3)  # what it is sending is sent again
         state.reconciler.stop()
         state.bell.stop()
         state.db.dispose()
@@ -110,7 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("alembic", "httpx"):  # httpx would log whole addresses, which may hold tokens
+        logging.getLogger(name).setLevel(logging.WARNING)
     uvicorn.run(
         create_app(settings),
         host=chosen.host,

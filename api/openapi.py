@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 import yaml
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.request_bodies import REFERENCE, body_schemas
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
+from schemas.webhooks import Notice, NoticeType
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
@@ -33,6 +34,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,
+        webhooks=_describe_notices().routes,
     )
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     problem = Problem.model_json_schema(ref_template=REFERENCE)
@@ -40,6 +42,26 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.setdefault(name, schema)
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     return found
+
+
+def _describe_notices() -> APIRouter:
+    """What the service itself sends; see `api.notices`."""
+    notices = APIRouter()
+
+    def receive(notice: Notice) -> None:
+        """Sent to an experiment's `webhook` at its end, signed as Standard Webhooks says: `webhook-id`,
+        `webhook-timestamp`, `webhook-signature`."""
+
+    for name in NoticeType:
+        notices.add_api_route(
+            *(name, receive),
+            methods=["POST"],
+            summary=name,
+            status_code=204,
+            response_description="Taken, as by any 2xx",
+            responses={"default": {"description": "It is sent again later, under the same id"}},
+        )
+    return notices
 
 
 def openapi_yaml() -> str:

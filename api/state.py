@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.notices import send_due_notices
 from storage.blobs import BlobStore, open_blobs
 from storage.db import Database, DatabaseError
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
@@ -76,6 +77,8 @@ class State:
     blobs: BlobStore
     bell: Bell
     reconciler: Reconciler
+    notifier: Reconciler
+    """Sends the notices to webhooks; beside the reconciler, which must not wait for them"""
     streams: threading.Semaphore
     closing: threading.Event
 
@@ -95,6 +98,7 @@ def make_state(settings: Settings) -> State:
         blobs,
         bell,
         Reconciler(one_pass, settings.reconcile_seconds),
+        Reconciler(lambda: send_due_notices(db, settings), settings.reconcile_seconds, name="notifier"),
         threading.Semaphore(settings.max_sse_clients),
         threading.Event(),
     )

@@ -53,6 +53,7 @@ class SubmitOptions(TypedDict, total=False):
     max_seconds: int
     keep: str
     reuse: bool
+    webhook: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

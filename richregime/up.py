@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+from pydantic import SecretStr
 
 from richregime.broker import Broker
 from richregime.parts import Part
@@ -178,7 +179,7 @@ class Stack:
         names = {"home", "host", "port", *self.settings.model_fields_set}
         values = {name: getattr(self.settings, name) for name in names}
         return {
-            f"RICHREGIME_{name.upper()}": str(value) for name, value in values.items() if value is not None
+            f"RICHREGIME_{name.upper()}": _show(value) for name, value in values.items() if value is not None
         }
 
     def _wait_until_ready(self) -> None:
@@ -236,6 +237,10 @@ def _greeting(stack: Stack) -> str:
         f"  try      curl -X POST {url}/experiments -H 'content-type: application/json' -d {body}\n"
         "  Ctrl-C stops it; runs under way are saved and go on at the next start\n"
     )
+
+
+def _show(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _free_port(host: str) -> int:

@@ -9,6 +9,7 @@ from pydantic import Field, Strict, StringConstraints, field_validator
 
 from engine.spec import Execution, Seed
 from schemas.base import Request, Resource
+from schemas.webhooks import Webhook
 
 
 class Keep(StrEnum):
@@ -52,6 +53,9 @@ class Submission(Request):
     )
     reuse: bool = Field(
         True, description="Answer with an identical experiment, and load trainings that are already done."
+    )
+    webhook: Webhook | None = Field(
+        None, description="Told, by a signed POST, when the experiment succeeds, fails or is cancelled."
     )
 
     @field_validator("seeds")

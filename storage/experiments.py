@@ -17,6 +17,7 @@ from schemas.events import EventName
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Progress, QueuePosition
 from schemas.status import ExperimentStatus, RunStatus, derive_experiment_status
 from schemas.submission import Keep, Submission
+from schemas.webhooks import Webhook
 from storage.db import as_utc, database_now
 from storage.errors import InvalidTransition, NotFound
 from storage.events import append_event
@@ -24,6 +25,7 @@ from storage.ids import new_id
 from storage.paging import decode_cursor, encode_cursor
 from storage.resume_state import drop_resume_state
 from storage.tables import ArtifactRow, ExperimentRow, PointRow, RunRow
+from storage.webhooks import add_webhook, file_notices, list_webhooks
 from storage.workers import count_listening
 
 
@@ -310,7 +312,7 @@ def _count_ahead(session: Session, row: ExperimentRow) -> int:
 def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
     """Derive the status from the runs; called in the transaction of every move of a run.
 
-    The move that ends the last run writes `experiment.finished`, once.
+    The move that ends the last run writes `experiment.finished` and files the notices to webhooks, once.
     """
     session.flush()
     query = (
@@ -324,13 +326,36 @@ def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
     )
     started_at, finished_at = session.execute(times).one()
     values: dict[str, Any] = {"status": status}
+    has_ended = status.is_terminal and finished_at is None
     if status is not ExperimentStatus.QUEUED and started_at is None:
         values["started_at"] = database_now(session)
-    if status.is_terminal and finished_at is None:
+    if has_ended:
         values["finished_at"] = database_now(session)
         append_event(session, experiment_id, EventName.EXPERIMENT_FINISHED, {"status": status})
     session.execute(update(ExperimentRow).where(ExperimentRow.id == experiment_id).values(**values))
+    if has_ended:
+        _tell_webhooks(session, experiment_id)
     return status
+
+
+def _tell_webhooks(session: Session, experiment_id: str) -> None:
+    webhooks = list_webhooks(session, experiment_id)
+    if webhooks:
+        row = session.get_one(ExperimentRow, experiment_id, populate_existing=True)
+        file_notices(session, webhooks, to_resource(session, row))
+
+
+def attach_webhook(session: Session, experiment_id: str, webhook: Webhook) -> None:
+    """Tell the webhook when the experiment ends; at once where it has ended already.
+
+    The row is locked: whoever ends the experiment meanwhile comes before us, or sees the webhook. Raises NotFound.
+    """
+    locked = session.get(ExperimentRow, experiment_id, populate_existing=True, with_for_update=True)
+    if locked is None:
+        raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
+    added = add_webhook(session, experiment_id, webhook)
+    if locked.status.is_terminal:
+        file_notices(session, [added], to_resource(session, locked))
 
 
 def update_experiment(session: Session, experiment_id: str, change: ExperimentUpdate) -> ExperimentRow:

@@ -12,6 +12,7 @@ register.1 row written, not committed · register.2 committed
 finish.1 begun · finish.2 moved, not committed · finish.3 committed · finish.4 resume state deleted
 summary.1 made, not stored · summary.2 stored
 ring.1 committed, not rung · ring.2 rung, not noted
+notice.1 sent, not noted
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PLACES = (
     *("accept.1", "claim.1", "claim.2", "claim.3", "step"),
     *("save.1", "save.2", "save.3", "put.1", "put.2", "register.1", "register.2"),
     *("finish.1", "finish.2", "finish.3", "finish.4", "summary.1", "summary.2", "ring.1", "ring.2"),
+    "notice.1",
 )
 
 

@@ -72,20 +72,22 @@ def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:
 
 
 class Reconciler:
-    """A thread that reconciles every few seconds; every API and worker parent has one."""
+    """A thread that makes a pass every few seconds; every API and worker parent has one that reconciles."""
 
-    def __init__(self, one_pass: Callable[[], None], interval_seconds: float) -> None:
+    def __init__(
+        self, one_pass: Callable[[], None], interval_seconds: float, *, name: str = "reconciler"
+    ) -> None:
         self._pass, self._interval = one_pass, interval_seconds
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Return once the pass under way is over."""
+    def stop(self, patience_seconds: float = 20.0) -> None:
+        """Return once the pass under way is over, or has taken too long."""
         self._stop.set()
-        self._thread.join(timeout=20)
+        self._thread.join(timeout=patience_seconds)
 
     def _loop(self) -> None:
         while not self._stop.wait(self._interval):

@@ -6,14 +6,18 @@ import os
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.webhooks import SECRET_FORM, read_key
 
 
 class Settings(BaseSettings):
-    """Frozen; one instance a process."""
+    """Frozen; one instance a process. Its errors show no values: one of them is a secret."""
 
-    model_config = SettingsConfigDict(env_prefix="RICHREGIME_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="RICHREGIME_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(
         default_factory=lambda: Path.home() / ".richregime", description="Folder in which all state lives."
@@ -69,6 +73,27 @@ class Settings(BaseSettings):
     max_memory_bytes: int = Field(16 << 30, ge=1, description="Memory a run may need by estimate.")
     max_flops: float = Field(1e19, gt=0, description="Floating-point operations a run may need by estimate.")
     max_sse_clients: int = Field(200, ge=1, description="Event streams served at once.")
+    webhook_secret: SecretStr | None = Field(
+        None, description=f"Signs the notices of webhooks that bring no secret of their own: {SECRET_FORM}."
+    )
+    webhook_allow_private: bool = Field(
+        False,
+        description="Send notices to addresses that are not public, such as loopback and private networks.",
+    )
+    webhook_attempts: int = Field(6, ge=1, le=20, description="How often a notice is sent at most.")
+    webhook_retry_seconds: float = Field(
+        30.0, gt=0, description="How long after a failed attempt the second follows; it doubles with each."
+    )
+    webhook_timeout_seconds: float = Field(
+        10.0, gt=0, le=60, description="A webhook that has not answered for so long has failed to."
+    )
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_has_its_form(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            read_key(secret.get_secret_value())
+        return secret
 
     @property
     def resolved_database_url(self) -> str:

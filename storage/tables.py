@@ -23,6 +23,7 @@ from sqlalchemy import UniqueConstraint as Unique
 from sqlmodel import Field, SQLModel
 
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
+from schemas.webhooks import NoticeState
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -264,4 +265,35 @@ class DatasetRow(SQLModel, table=True):
     test_size: int = Field(sa_column=Column(Integer, nullable=False))
     sha256: str = Field(sa_column=Column(String(64), nullable=False))
     num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class WebhookRow(SQLModel, table=True):
+    """Where an experiment's end is told."""
+
+    __tablename__ = "webhook"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    experiment_id: str = Field(sa_column=_parent("experiment.id"))
+    url: str = Field(sa_column=Column(Text, nullable=False))
+    secret: str | None = Field(default=None, sa_column=Column(Text), repr=False)
+    """Null: the service's own, as it is when a notice is sent"""
+    created_at: datetime = _time(nullable=False)
+
+
+class NoticeRow(SQLModel, table=True):
+    """One end of an experiment, to be told to one webhook. Whoever has claimed it has put off when it is due."""
+
+    __tablename__ = "notice"
+    __table_args__ = (Index(None, "state", "due_at"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    webhook_id: str = Field(sa_column=_parent("webhook.id"))
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    state: NoticeState = Field(
+        default=NoticeState.PENDING,
+        sa_column=Column(_enum(NoticeState), nullable=False, server_default="pending"),
+    )
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    due_at: datetime = _time(nullable=False)
     created_at: datetime = _time(nullable=False)

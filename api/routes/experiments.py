@@ -71,6 +71,8 @@ def submit_experiment(
                 runs=plan.runs,
             )
             bells = [("", run.queue) for run in plan.runs]
+        if plan.submission.webhook is not None:
+            experiments.attach_webhook(session, row.id, plan.submission.webhook)
         response.status_code = 200 if reused else 201
         if idempotency_key is not None:
             keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.problems import ProblemRaised
+from api.services.webhooks import check_webhook
 from engine.cost import CostLimits, can_stack, check, estimate
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, validate_data
 from engine.errors import FieldError, InvalidSpec, field_errors
@@ -67,6 +68,8 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
         errors += invalid.errors
     infos = _find_infos(session, points)
     errors += [point.place(error) for point in points for error in _check_point(session, point, infos)]
+    if submission is not None and submission.webhook is not None:
+        errors += check_webhook(submission.webhook, settings)
     if errors or submission is None:
         raise InvalidSpec(list(dict.fromkeys(errors))[:MAX_ERRORS])
     runs = plan_runs(submission, [(index, point, submission.seeds) for index, point in enumerate(points)])

@@ -105,6 +105,9 @@ def submit(
     afresh: Annotated[
         bool, typer.Option("--afresh", help="Compute it even if an identical one exists.")
     ] = False,
+    webhook: Annotated[
+        str | None, typer.Option(help="Where the service tells its end, by a POST signed with its secret.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it would do and cost.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     notify: Notify = False,
@@ -126,6 +129,7 @@ def submit(
             priority=priority,
             max_seconds=max_seconds,
             reuse=False if afresh else None,
+            webhook={"url": webhook} if webhook else None,
         )
         if dry_run:
             found = client.preview(body)

@@ -48,6 +48,13 @@ def test_a_wrong_body_ends_with_4_and_names_the_field(command: Command, live_url
     assert "Traceback" not in done.stderr
 
 
+def test_a_webhook_is_handed_to_the_service(invoke: Invoke, live_url: str) -> None:
+    done = invoke("submit", "--kind", "train", "--webhook", "http://10.0.0.1/x", "--url", live_url)
+    assert done.exit_code == 4
+    assert "#/webhook/url" in done.stderr
+    assert "RICHREGIME_WEBHOOK_SECRET" in done.stderr
+
+
 def test_waiting_too_long_ends_with_6(command: Command, live_url: str, client: Client) -> None:
     experiment_id = client.submit(BODY).id
     assert command("watch", experiment_id, "--timeout", "0.1", "--url", live_url).returncode == 6

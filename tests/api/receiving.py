@@ -1,0 +1,103 @@
+"""A real receiver of notices on this machine, that answers as it is told to."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
+
+Answer = int | Callable[[BaseHTTPRequestHandler], None]
+"""A status, or something else to be done with the request"""
+
+
+@dataclass(frozen=True)
+class Received:
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def notice(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+    def is_signed_with(self, secret: str) -> bool:
+        """By the words of the standard, and by nothing of ours."""
+        key = base64.b64decode(secret[len("whsec_") :])
+        signed = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+        age = time.time() - int(self.headers["webhook-timestamp"])
+        return self.headers["webhook-signature"] == f"v1,{expected}" and abs(age) < 300
+
+
+@dataclass
+class Receiver:
+    url: str
+    received: list[Received] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    """To the requests that come next; then 204"""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.split(":")[2].split("/")[0])
+
+    def wait_for(self, count: int) -> list[Received]:
+        wait_until(lambda: len(self.received) >= count)
+        return self.received
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            answer = receiver.answers.pop(0) if receiver.answers else 204
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            receiver.received.append(Received(headers, body))
+            if callable(answer):
+                answer(self)
+                return
+            self.send_response(answer)
+            if answer in (301, 302, 307):
+                self.send_header("Location", f"{receiver.url}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook?token=T0KEN")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def wait_until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s")
