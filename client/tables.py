@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from rich.box import SIMPLE_HEAVY
+from rich.box import SIMPLE, SIMPLE_HEAVY
 from rich.console import Group
 from rich.table import Table
 
@@ -19,6 +19,8 @@ from schemas.wording import show_value as words_of
 
 UNBROKEN = "\u00a0"
 """A space at which no line ends: headings wrap rather than numbers."""
+WIDE = 110
+"""Characters from which a list shows everything."""
 
 
 def result_table(result: Mapping[str, Any], title: str) -> Table:
@@ -103,20 +105,20 @@ def show_value(value: Any) -> str:
     return " ".join([str(value.get("name", "")), *fields]).strip()
 
 
-def experiments_table(experiments: Iterable[Experiment]) -> Table:
-    table = Table()
-    for column in ("id", "kind", "name", "status", "done", "points", "seeds", "created"):
-        table.add_column(column, no_wrap=column == "id")
+def experiments_table(experiments: Iterable[Experiment], width: int) -> Table:
+    """width: of the console, in characters; a narrow one is spared how many points and when."""
+    is_wide = width >= WIDE
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for column in ("id", "status", "done", "kind"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("name", overflow="fold")
+    if is_wide:
+        table.add_column("points × seeds", no_wrap=True, justify="right")
+        table.add_column("created (UTC)", no_wrap=True)
     for one in experiments:
+        size = (f"{one.num_points} × {len(one.seeds)}", f"{one.created_at:%Y-%m-%d %H:%M}") if is_wide else ()
         table.add_row(
-            one.id,
-            one.kind,
-            one.name or "",
-            str(one.status),
-            f"{one.progress.fraction:.0%}",
-            str(one.num_points),
-            str(len(one.seeds)),
-            f"{one.created_at:%Y-%m-%d %H:%M}",
+            one.id, str(one.status), f"{one.progress.fraction:.0%}", one.kind, one.name or "", *size
         )
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,8 @@ from schemas.side_by_side import diff_results, diff_specs, quantities_of
 from schemas.status import ExperimentStatus
 
 app = typer.Typer()
+PIPE_WIDTH = 400
+"""Where no terminal sets one: names are whole, so that lines can be searched."""
 
 
 @app.command(name="list")
@@ -40,7 +43,8 @@ def list_(
     if as_json:
         print_json(page)
         return
-    Console().print(experiments_table(page.items))
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console.print(experiments_table(page.items, console.width))
     if not page.items:
         say("nothing is there; `richregime submit --preset demo --watch` submits a first experiment")
 

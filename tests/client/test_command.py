@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from rich.console import Console
 
 from client import Client
+from client.tables import experiments_table
 
 pytestmark = pytest.mark.xdist_group("client")
 
@@ -126,3 +129,26 @@ def test_what_can_be_asked_is_told_as_json_too(invoke: Invoke, live_url: str) ->
         ("preset", "list"),
     ):
         assert json.loads(invoke(*words, "--json", "--url", live_url).stdout) is not None, words
+
+
+@pytest.mark.parametrize(("width", "shows_all"), [(80, False), (140, True)])
+def test_a_list_cuts_nothing_off(client: Client, width: int, shows_all: bool) -> None:
+    name = "a name of some length, as those of figures are: ReLU-Nets with one hidden layer, Fashion-MNIST"
+    experiment = client.submit({"kind": "train", "epochs": 3}, name=name, reuse=False)
+    written = StringIO()
+    Console(width=width, file=written, color_system=None).print(experiments_table([experiment], width))
+    text = written.getvalue()
+    assert experiment.id in text
+    assert "…" not in text
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "Fashion-MNIST" in text
+    assert ("1 × 1" in text) == shows_all
+
+
+def test_a_list_into_a_pipe_has_one_line_for_each_experiment(
+    command: Command, live_url: str, client: Client
+) -> None:
+    name = "another name of some length, so that eighty characters would never hold all of the columns of it"
+    experiment = client.submit({"kind": "train", "epochs": 4}, name=name, reuse=False)
+    (line,) = (one for one in command("list", "--url", live_url).stdout.splitlines() if experiment.id in one)
+    assert name in line
