@@ -21,7 +21,7 @@ from schemas.resources import Experiment
 from schemas.status import ExperimentStatus
 from storage.settings import Settings
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 10.0
 DPI = 110
 """Of the pictures that are kept: fit for a page, small enough for a repository."""
 
