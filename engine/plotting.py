@@ -14,12 +14,16 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 Scale = Literal["linear", "log"]
 ImageFormat = Literal["png", "svg", "pdf"]
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Colours that colour-blind readers tell apart (Okabe & Ito)."""
+
+POSITION_DIGITS = 6
+"""Of a position in a figure: thousandths of a pixel"""
 
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -91,8 +95,25 @@ def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> byt
         "pdf": {"CreationDate": None, "ModDate": None, "Creator": "richregime", "Producer": "richregime"},
     }
     with drawing():
+        _settle(figure)
         figure.savefig(stream, format=image_format, dpi=options.dpi, metadata=by_format[image_format])
     return stream.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, for all its files.
+
+    The layout's solver takes its unknowns in the order of their addresses, so that its last digits differ from one time
+    to the next; SVG names its parts by them.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None or isinstance(engine, PlaceHolderLayoutEngine) or not figure.axes:
+        return
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        bounds = axes.get_position(original=True).bounds
+        axes.set_position(tuple(round(part, POSITION_DIGITS) for part in bounds))
 
 
 def draw_message(options: PlotOptions, message: str) -> Figure:

@@ -173,9 +173,8 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
         numbers = plots.numbers(plot.name, source)
         if plot.default:
             yield f"plots/{plot.name}.json", _dump(numbers)
-            # A figure each: laying one out a second time moves it by a hair, and these are the bytes of `/plots`.
+            figure = plots.draw(plot.name, numbers, options)
             for image_format in IMAGE_FORMATS:
-                figure = plots.draw(plot.name, numbers, options)
                 yield f"plots/{plot.name}.{image_format}", save(figure, image_format, options)
             set_table = plot.load_table()
             if set_table is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,8 @@ MAX_DOCUMENT_BYTES = 256 << 20
 """Of a document that is read whole: the description, the metrics, the checksums."""
 CHUNK = 1 << 20
 MAX_NAME = 64
+UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
+"""Of an entry that one system or another would unpack outside of the folder"""
 
 
 def import_bundle(
@@ -55,8 +58,8 @@ def import_bundle(
         if known is not None:
             return known, False
     with _reading(path) as archive:
-        _check_sums(archive, settings.max_import_bytes)
-        checked = _check(archive, blobs, settings, sha256)
+        sums = _check_sums(archive, settings.max_import_bytes)
+        checked = _check(archive, sums, blobs, settings, sha256)
     with db.write() as session:
         known = find_imported(session, sha256)
         return (known, False) if known is not None else (store_imported(session, checked), True)
@@ -71,13 +74,17 @@ def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
         raise _refuse(f"the body is not an archive that can be read: {error}") from None
 
 
-def _check_sums(archive: zipfile.ZipFile, limit: int) -> None:
-    """Every entry once, no more bytes than allowed however small they were packed, each with the sum that is stated."""
+def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
+    """Every entry once, under a name that no folder is left by, no more bytes than allowed however small they were
+    packed, each with the sum that is stated. The sums by name."""
     names = archive.namelist()
     if len(names) > MAX_ENTRIES:
         raise _refuse(f"the archive has {len(names):,} entries; the limit is {MAX_ENTRIES:,}")
     if len(set(names)) != len(names):
         raise _refuse("an entry stands in the archive more than once")
+    for name in names:
+        if UNSAFE_NAME.search(name):
+            raise _refuse(f"the entry {name[:200]!r} would be unpacked outside of its folder")
     stated: dict[str, str] = {}
     for line in _read(archive, CHECKSUM_FILE).decode("utf-8", "replace").splitlines():
         digest, _, name = line.partition("  ")
@@ -98,9 +105,13 @@ def _check_sums(archive: zipfile.ZipFile, limit: int) -> None:
             raise _refuse(
                 f"{name[:200]!r} is not what its checksum says: the archive is damaged or was changed"
             )
+    return stated
 
 
-def _check(archive: zipfile.ZipFile, blobs: BlobStore, settings: Settings, sha256: str) -> CheckedBundle:
+def _check(
+    archive: zipfile.ZipFile, sums: Mapping[str, str], blobs: BlobStore, settings: Settings, sha256: str
+) -> CheckedBundle:
+    """Everything parsed, and then, where nothing is wrong, the files stored."""
     document = parse_object(_read(archive, BUNDLE_FILE))
     try:
         bundle = Bundle.model_validate(document)
@@ -115,15 +126,18 @@ def _check(archive: zipfile.ZipFile, blobs: BlobStore, settings: Settings, sha25
     spec = parse_spec(bundle.body["spec"], "#/body/spec")
     specs = [parse_spec(one.spec, f"#/points/{index}/spec") for index, one in enumerate(bundle.points)]
     _check_runs(bundle, submission, spec, specs)
+    results = [_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)]
+    metrics = _parse_metrics(_read(archive, METRICS_FILE), bundle)
+    _check_files(bundle, sums)
     return CheckedBundle(
         bundle=bundle,
         sha256=sha256,
         submission=submission,
         spec=spec.model_dump(mode="json"),
         specs=specs,
-        results=[_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)],
+        results=results,
         blobs=_store_files(archive, blobs, bundle),
-        metrics=_parse_metrics(_read(archive, METRICS_FILE), bundle),
+        metrics=metrics,
     )
 
 
@@ -170,21 +184,25 @@ def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, 
     return [one.model_dump(mode="json") for one in found]
 
 
+def _check_files(bundle: Bundle, sums: Mapping[str, str]) -> None:
+    for file in (file for run in bundle.runs for file in run.files):
+        if file.path not in sums:
+            raise _refuse(f"the archive lacks the file {file.path[:200]!r}")
+        if sums[file.path] != file.sha256:
+            raise _refuse(f"the file {file.path[:200]!r} is not the one that {BUNDLE_FILE} speaks of")
+
+
 def _store_files(archive: zipfile.ZipFile, blobs: BlobStore, bundle: Bundle) -> dict[str, StoredBlob]:
-    """Each file in the store under the digest of its bytes, which must be the one stated."""
+    """Each file in the store under the digest of its bytes."""
     stored: dict[str, StoredBlob] = {}
     for file in (file for run in bundle.runs for file in run.files):
         if file.sha256 in stored:
             continue
         scratch = blobs.scratch_path()
         try:
-            with _open(archive, file.path) as entry, scratch.open("wb") as target:
+            with archive.open(file.path) as entry, scratch.open("wb") as target:
                 while part := entry.read(CHUNK):
                     target.write(part)
-            with scratch.open("rb") as written:
-                found = hashlib.file_digest(written, "sha256").hexdigest()
-            if found != file.sha256:
-                raise _refuse(f"the file {file.path!r} is not the one that {BUNDLE_FILE} speaks of")
             stored[file.sha256] = blobs.put_file(scratch)
         finally:
             scratch.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import get_kind
+from tests.api.archives import pack, unpack
 from tests.api.conftest import Desk, make_settings, serving
 
 BODY = {
@@ -23,7 +24,6 @@ BODY = {
     "name": "moves house",
     "labels": {"paper": "fig4"},
 }
-Entries = dict[str, bytes]
 
 
 @pytest.fixture(scope="module")
@@ -46,27 +46,6 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -
 
 def take_in(desk: Desk, archive: bytes) -> Any:
     return desk.http.post("/import", content=archive, headers={"content-type": "application/zip"})
-
-
-def unpack(archive: bytes) -> Entries:
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        return {name: opened.read(name) for name in opened.namelist()}
-
-
-def pack(entries: Entries, *, sums: bool = True) -> bytes:
-    """An archive whose checksums hold, unless they are among the entries to be kept."""
-    if sums:
-        lines = [
-            f"{hashlib.sha256(data).hexdigest()}  {name}\n"
-            for name, data in entries.items()
-            if name != "SHA256SUMS"
-        ]
-        entries = {**entries, "SHA256SUMS": "".join(lines).encode()}
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
-    return stream.getvalue()
 
 
 def changed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -136,6 +115,37 @@ def test_what_still_runs_is_not_bundled(desk: Desk) -> None:
     assert "bundle.json" in answer.json()["detail"]
 
 
+def renewed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """The archive with another first file, rightly described, and a change besides."""
+    entries, data = unpack(archive), b"no store has this yet"
+    bundle = json.loads(entries["bundle.json"])
+    first = bundle["runs"][0]["files"][0]
+    first |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    change(bundle)
+    return pack({**entries, first["path"]: data, "bundle.json": json.dumps(bundle).encode()})
+
+
+def flip(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def assert_refused(
+    desk: Desk, archive: bytes, what: str = "", *, status: int = 422, code: str | None = None
+) -> None:
+    """By a problem, and nothing is stored: no row, no file, no part of one."""
+
+    def stored() -> tuple[int, set[Path]]:
+        files = {path for path in desk.settings.resolved_blob_dir.rglob("*") if path.is_file()}
+        return desk.num_experiments(), files
+
+    before = stored()
+    answer = take_in(desk, archive)
+    assert answer.status_code == status, (what, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert code in (None, answer.json()["code"])
+    assert stored() == before, what
+
+
 def set_in(*path: Any) -> Callable[[dict[str, Any]], None]:
     """Sets the value at a path; the last element is the value."""
 
@@ -187,6 +197,12 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "a file that is not there": lambda archive: changed(
         archive, set_in("runs", 0, "files", 0, "path", "/etc/passwd")
     ),
+    "a sound new file, then one that is another": lambda archive: renewed(
+        archive, set_in("runs", -1, "files", 0, "sha256", "0" * 64)
+    ),
+    "a sound new file, and metrics that are none": lambda archive: pack(
+        {**unpack(renewed(archive, lambda bundle: None)), "metrics.csv": b"none"}
+    ),
     "a name with a path in it": lambda archive: changed(
         archive, set_in("runs", 0, "files", 0, "name", "../../theta")
     ),
@@ -201,12 +217,35 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
 def test_an_archive_that_lies_is_refused_and_leaves_nothing(
     elsewhere: Desk, exported: tuple[str, bytes], lie: str
 ) -> None:
-    before = elsewhere.num_experiments()
-    answer = take_in(elsewhere, LIES[lie](exported[1]))
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert elsewhere.num_experiments() == before
-    assert not list(elsewhere.settings.resolved_blob_dir.rglob("*.partial"))
+    assert_refused(elsewhere, LIES[lie](exported[1]))
+
+
+def test_every_byte_of_every_entry_counts(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+    """One is flipped in an entry, which is packed anew or damaged as it lies in the archive."""
+    entries = unpack(exported[1])
+    assert len(entries) > 20
+    for name, data in entries.items():
+        flipped = flip(data, len(data) // 2)
+        assert_refused(elsewhere, pack({**entries, name: flipped}, sums=False), name)
+    with zipfile.ZipFile(io.BytesIO(exported[1])) as opened:
+        middles = [
+            entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2
+            for entry in opened.filelist
+        ]
+    for name, place in zip(entries, middles, strict=True):
+        assert_refused(elsewhere, flip(exported[1], place), name)
+
+
+def test_every_entry_is_missed(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+    entries = unpack(exported[1])
+    for name in entries:
+        rest = {other: data for other, data in entries.items() if other != name}
+        assert_refused(elsewhere, pack(rest, sums=False), name)
+    needed = [name for name in entries if name in {"bundle.json", "metrics.csv"} or name.startswith("files/")]
+    assert len(needed) > 3
+    for name in needed:
+        rest = {other: data for other, data in entries.items() if other != name}
+        assert_refused(elsewhere, pack(rest), name)
 
 
 def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
@@ -214,14 +253,18 @@ def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
 ) -> None:
     bomb = pack({**unpack(exported[1]), "zeros": bytes(10_000_000)})
     assert len(bomb) < 400_000
-    answer = take_in(elsewhere, bomb)
-    assert (answer.status_code, answer.json()["code"]) == (413, "payload-too-large")
-    assert take_in(elsewhere, bytes(500_000)).status_code == 413
+    for archive in (bomb, bytes(500_000)):
+        assert_refused(elsewhere, archive, status=413, code="payload-too-large")
 
 
-def test_entries_that_name_paths_are_not_written_anywhere(
-    elsewhere: Desk, exported: tuple[str, bytes]
+@pytest.mark.parametrize(
+    "name",
+    ["../../escaped", "/tmp/escaped", "plots/../../escaped", "C:/escaped", "..\\escaped", "~/escaped", ".."],
+)
+def test_an_entry_that_would_leave_its_folder_is_refused(
+    elsewhere: Desk, exported: tuple[str, bytes], name: str
 ) -> None:
-    archive = pack({**unpack(exported[1]), "../../escaped": b"x", "/tmp/escaped": b"y"})
-    assert take_in(elsewhere, archive).status_code == 201
+    assert_refused(elsewhere, pack({**unpack(exported[1]), name: b"x"}))
     assert not list(elsewhere.settings.home.parent.rglob("escaped"))
+    with_dots = pack({**unpack(exported[1]), "plots/a..b": b"x"})
+    assert take_in(elsewhere, with_dots).status_code in (200, 201)
