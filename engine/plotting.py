@@ -172,11 +172,14 @@ def plot_band(
 TITLE_LETTERS_PER_INCH = 11.5
 
 
-def add_title(figure: Figure, title: str, note: str = "") -> None:
-    """The title over all axes, in as many lines as its length asks for, and the note (what bars and bands are) below it."""
+def add_title(figure: Figure, title: str, note: str = "", **place: Any) -> None:
+    """The title over all axes, in as many lines as its length asks for, and the note (what bars and bands are) below it.
+
+    place: as of matplotlib's `suptitle`, for a title that does not stand in the middle.
+    """
     columns = int(TITLE_LETTERS_PER_INCH * figure.get_figwidth())
     lines = [fill(text, columns) for text in (title, note) if text]
-    figure.suptitle("\n".join(lines), fontsize=10)
+    figure.suptitle("\n".join(lines), fontsize=10, **place)
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:

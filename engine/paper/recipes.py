@@ -57,13 +57,17 @@ def make_preset(
     seeds: Sequence[int] = tuple(range(PAPER_SEEDS)),
     execution: Mapping[str, Any] | None = None,
     deviations: Sequence[str] = (),
+    experiment: str | None = None,
 ) -> Preset:
-    """A body ready to submit. deviations: those that the form does not show (`list_preset_deviations` adds the others)."""
+    """A body ready to submit. deviations: those that the form does not show (`list_preset_deviations` adds the others).
+
+    experiment: the name it takes there, which its plots are titled by, where several figures draw one experiment.
+    """
     axes = {path: list(values) for path, values in (sweep or {}).items()}
     body: dict[str, Any] = {"spec": dict(form), "sweep": axes, "seeds": list(seeds)}
     if execution:
         body["execution"] = dict(execution)
-    body |= {"name": title, "labels": {"preset": name, "scale": scale}}
+    body |= {"name": experiment or title, "labels": {"preset": name, "scale": scale}}
     return Preset(
         name=name,
         title=title,

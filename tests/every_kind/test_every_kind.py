@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.experiments.registry import kinds, parse_spec
+from engine.experiments.registry import kinds, parse_spec, presets
 from engine.local import run_local
 
 CPU_SECONDS = 30.0
@@ -49,3 +49,13 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
 def test_a_kind_alone_is_a_form_and_its_page_is_named_after_it(name: str) -> None:
     assert parse_spec({"kind": name}).kind == name
     assert kinds()[name].read_page().startswith(f"# `{name}`\n")
+
+
+def test_figures_of_one_experiment_give_it_one_name() -> None:
+    """The first submission names it, and its plots, whichever figure asks for them, are titled by that name."""
+    names: dict[str, set[str]] = {}
+    for preset in presets().values():
+        experiment = json.dumps([preset.body[part] for part in ("spec", "sweep", "seeds")], sort_keys=True)
+        names.setdefault(experiment, set()).add(preset.body["name"])
+    assert len(names) < len(presets())
+    assert [found for found in names.values() if len(found) > 1] == []

@@ -17,6 +17,7 @@ from engine.plotting import (
     OKABE_ITO,
     PlotOptions,
     add_legend,
+    add_title,
     draw_message,
     drawing,
     new_figure,
@@ -78,7 +79,7 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     figure.colorbar(
         ScalarMappable(cmap=COLOR_MAP), ax=panels, label=f"Share of epochs active ({words} of each bin)"
     )
-    figure.suptitle(numbers["title"], fontsize=10)
+    add_title(figure, numbers["title"])
     figure.supxlabel(
         f"Rows: outputs of a layer; columns: its inputs; kernels as tiles. {_describe_seeds(points)}.",
         fontsize=7.5,
@@ -139,7 +140,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.set_ylabel("Share of the active set (%)")
     panels[0, 0].set_ylim(bottom=0)  # of all panels, once all are drawn
     add_legend(figure, panels[0, 0])
-    figure.suptitle(f"{numbers['title']}: {_describe_seeds(points).lower()}, one standard error", fontsize=10)
+    add_title(figure, numbers["title"], f"{_describe_seeds(points).lower()}, one standard error")
     return figure
 
 
@@ -195,7 +196,7 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     panels[0].set_ylabel("Share of the active set /\nshare of the parameters")
     panels[0].yaxis.set_major_formatter("{x:g}")
     _add_concentration_legend(figure, panels[0])
-    figure.suptitle(f"{numbers['title']}: {_describe_seeds(points).lower()}, one standard error", fontsize=10)
+    add_title(figure, numbers["title"], f"{_describe_seeds(points).lower()}, one standard error")
     return figure
 
 

@@ -14,6 +14,7 @@ from engine.experiments.gradient_spectrum.curves import spectrum_numbers
 from engine.kind import PlotInput
 from engine.plotting import (
     PlotOptions,
+    add_title,
     draw_message,
     drawing,
     new_figure,
@@ -159,4 +160,4 @@ def _add_title(figure: Figure, numbers: Mapping[str, Any], points: Sequence[Mapp
     text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
     if any(point["diverged"] for point in points):
         text += "; † diverged"
-    figure.suptitle(f"{numbers['title']}\n{text}", fontsize=10)
+    add_title(figure, numbers["title"], text)

@@ -15,6 +15,7 @@ from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
 from engine.plotting import (
     PlotOptions,
+    add_title,
     draw_message,
     drawing,
     new_figure,
@@ -204,7 +205,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     for quantity, axes in panels.items():
         _dress_curves(axes, options, quantity.replace("_", " ").capitalize())
     _add_legend(figure, panels["test_error"])
-    figure.suptitle(f"{numbers['title']} ({_describe_seeds(points)})", fontsize=10)
+    add_title(figure, numbers["title"], _describe_seeds(points))
     return figure
 
 
@@ -226,7 +227,7 @@ def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
 
 def _add_titles(figure: Figure, axes: Axes, numbers: Mapping[str, Any]) -> None:
     """At the left, where no legend stands."""
-    figure.suptitle(numbers["title"], fontsize=10, x=0.02, ha="left")
+    add_title(figure, numbers["title"], x=0.02, ha="left")
     axes.set_title(_describe_seeds(numbers["points"]), fontsize=7.5, color="#666666", loc="left")
 
 

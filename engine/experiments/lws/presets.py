@@ -7,6 +7,7 @@ one figure has done is found by its digest and not repeated by the next.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.experiments.lws.spec import LwsSpec, count_layers
@@ -28,17 +29,27 @@ _TITLES: Mapping[tuple[Scale, Net], str] = {
 }
 _DATA = {"vgg5": "mnist", "vgg11": "cifar10"}
 
-_QUICK_WIDTH = 0.125
-_QUICK_TRAIN_SIZE = {"static": 1000, "drawn": 384}
-_QUICK_TEST_SIZE = {"static": 500, "drawn": 250}
-_QUICK_EPOCHS = {
-    ("static", "vgg5"): 20,
-    ("static", "vgg11"): 25,
-    ("drawn", "vgg5"): 100,
-    ("drawn", "vgg11"): 100,
+
+@dataclass(frozen=True, slots=True)
+class QuickSize:
+    """What two cores do in a few minutes."""
+
+    width_multiplier: float
+    train_size: int
+    test_size: int
+    epochs: int
+    batch_size: int
+
+
+_QUICK_SIZES: Mapping[tuple[Study, Net], QuickSize] = {
+    ("static", "vgg5"): QuickSize(0.125, 1000, 500, 20, 64),
+    ("static", "vgg11"): QuickSize(0.125, 1000, 500, 25, 64),
+    ("drawn", "vgg5"): QuickSize(0.25, 384, 250, 100, 128),
+    ("drawn", "vgg11"): QuickSize(0.1875, 320, 250, 100, 64),
 }
 """Drawn policies need many epochs, not many images: over 100 epochs of five seeds the share of epochs that train the
-whole net is within a tenth of rho, over 20 it is not."""
+whole net is within a tenth of rho, over 20 it is not. And they need nets so wide, and batches so large, that a step of
+the top layer alone takes less than a hundredth of a whole backward pass, or the ratio of times is not rho either."""
 _QUICK_SEEDS = {"static": range(3), "drawn": range(5)}
 
 
@@ -70,6 +81,7 @@ def _static_figures(scale: Scale) -> Iterable[Preset]:
                 f"Top k, bottom q, both, or the middle layers only, against training all (Figure {number}{letter}).",
                 policies,
                 plots=(plot,),
+                experiment=f"Static layer-wise sparse SGD: {_TITLES[scale, net]}",
             )
     yield _make(
         "fig21",
@@ -92,17 +104,19 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
             *((letter, net, XAVIER) for letter, net in _PANELS),
             ("c", "vgg11", PRETRAINED),
         ):
+            trained = _TITLES[scale, net] + (", pretrained" if (init, scale) == (PRETRAINED, "paper") else "")
             yield _make(
                 f"fig{number}{letter}",
                 scale,
                 net,
                 "drawn",
-                f"Test error against {against}: {_TITLES[scale, net]}{', pretrained' if (init, scale) == (PRETRAINED, 'paper') else ''}",
+                f"Test error against {against}: {trained}",
                 f"Top k Bottom k, Top k All Bottoms and Random-Uniform at rho from 0.1 to 0.5 (Figure {number}).",
                 [FULL, *_by_rho(net, scale, RHOS), UNIFORM],
                 plots=(plot,),
                 init=init,
                 fewer_k=True,
+                experiment=f"Probabilistic layer-wise sparse SGD at rho = 0.1 to 0.5: {trained}",
             )
     for letter, net in _PANELS:
         for number, what, plot in (
@@ -118,6 +132,7 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
                 f"Top k Bottom k, Top k All Bottoms, Random-Beta and Random-Uniform (Figure {number}{letter}).",
                 [FULL, *_by_rho(net, "paper", RHOS[:1]), BETA, UNIFORM],
                 plots=(plot,),
+                experiment=f"Probabilistic layer-wise sparse SGD at rho = 0.1: {_TITLES[scale, net]}",
             )
 
 
@@ -178,13 +193,16 @@ def _make(
     plots: Sequence[str],
     init: dict[str, str] | None = XAVIER,
     fewer_k: bool = False,
+    experiment: str | None = None,
 ) -> Preset:
-    """init: None is both, one after the other. fewer_k: quick scale leaves some k out."""
+    """init: None is both, one after the other. fewer_k: quick scale leaves some k out. experiment: as in `make_preset`."""
     sweep: dict[str, Sequence[Any]] = {"policy": policies}
     if scale == "paper":
         form = paper_form("lws", _DATA[net], {"name": net}, init=init or XAVIER)
         sweep = {"init": (XAVIER, PRETRAINED), **sweep} if init is None else sweep
-        return make_preset(name, scale, title, description, form, plots=plots, sweep=sweep)
+        return make_preset(
+            name, scale, title, description, form, plots=plots, sweep=sweep, experiment=experiment
+        )
     deviations = []
     if init is not XAVIER:
         deviations.append(
@@ -202,20 +220,22 @@ def _make(
         sweep=sweep,
         seeds=_QUICK_SEEDS[study],
         deviations=deviations,
+        experiment=experiment,
     )
 
 
 def _quick_form(net: Net, study: Study) -> dict[str, Any]:
     """A narrow net on few images, by Adam: SGD at the paper's rate does not get VGG-11 off its plateau that soon."""
+    size = _QUICK_SIZES[study, net]
     return paper_form(
         "lws",
         _DATA[net],
-        {"name": net, "width_multiplier": _QUICK_WIDTH},
-        data={"name": "digits", "train_size": _QUICK_TRAIN_SIZE[study], "test_size": _QUICK_TEST_SIZE[study]},
+        {"name": net, "width_multiplier": size.width_multiplier},
+        data={"name": "digits", "train_size": size.train_size, "test_size": size.test_size},
         optimizer={"name": "adam", "lr": 0.002},
         schedule={"name": "constant"},
-        epochs=_QUICK_EPOCHS[study, net],
-        batch_size=64,
+        epochs=size.epochs,
+        batch_size=size.batch_size,
     )
 
 
