@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore
 
 from storage.blobs import BlobStore, open_blobs
 from storage.errors import CorruptBlob, NotFound
@@ -14,14 +15,10 @@ from storage.settings import Settings
 from tests.faults.conftest import Bench
 from tests.faults.test_fault_points import SEEDS, SPEC
 
-pytest.importorskip("obstore")
-
 
 @pytest.fixture
 def stores(tmp_path: Path) -> tuple[ObjectBlobStore, ObjectBlobStore]:
     """One object store as two machines see it."""
-    from obstore.store import LocalStore
-
     shared = tmp_path / "objects"
     shared.mkdir()
     return (
