@@ -15,7 +15,15 @@ from api.templating import render_problem
 from engine.errors import FieldError, InvalidSpec
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
 from storage.db import DatabaseUnavailable
-from storage.errors import CorruptBlob, InvalidCursor, InvalidTransition, KeyTaken, NotFound, StorageFull
+from storage.errors import (
+    CorruptBlob,
+    InvalidCursor,
+    InvalidTransition,
+    KeyTaken,
+    NotFound,
+    StorageFull,
+    UnreadableRow,
+)
 
 log = logging.getLogger("richregime.api")
 
@@ -130,6 +138,10 @@ def install(app: FastAPI) -> None:
             headers={"Retry-After": "5"},
         )
 
+    def on_unreadable(request: Request, error: Exception) -> Response:
+        log.error("request %s: %s", request.state.request_id, error)
+        return answer(request, 500, ProblemCode.UNREADABLE, str(error))
+
     def storage(status: int, code: ProblemCode, headers: Mapping[str, str] | None = None) -> Any:
         return lambda request, error: answer(request, status, code, str(error), headers=headers)
 
@@ -145,4 +157,5 @@ def install(app: FastAPI) -> None:
     )
     app.add_exception_handler(StorageFull, storage(507, ProblemCode.STORAGE_FULL))
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
+    app.add_exception_handler(UnreadableRow, on_unreadable)
     app.add_exception_handler(DatabaseUnavailable, on_busy)

@@ -138,6 +138,7 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
         ("seeds", ", ".join(map(str, experiment.seeds))),
         ("labels", ", ".join(f"{key}:{value}" for key, value in experiment.labels.items())),
         ("imported from", experiment.imported_from or ""),
+        ("unreadable", ", ".join(experiment.unreadable)),
         ("page", address),
     ):
         if value:

@@ -25,6 +25,13 @@ class Resource(BaseModel):
     )
 
 
+class StoredResource(Resource):
+    """An answer that tells which of its fields are damaged where they are stored."""
+
+    unreadable: list[str] = []
+    """Fields whose stored form cannot be read; they are answered empty."""
+
+
 class Request(BaseModel):
     """A request's body: closed and strict about types."""
 

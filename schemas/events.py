@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from schemas.base import Resource, UtcDatetime
+from schemas.base import StoredResource, UtcDatetime
 
 
 class EventName(StrEnum):
@@ -32,7 +32,7 @@ class EventName(StrEnum):
     """The last message of a stream; it is not stored."""
 
 
-class Event(Resource):
+class Event(StoredResource):
     """One fact. `sequence` counts from 1 within the experiment, without gaps."""
 
     sequence: int

@@ -28,6 +28,8 @@ class ProblemCode(StrEnum):
     PAYLOAD_TOO_LARGE = "payload-too-large"
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
+    UNREADABLE = "unreadable"
+    """Something that is stored is damaged."""
     INTERNAL = "internal"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from engine.spec import Execution
-from schemas.base import Request, Resource, UtcDatetime
+from schemas.base import Request, Resource, StoredResource, UtcDatetime
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from schemas.submission import Keep, Label
 
@@ -25,7 +25,7 @@ class QueuePosition(Resource):
     workers_listening: int
 
 
-class Experiment(Resource):
+class Experiment(StoredResource):
     id: str
     kind: str
     name: str | None
@@ -81,7 +81,7 @@ class RunPoint(Resource):
     values: dict[str, Any]
 
 
-class Run(Resource):
+class Run(StoredResource):
     id: str
     experiment_id: str
     point: RunPoint
@@ -130,7 +130,7 @@ class Checkpoint(Resource):
     links: dict[str, str]
 
 
-class Worker(Resource):
+class Worker(StoredResource):
     id: str
     host: str
     device: str
@@ -154,7 +154,7 @@ class QueueState(Resource):
     oldest_queued_seconds: float | None
 
 
-class Weights(Resource):
+class Weights(StoredResource):
     """A checkpoint that was brought along: `init` may start from it by its id."""
 
     id: str
@@ -167,7 +167,7 @@ class Weights(Resource):
     created_at: UtcDatetime
 
 
-class Dataset(Resource):
+class Dataset(StoredResource):
     name: str
     title: str
     shape: tuple[int, int, int]

@@ -83,14 +83,14 @@ def list_experiment_files(
 ) -> list[tuple[ArtifactRow, Mapping[str, Any]]]:
     """The checkpoints and artifacts of an experiment with the values of their points, by point, name and seed."""
     query = (
-        select(ArtifactRow, PointRow.values)
+        select(ArtifactRow, PointRow)
         .join(RunRow, RunRow.id == ArtifactRow.run_id)
         .join(PointRow, PointRow.id == RunRow.point_id)
         .where(RunRow.experiment_id == experiment_id, ArtifactRow.role.in_(("checkpoint", "artifact")))
         .order_by(PointRow.index, ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
         .limit(limit)
     )
-    return [(row, values) for row, values in session.execute(query)]
+    return [(row, point.readable("values")) for row, point in session.execute(query)]
 
 
 def count_bytes(session: Session, experiment_id: str) -> int:

@@ -54,7 +54,7 @@ def to_info(row: DatasetRow) -> DatasetInfo:
 
 def to_resource(row: DatasetRow) -> Dataset:
     """The data set as the API answers it."""
-    channels, height, width = row.shape
+    channels, height, width = row.readable("shape") or (0, 0, 0)
     return Dataset(
         name=row.name,
         title=row.title,
@@ -66,4 +66,5 @@ def to_resource(row: DatasetRow) -> Dataset:
         available=True,
         sha256=row.sha256,
         bytes=row.num_bytes,
+        unreadable=row.unreadable,
     )

@@ -54,6 +54,7 @@ class Database:
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _: Any) -> None:
             connection.isolation_level = None  # transactions are begun below, not by the driver
+            connection.text_factory = _read_text
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
@@ -146,6 +147,11 @@ def _telling_unavailable() -> Iterator[None]:
         if error.connection_invalidated and not isinstance(error, DatabaseUnavailable):
             raise DatabaseUnavailable("the connection was cut", None, error) from error
         raise
+
+
+def _read_text(stored: bytes) -> str:
+    """A byte that is no UTF-8 is shown as such; by itself SQLite's driver would refuse all rows of the query."""
+    return stored.decode("utf-8", "replace")
 
 
 def _dump_json(value: Any) -> str:

@@ -7,6 +7,7 @@ StorageError
 ├── KeyTaken            an idempotency key that another transaction has just used
 ├── SchemaOutdated      the database has another schema than this code
 ├── CorruptBlob         stored bytes do not have the digest they were stored under
+├── UnreadableRow       a stored value is not what its column holds
 └── StorageFull         the disk takes no more
 """
 
@@ -39,6 +40,10 @@ class SchemaOutdated(StorageError):
 
 class CorruptBlob(StorageError):
     """Stored bytes do not have the digest they were stored under."""
+
+
+class UnreadableRow(StorageError):
+    """A stored value is not what its column holds."""
 
 
 class StorageFull(StorageError):

@@ -34,10 +34,10 @@ def find_timed_runs(
 ) -> dict[str, list[TimedRun]]:
     """By shape (`engine.cost.shape_of`), newest first, runs of these kinds; shapes without any are left out.
 
-    A run that has loaded a training is left out: its time tells nothing of one that trains.
+    A run that has loaded a training is left out: its time tells nothing of one that trains. So is one that cannot be read.
     """
     query = (
-        select(PointRow.spec, ExperimentRow.execution, RunRow)
+        select(PointRow, ExperimentRow, RunRow)
         .join(RunRow, RunRow.point_id == PointRow.id)
         .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
         .where(
@@ -50,7 +50,10 @@ def find_timed_runs(
         .limit(LOOKED_AT)
     )
     found: dict[str, list[TimedRun]] = {}
-    for spec, execution, run in session.execute(query):
+    for point, experiment, run in session.execute(query):
+        if point.unreadable or experiment.unreadable or run.unreadable:
+            continue
+        spec, execution = point.spec, experiment.execution
         shape = shape_of(spec, execution)
         if shape not in shapes or any(sheet.get("reused_from") for sheet in run.result or ()):
             continue

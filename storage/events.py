@@ -51,7 +51,8 @@ def list_events(session: Session, experiment_id: str, after: int, limit: int) ->
                 "name": row.name,
                 "run_id": row.run_id,
                 "at": as_utc(row.at),
-                "data": row.data,
+                "data": row.readable("data"),
+                "unreadable": row.unreadable,
             }
         )
         for row in rows

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from pydantic import ValidationError
+from sqlalchemy import and_, case, delete, func, or_, select, update
 from sqlmodel import Session
 
+from engine.errors import InvalidSpec
 from engine.experiments.registry import get_kind, parse_spec
 from engine.kind import FinishedPoint
-from engine.spec import Execution
+from engine.result import SeedResult
+from engine.spec import Execution, ExperimentSpec
 from schemas.events import EventName
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Progress, QueuePosition
 from schemas.status import ExperimentStatus, RunStatus, derive_experiment_status
@@ -176,11 +179,19 @@ def list_experiments(
         )
     if label is not None:
         key, value = label
-        stored = ExperimentRow.labels[key].as_string()
+        stored = _label(session, key)
         query = query.where(stored.is_not(None) if value is None else stored == value)
     rows = list(session.scalars(query))
     more = len(rows) > limit
     return rows[:limit], encode_cursor(rows[limit - 1].id) if more else None
+
+
+def _label(session: Session, key: str) -> Any:
+    """The value of a label in SQL; none where the labels cannot be read, which SQLite would refuse the query for."""
+    value = ExperimentRow.labels[key].as_string()
+    if session.get_bind().dialect.name == "sqlite":
+        return case((func.json_valid(ExperimentRow.labels), value))
+    return value
 
 
 def to_resource(session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
@@ -256,7 +267,7 @@ def _assemble(
         id=row.id,
         kind=row.kind,
         name=row.name,
-        labels=row.labels,
+        labels=row.readable("labels"),
         priority=row.priority,
         status=row.status,
         terminal=terminal,
@@ -266,10 +277,10 @@ def _assemble(
         queue=queue,
         counts=counts,
         num_points=row.num_points,
-        seeds=row.seeds,
-        sweep=row.sweep,
-        spec=row.spec,
-        execution=Execution.model_validate(row.execution),
+        seeds=row.readable("seeds"),
+        sweep=row.readable("sweep"),
+        spec=row.readable("spec"),
+        execution=Execution.model_validate(row.readable("execution")),
         max_seconds=row.max_seconds,
         keep=Keep(row.keep),
         digest=row.digest,
@@ -278,6 +289,7 @@ def _assemble(
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        unreadable=row.unreadable,
         links={
             "self": base,
             **{
@@ -443,7 +455,7 @@ def delete_experiment(session: Session, experiment_id: str, *, dry_run: bool) ->
 
 
 def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
-    """The newest identical experiment that has succeeded or is under way."""
+    """The newest identical experiment that has succeeded or is under way; None where its row is damaged."""
     query = (
         select(ExperimentRow)
         .where(
@@ -456,17 +468,18 @@ def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
         .order_by(ExperimentRow.id.desc())
         .limit(1)
     )
-    return session.scalars(query).first()
+    row = session.scalars(query).first()
+    return None if row is None or row.unreadable else row
 
 
 def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:
-    """Every point with the sheets of its finished seeds, by point and seed."""
+    """Every point with the sheets of its finished seeds, by point and seed. Raises NotFound and UnreadableRow."""
     row = get_experiment(session, experiment_id)
     sheet = get_kind(row.kind).seed_result
     results: dict[str, list[Any]] = {}
     query = select(RunRow).where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.SUCCEEDED)
     for run in session.scalars(query):
-        results.setdefault(run.point_id, []).extend(sheet.model_validate(entry) for entry in run.result or ())
+        results.setdefault(run.point_id, []).extend(_read_sheets(run, sheet))
     points = session.scalars(
         select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
     )
@@ -474,17 +487,31 @@ def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]
         FinishedPoint(
             point.index,
             point.values,
-            parse_spec(point.spec),
+            _read_spec(point),
             sorted(results.get(point.id, []), key=lambda result: row.seeds.index(result.seed)),
         )
         for point in points
     ]
 
 
+def _read_sheets(run: RunRow, sheet: type[SeedResult]) -> list[SeedResult]:
+    try:
+        return [sheet.model_validate(entry) for entry in run.result or ()]
+    except ValidationError as error:
+        raise run.unreadable_error("result") from error
+
+
+def _read_spec(point: PointRow) -> ExperimentSpec:
+    try:
+        return parse_spec(point.spec)
+    except InvalidSpec as error:
+        raise point.unreadable_error("spec") from error
+
+
 def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
-    """The swept fields and their values of every point, in their order."""
-    query = select(PointRow.values).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
-    return list(session.scalars(query))
+    """The swept fields and their values of every point, in their order; none where they cannot be read."""
+    query = select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
+    return [point.readable("values") for point in session.scalars(query)]
 
 
 def store_summary(session: Session, experiment_id: str, summary: Mapping[str, Any]) -> bool:

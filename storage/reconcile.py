@@ -16,6 +16,7 @@ from storage.results import StoredPlotInput, summarize_experiment
 from storage.retention import delete_unreferenced, release_checkpoints
 from storage.runs import mark_rung, reap_expired, runs_to_ring
 from storage.settings import Settings
+from storage.telling import telling_once
 
 log = logging.getLogger("richregime.reconciler")
 
@@ -43,10 +44,8 @@ def _make_summaries(db: Database, blobs: BlobStore) -> None:
         if not unfinished:
             return
         for experiment_id in unfinished:
-            try:
+            with telling_once(f"experiment {experiment_id}: its summary could not be made"):
                 finalize(db, blobs, experiment_id)
-            except Exception:  # one bad row starves nobody
-                log.exception("experiment %s: its summary could not be made", experiment_id)
         last = unfinished[-1]
 
 

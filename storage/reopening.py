@@ -60,11 +60,10 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
 
 
 def list_planned(session: Session, experiment_id: str) -> list[tuple[int, Mapping[str, Any], set[int]]]:
-    """(index, swept values, seeds that have a run) of every point, by index."""
+    """(index, swept values, seeds that have a run) of every point, by index. Raises UnreadableRow."""
     seeds: dict[str, set[int]] = {}
-    runs = select(RunRow.point_id, RunRow.seeds).where(RunRow.experiment_id == experiment_id)
-    for point_id, of_run in session.execute(runs):
-        seeds.setdefault(point_id, set()).update(of_run)
+    for run in session.scalars(select(RunRow).where(RunRow.experiment_id == experiment_id)):
+        seeds.setdefault(run.point_id, set()).update(run.seeds)
     points = session.scalars(
         select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
     )

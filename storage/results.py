@@ -14,14 +14,14 @@ from engine.result import PointResult
 from schemas.submission import ReusedTraining
 from storage.artifacts import find_artifact
 from storage.blobs import BlobStore
-from storage.db import Database
+from storage.db import Database, Session
 from storage.experiments import finished_points, get_experiment
 from storage.metrics import read_metrics
 from storage.tables import PointRow, RunRow
 
 
 class StoredPlotInput:
-    """`engine.kind.PlotInput` over the archive."""
+    """`engine.kind.PlotInput` over the archive. Raises NotFound and UnreadableRow."""
 
     def __init__(self, db: Database, blobs: BlobStore, experiment_id: str) -> None:
         self._db, self._blobs, self._id = db, blobs, experiment_id
@@ -62,6 +62,14 @@ class StoredPlotInput:
             return None
         self.read_files.add(row.sha256)
         return self._blobs.read(row.sha256)
+
+
+def require_readable(session: Session, experiment_id: str) -> None:
+    """Raises NotFound, and UnreadableRow where any row of the experiment, its points and its runs is damaged."""
+    get_experiment(session, experiment_id).require_readable()
+    for table in (PointRow, RunRow):
+        for row in session.scalars(select(table).where(table.experiment_id == experiment_id)):
+            row.require_readable()
 
 
 def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:

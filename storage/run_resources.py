@@ -69,8 +69,8 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
     return Run(
         id=row.id,
         experiment_id=row.experiment_id,
-        point=RunPoint(index=point.index, values=point.values),
-        seeds=row.seeds,
+        point=RunPoint(index=point.index, values=point.readable("values")),
+        seeds=row.readable("seeds"),
         status=row.status,
         terminal=row.status.is_terminal,
         attempts=row.attempts,
@@ -91,7 +91,8 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
         started_at=row.started_at,
         finished_at=row.finished_at,
         elapsed_seconds=elapsed,
-        manifest=row.manifest,
+        manifest=row.readable("manifest"),
+        unreadable=[*row.unreadable, *(["point"] if "values" in point.unreadable else [])],
         links={"self": base, **{name: f"{base}/{name}" for name in ("metrics", "checkpoints", "artifacts")}},
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,13 +13,13 @@ from sqlmodel import Session
 from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
 from storage.db import Database, as_utc, database_now
+from storage.errors import UnreadableRow
 from storage.events import append_event
 from storage.experiments import refresh_status
 from storage.fault_points import reach
 from storage.resume_state import drop_resume_state
 from storage.tables import ExperimentRow, PointRow, RunRow
-
-log = logging.getLogger("richregime.runs")
+from storage.telling import telling_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,8 @@ class _Unreadable(Exception):
     """A queued row that no worker could execute."""
 
     def __init__(self, run_id: str, fence: int, experiment_id: str, error: Exception) -> None:
-        super().__init__(f"the run's stored form cannot be read ({type(error).__name__})")
+        why = str(error) if isinstance(error, UnreadableRow) else type(error).__name__
+        super().__init__(f"the run's stored form cannot be read: {why}")
         self.run_id, self.fence, self.experiment_id = run_id, fence, experiment_id
 
 
@@ -131,7 +131,7 @@ def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds
             return None
         try:
             found = _read_claim(session, run_id)
-        except (ValueError, TypeError, LookupError) as error:
+        except (UnreadableRow, ValueError, TypeError, LookupError) as error:
             raise _Unreadable(run_id, fence, experiment_id, error) from None
         data = {
             "attempt": found.attempts,
@@ -330,11 +330,9 @@ def reap_owner(db: Database, owner: str, max_attempts: int) -> list[str]:
 def _reap_each(db: Database, run_ids: Sequence[str], max_attempts: int, owner: str | None) -> list[str]:
     reaped = []
     for run_id in run_ids:
-        try:
+        with telling_once(f"run {run_id} could not be taken back"):
             if _reap(db, run_id, max_attempts, owner):
                 reaped.append(run_id)
-        except Exception:  # one bad row starves nobody
-            log.exception("run %s could not be taken back", run_id)
     return reaped
 
 

@@ -1,4 +1,4 @@
-"""The tables: the only home of table models. Times are UTC; JSON columns hold plain values."""
+"""The tables: the only home of table models. Times are UTC; JSON columns hold plain values of one shape."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Column,
     DateTime,
@@ -22,8 +21,10 @@ from sqlalchemy import (
 from sqlalchemy import UniqueConstraint as Unique
 from sqlmodel import Field, SQLModel
 
+from engine.spec import Execution
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from schemas.webhooks import NoticeState
+from storage.stored_json import JsonRow, ShapedJson
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -44,15 +45,19 @@ def _time(*, nullable: bool = True, index: bool = False) -> Any:
     return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable, index=index))
 
 
-def _json(default: str) -> Any:
-    return Column(JSON(none_as_null=True), nullable=False, server_default=text(f"'{default}'"))
+def _json(shape: Any, default: str) -> Any:
+    return Column(ShapedJson(shape, default), nullable=False, server_default=text(f"'{default}'"))
+
+
+def _optional_json(shape: Any) -> Any:
+    return Column(ShapedJson(shape, "null"))
 
 
 def _parent(column: str, *, index: bool = True) -> Any:
     return Column(String(40), ForeignKey(column, ondelete="CASCADE"), nullable=False, index=index)
 
 
-class ExperimentRow(SQLModel, table=True):
+class ExperimentRow(JsonRow, table=True):
     """One submission. Its status is derived from its runs and stored with every move of theirs."""
 
     __tablename__ = "experiment"
@@ -60,12 +65,12 @@ class ExperimentRow(SQLModel, table=True):
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     kind: str = Field(sa_column=Column(String(64), nullable=False, index=True))
     name: str | None = Field(default=None, sa_column=Column(String(200), index=True))
-    labels: dict[str, str] = Field(default_factory=dict, sa_column=_json("{}"))
+    labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
     priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    spec: dict[str, Any] = Field(sa_column=_json("{}"))
-    sweep: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
-    seeds: list[int] = Field(default_factory=list, sa_column=_json("[]"))
-    execution: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
+    spec: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
+    sweep: dict[str, Any] = Field(default_factory=dict, sa_column=_json(dict[str, list[Any]], "{}"))
+    seeds: list[int] = Field(default_factory=list, sa_column=_json(list[int], "[]"))
+    execution: dict[str, Any] = Field(default_factory=dict, sa_column=_json(Execution, "{}"))
     max_seconds: int | None = Field(default=None)
     keep: str = Field(default="all", sa_column=Column(String(8), nullable=False, server_default="all"))
     reuse: bool = Field(default=True, sa_column_kwargs={"server_default": text("true"), "nullable": False})
@@ -79,13 +84,13 @@ class ExperimentRow(SQLModel, table=True):
     """Its id at the service that computed it; such an experiment is read-only"""
     imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     last_event: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    summary: dict[str, Any] | None = Field(default=None, sa_column=_optional_json(dict[str, Any]))
     created_at: datetime = _time(nullable=False, index=True)
     started_at: datetime | None = _time()
     finished_at: datetime | None = _time()
 
 
-class PointRow(SQLModel, table=True):
+class PointRow(JsonRow, table=True):
     """One cell of an experiment's sweep: a fully expanded spec."""
 
     __tablename__ = "point"
@@ -94,12 +99,12 @@ class PointRow(SQLModel, table=True):
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     experiment_id: str = Field(sa_column=_parent("experiment.id", index=False))
     index: int = Field(sa_column=Column(Integer, nullable=False))
-    values: dict[str, Any] = Field(sa_column=_json("{}"))
-    spec: dict[str, Any] = Field(sa_column=_json("{}"))
+    values: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
+    spec: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
     digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
 
 
-class RunRow(SQLModel, table=True):
+class RunRow(JsonRow, table=True):
     """What a worker executes: one point with some of its seeds."""
 
     __tablename__ = "run"
@@ -108,7 +113,7 @@ class RunRow(SQLModel, table=True):
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     experiment_id: str = Field(sa_column=_parent("experiment.id"))
     point_id: str = Field(sa_column=_parent("point.id"))
-    seeds: list[int] = Field(sa_column=_json("[]"))
+    seeds: list[int] = Field(sa_column=_json(list[int], "[]"))
     queue: str = Field(default="any", sa_column=Column(String(8), nullable=False, server_default="any"))
     status: RunStatus = Field(
         default=RunStatus.QUEUED, sa_column=Column(_enum(RunStatus), nullable=False, server_default="queued")
@@ -134,8 +139,8 @@ class RunRow(SQLModel, table=True):
     progress_unit: str = Field(default="", sa_column=Column(String(32), nullable=False, server_default=""))
     error_code: FailureReason | None = Field(default=None, sa_column=Column(_enum(FailureReason)))
     error_detail: str | None = Field(default=None, sa_column=Column(Text))
-    result: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    manifest: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    result: list[dict[str, Any]] | None = Field(default=None, sa_column=_optional_json(list[dict[str, Any]]))
+    manifest: dict[str, Any] | None = Field(default=None, sa_column=_optional_json(dict[str, Any]))
     elapsed_seconds: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
     """Of the attempts that are over"""
     created_at: datetime = _time(nullable=False)
@@ -144,7 +149,7 @@ class RunRow(SQLModel, table=True):
     finished_at: datetime | None = _time()
 
 
-class EventRow(SQLModel, table=True):
+class EventRow(JsonRow, table=True):
     """A dated fact; `sequence` counts from 1 within the experiment without gaps."""
 
     __tablename__ = "event"
@@ -155,7 +160,7 @@ class EventRow(SQLModel, table=True):
     sequence: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     run_id: str | None = Field(default=None, sa_column=Column(String(40)))
     name: str = Field(sa_column=Column(String(64), nullable=False))
-    data: dict[str, Any] = Field(default_factory=dict, sa_column=_json("{}"))
+    data: dict[str, Any] = Field(default_factory=dict, sa_column=_json(dict[str, Any], "{}"))
     at: datetime = _time(nullable=False)
 
 
@@ -193,7 +198,7 @@ class ArtifactRow(SQLModel, table=True):
     created_at: datetime = _time(nullable=False)
 
 
-class TrainingRow(SQLModel, table=True):
+class TrainingRow(JsonRow, table=True):
     """One seed's finished training, found by its digest."""
 
     __tablename__ = "training"
@@ -205,11 +210,11 @@ class TrainingRow(SQLModel, table=True):
     )
     form_digest: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     """The digest but for the seed and the data: what a preview knows. Null in rows older than this column."""
-    result: dict[str, Any] = Field(sa_column=_json("{}"))
+    result: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
     created_at: datetime = _time(nullable=False)
 
 
-class WorkerRow(SQLModel, table=True):
+class WorkerRow(JsonRow, table=True):
     """A worker process and when it was last seen."""
 
     __tablename__ = "worker"
@@ -221,7 +226,7 @@ class WorkerRow(SQLModel, table=True):
     queue: str = Field(sa_column=Column(String(8), nullable=False))
     slots: int = Field(sa_column=Column(Integer, nullable=False))
     memory_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
-    versions: dict[str, str] = Field(default_factory=dict, sa_column=_json("{}"))
+    versions: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
     started_at: datetime = _time(nullable=False)
     seen_at: datetime = _time(nullable=False)
 
@@ -238,28 +243,28 @@ class IdempotencyRow(SQLModel, table=True):
     created_at: datetime = _time(nullable=False)
 
 
-class WeightsRow(SQLModel, table=True):
+class WeightsRow(JsonRow, table=True):
     """A checkpoint that a user has brought along; its id says its content."""
 
     __tablename__ = "weights"
 
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     title: str | None = Field(default=None, sa_column=Column(String(200)))
-    tensors: dict[str, list[int]] = Field(sa_column=_json("{}"))
+    tensors: dict[str, list[int]] = Field(sa_column=_json(dict[str, list[int]], "{}"))
     """Shapes by name"""
     sha256: str = Field(sa_column=Column(String(64), nullable=False))
     num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = _time(nullable=False)
 
 
-class DatasetRow(SQLModel, table=True):
+class DatasetRow(JsonRow, table=True):
     """A data set that a user has registered."""
 
     __tablename__ = "dataset"
 
     name: str = Field(sa_column=Column(String(64), primary_key=True))
     title: str = Field(sa_column=Column(String(200), nullable=False))
-    shape: list[int] = Field(sa_column=_json("[]"))
+    shape: list[int] = Field(sa_column=_json(tuple[int, int, int], "[]"))
     num_classes: int = Field(sa_column=Column(Integer, nullable=False))
     train_size: int = Field(sa_column=Column(Integer, nullable=False))
     test_size: int = Field(sa_column=Column(Integer, nullable=False))

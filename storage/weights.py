@@ -64,11 +64,13 @@ def find_weights_blob(session: Session, reference: str) -> str:
 
 
 def to_resource(row: WeightsRow) -> Weights:
+    tensors = row.readable("tensors")
     return Weights(
         id=row.id,
         title=row.title,
-        parameters=sum(prod(shape) for shape in row.tensors.values()),
-        tensors=row.tensors,
+        parameters=sum(prod(shape) for shape in tensors.values()),
+        tensors=tensors,
+        unreadable=row.unreadable,
         sha256=row.sha256,
         bytes=row.num_bytes,
         created_at=row.created_at,

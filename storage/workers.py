@@ -72,7 +72,9 @@ def list_workers(session: Session) -> list[Worker]:
         found.append(
             Worker.model_validate(
                 {
-                    **row.model_dump(exclude={"pid"}),
+                    **row.model_dump(exclude={"pid", "versions"}),
+                    "versions": row.readable("versions"),
+                    "unreadable": row.unreadable,
                     "runs": busy.get(f"{row.host}:{row.pid}", []),
                     "listening": (now - seen).total_seconds() < LISTENING_SECONDS,
                 }

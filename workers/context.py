@@ -25,7 +25,7 @@ from storage.artifacts import (
 from storage.blobs import BlobStore
 from storage.datasets import get_dataset
 from storage.db import Database, DatabaseUnavailable
-from storage.errors import CorruptBlob, NotFound
+from storage.errors import CorruptBlob, NotFound, UnreadableRow
 from storage.events import append_event
 from storage.fault_points import reach
 from storage.metrics import MetricValue, seed_metrics, write_metrics
@@ -268,10 +268,10 @@ class StoredRunContext:
             return None
         try:
             theta_0, theta_T = (self._blobs.read(theta.sha256) for theta in thetas if theta is not None)
-        except (CorruptBlob, NotFound) as error:
+            return FinishedTraining(row.run_id, theta_0, theta_T, row.result, metrics)
+        except (CorruptBlob, NotFound, UnreadableRow) as error:
             self.log_event(EventName.RUN_CHECKPOINT_UNREADABLE, {"run_id": row.run_id, "detail": str(error)})
             return None
-        return FinishedTraining(row.run_id, theta_0, theta_T, row.result, metrics)
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
         self.flush()

@@ -30,6 +30,7 @@ from storage.reconcile import finalize
 from storage.resume_state import drop_resume_state
 from storage.runs import Claim, cancel_run, fail_run, finish_run, release_run
 from storage.settings import Settings
+from storage.telling import telling_once
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held
 from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
@@ -87,10 +88,8 @@ def execute_run(
 
 def _summarize(db: Database, blobs: BlobStore, claim: Claim) -> None:
     """Make the summary where this was the last run; what fails here the reconciler does again."""
-    try:
+    with telling_once(f"experiment {claim.experiment_id}: its summary could not be made"):
         finalize(db, blobs, claim.experiment_id)
-    except Exception:
-        log.exception("experiment %s: its summary could not be made", claim.experiment_id)
 
 
 class _Ending:

@@ -18,19 +18,21 @@ from api.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
 from api.problems import ProblemRaised
 from api.services.costs import cost_cards
 from api.services.result_tables import describe_run, result_table
-from api.state import StateDep
+from api.state import State, StateDep
 from api.templating import WEB, render, show_bytes
 from engine.experiments.registry import get_kind, kinds, presets
 from engine.kind import Preset
 from schemas.events import EventName
 from schemas.problems import ProblemCode
-from schemas.resources import Experiment
+from schemas.resources import Experiment, Run
 from schemas.side_by_side import diff_results, diff_specs, quantities_of
 from schemas.status import ExperimentStatus
 from schemas.wording import show_point
 from storage import artifacts, events, experiments, run_resources
 from storage.db import Session
+from storage.errors import UnreadableRow
 from storage.results import StoredPlotInput, summarize_experiment
+from storage.tables import ExperimentRow
 from storage.workers import list_workers
 
 router = APIRouter(include_in_schema=False)
@@ -130,9 +132,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         files = artifacts.list_experiment_files(session, experiment_id, limit=MAX_FILES_SHOWN + 1)
         num_bytes = artifacts.count_bytes(session, experiment_id)
         series = _series_of(session, experiment, "")
-        last_event, summary = row.last_event, row.summary
-    if summary is None and any(run.status == "succeeded" for run in run_list):
-        summary = summarize_experiment(StoredPlotInput(state.db, state.blobs, experiment_id))
+    summary, damage = _read_summary(state, row, run_list)
     return render(
         request,
         "experiment.html",
@@ -147,10 +147,23 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         files=[_describe_file(file, values) for file, values in files[:MAX_FILES_SHOWN]],
         more_files=len(files) > MAX_FILES_SHOWN,
         events=log[::-1],
-        last_event=last_event,
+        last_event=row.last_event,
+        damage=damage,
         event_names=[str(name) for name in EventName],
         sections=SECTIONS,
     )
+
+
+def _read_summary(
+    state: State, row: ExperimentRow, runs: Sequence[Run]
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The summary, so far while it is under way, or what damage keeps it from being made."""
+    try:
+        if row.summary is None and any(run.status == "succeeded" for run in runs):
+            return summarize_experiment(StoredPlotInput(state.db, state.blobs, row.id)), None
+        return row.summary, None
+    except UnreadableRow as error:
+        return None, str(error)
 
 
 def _describe_file(file: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
 
 from api.problems import ProblemRaised
 from api.services.exporting import export
@@ -14,7 +15,7 @@ from schemas.base import Resource
 from schemas.problems import ProblemCode
 from schemas.submission import ReusedTraining
 from storage import experiments
-from storage.results import StoredPlotInput
+from storage.results import StoredPlotInput, require_readable
 
 router = APIRouter(tags=["results"])
 
@@ -30,17 +31,22 @@ class Result(Resource):
 
 @router.get("/experiments/{experiment_id}/result")
 def read_result(experiment_id: str, state: StateDep) -> Result:
-    """The kind's summary over the seeds; 409 while there is none."""
+    """The kind's summary over the seeds; 409 while there is none, 500 `unreadable` where damage keeps it from being made."""
     with state.db.read() as session:
         row = experiments.get_experiment(session, experiment_id)
         if row.summary is None:
+            if row.status.is_terminal:
+                experiments.finished_points(session, experiment_id)  # what cannot be read is never ready
             raise ProblemRaised(
                 409,
                 ProblemCode.NOT_READY,
                 f"the experiment is {row.status}; its result is made when its last run has ended",
                 headers={"Retry-After": "2"},
             )
-        return Result.model_validate(row.summary)
+        try:
+            return Result.model_validate(row.summary)
+        except ValidationError as error:
+            raise row.unreadable_error("summary") from error
 
 
 ZIP: dict[int | str, dict[str, Any]] = {
@@ -55,6 +61,8 @@ def export_experiment(
     files: Annotated[bool, Query(description="Checkpoints and artifacts too; they may be large.")] = False,
 ) -> StreamingResponse:
     """Everything as a zip: body, specs, manifests, metrics, result, plots, checksums, a script that runs it again."""
+    with state.db.read() as session:
+        require_readable(session, experiment_id)  # while there is an answer to be given yet
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
     headers = {"Content-Disposition": f'attachment; filename="{experiment_id}.zip"'}
     if not source.is_complete:

@@ -48,6 +48,7 @@ AFTER_A_PROBLEM: Mapping[str, str] = {
     ProblemCode.NOT_FOUND: "`richregime list` shows what is there",
     ProblemCode.LIMIT_EXCEEDED: "GET /limits tells the limits; a quick preset or fewer seeds and values may fit",
     ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or submit it in parts",
+    ProblemCode.UNREADABLE: "`richregime delete ID` and submit it again, or bring the row back from a copy of the database",
     ProblemCode.INVALID_SPEC: "`richregime kinds NAME` shows the form with every default",
 }
 """What to do next, by problem code"""
