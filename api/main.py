@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.edge import Edge, is_loopback
+from api.gate import Gate
 from api.openapi import PROBLEM_RESPONSES, describe
 from api.routes import (
     checkpoints,
@@ -33,6 +34,8 @@ from api.routes import (
     service,
 )
 from api.state import make_state
+from storage.api_keys import has_keys
+from storage.db import Database
 from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
@@ -84,7 +87,9 @@ def create_app(settings: Settings) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     problems.install(app)
-    app.add_middleware(Edge, only_loopback=not settings.allow_public)
+    is_private = is_loopback(settings.host)
+    app.add_middleware(Gate, always_asks=not is_private and not settings.allow_public)
+    app.add_middleware(Edge, only_loopback=is_private and not settings.allow_public)
     for module in ROUTES:
         app.include_router(module.router)
     pages.mount_assets(app)
@@ -98,16 +103,18 @@ def _remember(app: FastAPI) -> dict[str, object]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal. 2 for an address that others reach, unless the settings allow it."""
+    """Serve until a signal. 2 for an address that others reach while there is no key, unless the settings allow it."""
     settings = Settings()
     parser = argparse.ArgumentParser(prog="richregime api", description=__doc__)
     parser.add_argument("--host", default=settings.host)
     parser.add_argument("--port", type=int, default=settings.port)
     chosen = parser.parse_args(arguments)
-    if not is_loopback(chosen.host) and not settings.allow_public:
+    settings = settings.model_copy(update={"host": chosen.host, "port": chosen.port})
+    if not is_loopback(settings.host) and not settings.allow_public and not _has_key(settings):
         print(
-            f"refusing to listen on {chosen.host}: the service asks for no key, so anyone who reaches it may use it. "
-            "Listen on 127.0.0.1, or set RICHREGIME_ALLOW_PUBLIC=true behind a proxy that guards it.",
+            f"refusing to listen on {settings.host}: there is no key that the service could ask for. Make one with "
+            "`richregime keys create --owner NAME`, listen on 127.0.0.1, or set RICHREGIME_ALLOW_PUBLIC=true behind a "
+            "proxy that guards it.",
             file=sys.stderr,
         )
         return 2
@@ -116,13 +123,23 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     uvicorn.run(
         create_app(settings),
-        host=chosen.host,
-        port=chosen.port,
+        host=settings.host,
+        port=settings.port,
         log_level="warning",
         timeout_graceful_shutdown=3,
         server_header=False,
     )
     return 0
+
+
+def _has_key(settings: Settings) -> bool:
+    db = Database(settings.resolved_database_url)
+    try:
+        db.require_schema()
+        with db.read() as session:
+            return has_keys(session)
+    finally:
+        db.dispose()
 
 
 if __name__ == "__main__":

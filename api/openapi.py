@@ -9,6 +9,7 @@ import yaml
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.gate import needed_scope
 from api.request_bodies import REFERENCE, body_schemas
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
 from schemas.webhooks import Notice, NoticeType
@@ -24,6 +25,15 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
 }
 """Of every route"""
+SECURITY_SCHEMES: dict[str, Any] = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "rrk_<id>_<43 characters>",
+        "description": "A key of `richregime keys create`, with the scope that the operation names. A service on a "
+        "loopback address that has never had a key asks for none.",
+    }
+}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -41,6 +51,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for name, schema in {**body_schemas(), **problem.pop("$defs"), "Problem": problem}.items():
         schemas.setdefault(name, schema)
     found["components"]["schemas"] = dict(sorted(schemas.items()))
+    found["components"]["securitySchemes"] = SECURITY_SCHEMES
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            scope = needed_scope(method.upper(), path)
+            operation["security"] = [{}] if scope is None else [{"key": [scope.value]}, {}]
     return found
 
 

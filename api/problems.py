@@ -29,6 +29,7 @@ log = logging.getLogger("richregime.api")
 
 TITLES = {
     400: "Bad request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
@@ -98,6 +99,21 @@ def answer(
     )
 
 
+def answer_busy(request: Request, error: Exception) -> Response:
+    """The problem of a database that does not answer, or has no room."""
+    log.error("the database did not answer", exc_info=error)
+    if "disk is full" in str(error):
+        detail = "the disk of the service is full; `richregime gc` and deleting experiments make room"
+        return answer(request, 507, ProblemCode.STORAGE_FULL, detail, headers={"Retry-After": "60"})
+    return answer(
+        request,
+        503,
+        ProblemCode.UNAVAILABLE,
+        "the database does not answer; try again",
+        headers={"Retry-After": "5"},
+    )
+
+
 def install(app: FastAPI) -> None:
     """Answer every expected error of the service, the framework and the storage as a problem; `api.edge` has the rest."""
 
@@ -125,19 +141,6 @@ def install(app: FastAPI) -> None:
             detail = f"there is nothing at {request.url.path[:200]}"
         return answer(request, error.status_code, code, detail, headers=error.headers)
 
-    def on_busy(request: Request, error: Exception) -> Response:
-        log.error("the database did not answer", exc_info=error)
-        if "disk is full" in str(error):
-            detail = "the disk of the service is full; `richregime gc` and deleting experiments make room"
-            return answer(request, 507, ProblemCode.STORAGE_FULL, detail, headers={"Retry-After": "60"})
-        return answer(
-            request,
-            503,
-            ProblemCode.UNAVAILABLE,
-            "the database does not answer; try again",
-            headers={"Retry-After": "5"},
-        )
-
     def on_unreadable(request: Request, error: Exception) -> Response:
         log.error("request %s: %s", request.state.request_id, error)
         return answer(request, 500, ProblemCode.UNREADABLE, str(error))
@@ -158,4 +161,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StorageFull, storage(507, ProblemCode.STORAGE_FULL))
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
     app.add_exception_handler(UnreadableRow, on_unreadable)
-    app.add_exception_handler(DatabaseUnavailable, on_busy)
+    app.add_exception_handler(DatabaseUnavailable, answer_busy)

@@ -43,8 +43,8 @@ Item = TypeVar("Item")
 class AsyncClient:
     """Submits, follows and fetches experiments; without blocking the event loop.
 
-    `url` is the service's address; without one, RICHREGIME_URL, or http://127.0.0.1:8000. `timeout` is in seconds for
-    one answer. A call that is safe to repeat is retried, and a submission always is: it carries an Idempotency-Key.
+    `url` is the service's address; without one, RICHREGIME_URL, or http://127.0.0.1:8000. `key` is the API key, where
+    the service asks for one; without it, RICHREGIME_KEY. `timeout` is in seconds for one answer. A call that is safe to repeat is retried, and a submission always is: it carries an Idempotency-Key.
     Raises the errors of `client.errors`. Use it as an async context manager, or close it.
     """
 
@@ -52,6 +52,7 @@ class AsyncClient:
         self,
         url: str | None = None,
         *,
+        key: str | None = None,
         timeout: float = 60.0,
         max_retries: int = MAX_RETRIES,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -59,7 +60,7 @@ class AsyncClient:
         self._max_retries = max_retries
         self._http = httpx.AsyncClient(
             transport=RetryTransport(transport or httpx.AsyncHTTPTransport()),
-            **connection_arguments(url, timeout),
+            **connection_arguments(url, key, timeout),
         )
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 URL_VARIABLE = "RICHREGIME_URL"
+KEY_VARIABLE = "RICHREGIME_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 MAX_RETRIES = 5
 
@@ -15,11 +16,13 @@ def service_url(url: str | None = None) -> str:
     return (url or os.environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
 
 
-def connection_arguments(url: str | None, timeout: float) -> dict[str, Any]:
-    """What httpx's two clients are made with alike. `timeout` is in seconds for one answer."""
+def connection_arguments(url: str | None, key: str | None, timeout: float) -> dict[str, Any]:
+    """What httpx's two clients are made with alike. `key`: the one that was given, else that of the environment, else
+    none. `timeout` is in seconds for one answer."""
+    key = key or os.environ.get(KEY_VARIABLE)
     return {
         "base_url": service_url(url),
         "timeout": timeout,
-        "headers": {"Accept": "application/json"},
+        "headers": {"Accept": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
         "follow_redirects": True,
     }

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from client.cli import app
+from richregime.keys import app as keys
 
 HOME_HELP = "Folder of the database, the files and the data sets; ~/.richregime by default."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 db = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

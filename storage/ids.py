@@ -6,7 +6,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["exp", "pt", "run", "art", "wrk", "whk", "msg"]
+Prefix = Literal["exp", "pt", "run", "art", "wrk", "whk", "msg", "rrk"]
 
 
 def new_id(prefix: Prefix) -> str:

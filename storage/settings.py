@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
     allow_public: bool = Field(
-        False, description="Allow a host that is not loopback, although the service asks for no key."
+        False,
+        description="A proxy guards the service: answer under any name, and where no key was made let anybody in "
+        "without one, on a host that is not loopback too.",
     )
     allow_download: bool = Field(True, description="Download data sets and weights that are not there.")
     cpu_workers: int = Field(

@@ -302,3 +302,18 @@ class NoticeRow(SQLModel, table=True):
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     due_at: datetime = _time(nullable=False)
     created_at: datetime = _time(nullable=False)
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """A key of its owner's; `sha256` is all that is kept of what was shown."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    owner: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    scopes: str = Field(sa_column=Column(String(64), nullable=False))
+    """Their names, with spaces between"""
+    sha256: str = Field(sa_column=Column(String(64), nullable=False, unique=True), repr=False)
+    created_at: datetime = _time(nullable=False)
+    expires_at: datetime | None = _time()
+    revoked_at: datetime | None = _time()

@@ -21,7 +21,17 @@ DOCS = Path(__file__).parents[2] / "docs"
 FIRST = "quick-start"
 ORDER = (
     *(FIRST, "concepts", "paper-map", "your-own", "adding-a-kind"),
-    *("api", "webhooks", "errors", "settings", "operations", "reliability", "architecture", "citing"),
+    *(
+        "api",
+        "access",
+        "webhooks",
+        "errors",
+        "settings",
+        "operations",
+        "reliability",
+        "architecture",
+        "citing",
+    ),
 )
 """Documents in the order they are read; others follow by name."""
 HEADING = re.compile(r"^# (.+)$", re.MULTILINE)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
 
@@ -45,6 +46,7 @@ EXIT_CODES = {
 }
 AFTER_A_PROBLEM: Mapping[str, str] = {
     ProblemCode.NOT_READY: "it has not come so far: `richregime watch ID` waits for it",
+    ProblemCode.UNAUTHORIZED: "give a key that holds: RICHREGIME_KEY, or `richregime --key KEY ...`",
     ProblemCode.NOT_FOUND: "`richregime list` shows what is there",
     ProblemCode.LIMIT_EXCEEDED: "GET /limits tells the limits; a quick preset or fewer seeds and values may fit",
     ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or submit it in parts",
@@ -66,6 +68,8 @@ Url = Annotated[
     typer.Option("--url", envvar=URL_VARIABLE, help="The service's address.", show_default="this machine's"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+given_key: ContextVar[str | None] = ContextVar("given_key", default=None)
+"""The option `--key`, which stands before the command and not among each one's own"""
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")]
 
 
@@ -73,7 +77,7 @@ Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many 
 def talking_to(url: str | None) -> Iterator[Client]:
     """A client whose errors end the command readably, with an exit code that says which."""
     try:
-        with Client(url, max_retries=3) as client:
+        with Client(url, key=given_key.get(), max_retries=3) as client:
             yield client
     except ClientError as error:
         print(error, file=sys.stderr)

@@ -110,9 +110,14 @@ def test_a_fault_of_ours_is_a_problem_without_its_secrets(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
-def test_the_api_does_not_listen_where_others_reach_it(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_api_does_not_listen_where_others_reach_it(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
     assert main(["--host", host]) == 2
-    assert "RICHREGIME_ALLOW_PUBLIC" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "richregime keys create" in told
+    assert "RICHREGIME_ALLOW_PUBLIC" in told
 
 
 def test_the_written_description_is_fresh() -> None:

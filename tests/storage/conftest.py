@@ -23,7 +23,7 @@ from storage.tables import ExperimentRow, RunRow
 from tests.postgres import new_database
 
 SPEC: dict[str, Any] = {"kind": "train"}
-TABLES = ("experiment", "worker", "idempotency", "dataset")
+TABLES = ("experiment", "worker", "idempotency", "dataset", "api_key")
 """The rows of all others go with these."""
 
 

@@ -1,0 +1,233 @@
+"""Keys: who is let in, for what, and how long."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from api.gate import OPEN_SECONDS
+from api.main import main
+from client import Client
+from client.errors import ProblemError
+from schemas.access import Scope
+from storage.api_keys import create_key, list_keys, revoke_key
+from storage.db import Database
+from tests.api.conftest import Desk, make_settings, serving
+
+BODY = {"spec": {"kind": "train"}}
+MakeKey = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+    """An API on a database with a key."""
+    home = tmp_path_factory.mktemp("closed")
+    shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
+    with serving(make_settings(home)) as opened:
+        make_key(opened.db)
+        yield opened
+
+
+def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | None = None) -> str:
+    lifetime = timedelta(seconds=seconds) if seconds is not None else None
+    with db.write() as session:
+        return create_key(session, owner=owner, scopes=scopes or tuple(Scope), lifetime=lifetime)[1]
+
+
+def ask(desk: Desk, key: str | None, method: str = "GET", path: str = "/experiments", **more: Any) -> Any:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return desk.http.request(method, path, headers=headers, **more)
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem = answer.json()
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    return problem["status"], problem["code"]
+
+
+def test_a_service_without_a_key_is_open_and_takes_any(desk: Desk) -> None:
+    assert ask(desk, None).status_code == 200
+    assert ask(desk, "rrk_1_2").status_code == 200
+
+
+def test_the_first_key_closes_a_service_that_is_running(both_desks: Desk) -> None:
+    assert ask(both_desks, None).status_code == 200
+    key = make_key(both_desks.db)
+    deadline = time.monotonic() + OPEN_SECONDS + 5
+    while ask(both_desks, None).status_code == 200:
+        assert time.monotonic() < deadline, "it stays open"
+        time.sleep(0.05)
+    assert refused(ask(both_desks, None)) == (401, "unauthorized")
+    assert ask(both_desks, key).status_code == 200
+    with both_desks.db.write() as session:
+        revoke_key(session, list_keys(session)[0].id)
+    assert refused(ask(both_desks, None)) == (401, "unauthorized"), (
+        "no key holds, and the service stays closed"
+    )
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic YTpi", "rrk_1_2", "bearer\trrk_1_2"])
+def test_whoever_shows_no_key_is_asked_for_one(closed: Desk, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = closed.http.get("/experiments", headers=headers)
+    assert refused(answer) == (401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "richregime keys create" in answer.json()["detail"]
+
+
+def test_an_unknown_an_expired_and_a_revoked_key_are_told_apart(closed: Desk) -> None:
+    expired, revoked = make_key(closed.db, seconds=-1), make_key(closed.db)
+    assert ask(closed, revoked).status_code == 200
+    with closed.db.write() as session:
+        revoke_key(session, revoked[: revoked.index("_", 4)])
+    for key, word in (("rrk_0_" + 43 * "x", "know"), (expired, "expired"), (revoked, "revoked")):
+        answer = ask(closed, key)
+        assert refused(answer) == (401, "unauthorized")
+        assert word in answer.json()["detail"]
+        assert key not in answer.text
+        assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_a_key_expires_while_it_is_used(closed: Desk) -> None:
+    key = make_key(closed.db, seconds=0.5)
+    assert ask(closed, key).status_code == 200
+    time.sleep(0.6)
+    assert refused(ask(closed, key)) == (401, "unauthorized")
+
+
+def test_almost_the_key_is_not_the_key(closed: Desk) -> None:
+    key = make_key(closed.db)
+    for wrong in (key[:-1], f"{key}x", key.upper(), key.removeprefix("rrk_")):
+        assert refused(ask(closed, wrong)) == (401, "unauthorized")
+    assert closed.http.get("/experiments", params={"key": key}).status_code == 401, "headers only"
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path"),
+    [
+        (Scope.READ, "GET", "/experiments"),
+        (Scope.READ, "POST", "/experiments/preview"),
+        (Scope.SUBMIT, "POST", "/experiments"),
+        (Scope.SUBMIT, "POST", "/experiments/exp_1/retry"),
+        (Scope.SUBMIT, "PATCH", "/experiments/exp_1"),
+        (Scope.CANCEL, "POST", "/experiments/exp_1/cancel"),
+        (Scope.CANCEL, "DELETE", "/experiments/exp_1"),
+        (Scope.ADMIN, "GET", "/storage"),
+    ],
+)
+def test_each_scope_opens_its_own_doors_alone(closed: Desk, scope: Scope, method: str, path: str) -> None:
+    others = [one for one in Scope if one not in (scope, Scope.ADMIN)]
+    answer = ask(closed, make_key(closed.db, *others), method, path, json=BODY)
+    assert refused(answer) == (403, "forbidden")
+    assert answer.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
+    for holding in (scope, Scope.ADMIN):
+        answer = ask(closed, make_key(closed.db, holding), method, path, json=BODY)
+        assert answer.status_code in (200, 201, 404, 422), answer.text
+
+
+def test_probes_and_the_looks_of_a_refusal_need_no_key(closed: Desk) -> None:
+    assert ask(closed, None, path="/healthz").status_code == 200
+    assert ask(closed, None, path="/readyz").status_code == 503  # nobody works
+    assert ask(closed, None, path="/assets/page.css").status_code == 200
+    for path in (
+        "/docs",
+        "/openapi.json",
+        "/",
+        "/guide",
+        "/nothing",
+        "/assets",
+        "/healthz/",
+        "/static-offline-docs/x",
+    ):
+        assert ask(closed, None, path=path).status_code == 401, path
+
+
+def test_a_refusal_reads_as_a_page_in_a_browser(closed: Desk) -> None:
+    answer = closed.http.get("/view/exp_1", headers={"Accept": "text/html"})
+    assert answer.status_code == 401
+    assert "asks for a key" in answer.text
+
+
+def test_keys_are_stored_as_hashes_and_never_logged(
+    closed: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make_key(closed.db)
+    monkeypatch.setattr("api.routes.service.queue_state", lambda *_: 1 / 0)
+    with caplog.at_level(logging.DEBUG):
+        assert ask(closed, key, path="/queue").status_code == 500
+    secret = key.rpartition("_")[2] if "_" not in key[30:] else key[30:]
+    assert secret not in caplog.text
+    with closed.db.read() as session:
+        assert all(secret not in repr(row) and row.sha256 not in repr(row) for row in list_keys(session))
+    home = closed.settings.home
+    assert not [path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+
+
+def test_a_public_address_is_served_once_there_is_a_key(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    db = Database(f"sqlite:///{tmp_path / 'richregime.sqlite3'}")
+    make_key(db)
+    db.dispose()
+    served: list[dict[str, Any]] = []
+    monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append(options))
+    assert main(["--host", "0.0.0.0", "--port", "8001"]) == 0
+    assert (served[0]["host"], served[0]["port"]) == ("0.0.0.0", 8001)
+
+
+def test_on_a_public_address_every_name_is_answered_and_asked_for_a_key(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    with serving(make_settings(tmp_path, host="0.0.0.0")) as opened:
+        answer = opened.http.get("/experiments", headers={"Host": "lab.example.org"})
+        assert refused(answer) == (401, "unauthorized"), "although there is no key"
+
+
+def test_behind_a_proxy_that_guards_it_the_service_is_open_until_a_key_is_made(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    host = {"Host": "lab.example.org"}
+    with serving(make_settings(tmp_path, host="0.0.0.0", allow_public=True)) as opened:
+        assert opened.http.get("/experiments", headers=host).status_code == 200
+        make_key(opened.db)
+        time.sleep(OPEN_SECONDS + 0.1)
+        assert refused(opened.http.get("/experiments", headers=host)) == (401, "unauthorized")
+
+
+def test_the_client_shows_the_key_it_is_given_or_finds_in_the_environment(
+    closed: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, key = str(closed.http.base_url), make_key(closed.db)
+    monkeypatch.delenv("RICHREGIME_KEY", raising=False)
+    with Client(url) as client, pytest.raises(ProblemError, match="unauthorized"):
+        client.list()
+    with Client(url, key=key) as client:
+        assert client.list().items is not None
+    monkeypatch.setenv("RICHREGIME_KEY", key)
+    with Client(url) as client:
+        experiment = client.submit(BODY["spec"])
+        assert client.get(experiment.id).id == experiment.id
+
+
+def test_the_description_says_which_scope_each_call_needs(desk: Desk) -> None:
+    description = desk.get("/openapi.json")
+    assert description["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert description["paths"]["/healthz"]["get"]["security"] == [{}]
+    assert description["paths"]["/experiments"]["post"]["security"] == [{"key": ["submit"]}, {}]
+    assert description["paths"]["/experiments/{experiment_id}/cancel"]["post"]["security"][0] == {
+        "key": ["cancel"]
+    }
