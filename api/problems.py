@@ -99,12 +99,17 @@ def answer(
     )
 
 
+def answer_full(request: Request, error: Exception) -> Response:
+    """The problem of a disk that takes no more."""
+    log.error("request %s: %s", request.state.request_id, error)
+    return answer(request, 507, ProblemCode.STORAGE_FULL, str(error), headers={"Retry-After": "60"})
+
+
 def answer_busy(request: Request, error: Exception) -> Response:
     """The problem of a database that does not answer, or has no room."""
     log.error("the database did not answer", exc_info=error)
     if "disk is full" in str(error):
-        detail = "the disk of the service is full; `richregime gc` and deleting experiments make room"
-        return answer(request, 507, ProblemCode.STORAGE_FULL, detail, headers={"Retry-After": "60"})
+        return answer_full(request, StorageFull())
     return answer(
         request,
         503,
@@ -158,7 +163,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(
         KeyTaken, storage(409, ProblemCode.IDEMPOTENCY_IN_PROGRESS, {"Retry-After": "1"})
     )
-    app.add_exception_handler(StorageFull, storage(507, ProblemCode.STORAGE_FULL))
+    app.add_exception_handler(StorageFull, answer_full)
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
     app.add_exception_handler(UnreadableRow, on_unreadable)
     app.add_exception_handler(DatabaseUnavailable, answer_busy)

@@ -8,8 +8,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storage.errors import CorruptBlob, NotFound, StorageFull
@@ -18,12 +18,27 @@ from storage.settings import Settings
 
 ASIDE = ".aside"
 """Ending of a file that is on its way out, or back."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a quota or a limit on files takes no more"""
+
+
+@contextmanager
+def telling_full() -> Iterator[None]:
+    """Raises StorageFull for what the system says of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StorageFull from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
     sha256: str
     num_bytes: int
+    is_new: bool = field(default=True, compare=False)
+    """Whether it was not there before"""
 
 
 class BlobStore:
@@ -45,50 +60,63 @@ class BlobStore:
         """Store the bytes so that they outlive a crash. Raises StorageFull."""
         blob = StoredBlob(hashlib.sha256(data).hexdigest(), len(data))
         path = self._place(blob.sha256)
-        if path.exists() and path.stat().st_size == len(data):
-            with suppress(FileNotFoundError):
-                os.utime(path)  # the sweep of orphans spares what is young
-                return blob
+        if self._has(blob):
+            return replace(blob, is_new=False)
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            reach("put.1")
-            temporary.replace(path)
-            _sync_folder(path.parent)
-            reach("put.2")
-        except OSError as error:
+            with telling_full():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary.open("wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                reach("put.1")
+                temporary.replace(path)
+                _sync_folder(path.parent)
+                reach("put.2")
+        except (OSError, StorageFull):
             temporary.unlink(missing_ok=True)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(f"the disk of {self._folder} is full") from error
             raise
         return blob
 
     def put_file(self, source: Path) -> StoredBlob:
-        """Move a finished file of the same file system in, its bytes never in memory at once. Raises StorageFull."""
-        with source.open("rb+") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            os.fsync(stream.fileno())
-        blob = StoredBlob(digest, source.stat().st_size)
-        path = self._place(digest)
-        try:
+        """Move a finished file of the same file system in, its bytes never in memory at once; it stays where it is if the
+        store has it already. Raises StorageFull."""
+        with telling_full():
+            with source.open("rb+") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                os.fsync(stream.fileno())
+            blob = StoredBlob(digest, source.stat().st_size)
+            path = self._place(digest)
+            if self._has(blob):
+                return replace(blob, is_new=False)
             path.parent.mkdir(parents=True, exist_ok=True)
             source.replace(path)
             _sync_folder(path.parent)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(f"the disk of {self._folder} is full") from error
-            raise
-        return blob
+            return blob
 
-    def scratch_path(self) -> Path:
-        """A fresh name beside the stored files, for a file that `put_file` will take; the sweep removes what is left."""
+    def _has(self, blob: StoredBlob) -> bool:
+        """Whether the whole file is there; it is made young, which the sweep of orphans spares."""
+        path = self._place(blob.sha256)
+        try:
+            if path.stat().st_size != blob.num_bytes:
+                return False
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A fresh name beside the stored files, for a file that `put_file` may take; what is there after the block goes,
+        and the sweep removes what a crash has left. Raises StorageFull."""
         path = self._place(f"{secrets.token_hex(32)}.partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        with telling_full():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def read(self, sha256: str) -> bytes:
         """The bytes. Raises NotFound, and CorruptBlob where they are not those that were stored."""

@@ -48,3 +48,8 @@ class UnreadableRow(StorageError):
 
 class StorageFull(StorageError):
     """The disk takes no more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the disk of the service is full; `richregime gc` and deleting experiments make room"
+        )

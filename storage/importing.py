@@ -26,7 +26,7 @@ ROWS_AT_ONCE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class CheckedBundle:
-    """A bundle in which every form has been parsed and every file is in the store."""
+    """A bundle in which every form has been parsed."""
 
     bundle: Bundle
     sha256: str
@@ -38,8 +38,6 @@ class CheckedBundle:
     """Of each point"""
     results: Sequence[Sequence[Mapping[str, Any]] | None]
     """Of each run: its sheets"""
-    blobs: Mapping[str, StoredBlob]
-    """By sha256"""
     metrics: Sequence[MetricPoint]
 
 
@@ -48,8 +46,10 @@ def find_imported(session: Session, sha256: str) -> ExperimentRow | None:
     return session.scalars(select(ExperimentRow).where(ExperimentRow.imported_sha256 == sha256)).first()
 
 
-def store_imported(session: Session, checked: CheckedBundle) -> ExperimentRow:
-    """Store it whole under ids of this service."""
+def store_imported(
+    session: Session, checked: CheckedBundle, files: Mapping[str, StoredBlob]
+) -> ExperimentRow:
+    """Store it whole under ids of this service. `files`: by sha256, those of the bundle, in the store already."""
     bundle, submission = checked.bundle, checked.submission
     digests = [spec.digest() for spec in checked.specs]
     row = ExperimentRow(
@@ -83,7 +83,7 @@ def store_imported(session: Session, checked: CheckedBundle) -> ExperimentRow:
     for run, results in zip(bundle.runs, checked.results, strict=True):
         run_id = _store_run(session, row, point_ids[run.point], run, results)
         owners |= {(run.point, seed): run_id for seed in run.seeds}
-        session.add_all(_make_file(session, run_id, file, checked.blobs[file.sha256]) for file in run.files)
+        session.add_all(_make_file(session, run_id, file, files[file.sha256]) for file in run.files)
     session.flush()
     for start in range(0, len(checked.metrics), ROWS_AT_ONCE):
         part = checked.metrics[start : start + ROWS_AT_ONCE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from engine.experiments.registry import get_kind, parse_spec
 from engine.result import SeedResult
 from engine.spec import TRAINING_VERSION
 from schemas.status import FailureReason
-from storage.blobs import BlobStore
+from storage.blobs import FULL, BlobStore
 from storage.db import Database
 from storage.errors import StorageFull
 from storage.fault_points import reach
@@ -174,9 +173,7 @@ def classify(error: BaseException) -> tuple[FailureReason, str]:
         or "can't allocate memory" in str(error)
     ):
         return FailureReason.OUT_OF_MEMORY, "the device has not the memory that this run needs"
-    if isinstance(error, StorageFull) or (
-        isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    ):
+    if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in FULL):
         return FailureReason.STORAGE_FULL, "the disk of the service is full"
     return (
         FailureReason.INTERNAL,

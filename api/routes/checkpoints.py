@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from api.request_bodies import WEIGHTS_BODY
 from api.services.checkpoint_uploads import register
-from api.services.dataset_uploads import receive
-from api.state import State, StateDep
+from api.state import StateDep
+from api.uploads import upload
 from schemas.base import Page
 from schemas.resources import Weights
 from storage.errors import NotFound
@@ -19,19 +18,7 @@ from storage.weights import get_weights, list_weights, to_resource
 
 router = APIRouter(tags=["what can be asked"])
 
-
-async def _upload(request: Request) -> AsyncIterator[Path]:
-    """The body as a file that is gone after the request, unless it has been moved into the store."""
-    state: State = request.app.state.richregime
-    path = state.blobs.scratch_path()
-    try:
-        await receive(request.stream(), path, state.settings.max_dataset_bytes, "checkpoint")
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-UploadDep = Annotated[Path, Depends(_upload)]
+UploadDep = Annotated[Path, upload("checkpoint", lambda settings: settings.max_dataset_bytes)]
 
 
 @router.get("/checkpoints")

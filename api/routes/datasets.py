@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from api.problems import ProblemRaised
 from api.request_bodies import DATASET_BODY
-from api.services.dataset_uploads import receive, register
-from api.state import State, StateDep
+from api.services.dataset_uploads import register
+from api.state import StateDep
+from api.uploads import upload
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.base import Page
 from schemas.problems import ProblemCode
@@ -22,19 +22,7 @@ router = APIRouter(tags=["what can be asked"])
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 
-
-async def _upload(request: Request) -> AsyncIterator[Path]:
-    """The body as a file that is gone after the request, unless it has been moved into the store."""
-    state: State = request.app.state.richregime
-    path = state.blobs.scratch_path()
-    try:
-        await receive(request.stream(), path, state.settings.max_dataset_bytes)
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-UploadDep = Annotated[Path, Depends(_upload)]
+UploadDep = Annotated[Path, upload("data set", lambda settings: settings.max_dataset_bytes)]
 
 
 @router.get("/datasets")

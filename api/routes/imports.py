@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from api.request_bodies import ARCHIVE_BODY
-from api.services.dataset_uploads import receive
 from api.services.importing import import_bundle
-from api.state import State, StateDep
+from api.state import StateDep
+from api.uploads import upload
 from schemas.resources import Experiment
 from storage import experiments
 from storage.reconcile import finalize
 
 router = APIRouter(tags=["results"])
 
-
-async def _upload(request: Request) -> AsyncIterator[Path]:
-    """The body as a file that is gone after the request."""
-    state: State = request.app.state.richregime
-    path = state.blobs.scratch_path()
-    try:
-        await receive(request.stream(), path, state.settings.max_import_bytes, "archive")
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-UploadDep = Annotated[Path, Depends(_upload)]
+UploadDep = Annotated[Path, upload("archive", lambda settings: settings.max_import_bytes)]
 
 
 @router.post(

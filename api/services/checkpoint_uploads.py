@@ -13,6 +13,7 @@ from schemas.problems import ProblemCode
 from schemas.resources import Weights
 from storage.blobs import BlobStore
 from storage.db import Database
+from storage.incoming import taking_in
 from storage.weights import get_weights, id_of, register_weights, to_resource
 
 MAX_HEADER_BYTES = 10 << 20
@@ -23,13 +24,15 @@ BYTES_A_NUMBER = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
 
 def register(db: Database, blobs: BlobStore, path: Path, title: str | None) -> tuple[Weights, bool]:
-    """Check the file and register it; whether it is new. Raises a 422 problem where it is no safetensors file."""
+    """Check the file and register it; whether it is new. Raises a 422 problem where it is no safetensors file, and
+    StorageFull."""
     tensors = read_shapes(path)
-    blob = blobs.put_file(path)
-    with db.write() as session:
-        known = get_weights(session, id_of(blob.sha256))
-        row = known or register_weights(session, blob, tensors, title)
-        return to_resource(row), known is None
+    with taking_in(db, blobs) as take:
+        blob = take(lambda: blobs.put_file(path))
+        with db.write() as session:
+            known = get_weights(session, id_of(blob.sha256))
+            row = known or register_weights(session, blob, tensors, title)
+            return to_resource(row), known is None
 
 
 def read_shapes(path: Path) -> dict[str, list[int]]:

@@ -7,10 +7,12 @@ import csv
 import hashlib
 import io
 import re
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,10 @@ from engine.spec import ExperimentSpec
 from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
 from schemas.problems import ProblemCode
 from schemas.submission import Submission
-from storage.blobs import BlobStore, StoredBlob
+from storage.blobs import BlobStore, StoredBlob, telling_full
 from storage.db import Database
 from storage.importing import CheckedBundle, find_imported, store_imported
+from storage.incoming import taking_in
 from storage.metrics import MetricPoint
 from storage.settings import Settings
 from storage.tables import ExperimentRow
@@ -49,7 +52,7 @@ def import_bundle(
 ) -> tuple[ExperimentRow, bool]:
     """Check the archive and store its experiment; whether it is new. The same archive again is no error.
 
-    Raises InvalidSpec and 422 problems that say what is wrong.
+    Raises InvalidSpec and 422 problems that say what is wrong, and StorageFull.
     """
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -57,19 +60,27 @@ def import_bundle(
         known = find_imported(session, sha256)
         if known is not None:
             return known, False
-    with _reading(path) as archive:
-        sums = _check_sums(archive, settings.max_import_bytes)
-        checked = _check(archive, sums, blobs, settings, sha256)
-    with db.write() as session:
-        known = find_imported(session, sha256)
-        return (known, False) if known is not None else (store_imported(session, checked), True)
+    with ExitStack() as opened:
+        with _refusing_damage():
+            archive = opened.enter_context(zipfile.ZipFile(path))
+            sums = _check_sums(archive, settings.max_import_bytes)
+            checked = _check(archive, sums, settings, sha256)
+        with taking_in(db, blobs) as take:
+            files = {
+                name: take(partial(_store_file, archive, blobs, entry))
+                for name, entry in _list_files(checked.bundle).items()
+            }
+            with db.write() as session:
+                known = find_imported(session, sha256)
+                return (
+                    (known, False) if known is not None else (store_imported(session, checked, files), True)
+                )
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
+def _refusing_damage() -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise _refuse(f"the body is not an archive that can be read: {error}") from None
 
@@ -109,9 +120,9 @@ def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
 
 
 def _check(
-    archive: zipfile.ZipFile, sums: Mapping[str, str], blobs: BlobStore, settings: Settings, sha256: str
+    archive: zipfile.ZipFile, sums: Mapping[str, str], settings: Settings, sha256: str
 ) -> CheckedBundle:
-    """Everything parsed, and then, where nothing is wrong, the files stored."""
+    """Everything parsed; nothing is stored before all of it is found right."""
     document = parse_object(_read(archive, BUNDLE_FILE))
     try:
         bundle = Bundle.model_validate(document)
@@ -136,7 +147,6 @@ def _check(
         spec=spec.model_dump(mode="json"),
         specs=specs,
         results=results,
-        blobs=_store_files(archive, blobs, bundle),
         metrics=metrics,
     )
 
@@ -192,21 +202,16 @@ def _check_files(bundle: Bundle, sums: Mapping[str, str]) -> None:
             raise _refuse(f"the file {file.path[:200]!r} is not the one that {BUNDLE_FILE} speaks of")
 
 
-def _store_files(archive: zipfile.ZipFile, blobs: BlobStore, bundle: Bundle) -> dict[str, StoredBlob]:
-    """Each file in the store under the digest of its bytes."""
-    stored: dict[str, StoredBlob] = {}
-    for file in (file for run in bundle.runs for file in run.files):
-        if file.sha256 in stored:
-            continue
-        scratch = blobs.scratch_path()
-        try:
-            with archive.open(file.path) as entry, scratch.open("wb") as target:
-                while part := entry.read(CHUNK):
-                    target.write(part)
-            stored[file.sha256] = blobs.put_file(scratch)
-        finally:
-            scratch.unlink(missing_ok=True)
-    return stored
+def _list_files(bundle: Bundle) -> dict[str, str]:
+    """By sha256, an entry of the archive that holds the file."""
+    return {file.sha256: file.path for run in bundle.runs for file in run.files}
+
+
+def _store_file(archive: zipfile.ZipFile, blobs: BlobStore, name: str) -> StoredBlob:
+    with blobs.scratch() as scratch:
+        with telling_full(), archive.open(name) as entry, scratch.open("wb") as target:
+            shutil.copyfileobj(entry, target, CHUNK)
+        return blobs.put_file(scratch)
 
 
 def _parse_metrics(data: bytes, bundle: Bundle) -> list[MetricPoint]:

@@ -11,6 +11,7 @@ import pytest
 from engine.experiments.registry import kinds, presets
 from engine.paper.deviations import find_recipe
 from engine.sweep import expand
+from storage.blobs import BlobStore
 from tests.api.conftest import Desk
 
 
@@ -140,3 +141,12 @@ def test_the_service_tells_its_limits_and_its_state(desk: Desk) -> None:
     assert "broker" in ready.json()["detail"]
     queued = desk.get("/queue")["queued"]
     assert f"richregime_runs_queued {float(queued)}" in desk.http.get("/metrics").text
+
+
+def test_a_file_that_says_it_will_not_fit_is_refused_before_it_fills_the_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = make_npz()
+    monkeypatch.setattr(BlobStore, "free_bytes", lambda _: len(content) - 1)
+    answer = desk.http.post("/datasets", params={"name": "large"}, content=content)
+    assert (answer.status_code, answer.json()["code"]) == (507, "storage-full")

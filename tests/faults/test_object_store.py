@@ -34,9 +34,9 @@ def test_one_machine_reads_what_the_other_has_stored(
     blob = here.put(b"bytes")
     assert there.read(blob.sha256) == b"bytes"
     assert there.path(blob.sha256).read_bytes() == b"bytes"
-    upload = here.scratch_path()
-    upload.write_bytes(b"a data set")
-    assert there.read(here.put_file(upload).sha256) == b"a data set"
+    with here.scratch() as upload:
+        upload.write_bytes(b"a data set")
+        assert there.read(here.put_file(upload).sha256) == b"a data set"
     here.delete(blob.sha256)
     assert not there.exists(blob.sha256)
     with pytest.raises(NotFound):

@@ -95,7 +95,8 @@ def test_what_dead_processes_leave_is_swept_or_put_back(bench: Bench) -> None:
     orphan = bench.blobs.put(b"nobody's").sha256
     assert bench.blobs.set_aside(known)
     assert bench.blobs.set_aside(orphan)
-    bench.blobs.scratch_path().write_bytes(b"half an upload")
+    unfinished = bench.blobs.scratch()
+    unfinished.__enter__().write_bytes(b"half an upload")
     half = bench.blobs.path(known)
     half.with_name(f"{half.name}.0123.partial").write_bytes(b"half a file")
     assert find_orphans(bench.db, bench.blobs) == {}
