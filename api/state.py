@@ -6,14 +6,16 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from api.notices import send_due_notices
+from schemas.access import Scope
 from storage.blobs import BlobStore, open_blobs
 from storage.db import Database, DatabaseError
+from storage.ownership import Viewer
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reconcile import Reconciler, reconcile
 from storage.settings import Settings
@@ -105,8 +107,13 @@ def make_state(settings: Settings) -> State:
 
 
 def get_state(request: Request) -> State:
+    """Its database shows the caller's rows alone, where a key is asked for."""
     state: State = request.app.state.richregime
-    return state
+    caller = request.state.caller
+    if caller is None:
+        return state
+    viewer = Viewer(caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id)
+    return replace(state, db=state.db.seen_by(viewer))
 
 
 StateDep = Annotated[State, Depends(get_state)]

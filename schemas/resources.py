@@ -27,6 +27,8 @@ class QueuePosition(Resource):
 
 class Experiment(StoredResource):
     id: str
+    owner: str | None = None
+    """Of the key that submitted it; null: the service asked for none."""
     kind: str
     name: str | None
     labels: dict[str, str]

@@ -13,6 +13,7 @@ from storage.blobs import StoredBlob
 from storage.db import database_now
 from storage.errors import NotFound
 from storage.ids import new_id
+from storage.ownership import EVERYONES
 from storage.runs import holds_run
 from storage.tables import ArtifactRow, DatasetRow, PointRow, RunRow, TrainingRow, WeightsRow
 
@@ -133,7 +134,8 @@ def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
     """Which of these stored files some row speaks of."""
     found: set[str] = set()
     for table in (ArtifactRow, DatasetRow, WeightsRow):
-        found |= set(session.scalars(select(table.sha256).where(table.sha256.in_(list(digests)))))
+        query = select(table.sha256).where(table.sha256.in_(list(digests)))
+        found |= set(session.scalars(query, execution_options=EVERYONES))
     return found
 
 

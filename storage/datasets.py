@@ -31,12 +31,14 @@ def register_dataset(session: Session, info: DatasetInfo, title: str, blob: Stor
 
 
 def get_dataset(session: Session, name: str) -> DatasetRow | None:
-    return session.get(DatasetRow, name)
+    """The one of that name; an admin, who sees several, is given the first owner's."""
+    query = select(DatasetRow).where(DatasetRow.name == name).order_by(DatasetRow.owner).limit(1)
+    return session.scalars(query).first()
 
 
 def list_datasets(session: Session) -> list[DatasetRow]:
     """By name."""
-    return list(session.scalars(select(DatasetRow).order_by(DatasetRow.name)))
+    return list(session.scalars(select(DatasetRow).order_by(DatasetRow.name, DatasetRow.owner)))
 
 
 def to_info(row: DatasetRow) -> DatasetInfo:

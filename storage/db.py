@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlmodel import Session
 
 from storage.errors import SchemaOutdated
+from storage.ownership import OwnersSession, Viewer
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -38,6 +40,18 @@ class Database:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
         self._writer = self._create_engine(read_only=False)
         self._reader = self._create_engine(read_only=True) if self.is_sqlite else self._writer
+        self._viewer: Viewer | None = None
+
+    def seen_by(self, viewer: Viewer) -> Database:
+        """The same database, of which its sessions see and make the viewer's rows alone (see `storage.ownership`)."""
+        seen = copy(self)
+        seen._viewer = viewer
+        return seen
+
+    def _open(self, engine: Engine) -> Session:
+        if self._viewer is None:
+            return Session(engine, expire_on_commit=False)
+        return OwnersSession(engine, expire_on_commit=False, info={"viewer": self._viewer})
 
     def _create_engine(self, *, read_only: bool) -> Engine:
         options: dict[str, Any] = {"json_serializer": _dump_json}
@@ -75,7 +89,7 @@ class Database:
         """One writing transaction, committed at the end of the block and rolled back on any error."""
         with (
             _telling_unavailable(),
-            Session(self._writer, expire_on_commit=False) as session,
+            self._open(self._writer) as session,
             session.begin(),
         ):
             yield session
@@ -83,7 +97,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view; writes are refused on SQLite."""
-        with _telling_unavailable(), Session(self._reader, expire_on_commit=False) as session:
+        with _telling_unavailable(), self._open(self._reader) as session:
             yield session
 
     def dispose(self) -> None:

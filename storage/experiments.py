@@ -25,6 +25,7 @@ from storage.db import as_utc, database_now
 from storage.errors import InvalidTransition, NotFound
 from storage.events import append_event
 from storage.ids import new_id
+from storage.ownership import EVERYONES
 from storage.paging import decode_cursor, encode_cursor
 from storage.resume_state import drop_resume_state
 from storage.tables import ArtifactRow, ExperimentRow, PointRow, RunRow
@@ -265,6 +266,7 @@ def _assemble(
     base = f"/experiments/{row.id}"
     return Experiment(
         id=row.id,
+        owner=row.owner or None,
         kind=row.kind,
         name=row.name,
         labels=row.readable("labels"),
@@ -318,7 +320,7 @@ def _count_ahead(session: Session, row: ExperimentRow) -> int:
             and_(RunRow.priority == row.priority, RunRow.created_at < row.created_at),
         ),
     )
-    return int(session.execute(query).scalar_one())
+    return int(session.execute(query, execution_options=EVERYONES).scalar_one())
 
 
 def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
@@ -439,7 +441,7 @@ def delete_experiment(session: Session, experiment_id: str, *, dry_run: bool) ->
         ArtifactRow.sha256.in_(list(mine)),
         ArtifactRow.run_id.not_in(run_ids),
     )
-    shared = set(session.scalars(query))
+    shared = set(session.scalars(query, execution_options=EVERYONES))
     freed = {sha256: size for sha256, size in mine.items() if sha256 not in shared}
     if not dry_run:
         session.execute(delete(ExperimentRow).where(ExperimentRow.id == experiment_id))

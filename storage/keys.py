@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from storage.db import database_now
 from storage.errors import KeyTaken
+from storage.ownership import owner_of
 from storage.tables import IdempotencyRow
 
 KEEP = timedelta(days=7)
@@ -25,7 +26,7 @@ class StoredAnswer:
 
 def find_answer(session: Session, key: str, body_sha256: str) -> StoredAnswer | None:
     """What the key was answered, and whether to the same body; None for a fresh key."""
-    row = session.get(IdempotencyRow, key)
+    row = session.get(IdempotencyRow, (owner_of(session), key))
     if row is None:
         return None
     return StoredAnswer(row.experiment_id, row.status_code, row.body_sha256 == body_sha256)

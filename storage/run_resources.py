@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlmodel import Session
@@ -12,6 +13,7 @@ from schemas.resources import Progress, QueueState, Run, RunPoint
 from schemas.status import RunStatus
 from storage.db import as_utc, database_now
 from storage.errors import NotFound
+from storage.ownership import EVERYONES
 from storage.paging import decode_cursor, encode_cursor
 from storage.tables import ExperimentRow, PointRow, RunRow
 from storage.workers import count_listening
@@ -99,24 +101,27 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
 
 def count_queued(session: Session) -> int:
     """Runs that wait, of everyone."""
-    return int(session.execute(select(func.count()).where(RunRow.status == RunStatus.QUEUED)).scalar_one())
+    query = select(func.count()).where(RunRow.status == RunStatus.QUEUED)
+    return int(session.execute(query, execution_options=EVERYONES).scalar_one())
 
 
 def queue_state(session: Session) -> QueueState:
-    """What waits and who listens."""
+    """What waits, of everyone, and who listens."""
+
+    def ask(query: Any) -> Any:
+        return session.execute(query, execution_options=EVERYONES)
+
     counts: dict[RunStatus, int] = dict(
-        session.execute(select(RunRow.status, func.count()).group_by(RunRow.status)).all()
+        ask(select(RunRow.status, func.count()).group_by(RunRow.status)).all()
     )
-    by_kind = session.execute(
+    by_kind = ask(
         select(ExperimentRow.kind, func.count())
         .join(RunRow, RunRow.experiment_id == ExperimentRow.id)
         .where(RunRow.status == RunStatus.QUEUED)
         .group_by(ExperimentRow.kind)
     ).all()
     oldest = as_utc(
-        session.execute(
-            select(func.min(RunRow.created_at)).where(RunRow.status == RunStatus.QUEUED)
-        ).scalar_one()
+        ask(select(func.min(RunRow.created_at)).where(RunRow.status == RunStatus.QUEUED)).scalar_one()
     )
     return QueueState(
         queued=counts.get(RunStatus.QUEUED, 0),

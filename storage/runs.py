@@ -40,6 +40,8 @@ class Claim:
     max_seconds: int | None
     elapsed_seconds: float
     attempts: int
+    experiment_owner: str
+    """Whose trainings, data sets and checkpoints it may use"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ def _read_claim(session: Session, run_id: str) -> Claim:
         max_seconds=experiment.max_seconds,
         elapsed_seconds=row.elapsed_seconds,
         attempts=row.attempts,
+        experiment_owner=experiment.owner,
     )
 
 

@@ -57,12 +57,18 @@ def _parent(column: str, *, index: bool = True) -> Any:
     return Column(String(40), ForeignKey(column, ondelete="CASCADE"), nullable=False, index=index)
 
 
+def _owner(**column: Any) -> Any:
+    """Of the key that made the row; empty: it was made while the service asked for none."""
+    return Field(default="", sa_column=Column(String(64), nullable=False, server_default="", **column))
+
+
 class ExperimentRow(JsonRow, table=True):
     """One submission. Its status is derived from its runs and stored with every move of theirs."""
 
     __tablename__ = "experiment"
 
     id: str = Field(sa_column=Column(String(40), primary_key=True))
+    owner: str = _owner(index=True)
     kind: str = Field(sa_column=Column(String(64), nullable=False, index=True))
     name: str | None = Field(default=None, sa_column=Column(String(200), index=True))
     labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
@@ -236,6 +242,7 @@ class IdempotencyRow(SQLModel, table=True):
 
     __tablename__ = "idempotency"
 
+    owner: str = _owner(primary_key=True)
     key: str = Field(sa_column=Column(String(200), primary_key=True))
     body_sha256: str = Field(sa_column=Column(String(64), nullable=False))
     experiment_id: str = Field(sa_column=Column(String(40), nullable=False))
@@ -248,6 +255,7 @@ class WeightsRow(JsonRow, table=True):
 
     __tablename__ = "weights"
 
+    owner: str = _owner(primary_key=True)
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     title: str | None = Field(default=None, sa_column=Column(String(200)))
     tensors: dict[str, list[int]] = Field(sa_column=_json(dict[str, list[int]], "{}"))
@@ -262,6 +270,7 @@ class DatasetRow(JsonRow, table=True):
 
     __tablename__ = "dataset"
 
+    owner: str = _owner(primary_key=True)
     name: str = Field(sa_column=Column(String(64), primary_key=True))
     title: str = Field(sa_column=Column(String(200), nullable=False))
     shape: list[int] = Field(sa_column=_json(tuple[int, int, int], "[]"))

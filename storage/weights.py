@@ -42,12 +42,15 @@ def register_weights(
 
 
 def get_weights(session: Session, weights_id: str) -> WeightsRow | None:
-    return session.get(WeightsRow, weights_id)
+    """The one of that id; an admin, who sees several, is given the first owner's."""
+    query = select(WeightsRow).where(WeightsRow.id == weights_id).order_by(WeightsRow.owner).limit(1)
+    return session.scalars(query).first()
 
 
 def list_weights(session: Session) -> list[WeightsRow]:
     """Newest first."""
-    return list(session.scalars(select(WeightsRow).order_by(WeightsRow.created_at.desc(), WeightsRow.id)))
+    newest_first = (WeightsRow.created_at.desc(), WeightsRow.id, WeightsRow.owner)
+    return list(session.scalars(select(WeightsRow).order_by(*newest_first)))
 
 
 def find_weights_blob(session: Session, reference: str) -> str:

@@ -29,6 +29,7 @@ from storage.errors import CorruptBlob, NotFound, UnreadableRow
 from storage.events import append_event
 from storage.fault_points import reach
 from storage.metrics import MetricValue, seed_metrics, write_metrics
+from storage.ownership import Viewer
 from storage.runs import Claim, holds_run
 from storage.settings import Settings
 from storage.weights import find_weights_blob
@@ -80,6 +81,8 @@ class StoredRunContext:
         should_yield: Callable[[], bool],
     ) -> None:
         self._db, self._blobs, self._settings = db, blobs, settings
+        self._of_owner = db.seen_by(Viewer(claim.experiment_owner))
+        """What a run uses of what is there: its owner's alone"""
         self._claim, self._lease, self._should_yield = claim, lease, should_yield
         self.run_id = claim.run_id
         self.seeds = claim.seeds
@@ -97,13 +100,13 @@ class StoredRunContext:
         self._flushed_at = self._saved_at = self._told_at = self._began
 
     def registered_dataset(self, name: str) -> Path | None:
-        with self._db.read() as session:
+        with self._of_owner.read() as session:
             row = get_dataset(session, name)
         return None if row is None else self._blobs.path(row.sha256)
 
     def read_checkpoint(self, reference: str) -> bytes:
         try:
-            with self._db.read() as session:
+            with self._of_owner.read() as session:
                 sha256 = find_weights_blob(session, reference)
             return self._blobs.read(sha256)
         except (NotFound, CorruptBlob) as error:
@@ -255,7 +258,7 @@ class StoredRunContext:
         return blob.sha256
 
     def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
-        with self._db.read() as session:
+        with self._of_owner.read() as session:
             row = find_training(session, digest, seed, prefer_run=self.run_id)
             if row is None or (row.run_id != self.run_id and not self._claim.reuse):
                 return None

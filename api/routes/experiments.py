@@ -25,6 +25,7 @@ from schemas.submission import Preview
 from storage import experiments, keys, reopening, run_resources
 from storage.db import Session
 from storage.fault_points import reach
+from storage.ownership import narrowed
 from storage.retention import delete_unreferenced
 
 router = APIRouter(tags=["experiments"])
@@ -47,14 +48,14 @@ def submit_experiment(
     """Submit an experiment. 201 with `Location`; 200 with `reused: true` where an identical one has succeeded or is
     under way and the body does not say `"reuse": false`."""
     body_sha256 = hashlib.sha256(body).hexdigest()
-    with state.db.read() as session:
+    with state.db.read() as session, narrowed(session):
         replayed = _replay(session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
         plan = plan_submission(session, state.settings, parse_object(body))
         planned_points = plan.planned_points()
     bells: list[tuple[str, str]] = []
-    with state.db.write() as session:
+    with state.db.write() as session, narrowed(session):
         replayed = _replay(session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
@@ -100,7 +101,7 @@ def _replay(session: Session, key: str | None, body_sha256: str, response: Respo
 @router.post("/experiments/preview", openapi_extra=SUBMISSION_BODY)
 def preview_experiment(body: BodyDep, state: StateDep) -> Preview:
     """What a submission would do: points, runs, cost, what would be reused, warnings. Starts nothing."""
-    with state.db.read() as session:
+    with state.db.read() as session, narrowed(session):
         return preview(session, plan_submission(session, state.settings, parse_object(body)))
 
 

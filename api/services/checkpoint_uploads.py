@@ -14,6 +14,7 @@ from schemas.resources import Weights
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.incoming import taking_in
+from storage.ownership import narrowed
 from storage.weights import get_weights, id_of, register_weights, to_resource
 
 MAX_HEADER_BYTES = 10 << 20
@@ -29,7 +30,7 @@ def register(db: Database, blobs: BlobStore, path: Path, title: str | None) -> t
     tensors = read_shapes(path)
     with taking_in(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
-        with db.write() as session:
+        with db.write() as session, narrowed(session):
             known = get_weights(session, id_of(blob.sha256))
             row = known or register_weights(session, blob, tensors, title)
             return to_resource(row), known is None

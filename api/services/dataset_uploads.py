@@ -13,6 +13,7 @@ from storage.blobs import BlobStore
 from storage.datasets import get_dataset, register_dataset, to_resource
 from storage.db import Database
 from storage.incoming import taking_in
+from storage.ownership import narrowed
 
 EXPANSION = 8
 """Decompressed arrays may be so many times larger than the largest file."""
@@ -35,7 +36,7 @@ def register(
     info = inspect_npz(path, name, NpzLimits(max_bytes=EXPANSION * limit), pointer="#/file")
     with taking_in(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
-        with db.write() as session:
+        with db.write() as session, narrowed(session):
             known = get_dataset(session, name)
             if known is None:
                 return to_resource(register_dataset(session, info, title or info.title, blob)), True

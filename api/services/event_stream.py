@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from api.state import State
 from schemas.events import Event, EventName
 from storage import events, experiments
+from storage.api_keys import still_holds
 from storage.errors import NotFound
 
 POLL_SECONDS = 0.25
@@ -42,7 +43,10 @@ async def follow(state: State, experiment_id: str, after: int) -> AsyncIterator[
     silent = 0.0
     yield ": open\n\n"
     while not state.closing.is_set():
-        page, terminal = await run_in_threadpool(_read_on, state, experiment_id, after)
+        found = await run_in_threadpool(_read_on, state, experiment_id, after)
+        if found is None:
+            return
+        page, terminal = found
         for event in page:
             after = event.sequence
             yield f"id: {after}\nevent: {event.name}\ndata: {event.model_dump_json()}\n\n"
@@ -59,12 +63,14 @@ async def follow(state: State, experiment_id: str, after: int) -> AsyncIterator[
             yield ": still here\n\n"
 
 
-def _read_on(state: State, experiment_id: str, after: int) -> tuple[list[Event], bool]:
-    """The next events, and whether the experiment is over (or gone).
+def _read_on(state: State, experiment_id: str, after: int) -> tuple[list[Event], bool] | None:
+    """The next events, and whether the experiment is over (or gone); None where the reader's key holds no more.
 
     The status is read first: an event that came with the last move is on this page or the next.
     """
     with state.db.read() as session:
+        if not still_holds(session):
+            return None
         try:
             row = experiments.get_experiment(session, experiment_id)
         except NotFound:

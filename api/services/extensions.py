@@ -16,6 +16,7 @@ from engine.sweep import SweepPoint
 from schemas.submission import Extension
 from storage.db import Session
 from storage.experiments import PlannedPoint, get_experiment, require_own
+from storage.ownership import narrowed
 from storage.reopening import extend_experiment, list_planned
 from storage.settings import Settings
 from storage.tables import ExperimentRow
@@ -81,7 +82,8 @@ def _plan_whole(session: Session, settings: Settings, row: ExperimentRow, added:
     }
     offsets = {f"#/sweep/{path}/": len(values) for path, values in row.sweep.items()}
     try:
-        return plan_submission(session, settings, body)
+        with narrowed(session, row.owner):
+            return plan_submission(session, settings, body)
     except InvalidSpec as invalid:
         raise InvalidSpec(_shift(error, offsets) for error in invalid.errors) from None
     except ProblemRaised as problem:

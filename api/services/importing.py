@@ -33,6 +33,7 @@ from storage.db import Database
 from storage.importing import CheckedBundle, find_imported, store_imported
 from storage.incoming import taking_in
 from storage.metrics import MetricPoint
+from storage.ownership import narrowed
 from storage.settings import Settings
 from storage.tables import ExperimentRow
 
@@ -56,7 +57,7 @@ def import_bundle(
     """
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    with db.read() as session:
+    with db.read() as session, narrowed(session):
         known = find_imported(session, sha256)
         if known is not None:
             return known, False
@@ -70,7 +71,7 @@ def import_bundle(
                 name: take(partial(_store_file, archive, blobs, entry))
                 for name, entry in _list_files(checked.bundle).items()
             }
-            with db.write() as session:
+            with db.write() as session, narrowed(session):
                 known = find_imported(session, sha256)
                 return (
                     (known, False) if known is not None else (store_imported(session, checked, files), True)

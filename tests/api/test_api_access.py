@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ from api.main import main
 from client import Client
 from client.errors import ProblemError
 from schemas.access import Scope
-from storage.api_keys import create_key, list_keys, revoke_key
+from storage.api_keys import list_keys, revoke_key
 from storage.db import Database
 from tests.api.conftest import Desk, make_settings, serving
+from tests.api.keyed import ask, make_key
 
 BODY = {"spec": {"kind": "train"}}
-MakeKey = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +34,6 @@ def closed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
     with serving(make_settings(home)) as opened:
         make_key(opened.db)
         yield opened
-
-
-def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | None = None) -> str:
-    lifetime = timedelta(seconds=seconds) if seconds is not None else None
-    with db.write() as session:
-        return create_key(session, owner=owner, scopes=scopes or tuple(Scope), lifetime=lifetime)[1]
-
-
-def ask(desk: Desk, key: str | None, method: str = "GET", path: str = "/experiments", **more: Any) -> Any:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return desk.http.request(method, path, headers=headers, **more)
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:

@@ -51,3 +51,23 @@ def test_all_the_way_down_leaves_no_table_and_up_again_makes_all(database: Datab
     assert tables() == set()
     database.upgrade()
     assert tables() == set(SQLModel.metadata.tables)
+
+
+def test_what_several_owners_call_alike_is_one_owner_s_after_the_step_down(database: Database) -> None:
+    database.upgrade()
+    made = "INSERT INTO idempotency (owner, key, body_sha256, experiment_id, status_code, created_at)"
+    with database.write() as session:
+        for owner, key in (("ada", "one"), ("ben", "one"), ("ben", "two")):
+            values = f"('{owner}', '{key}', 'x', 'of {owner}', 201, '2026-01-01')"
+            session.execute(sa.text(f"{made} VALUES {values}"))
+    database.downgrade("0007")
+    with database.read() as session:
+        rows = session.execute(sa.text("SELECT key, experiment_id FROM idempotency ORDER BY key")).all()
+        constraint = sa.inspect(session.connection()).get_pk_constraint("idempotency")
+    assert [tuple(row) for row in rows] == [("one", "of ada"), ("two", "of ben")]
+    assert (constraint["name"], constraint["constrained_columns"]) == ("pk_idempotency", ["key"])
+    database.upgrade()
+    with database.read() as session:
+        constraint = sa.inspect(session.connection()).get_pk_constraint("idempotency")
+        assert session.execute(sa.text("SELECT DISTINCT owner FROM idempotency")).all() == [("",)]
+    assert constraint["constrained_columns"] == ["owner", "key"]

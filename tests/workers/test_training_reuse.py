@@ -14,9 +14,11 @@ from engine.sweep import expand
 from storage.artifacts import find_trained_forms
 from storage.blobs import BlobStore
 from storage.db import Database
+from storage.ownership import Viewer
 from storage.results import StoredPlotInput, summarize_experiment
 from storage.runs import claim_next
 from storage.settings import Settings
+from storage.tables import RunRow
 from tests.workers.conftest import Lab
 from workers.execution import execute_run
 
@@ -70,3 +72,22 @@ def test_another_net_is_not_the_same_training(lab: Lab) -> None:
     run_through(lab, SPEC, (0,))
     assert trained(lab, {**FULL, "policy": {"name": "top_k", "k": 1}}) == {}
     assert trained(lab, {**SPEC, "epochs": 2}) == {}
+
+
+def test_a_training_is_reused_within_its_owner_s_runs_alone(lab: Lab) -> None:
+    ada, ben = (replace(lab, db=lab.db.seen_by(Viewer(owner))) for owner in ("ada", "ben"))
+    _, first = submit_and_run(ada, lab)
+    _, second = submit_and_run(ben, lab)
+    _, third = submit_and_run(ben, lab)
+    with lab.db.read() as session:
+        loaded = [session.get_one(RunRow, run).result[0]["reused_from"] for run in (first, second, third)]
+    assert loaded == [None, None, second]
+
+
+def submit_and_run(owner: Lab, lab: Lab) -> tuple[str, str]:
+    """Submitted by the owner, executed by a worker of the service."""
+    ids = owner.submit(SPEC, (0,), ring=False)
+    claim = claim_next(lab.db, owner="host:1:2", queue="cpu", device="cpu", lease_seconds=60)
+    assert claim is not None
+    execute_run(lab.db, lab.blobs, lab.settings, replace(claim, reuse=True), "cpu", lambda: False)
+    return ids

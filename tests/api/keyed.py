@@ -1,0 +1,27 @@
+"""An API that asks for a key, and requests that show one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from schemas.access import Scope
+from storage.api_keys import create_key
+from storage.db import Database
+from tests.api.conftest import Desk
+
+
+def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | None = None) -> str:
+    """A key of all scopes where none is named."""
+    lifetime = timedelta(seconds=seconds) if seconds is not None else None
+    with db.write() as session:
+        return create_key(session, owner=owner, scopes=scopes or tuple(Scope), lifetime=lifetime)[1]
+
+
+def ask(
+    desk: Desk, key: str | None, method: str = "GET", path: str = "/experiments", **more: Any
+) -> httpx.Response:
+    shown = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return desk.http.request(method, path, headers={**shown, **more.pop("headers", {})}, **more)

@@ -1,0 +1,402 @@
+"""Whose rows are shown to whom: every route of the application, asked without a key, without its scope, and by another
+owner; and what several owners make under one name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlmodel import SQLModel
+
+from api.main import create_app
+from schemas.access import Scope
+from storage.api_keys import list_keys, revoke_key
+from storage.ownership import OF_EXPERIMENT, OF_RUN, OF_THE_SERVICE, OWNED
+from storage.settings import Settings
+from tests.api.conftest import Desk, make_settings, serving
+from tests.api.keyed import ask, make_key
+from tests.api.test_api_bring_your_own import SHAPES, body_from, make_file
+from tests.api.test_api_offer import make_npz
+from tests.postgres import new_database
+
+MARK = "adasown"
+"""In the name or title of everything that Ada has"""
+BODY: dict[str, Any] = {"spec": {"kind": "train"}, "seeds": [0, 1], "name": f"experiment {MARK}"}
+USUAL = (Scope.READ, Scope.SUBMIT, Scope.CANCEL)
+NOWHERE = "0" * 22
+
+
+class Shown(StrEnum):
+    """What another owner is shown."""
+
+    NOT_FOUND = "404, in the words of what was never there"
+    OWN = "its own, which is without Ada's"
+    COMMON = "what every owner is shown, in which is nothing of Ada's"
+    FORBIDDEN = "403: it is the admins'"
+
+
+@dataclass(frozen=True)
+class Rule:
+    scope: Scope | None
+    """None: no key is asked for"""
+    shown: Shown
+
+
+READS = {shown: Rule(Scope.READ, shown) for shown in Shown}
+RULES: dict[str, Rule] = {
+    "GET /experiments": READS[Shown.OWN],
+    "POST /experiments": Rule(Scope.SUBMIT, Shown.OWN),
+    "POST /experiments/preview": READS[Shown.OWN],
+    "GET /experiments/{experiment_id}": READS[Shown.NOT_FOUND],
+    "PATCH /experiments/{experiment_id}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
+    "DELETE /experiments/{experiment_id}": Rule(Scope.CANCEL, Shown.NOT_FOUND),
+    "POST /experiments/{experiment_id}/cancel": Rule(Scope.CANCEL, Shown.NOT_FOUND),
+    "POST /experiments/{experiment_id}/retry": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
+    "POST /experiments/{experiment_id}/extend": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
+    "GET /experiments/{experiment_id}/runs": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/events": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/metrics": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/result": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/export": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/comparison": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/difference": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/plots": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/plots/{name}.{ending}": READS[Shown.NOT_FOUND],
+    "GET /runs/{run_id}": READS[Shown.NOT_FOUND],
+    "GET /runs/{run_id}/metrics": READS[Shown.NOT_FOUND],
+    "GET /runs/{run_id}/checkpoints": READS[Shown.NOT_FOUND],
+    "GET /runs/{run_id}/artifacts": READS[Shown.NOT_FOUND],
+    "GET /artifacts/{artifact_id}": READS[Shown.NOT_FOUND],
+    "POST /import": Rule(Scope.SUBMIT, Shown.OWN),
+    "GET /datasets": READS[Shown.OWN],
+    "GET /datasets/{name}": READS[Shown.NOT_FOUND],
+    "POST /datasets": Rule(Scope.SUBMIT, Shown.OWN),
+    "GET /checkpoints": READS[Shown.OWN],
+    "GET /checkpoints/{checkpoint_id}": READS[Shown.NOT_FOUND],
+    "POST /checkpoints": Rule(Scope.SUBMIT, Shown.OWN),
+    "GET /kinds": READS[Shown.COMMON],
+    "GET /kinds/{kind}": READS[Shown.COMMON],
+    "GET /presets": READS[Shown.COMMON],
+    "GET /presets/{name}": READS[Shown.COMMON],
+    "GET /models": READS[Shown.COMMON],
+    "GET /workers": READS[Shown.COMMON],
+    "GET /queue": READS[Shown.COMMON],
+    "GET /limits": READS[Shown.COMMON],
+    "GET /metrics": READS[Shown.COMMON],
+    "GET /storage": Rule(Scope.ADMIN, Shown.FORBIDDEN),
+    "GET /healthz": Rule(None, Shown.COMMON),
+    "GET /readyz": Rule(None, Shown.COMMON),
+    "GET /": READS[Shown.OWN],
+    "GET /view/{experiment_id}": READS[Shown.NOT_FOUND],
+    "GET /compare": READS[Shown.NOT_FOUND],
+    "GET /submit": READS[Shown.NOT_FOUND],
+    "GET /machines": READS[Shown.OWN],
+    "GET /plotly.min.js": READS[Shown.COMMON],
+    "GET /guide": READS[Shown.COMMON],
+    "GET /guide/{folder}/{name}.png": READS[Shown.COMMON],
+    "GET /guide/{slug:path}": READS[Shown.COMMON],
+    "GET /docs": READS[Shown.COMMON],
+    "GET /docs/oauth2-redirect": READS[Shown.COMMON],
+    "GET /redoc": READS[Shown.COMMON],
+    "GET /openapi.json": READS[Shown.COMMON],
+    "GET /static-offline-docs": READS[Shown.COMMON],
+    "GET /assets": Rule(None, Shown.COMMON),
+}
+"""Of every route, what is expected: one that is not here fails the test."""
+PARAMETERS = {
+    "kind": "train",
+    "slug:path": "access",
+    "folder": "images",
+    "ending": "json",
+}
+MOUNTED = {
+    "/assets": "/assets/page.css",
+    "/static-offline-docs": "/static-offline-docs/swagger-ui.css",
+}
+"""A file of each mounted folder"""
+
+
+def list_routes() -> list[str]:
+    """`METHOD path` of everything that the application answers."""
+    found = []
+    for route in create_app(Settings(database_url=None, broker_url=None)).routes:
+        for inner in getattr(getattr(route, "original_router", None), "routes", [route]):
+            methods = getattr(inner, "methods", None) or {"GET"}
+            found += [f"{method} {inner.path}" for method in sorted(methods - {"HEAD"})]
+    return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """A service of two users and an admin; all that is there is Ada's."""
+
+    desk: Desk
+    ada: str
+    ben: str
+    root: str
+    ids: dict[str, str]
+    """By parameter of a path"""
+    archive: bytes
+    """The experiment's, with its files, as it was before the tests"""
+
+    def ask(self, key: str | None, route: str, ids: dict[str, str] | None = None) -> httpx.Response:
+        """The route, about what Ada has where nothing else is said."""
+        ids = self.ids if ids is None else ids
+        method, _, path = route.partition(" ")
+        address = MOUNTED.get(path, path)
+        for name in {**PARAMETERS, **ids}:
+            address = address.replace(f"{{{name}}}", {**PARAMETERS, **ids}[name])
+        if "presets" in path:
+            address = address.replace(ids["name"], "demo")
+        if "/plots/" in path:
+            address = address.replace(ids["name"], "learning_curve")
+        if path.startswith("/guide/{folder}"):
+            address = "/guide/images/demo_learning_curve.png"
+        return ask(self.desk, key, method, address, **self.more(route, ids))
+
+    def more(self, route: str, ids: dict[str, str]) -> dict[str, Any]:
+        match route:
+            case "POST /experiments" | "POST /experiments/preview":
+                return {"json": {**BODY, "name": "the same"}}
+            case "POST /experiments/{experiment_id}/extend":
+                return {"json": {"seeds": [7]}}
+            case "PATCH /experiments/{experiment_id}":
+                return {"json": {"priority": 1}}
+            case "DELETE /experiments/{experiment_id}":
+                return {"params": {"dry_run": "true"}}
+            case "GET /experiments/{experiment_id}/difference":
+                return {"params": {"point": 0}}
+            case "POST /datasets":
+                return {"content": make_npz(), "params": {"name": "common", "title": "a data set"}}
+            case "POST /checkpoints":
+                return {"content": make_file(SHAPES)}
+            case "POST /import":
+                return {"content": b"no archive"}
+            case "GET /compare":
+                return {"params": {"id": ids["experiment_id"]}}
+            case "GET /submit":
+                return {"params": {"from": ids["experiment_id"]}}
+        return {}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def group(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Group]:
+    home = tmp_path_factory.mktemp("group")
+    if request.param == "sqlite":
+        shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
+        with serving(make_settings(home)) as desk:
+            yield fill(desk)
+        return
+    with (
+        new_database(request.getfixturevalue("postgres_server")) as url,
+        serving(make_settings(home, database_url=url)) as desk,
+    ):
+        yield fill(desk)
+
+
+def fill(desk: Desk) -> Group:
+    """Ada has one of everything, made through the API."""
+    ada, ben = make_key(desk.db, *USUAL), make_key(desk.db, *USUAL, owner="ben")
+    root = make_key(desk.db, Scope.ADMIN, owner="root")
+    experiment = ask(desk, ada, "POST", json=BODY).json()["id"]
+    desk.http.headers["Authorization"] = f"Bearer {ada}"  # while the work is done
+    runs = desk.work(experiment)
+    del desk.http.headers["Authorization"]
+    artifact = ask(desk, ada, path=f"/runs/{runs[0].run_id}/checkpoints").json()["items"][0]["id"]
+    named = {"name": MARK, "title": f"data set {MARK}"}
+    assert ask(desk, ada, "POST", "/datasets", content=make_npz(), params=named).status_code == 201
+    brought = ask(
+        desk,
+        ada,
+        "POST",
+        "/checkpoints",
+        content=make_file(SHAPES),
+        params={"title": f"weights {MARK}"},
+    ).json()["id"]
+    assert ask(desk, ada, "POST", json={**BODY, "reuse": False}).status_code == 201  # waits
+    ids = {
+        "experiment_id": experiment,
+        "run_id": runs[0].run_id,
+        "artifact_id": artifact,
+        "name": MARK,
+        "checkpoint_id": brought,
+    }
+    archive = ask(desk, ada, path=f"/experiments/{experiment}/export", params={"files": "true"}).content
+    return Group(desk, ada, ben, root, ids, archive)
+
+
+def test_every_route_is_declared_and_every_declaration_is_of_a_route() -> None:
+    assert sorted(set(list_routes())) == sorted(RULES)
+
+
+def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
+    declared = [table.__tablename__ for table in (*OWNED, *OF_EXPERIMENT, *OF_RUN, *OF_THE_SERVICE)]
+    assert sorted(declared) == sorted(SQLModel.metadata.tables)
+
+
+@pytest.mark.parametrize("route", list_routes())
+def test_without_a_key(group: Group, route: str) -> None:
+    answer = group.ask(None, route)
+    if RULES[route].scope is None:
+        assert answer.status_code in (200, 503)
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("route", list_routes())
+def test_without_the_scope(group: Group, route: str) -> None:
+    needed = RULES[route].scope
+    key = make_key(group.desk.db, *(scope for scope in Scope if scope not in (needed, Scope.ADMIN)))
+    answer = group.ask(key, route)
+    if needed is None:
+        assert answer.status_code in (200, 503)
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert f'scope="{needed}"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("route", list_routes())
+def test_by_another_owner(group: Group, route: str) -> None:
+    shown = RULES[route].shown
+    answer = group.ask(group.ben, route)
+    if shown is Shown.NOT_FOUND:
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+        assert group.ask(group.ada, route).status_code != 404, "it is there for her"
+        assert group.ask(group.root, route).status_code != 404, "and for an admin"
+        nothing = {name: of[:4] + NOWHERE for name, of in group.ids.items()}
+        assert in_general(answer, group.ids) == in_general(group.ask(group.ben, route, nothing), nothing)
+        return
+    if shown is Shown.FORBIDDEN:
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        return
+    assert answer.status_code < 500 or route == "GET /readyz"
+    assert MARK not in answer.text
+    assert not [of for of in group.ids.values() if of in answer.text and of != group.ids["checkpoint_id"]]
+    if shown is Shown.OWN and route.startswith("GET"):
+        assert MARK in group.ask(group.ada, route).text
+        assert MARK in group.ask(group.root, route).text
+
+
+def in_general(answer: httpx.Response, ids: dict[str, str]) -> str:
+    """The answer without the names in it, and without the request's number."""
+    text = answer.text.replace(answer.headers["X-Request-Id"], "")
+    for of in ids.values():
+        text = text.replace(of, "")
+    return text
+
+
+def test_nobody_is_given_another_owner_s_experiment(group: Group) -> None:
+    body = {"spec": {"kind": "train", "epochs": 2}}
+    first, again = (ask(group.desk, group.ada, "POST", json=body).json() for _ in range(2))
+    assert (first["reused"], again["reused"], again["id"]) == (False, True, first["id"])
+    preview = ask(group.desk, group.ada, "POST", "/experiments/preview", json=body).json()
+    assert preview["reuses_experiment"] == first["id"]
+    for key in (group.ben, group.root):
+        preview = ask(group.desk, key, "POST", "/experiments/preview", json=body).json()
+        assert preview["reuses_experiment"] is None
+        theirs = ask(group.desk, key, "POST", json=body).json()
+        assert not theirs["reused"]
+        assert theirs["id"] != first["id"]
+    seen = {one["owner"] for one in ask(group.desk, group.root).json()["items"]}
+    assert seen == {"ada", "ben", "root"}
+    assert {one["owner"] for one in ask(group.desk, group.ben).json()["items"]} == {"ben"}
+
+
+def test_owners_may_use_the_same_idempotency_key(group: Group) -> None:
+    headers = {"Idempotency-Key": "one"}
+    made = {}
+    for key, epochs in ((group.ada, 3), (group.ben, 4)):
+        body = {"spec": {"kind": "train", "epochs": epochs}}
+        first, again = (ask(group.desk, key, "POST", json=body, headers=headers) for _ in range(2))
+        assert (first.status_code, again.json()["id"]) == (201, first.json()["id"])
+        made[key] = first.json()["id"]
+    assert made[group.ada] != made[group.ben]
+
+
+def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group) -> None:
+    sizes = {}
+    for key, count in ((group.ada, 30), (group.ben, 40), (group.root, 50)):
+        sent = {"content": make_npz(count), "params": {"name": "ours"}}
+        assert ask(group.desk, key, "POST", "/datasets", **sent).status_code == 201
+        assert ask(group.desk, key, "POST", "/datasets", **sent).status_code == 200
+        body = {"spec": {"kind": "train", "data": {"name": "ours", "train_size": count, "test_size": 5}}}
+        assert ask(group.desk, key, "POST", "/experiments/preview", json=body).status_code == 200, count
+        sizes[key] = ask(group.desk, key, path="/datasets/ours").json()["train_size"]
+    assert (sizes[group.ada], sizes[group.ben]) == (30, 40)
+    titles = {}
+    for key, title in ((group.ada, "hers"), (group.ben, "his")):
+        params = {"title": title}
+        file = make_file({"a": [1]})
+        made = ask(group.desk, key, "POST", "/checkpoints", content=file, params=params)
+        assert made.status_code == 201
+        titles[key] = ask(group.desk, key, path=f"/checkpoints/{made.json()['id']}").json()["title"]
+    assert (titles[group.ada], titles[group.ben]) == ("hers", "his")
+
+
+def test_what_another_owner_has_cannot_be_computed_with(group: Group) -> None:
+    for checkpoint in (group.ids["artifact_id"], group.ids["checkpoint_id"]):
+        asked = {"json": body_from(checkpoint)}
+        known = ask(group.desk, group.ada, "POST", "/experiments/preview", **asked)
+        assert known.status_code == 200, known.text
+        for key in (make_key(group.desk.db, owner="eve"), group.root):
+            refused = ask(group.desk, key, "POST", "/experiments/preview", **asked)
+            assert refused.json()["errors"][0]["code"] == "not-found"
+    asked = {"json": {"spec": {"kind": "train", "data": {"name": MARK}}}}
+    refused = ask(group.desk, group.ben, "POST", "/experiments/preview", **asked)
+    assert refused.json()["errors"][0]["code"] == "dataset-unavailable"
+    assert MARK not in refused.json()["errors"][0]["detail"].partition("known are")[2]
+
+
+def test_an_admin_changes_what_is_another_s_and_it_stays_theirs(group: Group) -> None:
+    sent = {"content": make_npz(25), "params": {"name": "hers"}}
+    assert ask(group.desk, group.ada, "POST", "/datasets", **sent).status_code == 201
+    body = {"spec": {"kind": "train", "data": {"name": "hers", "train_size": 20, "test_size": 5}}}
+    made = ask(group.desk, group.ada, "POST", json=body).json()["id"]
+    extended = ask(group.desk, group.root, "POST", f"/experiments/{made}/extend", json={"seeds": [5]})
+    assert (extended.status_code, extended.json()["owner"]) == (200, "ada"), extended.text
+    assert ask(group.desk, group.root, "POST", f"/experiments/{made}/cancel").json()["status"] == "cancelled"
+    assert ask(group.desk, group.ada, path=f"/experiments/{made}").json()["status"] == "cancelled"
+
+
+def test_the_same_archive_is_imported_by_each(group: Group) -> None:
+    made = [ask(group.desk, key, "POST", "/import", content=group.archive) for key in (group.ada, group.ben)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    again = ask(group.desk, group.ben, "POST", "/import", content=group.archive)
+    assert (again.status_code, again.json()["id"]) == (200, made[1].json()["id"])
+    assert ask(group.desk, group.ada, path=f"/experiments/{made[1].json()['id']}").status_code == 404
+
+
+def test_a_file_that_another_owner_has_too_outlives_a_deletion(group: Group) -> None:
+    zoe = make_key(group.desk.db, *USUAL, owner="zoe")
+    theirs = ask(group.desk, zoe, "POST", "/import", content=group.archive).json()
+    told = ask(group.desk, zoe, "DELETE", f"/experiments/{theirs['id']}")
+    assert (told.json()["deleted"], told.json()["bytes"]) == (True, 0)
+    assert ask(group.desk, group.ada, path=f"/artifacts/{group.ids['artifact_id']}").status_code == 200
+
+
+def test_the_queue_counts_what_others_wait_for(group: Group) -> None:
+    before = ask(group.desk, group.ben, path="/queue").json()["queued"]
+    assert before > 0
+    made = ask(group.desk, group.ben, "POST", json={"spec": {"kind": "train", "epochs": 9}, "priority": -9})
+    assert made.json()["queue"]["runs_ahead"] == before
+
+
+def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
+    key = make_key(group.desk.db, *USUAL)
+    made = ask(group.desk, key, "POST", json={"spec": {"kind": "train", "epochs": 11}}).json()["id"]
+    headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
+    with group.desk.http.stream("GET", f"/experiments/{made}/events", headers=headers) as stream:
+        lines = stream.iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: experiment.submitted"
+        with group.desk.db.write() as session:
+            revoke_key(session, list_keys(session)[-1].id)
+        assert "event: end" not in list(lines)
+    assert ask(group.desk, key, path=f"/experiments/{made}/events").status_code == 401
