@@ -175,11 +175,12 @@ class Soak:
         deadline = time.monotonic() + HEAL_SECONDS
         while time.monotonic() < deadline:
             self._mind()
-            if not self._later and self._is_quiet():
+            if not self._later and self.is_quiet():
                 return
             time.sleep(0.2)
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
+        """Whether every accepted experiment has ended and has its summary."""
         for experiment_id in self.accepted:
             row = self.lab.experiment(experiment_id)
             if not row.status.is_terminal or row.summary is None:

@@ -51,6 +51,12 @@ def submit(soak: Soak, spec: dict[str, Any], **more: Any) -> tuple[str, str]:
     return experiment_id, run_id
 
 
+def assert_all_is_well(soak: Soak) -> None:
+    """Once the summaries, which follow the ends of the runs, are made too."""
+    wait_until(soak.is_quiet, 60)
+    assert_invariants(soak.lab.db, soak.lab.blobs, soak.accepted)
+
+
 def order(soak: Soak, place: str, action: str) -> Path:
     path = soak.orders / place
     path.write_text(action)
@@ -79,7 +85,7 @@ def test_a_full_disk_and_a_full_memory_fail_the_run_with_their_reason(
     assert row.error_code == reason
     _, after = submit(soak, SHORT)
     soak.lab.wait(after, "succeeded", 120)
-    assert_invariants(soak.lab.db, soak.lab.blobs, soak.accepted)
+    assert_all_is_well(soak)
 
 
 def test_a_zombie_that_wakes_after_its_lease_changes_nothing(soak: Soak) -> None:
@@ -94,7 +100,7 @@ def test_a_zombie_that_wakes_after_its_lease_changes_nothing(soak: Soak) -> None
     soak.lab.wait(run_id, "succeeded", 180)
     assert soak.lab.metrics(run_id) == soak.lab.metrics(whole)
     assert soak.lab.thetas(run_id) == soak.lab.thetas(whole)
-    assert_invariants(soak.lab.db, soak.lab.blobs, soak.accepted)
+    assert_all_is_well(soak)
 
 
 def test_a_child_that_hangs_is_killed_for_a_cancel_request(soak: Soak) -> None:
@@ -124,7 +130,7 @@ def test_a_locked_database_delays_a_run_and_changes_nothing(soak: Soak, seconds:
     connection.close()
     soak.lab.wait(run_id, "succeeded", 180)
     assert soak.lab.metrics(run_id) == soak.lab.metrics(whole)
-    assert_invariants(soak.lab.db, soak.lab.blobs, soak.accepted)
+    assert_all_is_well(soak)
 
 
 @pytest.mark.parametrize("trouble", ["emptied", "frozen", "killed", "killed without its file"])
@@ -147,7 +153,7 @@ def test_a_run_whose_bell_the_broker_loses_is_executed(soak: Soak, trouble: str)
                     path.unlink()
             soak.broker.start()
     soak.lab.wait(run_id, "succeeded", 90)
-    assert_invariants(soak.lab.db, soak.lab.blobs, soak.accepted)
+    assert_all_is_well(soak)
 
 
 def test_two_hosts_share_database_broker_and_files_alone_and_one_is_cut_off(
