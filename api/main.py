@@ -39,7 +39,7 @@ from storage.db import Database
 from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
-and training only some layers. POST a body to /experiments, follow /events, read /result and /plots."""
+and training only some layers. POST a body to /experiments, follow /events, read /result and /plots. The pages begin at [/](/), the guide at [/guide](/guide)."""
 ROUTES = (
     experiments,
     runs,

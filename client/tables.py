@@ -15,6 +15,7 @@ from schemas.resources import Experiment, Run
 from schemas.side_by_side import MetricRow, SpecRow
 from schemas.submission import Preview
 from schemas.wording import show_point
+from schemas.wording import show_statistic as statistic_words
 from schemas.wording import show_value as words_of
 
 UNBROKEN = "\u00a0"
@@ -206,16 +207,7 @@ def differences_table(names: Sequence[str], quantity: str, rows: Iterable[Metric
 
 def show_statistic(statistic: Statistic) -> str:
     """Mean and standard error, with as many places as the error gives sense to."""
-    error = statistic.standard_error
-    if error is None:
-        return f"{statistic.mean:.4g}"
-    if error >= 10:
-        return f"{statistic.mean:.0f} ± {error:.0f}"
-    places = 1
-    while places < 5 and error < 10.0**-places:
-        places += 1
-    shown = places + 1 if places < 4 else places
-    return f"{statistic.mean:.{shown}f} ± {error:.{shown}f}"
+    return statistic_words(statistic.mean, statistic.standard_error)
 
 
 def _statistic(value: Any) -> Statistic | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import select, update
@@ -44,6 +44,21 @@ def list_events(session: Session, experiment_id: str, after: int, limit: int) ->
         .order_by(EventRow.sequence)
         .limit(limit)
     )
+    return _read(rows)
+
+
+def newest_events(session: Session, experiment_id: str, limit: int, without: str) -> list[Event]:
+    """The last so many events that are not called `without`, newest first."""
+    rows = session.scalars(
+        select(EventRow)
+        .where(EventRow.experiment_id == experiment_id, EventRow.name != without)
+        .order_by(EventRow.sequence.desc())
+        .limit(limit)
+    )
+    return _read(rows)
+
+
+def _read(rows: Iterable[EventRow]) -> list[Event]:
     return [
         Event.model_validate(
             {

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from api.problems import ProblemRaised
-from api.services.guide import FIRST, list_pages, pictures, render_page
+from api.services.guide import FIRST, list_pages, list_sections, pictures, render_page
 from api.templating import render
 from schemas.problems import ProblemCode
 
@@ -47,5 +47,6 @@ def show_guide(request: Request, slug: str) -> Response:
         title=next(page.title for page in pages if page.slug == slug),
         slug=slug,
         html=Markup(html),
+        sections=[(anchor, Markup(heading).striptags()) for anchor, heading in list_sections(html)],
         first=FIRST,
     )

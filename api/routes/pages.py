@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from api.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
 from api.problems import ProblemRaised
+from api.services.asking_again import submissions_in_words, write_body
 from api.services.costs import cost_cards
 from api.services.result_tables import describe_run, result_table
 from api.state import State, StateDep
@@ -57,7 +57,6 @@ SECTIONS = (
 LETTERS = "ABCDEFGH"
 FormEntry = tuple[str, str, str, str]
 """(key, title, body, what it is about)"""
-LIST_OF_NUMBERS = re.compile(r"\[\s+([-+.\de,\s]+?)\s+\]")
 
 KindFilter = Annotated[str | None, Query(max_length=64)]
 StatusFilter = Annotated[str | None, Query(max_length=32)]
@@ -126,9 +125,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         experiment = experiments.to_resource(session, row)
         runs, more = run_resources.list_runs(session, experiment_id, limit=MAX_RUNS_SHOWN)
         run_list = run_resources.run_resources(session, runs)
-        log = events.list_events(
-            session, experiment_id, max(0, row.last_event - MAX_EVENTS_SHOWN), MAX_EVENTS_SHOWN
-        )
+        log = events.newest_events(session, experiment_id, MAX_EVENTS_SHOWN, EventName.RUN_PROGRESS)
         files = artifacts.list_experiment_files(session, experiment_id, limit=MAX_FILES_SHOWN + 1)
         num_bytes = artifacts.count_bytes(session, experiment_id)
         series = _series_of(session, experiment, "")
@@ -139,6 +136,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         experiment=experiment,
         kind=get_kind(experiment.kind),
         spec=json.dumps(experiment.spec, indent=2),
+        again=submissions_in_words(_body_of(experiment), str(request.base_url).rstrip("/")),
         series=series,
         table=result_table(summary["points"]) if summary else None,
         runs=[describe_run(run) for run in run_list],
@@ -146,7 +144,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         cost=cost_cards(experiment, run_list, summary, num_bytes),
         files=[_describe_file(file, values) for file, values in files[:MAX_FILES_SHOWN]],
         more_files=len(files) > MAX_FILES_SHOWN,
-        events=log[::-1],
+        events=log,
         last_event=row.last_event,
         damage=damage,
         event_names=[str(name) for name in EventName],
@@ -208,7 +206,7 @@ def compare_experiments(
         request,
         "compare.html",
         experiments=found,
-        others=others if len(ids) < MAX_COMPARED else [],
+        others=_by_kind(others, [one.kind for one in found]) if len(ids) < MAX_COMPARED else [],
         letters=LETTERS,
         without=[_compare_address([other for other in ids if other != one]) for one in ids],
         spec_rows=diff_specs(found),
@@ -217,6 +215,12 @@ def compare_experiments(
         metric_rows=diff_results(results, chosen) if chosen else [],
         series=series,
     )
+
+
+def _by_kind(offered: Sequence[Experiment], first: Sequence[str]) -> list[tuple[str, list[Experiment]]]:
+    """Under the titles of their kinds; those of the kinds that are compared already come first."""
+    names = sorted({one.kind for one in offered}, key=lambda name: (name not in first, name))
+    return [(get_kind(name).title, [one for one in offered if one.kind == name]) for name in names]
 
 
 def _compare_address(ids: Sequence[str]) -> str:
@@ -239,18 +243,18 @@ def show_form(
         with state.db.read() as session:
             earlier = experiments.to_resource(session, experiments.get_experiment(session, source))
         groups["An earlier experiment"] = [
-            (f"from:{source}", earlier.name or source, _write_body(_body_of(earlier)), "")
+            (f"from:{source}", earlier.name or source, write_body(_body_of(earlier)), "")
         ]
         chosen = f"from:{source}"
     groups["Examples, seconds to a minute"] = [
-        (f"kind:{one.name}", one.title, _write_body(one.example), one.description) for one in kinds().values()
+        (f"kind:{one.name}", one.title, write_body(one.example), one.description) for one in kinds().values()
     ]
     for its_scale in ("quick", "paper"):
         entries = [
             (
                 f"preset:{one.name}:{one.scale}",
                 f"{one.name}: {one.title}",
-                _write_body(one.body),
+                write_body(one.body),
                 _tell_about(one),
             )
             for one in presets().values()
@@ -267,14 +271,12 @@ def _tell_about(preset: Preset) -> str:
 
 
 def _body_of(experiment: Experiment) -> dict[str, Any]:
-    fields = {"spec", "sweep", "seeds", "execution", "name", "labels", "priority", "max_seconds", "keep"}
-    return experiment.model_dump(mode="json", include=fields, exclude_none=True)
-
-
-def _write_body(body: Mapping[str, Any]) -> str:
-    """The body as one would type it: a list of numbers stands on one line."""
-    text = json.dumps(body, indent=2, ensure_ascii=False)
-    return LIST_OF_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+    """What was asked, less what says nothing beyond the defaults of a submission."""
+    told = experiment.model_dump(mode="json")
+    execution = experiment.execution.model_dump(mode="json", exclude_defaults=True)
+    optional = ("sweep", "seeds", "name", "labels", "priority", "max_seconds", "keep")
+    asked = {"spec": told["spec"], **{name: told[name] for name in optional}, "execution": execution}
+    return {name: value for name, value in asked.items() if value}
 
 
 @router.get("/machines")

@@ -35,6 +35,9 @@ ORDER = (
 )
 """Documents in the order they are read; others follow by name."""
 HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
+ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>')
+"""Before a heading's words: a short name to lead to"""
+SECTION = re.compile(r'<h2 id="([^"]+)">(.+?)</h2>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,11 @@ def render_page(slug: str, description: Callable[[], Mapping[str, Any]]) -> str 
     return _render((DOCS / f"{slug}.md").read_text(encoding="utf-8"), slug)
 
 
+def list_sections(html: str) -> list[tuple[str, str]]:
+    """(id, HTML of the heading) of each section of a page."""
+    return SECTION.findall(html)
+
+
 def _title_of(name: str) -> str:
     found = HEADING.search((DOCS / f"{name}.md").read_text(encoding="utf-8"))
     return found[1].replace("`", "") if found else name
@@ -93,10 +101,16 @@ def _render(text: str, slug: str) -> str:
 
 
 def _name_headings(tokens: Sequence[Token]) -> None:
-    """An id for each heading, from its words, as links in the documents expect."""
+    """An id for each heading, from its words or the anchor before them, as links in the documents expect."""
     taken: dict[str, int] = {}
     for opening, inline in pairwise(tokens):
-        if opening.type == "heading_open":
+        if opening.type != "heading_open":
+            continue
+        anchor = ANCHOR.match(inline.content)
+        if anchor is not None and inline.children:
+            opening.attrSet("id", anchor[1])
+            inline.children[0].content = ANCHOR.sub("", inline.children[0].content)
+        else:
             name = re.sub(r"[^\w -]", "", inline.content.lower()).strip().replace(" ", "-")
             count = taken[name] = taken.get(name, 0) + 1
             opening.attrSet("id", name if count == 1 else f"{name}-{count}")

@@ -7,42 +7,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.resources import Experiment, Run
-from schemas.wording import is_statistic, show_point, show_value
+from schemas.wording import is_statistic, show_point, show_statistic, show_value
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """A row a point: `axes` name it, `columns` say what came out."""
+
+    axes: Sequence[str]
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[tuple[Sequence[str], Sequence[str], str]]
+    """Swept values, statistics and number of seeds, outcome."""
 
 
-def result_table(points: Sequence[Mapping[str, Any]]) -> Table:
-    """The swept values, then every statistic as mean ± standard error, seeds and outcome."""
+def result_table(points: Sequence[Mapping[str, Any]]) -> Table | None:
+    """The swept values, then every statistic as mean ± standard error, seeds and outcome; None where no point has a result."""
+    if not points:
+        return None
     axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
     fields = list(
         dict.fromkeys(name for point in points for name, value in point.items() if is_statistic(value))
     )
     rows = [
-        [
-            *(show_value(point["point"].get(axis)) for axis in axes),
-            *(show_statistic(point.get(field)) for field in fields),
-            str(len(point["seeds"])),
+        (
+            [show_value(point["point"].get(axis)) for axis in axes],
+            [*(_show(point.get(field)) for field in fields), str(len(point["seeds"]))],
             str(point["outcome"]),
-        ]
+        )
         for point in points
     ]
-    return Table([*axes, *(field.replace("_", " ") for field in fields), "seeds", "outcome"], rows)
+    return Table(axes, [*(field.replace("_", " ") for field in fields), "seeds"], rows)
 
 
-def show_statistic(value: Any) -> str:
-    """Mean ± standard error, with as many places as the error gives sense to; empty for what is no statistic."""
-    if not is_statistic(value):
-        return ""
-    mean, error = value["mean"], value["standard_error"]
-    if not error:
-        return f"{mean:.4g}"
-    places = next((count for count in range(5) if error >= 10.0**-count), 5) + 1
-    return f"{mean:.{places}f} ± {error:.{places}f}"
+def _show(value: Any) -> str:
+    return show_statistic(value["mean"], value["standard_error"]) if is_statistic(value) else ""
 
 
 def describe_run(run: Run) -> dict[str, Any]:

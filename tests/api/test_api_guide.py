@@ -49,6 +49,13 @@ def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(desk: Des
         assert desk.http.get(path).status_code == 404, path
 
 
+def test_the_sections_of_a_page_are_listed_and_led_to_by_their_short_names(desk: Desk) -> None:
+    text = page(desk, "/guide/paper-map")
+    assert '<h2 id="fig2">fig2: ' in text
+    assert '<li><a href="#fig2">fig2: ' in text
+    assert "&lt;a" not in text
+
+
 @pytest.mark.parametrize("kind", kinds())
 def test_a_kind_s_page_shows_its_form_plots_and_presets(desk: Desk, kind: str) -> None:
     text = page(desk, f"/guide/kinds/{kind}")

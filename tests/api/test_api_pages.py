@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from html.parser import HTMLParser
 
 import httpx
@@ -38,6 +40,31 @@ class Reading(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+    def with_id(self, name: str) -> dict[str, str | None]:
+        return next(found for _, found in self.tags if found.get("id") == name)
+
+
+class Texts(HTMLParser):
+    """What stands inside the elements of a name, by their ids."""
+
+    def __init__(self, text: str, tag: str) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self._tag, self._at = tag, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag == self._tag:
+            self._at = dict(attributes).get("id") or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._tag:
+            self._at = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._at:
+            self.found[self._at] = self.found.get(self._at, "") + data
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +164,35 @@ def test_a_failure_is_told_with_its_reason_and_what_can_be_done(desk: Desk, made
     assert "out_of_memory: too large" in text
     assert 'data-do="retry"' in text
     assert "third &lt;b&gt;" in text
+
+
+def test_where_nothing_came_out_no_empty_table_and_no_blank_plot_is_shown(
+    desk: Desk, made: list[str]
+) -> None:
+    text = read(desk, f"/view/{made[2]}")
+    assert "No run has succeeded" in text
+    grids = [Reading(read(desk, f"/view/{one}")).with_id("plot-grid") for one in (made[0], made[2])]
+    assert ["hidden" in grid for grid in grids] == [False, True]
+    assert "outcome</th>" not in text
+
+
+def test_an_experiment_is_asked_for_again_by_the_command_that_its_page_shows(
+    desk: Desk, made: list[str]
+) -> None:
+    texts = Texts(read(desk, f"/view/{made[3]}"), "pre")
+    *command, body = shlex.split(texts.found["as-curl"])
+    assert command[:3] == ["curl", "-s", f"{desk.http.base_url}/experiments"]
+    assert desk.http.post("/experiments", content=body.encode()).json()["id"] == made[3]
+    told: dict[str, object] = {}
+    exec(texts.found["as-python"].partition("with Client")[0], told)
+    assert told["body"] == json.loads(body)
+    assert list(json.loads(body)) == ["spec", "seeds", "name", "keep"]
+
+
+def test_experiments_of_the_same_kind_are_offered_first_for_a_comparison(desk: Desk, made: list[str]) -> None:
+    desk.submit({"spec": {"kind": "lws", "epochs": 6}})
+    for one, kind in ((made[0], "Training"), (made[3], "Layer-wise sparse SGD")):
+        assert Reading(read(desk, f"/compare?id={one}")).all("optgroup")[0]["label"] == kind
 
 
 def test_the_form_is_filled_from_an_earlier_experiment(desk: Desk, made: list[str]) -> None:

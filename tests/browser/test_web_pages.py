@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 
 import pytest
 
 from client import Client
+from client.calls import list_events
 from tests.browser.chrome import Browser
 
 pytestmark = pytest.mark.browser
@@ -44,6 +47,20 @@ def finished(client: Client) -> tuple[str, str]:
 def type_body(browser: Browser, text: str) -> None:
     browser.evaluate(
         f"body.value = {json.dumps(text)}; body.dispatchEvent(new Event('input', {{bubbles: true}})); true"
+    )
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def type_into(browser: Browser, element_id: str, text: str) -> None:
+    browser.evaluate(
+        f"(() => {{ const at = document.getElementById('{element_id}'); at.value = {json.dumps(text)};"
+        " at.dispatchEvent(new Event('input', {bubbles: true})); })()"
     )
 
 
@@ -91,6 +108,81 @@ def test_what_is_wrong_is_said_while_one_types_and_found_by_a_click(
     # The refusals are answers 422, which the browser notes as it notes every refusal.
     assert all("422" in complaint for complaint in browser.complaints)
     browser.complaints.clear()
+
+
+def test_a_webhook_is_asked_for_beside_the_body(browser: Browser, service_url: str, client: Client) -> None:
+    browser.open(f"{service_url}/submit")
+    browser.wait_for(PRICED)
+    type_body(browser, json.dumps({"spec": {**SPEC, "epochs": 2}, "name": "told of"}))
+    browser.evaluate("document.querySelector('#webhook summary').click(); true")
+    type_into(browser, "webhook-url", "http://10.0.0.1/end")
+    browser.wait_for("document.querySelectorAll('#problems li').length === 2")
+    shown = browser.evaluate("document.getElementById('problems').textContent")
+    assert "Address: 10.0.0.1 is not a public address" in shown
+    assert "Secret: the notices need a secret" in shown
+    assert browser.evaluate(
+        "[body, ...document.querySelectorAll('#webhook input')].map((one) => one.getAttribute('aria-invalid'))"
+    ) == [None, "true", "true"]
+    browser.evaluate("document.querySelectorAll('#problems button')[1].click(); true")
+    assert browser.evaluate("document.activeElement.id") == "webhook-secret"
+    assert browser.evaluate("document.getElementById('submit').disabled") is True
+    type_into(browser, "webhook-url", "https://hooks.example.org/end")
+    browser.evaluate("document.getElementById('make-secret').click(); true")
+    browser.wait_for("document.getElementById('verdict').textContent === 'It can be submitted.'")
+    browser.evaluate("document.getElementById('submit').click(); true")
+    browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
+    made = browser.evaluate("location.pathname.split('/').pop()")
+    assert client.wait(made, timeout=120).status == "succeeded"
+    # No such host is there: the first attempt fails, and is told to whoever looks again.
+    wait_until(lambda: "webhook.failed" in [event.name for event in client.send_all(list_events(made))])
+    browser.open(f"{service_url}/view/{made}")
+    assert "webhook.failed" in browser.evaluate("document.getElementById('event-list').textContent")
+    assert all("422" in complaint for complaint in browser.complaints)
+    browser.complaints.clear()
+
+
+def test_the_command_of_an_experiment_is_copied(
+    browser: Browser, service_url: str, finished: tuple[str, str]
+) -> None:
+    browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.open(f"{service_url}/view/{finished[0]}")
+    browser.evaluate("document.querySelector('#again summary').click(); true")
+    browser.evaluate("document.querySelector('[data-copy=as-curl]').click(); true")
+    browser.wait_for("document.getElementById('copied').textContent === 'Copied.'")
+    assert browser.evaluate("getSelection().toString()").startswith("curl -s ")
+
+
+def test_blank_plots_give_way_to_words(browser: Browser, service_url: str, client: Client) -> None:
+    waiting = client.submit({**SPEC, "data": {"name": "cifar10"}}, name="no data").id
+    client.wait(waiting, timeout=120)
+    browser.open(f"{service_url}/view/{waiting}")
+    browser.wait_for(
+        "!document.getElementById('no-plots').hidden && document.getElementById('plot-grid').hidden"
+    )
+    assert browser.evaluate("document.querySelectorAll('#result-table table').length") == 0
+
+
+def test_words_of_a_plot_stay_legible_on_a_phone(
+    browser: Browser, service_url: str, finished: tuple[str, str]
+) -> None:
+    browser.resize(390, 844)
+    browser.open(f"{service_url}/view/{finished[0]}")
+    browser.evaluate(
+        "document.querySelectorAll('img.plot').forEach((one) => { one.loading = 'eager'; }); true"
+    )
+    browser.wait_for("[...document.querySelectorAll('img.plot')].every((one) => one.naturalWidth)")
+    scales = browser.evaluate(
+        "[...document.querySelectorAll('img.plot')].map((one) => one.getBoundingClientRect().width / one.naturalWidth)"
+    )
+    assert min(scales) > 0.39
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_on_a_phone_the_guide_begins_with_its_page(browser: Browser, service_url: str) -> None:
+    for width, is_open in ((390, False), (1280, True)):
+        browser.resize(width, 844)
+        browser.open(f"{service_url}/guide/concepts")
+        assert browser.evaluate("document.getElementById('guide-pages').open") is is_open
 
 
 def test_the_list_changes_without_a_reload_and_keeps_what_is_ticked(

@@ -100,7 +100,9 @@ def test_the_command_follows_to_the_end_and_shows_the_result(
         (0.91234, 0.0042, "0.9123 ± 0.0042"),
         (0.5, None, "0.5"),
         (123.4, 12.3, "123 ± 12"),
-        (1.0, 0.0, "1.00000 ± 0.00000"),
+        (1.0, 0.0, "1 ± 0"),
+        (1.63e-8, 4.2e-10, "1.63e-08 ± 4.2e-10"),
+        (3.1693e20, 2.738e20, "3.169e+20 ± 2.7e+20"),
     ],
 )
 def test_a_statistic_shows_the_places_that_its_error_gives_sense_to(

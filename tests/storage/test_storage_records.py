@@ -18,7 +18,7 @@ from storage.artifacts import (
 from storage.blobs import BlobStore, StoredBlob
 from storage.db import DatabaseUnavailable
 from storage.errors import InvalidCursor, InvalidTransition, KeyTaken, NotFound
-from storage.events import append_event, list_events
+from storage.events import append_event, list_events, newest_events
 from storage.experiments import delete_experiment, find_reusable, get_experiment, list_experiments
 from storage.keys import find_answer, store_answer
 from storage.metrics import read_metrics, write_metrics
@@ -67,6 +67,19 @@ def test_events_have_no_gaps_however_many_write_at_once(archive: Archive) -> Non
         events = list_events(session, experiment_id, 0, 1_000)
     assert [event.sequence for event in events] == list(range(1, 92))
     assert told == list(range(2, 92))
+
+
+def test_the_newest_events_come_without_those_that_would_drown_them(archive: Archive) -> None:
+    experiment_id, _ = archive.submit()
+    with archive.db.write() as session:
+        for step in range(10):
+            append_event(session, experiment_id, "run.progress", {"completed": step})
+            append_event(session, experiment_id, "training.note", {"step": step})
+    with archive.db.read() as session:
+        found = newest_events(session, experiment_id, 3, without="run.progress")
+    assert [(event.name, event.data["step"]) for event in found] == [
+        ("training.note", at) for at in (9, 8, 7)
+    ]
 
 
 def test_an_event_of_a_transaction_that_fails_takes_no_number(archive: Archive) -> None:

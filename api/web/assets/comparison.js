@@ -1,6 +1,9 @@
 // The paper's claims beside what came out: a verdict, its reason, its interval, and where the experiment departs from the paper.
 
+import { numberOf, showValue } from "./numbers.js";
 import { ask, make } from "./service.js";
+
+const MANY_ROWS = 12;
 
 export async function showComparison(base) {
   const target = document.getElementById("comparison");
@@ -25,17 +28,26 @@ function verdictTable(verdicts) {
 
 function publishedTable(published) {
   const heads = ["Quantity", "Published", "Ours", "95 % interval", "Where it is printed"].map((text) => make("th", { scope: "col", textContent: text }));
-  const rows = published.map((one) =>
-    make("tr", {}, make("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), pointText(one.point)].filter(Boolean).join(", ") }),
+  const rows = published.map((one) => {
+    const [factor, unit] = unitOf(one.quantity);
+    return make("tr", {}, make("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), pointText(one.point)].filter(Boolean).join(", ") }),
       make("td", { className: "number", "data-label": "Published", textContent: one.printed }),
-      make("td", { className: "number", "data-label": "Ours", textContent: numberOf(one.ours?.mean) }),
-      make("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95) }),
-      make("td", { "data-label": "Where", textContent: one.source })));
-  return make("section", {}, make("h3", { textContent: "Published numbers" }),
+      make("td", { className: "number", "data-label": "Ours", textContent: one.ours ? numberOf(factor * one.ours.mean) + unit : "" }),
+      make("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95, factor) }),
+      make("td", { "data-label": "Where", textContent: one.source }));
+  });
+  return make("details", { id: "published", open: rows.length <= MANY_ROWS }, make("summary", { textContent: `Published numbers (${rows.length})` }),
     make("table", { className: "stack" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
 }
 
-const pointText = (point) => Object.entries(point?.values ?? point ?? {}).map(([path, value]) => `${path.split(".").pop()} ${value?.name ?? value}`).join(", ");
+const pointText = (point) => Object.entries(point?.values ?? point ?? {}).map(([path, value]) => `${path.split(".").pop()} ${showValue(value)}`).join(", ");
+
+// [factor, unit]: ours in the unit in which the paper prints it.
+function unitOf(quantity) {
+  if (/accuracy|error/.test(quantity)) return [100, " %"];
+  if (/difference/.test(quantity)) return [100, " points"];
+  return [1, /seconds/.test(quantity) ? " s" : ""];
+}
 
 function rowOf(verdict) {
   const claim = make("th", { scope: "row" }, make("span", { textContent: `${verdict.claim}. ${verdict.title}` }),
@@ -59,5 +71,4 @@ function listOf(deviations) {
     make("ul", {}, ...deviations.map((text) => make("li", { textContent: text }))));
 }
 
-const numberOf = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(4)).toString());
-const intervalOf = (interval) => (interval ? `[${numberOf(interval[0])}, ${numberOf(interval[1])}]` : "");
+const intervalOf = (interval, factor = 1) => (interval ? `[${numberOf(factor * interval[0])}, ${numberOf(factor * interval[1])}]` : "");

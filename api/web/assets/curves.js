@@ -8,6 +8,8 @@ const CSS_DASHES = ["solid", "dashed", "dotted", "double"];
 const FIRST_SHOWN = ["test_accuracy", "train_loss"];
 const MAX_LINES = 28;
 const POINTS_A_LINE = 200;
+const FEW_LINES = 8;
+const FEW_EPOCHS = 10;
 
 const grid = document.getElementById("curve-grid");
 const controls = document.getElementById("curve-controls");
@@ -16,7 +18,7 @@ const hiddenLines = new Set();
 let shown = null;
 let latest = [];
 
-// series: [{id, name, points: [name of each point]}]; name is empty where there is one experiment.
+// series: [{id, name, points: [name of each point]}]; name is empty where there is one experiment. Returns how many lines there are.
 export async function refreshCurves(series) {
   const answers = await Promise.all(
     series.map((one) => ask(`/experiments/${one.id}/metrics?aggregate=true&points=${POINTS_A_LINE}`)),
@@ -26,12 +28,13 @@ export async function refreshCurves(series) {
       metric: items[0].name,
       label: labelOf(series[index], items[0].point),
       color: series.length > 1 ? index : items[0].point,
-      dash: series.length > 1 ? items[0].point : 0,
+      dash: series.length > 1 ? items[0].point : Math.floor(items[0].point / COLORS.length),
       items,
     })),
   );
   offerMetrics([...new Set(latest.map((line) => line.metric))].sort());
   draw();
+  return latest.length;
 }
 
 function labelOf(one, point) {
@@ -112,11 +115,13 @@ function drawChart(name, lines) {
   const last = lines.map((line) => `${line.label}: ${line.items.at(-1).statistic.mean.toPrecision(4)}`);
   chart.setAttribute("aria-label", `${name.replaceAll("_", " ")} by epoch. Last values: ${last.slice(0, 6).join("; ")}`);
   const band = document.getElementById("band").value;
-  const traces = lines.filter((line) => !hiddenLines.has(line.label)).flatMap((line) => tracesOf(line, band));
-  Plotly.react(chart, traces, layoutOf(name), { responsive: true, displaylogo: false });
+  const visible = lines.filter((line) => !hiddenLines.has(line.label));
+  const tint = visible.length > FEW_LINES ? "14" : "2e";
+  const lastStep = Math.max(0, ...visible.map((line) => line.items.at(-1).step));
+  Plotly.react(chart, visible.flatMap((line) => tracesOf(line, band, tint)), layoutOf(name, lastStep), { responsive: true, displaylogo: false });
 }
 
-function tracesOf(line, band) {
+function tracesOf(line, band, tint) {
   const x = line.items.map((item) => item.step);
   const y = line.items.map((item) => item.statistic.mean);
   const color = colorOf(line);
@@ -128,7 +133,7 @@ function tracesOf(line, band) {
   const [low, high] = boundsOf(line.items, band);
   if (!low.some((value, index) => value !== high[index])) return [main];
   const edge = {
-    x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: `${color}2e`,
+    x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()], fill: "toself", fillcolor: `${color}${tint}`,
     line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: line.label,
   };
   return [edge, main];
@@ -152,14 +157,14 @@ export function themedLayout() {
   return { modebar, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif", size: 13 }, axis };
 }
 
-function layoutOf(name) {
+function layoutOf(name, lastStep) {
   const { axis, ...rest } = themedLayout();
   const log = document.getElementById("log-steps").checked;
   return {
     ...rest,
     title: { text: name.replaceAll("_", " "), font: { size: 15 }, x: 0.02, xanchor: "left" },
-    xaxis: { ...axis, title: { text: "epoch" }, type: log ? "log" : "linear" },
-    yaxis: { ...axis, type: name.endsWith("loss") ? "log" : "linear", tickformat: name.endsWith("accuracy") ? ".0%" : undefined, exponentformat: "power", nticks: 6 },
+    xaxis: { ...axis, title: { text: "epoch" }, type: log ? "log" : "linear", dtick: !log && lastStep <= FEW_EPOCHS ? 1 : undefined },
+    yaxis: { ...axis, type: name.endsWith("loss") ? "log" : "linear", tickformat: name.endsWith("accuracy") ? ".3~%" : undefined, exponentformat: "power", nticks: 6 },
     margin: { l: 56, r: 12, t: 42, b: 44 },
     hovermode: "closest",
     showlegend: false,

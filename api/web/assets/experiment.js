@@ -13,20 +13,36 @@ const series = [JSON.parse(page.dataset.series)];
 const LOOK_EVERY_MS = 2500;
 const REST_MS = 800;
 const SUMMARY_WAIT_MS = 1500;
+const BROAD_PIXELS = 1400;
+const LEAST_SCALE = 0.4;
 
 function isTerminal() {
   return document.getElementById("summary").dataset.terminal === "true";
 }
 
-function say(text) {
+function sayStatus() {
   const told = document.getElementById("told");
+  const text = `The experiment is ${document.getElementById("summary").dataset.status}.`;
   if (told.textContent !== text) told.textContent = text;
 }
 
 async function showAll() {
   await refresh();
-  await refreshCurves(series);
-  say(`The experiment is ${document.getElementById("summary").dataset.status}.`);
+  await showCurves();
+  sayStatus();
+}
+
+// Where there is neither a result nor a curve, plots would be blank.
+async function showCurves() {
+  const isBlank = (await refreshCurves(series)) === 0 && document.getElementById("summary").dataset.hasResult !== "true";
+  document.getElementById("plot-grid").hidden = isBlank;
+  document.getElementById("no-plots").hidden = !isBlank;
+}
+
+// A plot of many bars takes the whole width, and is moved sideways before its words become too small.
+function fit(image) {
+  image.closest("figure").classList.toggle("broad", image.naturalWidth > BROAD_PIXELS);
+  image.style.minWidth = `${LEAST_SCALE * image.naturalWidth}px`;
 }
 
 // Drawings take the server about a second each, so they are asked for again only when a run has ended.
@@ -66,7 +82,15 @@ function follow() {
   });
 }
 
+// The clipboard is there only over https and on the machine itself; elsewhere the text is ready to be copied by hand.
+async function copy(shown) {
+  window.getSelection().selectAllChildren(shown);
+  await navigator.clipboard?.writeText(shown.textContent);
+  document.getElementById("copied").textContent = navigator.clipboard ? "Copied." : "Selected: Ctrl+C copies it.";
+}
+
 page.addEventListener("click", (event) => {
+  if (event.target.dataset.copy) return tell(copy(document.getElementById(event.target.dataset.copy)));
   const { do: action, ask: question } = event.target.dataset;
   if (!action || (question && !window.confirm(question))) return;
   tell(
@@ -80,5 +104,9 @@ page.addEventListener("click", (event) => {
 exploreOnClick(base);
 tell(showTables(base));
 tell(showComparison(base));
-window.addEventListener("load", () => tell(refreshCurves(series)));
+for (const image of document.querySelectorAll("img.plot")) {
+  image.addEventListener("load", () => fit(image));
+  if (image.complete && image.naturalWidth) fit(image);
+}
+window.addEventListener("load", () => tell(showCurves().then(sayStatus)));
 if (!isTerminal()) follow();

@@ -1,6 +1,7 @@
 // Maps of numbers to zoom into: every rectangular array among a plot's numbers, one at a time, when it is asked for.
 
 import { themedLayout } from "./curves.js";
+import { showValue } from "./numbers.js";
 import { ask, make } from "./service.js";
 
 const SCALE = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]];
@@ -43,7 +44,7 @@ function pick({ values, layer, parameter, bin_shape }) {
 }
 
 function titleOf({ values = {}, layer, parameter, key }) {
-  const point = Object.entries(values).map(([path, value]) => `${path.split(".").pop()} ${value?.name ?? value}`).join(", ");
+  const point = Object.entries(values).map(([path, value]) => `${path.split(".").pop()} ${showValue(value)}`).join(", ");
   const place = layer === undefined ? "" : `layer ${layer}`;
   const alpha = key !== "" && Number.isFinite(Number(key)) ? `largest ${key} %` : key;
   return [point, [place, parameter && `(${parameter})`].filter(Boolean).join(" "), alpha].filter(Boolean).join(" · ");
@@ -72,7 +73,7 @@ function draw(chart, map) {
     hovertemplate: "output %{y}, input %{x}: %{z:.3f}<extra></extra>",
   };
   const layout = {
-    ...rest, height: 420, margin: { l: 60, r: 10, t: 16, b: 50 }, uirevision: titleOf(map),
+    ...rest, height: 420, margin: { l: 60, r: 10, t: 40, b: 50 }, uirevision: titleOf(map),
     xaxis: { ...axis, title: { text: dx > 1 ? `input (bins of ${dx})` : "input" }, showgrid: false },
     yaxis: { ...axis, title: { text: dy > 1 ? `output (bins of ${dy})` : "output" }, autorange: "reversed", showgrid: false },
   };

@@ -1,0 +1,45 @@
+// Numbers, statistics and values of forms in words, as the server writes them.
+
+const MOST_PLACES = 6;
+const MOST_DIGITS = 6;
+
+export const numberOf = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(4)).toString());
+
+// Two digits of the standard error, and as many places of the mean; the mean alone where there is no error.
+export function statisticOf(mean, error) {
+  if (error === null) return numberOf(mean);
+  if (error === 0) return `${numberOf(mean)} ± 0`;
+  const places = Math.max(0, 1 - Math.floor(Math.log10(error)));
+  if (places > MOST_PLACES || Math.max(Math.abs(mean), error) >= 10 ** MOST_DIGITS) return `${numberOf(mean)} ± ${error.toExponential(1)}`;
+  return `${mean.toFixed(places)} ± ${error.toFixed(places)}`;
+}
+
+// A form within a form by its name and fields.
+export function showValue(value) {
+  if (value === null) return "";
+  if (Array.isArray(value)) return `[${value.map(showValue).join(", ")}]`;
+  if (typeof value !== "object") return String(value);
+  const { name = "", ...fields } = value;
+  const rest = Object.entries(fields).map(([key, inner]) => `${key} ${showValue(inner)}`).join(", ");
+  return rest ? `${name} (${rest})` : name;
+}
+
+export function bytes(count) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const power = powerOf(count, units);
+  return `${(count / 1000 ** power).toPrecision(3)} ${units[power]}`;
+}
+
+export function flops(count) {
+  const units = ["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"];
+  const power = powerOf(count, units);
+  return `${numberOf(Number((count / 1000 ** power).toPrecision(2)))} ${units[power]}`;
+}
+
+const powerOf = (count, units) => Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
+
+export function duration(seconds) {
+  if (seconds < 60) return `${seconds.toPrecision(2)} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} d`;
+}
