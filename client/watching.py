@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Console, Group
@@ -51,7 +52,10 @@ def watch(
     )
     task = bar.add_task(experiment_id, total=1.0, runs="")
     drawn = _Curves(client, experiment_id, curves or DEFAULT_CURVES) if console.is_terminal else None
-    with Live(bar, console=console, refresh_per_second=4) as live:
+    with ExitStack() as ending:
+        if not console.is_terminal:
+            ending.callback(console.line)  # elsewhere Live leaves its last line open
+        live = ending.enter_context(Live(bar, console=console, refresh_per_second=4))
         while True:
             experiment = client.get(experiment_id)
             for event in client.send_all(calls.list_events(experiment_id, after=seen)):

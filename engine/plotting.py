@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
+from math import ceil
 from textwrap import fill
 from threading import RLock
 from typing import Any, Literal
@@ -21,6 +22,9 @@ ImageFormat = Literal["png", "svg", "pdf"]
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Colours that colour-blind readers tell apart (Okabe & Ito)."""
+
+LEGEND_COLUMNS = 4
+LEGEND_ROW_INCHES = 0.17
 
 POSITION_DIGITS = 6
 """Of a position in a figure: thousandths of a pixel"""
@@ -186,4 +190,9 @@ def add_legend(figure: Figure, axes: Axes) -> None:
     """One legend below the figure's axes, outside of all of them."""
     handles, labels = axes.get_legend_handles_labels()
     if any(labels):
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), LEGEND_COLUMNS))
+
+
+def legend_height(count: int) -> float:
+    """Inches that a legend of so many entries asks for beyond the two rows that every figure has room for."""
+    return LEGEND_ROW_INCHES * max(0, ceil(count / LEGEND_COLUMNS) - 2)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from client.commands.shared import AsJson, Url, print_json, say, talking_to
+from client.commands.shared import PROGRAM, AsJson, Url, print_json, say, talking_to
 
 app = typer.Typer()
 
@@ -48,7 +48,7 @@ def export(
     else:
         print(*written, sep="\n")
         if len(written) == 1:
-            say("there is no result yet: `richregime watch ID` waits for it")
+            say(f"there is no result yet: `{PROGRAM} watch ID` waits for it")
 
 
 def _export_bundle(experiment_id: str, path: Path, files: bool, as_json: bool, url: str | None) -> None:
@@ -60,7 +60,7 @@ def _export_bundle(experiment_id: str, path: Path, files: bool, as_json: bool, u
         print_json({"path": str(path), "bytes": len(data)})
     else:
         print(path)
-        say(f"richregime import {path} --url ANOTHER   or unpack it and run `sh rerun.sh`")
+        say(f"{PROGRAM} import {path} --url ANOTHER   or unpack it and run `sh rerun.sh`")
 
 
 @app.command(name="import")

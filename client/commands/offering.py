@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.commands.shared import AsJson, Scale, Url, print_json, say, talking_to
+from client.commands.shared import PROGRAM, AsJson, Scale, Url, print_json, say, talking_to
 
 app = typer.Typer()
 presets = typer.Typer(
@@ -40,7 +40,7 @@ def list_presets(as_json: AsJson = False, url: Url = None) -> None:
         return
     columns = ("name", "scale", "kind", "title")
     _print_table(columns, [tuple(one[column] for column in columns) for one in found])
-    say("richregime submit --preset NAME --watch")
+    say(f"{PROGRAM} submit --preset NAME --watch")
 
 
 @presets.command(name="show")
@@ -77,7 +77,7 @@ def kinds(
     ]
     print(f"{kind['title']}: {kind['description']}\nplots: {', '.join(kind['plots'])}")
     _print_table(("field", "default", "what it is"), rows)
-    say(f"richregime submit --kind {name} --set epochs=5 --dry-run")
+    say(f"{PROGRAM} submit --kind {name} --set epochs=5 --dry-run")
 
 
 @app.command()
@@ -113,7 +113,7 @@ def queue(as_json: AsJson = False, url: Url = None) -> None:
         f"{found.running} runs under way, {found.queued} waiting, {found.workers_listening} worker slots listening"
     )
     if not found.workers_listening:
-        say("no worker listens: `./run` starts one, `richregime worker` starts one more")
+        say(f"no worker listens: `./run` starts one, `{PROGRAM} worker` starts one more")
 
 
 @app.command()
@@ -132,7 +132,7 @@ def checkpoint(
         print_json(found)
         return
     print(found.id)
-    say(f"richregime submit --kind train --set init.name=checkpoint --set init.checkpoint={found.id}")
+    say(f"{PROGRAM} submit --kind train --set init.name=checkpoint --set init.checkpoint={found.id}")
 
 
 @datasets.command(name="list")
@@ -176,4 +176,4 @@ def register_dataset(
     print(
         f"{found.name}: {found.train_size:,} to train, {found.test_size:,} to test, {found.num_classes} classes"
     )
-    say(f"richregime submit --kind train --set data.name={name} --watch")
+    say(f"{PROGRAM} submit --kind train --set data.name={name} --watch")

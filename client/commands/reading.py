@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from client.commands.shared import AsJson, Url, print_json, say, talking_to
+from client.commands.shared import PROGRAM, AsJson, Url, print_json, say, talking_to
 from client.tables import (
     differences_table,
     experiment_table,
@@ -46,7 +46,7 @@ def list_(
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     console.print(experiments_table(page.items, console.width))
     if not page.items:
-        say("nothing is there; `richregime submit --preset demo --watch` submits a first experiment")
+        say(f"nothing is there; `{PROGRAM} submit --preset demo --watch` submits a first experiment")
 
 
 @app.command()
@@ -102,7 +102,7 @@ def compare(
 ) -> None:
     """Experiments side by side: what was asked differently, and differences of results with 95 % intervals."""
     if len(experiment_ids) < 2:
-        raise typer.BadParameter("give at least two ids; beside the paper: `richregime comparison ID`")
+        raise typer.BadParameter(f"give at least two ids; beside the paper: `{PROGRAM} comparison ID`")
     with talking_to(url) as client:
         experiments = [client.get(one) for one in experiment_ids]
         results = [client.result(one) for one in experiment_ids]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from client.connecting import URL_VARIABLE
 from client.errors import ClientError, ExtraMissing, ProblemError, ServiceUnreachable, WaitTimeout
 from schemas.problems import ProblemCode
 from schemas.status import ExperimentStatus, FailureReason
+
+PROGRAM = os.environ.get("RICHREGIME_PROGRAM", "richregime")
+"""What hints call the command line: `./run` says that it was called so."""
 
 
 class ExitCode(IntEnum):
@@ -45,21 +49,21 @@ EXIT_CODES = {
     ExperimentStatus.CANCELLED: ExitCode.CANCELLED,
 }
 AFTER_A_PROBLEM: Mapping[str, str] = {
-    ProblemCode.NOT_READY: "it has not come so far: `richregime watch ID` waits for it",
-    ProblemCode.UNAUTHORIZED: "give a key that holds: RICHREGIME_KEY, or `richregime --key KEY ...`",
-    ProblemCode.NOT_FOUND: "`richregime list` shows what is there",
+    ProblemCode.NOT_READY: f"it has not come so far: `{PROGRAM} watch ID` waits for it",
+    ProblemCode.UNAUTHORIZED: f"give a key that holds: RICHREGIME_KEY, or `{PROGRAM} --key KEY ...`",
+    ProblemCode.NOT_FOUND: f"`{PROGRAM} list` shows what is there",
     ProblemCode.LIMIT_EXCEEDED: "GET /limits tells the limits; a quick preset or fewer seeds and values may fit",
     ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or submit it in parts",
-    ProblemCode.UNREADABLE: "`richregime delete ID` and submit it again, or bring the row back from a copy of the database",
-    ProblemCode.INVALID_SPEC: "`richregime kinds NAME` shows the form with every default",
+    ProblemCode.UNREADABLE: f"`{PROGRAM} delete ID` and submit it again, or bring the row back from a copy of the database",
+    ProblemCode.INVALID_SPEC: f"`{PROGRAM} kinds NAME` shows the form with every default",
 }
 """What to do next, by problem code"""
 AFTER_A_FAILURE: Mapping[FailureReason, str] = {
     FailureReason.OUT_OF_MEMORY: 'put fewer seeds into a run (`"execution": {"seeds_per_run": 1}`), or a smaller net or batch',
     FailureReason.TIMEOUT: "raise `max_seconds`, or train for fewer epochs",
-    FailureReason.WORKER_LOST: "look at the worker's log, then `richregime retry ID`: runs go on from their last checkpoint",
-    FailureReason.STORAGE_FULL: "make room (`richregime gc`), then `richregime retry ID`",
-    FailureReason.DATASET_UNAVAILABLE: "put the data set in place or allow downloads (docs/settings.md), then `richregime retry ID`",
+    FailureReason.WORKER_LOST: f"look at the worker's log, then `{PROGRAM} retry ID`: runs go on from their last checkpoint",
+    FailureReason.STORAGE_FULL: f"make room (`{PROGRAM} gc`), then `{PROGRAM} retry ID`",
+    FailureReason.DATASET_UNAVAILABLE: f"put the data set in place or allow downloads (docs/settings.md), then `{PROGRAM} retry ID`",
 }
 """What to do next, by the reason of a failure"""
 

@@ -17,6 +17,7 @@ from client.commands.bodies import change_body, read_body, read_seeds, read_valu
 from client.commands.shared import (
     AFTER_A_FAILURE,
     EXIT_CODES,
+    PROGRAM,
     AsJson,
     Scale,
     Timeout,
@@ -141,10 +142,13 @@ def submit(
         elif not as_json:
             print(experiment.id, flush=True)
         if experiment.reused:
-            print("an identical experiment exists; this is it", file=sys.stderr)
+            print(
+                "an identical experiment exists; this is it, under the name it has (--afresh computes it anew)",
+                file=sys.stderr,
+            )
         if watch:
             _follow(client, experiment.id, timeout, notify, notify_command, None, as_json)
-        say(f"richregime watch {experiment.id}   or look at {client.url}/view/{experiment.id}")
+        say(f"{PROGRAM} watch {experiment.id}   or look at {client.url}/view/{experiment.id}")
 
 
 @app.command()
@@ -174,7 +178,7 @@ def retry(experiment_id: str, as_json: AsJson = False, url: Url = None) -> None:
     """Run what has failed again; runs go on from their last checkpoint."""
     with talking_to(url) as client:
         _tell(client.retry(experiment_id), as_json)
-        say(f"richregime watch {experiment_id}")
+        say(f"{PROGRAM} watch {experiment_id}")
 
 
 @app.command()
@@ -192,7 +196,7 @@ def extend(
     changes: dict[str, Any] = {"seeds": read_seeds(seeds) if seeds else [], "sweep": axes}
     with talking_to(url) as client:
         _tell(client.extend(experiment_id, **changes), as_json)
-        say(f"richregime watch {experiment_id}")
+        say(f"{PROGRAM} watch {experiment_id}")
 
 
 def _tell(experiment: Experiment, as_json: bool) -> None:
@@ -217,7 +221,7 @@ def _follow(
         say(AFTER_A_FAILURE[experiment.reason].replace("ID", experiment.id))
     if experiment.status is ExperimentStatus.SUCCEEDED:
         say(
-            f"richregime result {experiment.id}   richregime plot {experiment.id}   {client.url}/view/{experiment.id}"
+            f"{PROGRAM} result {experiment.id}   {PROGRAM} plot {experiment.id}   {client.url}/view/{experiment.id}"
         )
     _notify(experiment, notify, notify_command)
     raise typer.Exit(EXIT_CODES[experiment.status])

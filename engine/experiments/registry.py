@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -65,8 +66,14 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
 
 @cache
 def presets() -> Mapping[tuple[str, str], Preset]:
-    """All presets of all rooms by (name, scale)."""
-    found = [preset for kind in kinds().values() for preset in kind.presets()]
+    """All presets of all rooms by (name, scale), in the order of the paper's figures, the quick ones first."""
+    found = sorted((preset for kind in kinds().values() for preset in kind.presets()), key=_place_of)
     by_name: dict[tuple[str, str], Preset] = {(preset.name, preset.scale): preset for preset in found}
     assert len(by_name) == len(found), "two presets share a name and a scale"
     return MappingProxyType(by_name)
+
+
+def _place_of(preset: Preset) -> tuple[list[str | int], bool]:
+    """fig2 stands before fig10a."""
+    parts = re.split(r"(\d+)", preset.name)
+    return [int(part) if part.isdecimal() else part for part in parts], preset.scale != "quick"

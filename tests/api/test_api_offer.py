@@ -67,6 +67,13 @@ def test_presets_are_found_by_name_and_scale(desk: Desk) -> None:
     assert desk.http.get("/presets/demo", params={"scale": "huge"}).status_code == 422
 
 
+def test_presets_stand_in_the_order_of_the_paper_s_figures(desk: Desk) -> None:
+    names = [one["name"] for one in desk.get("/presets", scale="quick")["items"]]
+    placed = [names.index(name) for name in ("demo", "fig1a", "fig2", "fig4a", "fig10a", "fig23", "table1")]
+    assert placed == sorted(placed)
+    assert names[-1] == "table1"
+
+
 def test_a_literal_preset_has_the_printed_learning_rate(desk: Desk) -> None:
     usual, literal = desk.get("/presets/demo"), desk.get("/presets/demo", literal=True)
     assert literal["body"]["spec"]["optimizer"]["lr"] == 0.1

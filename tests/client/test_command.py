@@ -51,6 +51,22 @@ def test_a_wrong_body_ends_with_4_and_names_the_field(command: Command, live_url
     assert "Traceback" not in done.stderr
 
 
+def test_hints_call_the_command_as_it_was_called(
+    command: Command, live_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for called, shown in ((None, "richregime list"), ("./run", "./run list")):
+        monkeypatch.setenv("RICHREGIME_PROGRAM", called) if called else monkeypatch.delenv(
+            "RICHREGIME_PROGRAM", raising=False
+        )
+        assert f"`{shown}`" in command("show", "exp_none", "--url", live_url).stderr
+
+
+def test_what_follows_a_watched_end_begins_a_line(command: Command, live_url: str, client: Client) -> None:
+    experiment_id = client.submit(BODY).id
+    client.cancel(experiment_id)
+    assert command("watch", experiment_id, "--url", live_url).stderr.endswith("\n")
+
+
 def test_a_webhook_is_handed_to_the_service(invoke: Invoke, live_url: str) -> None:
     done = invoke("submit", "--kind", "train", "--webhook", "http://10.0.0.1/x", "--url", live_url)
     assert done.exit_code == 4

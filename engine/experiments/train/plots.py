@@ -20,6 +20,7 @@ from engine.plotting import (
     add_title,
     draw_message,
     drawing,
+    legend_height,
     new_figure,
     plot_band,
     point_label,
@@ -81,7 +82,7 @@ def _aggregate(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dic
 
 def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"]
-    figure = new_figure(options, 8.0, 3.8)
+    figure = new_figure(options, 8.0, 3.8 + legend_height(len(points)))
     accuracy, loss = figure.subplots(1, 2)
     colors = series_colors([point["values"] for point in points])
     for point, color in zip(points, colors, strict=True):
