@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from storage.experiments import get_experiment
 from tests.api.conftest import Desk
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -227,3 +228,15 @@ def test_an_export_of_what_still_runs_says_so(desk: Desk, waiting: str) -> None:
     answer = desk.http.get(f"/experiments/{waiting}/export")
     assert answer.headers["X-Partial"] == "true"
     assert zipfile.ZipFile(io.BytesIO(answer.content)).testzip() is None
+
+
+def test_who_hears_of_the_end_has_the_result_at_once(desk: Desk) -> None:
+    made = str(desk.submit({"spec": {"kind": "train", "epochs": 7}, "seeds": [0, 1]})["id"])
+    while (claimed := desk.claim(made)) is not None:
+        desk.finish(claimed)
+    with desk.db.read() as session:
+        assert get_experiment(session, made).summary is None  # a worker makes it moments later
+    found = desk.get(f"/experiments/{made}/result")
+    desk.work(made)
+    assert found == desk.get(f"/experiments/{made}/result")
+    assert found["points"][0]["test_accuracy"]["n"] == 2
