@@ -44,7 +44,7 @@ class QuickSize:
 _QUICK_SIZES: Mapping[tuple[Study, Net], QuickSize] = {
     ("static", "vgg5"): QuickSize(0.125, 1000, 500, 20, 64),
     ("static", "vgg11"): QuickSize(0.125, 1000, 500, 25, 64),
-    ("drawn", "vgg5"): QuickSize(0.25, 384, 250, 100, 128),
+    ("drawn", "vgg5"): QuickSize(0.25, 256, 250, 100, 128),
     ("drawn", "vgg11"): QuickSize(0.1875, 320, 250, 100, 64),
 }
 """Drawn policies need many epochs, not many images: over 100 epochs of five seeds the share of epochs that train the
