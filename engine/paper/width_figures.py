@@ -30,7 +30,7 @@ QUICK_DATA: Mapping[Data, Mapping[str, Any]] = {
 }
 QUICK_SEEDS_PER_RUN = 2
 """Two processes share the widest net's seeds."""
-TITLES: Mapping[Data, str] = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+TITLES: Mapping[str, str] = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "digits": "digits"}
 
 
 def make_width_preset(
@@ -57,7 +57,7 @@ def make_width_preset(
     return make_preset(
         name,
         scale,
-        f"{title}: ReLU-Nets with {layers}, {TITLES[data]}",
+        f"{title}: ReLU-Nets with {layers} on {TITLES[form['data']['name']]}",
         description,
         form,
         sweep={"model.width": widths},

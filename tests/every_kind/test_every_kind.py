@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.experiments.registry import kinds, parse_spec, presets
+from engine.kind import Preset
 from engine.local import run_local
 
 CPU_SECONDS = 30.0
@@ -59,3 +60,12 @@ def test_figures_of_one_experiment_give_it_one_name() -> None:
         names.setdefault(experiment, set()).add(preset.body["name"])
     assert len(names) < len(presets())
     assert [found for found in names.values() if len(found) > 1] == []
+
+
+@pytest.mark.parametrize("preset", presets().values(), ids=lambda preset: f"{preset.name}-{preset.scale}")
+def test_a_title_names_no_other_data_set(preset: Preset) -> None:
+    """At quick scale images that come with a dependency often stand in for the paper's."""
+    words = {"mnist": " MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
+    used = preset.body["spec"].get("data", {}).get("name", "digits")
+    for title in (preset.title, preset.body["name"]):
+        assert {name for name, word in words.items() if word in title} <= {used}
