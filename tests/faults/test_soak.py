@@ -27,7 +27,7 @@ def reference(bench: Bench) -> Reference:
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
-    ("seconds", "least_faults"), [(40.0, 3), pytest.param(600.0, 100, marks=pytest.mark.soak)]
+    ("seconds", "least_faults"), [(60.0, 3), pytest.param(600.0, 100, marks=pytest.mark.soak)]
 )
 def test_random_faults_break_no_promise(
     tmp_path: Path, sqlite_template: Path, reference: Reference, seconds: float, least_faults: int
