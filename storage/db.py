@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -24,8 +26,11 @@ from sqlmodel import Session
 
 from storage.errors import SchemaOutdated
 from storage.ownership import OwnersSession, Viewer
+from storage.turns import Turns
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
+LOCKED_SECONDS = 15.0
+"""How long a writer waits for SQLite's lock, and for those before it in this process."""
 
 
 class Database:
@@ -38,6 +43,9 @@ class Database:
             database = make_url(url).database
             assert database, "SQLite needs a file: connections of several processes share it"
             Path(database).parent.mkdir(parents=True, exist_ok=True)
+        self._turns = Turns()
+        self._waiting = threading.local()
+        """`until`: when a thread that wants to write stops waiting, on the clock of `time.monotonic`"""
         self._writer = self._create_engine(read_only=False)
         self._reader = self._create_engine(read_only=True) if self.is_sqlite else self._writer
         self._viewer: Viewer | None = None
@@ -59,9 +67,9 @@ class Database:
             return create_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True, **options)
         engine = create_engine(
             self.url,
-            pool_size=10,
+            pool_size=40 if read_only else 1,
             max_overflow=20,
-            connect_args={"timeout": 15, "check_same_thread": False},
+            connect_args={"timeout": LOCKED_SECONDS, "check_same_thread": False},
             **options,
         )
 
@@ -73,26 +81,46 @@ class Database:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.execute("PRAGMA foreign_keys=ON")
-            cursor.execute("PRAGMA busy_timeout=15000")
             if read_only:
                 cursor.execute("PRAGMA query_only=ON")
             cursor.close()
 
         @event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+            if read_only:
+                connection.exec_driver_sql("BEGIN")
+                return
+            left = max(0.0, self._waiting.until - time.monotonic())
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={left * 1e3:.0f}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One writing transaction, committed at the end of the block and rolled back on any error."""
+        """One writing transaction, committed at the end of the block and rolled back on any error. A thread must not have
+        two: on SQLite the second would wait for the first."""
         with (
             _telling_unavailable(),
+            self._turn(),
             self._open(self._writer) as session,
             session.begin(),
         ):
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The turn to write. SQLite's lock is won by whoever asks in the right moment: one thread of a process asks."""
+        if not self.is_sqlite:
+            yield
+            return
+        self._waiting.until = time.monotonic() + LOCKED_SECONDS
+        if not self._turns.acquire(LOCKED_SECONDS):
+            raise DatabaseUnavailable("the turn to write has not come", None, TimeoutError())
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -144,7 +172,7 @@ class Database:
         return config
 
     def _with_config(self, run: Any, revision: str) -> None:
-        with self._writer.begin() as connection:
+        with self._turn(), self._writer.begin() as connection:
             config = self._config()
             config.attributes["connection"] = connection
             run(config, revision)

@@ -1,135 +1,26 @@
-"""Experiments: submitted whole in one transaction, listed, changed, cancelled, deleted, summarised."""
+"""Experiments: found, listed, changed, cancelled, deleted, summarised; their status follows from their runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import and_, case, delete, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 from sqlmodel import Session
 
-from engine.errors import InvalidSpec
-from engine.experiments.registry import get_kind, parse_spec
-from engine.kind import FinishedPoint
-from engine.result import SeedResult
-from engine.spec import Execution, ExperimentSpec
 from schemas.events import EventName
-from schemas.resources import Deletion, Experiment, ExperimentUpdate, Progress, QueuePosition
+from schemas.resources import Deletion, ExperimentUpdate
 from schemas.status import ExperimentStatus, RunStatus, derive_experiment_status
-from schemas.submission import Keep, Submission
 from schemas.webhooks import Webhook
-from storage.db import as_utc, database_now
+from storage.db import database_now
 from storage.errors import InvalidTransition, NotFound
 from storage.events import append_event
-from storage.ids import new_id
+from storage.experiment_resources import to_resource
 from storage.ownership import EVERYONES
 from storage.paging import decode_cursor, encode_cursor
 from storage.resume_state import drop_resume_state
-from storage.tables import ArtifactRow, ExperimentRow, PointRow, RunRow
+from storage.tables import ArtifactRow, ExperimentRow, RunRow
 from storage.webhooks import add_webhook, file_notices, list_webhooks
-from storage.workers import count_listening
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPoint:
-    index: int
-    values: Mapping[str, Any]
-    spec: Mapping[str, Any]
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
-    point_index: int
-    seeds: tuple[int, ...]
-    queue: str
-    """`cpu`, `gpu` or `any`"""
-
-
-def create_experiment(
-    session: Session,
-    *,
-    submission: Submission,
-    spec: Mapping[str, Any],
-    digest: str,
-    points: Sequence[PlannedPoint],
-    runs: Sequence[PlannedRun],
-) -> ExperimentRow:
-    """Store a submission whole: experiment, points, queued runs and their events."""
-    now = database_now(session)
-    row = ExperimentRow(
-        id=new_id("exp"),
-        kind=str(spec["kind"]),
-        name=submission.name,
-        labels=submission.labels,
-        priority=submission.priority,
-        spec=dict(spec),
-        sweep=submission.sweep,
-        seeds=list(submission.seeds),
-        execution=submission.execution.model_dump(mode="json"),
-        max_seconds=submission.max_seconds,
-        keep=submission.keep,
-        reuse=submission.reuse,
-        digest=digest,
-        num_points=len(points),
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    point_ids = add_points(session, row.id, points)
-    append_event(session, row.id, EventName.EXPERIMENT_SUBMITTED, {"points": len(points), "runs": len(runs)})
-    session.flush()
-    add_runs(session, row, point_ids, runs, now)
-    session.flush()
-    return row
-
-
-def add_points(session: Session, experiment_id: str, points: Sequence[PlannedPoint]) -> dict[int, str]:
-    """Store points; returns their ids by index."""
-    ids = {}
-    for point in points:
-        ids[point.index] = new_id("pt")
-        session.add(
-            PointRow(
-                id=ids[point.index],
-                experiment_id=experiment_id,
-                index=point.index,
-                values=dict(point.values),
-                spec=dict(point.spec),
-                digest=point.digest,
-            )
-        )
-    session.flush()
-    return ids
-
-
-def add_runs(
-    session: Session,
-    row: ExperimentRow,
-    point_ids: Mapping[int, str],
-    runs: Sequence[PlannedRun],
-    now: datetime,
-) -> list[tuple[str, str]]:
-    """Store queued runs; returns their (id, queue), for which a bell is to be rung."""
-    made = []
-    for run in runs:
-        run_id = new_id("run")
-        session.add(
-            RunRow(
-                id=run_id,
-                experiment_id=row.id,
-                point_id=point_ids[run.point_index],
-                seeds=list(run.seeds),
-                queue=run.queue,
-                priority=row.priority,
-                created_at=now,
-            )
-        )
-        made.append((run_id, run.queue))
-    return made
 
 
 def get_experiment(session: Session, experiment_id: str) -> ExperimentRow:
@@ -193,134 +84,6 @@ def _label(session: Session, key: str) -> Any:
     if session.get_bind().dialect.name == "sqlite":
         return case((func.json_valid(ExperimentRow.labels), value))
     return value
-
-
-def to_resource(session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
-    """One experiment as the API answers it."""
-    return to_resources(session, [row], reused=reused)[0]
-
-
-def to_resources(
-    session: Session, rows: Sequence[ExperimentRow], *, reused: bool = False
-) -> list[Experiment]:
-    """Experiments as the API answers them, in a fixed number of queries."""
-    ids = [row.id for row in rows]
-    tallies: dict[str, list[Any]] = {experiment_id: [] for experiment_id in ids}
-    query = (
-        select(
-            RunRow.experiment_id,
-            RunRow.status,
-            func.count(),
-            func.sum(RunRow.progress_completed),
-            func.sum(RunRow.progress_total),
-            func.max(RunRow.progress_unit),
-        )
-        .where(RunRow.experiment_id.in_(ids))
-        .group_by(RunRow.experiment_id, RunRow.status)
-    )
-    for entry in session.execute(query):
-        tallies[entry[0]].append(entry[1:])
-    failures = _first_failures(session, [row.id for row in rows if row.status is ExperimentStatus.FAILED])
-    waiting = any(row.status is ExperimentStatus.QUEUED for row in rows)
-    listening = count_listening(session)
-    now = database_now(session)
-    return [
-        _assemble(
-            row,
-            tallies[row.id],
-            failures.get(row.id),
-            QueuePosition(
-                runs_ahead=_count_ahead(session, row)
-                if waiting and row.status is ExperimentStatus.QUEUED
-                else 0,
-                workers_listening=sum(listening.values()),
-            ),
-            now,
-            reused,
-        )
-        for row in rows
-    ]
-
-
-def _assemble(
-    row: ExperimentRow,
-    tally: Sequence[Any],
-    failure: RunRow | None,
-    queue: QueuePosition,
-    now: datetime,
-    reused: bool,
-) -> Experiment:
-    counts = dict.fromkeys(RunStatus, 0)
-    fractions, completed, total, unit = 0.0, 0.0, 0.0, ""
-    for status, count, done, of, its_unit in tally:
-        counts[status] = count
-        fractions += count if status is RunStatus.SUCCEEDED else (count * done / of if of else 0.0)
-        completed, total, unit = completed + done, total + of, its_unit or unit
-    num_runs = sum(counts.values())
-    terminal = row.status.is_terminal
-    fraction = min(1.0, fractions / num_runs) if num_runs else 0.0
-    started = as_utc(row.started_at)
-    eta = None
-    if started is not None and not terminal and fraction > 0.01:
-        eta = (now - started).total_seconds() * (1 - fraction) / fraction
-    base = f"/experiments/{row.id}"
-    return Experiment(
-        id=row.id,
-        owner=row.owner or None,
-        kind=row.kind,
-        name=row.name,
-        labels=row.readable("labels"),
-        priority=row.priority,
-        status=row.status,
-        terminal=terminal,
-        reason=failure.error_code if failure else None,
-        detail=failure.error_detail if failure else None,
-        progress=Progress(fraction=fraction, completed=completed, total=total, unit=unit, eta_seconds=eta),
-        queue=queue,
-        counts=counts,
-        num_points=row.num_points,
-        seeds=row.readable("seeds"),
-        sweep=row.readable("sweep"),
-        spec=row.readable("spec"),
-        execution=Execution.model_validate(row.readable("execution")),
-        max_seconds=row.max_seconds,
-        keep=Keep(row.keep),
-        digest=row.digest,
-        reused=reused,
-        imported_from=row.imported_from,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        unreadable=row.unreadable,
-        links={
-            "self": base,
-            **{
-                name: f"{base}/{name}"
-                for name in ("runs", "events", "metrics", "result", "comparison", "plots", "export", "cancel")
-            },
-        },
-    )
-
-
-def _first_failures(session: Session, ids: Sequence[str]) -> dict[str, RunRow]:
-    query = (
-        select(RunRow)
-        .where(RunRow.experiment_id.in_(ids), RunRow.status == RunStatus.FAILED)
-        .order_by(RunRow.finished_at.desc(), RunRow.id.desc())
-    )
-    return {row.experiment_id: row for row in session.scalars(query)} if ids else {}
-
-
-def _count_ahead(session: Session, row: ExperimentRow) -> int:
-    """Queued runs that will be claimed before this experiment's."""
-    query = select(func.count()).where(
-        RunRow.status == RunStatus.QUEUED,
-        or_(
-            RunRow.priority > row.priority,
-            and_(RunRow.priority == row.priority, RunRow.created_at < row.created_at),
-        ),
-    )
-    return int(session.execute(query, execution_options=EVERYONES).scalar_one())
 
 
 def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
@@ -472,48 +235,6 @@ def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
     )
     row = session.scalars(query).first()
     return None if row is None or row.unreadable else row
-
-
-def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:
-    """Every point with the sheets of its finished seeds, by point and seed. Raises NotFound and UnreadableRow."""
-    row = get_experiment(session, experiment_id)
-    sheet = get_kind(row.kind).seed_result
-    results: dict[str, list[Any]] = {}
-    query = select(RunRow).where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.SUCCEEDED)
-    for run in session.scalars(query):
-        results.setdefault(run.point_id, []).extend(_read_sheets(run, sheet))
-    points = session.scalars(
-        select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
-    )
-    return [
-        FinishedPoint(
-            point.index,
-            point.values,
-            _read_spec(point),
-            sorted(results.get(point.id, []), key=lambda result: row.seeds.index(result.seed)),
-        )
-        for point in points
-    ]
-
-
-def _read_sheets(run: RunRow, sheet: type[SeedResult]) -> list[SeedResult]:
-    try:
-        return [sheet.model_validate(entry) for entry in run.result or ()]
-    except ValidationError as error:
-        raise run.unreadable_error("result") from error
-
-
-def _read_spec(point: PointRow) -> ExperimentSpec:
-    try:
-        return parse_spec(point.spec)
-    except InvalidSpec as error:
-        raise point.unreadable_error("spec") from error
-
-
-def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
-    """The swept fields and their values of every point, in their order; none where they cannot be read."""
-    query = select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
-    return [point.readable("values") for point in session.scalars(query)]
 
 
 def store_summary(session: Session, experiment_id: str, summary: Mapping[str, Any]) -> bool:

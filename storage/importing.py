@@ -16,9 +16,10 @@ from schemas.submission import Submission
 from storage.blobs import StoredBlob
 from storage.db import database_now
 from storage.events import append_event
-from storage.experiments import PlannedPoint, add_points, refresh_status
+from storage.experiments import refresh_status
 from storage.ids import new_id
 from storage.metrics import MetricPoint
+from storage.submitting import PlannedPoint, add_points
 from storage.tables import ArtifactRow, ExperimentRow, MetricRow, RunRow
 
 ROWS_AT_ONCE = 5_000

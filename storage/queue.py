@@ -88,13 +88,18 @@ class Doorbell:
         listen. Raises BrokerUnavailable.
         """
         rung: Counter[str] = Counter()
+        bells: list[tuple[str, str]] = []
+        for run_id, queue in runs:
+            for name in listening if queue == "any" else {queue}.intersection(listening):
+                if rung[name] < listening[name]:
+                    rung[name] += 1
+                    bells.append((run_id, name))
+        if not bells:
+            return
         try:
             with self._app.producer_or_acquire() as producer:
-                for run_id, queue in runs:
-                    for name in listening if queue == "any" else {queue}.intersection(listening):
-                        if rung[name] < listening[name]:
-                            rung[name] += 1
-                            _send(self._app, run_id, name, producer)
+                for run_id, name in bells:
+                    _send(self._app, run_id, name, producer)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(str(error)) from error
 

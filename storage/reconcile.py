@@ -12,9 +12,10 @@ from storage.blobs import BlobStore
 from storage.db import Database
 from storage.experiments import experiments_without_summary, get_experiment, store_summary
 from storage.fault_points import reach
+from storage.reaping import reap_expired
 from storage.results import StoredPlotInput, summarize_experiment
 from storage.retention import delete_unreferenced, release_checkpoints
-from storage.runs import mark_rung, reap_expired, runs_to_ring
+from storage.runs import mark_rung, runs_to_ring
 from storage.settings import Settings
 from storage.telling import telling_once
 

@@ -11,18 +11,10 @@ from sqlmodel import Session
 from schemas.events import EventName
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Submission
-from storage.db import database_now
 from storage.errors import InvalidTransition
 from storage.events import append_event
-from storage.experiments import (
-    PlannedPoint,
-    PlannedRun,
-    add_points,
-    add_runs,
-    get_experiment,
-    refresh_status,
-    require_own,
-)
+from storage.experiments import get_experiment, refresh_status, require_own
+from storage.submitting import PlannedPoint, PlannedRun, add_points, add_runs
 from storage.tables import ExperimentRow, PointRow, RunRow
 
 
@@ -89,14 +81,13 @@ def extend_experiment(
     row.sweep, row.seeds, row.digest = submission.sweep, list(submission.seeds), digest
     row.num_points += len(points)
     add_points(session, row.id, points)
-    session.flush()
     ids = {  # noqa: C416  (a row is no pair to `dict`)
         index: point_id
         for index, point_id in session.execute(
             select(PointRow.index, PointRow.id).where(PointRow.experiment_id == row.id)
         )
     }
-    made = add_runs(session, row, ids, runs, database_now(session))
+    made = add_runs(session, row.id, ids, runs, row.priority)
     data = {"points": len(points), "runs": len(runs), "seeds": list(submission.seeds)}
     append_event(session, row.id, EventName.EXPERIMENT_EXTENDED, data)
     _reopen(session, row)

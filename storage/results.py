@@ -15,8 +15,9 @@ from schemas.submission import ReusedTraining
 from storage.artifacts import find_artifact
 from storage.blobs import BlobStore
 from storage.db import Database, Session
-from storage.experiments import finished_points, get_experiment
+from storage.experiments import get_experiment
 from storage.metrics import read_metrics
+from storage.points import finished_points
 from storage.tables import PointRow, RunRow
 
 

@@ -18,6 +18,9 @@ from storage.paging import decode_cursor, encode_cursor
 from storage.tables import ExperimentRow, PointRow, RunRow
 from storage.workers import count_listening
 
+_QUEUED = select(func.count()).where(RunRow.status == RunStatus.QUEUED)
+"""Built once, as every submission asks it under SQLite's lock: that takes longer than its answer does."""
+
 
 def get_run(session: Session, run_id: str) -> RunRow:
     """Raises NotFound."""
@@ -101,8 +104,7 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
 
 def count_queued(session: Session) -> int:
     """Runs that wait, of everyone."""
-    query = select(func.count()).where(RunRow.status == RunStatus.QUEUED)
-    return int(session.execute(query, execution_options=EVERYONES).scalar_one())
+    return int(session.execute(_QUEUED, execution_options=EVERYONES).scalar_one())
 
 
 def queue_state(session: Session) -> QueueState:

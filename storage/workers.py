@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlmodel import Session
 
 from schemas.resources import Worker
@@ -16,6 +16,14 @@ from storage.tables import RunRow, WorkerRow
 
 LISTENING_SECONDS = 15
 """A worker not seen for so long is taken to be gone."""
+
+
+_SLOTS = (
+    select(WorkerRow.queue, func.sum(WorkerRow.slots))
+    .where(WorkerRow.seen_at > bindparam("since"))
+    .group_by(WorkerRow.queue)
+)
+"""Built once, as every answer of an experiment asks it: that takes longer than its answer does."""
 
 
 def register_worker(
@@ -86,12 +94,7 @@ def list_workers(session: Session) -> list[Worker]:
 def count_listening(session: Session) -> dict[str, int]:
     """Slots of listening workers by queue. A GPU's worker computes what must run on a CPU where nobody else does."""
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
-    query = (
-        select(WorkerRow.queue, func.sum(WorkerRow.slots))
-        .where(WorkerRow.seen_at > since)
-        .group_by(WorkerRow.queue)
-    )
-    counts = {queue: int(slots) for queue, slots in session.execute(query)}
+    counts = {queue: int(slots) for queue, slots in session.execute(_SLOTS, {"since": since})}
     if "gpu" in counts:
         counts.setdefault("cpu", counts["gpu"])
     return counts

@@ -23,6 +23,7 @@ from storage.artifacts import (
     register_training,
 )
 from storage.blobs import BlobStore
+from storage.claims import Claim
 from storage.datasets import get_dataset
 from storage.db import Database, DatabaseUnavailable
 from storage.errors import CorruptBlob, NotFound, UnreadableRow
@@ -30,7 +31,7 @@ from storage.events import append_event
 from storage.fault_points import reach
 from storage.metrics import MetricValue, seed_metrics, write_metrics
 from storage.ownership import Viewer
-from storage.runs import Claim, holds_run
+from storage.runs import holds_run
 from storage.settings import Settings
 from storage.weights import find_weights_blob
 from workers.lease import Lease

@@ -22,12 +22,13 @@ from engine.result import SeedResult
 from engine.spec import TRAINING_VERSION
 from schemas.status import FailureReason
 from storage.blobs import FULL, BlobStore
+from storage.claims import Claim
 from storage.db import Database
 from storage.errors import StorageFull
 from storage.fault_points import reach
 from storage.reconcile import finalize
 from storage.resume_state import drop_resume_state
-from storage.runs import Claim, cancel_run, fail_run, finish_run, release_run
+from storage.runs import cancel_run, fail_run, finish_run, release_run
 from storage.settings import Settings
 from storage.telling import telling_once
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held

@@ -21,9 +21,9 @@ from celery.exceptions import SecurityWarning
 from storage.blobs import open_blobs
 from storage.db import Database
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
+from storage.reaping import owners_of_running, reap_owner
 from storage.reconcile import Reconciler, reconcile
 from storage.retention import sweep_orphans
-from storage.runs import owners_of_running, reap_owner
 from storage.settings import Settings
 from storage.workers import count_listening, note_worker_seen, register_worker, remove_worker
 from workers.devices import describe_device

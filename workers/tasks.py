@@ -12,9 +12,9 @@ from typing import Any
 from celery.worker.request import Request
 
 from storage.blobs import BlobStore, open_blobs
+from storage.claims import Claim, claim_next
 from storage.db import Database
 from storage.queue import EXECUTE
-from storage.runs import Claim, claim_next
 from storage.settings import Settings
 from workers.execution import DeviceBroken, execute_run
 from workers.processes import DrainRequest

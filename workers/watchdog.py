@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from schemas.status import FailureReason
 from storage.db import Database
-from storage.runs import RunningRun, cancel_run, fail_run, list_running
+from storage.reaping import RunningRun, list_running
+from storage.runs import cancel_run, fail_run
 
 DEAF_SECONDS = 30.0
 """How long a child may take to hear of a cancel request or the end of its time."""

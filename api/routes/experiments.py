@@ -24,9 +24,11 @@ from schemas.status import ExperimentStatus
 from schemas.submission import Preview
 from storage import experiments, keys, reopening, run_resources
 from storage.db import Session
+from storage.experiment_resources import to_resource, to_resources
 from storage.fault_points import reach
 from storage.ownership import narrowed
 from storage.retention import delete_unreferenced
+from storage.submitting import create_experiment
 
 router = APIRouter(tags=["experiments"])
 
@@ -59,11 +61,12 @@ def submit_experiment(
         replayed = _replay(session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
-        row = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
-        reused = row is not None
-        if row is None:
+        earlier = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
+        if earlier is not None:
+            experiment_id, response.status_code = earlier.id, 200
+        else:
             require_room(session, state.settings, len(plan.runs))
-            row = experiments.create_experiment(
+            experiment_id = create_experiment(
                 session,
                 submission=plan.submission,
                 spec=plan.base,
@@ -71,17 +74,17 @@ def submit_experiment(
                 points=planned_points,
                 runs=plan.runs,
             )
-            bells = [("", run.queue) for run in plan.runs]
+            bells, response.status_code = [("", run.queue) for run in plan.runs], 201
         if plan.submission.webhook is not None:
-            experiments.attach_webhook(session, row.id, plan.submission.webhook)
-        response.status_code = 200 if reused else 201
+            experiments.attach_webhook(session, experiment_id, plan.submission.webhook)
         if idempotency_key is not None:
-            keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)
-        answer = experiments.to_resource(session, row, reused=reused)
+            keys.store_answer(session, idempotency_key, body_sha256, experiment_id, response.status_code)
     reach("accept.1")
     state.bell.ring(bells)
-    response.headers["Location"] = f"/experiments/{answer.id}"
-    return answer
+    response.headers["Location"] = f"/experiments/{experiment_id}"
+    with state.db.read() as session:  # what is stored is told when others may write again
+        row = experiments.get_experiment(session, experiment_id)
+        return to_resource(session, row, reused=earlier is not None)
 
 
 def _replay(session: Session, key: str | None, body_sha256: str, response: Response) -> Experiment | None:
@@ -95,7 +98,7 @@ def _replay(session: Session, key: str | None, body_sha256: str, response: Respo
     row = experiments.get_experiment(session, known.experiment_id)
     response.status_code = known.status_code
     response.headers["Location"] = f"/experiments/{row.id}"
-    return experiments.to_resource(session, row, reused=known.status_code == 200)
+    return to_resource(session, row, reused=known.status_code == 200)
 
 
 @router.post("/experiments/preview", openapi_extra=SUBMISSION_BODY)
@@ -128,14 +131,14 @@ def list_experiments(
             name=name,
             containing=q,
         )
-        return Page[Experiment](items=experiments.to_resources(session, rows), next_cursor=following)
+        return Page[Experiment](items=to_resources(session, rows), next_cursor=following)
 
 
 @router.get("/experiments/{experiment_id}")
 def get_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """One experiment with its status, progress and place in the queue."""
     with state.db.read() as session:
-        return experiments.to_resource(session, experiments.get_experiment(session, experiment_id))
+        return to_resource(session, experiments.get_experiment(session, experiment_id))
 
 
 @router.patch("/experiments/{experiment_id}", openapi_extra=UPDATE_BODY)
@@ -148,7 +151,7 @@ def update_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
         raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
     with state.db.write() as session:
         row = experiments.update_experiment(session, experiment_id, change)
-        return experiments.to_resource(session, row)
+        return to_resource(session, row)
 
 
 @router.delete("/experiments/{experiment_id}")
@@ -165,7 +168,7 @@ def cancel_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """Cancel it in whatever state that is not final; what its runs have logged so far stays."""
     with state.db.write() as session:
         row = experiments.cancel_experiment(session, experiment_id)
-        return experiments.to_resource(session, row)
+        return to_resource(session, row)
 
 
 @router.post("/experiments/{experiment_id}/retry")
@@ -173,7 +176,7 @@ def retry_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """Queue the failed runs again; they go on from their last checkpoint. 409 where none has failed."""
     with state.db.write() as session:
         row, runs = reopening.retry_experiment(session, experiment_id)
-        answer = experiments.to_resource(session, row)
+        answer = to_resource(session, row)
     state.bell.ring(runs)
     return answer
 
@@ -184,7 +187,7 @@ def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
     document = parse_object(body)
     with state.db.write() as session:
         row, runs = extend(session, state.settings, experiment_id, document)
-        answer = experiments.to_resource(session, row)
+        answer = to_resource(session, row)
     state.bell.ring(runs)
     return answer
 

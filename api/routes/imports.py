@@ -13,6 +13,7 @@ from api.state import StateDep
 from api.uploads import upload
 from schemas.resources import Experiment
 from storage import experiments
+from storage.experiment_resources import to_resource
 from storage.reconcile import finalize
 
 router = APIRouter(tags=["results"])
@@ -34,4 +35,4 @@ def import_experiment(upload: UploadDep, state: StateDep, response: Response) ->
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/experiments/{row.id}"
     with state.db.read() as session:
-        return experiments.to_resource(session, experiments.get_experiment(session, row.id))
+        return to_resource(session, experiments.get_experiment(session, row.id))

@@ -31,6 +31,8 @@ from schemas.wording import show_point
 from storage import artifacts, events, experiments, run_resources
 from storage.db import Session
 from storage.errors import UnreadableRow
+from storage.experiment_resources import to_resource, to_resources
+from storage.points import point_values
 from storage.results import StoredPlotInput, summarize_experiment
 from storage.tables import ExperimentRow
 from storage.workers import list_workers
@@ -94,7 +96,7 @@ def show_experiments(
             label=parse_label(chosen.get("label")),
             containing=chosen.get("q"),
         )
-        found = experiments.to_resources(session, rows)
+        found = to_resources(session, rows)
         queue = run_resources.queue_state(session)
     return render(
         request,
@@ -122,7 +124,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
     """One experiment: progress and curves while it runs, then its table, plots, comparison, cost and files."""
     with state.db.read() as session:
         row = experiments.get_experiment(session, experiment_id)
-        experiment = experiments.to_resource(session, row)
+        experiment = to_resource(session, row)
         runs, more = run_resources.list_runs(session, experiment_id, limit=MAX_RUNS_SHOWN)
         run_list = run_resources.run_resources(session, runs)
         log = events.newest_events(session, experiment_id, MAX_EVENTS_SHOWN, EventName.RUN_PROGRESS)
@@ -177,7 +179,7 @@ def _describe_file(file: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _series_of(session: Session, experiment: Experiment, name: str) -> dict[str, Any]:
     """What the curves' script needs to name an experiment's lines."""
-    values = experiments.point_values(session, experiment.id)
+    values = point_values(session, experiment.id)
     return {"id": experiment.id, "name": name, "points": [show_point(one) for one in values]}
 
 
@@ -192,9 +194,9 @@ def compare_experiments(
     ids = list(dict.fromkeys(id or ()))
     with state.db.read() as session:
         rows = [experiments.get_experiment(session, one) for one in ids]
-        found = experiments.to_resources(session, rows)
+        found = to_resources(session, rows)
         newest, _ = experiments.list_experiments(session, limit=100)
-        others = [one for one in experiments.to_resources(session, newest) if one.id not in ids]
+        others = [one for one in to_resources(session, newest) if one.id not in ids]
         series = [
             _series_of(session, one, f"{letter} {one.name or one.id}")
             for letter, one in zip(LETTERS, found, strict=False)
@@ -241,7 +243,7 @@ def show_form(
     chosen = f"kind:{kind}" if kind else f"preset:{preset}:{scale}" if preset else ""
     if source is not None:
         with state.db.read() as session:
-            earlier = experiments.to_resource(session, experiments.get_experiment(session, source))
+            earlier = to_resource(session, experiments.get_experiment(session, source))
         groups["An earlier experiment"] = [
             (f"from:{source}", earlier.name or source, write_body(_body_of(earlier)), "")
         ]

@@ -25,6 +25,7 @@ from schemas.status import RunStatus
 from storage import artifacts, events, experiments, metrics, run_resources
 from storage.blobs import BlobStore
 from storage.db import Database
+from storage.experiment_resources import to_resource
 from storage.results import StoredPlotInput, summarize_experiment
 from storage.tables import ArtifactRow, RunRow
 
@@ -107,7 +108,7 @@ def _list_entries(
 ) -> Iterator[tuple[str, bytes]]:
     with db.read() as session:
         row = experiments.get_experiment(session, experiment_id)
-        experiment = experiments.to_resource(session, row)
+        experiment = to_resource(session, row)
         summary = row.summary or summarize_experiment(source)
         rows = metrics.read_metrics(session, experiment_id=experiment_id)
     yield "README.txt", README.format(title=source.title).encode()

@@ -15,10 +15,11 @@ from engine.spec import canonical_json
 from engine.sweep import SweepPoint
 from schemas.submission import Extension
 from storage.db import Session
-from storage.experiments import PlannedPoint, get_experiment, require_own
+from storage.experiments import get_experiment, require_own
 from storage.ownership import narrowed
 from storage.reopening import extend_experiment, list_planned
 from storage.settings import Settings
+from storage.submitting import PlannedPoint
 from storage.tables import ExperimentRow
 
 

@@ -23,9 +23,9 @@ from schemas.submission import Submission
 from storage.datasets import get_dataset, list_datasets, to_info
 from storage.db import Session
 from storage.errors import NotFound
-from storage.experiments import PlannedPoint, PlannedRun
 from storage.run_resources import count_queued
 from storage.settings import Settings
+from storage.submitting import PlannedPoint, PlannedRun
 from storage.weights import find_weights_blob, get_weights
 
 QUEUES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}

@@ -8,9 +8,10 @@ from benchmarks.figures import Figure, at_most, spread
 from benchmarks.interleave import clocked
 from benchmarks.options import Options
 from benchmarks.served import Caller, Service, tiny
+from storage.claims import claim_next
 from storage.db import Database
 from storage.metrics import MetricValue, write_metrics
-from storage.runs import cancel_run, claim_next
+from storage.runs import cancel_run
 from storage.settings import Settings
 
 POINTS = 10_000

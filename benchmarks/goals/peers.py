@@ -9,9 +9,10 @@ from benchmarks.figures import Figure, at_least
 from benchmarks.interleave import clocked, interleave, speed_up
 from benchmarks.options import Options
 from benchmarks.served import Service, tiny
+from storage.claims import claim_next
 from storage.db import Database
 from storage.metrics import write_metrics
-from storage.runs import cancel_run, claim_next
+from storage.runs import cancel_run
 from storage.settings import Settings
 
 REQUESTS = 50

@@ -22,10 +22,11 @@ from engine.result import Timings
 from schemas.status import FailureReason
 from storage.artifacts import register_artifact
 from storage.blobs import BlobStore
+from storage.claims import Claim, claim_next
 from storage.db import Database
 from storage.metrics import write_metrics
 from storage.reconcile import reconcile
-from storage.runs import Claim, claim_next, fail_run, finish_run
+from storage.runs import fail_run, finish_run
 from storage.settings import Settings
 from tests.postgres import new_database
 

@@ -15,7 +15,8 @@ from engine.result import Timings
 from engine.spec import Execution
 from engine.sweep import expand
 from storage.artifacts import register_training
-from storage.runs import Claim, finish_run
+from storage.claims import Claim
+from storage.runs import finish_run
 from tests.api.conftest import Desk
 
 POLICIES = [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}]

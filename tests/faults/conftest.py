@@ -13,11 +13,12 @@ import pytest
 from storage import fault_points
 from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
+from storage.claims import Claim, claim_next
 from storage.db import Database
 from storage.errors import InvalidTransition
 from storage.experiments import cancel_experiment
+from storage.reaping import reap_owner
 from storage.reconcile import reconcile
-from storage.runs import Claim, claim_next, reap_owner
 from storage.settings import Settings
 from storage.tables import ArtifactRow
 from tests.faults.invariants import Findings, Reference, assert_invariants, bits_of

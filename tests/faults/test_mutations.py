@@ -10,9 +10,10 @@ from sqlalchemy import and_
 
 from storage import artifacts, experiments, metrics, reconcile, retention, runs
 from storage.blobs import BlobStore
+from storage.claims import Claim
 from storage.errors import NotFound
+from storage.reaping import reap_owner
 from storage.retention import sweep_orphans
-from storage.runs import Claim, reap_owner
 from storage.tables import RunRow
 from tests.faults.conftest import OWNER, Bench, die
 from tests.faults.invariants import Reference, examine

@@ -16,22 +16,14 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from schemas.status import FailureReason
 from storage.artifacts import register_artifact
 from storage.blobs import BlobStore
+from storage.claims import Claim, claim_next
 from storage.db import Database
 from storage.errors import InvalidTransition
 from storage.experiments import cancel_experiment
 from storage.metrics import write_metrics
+from storage.reaping import reap_expired, reap_owner
 from storage.reopening import retry_experiment
-from storage.runs import (
-    Claim,
-    cancel_run,
-    claim_next,
-    fail_run,
-    finish_run,
-    heartbeat,
-    reap_expired,
-    reap_owner,
-    release_run,
-)
+from storage.runs import cancel_run, fail_run, finish_run, heartbeat, release_run
 from storage.settings import Settings
 from tests.postgres import new_database
 from tests.workers.conftest import Lab

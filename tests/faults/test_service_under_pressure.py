@@ -140,15 +140,18 @@ def test_an_experiment_whose_api_dies_before_it_rings_is_kept_and_its_key_finds_
 
 
 @pytest.mark.slow
-def test_a_database_locked_for_long_is_told_and_heals(home: Path) -> None:
-    with serving(home) as service:
+def test_a_database_locked_for_long_is_told_to_twenty_clients_and_heals(home: Path) -> None:
+    with serving(home) as service, ThreadPoolExecutor(20) as pool:
         with service.locked_database():
             began = time.monotonic()
-            answer = service.submit()
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert time.monotonic() - began < 25
-            assert int(answer.headers["retry-after"]) > 0
+            waiting = [pool.submit(service.submit) for _ in range(20)]
+            time.sleep(2)
             assert service.http.get("/experiments").status_code == 200, "reading goes on"
+            assert time.monotonic() - began < 10
+            for answer in (one.result() for one in waiting):
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+                assert int(answer.headers["retry-after"]) > 0
+            assert 14 < time.monotonic() - began < 25
         assert service.submit().status_code == 201
 
 

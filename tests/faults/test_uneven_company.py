@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from storage import claims, reaping, runs
 from storage import db as storage_db
-from storage import runs
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.errors import SchemaOutdated
-from storage.runs import heartbeat, reap_expired
+from storage.reaping import reap_expired
+from storage.runs import heartbeat
 from tests.faults.conftest import Bench, make_settings
 from tests.faults.test_fault_points import SPEC
 from tests.postgres import new_database
@@ -144,14 +145,16 @@ def test_leases_go_by_the_database_s_clock_however_wrong_a_worker_s_is(
         with monkeypatch.context() as wrong:
             wrong.setattr(storage_db, "datetime", shifted_clock(hours))
             if not protected:
-                wrong.setattr(runs, "database_now", by_the_own_clock)
+                for moves in (claims, reaping, runs):
+                    wrong.setattr(moves, "database_now", by_the_own_clock)
             claim = bench.claimed()
             assert heartbeat(bench.db, run_id, claim.fence, 30.0).alive
         kept = reap_expired(bench.db, 3) == []
         with monkeypatch.context() as wrong:
             wrong.setattr(storage_db, "datetime", shifted_clock(hours))
             if not protected:
-                wrong.setattr(runs, "database_now", by_the_own_clock)
+                for moves in (claims, reaping, runs):
+                    wrong.setattr(moves, "database_now", by_the_own_clock)
             heartbeat(bench.db, run_id, claim.fence, -1.0)
         ended = reap_expired(bench.db, 3) == [run_id]
         bench.db.dispose()

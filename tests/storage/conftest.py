@@ -16,9 +16,10 @@ from engine.sweep import expand
 from schemas.status import FailureReason
 from schemas.submission import Submission
 from storage.blobs import BlobStore, StoredBlob
+from storage.claims import Claim, claim_next
 from storage.db import Database
-from storage.experiments import PlannedPoint, PlannedRun, create_experiment
-from storage.runs import Claim, cancel_run, claim_next, fail_run, finish_run, release_run
+from storage.runs import cancel_run, fail_run, finish_run, release_run
+from storage.submitting import PlannedPoint, PlannedRun, create_experiment
 from storage.tables import ExperimentRow, RunRow
 from tests.postgres import new_database
 
@@ -51,7 +52,7 @@ class Archive:
             name=name,
         )
         with self.db.write() as session:
-            row = create_experiment(
+            experiment_id = create_experiment(
                 session,
                 submission=submission,
                 spec=forms[0],
@@ -64,7 +65,7 @@ class Archive:
             )
         with self.db.read() as session:
             query = text("SELECT id FROM run WHERE experiment_id = :id ORDER BY id")
-            return row.id, list(session.scalars(query, {"id": row.id}))
+            return experiment_id, list(session.scalars(query, {"id": experiment_id}))
 
     def claim(self, *, queue: str = "cpu", lease_seconds: float = 60.0, owner: str = "host:1:2") -> Claim:
         """The best queued run; there must be one."""

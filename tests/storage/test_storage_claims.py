@@ -8,9 +8,10 @@ from threading import Barrier
 import pytest
 
 from schemas.resources import ExperimentUpdate
+from storage.claims import claim_next
 from storage.db import Database
 from storage.experiments import cancel_experiment, update_experiment
-from storage.runs import claim_next, mark_rung, runs_to_ring
+from storage.runs import mark_rung, runs_to_ring
 from tests.storage.conftest import Archive
 
 pytestmark = pytest.mark.xdist_group("storage")

@@ -17,8 +17,9 @@ from storage.errors import InvalidTransition
 from storage.events import list_events
 from storage.experiments import cancel_experiment
 from storage.metrics import read_metrics, write_metrics
+from storage.reaping import reap_expired, reap_owner
 from storage.reopening import retry_experiment
-from storage.runs import heartbeat, reap_expired, reap_owner, release_run
+from storage.runs import heartbeat, release_run
 from tests.storage.conftest import Archive
 
 pytestmark = pytest.mark.xdist_group("storage")

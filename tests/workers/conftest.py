@@ -22,10 +22,10 @@ from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.events import list_events
-from storage.experiments import PlannedPoint, PlannedRun, create_experiment
 from storage.metrics import MetricPoint, read_metrics
 from storage.queue import Doorbell, make_celery
 from storage.settings import Settings
+from storage.submitting import PlannedPoint, PlannedRun, create_experiment
 from storage.tables import ExperimentRow, RunRow
 from storage.workers import count_listening
 
@@ -60,7 +60,7 @@ class Lab:
         point = expand(spec, {})[0]
         form = point.spec.model_dump(mode="json")
         with self.db.write() as session:
-            row = create_experiment(
+            experiment_id = create_experiment(
                 session,
                 submission=submission,
                 spec=form,
@@ -68,10 +68,10 @@ class Lab:
                 points=[PlannedPoint(0, {}, form, point.spec.digest())],
                 runs=[PlannedRun(0, seeds, "any")],
             )
-        run = self.runs(row.id)[0]
+        run = self.runs(experiment_id)[0]
         if ring:
             self.ring(run.id)
-        return row.id, run.id
+        return experiment_id, run.id
 
     def ring(self, run_id: str) -> None:
         with self.db.read() as session:

@@ -13,10 +13,10 @@ from engine.spec import Execution
 from engine.sweep import expand
 from storage.artifacts import find_trained_forms
 from storage.blobs import BlobStore
+from storage.claims import claim_next
 from storage.db import Database
 from storage.ownership import Viewer
 from storage.results import StoredPlotInput, summarize_experiment
-from storage.runs import claim_next
 from storage.settings import Settings
 from storage.tables import RunRow
 from tests.workers.conftest import Lab

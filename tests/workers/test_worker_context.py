@@ -21,10 +21,11 @@ from engine.errors import (
 )
 from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
+from storage.claims import Claim, claim_next
 from storage.db import Database
 from storage.experiments import cancel_experiment
+from storage.reaping import RunningRun, list_running, reap_owner
 from storage.retention import sweep_orphans
-from storage.runs import Claim, RunningRun, claim_next, list_running, reap_owner
 from storage.settings import Settings
 from tests.workers.conftest import Lab
 from workers import context, execution, watchdog

@@ -1,0 +1,167 @@
+"""The claim: how a worker comes by a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session
+
+from schemas.events import EventName
+from schemas.status import FailureReason, RunStatus
+from storage.db import Database, database_now
+from storage.errors import UnreadableRow
+from storage.events import append_event
+from storage.experiments import refresh_status
+from storage.fault_points import reach
+from storage.resume_state import drop_resume_state
+from storage.tables import ExperimentRow, PointRow, RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is now ours, until the lease is over."""
+
+    run_id: str
+    fence: int
+    experiment_id: str
+    kind: str
+    point_index: int
+    values: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    digest: str
+    seeds: tuple[int, ...]
+    execution: Mapping[str, Any]
+    reuse: bool
+    max_seconds: int | None
+    elapsed_seconds: float
+    attempts: int
+    experiment_owner: str
+    """Whose trainings, data sets and checkpoints it may use"""
+
+
+def claim_next(
+    db: Database, *, owner: str, queue: str, device: str, lease_seconds: float, hint: str | None = None
+) -> Claim | None:
+    """Claim the best queued run this worker can compute, or None: by priority, then age; `hint` breaks no order.
+
+    A run that cannot be read is failed on the way: it starves nobody.
+    """
+    while True:
+        try:
+            return _claim_best(db, owner, queue, device, lease_seconds)
+        except _Unreadable as unreadable:
+            _fail_unreadable(db, unreadable)
+
+
+class _Unreadable(Exception):
+    """A queued row that no worker could execute."""
+
+    def __init__(self, run_id: str, fence: int, experiment_id: str, error: Exception) -> None:
+        why = str(error) if isinstance(error, UnreadableRow) else type(error).__name__
+        super().__init__(f"the run's stored form cannot be read: {why}")
+        self.run_id, self.fence, self.experiment_id = run_id, fence, experiment_id
+
+
+def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds: float) -> Claim | None:
+    with db.write() as session:
+        now = database_now(session)
+        query = (
+            select(RunRow.id, RunRow.fence, RunRow.experiment_id)
+            .where(
+                RunRow.status == RunStatus.QUEUED,
+                RunRow.cancel_requested_at.is_(None),
+                RunRow.queue.in_(("any", queue)),
+            )
+            .order_by(RunRow.priority.desc(), RunRow.created_at, RunRow.id)
+            .limit(1)
+        )
+        if not db.is_sqlite:
+            query = query.with_for_update(skip_locked=True)
+        best = session.execute(query).first()
+        if best is None:
+            return None
+        run_id, fence, experiment_id = best
+        reach("claim.1")
+        claimed = session.execute(
+            update(RunRow)
+            .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED, RunRow.fence == fence)
+            .values(
+                status=RunStatus.RUNNING,
+                fence=RunRow.fence + 1,
+                attempts=RunRow.attempts + 1,
+                owner=owner,
+                device=device,
+                lease_until=now + timedelta(seconds=lease_seconds),
+                progress_at=now,
+                step_seconds=0.0,
+                started_at=func.coalesce(RunRow.started_at, now),
+                claimed_at=now,
+            )
+        )
+        if claimed.rowcount != 1:
+            return None
+        try:
+            found = _read_claim(session, run_id)
+        except (UnreadableRow, ValueError, TypeError, LookupError) as error:
+            raise _Unreadable(run_id, fence, experiment_id, error) from None
+        data = {
+            "attempt": found.attempts,
+            "fence": found.fence,
+            "device": device,
+            "worker": owner,
+            "seeds": list(found.seeds),
+            "point": found.point_index,
+        }
+        append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
+        refresh_status(session, found.experiment_id)
+        reach("claim.2")
+    reach("claim.3")
+    return found
+
+
+def _read_claim(session: Session, run_id: str) -> Claim:
+    row = session.get_one(RunRow, run_id, populate_existing=True)
+    experiment = session.get_one(ExperimentRow, row.experiment_id)
+    point = session.get_one(PointRow, row.point_id)
+    return Claim(
+        run_id=row.id,
+        fence=row.fence,
+        experiment_id=row.experiment_id,
+        kind=experiment.kind,
+        point_index=point.index,
+        values=point.values,
+        spec=point.spec,
+        digest=point.digest,
+        seeds=tuple(row.seeds),
+        execution=experiment.execution,
+        reuse=experiment.reuse,
+        max_seconds=experiment.max_seconds,
+        elapsed_seconds=row.elapsed_seconds,
+        attempts=row.attempts,
+        experiment_owner=experiment.owner,
+    )
+
+
+def _fail_unreadable(db: Database, run: _Unreadable) -> None:
+    """queued → failed."""
+    with db.write() as session:
+        moved = session.execute(
+            update(RunRow)
+            .where(RunRow.id == run.run_id, RunRow.fence == run.fence, RunRow.status == RunStatus.QUEUED)
+            .values(
+                status=RunStatus.FAILED,
+                fence=RunRow.fence + 1,
+                error_code=FailureReason.INTERNAL,
+                error_detail=str(run),
+                finished_at=database_now(session),
+            )
+        )
+        if moved.rowcount == 1:
+            drop_resume_state(session, run.run_id)
+            data = {"reason": FailureReason.INTERNAL.value, "detail": str(run)}
+            append_event(session, run.experiment_id, EventName.RUN_FAILED, data, run.run_id)
+            refresh_status(session, run.experiment_id)

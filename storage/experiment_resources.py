@@ -1,0 +1,154 @@
+"""Experiments as the API answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, or_, select
+from sqlmodel import Session
+
+from engine.spec import Execution
+from schemas.resources import Experiment, Progress, QueuePosition
+from schemas.status import ExperimentStatus, RunStatus
+from schemas.submission import Keep
+from storage.db import as_utc, database_now
+from storage.ownership import EVERYONES
+from storage.tables import ExperimentRow, RunRow
+from storage.workers import count_listening
+
+# Built once: building a statement takes longer than SQLite needs to answer these.
+_TALLIES = (
+    select(
+        RunRow.experiment_id,
+        RunRow.status,
+        func.count(),
+        func.sum(RunRow.progress_completed),
+        func.sum(RunRow.progress_total),
+        func.max(RunRow.progress_unit),
+    )
+    .where(RunRow.experiment_id.in_(bindparam("ids", expanding=True)))
+    .group_by(RunRow.experiment_id, RunRow.status)
+)
+
+
+_AHEAD = select(func.count()).where(
+    RunRow.status == RunStatus.QUEUED,
+    or_(
+        RunRow.priority > bindparam("priority"),
+        and_(RunRow.priority == bindparam("priority"), RunRow.created_at < bindparam("created_at")),
+    ),
+)
+
+
+def to_resource(session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
+    """One experiment as the API answers it."""
+    return to_resources(session, [row], reused=reused)[0]
+
+
+def to_resources(
+    session: Session, rows: Sequence[ExperimentRow], *, reused: bool = False
+) -> list[Experiment]:
+    """Experiments as the API answers them, in a fixed number of queries."""
+    ids = [row.id for row in rows]
+    tallies: dict[str, list[Any]] = {experiment_id: [] for experiment_id in ids}
+    for entry in session.execute(_TALLIES, {"ids": ids}):
+        tallies[entry[0]].append(entry[1:])
+    failures = _first_failures(session, [row.id for row in rows if row.status is ExperimentStatus.FAILED])
+    waiting = any(row.status is ExperimentStatus.QUEUED for row in rows)
+    listening = count_listening(session)
+    now = database_now(session)
+    return [
+        _assemble(
+            row,
+            tallies[row.id],
+            failures.get(row.id),
+            QueuePosition(
+                runs_ahead=_count_ahead(session, row)
+                if waiting and row.status is ExperimentStatus.QUEUED
+                else 0,
+                workers_listening=sum(listening.values()),
+            ),
+            now,
+            reused,
+        )
+        for row in rows
+    ]
+
+
+def _assemble(
+    row: ExperimentRow,
+    tally: Sequence[Any],
+    failure: RunRow | None,
+    queue: QueuePosition,
+    now: datetime,
+    reused: bool,
+) -> Experiment:
+    counts = dict.fromkeys(RunStatus, 0)
+    fractions, completed, total, unit = 0.0, 0.0, 0.0, ""
+    for status, count, done, of, its_unit in tally:
+        counts[status] = count
+        fractions += count if status is RunStatus.SUCCEEDED else (count * done / of if of else 0.0)
+        completed, total, unit = completed + done, total + of, its_unit or unit
+    num_runs = sum(counts.values())
+    terminal = row.status.is_terminal
+    fraction = min(1.0, fractions / num_runs) if num_runs else 0.0
+    started = as_utc(row.started_at)
+    eta = None
+    if started is not None and not terminal and fraction > 0.01:
+        eta = (now - started).total_seconds() * (1 - fraction) / fraction
+    base = f"/experiments/{row.id}"
+    return Experiment(
+        id=row.id,
+        owner=row.owner or None,
+        kind=row.kind,
+        name=row.name,
+        labels=row.readable("labels"),
+        priority=row.priority,
+        status=row.status,
+        terminal=terminal,
+        reason=failure.error_code if failure else None,
+        detail=failure.error_detail if failure else None,
+        progress=Progress(fraction=fraction, completed=completed, total=total, unit=unit, eta_seconds=eta),
+        queue=queue,
+        counts=counts,
+        num_points=row.num_points,
+        seeds=row.readable("seeds"),
+        sweep=row.readable("sweep"),
+        spec=row.readable("spec"),
+        execution=Execution.model_validate(row.readable("execution")),
+        max_seconds=row.max_seconds,
+        keep=Keep(row.keep),
+        digest=row.digest,
+        reused=reused,
+        imported_from=row.imported_from,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        unreadable=row.unreadable,
+        links={
+            "self": base,
+            **{
+                name: f"{base}/{name}"
+                for name in ("runs", "events", "metrics", "result", "comparison", "plots", "export", "cancel")
+            },
+        },
+    )
+
+
+def _first_failures(session: Session, ids: Sequence[str]) -> dict[str, RunRow]:
+    if not ids:
+        return {}
+    query = (
+        select(RunRow)
+        .where(RunRow.experiment_id.in_(ids), RunRow.status == RunStatus.FAILED)
+        .order_by(RunRow.finished_at.desc(), RunRow.id.desc())
+    )
+    return {row.experiment_id: row for row in session.scalars(query)}
+
+
+def _count_ahead(session: Session, row: ExperimentRow) -> int:
+    """Queued runs that will be claimed before this experiment's."""
+    of_row = {"priority": row.priority, "created_at": row.created_at}
+    return int(session.execute(_AHEAD, of_row, execution_options=EVERYONES).scalar_one())
