@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import secrets
+import time
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -43,12 +44,16 @@ class Edge:
             return
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
         started = False
+        began = time.monotonic()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 _add_headers(MutableHeaders(scope=message), scope)
+                scope["app"].state.richregime.watch.note_request(
+                    scope, message["status"], time.monotonic() - began
+                )
             await send(message)
 
         request = Request(scope, receive)

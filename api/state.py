@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.notices import send_due_notices
+from api.watching import Watch
 from schemas.access import Scope
 from storage.blobs import BlobStore, open_blobs
 from storage.db import Database, DatabaseError
@@ -81,6 +82,7 @@ class State:
     reconciler: Reconciler
     notifier: Reconciler
     """Sends the notices to webhooks; beside the reconciler, which must not wait for them"""
+    watch: Watch
     streams: threading.Semaphore
     closing: threading.Event
 
@@ -101,6 +103,7 @@ def make_state(settings: Settings) -> State:
         bell,
         Reconciler(one_pass, settings.reconcile_seconds),
         Reconciler(lambda: send_due_notices(db, settings), settings.reconcile_seconds, name="notifier"),
+        Watch(db, blobs, settings),
         threading.Semaphore(settings.max_sse_clients),
         threading.Event(),
     )

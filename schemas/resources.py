@@ -145,6 +145,8 @@ class Worker(StoredResource):
     versions: dict[str, str]
     started_at: UtcDatetime
     seen_at: UtcDatetime
+    clock_ahead_seconds: float | None
+    """Of the database's clock, when it was last seen."""
     listening: bool
 
 

@@ -12,13 +12,14 @@ from sqlmodel import Session
 
 from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
-from storage.db import Database, database_now
+from storage.db import Database, as_utc, database_now
 from storage.errors import UnreadableRow
 from storage.events import append_event
 from storage.experiments import refresh_status
 from storage.fault_points import reach
 from storage.resume_state import drop_resume_state
 from storage.tables import ExperimentRow, PointRow, RunRow
+from storage.tallies import Spread, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds
     with db.write() as session:
         now = database_now(session)
         query = (
-            select(RunRow.id, RunRow.fence, RunRow.experiment_id)
+            select(RunRow.id, RunRow.fence, RunRow.experiment_id, RunRow.created_at, RunRow.started_at)
             .where(
                 RunRow.status == RunStatus.QUEUED,
                 RunRow.cancel_requested_at.is_(None),
@@ -84,7 +85,7 @@ def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds
         best = session.execute(query).first()
         if best is None:
             return None
-        run_id, fence, experiment_id = best
+        run_id, fence, experiment_id, created_at, started_at = best
         reach("claim.1")
         claimed = session.execute(
             update(RunRow)
@@ -118,6 +119,9 @@ def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds
         }
         append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
         refresh_status(session, found.experiment_id)
+        submitted_at = as_utc(created_at)
+        if started_at is None and submitted_at is not None:
+            measure(session, Spread.CLAIM, queue, max(0.0, (now - submitted_at).total_seconds()))
         reach("claim.2")
     reach("claim.3")
     return found

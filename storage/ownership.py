@@ -27,6 +27,7 @@ from storage.tables import (
     NoticeRow,
     PointRow,
     RunRow,
+    TallyRow,
     TrainingRow,
     WebhookRow,
     WeightsRow,
@@ -42,7 +43,7 @@ OWNED = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
 """Their `owner` says whose they are."""
 OF_EXPERIMENT = (PointRow, RunRow, EventRow, WebhookRow)
 OF_RUN = (MetricRow, ArtifactRow, TrainingRow)
-OF_THE_SERVICE = (WorkerRow, ApiKeyRow, NoticeRow)
+OF_THE_SERVICE = (WorkerRow, ApiKeyRow, NoticeRow, TallyRow)
 """No owner's: read only where that is right."""
 
 

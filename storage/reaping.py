@@ -17,6 +17,7 @@ from storage.experiments import refresh_status
 from storage.resume_state import drop_resume_state
 from storage.runs import elapsed_seconds
 from storage.tables import ExperimentRow, RunRow
+from storage.tallies import Count, count
 from storage.telling import telling_once
 
 
@@ -108,6 +109,7 @@ def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bo
             drop_resume_state(session, run_id)
         append_event(session, row.experiment_id, name, data, run_id)
         refresh_status(session, row.experiment_id)
+        count(session, Count.LEASES_LOST, "expired" if owner is None else "died")
         return True
 
 

@@ -17,6 +17,7 @@ from storage.events import append_event
 from storage.experiments import refresh_status
 from storage.resume_state import drop_resume_state
 from storage.tables import RunRow
+from storage.tallies import Spread, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ def finish_run(
     outcomes = [result["outcome"] for result in stored]
     append_event(session, row.experiment_id, EventName.RUN_SUCCEEDED, {"outcomes": outcomes}, run_id)
     refresh_status(session, row.experiment_id)
+    if row.step_seconds > 0:
+        measure(session, Spread.STEP, "gpu" if row.device == "cuda" else "cpu", row.step_seconds)
     return True
 
 

@@ -149,6 +149,8 @@ class RunRow(JsonRow, table=True):
     manifest: dict[str, Any] | None = Field(default=None, sa_column=_optional_json(dict[str, Any]))
     elapsed_seconds: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
     """Of the attempts that are over"""
+    trace_parent: str | None = Field(default=None, sa_column=Column(String(55)))
+    """The request that has asked for it, as W3C's `traceparent` names it; null where nobody traces"""
     created_at: datetime = _time(nullable=False)
     started_at: datetime | None = _time()
     claimed_at: datetime | None = _time()
@@ -233,6 +235,8 @@ class WorkerRow(JsonRow, table=True):
     slots: int = Field(sa_column=Column(Integer, nullable=False))
     memory_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     versions: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
+    clock_ahead_seconds: float | None = Field(default=None)
+    """Of the database's clock, when it was last seen; null in rows older than this column"""
     started_at: datetime = _time(nullable=False)
     seen_at: datetime = _time(nullable=False)
 
@@ -326,3 +330,14 @@ class ApiKeyRow(SQLModel, table=True):
     created_at: datetime = _time(nullable=False)
     expires_at: datetime | None = _time()
     revoked_at: datetime | None = _time()
+
+
+class TallyRow(SQLModel, table=True):
+    """A count that only grows, or one bucket of a distribution; see `storage.tallies`."""
+
+    __tablename__ = "tally"
+
+    name: str = Field(sa_column=Column(String(32), primary_key=True))
+    label: str = Field(sa_column=Column(String(32), primary_key=True))
+    bucket: str = Field(default="", sa_column=Column(String(16), primary_key=True, server_default=""))
+    value: float = Field(sa_column=Column(Float, nullable=False))

@@ -17,7 +17,7 @@ LARGEST = 20
 def storage_state(db: Database, blobs: BlobStore) -> Storage:
     """A file that several rows speak of counts once in each sum that it belongs to."""
     with db.read() as session:
-        roles = _by_role(session)
+        roles = weigh_roles(session)
         largest = _largest_experiments(session)
         stored = _sum_of_files(session)
     orphans = find_orphans(db, blobs)
@@ -32,7 +32,8 @@ def storage_state(db: Database, blobs: BlobStore) -> Storage:
     )
 
 
-def _by_role(session: Session) -> list[RoleStorage]:
+def weigh_roles(session: Session) -> list[RoleStorage]:
+    """Each file once a role. Reads every row of a file: not for every moment."""
     files = select(ArtifactRow.role, ArtifactRow.sha256, ArtifactRow.num_bytes).distinct().subquery()
     query = select(files.c.role, func.count(), func.sum(files.c.num_bytes)).group_by(files.c.role)
     found = {role: (count, size) for role, count, size in session.execute(query)}

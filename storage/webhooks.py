@@ -18,6 +18,7 @@ from storage.db import Database, database_now
 from storage.events import append_event
 from storage.ids import new_id
 from storage.tables import ExperimentRow, NoticeRow, WebhookRow
+from storage.tallies import Count, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ def _note(
             return False
         told = {"id": notice.id, "to": _origin(notice.url), "attempt": notice.attempt, **data}
         append_event(session, notice.experiment_id, name, told)
+        count(session, Count.WEBHOOK_ATTEMPTS, "retried" if state is NoticeState.PENDING else state)
         return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlmodel import Session
@@ -57,8 +57,12 @@ def register_worker(
 
 
 def note_worker_seen(session: Session, worker_id: str) -> None:
-    """The worker is alive."""
-    session.execute(update(WorkerRow).where(WorkerRow.id == worker_id).values(seen_at=database_now(session)))
+    """The worker, which calls this itself, is alive."""
+    now = database_now(session)
+    ahead = (datetime.now(UTC) - now).total_seconds()
+    session.execute(
+        update(WorkerRow).where(WorkerRow.id == worker_id).values(seen_at=now, clock_ahead_seconds=ahead)
+    )
 
 
 def remove_worker(session: Session, worker_id: str) -> None:

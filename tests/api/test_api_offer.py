@@ -146,8 +146,6 @@ def test_the_service_tells_its_limits_and_its_state(desk: Desk) -> None:
     ready = desk.http.get("/readyz")
     assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
     assert "broker" in ready.json()["detail"]
-    queued = desk.get("/queue")["queued"]
-    assert f"richregime_runs_queued {float(queued)}" in desk.http.get("/metrics").text
 
 
 def test_a_file_that_says_it_will_not_fit_is_refused_before_it_fills_the_disk(
