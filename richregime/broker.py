@@ -10,10 +10,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from redis import Redis
 from redis.exceptions import RedisError
 
-from storage.queue import socket_path
+from storage.queue import ask_once, socket_path
 from storage.settings import Settings
 from workers.processes import die_with_parent
 
@@ -73,7 +72,7 @@ class Broker:
 
     def answers(self) -> bool:
         try:
-            with Redis(unix_socket_path=str(self._socket), socket_timeout=2) as connection:
+            with ask_once(f"unix://{self._socket}", seconds=2) as connection:
                 return bool(connection.ping())
         except (RedisError, OSError):
             return False
@@ -96,7 +95,7 @@ class Broker:
         """End a server on our socket whose parent is gone; the home's lock says that nobody else uses it."""
         if not self.answers():
             return
-        with Redis(unix_socket_path=str(self._socket), socket_timeout=2) as connection:
+        with ask_once(f"unix://{self._socket}", seconds=2) as connection:
             pid = int(connection.info("server")["process_id"])
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + READY_SECONDS

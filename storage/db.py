@@ -12,10 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -24,11 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlmodel import Session
 
+from storage import schema
 from storage.errors import SchemaOutdated
 from storage.ownership import OwnersSession, Viewer
 from storage.turns import Turns
 
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
 LOCKED_SECONDS = 15.0
 """How long a writer waits for SQLite's lock, and for those before it in this process."""
 
@@ -135,23 +131,24 @@ class Database:
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the schema to `revision`; that of a later version is left as it is, as it only adds to ours."""
-        if self.schema_is_newer():
+        if self.schema_is_newer() or (revision == "head" and self.schema_is_current()):
             return
-        self._with_config(command.upgrade, revision)
+        with self._turn(), self._writer.begin() as connection:
+            schema.upgrade(connection, revision)
 
     def downgrade(self, revision: str) -> None:
         """Take the schema back to `revision`."""
-        self._with_config(command.downgrade, revision)
+        with self._turn(), self._writer.begin() as connection:
+            schema.downgrade(connection, revision)
 
     def schema_is_current(self) -> bool:
         """Whether the database has the newest schema that this code knows."""
-        return self._revision() == ScriptDirectory.from_config(self._config()).get_current_head()
+        return self._revision() == schema.known_revisions()[-1]
 
     def schema_is_newer(self) -> bool:
         """Whether a later version than this code has migrated the database."""
         found = self._revision()
-        known = {script.revision for script in ScriptDirectory.from_config(self._config()).walk_revisions()}
-        return found is not None and found not in known
+        return found is not None and found not in schema.known_revisions()
 
     def require_schema(self) -> None:
         """Bring a file of our own to the newest schema. Raises SchemaOutdated for an older one in a database that others
@@ -164,18 +161,7 @@ class Database:
 
     def _revision(self) -> str | None:
         with self._reader.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-
-    def _config(self) -> Config:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        return config
-
-    def _with_config(self, run: Any, revision: str) -> None:
-        with self._turn(), self._writer.begin() as connection:
-            config = self._config()
-            config.attributes["connection"] = connection
-            run(config, revision)
+            return schema.find_revision(connection)
 
 
 @contextmanager

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
 from storage.db import Database
+from storage.schema import MIGRATIONS, known_revisions
 from tests.postgres import new_database
 
 
@@ -26,6 +29,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         db = Database(url)
         yield db
         db.dispose()
+
+
+def test_the_files_are_named_after_their_revisions_in_order() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    newest_first = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert known_revisions() == newest_first[::-1]
 
 
 def test_each_step_goes_up_and_down_and_ends_at_what_the_code_expects(database: Database) -> None:
