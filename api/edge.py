@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import secrets
 import time
 from urllib.parse import urlsplit
@@ -13,9 +14,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
+from api.watching import route_of
 from schemas.problems import ProblemCode
+from storage.logs import about
 
 log = logging.getLogger("richregime.api")
+requests = logging.getLogger("richregime.requests")
+
+REQUEST_ID = "X-Request-Id"
+OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""What a client or a proxy may call its request; anything else would lie in the log"""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SWAGGER_PATHS = ("/docs", "/redoc")
@@ -42,7 +50,13 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
+        request = Request(scope, receive)
+        request.state.request_id = request_id = _request_id(request.headers.get(REQUEST_ID, ""))
+        with about(request_id=request_id):
+            await self._answer(request, send)
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        scope, receive = request.scope, request.receive
         started = False
         began = time.monotonic()
 
@@ -51,12 +65,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 _add_headers(MutableHeaders(scope=message), scope)
-                scope["app"].state.richregime.watch.note_request(
-                    scope, message["status"], time.monotonic() - began
-                )
+                _note(scope, message["status"], time.monotonic() - began)
             await send(message)
 
-        request = Request(scope, receive)
         refused = self._refuse(request)
         if refused is not None:
             status, code, detail = refused
@@ -85,6 +96,18 @@ class Edge:
         if scope["method"] not in SAFE_METHODS and _is_cross_site(headers):
             return 403, ProblemCode.FORBIDDEN, "a page of another site may not change anything here"
         return None
+
+
+def _request_id(given: str) -> str:
+    """The client's own where it is a plain word, else a new one."""
+    return given if OWN_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    """An answer begins: for Prometheus and for the log, without the query, which may hold what is nobody's business."""
+    scope["app"].state.richregime.watch.note_request(scope, status, seconds)
+    told = {"method": scope["method"], "path": scope["path"], "route": route_of(scope)}
+    requests.info("request", extra={**told, "status": status, "seconds": round(seconds, 4)})
 
 
 def is_loopback(host: str) -> bool:
@@ -117,7 +140,7 @@ def _is_cross_site(headers: Headers) -> bool:
 
 
 def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
-    headers["X-Request-Id"] = scope["state"]["request_id"]
+    headers[REQUEST_ID] = scope["state"]["request_id"]
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
     inline = " 'unsafe-inline'" if scope["path"].startswith(SWAGGER_PATHS) else ""

@@ -16,6 +16,7 @@ from schemas.access import allows
 from schemas.problems import ProblemCode
 from storage.api_keys import find_key, has_keys, scopes_of, why_refused
 from storage.db import Database, DatabaseUnavailable, database_now
+from storage.logs import also_about
 
 OPEN_TO_ALL = ("/healthz", "/readyz", "/assets/")
 """For probes, which carry no key, and for the looks of a refusal; these tell of nobody's work."""
@@ -79,6 +80,8 @@ class Gate:
             refusal = answer_busy(request, error)
         else:
             request.state.caller = caller
+            if caller is not None:
+                also_about(key_id=caller.key_id, owner=caller.owner)
             await self._app(scope, receive, send)
             return
         await refusal(scope, receive, send)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +35,7 @@ from api.routes import (
 from api.state import make_state
 from storage.api_keys import has_keys
 from storage.db import Database
+from storage.logs import set_up_logging
 from storage.settings import Settings
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
@@ -118,13 +118,12 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for name in ("alembic", "httpx"):  # httpx would log whole addresses, which may hold tokens
-        logging.getLogger(name).setLevel(logging.WARNING)
+    set_up_logging(settings.log_format, "api")
     uvicorn.run(
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=3,
         server_header=False,

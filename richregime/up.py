@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from richregime.broker import Broker
 from richregime.parts import Part
 from storage.db import Database
+from storage.logs import LogFormat, set_up_logging
 from storage.settings import Settings
 from workers.devices import list_gpus
 
@@ -51,7 +52,8 @@ class Stack:
         self.settings = base.model_copy(
             update={"home": home.absolute(), "port": port or _free_port(base.host)}
         )
-        self._verbose = verbose
+        prefix = "{name:>8} | " if self.settings.log_format is LogFormat.TEXT else ""
+        self._echo = prefix if verbose else None
         self._lock: IO[str] | None = None
         self._broker: Broker | None = None
         self._parts: list[Part] = []
@@ -161,7 +163,7 @@ class Stack:
         common = self._environment()
 
         def part(name: str, *arguments: str, **environment: str) -> Part:
-            return Part(name, arguments, {**common, **environment}, folder, echo=self._verbose)
+            return Part(name, arguments, {**common, **environment}, folder, echo=self._echo)
 
         workers = [
             part(
@@ -205,9 +207,7 @@ class Stack:
 
 def up(settings: Settings) -> int:
     """Serve in the foreground until a signal; 0 after a clean stop, 1 where it could not start."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    set_up_logging(settings.log_format, "up")
     stack = Stack(settings.home, settings.port, settings=settings, verbose=True)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # a shell that starts us in the background has it ignored

@@ -58,7 +58,8 @@ class Database:
         return OwnersSession(engine, expire_on_commit=False, info={"viewer": self._viewer})
 
     def _create_engine(self, *, read_only: bool) -> Engine:
-        options: dict[str, Any] = {"json_serializer": _dump_json}
+        # An error that tells the values of its statement would take secrets to the log.
+        options: dict[str, Any] = {"json_serializer": _dump_json, "hide_parameters": True}
         if not self.is_sqlite:
             return create_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True, **options)
         engine = create_engine(

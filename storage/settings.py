@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.webhooks import SECRET_FORM, read_key
+from storage.logs import LogFormat
 
 
 class Settings(BaseSettings):
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
         False,
         description="A proxy guards the service: answer under any name, and where no key was made let anybody in "
         "without one, on a host that is not loopback too.",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.TEXT,
+        description="How the log on standard error is written: `text` for people, `json` a line each.",
     )
     allow_download: bool = Field(True, description="Download data sets and weights that are not there.")
     cpu_workers: int = Field(

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from contextvars import copy_context
 from statistics import median
 
 from storage.db import Database, DatabaseUnavailable
@@ -37,7 +38,9 @@ class Lease:
         self._is_alive = False
         self._stepped_at: float | None = None
         self._steps: deque[float] = deque(maxlen=REMEMBERED_STEPS)
-        self._thread = threading.Thread(target=self._loop, name=f"lease-{run_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._loop,), name=f"lease-{run_id}", daemon=True
+        )
 
     @property
     def is_lost(self) -> bool:

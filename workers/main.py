@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
+from storage.logs import set_up_logging
 from storage.settings import Settings
 from workers.parent import Worker
 
@@ -20,10 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--home", type=Path, help="folder of all state")
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for name in ("celery", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     settings = Settings(home=chosen.home) if chosen.home else Settings()
+    set_up_logging(settings.log_format, f"worker-{chosen.queue}")
     slots = chosen.slots or (1 if chosen.queue == "gpu" else settings.cpu_workers)
     return Worker(settings, chosen.queue, slots).run()
 

@@ -14,6 +14,7 @@ from celery.worker.request import Request
 from storage.blobs import BlobStore, open_blobs
 from storage.claims import Claim, claim_next
 from storage.db import Database
+from storage.logs import about
 from storage.queue import EXECUTE
 from storage.settings import Settings
 from workers.execution import DeviceBroken, execute_run
@@ -93,11 +94,16 @@ def work(child: Child, hint: str) -> None:
             return
         claim, device = claimed
         try:
-            execute_run(child.db, child.blobs, child.settings, claim, device, child.drain.is_set)
+            with about(**_ids(claim), worker_id=child.owner, owner=claim.experiment_owner):
+                execute_run(child.db, child.blobs, child.settings, claim, device, child.drain.is_set)
         except DeviceBroken:
             log.exception("the device is unusable for this process, which ends and is replaced")
             logging.shutdown()
             os._exit(1)
+
+
+def _ids(claim: Claim) -> dict[str, Any]:
+    return {"run_id": claim.run_id, "experiment_id": claim.experiment_id, "attempt": claim.attempts}
 
 
 class HeardBell(Request):  # type: ignore[misc]
