@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from client.cli import app
+from richregime.doctor.command import doctor
 from richregime.keys import app as keys
 
 HOME_HELP = "Folder of the database, the files and the data sets; ~/.richregime by default."
@@ -18,6 +19,7 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_optio
 db = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db, name="db")
 app.add_typer(keys, name="keys")
+app.command()(doctor)
 
 
 def main() -> None:

@@ -1,0 +1,61 @@
+"""The doctor without: what it tells of a service by its address."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from richregime.doctor import service
+from richregime.doctor.findings import Finding, Level
+from schemas.access import Scope
+from storage.tables import WorkerRow
+from tests.api.conftest import Desk, make_settings, serving
+from tests.api.keyed import make_key
+from tests.doctor.test_deployment import add_worker, told
+
+
+@pytest.fixture
+def desk(tmp_path: Path, sqlite_template: Path, broker_server: str) -> Iterator[Desk]:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    with serving(make_settings(tmp_path, broker_url=f"unix://{broker_server}")) as opened:
+        yield opened
+
+
+def examine(desk: Desk, key: str | None = None) -> Iterator[Finding]:
+    return service.examine(str(desk.http.base_url).rstrip("/"), key)
+
+
+def test_a_service_without_a_worker_and_then_with_one_whose_clock_is_wrong(desk: Desk) -> None:
+    assert "no worker listens" in told(examine(desk), "ready", Level.WRONG)
+    worker = add_worker(desk.db)
+    findings = list(examine(desk))
+    assert [
+        one for one in findings if one.level is not Level.OK and one.about not in ("files", "packages")
+    ] == []
+    assert {one.about for one in findings} >= {"service", "clock", "ready", "version", "runs", "files"}
+    with desk.db.write() as session:
+        session.get_one(WorkerRow, worker).clock_ahead_seconds = 30.0
+    assert "+30.0 s" in told(examine(desk), "workers", Level.WARNING)
+
+
+def test_a_service_that_asks_for_a_key(desk: Desk) -> None:
+    key, blind = make_key(desk.db, Scope.READ), make_key(desk.db, Scope.CANCEL)
+    assert "RICHREGIME_KEY" in told(examine(desk), "key", Level.WRONG)
+    assert "needs the scope read" in told(examine(desk, blind), "key", Level.WRONG)
+    assert "wait" in told(examine(desk, key), "runs", Level.OK)
+
+
+def test_an_address_where_nothing_or_something_else_answers() -> None:
+    other = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    url = f"http://127.0.0.1:{other.server_port}"
+    thread = threading.Thread(target=other.handle_request)
+    thread.start()
+    assert "not as this service" in told(service.examine(url, None), "service", Level.WRONG)
+    thread.join()
+    other.server_close()
+    assert "does not answer" in told(service.examine(url, None), "service", Level.WRONG)
