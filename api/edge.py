@@ -7,12 +7,12 @@ import logging
 import re
 import secrets
 import time
-from urllib.parse import urlsplit
 
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.origins import SAFE_METHODS, is_cross_site
 from api.problems import answer
 from api.watching import route_of
 from schemas.problems import ProblemCode
@@ -25,12 +25,11 @@ REQUEST_ID = "X-Request-Id"
 OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 """What a client or a proxy may call its request; anything else would lie in the log"""
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SWAGGER_PATHS = ("/docs", "/redoc")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 POLICY = (
@@ -93,7 +92,7 @@ class Edge:
                 f"this service answers its own machine only, and was asked as {host[:100]!r}; ask 127.0.0.1"
             )
             return 403, ProblemCode.FORBIDDEN, detail
-        if scope["method"] not in SAFE_METHODS and _is_cross_site(headers):
+        if scope["method"] not in SAFE_METHODS and is_cross_site(headers):
             return 403, ProblemCode.FORBIDDEN, "a page of another site may not change anything here"
         return None
 
@@ -123,20 +122,6 @@ def _name_of(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-def _is_cross_site(headers: Headers) -> bool:
-    """Whether a browser says that another site's page sends this; nothing but a browser says anything."""
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    if origin is None:
-        return False
-    try:
-        return urlsplit(origin).netloc != headers.get("host", "")
-    except ValueError:
-        return True
 
 
 def _add_headers(headers: MutableHeaders, scope: Scope) -> None:

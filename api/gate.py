@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
 from starlette._utils import get_route_path
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.origins import SAFE_METHODS, is_own_page
 from api.problems import ProblemRaised, answer, answer_busy
 from schemas.access import Scope as KeyScope
 from schemas.access import allows
 from schemas.problems import ProblemCode
 from storage.api_keys import find_key, has_keys, scopes_of, why_refused
-from storage.db import Database, DatabaseUnavailable, database_now
+from storage.db import DatabaseUnavailable, Session, database_now
+from storage.logins import find_login
 from storage.logs import also_about
+from storage.tables import ApiKeyRow
 
-OPEN_TO_ALL = ("/healthz", "/readyz", "/assets/")
-"""For probes, which carry no key, and for the looks of a refusal; these tell of nobody's work."""
+if TYPE_CHECKING:
+    from api.state import State
+
+OPEN_TO_ALL = ("/healthz", "/readyz", "/assets/", "/login", "/logout")
+"""For probes, which carry no key, for the looks of a refusal, and for whoever has yet to show a key; these tell of
+nobody's work."""
 OPEN_SECONDS = 1.0
 """How long after the first key was made a service that was open may still be."""
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ADMIN_PATHS = frozenset({"/storage"})
 """These tell of every owner's work."""
+COOKIE = "richregime_login"
+PRIVATE = "private, no-store"
+"""What a browser was shown by its login nobody finds in it afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,8 @@ class Caller:
     key_id: str
     owner: str
     scopes: tuple[KeyScope, ...]
+    login: str | None = None
+    """Hash of the login, where the key was shown by one"""
 
 
 def needed_scope(method: str, path: str) -> KeyScope | None:
@@ -69,44 +84,86 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        request.state.caller = None
         needed = needed_scope(request.method, get_route_path(scope))
         try:
-            caller = None
             if needed is not None and (self._asks or time.monotonic() >= self._open_until):
-                caller = await run_in_threadpool(self._admit, request, needed)
+                await run_in_threadpool(self._admit, request, needed)
         except ProblemRaised as refused:
-            refusal = answer(request, refused.status, refused.code, refused.detail, headers=refused.headers)
+            refusal = _lead_to_login(request) if refused.status == 401 else None
+            refusal = refusal or answer(
+                request, refused.status, refused.code, refused.detail, headers=refused.headers
+            )
         except DatabaseUnavailable as error:
             refusal = answer_busy(request, error)
         else:
-            request.state.caller = caller
+            caller = request.state.caller
             if caller is not None:
                 also_about(key_id=caller.key_id, owner=caller.owner)
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _keeping_private(request, send))
             return
         await refusal(scope, receive, send)
 
-    def _admit(self, request: Request, needed: KeyScope) -> Caller | None:
-        """Raises a 401 or 403 problem."""
-        db: Database = request.app.state.richregime.db
-        with db.read() as session:
+    def _admit(self, request: Request, needed: KeyScope) -> None:
+        """Raises a 401, 403 or 429 problem."""
+        state: State = request.app.state.richregime
+        with state.db.read() as session:
             if not self._asks:
                 self._asks = has_keys(session)
             if not self._asks:
                 self._open_until = time.monotonic() + OPEN_SECONDS
-                return None
-            key = _read_bearer(request)
-            row = find_key(session, key)
-            if row is None:
-                raise _unauthorized("this service does not know the key")
-            refused = why_refused(row, database_now(session))
-            if refused is not None:
-                raise _unauthorized(f"the key {row.id} is {refused}")
-        if not allows(scopes_of(row), needed):
-            detail = f"the key {row.id} has {row.scopes.replace(' ', ', ')}; this needs the scope {needed}"
+                return
+            caller = _find_caller(session, request)
+        request.state.caller = caller
+        if not allows(caller.scopes, needed):
+            held = ", ".join(caller.scopes)
+            detail = f"the key {caller.key_id} has {held}; this needs the scope {needed}"
             challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
             raise ProblemRaised(403, ProblemCode.FORBIDDEN, detail, headers=challenge)
-        return Caller(row.id, row.owner, scopes_of(row))
+        if caller.login is not None and request.method not in SAFE_METHODS:
+            require_own_page(request)
+
+
+def _find_caller(session: Session, request: Request) -> Caller:
+    """Whoever shows a key, or the cookie of a login. Raises a 401 or 429 problem."""
+    token = request.cookies.get(COOKIE)
+    if "authorization" not in request.headers and token is not None:
+        found = find_login(session, token)
+        if found is None:
+            raise _unauthorized(
+                "this browser is logged out, or its key is revoked; log in at /login", "Bearer"
+            )
+        login, row = found
+        return Caller(row.id, row.owner, scopes_of(row), login.sha256)
+    row = check_key(session, request, _read_bearer(request))
+    return Caller(row.id, row.owner, scopes_of(row))
+
+
+def check_key(session: Session, request: Request, key: str) -> ApiKeyRow:
+    """The key's row. Raises a 401 problem where it does not hold, and a 429 problem instead of too many of these.
+
+    A key that holds is always let in: whoever tries keys locks nobody else out behind the same address.
+    """
+    row = find_key(session, key)
+    refused = None if row is None else why_refused(row, database_now(session))
+    if row is not None and refused is None:
+        return row
+    state: State = request.app.state.richregime
+    address = request.client.host if request.client else ""
+    state.failed_keys.require(address, "keys that do not hold were shown from this address")
+    raise _unauthorized(
+        "this service does not know the key" if row is None else f"the key {row.id} is {refused}"
+    )
+
+
+def require_own_page(request: Request) -> None:
+    """Raises a 403 problem where a browser does not say that a page of this service sends the request: another site's
+    page, whose requests carry the cookie too, cannot say so."""
+    if not is_own_page(request.headers):
+        detail = (
+            "with a login, only a page of this service may change anything; a program shows its key instead"
+        )
+        raise ProblemRaised(403, ProblemCode.FORBIDDEN, detail)
 
 
 def _read_bearer(request: Request) -> str:
@@ -122,3 +179,25 @@ def _read_bearer(request: Request) -> str:
 
 def _unauthorized(detail: str, challenge: str = 'Bearer error="invalid_token"') -> ProblemRaised:
     return ProblemRaised(401, ProblemCode.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _lead_to_login(request: Request) -> Response | None:
+    """For a browser that was sent to a page: the page on which a key is shown, and from there back."""
+    is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if not is_page or "authorization" in request.headers:
+        return None
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = "" if wanted == "/" else f"?{urlencode({'next': wanted})}"
+    return RedirectResponse(f"/login{query}", 303, headers={"Cache-Control": PRIVATE})
+
+
+def _keeping_private(request: Request, send: Send) -> Send:
+    if request.state.caller is None or request.state.caller.login is None:
+        return send
+
+    async def send_privately(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault("Cache-Control", PRIVATE)
+        await send(message)
+
+    return send_privately

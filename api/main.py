@@ -24,6 +24,7 @@ from api.routes import (
     experiments,
     guide,
     imports,
+    login,
     metrics,
     offer,
     pages,
@@ -53,6 +54,7 @@ ROUTES = (
     datasets,
     checkpoints,
     service,
+    login,
     pages,
     guide,
 )

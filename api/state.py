@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.notices import send_due_notices
+from api.rates import Rate
 from api.watching import Watch
 from schemas.access import Scope
 from storage.blobs import BlobStore, open_blobs
@@ -85,6 +86,8 @@ class State:
     watch: Watch
     streams: threading.Semaphore
     closing: threading.Event
+    failed_keys: Rate
+    """By address"""
 
 
 def make_state(settings: Settings) -> State:
@@ -106,6 +109,7 @@ def make_state(settings: Settings) -> State:
         Watch(db, blobs, settings),
         threading.Semaphore(settings.max_sse_clients),
         threading.Event(),
+        Rate("failed-keys", settings.max_failed_keys_per_minute),
     )
 
 
@@ -115,7 +119,9 @@ def get_state(request: Request) -> State:
     caller = request.state.caller
     if caller is None:
         return state
-    viewer = Viewer(caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id)
+    viewer = Viewer(
+        caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id, login=caller.login
+    )
     return replace(state, db=state.db.seen_by(viewer))
 
 

@@ -15,7 +15,6 @@ from schemas.access import Key, Scope
 from storage.db import as_utc, database_now
 from storage.errors import NotFound
 from storage.ids import new_id
-from storage.ownership import key_of
 from storage.tables import ApiKeyRow
 
 SECRET_BYTES = 32
@@ -63,12 +62,6 @@ def why_refused(row: ApiKeyRow, now: datetime) -> str | None:
         return "revoked"
     ends = as_utc(row.expires_at)
     return "expired" if ends is not None and ends <= now else None
-
-
-def still_holds(session: Session) -> bool:
-    """Whether the key by which this session's viewer was let in has been neither revoked nor expired since."""
-    key_id = key_of(session)
-    return key_id is None or why_refused(session.get_one(ApiKeyRow, key_id), database_now(session)) is None
 
 
 def scopes_of(row: ApiKeyRow) -> tuple[Scope, ...]:

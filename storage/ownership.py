@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +23,7 @@ from storage.tables import (
     EventRow,
     ExperimentRow,
     IdempotencyRow,
+    LoginRow,
     MetricRow,
     NoticeRow,
     PointRow,
@@ -43,7 +44,7 @@ OWNED = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
 """Their `owner` says whose they are."""
 OF_EXPERIMENT = (PointRow, RunRow, EventRow, WebhookRow)
 OF_RUN = (MetricRow, ArtifactRow, TrainingRow)
-OF_THE_SERVICE = (WorkerRow, ApiKeyRow, NoticeRow, TallyRow)
+OF_THE_SERVICE = (WorkerRow, ApiKeyRow, LoginRow, NoticeRow, TallyRow)
 """No owner's: read only where that is right."""
 
 
@@ -54,6 +55,8 @@ class Viewer:
     """Whether the rows of every owner are seen; those that are made are its own all the same"""
     key_id: str | None = None
     """Of the key by which it was let in"""
+    login: str | None = None
+    """Hash of the login by which it was, where it showed a cookie instead of the key"""
 
 
 class OwnersSession(Session):
@@ -63,26 +66,26 @@ class OwnersSession(Session):
 @contextmanager
 def narrowed(session: Session, owner: str | None = None) -> Iterator[None]:
     """Within, the session sees one owner's rows alone, an admin's too: that of `owner`, without one the viewer's own."""
-    viewer: Viewer | None = session.info.get("viewer")
+    viewer = viewer_of(session)
     if viewer is None:
         yield
         return
-    session.info["viewer"] = Viewer(viewer.owner if owner is None else owner, key_id=viewer.key_id)
+    session.info["viewer"] = replace(viewer, owner=viewer.owner if owner is None else owner, sees_all=False)
     try:
         yield
     finally:
         session.info["viewer"] = viewer
 
 
-def key_of(session: Session) -> str | None:
-    """The key by which whoever uses this session was let in; None where none was asked for."""
+def viewer_of(session: Session) -> Viewer | None:
+    """Whoever uses this session; None where no key was asked for."""
     viewer: Viewer | None = session.info.get("viewer")
-    return None if viewer is None else viewer.key_id
+    return viewer
 
 
 def owner_of(session: Session) -> str:
     """Whose the rows are that this session makes."""
-    viewer: Viewer | None = session.info.get("viewer")
+    viewer = viewer_of(session)
     return NOBODY if viewer is None else viewer.owner
 
 

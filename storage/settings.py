@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     max_memory_bytes: int = Field(16 << 30, ge=1, description="Memory a run may need by estimate.")
     max_flops: float = Field(1e19, gt=0, description="Floating-point operations a run may need by estimate.")
     max_sse_clients: int = Field(200, ge=1, description="Event streams served at once.")
+    login_seconds: float = Field(
+        604_800.0, ge=60, le=31_536_000, description="A browser is logged in for so long, if its key lasts."
+    )
+    max_failed_keys_per_minute: int = Field(
+        10, ge=1, description="Keys that do not hold an address may show in a minute."
+    )
     webhook_secret: SecretStr | None = Field(
         None, description=f"Signs the notices of webhooks that bring no secret of their own: {SECRET_FORM}."
     )

@@ -341,3 +341,14 @@ class TallyRow(SQLModel, table=True):
     label: str = Field(sa_column=Column(String(32), primary_key=True))
     bucket: str = Field(default="", sa_column=Column(String(16), primary_key=True, server_default=""))
     value: float = Field(sa_column=Column(Float, nullable=False))
+
+
+class LoginRow(SQLModel, table=True):
+    """A browser in which a key was shown; `sha256` is of the token in its cookie."""
+
+    __tablename__ = "login"
+
+    sha256: str = Field(sa_column=Column(String(64), primary_key=True), repr=False)
+    key_id: str = Field(sa_column=_parent("api_key.id"))
+    created_at: datetime = _time(nullable=False)
+    expires_at: datetime = _time(nullable=False, index=True)

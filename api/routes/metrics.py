@@ -106,7 +106,9 @@ def _answer(rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None,
     rows, sampled = sample(rows, max_steps)
     if as_csv:
         return Response(to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()})
-    if not aggregate:  # written as they are: a model for each of many thousand values takes longer than all the rest
+    if (
+        not aggregate
+    ):  # written as they are: a model for each of many thousand values takes longer than all the rest
         written = to_json({"items": rows, "next_cursor": None, "sampled": sampled})
         return Response(written, media_type="application/json")
     return AggregatedMetrics(

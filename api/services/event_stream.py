@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from api.state import State
 from schemas.events import Event, EventName
 from storage import events, experiments
-from storage.api_keys import still_holds
 from storage.errors import NotFound
+from storage.logins import still_holds
 
 POLL_SECONDS = 0.25
 COMMENT_SECONDS = 15.0
@@ -64,7 +64,7 @@ async def follow(state: State, experiment_id: str, after: int) -> AsyncIterator[
 
 
 def _read_on(state: State, experiment_id: str, after: int) -> tuple[list[Event], bool] | None:
-    """The next events, and whether the experiment is over (or gone); None where the reader's key holds no more.
+    """The next events, and whether the experiment is over (or gone); None where the reader's key or login holds no more.
 
     The status is read first: an event that came with the last move is on this page or the next.
     """

@@ -160,5 +160,7 @@ def both_desks(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: 
 
 
 def make_settings(home: Path, **values: Any) -> Settings:
-    given = {"database_url": None, "broker_url": None, "data_dir": None, "blob_dir": None, **values}
-    return Settings(home=home, max_dataset_bytes=1_000_000, **given)
+    """Of a service on its own, whose tests may show as many wrong keys as they like."""
+    own = {"database_url": None, "broker_url": None, "data_dir": None, "blob_dir": None}
+    bounds = {"max_dataset_bytes": 1_000_000, "max_failed_keys_per_minute": 10_000}
+    return Settings(home=home, **{**own, **bounds, **values})

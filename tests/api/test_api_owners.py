@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import httpx
 import pytest
 from sqlmodel import SQLModel
 
+from api.gate import COOKIE
 from api.main import create_app
 from schemas.access import Scope
-from storage.api_keys import list_keys, revoke_key
+from storage.api_keys import find_key, list_keys, revoke_key
+from storage.logins import begin_login
 from storage.ownership import OF_EXPERIMENT, OF_RUN, OF_THE_SERVICE, OWNED
 from storage.settings import Settings
 from tests.api.conftest import Desk, make_settings, serving
@@ -92,6 +95,9 @@ RULES: dict[str, Rule] = {
     "GET /storage": Rule(Scope.ADMIN, Shown.FORBIDDEN),
     "GET /healthz": Rule(None, Shown.COMMON),
     "GET /readyz": Rule(None, Shown.COMMON),
+    "GET /login": Rule(None, Shown.COMMON),
+    "POST /login": Rule(None, Shown.COMMON),
+    "POST /logout": Rule(None, Shown.COMMON),
     "GET /": READS[Shown.OWN],
     "GET /view/{experiment_id}": READS[Shown.NOT_FOUND],
     "GET /compare": READS[Shown.NOT_FOUND],
@@ -158,7 +164,9 @@ class Group:
             address = address.replace(ids["name"], "learning_curve")
         if path.startswith("/guide/{folder}"):
             address = "/guide/images/demo_learning_curve.png"
-        return ask(self.desk, key, method, address, **self.more(route, ids))
+        answer = ask(self.desk, key, method, address, **self.more(route, ids))
+        self.desk.http.cookies.clear()
+        return answer
 
     def more(self, route: str, ids: dict[str, str]) -> dict[str, Any]:
         match route:
@@ -182,6 +190,8 @@ class Group:
                 return {"params": {"id": ids["experiment_id"]}}
             case "GET /submit":
                 return {"params": {"from": ids["experiment_id"]}}
+            case "POST /login" | "POST /logout":
+                return {"data": {"key": self.ada}, "headers": {"Sec-Fetch-Site": "same-origin"}}
         return {}
 
 
@@ -246,7 +256,7 @@ def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
 def test_without_a_key(group: Group, route: str) -> None:
     answer = group.ask(None, route)
     if RULES[route].scope is None:
-        assert answer.status_code in (200, 503)
+        assert answer.status_code in (200, 303, 503)
     else:
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
@@ -257,7 +267,7 @@ def test_without_the_scope(group: Group, route: str) -> None:
     key = make_key(group.desk.db, *(scope for scope in Scope if scope not in (needed, Scope.ADMIN)))
     answer = group.ask(key, route)
     if needed is None:
-        assert answer.status_code in (200, 503)
+        assert answer.status_code in (200, 303, 503)
     else:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
         assert f'scope="{needed}"' in answer.headers["WWW-Authenticate"]
@@ -283,6 +293,19 @@ def test_by_another_owner(group: Group, route: str) -> None:
     if shown is Shown.OWN and route.startswith("GET"):
         assert MARK in group.ask(group.ada, route).text
         assert MARK in group.ask(group.root, route).text
+
+
+@pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
+def test_with_a_login_and_no_page_of_ours(group: Group, route: str) -> None:
+    with group.desk.db.write() as session:
+        token = begin_login(session, find_key(session, group.ada), timedelta(minutes=1))
+    group.desk.http.cookies.set(COOKIE, token)
+    method, _, path = route.partition(" ")
+    answer = ask(group.desk, None, method, path)
+    group.desk.http.cookies.clear()
+    if RULES[route].scope is not Scope.READ:
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert "only a page of this service" in answer.json()["detail"]
 
 
 def in_general(answer: httpx.Response, ids: dict[str, str]) -> str:
@@ -393,7 +416,10 @@ def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
     key = make_key(group.desk.db, *USUAL)
     made = ask(group.desk, key, "POST", json={"spec": {"kind": "train", "epochs": 11}}).json()["id"]
     headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
-    with group.desk.http.stream("GET", f"/experiments/{made}/events", headers=headers) as stream:
+    address = f"/experiments/{made}/events"
+    with group.desk.http.stream(
+        "GET", address, headers=headers, timeout=10
+    ) as stream:  # less than comments take
         lines = stream.iter_lines()
         assert next(line for line in lines if line.startswith("event:")) == "event: experiment.submitted"
         with group.desk.db.write() as session:

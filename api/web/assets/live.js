@@ -15,6 +15,7 @@ async function fetchPage() {
   let fresh;
   try {
     const response = await fetch(window.location.href, { headers: { accept: "text/html" } });
+    if (response.redirected) return window.location.reload(); // logged out: this page leads to the login
     if (!response.ok) throw new Error(`${response.status}`);
     fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch (error) {

@@ -1,0 +1,92 @@
+"""Logging a browser in by a key, and out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.body import BodyDep
+from api.gate import COOKIE, PRIVATE, check_key, require_own_page
+from api.problems import ProblemRaised
+from api.state import StateDep
+from api.templating import render
+from schemas.access import Scope, allows
+from schemas.problems import ProblemCode
+from storage.api_keys import scopes_of
+from storage.logins import begin_login, end_login
+
+router = APIRouter(include_in_schema=False)
+
+MAX_ADDRESS = 2_000
+NextQuery = Annotated[str, Query(alias="next", max_length=MAX_ADDRESS)]
+
+
+@router.get("/login")
+def show_login(request: Request, wanted: NextQuery = "/") -> Response:
+    """The page on which a key is shown."""
+    return _login_page(request, wanted)
+
+
+@router.post("/login")
+def log_in(request: Request, body: BodyDep, state: StateDep) -> Response:
+    """Take a key from the page's form, give the browser a cookie, and lead it to where it was going."""
+    require_own_page(request)
+    form = dict(parse_qsl(body.decode("utf-8", "replace")))
+    wanted = form.get("next", "/")
+    try:
+        with state.db.read() as session:
+            key = check_key(session, request, form.get("key", "").strip())
+            if not allows(scopes_of(key), Scope.READ):
+                detail = f"the key {key.id} has no scope `read`, which the pages need"
+                raise ProblemRaised(403, ProblemCode.FORBIDDEN, detail)
+    except ProblemRaised as refused:
+        return _login_page(request, wanted, refused)
+    seconds = state.settings.login_seconds
+    with state.db.write() as session:
+        end_login(session, request.cookies.get(COOKIE, ""))
+        token = begin_login(session, key, timedelta(seconds=seconds))
+    leading = RedirectResponse(local_address(wanted), 303, headers={"Cache-Control": PRIVATE})
+    _set_cookie(leading, request, token, int(seconds))
+    return leading
+
+
+@router.post("/logout")
+def log_out(request: Request, state: StateDep) -> Response:
+    """End the browser's login."""
+    require_own_page(request)
+    with state.db.write() as session:
+        end_login(session, request.cookies.get(COOKIE, ""))
+    leading = RedirectResponse("/login", 303, headers={"Cache-Control": PRIVATE})
+    _set_cookie(leading, request, "", 0)
+    return leading
+
+
+def local_address(wanted: str) -> str:
+    """`wanted` where it is a path of this service; `/` for whatever a browser could read as another site's address."""
+    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    return wanted if is_path and wanted.isprintable() and len(wanted) <= MAX_ADDRESS else "/"
+
+
+def _login_page(request: Request, wanted: str, refused: ProblemRaised | None = None) -> Response:
+    page = render(
+        request,
+        "login.html",
+        refused.status if refused else 200,
+        navigation=(),
+        wanted=local_address(wanted),
+        refused=refused.detail if refused else None,
+    )
+    page.headers.update({"Cache-Control": PRIVATE, **(refused.headers if refused else {})})
+    return page
+
+
+def _set_cookie(response: Response, request: Request, token: str, seconds: int) -> None:
+    """No script reads it, and no other site's page has it sent but by leading here."""
+    is_safe = request.url.scheme == "https"
+    response.set_cookie(
+        COOKIE, token, max_age=seconds, path="/", secure=is_safe, httponly=True, samesite="lax"
+    )
