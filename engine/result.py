@@ -39,6 +39,11 @@ class Timings(Sheet):
     cache_seconds: float = 0.0
     """Filling the frozen-prefix cache beyond what the forward pass computes anyway."""
     checkpoint_seconds: float = 0.0
+    stacked_seeds: int = Field(
+        default=1,
+        ge=1,
+        description="Seeds that trained as one stack with this one: their times are one measurement.",
+    )
 
     @property
     def train_seconds(self) -> float:
@@ -53,7 +58,8 @@ class Timings(Sheet):
 
 
 class TimingSummary(Sheet):
-    """Timings over the seeds of a point."""
+    """Timings over the seeds of a point; seeds of one stack count as one measurement, so that `n` and the error are of
+    times that were measured apart."""
 
     load_seconds: Statistic
     forward_seconds: Statistic

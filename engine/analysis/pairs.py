@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from engine.analysis.stats import summarize, warn_of_few_seeds
+from engine.analysis.stats import measured_apart, summarize, warn_of_few_seeds
 from engine.result import SeedResult, Sheet, Statistic
 
 AnySeedResult = TypeVar("AnySeedResult", bound=SeedResult)
@@ -58,10 +58,12 @@ def summarize_difference(
 def summarize_ratio(
     pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float]
 ) -> Statistic | None:
-    """Statistic of the ratios seed by seed; None without pairs or where the baseline's is zero."""
+    """Statistic of the ratios seed by seed, each of times that were measured apart; None without pairs or where the
+    baseline's is zero."""
     if not pairs or any(quantity(base) <= 0 for _, base in pairs):
         return None
-    return summarize(quantity(ours) / quantity(base) for ours, base in pairs)
+    apart = measured_apart(pairs, lambda pair: (pair[0].timings, pair[1].timings))
+    return summarize(quantity(ours) / quantity(base) for ours, base in apart)
 
 
 def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from math import isfinite, sqrt
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.kind import FinishedPoint
 from engine.result import Statistic, Timings, TimingSummary
 
+Sample = TypeVar("Sample")
 _T975 = (
     12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139,
     2.200985, 2.178813, 2.160369, 2.144787, 2.131450, 2.119905, 2.109816, 2.100922, 2.093024, 2.085963,
@@ -59,10 +60,23 @@ def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, f
 
 
 def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
-    """Timings over seeds, each part on its own."""
+    """Timings over what was measured apart, each part on its own."""
+    measured = measured_apart(timings, lambda one: (one,))
     return TimingSummary(
-        **{name: summarize(getattr(one, name) for one in timings) for name in TimingSummary.model_fields}
+        **{name: summarize(getattr(one, name) for one in measured) for name in TimingSummary.model_fields}
     )
+
+
+def measured_apart(
+    samples: Sequence[Sample], timings_of: Callable[[Sample], tuple[Timings, ...]]
+) -> list[Sample]:
+    """One sample for each measurement: seeds that trained as one stack were given equal shares of one time."""
+    kept: dict[Hashable, Sample] = {}
+    for index, sample in enumerate(samples):
+        timings = timings_of(sample)
+        was_shared = any(one.stacked_seeds > 1 for one in timings)
+        kept.setdefault(timings if was_shared else index, sample)
+    return list(kept.values())
 
 
 def warn_of_few_seeds(count: int) -> str | None:

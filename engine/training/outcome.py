@@ -41,6 +41,7 @@ class SeedHistory:
         entry = self.epoch_timings[epoch]
         for name, value in seconds.items():
             entry[f"{name}_seconds"] = entry.get(f"{name}_seconds", 0.0) + value / shares
+        entry["stacked_seeds"] = shares
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,7 +117,11 @@ class TrainedSeed:
         """Judge a training that has come to its end."""
         diverged = history.has_diverged or is_at_chance(history.test_accuracy, num_classes, num_test)
         parts = [Timings(**entry) for entry in history.epoch_timings]
-        total = Timings(**{name: sum(getattr(part, name) for part in parts) for name in Timings.model_fields})
+        seconds = [name for name in Timings.model_fields if name.endswith("_seconds")]
+        total = Timings(
+            **{name: sum(getattr(part, name) for part in parts) for name in seconds},
+            stacked_seeds=max((part.stacked_seeds for part in parts), default=1),
+        )
         return cls(
             seed=seed,
             outcome="diverged" if diverged else "converged",
