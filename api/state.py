@@ -17,11 +17,12 @@ from api.watching import Watch
 from schemas.access import Scope
 from storage.blobs import BlobStore, open_blobs
 from storage.db import Database, DatabaseError
+from storage.fitting import Needs
 from storage.ownership import Viewer
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reconcile import Reconciler, reconcile
 from storage.settings import Settings
-from storage.workers import count_listening
+from storage.workers import count_idle
 
 log = logging.getLogger("richregime.api")
 
@@ -31,7 +32,7 @@ class Bell:
 
     def __init__(self, doorbell: Doorbell, db: Database) -> None:
         self._doorbell, self._db = doorbell, db
-        self._waiting: queue.Queue[Sequence[tuple[str, str]] | None] = queue.Queue(maxsize=10_000)
+        self._waiting: queue.Queue[Sequence[tuple[str, Needs]] | None] = queue.Queue(maxsize=10_000)
         self._thread = threading.Thread(target=self._loop, name="bell", daemon=True)
 
     def start(self) -> None:
@@ -41,8 +42,8 @@ class Bell:
         self._waiting.put(None)
         self._thread.join(timeout=3)
 
-    def ring(self, runs: Sequence[tuple[str, str]]) -> None:
-        """Ring soon for these (run id, queue); forgets what it cannot keep: the reconciler rings again."""
+    def ring(self, runs: Sequence[tuple[str, Needs]]) -> None:
+        """Ring soon for these (run id, needs); forgets what it cannot keep: the reconciler rings again."""
         try:
             self._waiting.put_nowait(runs)
         except queue.Full:
@@ -53,16 +54,16 @@ class Bell:
             bells = [*runs, *self._take_waiting()]
             try:
                 with self._db.read() as session:
-                    listening = count_listening(session)
-                self._doorbell.ring(bells, listening)
+                    idle = count_idle(session)
+                self._doorbell.ring(bells, idle)
             except (BrokerUnavailable, DatabaseError) as error:
                 log.warning(
                     "the bell could not be rung (%s); queued runs are rung later", type(error).__name__
                 )
 
-    def _take_waiting(self) -> list[tuple[str, str]]:
+    def _take_waiting(self) -> list[tuple[str, Needs]]:
         """The bells that have come in meanwhile, up to a request to stop."""
-        taken: list[tuple[str, str]] = []
+        taken: list[tuple[str, Needs]] = []
         while True:
             try:
                 runs = self._waiting.get_nowait()

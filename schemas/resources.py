@@ -22,6 +22,7 @@ class Progress(Resource):
 
 class QueuePosition(Resource):
     runs_ahead: int
+    """That would be begun before its first run if workers that fit all took them now and none ended meanwhile."""
     workers_listening: int
 
 
@@ -142,6 +143,13 @@ class Worker(StoredResource):
     """Runs it executes at once."""
     runs: list[str]
     memory_bytes: int
+    """Of its device."""
+    gpu_memory: int | None = None
+    """The same where the device is a GPU; null on a CPU."""
+    host_memory_bytes: int = 0
+    """Of its machine; 0 where an older worker does not tell."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What its operator has set, for `execution.requires`."""
     versions: dict[str, str]
     started_at: UtcDatetime
     seen_at: UtcDatetime

@@ -42,7 +42,12 @@ class Submission(Request):
     execution: Execution = Execution()
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     labels: dict[Label, Label] = Field(default_factory=dict, max_length=32)
-    priority: int = Field(0, ge=-10, le=10, description="Higher runs first.")
+    priority: int = Field(
+        0,
+        ge=-10,
+        le=10,
+        description="Among the runs of one owner: a step is worth an hour of waiting.",
+    )
     max_seconds: int | None = Field(
         None, ge=1, le=30 * 24 * 3600, description="A run that has computed for longer fails with `timeout`."
     )

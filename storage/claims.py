@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -16,10 +17,15 @@ from storage.db import Database, as_utc, database_now
 from storage.errors import UnreadableRow
 from storage.events import append_event
 from storage.experiments import refresh_status
+from storage.fairness import First, first_of_lane, lanes_in_turn
 from storage.fault_points import reach
+from storage.fitting import has_labels
 from storage.resume_state import drop_resume_state
 from storage.tables import ExperimentRow, PointRow, RunRow
 from storage.tallies import Spread, measure
+
+CLAIMING = 0x72696368
+"""The lock that claims on Postgres take one after the other where owners have a limit"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +51,29 @@ class Claim:
 
 
 def claim_next(
-    db: Database, *, owner: str, queue: str, device: str, lease_seconds: float, hint: str | None = None
+    db: Database,
+    *,
+    owner: str,
+    queue: str,
+    device: str,
+    lease_seconds: float,
+    memory_bytes: int = 0,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    limit_per_owner: int | None = None,
 ) -> Claim | None:
-    """Claim the best queued run this worker can compute, or None: by priority, then age; `hint` breaks no order.
+    """Claim the run that is first in the order of `storage.fairness` and fits this worker, or None.
 
+    memory_bytes: of the device, 0 where it is not known. limit_per_owner: runs that one owner may have under way.
     A run that cannot be read is failed on the way: it starves nobody.
     """
     while True:
         try:
-            return _claim_best(db, owner, queue, device, lease_seconds)
+            with db.write() as session:
+                first = _choose(session, queue, memory_bytes, labels, limit_per_owner)
+                claim = None if first is None else _take(session, first, owner, queue, device, lease_seconds)
+            if claim is not None:
+                reach("claim.3")
+            return claim
         except _Unreadable as unreadable:
             _fail_unreadable(db, unreadable)
 
@@ -67,63 +87,69 @@ class _Unreadable(Exception):
         self.run_id, self.fence, self.experiment_id = run_id, fence, experiment_id
 
 
-def _claim_best(db: Database, owner: str, queue: str, device: str, lease_seconds: float) -> Claim | None:
-    with db.write() as session:
-        now = database_now(session)
-        query = (
-            select(RunRow.id, RunRow.fence, RunRow.experiment_id, RunRow.created_at, RunRow.started_at)
-            .where(
-                RunRow.status == RunStatus.QUEUED,
-                RunRow.cancel_requested_at.is_(None),
-                RunRow.queue.in_(("any", queue)),
-            )
-            .order_by(RunRow.priority.desc(), RunRow.created_at, RunRow.id)
-            .limit(1)
+def _choose(
+    session: Session,
+    queue: str,
+    memory_bytes: int,
+    labels: Mapping[str, str],
+    limit_per_owner: int | None,
+) -> First | None:
+    """The run to be claimed."""
+    if limit_per_owner is not None and session.get_bind().dialect.name != "sqlite":
+        # Two claims at once would each count without the other's.
+        session.execute(select(func.pg_advisory_xact_lock(CLAIMING)))
+    lanes = lanes_in_turn(session, queue=queue, memory_bytes=memory_bytes, limit_per_owner=limit_per_owner)
+    for lane in lanes:
+        if has_labels(labels, lane.requires):
+            first = first_of_lane(session, lane.name)
+            if first is not None:
+                return first
+    return None
+
+
+def _take(
+    session: Session, first: First, owner: str, queue: str, device: str, lease_seconds: float
+) -> Claim | None:
+    """queued → running."""
+    run_id, fence, experiment_id, created_at, started_at = first
+    now = database_now(session)
+    reach("claim.1")
+    claimed = session.execute(
+        update(RunRow)
+        .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED, RunRow.fence == fence)
+        .values(
+            status=RunStatus.RUNNING,
+            fence=RunRow.fence + 1,
+            attempts=RunRow.attempts + 1,
+            owner=owner,
+            device=device,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            progress_at=now,
+            step_seconds=0.0,
+            started_at=func.coalesce(RunRow.started_at, now),
+            claimed_at=now,
         )
-        if not db.is_sqlite:
-            query = query.with_for_update(skip_locked=True)
-        best = session.execute(query).first()
-        if best is None:
-            return None
-        run_id, fence, experiment_id, created_at, started_at = best
-        reach("claim.1")
-        claimed = session.execute(
-            update(RunRow)
-            .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED, RunRow.fence == fence)
-            .values(
-                status=RunStatus.RUNNING,
-                fence=RunRow.fence + 1,
-                attempts=RunRow.attempts + 1,
-                owner=owner,
-                device=device,
-                lease_until=now + timedelta(seconds=lease_seconds),
-                progress_at=now,
-                step_seconds=0.0,
-                started_at=func.coalesce(RunRow.started_at, now),
-                claimed_at=now,
-            )
-        )
-        if claimed.rowcount != 1:
-            return None
-        try:
-            found = _read_claim(session, run_id)
-        except (UnreadableRow, ValueError, TypeError, LookupError) as error:
-            raise _Unreadable(run_id, fence, experiment_id, error) from None
-        data = {
-            "attempt": found.attempts,
-            "fence": found.fence,
-            "device": device,
-            "worker": owner,
-            "seeds": list(found.seeds),
-            "point": found.point_index,
-        }
-        append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
-        refresh_status(session, found.experiment_id)
-        submitted_at = as_utc(created_at)
-        if started_at is None and submitted_at is not None:
-            measure(session, Spread.CLAIM, queue, max(0.0, (now - submitted_at).total_seconds()))
-        reach("claim.2")
-    reach("claim.3")
+    )
+    if claimed.rowcount != 1:
+        return None
+    try:
+        found = _read_claim(session, run_id)
+    except (UnreadableRow, ValueError, TypeError, LookupError) as error:
+        raise _Unreadable(run_id, fence, experiment_id, error) from None
+    data = {
+        "attempt": found.attempts,
+        "fence": found.fence,
+        "device": device,
+        "worker": owner,
+        "seeds": list(found.seeds),
+        "point": found.point_index,
+    }
+    append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
+    refresh_status(session, found.experiment_id)
+    submitted_at = as_utc(created_at)
+    if started_at is None and submitted_at is not None:
+        measure(session, Spread.CLAIM, queue, max(0.0, (now - submitted_at).total_seconds()))
+    reach("claim.2")
     return found
 
 

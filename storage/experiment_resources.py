@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
 from engine.spec import Execution
@@ -14,7 +14,7 @@ from schemas.resources import Experiment, Progress, QueuePosition
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Keep
 from storage.db import as_utc, database_now
-from storage.ownership import EVERYONES
+from storage.fairness import count_ahead, list_standings
 from storage.tables import ExperimentRow, RunRow
 from storage.workers import count_listening
 
@@ -33,15 +33,6 @@ _TALLIES = (
 )
 
 
-_AHEAD = select(func.count()).where(
-    RunRow.status == RunStatus.QUEUED,
-    or_(
-        RunRow.priority > bindparam("priority"),
-        and_(RunRow.priority == bindparam("priority"), RunRow.created_at < bindparam("created_at")),
-    ),
-)
-
-
 def to_resource(session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
     """One experiment as the API answers it."""
     return to_resources(session, [row], reused=reused)[0]
@@ -57,6 +48,7 @@ def to_resources(
         tallies[entry[0]].append(entry[1:])
     failures = _first_failures(session, [row.id for row in rows if row.status is ExperimentStatus.FAILED])
     waiting = any(row.status is ExperimentStatus.QUEUED for row in rows)
+    standings = list_standings(session) if waiting else []
     listening = count_listening(session)
     now = database_now(session)
     return [
@@ -65,8 +57,8 @@ def to_resources(
             tallies[row.id],
             failures.get(row.id),
             QueuePosition(
-                runs_ahead=_count_ahead(session, row)
-                if waiting and row.status is ExperimentStatus.QUEUED
+                runs_ahead=count_ahead(session, row.id, row.owner, standings)
+                if row.status is ExperimentStatus.QUEUED
                 else 0,
                 workers_listening=sum(listening.values()),
             ),
@@ -146,9 +138,3 @@ def _first_failures(session: Session, ids: Sequence[str]) -> dict[str, RunRow]:
         .order_by(RunRow.finished_at.desc(), RunRow.id.desc())
     )
     return {row.experiment_id: row for row in session.scalars(query)}
-
-
-def _count_ahead(session: Session, row: ExperimentRow) -> int:
-    """Queued runs that will be claimed before this experiment's."""
-    of_row = {"priority": row.priority, "created_at": row.created_at}
-    return int(session.execute(_AHEAD, of_row, execution_options=EVERYONES).scalar_one())

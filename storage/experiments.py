@@ -16,6 +16,7 @@ from storage.db import database_now
 from storage.errors import InvalidTransition, NotFound
 from storage.events import append_event
 from storage.experiment_resources import to_resource
+from storage.fairness import PRIORITY_STEP_SECONDS
 from storage.ownership import EVERYONES
 from storage.paging import decode_cursor, encode_cursor
 from storage.resume_state import drop_resume_state
@@ -144,7 +145,10 @@ def update_experiment(session: Session, experiment_id: str, change: ExperimentUp
         session.execute(
             update(RunRow)
             .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.QUEUED)
-            .values(priority=change.priority)
+            .values(
+                priority=change.priority,
+                rank=RunRow.rank + (RunRow.priority - change.priority) * PRIORITY_STEP_SECONDS,
+            )
         )
     for name in change.model_fields_set:
         value = getattr(change, name)

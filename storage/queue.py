@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from celery import Celery
 from kombu import Exchange, Queue
@@ -14,10 +12,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from storage.fitting import Capacity, Needs
 from storage.settings import Settings
 
 EXECUTE = "richregime.execute"
-QUEUES = ("cpu", "gpu")
 
 
 def broker_address(settings: Settings) -> str:
@@ -35,8 +33,8 @@ def socket_path(settings: Settings) -> str:
     return f"/tmp/richregime-{sha256(path.encode()).hexdigest()[:16]}/valkey.sock"
 
 
-def make_celery(settings: Settings) -> Celery:
-    """The Celery application, its options as docs/decisions tells them; it imports no task."""
+def make_celery(settings: Settings, bell: str = "cpu") -> Celery:
+    """The Celery application, its options as docs/decisions tells them; it imports no task. bell: what a worker hears."""
     app = Celery("richregime", broker=broker_address(settings))
     app.conf.update(
         task_serializer="json",
@@ -44,7 +42,7 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_acks_late=False,
         # A bell is gone when it is heard: kombu never reads on behind one whose acknowledgement a dying broker missed.
-        task_queues=[_bell_queue(name) for name in QUEUES],
+        task_queues=[_bell_queue(bell)],
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -52,7 +50,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
-        task_default_queue="cpu",
+        task_default_queue=bell,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -82,32 +80,39 @@ class Doorbell:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring(self, runs: Iterable[tuple[str, str]], listening: Mapping[str, int]) -> None:
-        """Ring for (run id, queue) on the queues where a worker listens; `any` rings all of these.
+    def ring(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
+        """Ring for (run id, needs) the bells of all workers that fit.
 
-        listening: slots by queue. Each slot is rung for once at most: whoever hears a bell works until nothing waits,
-        and more would only pile up. Where nobody listens nothing is sent: a worker looks at the table when it begins to
-        listen. Raises BrokerUnavailable.
+        idle: slots without a run, by what their workers offer. Each is rung for once at most: whoever hears a bell works
+        until nothing waits, and more would only pile up. Where none is idle nothing is sent: a worker looks at the table
+        when it begins to listen and whenever a run has ended. Raises BrokerUnavailable.
         """
-        rung: Counter[str] = Counter()
-        bells: list[tuple[str, str]] = []
-        for run_id, queue in runs:
-            for name in listening if queue == "any" else {queue}.intersection(listening):
-                if rung[name] < listening[name]:
-                    rung[name] += 1
-                    bells.append((run_id, name))
+        left = {capacity: slots for capacity, slots in idle.items() if slots > 0}
+        bells = []
+        for run_id, needs in runs:
+            if not left:
+                break
+            for capacity in [found for found in left if found.fits(needs)]:
+                bells.append((run_id, capacity.bell))
+                left[capacity] -= 1
+                if not left[capacity]:
+                    del left[capacity]
+        self._send(bells)
+
+    def ring_at(self, capacity: Capacity, times: int) -> None:
+        """Ring the bell of the workers that offer this. Raises BrokerUnavailable."""
+        self._send([("", capacity.bell)] * times)
+
+    def _send(self, bells: Sequence[tuple[str, str]]) -> None:
         if not bells:
             return
         try:
             with self._app.producer_or_acquire() as producer:
-                for run_id, name in bells:
-                    _send(self._app, run_id, name, producer)
+                for run_id, bell in bells:
+                    options = {"queue": _bell_queue(bell), "retry": False, "expires": 3600}
+                    self._app.send_task(EXECUTE, args=[run_id], producer=producer, **options)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(str(error)) from error
-
-
-def _send(app: Celery, run_id: str, queue: str, producer: Any) -> None:
-    app.send_task(EXECUTE, args=[run_id], queue=queue, producer=producer, retry=False, expires=3600)
 
 
 def ping(settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from storage.blobs import BlobStore
 from storage.db import Database
 from storage.experiments import experiments_without_summary, get_experiment, store_summary
 from storage.fault_points import reach
+from storage.fitting import Needs
 from storage.reaping import reap_expired
 from storage.results import StoredPlotInput, summarize_experiment
 from storage.retention import delete_unreferenced, release_checkpoints
@@ -21,7 +22,7 @@ from storage.telling import telling_once
 
 log = logging.getLogger("richregime.reconciler")
 
-Ring = Callable[[Sequence[tuple[str, str]]], None]
+Ring = Callable[[Sequence[tuple[str, Needs]]], None]
 
 
 def reconcile(db: Database, blobs: BlobStore, settings: Settings, ring: Ring) -> None:

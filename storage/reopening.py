@@ -14,12 +14,13 @@ from schemas.submission import Submission
 from storage.errors import InvalidTransition
 from storage.events import append_event
 from storage.experiments import get_experiment, refresh_status, require_own
+from storage.fitting import Needs
 from storage.submitting import PlannedPoint, PlannedRun, add_points, add_runs
 from storage.tables import ExperimentRow, PointRow, RunRow
 
 
-def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRow, list[tuple[str, str]]]:
-    """failed → queued for every failed run, its losses forgiven; returns the (run id, queue) to ring for.
+def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
+    """failed → queued for every failed run, its losses forgiven; returns the (run id, needs) to ring for.
 
     Raises NotFound, and InvalidTransition where no run has failed.
     """
@@ -41,14 +42,14 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
             finished_at=None,
             elapsed_seconds=0.0,
         )
-        .returning(RunRow.id, RunRow.queue)
+        .returning(RunRow.id, RunRow.queue, RunRow.memory_bytes, RunRow.requires)
     ).all()
     if not failed:
         raise InvalidTransition(f"the experiment is {row.status} and none of its runs has failed")
-    for run_id, _ in failed:
+    for run_id, *_ in failed:
         append_event(session, experiment_id, EventName.RUN_QUEUED, {"retry": True}, run_id)
     _reopen(session, row)
-    return row, [(run_id, queue) for run_id, queue in failed]
+    return row, [(run_id, Needs(*needs)) for run_id, *needs in failed]
 
 
 def list_planned(session: Session, experiment_id: str) -> list[tuple[int, Mapping[str, Any], set[int]]]:
@@ -70,8 +71,8 @@ def extend_experiment(
     digest: str,
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
-) -> tuple[ExperimentRow, list[tuple[str, str]]]:
-    """Add points and runs; `submission` is the whole experiment as it is now. Returns the (run id, queue) to ring for.
+) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
+    """Add points and runs; `submission` is the whole experiment as it is now. Returns the (run id, needs) to ring for.
 
     Raises NotFound, and InvalidTransition where it was cancelled.
     """
@@ -87,7 +88,7 @@ def extend_experiment(
             select(PointRow.index, PointRow.id).where(PointRow.experiment_id == row.id)
         )
     }
-    made = add_runs(session, row.id, ids, runs, row.priority)
+    made = add_runs(session, row.id, ids, runs, row.priority, row.owner)
     data = {"points": len(points), "runs": len(runs), "seeds": list(submission.seeds)}
     append_event(session, row.id, EventName.EXPERIMENT_EXTENDED, data)
     _reopen(session, row)

@@ -13,6 +13,7 @@ from schemas.resources import Progress, QueueState, Run, RunPoint
 from schemas.status import RunStatus
 from storage.db import as_utc, database_now
 from storage.errors import NotFound
+from storage.fairness import list_first
 from storage.ownership import EVERYONES
 from storage.paging import decode_cursor, encode_cursor
 from storage.tables import ExperimentRow, PointRow, RunRow
@@ -42,14 +43,12 @@ def list_runs(
 
 
 def list_active_runs(session: Session, *, limit: int) -> list[RunRow]:
-    """Runs under way, then those that wait, in the order in which they are claimed."""
-    query = (
-        select(RunRow)
-        .where(RunRow.status.in_((RunStatus.RUNNING, RunStatus.QUEUED)))
-        .order_by(RunRow.status.desc(), RunRow.priority.desc(), RunRow.created_at, RunRow.id)
-        .limit(limit)
-    )
-    return list(session.scalars(query))
+    """Runs under way, then those that wait, in the order of `list_first`."""
+    query = select(RunRow).where(RunRow.status == RunStatus.RUNNING).order_by(RunRow.id).limit(limit)
+    running = list(session.scalars(query))
+    first = list_first(session, limit - len(running))
+    waiting = {row.id: row for row in session.scalars(select(RunRow).where(RunRow.id.in_(first)))}
+    return [*running, *(waiting[run_id] for run_id in first if run_id in waiting)]
 
 
 def run_resources(session: Session, rows: Sequence[RunRow]) -> list[Run]:

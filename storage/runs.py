@@ -15,6 +15,7 @@ from schemas.status import FailureReason, RunStatus
 from storage.db import Database, as_utc, database_now
 from storage.events import append_event
 from storage.experiments import refresh_status
+from storage.fitting import Needs
 from storage.resume_state import drop_resume_state
 from storage.tables import RunRow
 from storage.tallies import Spread, measure
@@ -145,24 +146,21 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
     return True
 
 
-def runs_to_ring(db: Database, older_than_seconds: float, *, limit: int = 200) -> list[tuple[str, str]]:
-    """(id, queue) of queued runs whose bell has not been rung for so long."""
+def runs_to_ring(db: Database, older_than_seconds: float, *, limit: int = 200) -> list[tuple[str, Needs]]:
+    """(id, needs) of queued runs whose bell has not been rung for so long; those never rung for come first."""
     with db.read() as session:
         before = database_now(session) - timedelta(seconds=older_than_seconds)
-        query = (
-            select(RunRow.id, RunRow.queue)
-            .where(
-                RunRow.status == RunStatus.QUEUED,
-                or_(
-                    RunRow.rung_at < before,
-                    and_(RunRow.rung_at.is_(None), RunRow.created_at < before),
-                    and_(RunRow.rung_at.is_(None), RunRow.attempts + RunRow.interruptions > 0),
-                ),
-            )
-            .order_by(RunRow.priority.desc(), RunRow.id)
-            .limit(limit)
+        waiting = select(RunRow.id, RunRow.queue, RunRow.memory_bytes, RunRow.requires).where(
+            RunRow.status == RunStatus.QUEUED
         )
-        return [(run_id, queue) for run_id, queue in session.execute(query)]
+        never = waiting.where(
+            RunRow.rung_at.is_(None),
+            or_(RunRow.created_at < before, RunRow.attempts + RunRow.interruptions > 0),
+        )
+        found = session.execute(never.limit(limit)).all()
+        again = waiting.where(RunRow.rung_at < before).order_by(RunRow.rung_at)
+        found += session.execute(again.limit(limit - len(found))).all()
+        return [(run_id, Needs(*needs)) for run_id, *needs in found]
 
 
 def mark_rung(db: Database, run_ids: Sequence[str]) -> None:

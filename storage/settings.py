@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.webhooks import SECRET_FORM, read_key
+from storage.fitting import read_labels
 from storage.logs import LogFormat
 
 
@@ -58,6 +60,10 @@ class Settings(BaseSettings):
     threads_per_run: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a run; null divides the cores by the workers."
     )
+    worker_labels: Annotated[dict[str, str], NoDecode] = Field(
+        default={},
+        description="What runs may ask of a worker by `execution.requires`, as `room=basement,gpu=h100`.",
+    )
     lease_seconds: float = Field(
         30.0, gt=0, description="A run whose worker is silent for so long is given to another."
     )
@@ -76,6 +82,11 @@ class Settings(BaseSettings):
     max_points: int = Field(2_000, ge=1, description="Points an experiment may have.")
     max_runs: int = Field(5_000, ge=1, description="Runs an experiment may have.")
     max_queued_runs: int = Field(20_000, ge=1, description="Runs that may wait; more are refused with 429.")
+    limit_running_per_owner: int | None = Field(
+        None,
+        ge=1,
+        description="Runs that one owner may have under way; others are served before it has fewer. Null: any number.",
+    )
     max_parameters: int = Field(200_000_000, ge=1, description="Parameters a model may have.")
     max_memory_bytes: int = Field(16 << 30, ge=1, description="Memory a run may need by estimate.")
     max_flops: float = Field(1e19, gt=0, description="Floating-point operations a run may need by estimate.")
@@ -100,6 +111,11 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: float = Field(
         10.0, gt=0, le=60, description="A webhook that has not answered for so long has failed to."
     )
+
+    @field_validator("worker_labels", mode="before")
+    @classmethod
+    def _labels_are_read(cls, labels: object) -> object:
+        return read_labels(labels) if isinstance(labels, str) else labels
 
     @field_validator("webhook_secret")
     @classmethod

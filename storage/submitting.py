@@ -12,6 +12,8 @@ from sqlmodel import Session
 from schemas.events import EventName
 from schemas.submission import Submission
 from storage.db import database_now
+from storage.fairness import lane_of, rank_of
+from storage.fitting import NOTHING_SPECIAL, Needs
 from storage.ids import new_id
 from storage.ownership import owner_of
 from storage.tables import EventRow, ExperimentRow, PointRow, RunRow
@@ -34,8 +36,7 @@ class PlannedPoint:
 class PlannedRun:
     point_index: int
     seeds: tuple[int, ...]
-    queue: str
-    """`cpu`, `gpu` or `any`"""
+    needs: Needs = NOTHING_SPECIAL
 
 
 def create_experiment(
@@ -79,7 +80,7 @@ def create_experiment(
     session.execute(_INSERT_EXPERIMENT, values)
     session.execute(_INSERT_EVENT, submitted)
     point_ids = add_points(session, experiment_id, points)
-    add_runs(session, experiment_id, point_ids, runs, submission.priority)
+    add_runs(session, experiment_id, point_ids, runs, submission.priority, values["owner"])
     return experiment_id
 
 
@@ -107,8 +108,9 @@ def add_runs(
     point_ids: Mapping[int, str],
     runs: Sequence[PlannedRun],
     priority: int,
-) -> list[tuple[str, str]]:
-    """Store queued runs; returns their (id, queue), for which a bell is to be rung."""
+    owner: str,
+) -> list[tuple[str, Needs]]:
+    """Store queued runs; returns their (id, needs), for which a bell is to be rung. owner: the experiment's."""
     now = database_now(session)
     rows: list[dict[str, Any]] = [
         {
@@ -116,7 +118,12 @@ def add_runs(
             "experiment_id": experiment_id,
             "point_id": point_ids[run.point_index],
             "seeds": list(run.seeds),
-            "queue": run.queue,
+            "submitted_by": owner,
+            "queue": run.needs.queue,
+            "memory_bytes": run.needs.memory_bytes,
+            "requires": run.needs.requires,
+            "lane": lane_of(owner, run.needs),
+            "rank": rank_of(now, priority),
             "priority": priority,
             "created_at": now,
         }
@@ -124,4 +131,4 @@ def add_runs(
     ]
     if rows:
         session.execute(_INSERT_RUNS, rows)
-    return [(row["id"], row["queue"]) for row in rows]
+    return [(row["id"], run.needs) for row, run in zip(rows, runs, strict=True)]

@@ -114,13 +114,30 @@ class RunRow(JsonRow, table=True):
     """What a worker executes: one point with some of its seeds."""
 
     __tablename__ = "run"
-    __table_args__ = (Index(None, "status", "queue", "priority", "created_at"),)
+    __table_args__ = (
+        Index(None, "status", "lane", "rank", "id"),
+        Index(None, "status", "submitted_by", "rank"),
+        Index(None, "status", "rung_at"),
+        Index(None, "submitted_by", "claimed_at"),
+        Index(None, "experiment_id", "status", "rank"),
+        Index(None, "status", "queue", "created_at"),
+    )
 
     id: str = Field(sa_column=Column(String(40), primary_key=True))
-    experiment_id: str = Field(sa_column=_parent("experiment.id"))
+    experiment_id: str = Field(sa_column=_parent("experiment.id", index=False))
+    submitted_by: str = _owner()
+    """The experiment's owner"""
     point_id: str = Field(sa_column=_parent("point.id"))
     seeds: list[int] = Field(sa_column=_json(list[int], "[]"))
     queue: str = Field(default="any", sa_column=Column(String(8), nullable=False, server_default="any"))
+    memory_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    """That it needs of a worker, by estimate"""
+    requires: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    """Labels that it needs of a worker"""
+    lane: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    """What runs of one owner share that need the same of a worker"""
+    rank: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
+    """Its place among its owner's (see `storage.fairness`)"""
     status: RunStatus = Field(
         default=RunStatus.QUEUED, sa_column=Column(_enum(RunStatus), nullable=False, server_default="queued")
     )
@@ -234,6 +251,10 @@ class WorkerRow(JsonRow, table=True):
     queue: str = Field(sa_column=Column(String(8), nullable=False))
     slots: int = Field(sa_column=Column(Integer, nullable=False))
     memory_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    host_memory_bytes: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
     versions: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
     clock_ahead_seconds: float | None = Field(default=None)
     """Of the database's clock, when it was last seen; null in rows older than this column"""

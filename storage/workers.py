@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlmodel import Session
@@ -11,6 +13,7 @@ from sqlmodel import Session
 from schemas.resources import Worker
 from schemas.status import RunStatus
 from storage.db import as_utc, database_now
+from storage.fitting import Capacity, write_labels
 from storage.ids import new_id
 from storage.tables import RunRow, WorkerRow
 
@@ -36,6 +39,8 @@ def register_worker(
     slots: int,
     memory_bytes: int,
     versions: Mapping[str, str],
+    host_memory_bytes: int = 0,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Announce a worker process; returns its id. Rows of workers long gone are cleared on the way."""
     now = database_now(session)
@@ -48,6 +53,8 @@ def register_worker(
         queue=queue,
         slots=slots,
         memory_bytes=memory_bytes,
+        host_memory_bytes=host_memory_bytes,
+        labels=dict(labels),
         versions=dict(versions),
         started_at=now,
         seen_at=now,
@@ -73,10 +80,7 @@ def remove_worker(session: Session, worker_id: str) -> None:
 def list_workers(session: Session) -> list[Worker]:
     """Workers of the last day, by age."""
     now = database_now(session)
-    busy: dict[str, list[str]] = {}
-    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
-    for owner, run_id in session.execute(running):
-        busy.setdefault(":".join((owner or "").split(":")[:2]), []).append(run_id)
+    busy = _runs_by_parent(session)
     found = []
     for row in session.scalars(select(WorkerRow).order_by(WorkerRow.id)):
         seen = as_utc(row.seen_at)
@@ -84,15 +88,38 @@ def list_workers(session: Session) -> list[Worker]:
         found.append(
             Worker.model_validate(
                 {
-                    **row.model_dump(exclude={"pid", "versions"}),
+                    **row.model_dump(exclude={"pid", "versions", "labels"}),
                     "versions": row.readable("versions"),
                     "unreadable": row.unreadable,
+                    "labels": row.readable("labels"),
+                    "gpu_memory": row.memory_bytes if row.queue == "gpu" else None,
                     "runs": busy.get(f"{row.host}:{row.pid}", []),
                     "listening": (now - seen).total_seconds() < LISTENING_SECONDS,
                 }
             )
         )
     return found
+
+
+def _runs_by_parent(session: Session) -> dict[str, list[str]]:
+    """Runs under way by the `host:pid` of the worker."""
+    busy: dict[str, list[str]] = {}
+    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
+    for owner, run_id in session.execute(running):
+        busy.setdefault(":".join((owner or "").split(":")[:2]), []).append(run_id)
+    return busy
+
+
+def count_idle(session: Session) -> dict[Capacity, int]:
+    """Slots without a run of the workers that listen, by what these offer. The session must see every owner's rows."""
+    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
+    busy = _runs_by_parent(session)
+    idle: Counter[Capacity] = Counter()
+    for row in session.scalars(select(WorkerRow).where(WorkerRow.seen_at > since)):
+        slots = row.slots - len(busy.get(f"{row.host}:{row.pid}", []))
+        labels = write_labels(row.readable("labels"))
+        idle[Capacity(row.queue, row.memory_bytes, row.host_memory_bytes, labels)] += max(0, slots)
+    return idle
 
 
 def count_listening(session: Session) -> dict[str, int]:

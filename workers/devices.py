@@ -12,6 +12,9 @@ from typing import Any
 
 import pynvml
 
+from storage.fitting import Capacity, write_labels
+from storage.settings import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -58,6 +61,16 @@ def describe_device(queue: str) -> Device:
         handle = _handle(visible)
         name = pynvml.nvmlDeviceGetName(handle)
         return Device(str(name), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+
+
+def offer(settings: Settings, queue: str) -> Capacity:
+    """What a worker on `queue` offers here."""
+    return Capacity(
+        queue,
+        describe_device(queue).memory_bytes,
+        describe_device("cpu").memory_bytes,
+        write_labels(settings.worker_labels),
+    )
 
 
 def _handle(visible: str) -> Any:

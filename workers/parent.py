@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -20,13 +20,14 @@ from celery.exceptions import SecurityWarning
 
 from storage.blobs import open_blobs
 from storage.db import Database
+from storage.fitting import Needs
 from storage.queue import BrokerUnavailable, Doorbell, make_celery
 from storage.reaping import owners_of_running, reap_owner
 from storage.reconcile import Reconciler, reconcile
 from storage.retention import sweep_orphans
 from storage.settings import Settings
-from storage.workers import count_listening, note_worker_seen, register_worker, remove_worker
-from workers.devices import describe_device
+from storage.workers import count_idle, note_worker_seen, register_worker, remove_worker
+from workers.devices import describe_device, offer
 from workers.processes import DrainRequest, ForkGuard, is_running
 from workers.tasks import Child, register, start_child
 from workers.watchdog import stop_deaf_children
@@ -47,7 +48,9 @@ class Worker:
 
     def __init__(self, settings: Settings, queue: str, slots: int) -> None:
         self.settings, self.queue, self.slots = settings, queue, slots
-        self.app = make_celery(settings)
+        self.device = describe_device(queue)
+        self.capacity = offer(settings, queue)
+        self.app = make_celery(settings, self.capacity.bell)
         self._doorbell = Doorbell(self.app)
         self.app.conf.worker_proc_alive_timeout = CHILD_START_SECONDS
         self._child: Child | None = None
@@ -68,13 +71,11 @@ class Worker:
 
     def run(self) -> int:
         """Work until a signal ends it."""
-        queues = "gpu,cpu" if self.queue == "gpu" else "cpu"
         arguments = [
             "--quiet",
             "worker",
             "--pool=prefork",
             f"--concurrency={self.slots}",
-            f"--queues={queues}",
         ]
         arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
         arguments += ["--hostname", f"{self.queue}-{os.getpid()}@%h"]
@@ -87,31 +88,33 @@ class Worker:
         return self._child
 
     def _on_child(self, **_: Any) -> None:
-        self._child = start_child(self.settings, self.queue, self._drain)
+        self._child = start_child(self.settings, self.capacity, self._drain)
 
     def _on_ready(self, sender: Any, **_: Any) -> None:
         self._pool = sender.pool
-        device = describe_device(self.queue)
         with self._forks.no_fork():
             with self._db.write() as session:
                 self._id = register_worker(
                     session,
                     host=socket.gethostname(),
                     pid=os.getpid(),
-                    device=device.name,
+                    device=self.device.name,
                     queue=self.queue,
                     slots=self.slots,
-                    memory_bytes=device.memory_bytes,
+                    memory_bytes=self.capacity.memory_bytes,
+                    host_memory_bytes=self.capacity.host_memory_bytes,
+                    labels=self.settings.worker_labels,
                     versions={
                         "python": platform.python_version(),
                         "richregime": version("richregime"),
                         "torch": version("torch"),
                     },
                 )
-            self._ring([("", self.queue)] * self.slots)  # for runs that waited while no worker was there
+            with self._telling_broker():  # for runs that waited while no worker was there
+                self._doorbell.ring_at(self.capacity, self.slots)
             self._db.dispose()
         self._reconciler.start()
-        log.info("listening on queue %s with %d slots on %s", self.queue, self.slots, device.name)
+        log.info("listening on queue %s with %d slots on %s", self.queue, self.slots, self.device.name)
 
     def _one_pass(self) -> None:
         with self._forks.no_fork():
@@ -142,11 +145,17 @@ class Worker:
                 for run_id in reap_owner(self._db, owner, self.settings.max_attempts):
                     log.warning("run %s: the process %d that executed it is dead", run_id, child)
 
-    def _ring(self, runs: Sequence[tuple[str, str]]) -> None:
+    def _ring(self, runs: Sequence[tuple[str, Needs]]) -> None:
+        with self._db.read() as session:
+            idle = count_idle(session)
+        with self._telling_broker():
+            self._doorbell.ring(runs, idle)
+
+    @staticmethod
+    @contextmanager
+    def _telling_broker() -> Iterator[None]:
         try:
-            with self._db.read() as session:
-                listening = count_listening(session)
-            self._doorbell.ring(runs, listening)
+            yield
         except BrokerUnavailable as error:
             log.warning(
                 "the broker does not answer (%s); queued runs are rung again later", type(error).__name__

@@ -14,6 +14,7 @@ from celery.worker.request import Request
 from storage.blobs import BlobStore, open_blobs
 from storage.claims import Claim, claim_next
 from storage.db import Database
+from storage.fitting import Capacity
 from storage.logs import about
 from storage.queue import EXECUTE
 from storage.settings import Settings
@@ -25,33 +26,39 @@ log = logging.getLogger("richregime.worker")
 
 @dataclass(slots=True)
 class Child:
-    """A worker's child process: its own connections, its queue, whether it is asked to yield."""
+    """A worker's child process: its own connections, what it offers, whether it is asked to yield."""
 
     settings: Settings
     db: Database
     blobs: BlobStore
-    queue: str
+    capacity: Capacity
     drain: DrainRequest
     owner: str
     """`host:parent:child`, so that a parent knows the runs of its own dead children"""
 
-    def claim(self, hint: str) -> tuple[Claim, str] | None:
-        """The best queued run and the device for it. A GPU's worker computes what must run on a CPU as well."""
-        for queue, device in (("gpu", "cuda"), ("cpu", "cpu"))[0 if self.queue == "gpu" else 1 :]:
+    def claim(self) -> tuple[Claim, str] | None:
+        """The first run that fits and the device for it. A GPU's worker computes what must run on a CPU as well."""
+        offered = self.capacity
+        passes = [("cpu", "cpu", offered.host_memory_bytes)]
+        if offered.queue == "gpu":
+            passes.insert(0, ("gpu", "cuda", offered.memory_bytes))
+        for queue, device, memory_bytes in passes:
             found = claim_next(
                 self.db,
                 owner=self.owner,
                 queue=queue,
                 device=device,
                 lease_seconds=self.settings.lease_seconds,
-                hint=hint or None,
+                memory_bytes=memory_bytes,
+                labels=self.settings.worker_labels,
+                limit_per_owner=self.settings.limit_running_per_owner,
             )
             if found is not None:
                 return found, device
         return None
 
 
-def start_child(settings: Settings, queue: str, drain: DrainRequest) -> Child:
+def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
     """Prepare a fresh child: torch is imported here and nowhere above, and stays warm from run to run."""
     import torch
 
@@ -64,7 +71,7 @@ def start_child(settings: Settings, queue: str, drain: DrainRequest) -> Child:
         settings,
         Database(settings.resolved_database_url),
         open_blobs(settings),
-        queue,
+        capacity,
         drain,
         f"{socket.gethostname()}:{os.getppid()}:{os.getpid()}",
     )
@@ -83,13 +90,10 @@ def _warm() -> None:
             log.exception("the procedure of kind %s cannot be imported", kind.name)
 
 
-def work(child: Child, hint: str) -> None:
-    """Execute queued runs until none is left for this worker, or until asked to yield.
-
-    The run named by the bell is a hint alone: one bell empties the table, so that a lost bell costs little.
-    """
+def work(child: Child) -> None:
+    """Execute queued runs until none is left for this worker, or until asked to yield: a lost bell costs little."""
     while not child.drain.is_set():
-        claimed = child.claim(hint)
+        claimed = child.claim()
         if claimed is None:
             return
         claim, device = claimed
@@ -118,4 +122,4 @@ def register(app: Any, child_of: Callable[[], Child]) -> None:
 
     @app.task(name=EXECUTE, Request=HeardBell)  # type: ignore[untyped-decorator]
     def execute(run_id: str) -> None:
-        work(child_of(), run_id)
+        work(child_of())

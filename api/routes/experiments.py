@@ -26,6 +26,7 @@ from storage import experiments, keys, reopening, run_resources
 from storage.db import Session
 from storage.experiment_resources import to_resource, to_resources
 from storage.fault_points import reach
+from storage.fitting import Needs
 from storage.ownership import narrowed
 from storage.retention import delete_unreferenced
 from storage.submitting import create_experiment
@@ -56,7 +57,7 @@ def submit_experiment(
             return replayed
         plan = plan_submission(session, state.settings, parse_object(body))
         planned_points = plan.planned_points()
-    bells: list[tuple[str, str]] = []
+    bells: list[tuple[str, Needs]] = []
     with state.db.write() as session, narrowed(session):
         replayed = _replay(session, idempotency_key, body_sha256, response)
         if replayed is not None:
@@ -74,7 +75,7 @@ def submit_experiment(
                 points=planned_points,
                 runs=plan.runs,
             )
-            bells, response.status_code = [("", run.queue) for run in plan.runs], 201
+            bells, response.status_code = [("", run.needs) for run in plan.runs], 201
         if plan.submission.webhook is not None:
             experiments.attach_webhook(session, experiment_id, plan.submission.webhook)
         if idempotency_key is not None:

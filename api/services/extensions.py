@@ -16,6 +16,7 @@ from engine.sweep import SweepPoint
 from schemas.submission import Extension
 from storage.db import Session
 from storage.experiments import get_experiment, require_own
+from storage.fitting import Needs
 from storage.ownership import narrowed
 from storage.reopening import extend_experiment, list_planned
 from storage.settings import Settings
@@ -25,10 +26,10 @@ from storage.tables import ExperimentRow
 
 def extend(
     session: Session, settings: Settings, experiment_id: str, body: Mapping[str, Any]
-) -> tuple[ExperimentRow, list[tuple[str, str]]]:
+) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
     """Add the seeds and values that the experiment has not, and only the runs that are missing.
 
-    Points keep their index; new ones come behind. Returns the (run id, queue) to ring for; none where nothing is missing.
+    Points keep their index; new ones come behind. Returns the (run id, needs) to ring for; none where nothing is missing.
     """
     row = get_experiment(session, experiment_id)
     require_own(row)

@@ -23,6 +23,7 @@ from schemas.submission import Submission
 from storage.datasets import get_dataset, list_datasets, to_info
 from storage.db import Session
 from storage.errors import NotFound
+from storage.fitting import Needs
 from storage.run_resources import count_queued
 from storage.settings import Settings
 from storage.submitting import PlannedPoint, PlannedRun
@@ -115,9 +116,9 @@ def plan_runs(
     Seed by seed: every point has its first result before any has its second, and points that are compared by seed, in
     their times above all, are computed close together, whatever else the machine does meanwhile.
     """
-    queue = QUEUES[submission.execution.device]
+    needs = Needs(QUEUES[submission.execution.device])
     runs = [
-        (start, PlannedRun(index, tuple(seeds[start : start + size]), queue))
+        (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))
         for index, point, seeds in wanted
         for size in (seeds_per_run(point, submission),)
         for start in range(0, len(seeds), size)

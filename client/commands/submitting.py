@@ -99,7 +99,9 @@ def submit(
     seeds: Seeds = None,
     name: Name = None,
     labels: Labels = None,
-    priority: Annotated[int | None, typer.Option(min=-10, max=10, help="Higher runs first.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=-10, max=10, help="Among your runs; a step is worth an hour of waiting.")
+    ] = None,
     max_seconds: Annotated[
         int | None, typer.Option(min=1, help="A run that computes for longer fails.")
     ] = None,

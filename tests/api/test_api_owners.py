@@ -409,7 +409,7 @@ def test_the_queue_counts_what_others_wait_for(group: Group) -> None:
     before = ask(group.desk, group.ben, path="/queue").json()["queued"]
     assert before > 0
     made = ask(group.desk, group.ben, "POST", json={"spec": {"kind": "train", "epochs": 9}, "priority": -9})
-    assert made.json()["queue"]["runs_ahead"] == before
+    assert made.json()["queue"]["runs_ahead"] < before, "owners take turns, whatever their priorities"
 
 
 def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:

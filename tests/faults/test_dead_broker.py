@@ -38,7 +38,7 @@ class Bells:
         self._db = Database(settings.resolved_database_url)
         announced = {"host": "here", "pid": 1, "device": "cpu", "queue": "cpu", "slots": 1}
         with self._db.write() as session:
-            self._worker = register_worker(session, **announced, memory_bytes=1, versions={})
+            self._worker = register_worker(session, **announced, memory_bytes=0, versions={})
 
     def be_seen(self) -> None:
         with self._db.write() as session:

@@ -18,6 +18,8 @@ from schemas.submission import Submission
 from storage.blobs import BlobStore, StoredBlob
 from storage.claims import Claim, claim_next
 from storage.db import Database
+from storage.fitting import Needs
+from storage.ownership import Viewer
 from storage.runs import cancel_run, fail_run, finish_run, release_run
 from storage.submitting import PlannedPoint, PlannedRun, create_experiment
 from storage.tables import ExperimentRow, RunRow
@@ -38,6 +40,8 @@ class Archive:
         *,
         priority: int = 0,
         queue: str = "any",
+        needs: Needs | None = None,
+        owner: str = "",
         sweep: dict[str, list[Any]] | None = None,
         name: str | None = None,
     ) -> tuple[str, list[str]]:
@@ -51,7 +55,7 @@ class Archive:
             priority=priority,
             name=name,
         )
-        with self.db.write() as session:
+        with self.db.seen_by(Viewer(owner)).write() as session:
             experiment_id = create_experiment(
                 session,
                 submission=submission,
@@ -61,7 +65,11 @@ class Archive:
                     PlannedPoint(index, point.values, form, point.spec.digest())
                     for index, (point, form) in enumerate(zip(expanded, forms, strict=True))
                 ],
-                runs=[PlannedRun(index, group, queue) for index in range(len(forms)) for group in seeds],
+                runs=[
+                    PlannedRun(index, group, needs or Needs(queue))
+                    for index in range(len(forms))
+                    for group in seeds
+                ],
             )
         with self.db.read() as session:
             query = text("SELECT id FROM run WHERE experiment_id = :id ORDER BY id")

@@ -11,6 +11,7 @@ from schemas.resources import ExperimentUpdate
 from storage.claims import claim_next
 from storage.db import Database
 from storage.experiments import cancel_experiment, update_experiment
+from storage.fitting import Needs
 from storage.runs import mark_rung, runs_to_ring
 from tests.storage.conftest import Archive
 
@@ -113,8 +114,8 @@ def test_many_workers_at_once_get_different_runs(archive: Archive) -> None:
 def test_a_bell_is_due_for_a_run_that_nobody_has_heard_of(archive: Archive) -> None:
     run_id = archive.submit()[1][0]
     assert runs_to_ring(archive.db, 60) == []
-    assert runs_to_ring(archive.db, -1) == [(run_id, "any")]
+    assert runs_to_ring(archive.db, -1) == [(run_id, Needs())]
     mark_rung(archive.db, [run_id])
     assert runs_to_ring(archive.db, 60) == []
     archive.release(run_id, archive.claim().fence)
-    assert runs_to_ring(archive.db, 60) == [(run_id, "any")]
+    assert runs_to_ring(archive.db, 60) == [(run_id, Needs())]

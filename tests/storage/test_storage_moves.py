@@ -16,6 +16,7 @@ from storage.db import Database
 from storage.errors import InvalidTransition
 from storage.events import list_events
 from storage.experiments import cancel_experiment
+from storage.fitting import Needs
 from storage.metrics import read_metrics, write_metrics
 from storage.reaping import reap_expired, reap_owner
 from storage.reopening import retry_experiment
@@ -226,7 +227,7 @@ def test_a_retry_gives_failed_runs_a_new_fence(archive: Archive) -> None:
     archive.finish(done, archive.claim().fence)
     with archive.db.write() as session:
         _, rung = retry_experiment(session, experiment_id)
-    assert rung == [(failed, "any")]
+    assert rung == [(failed, Needs())]
     row = archive.run(failed)
     assert (row.status, row.fence, row.error_code) == (RunStatus.QUEUED, fence + 1, None)
     assert archive.finish(failed, archive.claim().fence)

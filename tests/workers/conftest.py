@@ -22,12 +22,13 @@ from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.events import list_events
+from storage.fitting import Needs
 from storage.metrics import MetricPoint, read_metrics
 from storage.queue import Doorbell, make_celery
 from storage.settings import Settings
 from storage.submitting import PlannedPoint, PlannedRun, create_experiment
 from storage.tables import ExperimentRow, RunRow
-from storage.workers import count_listening
+from storage.workers import count_idle
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +67,7 @@ class Lab:
                 spec=form,
                 digest=sha256_of(form),
                 points=[PlannedPoint(0, {}, form, point.spec.digest())],
-                runs=[PlannedRun(0, seeds, "any")],
+                runs=[PlannedRun(0, seeds)],
             )
         run = self.runs(experiment_id)[0]
         if ring:
@@ -75,8 +76,8 @@ class Lab:
 
     def ring(self, run_id: str) -> None:
         with self.db.read() as session:
-            listening = count_listening(session)
-        Doorbell(make_celery(self.settings)).ring([(run_id, "any")], listening)
+            idle = count_idle(session)
+        Doorbell(make_celery(self.settings)).ring([(run_id, Needs())], idle)
 
     def start_worker(self, slots: int = 1) -> subprocess.Popen[bytes]:
         names = ("home", "broker_url", "checkpoint_seconds", "lease_seconds", "ring_after_seconds")

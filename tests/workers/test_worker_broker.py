@@ -14,6 +14,7 @@ from richregime.broker import Broker
 from storage.queue import socket_path
 from storage.settings import Settings
 from tests.workers.conftest import Lab, wait_until
+from workers.devices import offer
 
 pytestmark = pytest.mark.xdist_group("worker_broker")
 
@@ -51,13 +52,14 @@ def test_a_worker_hears_again_whose_broker_died_between_a_bell_and_its_answer(
 
 def is_read_by_a_held_child(lab: Lab, child: int, connection: Redis) -> bool:
     """Hold the child and ring; where it was not idle yet the bell is left lying, and the child goes on to be so."""
+    bell = offer(lab.settings, "cpu").bell
     os.kill(child, signal.SIGSTOP)
     lab.ring("")
     deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
-        if connection.llen("cpu") == 0:
+        if connection.llen(bell) == 0:
             return True
         time.sleep(0.02)
     os.kill(child, signal.SIGCONT)
-    wait_until(lambda: connection.llen("cpu") == 0)
+    wait_until(lambda: connection.llen(bell) == 0)
     return False
