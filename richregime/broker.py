@@ -49,7 +49,7 @@ class Broker:
                 raise RuntimeError(f"the embedded broker did not start; see {self._folder / 'valkey.log'}")
 
     def _try_start(self) -> bool:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - a program of a dependency, no shell  # nosec B603
             [
                 *(find_server(), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
                 *("--dir", str(self._folder), "--appendonly", "yes", "--save", ""),

@@ -64,7 +64,7 @@ class Part:
 
     def start(self) -> None:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this Python and a module of ours, no shell  # nosec B603
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from pydantic import Field, HttpUrl, SecretStr, Strict, UrlConstraints
 from schemas.base import Request, Resource, UtcDatetime
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 
-SECRET_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - how every secret begins  # nosec B105
 SECRET_FORM = f"`{SECRET_PREFIX}` and 24 to 64 bytes in base64"
 
 

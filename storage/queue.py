@@ -30,7 +30,8 @@ def socket_path(settings: Settings) -> str:
         return path
     from hashlib import sha256
 
-    return f"/tmp/richregime-{sha256(path.encode()).hexdigest()[:16]}/valkey.sock"
+    name = sha256(path.encode()).hexdigest()[:16]
+    return f"/tmp/richregime-{name}/valkey.sock"  # noqa: S108 - the broker refuses one of another user  # nosec B108
 
 
 def make_celery(settings: Settings, bell: str = "cpu") -> Celery:

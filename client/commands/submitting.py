@@ -236,7 +236,9 @@ def _notify(experiment: Experiment, bell: bool, command: str | None) -> None:
         return
     told = {"RICHREGIME_EXPERIMENT": experiment.id, "RICHREGIME_STATUS": str(experiment.status)}
     try:
-        done = subprocess.run(shlex.split(command), env={**os.environ, **told}, check=False)
+        done = subprocess.run(  # noqa: S603 - the user's own command on the user's own machine  # nosec B603
+            shlex.split(command), env={**os.environ, **told}, check=False
+        )
     except (OSError, ValueError) as error:
         print(f"the command of --notify-command could not be run: {error}", file=sys.stderr)
         return

@@ -184,7 +184,7 @@ def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -
     every larger rho. Raises AssertionError for k or q beyond the net; `check_policy` tells the user.
     """
     assert not check_policy(policy, num_layers), "a form is checked before it is run"
-    generator = random.Random(derive_seed(seed, "policy"))
+    generator = random.Random(derive_seed(seed, "policy"))  # noqa: S311 - chance that repeats  # nosec B311
     draw = _epoch_drawer(policy, num_layers, generator)
     return EpochSchedule(num_layers, tuple(draw() for _ in range(epochs)))
 
