@@ -25,7 +25,7 @@ REQUEST_ID = "X-Request-Id"
 OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 """What a client or a proxy may call its request; anything else would lie in the log"""
 
-SWAGGER_PATHS = ("/docs", "/redoc")
+REDOC_PATH = "/redoc"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -128,5 +128,5 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     headers[REQUEST_ID] = scope["state"]["request_id"]
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
-    inline = " 'unsafe-inline'" if scope["path"].startswith(SWAGGER_PATHS) else ""
+    inline = " 'unsafe-inline'" if scope["path"] == REDOC_PATH else ""
     headers.setdefault("Content-Security-Policy", POLICY.format(scripts=inline))

@@ -82,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         state.db.dispose()
 
     app = FastAPIOffline(
+        docs_url=None,  # a page of ours, with the same scripts
         title="richregime",
         version=version("richregime"),
         description=DESCRIPTION,

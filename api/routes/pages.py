@@ -70,6 +70,12 @@ def mount_assets(app: FastAPI) -> None:
     app.mount("/assets", StaticFiles(directory=WEB / "assets"), name="assets")
 
 
+@router.get("/docs")
+def show_swagger(request: Request) -> Response:
+    """Every call of the API, to be tried out."""
+    return render(request, "swagger.html")
+
+
 @router.get("/")
 def show_experiments(
     request: Request,
@@ -197,10 +203,7 @@ def compare_experiments(
         found = to_resources(session, rows)
         newest, _ = experiments.list_experiments(session, limit=100)
         others = [one for one in to_resources(session, newest) if one.id not in ids]
-        series = [
-            _series_of(session, one, f"{letter} {one.name or one.id}")
-            for letter, one in zip(LETTERS, found, strict=False)
-        ]
+        series = [_series_of(session, one, letter) for letter, one in zip(LETTERS, found, strict=False)]
         results = [row.summary for row in rows]
     quantities = quantities_of(results)
     chosen = quantity if quantity in quantities else next(iter(quantities), None)

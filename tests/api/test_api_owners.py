@@ -108,7 +108,6 @@ RULES: dict[str, Rule] = {
     "GET /guide/{folder}/{name}.png": READS[Shown.COMMON],
     "GET /guide/{slug:path}": READS[Shown.COMMON],
     "GET /docs": READS[Shown.COMMON],
-    "GET /docs/oauth2-redirect": READS[Shown.COMMON],
     "GET /redoc": READS[Shown.COMMON],
     "GET /openapi.json": READS[Shown.COMMON],
     "GET /static-offline-docs": READS[Shown.COMMON],

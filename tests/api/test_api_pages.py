@@ -156,7 +156,7 @@ def test_a_comparison_shows_only_what_differs(desk: Desk, made: list[str]) -> No
     assert "spec.epochs" in text
     assert "spec.batch_size" not in text
     assert "n=3" in text
-    assert "+0 [" in text
+    assert '+0 <span class="interval">[' in text
 
 
 def test_a_failure_is_told_with_its_reason_and_what_can_be_done(desk: Desk, made: list[str]) -> None:

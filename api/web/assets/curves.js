@@ -43,9 +43,13 @@ function labelOf(one, point) {
 
 function offerMetrics(names) {
   const box = document.getElementById("metric-names");
-  if (!names.length) return;
+  const missing = document.getElementById("no-curves");
+  if (!names.length) {
+    missing.textContent = "No metric has been logged yet.";
+    return;
+  }
   controls.hidden = false;
-  document.getElementById("no-curves")?.remove();
+  missing?.remove();
   if (shown === null) {
     const usual = FIRST_SHOWN.filter((name) => names.includes(name));
     shown = new Set(usual.length ? usual : names.slice(0, 2));

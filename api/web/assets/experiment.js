@@ -12,7 +12,7 @@ const base = `/experiments/${page.dataset.id}`;
 const series = [JSON.parse(page.dataset.series)];
 const LOOK_EVERY_MS = 2500;
 const REST_MS = 800;
-const SUMMARY_WAIT_MS = 1500;
+const AFTER_THE_END_MS = [1500, 10000];
 const BROAD_PIXELS = 1400;
 const LEAST_SCALE = 0.4;
 
@@ -77,8 +77,8 @@ function follow() {
   stream.addEventListener("end", () => {
     stream.close();
     clearInterval(looking);
-    // The summary is made moments after the last run.
-    setTimeout(() => tell(Promise.all([showAll(), showResults()])), SUMMARY_WAIT_MS);
+    // The summary is made moments after the last run, and what became of a webhook is known a little later.
+    for (const wait of AFTER_THE_END_MS) setTimeout(() => tell(Promise.all([showAll(), showResults()])), wait);
   });
 }
 
