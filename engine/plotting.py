@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
-from math import ceil
+from math import ceil, nan
 from textwrap import fill
 from threading import RLock
 from typing import Any, Literal
@@ -174,6 +174,12 @@ def plot_band(
 
 
 TITLE_LETTERS_PER_INCH = 11.5
+
+
+def error_bar(statistic: Mapping[str, Any] | None, scale: float = 1.0) -> float:
+    """The length of a bar of one standard error; NaN, which draws none, where one seed leaves it unknown."""
+    error = None if statistic is None else statistic["standard_error"]
+    return nan if error is None else scale * float(error)
 
 
 def add_title(figure: Figure, title: str, note: str = "", **place: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any, Protocol, cast
 
 from matplotlib.figure import Figure
 
 from engine.kind import PlotInput
-from engine.plotting import PlotOptions, add_legend, add_title, new_figure, point_label
+from engine.plotting import PlotOptions, add_legend, add_title, error_bar, new_figure, point_label
 from engine.result import Statistic
 
 DARK, LIGHT = "#08519C", "#9ECAE1"
@@ -47,7 +48,7 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     places = range(len(points))
     start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
     end = [100 * point["test_accuracy"]["mean"] for point in points]
-    error = [100 * (point["test_accuracy"]["standard_error"] or 0) for point in points]
+    error = [error_bar(point["test_accuracy"], 100) for point in points]
     axes.bar(places, start, 0.7, color=DARK, label="at initialisation")
     gain = [b - a for a, b in zip(start, end, strict=True)]
     axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
@@ -55,7 +56,8 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     for place, low, high, margin, point in zip(places, start, end, error, points, strict=True):
         axes.text(place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold")
         mark = "†" if point["outcome"] == "diverged" else ""
-        axes.text(place, max(low, high) + margin + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
+        above = 0.0 if isnan(margin) else margin
+        axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
     axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
     if len(points) > 5:
         axes.tick_params(axis="x", rotation=30)

@@ -56,7 +56,7 @@ def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
         for line in _deviations_of(spec):
             found[line] = None
     if num_seeds < PAPER_SEEDS:
-        found[f"{num_seeds} seeds instead of {PAPER_SEEDS}"] = None
+        found[f"{num_seeds} {'seed' if num_seeds == 1 else 'seeds'} instead of {PAPER_SEEDS}"] = None
     return tuple(found)
 
 
