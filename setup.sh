@@ -29,7 +29,7 @@ fingerprint() {
 # An environment with the tests' extra serves ./run as well.
 is_current() {
     [ -x "$BIN/python" ] || return 1
-    for extra in "$1" test; do
+    for extra in "$1" "${1:-test}"; do
         stamp="$VENV/.stamp-$extra"
         [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$extra")" ] && return 0
     done

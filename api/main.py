@@ -34,6 +34,7 @@ from api.routes import (
     service,
 )
 from api.state import make_state
+from storage import tracing
 from storage.api_keys import has_keys
 from storage.db import Database
 from storage.logs import set_up_logging
@@ -88,6 +89,14 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,
+        # Only where this process traces: what else OpenTelemetry would tell, /metrics and the log do.
+        telemetry={
+            "tracing": tracing.provider() is not None,
+            "tracer_provider": tracing.provider(),
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+        },
     )
     problems.install(app)
     is_private = is_loopback(settings.host)
@@ -122,6 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     set_up_logging(settings.log_format, "api")
+    tracing.start_tracing("api")
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -48,6 +48,8 @@ class Claim:
     attempts: int
     experiment_owner: str
     """Whose trainings, data sets and checkpoints it may use"""
+    trace_parent: str | None = None
+    """The request that has asked for it, where that is traced"""
 
 
 def claim_next(
@@ -173,6 +175,7 @@ def _read_claim(session: Session, run_id: str) -> Claim:
         elapsed_seconds=row.elapsed_seconds,
         attempts=row.attempts,
         experiment_owner=experiment.owner,
+        trace_parent=row.trace_parent,
     )
 
 

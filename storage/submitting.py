@@ -17,6 +17,7 @@ from storage.fitting import NOTHING_SPECIAL, Needs
 from storage.ids import new_id
 from storage.ownership import owner_of
 from storage.tables import EventRow, ExperimentRow, PointRow, RunRow
+from storage.tracing import trace_parent
 
 # Statements rather than rows of the session: all who write to SQLite wait meanwhile.
 _INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
@@ -111,7 +112,7 @@ def add_runs(
     owner: str,
 ) -> list[tuple[str, Needs]]:
     """Store queued runs; returns their (id, needs), for which a bell is to be rung. owner: the experiment's."""
-    now = database_now(session)
+    now, parent = database_now(session), trace_parent()
     rows: list[dict[str, Any]] = [
         {
             "id": new_id("run"),
@@ -125,6 +126,7 @@ def add_runs(
             "lane": lane_of(owner, run.needs),
             "rank": rank_of(now, priority),
             "priority": priority,
+            "trace_parent": parent,
             "created_at": now,
         }
         for run in runs

@@ -31,6 +31,7 @@ from storage.resume_state import drop_resume_state
 from storage.runs import cancel_run, fail_run, finish_run, release_run
 from storage.settings import Settings
 from storage.telling import telling_once
+from storage.tracing import note_failure
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held
 from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
@@ -78,6 +79,7 @@ def execute_run(
         except Exception as error:
             reason, detail = classify(error)
             log.error("run %s failed: %s", claim.run_id, reason.value, exc_info=error)
+            note_failure(reason.value)
             ending.fail(reason, detail, _describe_failed(claim, ctx))
             broken = error if is_device_broken(error) else None
             _free_memory(reason)

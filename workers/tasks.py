@@ -18,6 +18,7 @@ from storage.fitting import Capacity
 from storage.logs import about
 from storage.queue import EXECUTE
 from storage.settings import Settings
+from storage.tracing import flush, span, start_tracing
 from workers.execution import DeviceBroken, execute_run
 from workers.processes import DrainRequest
 
@@ -67,6 +68,7 @@ def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> 
     torch.set_num_threads(settings.resolved_threads_per_run)
     prepare_process()
     _warm()
+    start_tracing("worker")
     return Child(
         settings,
         Database(settings.resolved_database_url),
@@ -98,11 +100,16 @@ def work(child: Child) -> None:
             return
         claim, device = claimed
         try:
-            with about(**_ids(claim), worker_id=child.owner, owner=claim.experiment_owner):
+            ids = _ids(claim)
+            with (
+                about(**ids, worker_id=child.owner, owner=claim.experiment_owner),
+                span(f"run {claim.kind}", claim.trace_parent, ids),
+            ):
                 execute_run(child.db, child.blobs, child.settings, claim, device, child.drain.is_set)
         except DeviceBroken:
             log.exception("the device is unusable for this process, which ends and is replaced")
             logging.shutdown()
+            flush()
             os._exit(1)
 
 
@@ -123,3 +130,4 @@ def register(app: Any, child_of: Callable[[], Child]) -> None:
     @app.task(name=EXECUTE, Request=HeardBell)  # type: ignore[untyped-decorator]
     def execute(run_id: str) -> None:
         work(child_of())
+        flush()  # a child of the pool ends without its exit handlers

@@ -1,0 +1,42 @@
+"""Nothing is traced, stored or loaded where nobody asks for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storage.claims import claim_next
+from storage.tracing import is_wanted
+from tests.api.conftest import Desk
+
+ROOT = Path(__file__).parents[2]
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_nothing_is_stored_where_nothing_is_traced(desk: Desk) -> None:
+    desk.submit({"spec": {"kind": "train", "epochs": 1}, "reuse": False}, traceparent=PARENT)
+    claimed = claim_next(desk.db, owner="host:1:2", queue="cpu", device="cpu", lease_seconds=60)
+    assert claimed is not None
+    assert claimed.trace_parent is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_opentelemetry_s_own_variables_decide(variables: dict[str, str], wanted: bool) -> None:
+    assert is_wanted(variables) is wanted
+
+
+def test_who_does_not_trace_loads_nothing_for_it() -> None:
+    look = "import sys, storage.tracing; assert not [n for n in sys.modules if n.startswith('opentelemetry')]"
+    subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=True, timeout=120)
