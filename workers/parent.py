@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from celery import signals
@@ -46,13 +47,14 @@ class Worker:
     Its database is open only inside a pass, and nothing forks then.
     """
 
-    def __init__(self, settings: Settings, queue: str, slots: int) -> None:
+    def __init__(self, settings: Settings, queue: str, slots: int, seen_file: Path | None = None) -> None:
         self.settings, self.queue, self.slots = settings, queue, slots
         self.device = describe_device(queue)
         self.capacity = offer(settings, queue)
         self.app = make_celery(settings, self.capacity.bell)
         self._doorbell = Doorbell(self.app)
         self.app.conf.worker_proc_alive_timeout = CHILD_START_SECONDS
+        self._seen_file = seen_file
         self._child: Child | None = None
         self._pool: Any = None
         self._id = ""
@@ -121,6 +123,8 @@ class Worker:
             try:
                 with self._db.write() as session:
                     note_worker_seen(session, self._id)
+                if self._seen_file is not None:
+                    self._seen_file.touch()
                 self._reap_dead_children()
                 stop_deaf_children(self._db, self._prefix())
                 reconcile(self._db, self._blobs, self.settings, self._ring)

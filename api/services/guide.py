@@ -27,6 +27,7 @@ ORDER = (
         "webhooks",
         "errors",
         "settings",
+        "deployment",
         "operations",
         "reliability",
         "architecture",

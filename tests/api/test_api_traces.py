@@ -50,7 +50,7 @@ def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) 
     claims = iter([(claimed, "cpu"), None])
     drain = SimpleNamespace(is_set=lambda: False)
     child = SimpleNamespace(
-        claim=lambda hint: next(claims), drain=drain, owner="host:1:2", db=None, blobs=None, settings=None
+        claim=lambda: next(claims), drain=drain, owner="host:1:2", db=None, blobs=None, settings=None
     )
 
     def execute(*_: Any) -> None:
@@ -58,7 +58,7 @@ def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) 
             note_failure("out_of_memory")
 
     monkeypatch.setattr(tasks, "execute_run", execute)
-    work(cast(Child, child), "")
+    work(cast(Child, child))
     return claimed
 
 

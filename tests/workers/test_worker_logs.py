@@ -46,10 +46,10 @@ def test_every_line_within_a_run_tells_whose_it_is_and_no_line_after_it(
     claims = iter([(CLAIM, "cpu"), None])
     drain = SimpleNamespace(is_set=lambda: False)
     child = SimpleNamespace(
-        claim=lambda hint: next(claims), drain=drain, owner="host:1:2", db=None, blobs=None, settings=None
+        claim=lambda: next(claims), drain=drain, owner="host:1:2", db=None, blobs=None, settings=None
     )
     monkeypatch.setattr(tasks, "execute_run", execute)
-    work(cast(Child, child), "")
+    work(cast(Child, child))
     log.warning("it listens")
     inside, renewed, after = [json.loads(line) for line in stream.getvalue().splitlines()]
     about = {

@@ -1,0 +1,85 @@
+"""The compose and Kubernetes files hold what they promise: least rights, probes, settings that exist, one GPU a pod."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from richregime.doctor.place import check_variables
+
+DOCKER = Path(__file__).parents[2] / "docker"
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
+RESOURCES = [
+    resource
+    for path in sorted((DOCKER / "kubernetes").glob("*.yaml"))
+    for resource in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+]
+PODS = {
+    r["metadata"]["name"]: r["spec"]["template"]["spec"] for r in RESOURCES if "template" in r.get("spec", {})
+}
+OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_of_our_services_has_a_read_only_root_and_no_rights(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["tmpfs"]
+    assert service["volumes"] == ["home:/data"]
+
+
+def test_without_a_key_the_port_is_this_machine_s_alone() -> None:
+    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
+    assert published == ["127.0.0.1:8000:8000"]
+
+
+def test_no_password_is_written_down() -> None:
+    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if "PASSWORD" in line or "SECRET" in line]
+    assert lines
+    assert all("${" in line or line.startswith("#") for line in lines)
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    named: dict[str, Any] = {}
+    for service in OURS.values():
+        named |= service["environment"]
+    for resource in RESOURCES:
+        named |= resource.get("data", {}) | resource.get("stringData", {})
+    assert "RICHREGIME_BLOB_URL" in named
+    assert list(check_variables(named)) == []
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_each_pod_has_least_rights_and_bounds(name: str) -> None:
+    pod = PODS[name]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        allowed = container["securityContext"]
+        assert allowed["readOnlyRootFilesystem"] is True
+        assert allowed["allowPrivilegeEscalation"] is False
+        assert allowed["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+        if container["image"].startswith("richregime"):
+            assert container["image"].endswith(f":{version('richregime')}")
+        if name != "richregime-upgrade":
+            assert container["livenessProbe"]
+
+
+def test_a_worker_s_pod_has_one_gpu_and_the_time_to_give_its_run_back() -> None:
+    pod = PODS["richregime-worker-gpu"]
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert pod["terminationGracePeriodSeconds"] > 35
+
+
+def test_what_is_secret_stands_in_the_secret_alone() -> None:
+    (plain,) = [resource["data"] for resource in RESOURCES if resource["kind"] == "ConfigMap"]
+    assert not [name for name in plain if "SECRET" in name or "DATABASE" in name]

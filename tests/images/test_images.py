@@ -1,0 +1,263 @@
+"""The images themselves: linted, built without an engine, booted with a read-only root as nobody in particular.
+
+Needs root, buildah and mmdebstrap (Debian: apt-get install buildah mmdebstrap): the base is made of Debian's packages, as
+no image need be had from anywhere. RICHREGIME_TEST_BASE names a root file system (tar) that is taken instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.image
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+USER = 10001
+LARGEST_BYTES = 900 << 20
+PACKAGES = "python3,python3-venv,ca-certificates"
+BODY = {"spec": {"kind": "train", "epochs": 1}, "seeds": [0]}
+
+BOOT = """
+set -e
+mount --bind "$1" "$1"
+mount -o remount,ro,bind "$1"
+mount --bind "$2" "$1/data"
+mount -t tmpfs tmpfs "$1/tmp"
+mount -t proc proc "$1/proc"
+mount --rbind /dev "$1/dev"
+root=$1
+shift 2
+exec chroot --userspec=10001:10001 "$root" /usr/bin/env -i -C /app "$@"
+"""
+"""As an engine does with `--read-only --user`: in a name space of its own, so that nothing of it is left."""
+
+
+def run(*command: object, **options: Any) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=1500, check=False, **options
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Image:
+    root: Path
+    environment: Sequence[str]
+    command: Sequence[str]
+    probe: Sequence[str]
+    num_bytes: int
+
+    @contextmanager
+    def running(
+        self, data: Path, said: IO[str], *command: str, **environment: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """said: takes all that it says; a pipe would be full some time."""
+        given = [*self.environment, *(f"{name}={value}" for name, value in environment.items())]
+        arguments = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", BOOT, "sh"]
+        process = subprocess.Popen(
+            [*arguments, str(self.root), str(data), *given, *(command or self.command)],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def ask(self, data: Path, *command: str, **environment: str) -> tuple[int, str]:
+        """The exit code, and all that it says."""
+        with TemporaryFile("w+") as said:
+            with self.running(data, said, *command, **environment) as process:
+                process.wait(timeout=600)
+            said.seek(0)
+            return process.returncode, said.read()
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """The API's, built of the checkout."""
+    for program in ("buildah", "mmdebstrap", "unshare"):
+        assert shutil.which(program), f"{program} is needed"
+    folder = tmp_path_factory.mktemp("image")
+    base = os.environ.get("RICHREGIME_TEST_BASE")
+    if base is None:
+        base = str(folder / "base.tar")
+        run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", base)
+    buildah = (
+        "buildah",
+        "--root",
+        folder / "storage",
+        "--runroot",
+        folder / "run",
+        "--storage-driver",
+        "vfs",
+    )
+    blank = run(*buildah, "from", "scratch").strip()
+    run(*buildah, "add", blank, base, "/")
+    run(*buildah, "commit", "--rm", blank, "localhost/base")
+    shared = [f"--volume={path}:{path}:ro" for path in {os.environ.get("SSL_CERT_FILE")} - {None}]
+    started = time.monotonic()
+    file = DOCKER / "api.Dockerfile"
+    options = ("--isolation=chroot", "--format=docker", "--build-arg=BASE=localhost/base", *shared)
+    run(*buildah, "bud", *options, f"--ignorefile={file}.dockerignore", "-f", file, "-t", "api", ROOT)
+    described = json.loads(run(*buildah, "inspect", "--type=image", "localhost/api"))["Docker"]
+    (listed,) = json.loads(run(*buildah, "images", "--json", "localhost/api"))
+    container = run(*buildah, "from", "localhost/api").strip()
+    made = Image(
+        Path(run(*buildah, "mount", container).strip()),
+        described["config"]["Env"],
+        described["config"]["Cmd"],
+        described["config"]["Healthcheck"]["Test"][1:],
+        sum(path.lstat().st_size for path in _files(Path(run(*buildah, "mount", container).strip()))),
+    )
+    assert described["config"]["User"] == f"{USER}:{USER}"
+    print(f"built in {time.monotonic() - started:.0f} s; {made.num_bytes / 1e6:.0f} MB ({listed['size']})")
+    yield made
+    run(*buildah, "rm", "--all")
+    shutil.rmtree(folder)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The volume."""
+    made = tmp_path / "data"
+    made.mkdir()
+    os.chown(made, USER, USER)
+    for parent in made.parents[:3]:
+        parent.chmod(0o755)
+    return made
+
+
+def test_the_image_holds_no_torch_and_is_not_large(image: Image, data: Path) -> None:
+    look = (
+        "import importlib.util as u, api.main, pkgutil; "
+        "print([n for n in ('torch', 'torchvision', 'pip', 'pytest') if u.find_spec(n)])"
+    )
+    assert image.ask(data, "python", "-c", look) == (0, "[]\n")
+    assert image.num_bytes < LARGEST_BYTES
+
+
+def test_its_user_is_nobody_in_particular_and_its_root_takes_nothing(image: Image, data: Path) -> None:
+    look = "id -u; for f in /app/x /opt/venv/x /x; do touch $f 2>&1 | grep -o 'Read-only\\|denied'; done; touch /data/x /tmp/x && echo fine"
+    code, said = image.ask(data, "sh", "-c", look)
+    assert (code, said.split()) == (0, [str(USER), "Read-only", "Read-only", "Read-only", "fine"])
+
+
+def test_it_does_not_listen_to_others_without_a_key(image: Image, data: Path) -> None:
+    code, said = image.ask(data)
+    assert code == 2
+    assert "refusing to listen on 0.0.0.0" in said
+
+
+def test_it_boots_answers_its_probe_and_takes_an_experiment_that_a_worker_outside_computes(
+    image: Image, data: Path, tmp_path: Path
+) -> None:
+    code, said = image.ask(data, "richregime", "keys", "create", "--owner", "ada", "--scope", "admin")
+    assert code == 0, said
+    key = said.split()[0]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    log = tmp_path / "api.log"
+    with log.open("w") as said_by_api, image.running(data, said_by_api, RICHREGIME_PORT=port) as api:
+        client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=300
+        )
+        wait_until(lambda: answers(client), 300, api)
+        probe = [part.replace("8000", port) for part in image.probe]
+        assert image.ask(data, *probe) == (0, "")
+        made = client.post("/experiments", json=BODY)
+        assert made.status_code == 201, made.text
+        experiment = f"/experiments/{made.json()['id']}"
+        assert client.get(experiment).json()["status"] == "queued"
+        code, said = image.ask(data, "richregime", "doctor")
+        assert code == 2, "there are neither broker nor worker"
+        assert "none listens" in said
+        with worker_outside(data, tmp_path / "outside"):
+            wait_until(lambda: client.get(experiment).json()["terminal"], 600, api)
+        assert client.get(experiment).json()["status"] == "succeeded"
+        assert client.get(f"{experiment}/plots/learning_curve.png").content.startswith(b"\x89PNG")
+        assert "richregime_runs" in client.get("/metrics").text
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"request"} <= {line["message"] for line in told}
+    assert key not in log.read_text()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def worker_outside(data: Path, home: Path) -> Iterator[None]:
+    """A worker of the checkout with a broker of its own, on the volume's database and files."""
+    from richregime.broker import Broker
+    from storage.settings import Settings
+
+    broker = Broker(Settings(home=home, broker_url=None))
+    broker.start()
+    environment = {
+        "RICHREGIME_HOME": str(home),
+        "RICHREGIME_DATABASE_URL": f"sqlite:///{data}/richregime.sqlite3",
+        "RICHREGIME_BLOB_DIR": f"{data}/blobs",
+    }
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "workers.main", "--slots", "1"], cwd=ROOT, env={**os.environ, **environment}
+    )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(timeout=60)
+        broker.stop()
+
+
+def wait_until(what: Any, seconds: float, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert process.poll() is None, "it has ended; its log tells why"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("name", ["api.Dockerfile", "worker.Dockerfile"])
+def test_hadolint_finds_nothing(name: str) -> None:
+    run(Path(sys.executable).with_name("hadolint"), DOCKER / name)
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.gpu.yaml"])
+def test_compose_files_are_of_the_specification_s_form(name: str) -> None:
+    from compose_spec import PyOptions
+
+    PyOptions(apply_merge=True).from_yaml((DOCKER / name).read_text(encoding="utf-8"))
+
+
+def test_kubernetes_takes_every_resource() -> None:
+    program = Path(sys.executable).with_name("kubernetes-validate")
+    run(program, "--strict", *sorted((DOCKER / "kubernetes").glob("*.yaml")))
