@@ -31,6 +31,11 @@ class Caller:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         """(status, the JSON answered)"""
+        status, content = self.exchange(method, path, body)
+        return status, json.loads(content) if content else None
+
+    def exchange(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+        """(status, what was answered)"""
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self._connection.close()
         payload = None if body is None else json.dumps(body).encode()
@@ -38,7 +43,7 @@ class Caller:
         answer = self._connection.getresponse()
         content = answer.read()
         self._used_at = time.monotonic()
-        return answer.status, json.loads(content) if content else None
+        return answer.status, content
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         status, answer = self.ask("POST", path, body)

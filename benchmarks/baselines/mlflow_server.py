@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,11 +55,18 @@ class MlflowServer:
             start_new_session=True,
         )
         log.close()
-        wait_until(self._is_ready, READY_SECONDS, 0.05)
+        try:
+            wait_until(self._is_ready, READY_SECONDS, 0.05)
+        except BaseException:
+            self.stop()
+            raise
         self.seconds_to_ready = time.perf_counter() - began
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGTERM)
         try:
@@ -75,8 +83,8 @@ class MlflowServer:
         assert self._process.poll() is None, "MLflow ended at once; its log lies in its folder"
         caller = self.caller()
         try:
-            return caller.ask("GET", "/health")[0] == 200
-        except (OSError, ValueError):
+            return caller.exchange("GET", "/health")[0] == 200  # its answer is no JSON
+        except (OSError, HTTPException):
             return False
         finally:
             caller.close()
