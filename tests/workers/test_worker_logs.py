@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import celery.apps.worker
 import pytest
 
 from storage.claims import Claim
@@ -17,6 +19,7 @@ from storage.logs import LogFormat, make_formatter
 from storage.settings import Settings
 from workers import tasks
 from workers.lease import Lease
+from workers.parent import log_what_celery_prints
 from workers.tasks import Child, work
 
 CLAIM = Claim("run_1", 1, "exp_1", "train", 0, {}, {}, "x", (0,), {}, True, None, 0.0, 2, "ada")
@@ -63,3 +66,14 @@ def test_every_line_within_a_run_tells_whose_it_is_and_no_line_after_it(
     assert about.items() <= renewed.items(), "the lease's own thread too"
     assert "run_id" not in after
     assert after["part"] == "worker-cpu"
+
+
+def test_what_celery_would_print_is_logged(
+    stream: io.StringIO, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery.apps.worker, "safe_say", celery.apps.worker.safe_say)
+    log_what_celery_prints()
+    logging.getLogger("richregime.worker").setLevel(logging.INFO)
+    celery.apps.worker.safe_say("worker: Warm shutdown (MainProcess)", sys.__stdout__)
+    assert json.loads(stream.getvalue())["message"] == "worker: Warm shutdown (MainProcess)"
+    assert capfd.readouterr().out == ""
