@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -18,8 +19,10 @@ from api.origins import SAFE_METHODS, is_own_page
 from api.problems import ProblemRaised, answer, answer_busy
 from schemas.access import Scope as KeyScope
 from schemas.access import allows
+from schemas.audit import Action
 from schemas.problems import ProblemCode
 from storage.api_keys import find_key, has_keys, scopes_of, why_refused
+from storage.audit import record
 from storage.db import DatabaseUnavailable, Session, database_now
 from storage.logins import find_login
 from storage.logs import also_about
@@ -33,7 +36,7 @@ OPEN_TO_ALL = ("/healthz", "/readyz", "/assets/", "/login", "/logout")
 nobody's work."""
 OPEN_SECONDS = 1.0
 """How long after the first key was made a service that was open may still be."""
-ADMIN_PATHS = frozenset({"/storage"})
+ADMIN_PATHS = frozenset({"/storage", "/audit"})
 """These tell of every owner's work."""
 COOKIE = "richregime_login"
 PRIVATE = "private, no-store"
@@ -66,6 +69,22 @@ def needed_scope(method: str, path: str) -> KeyScope | None:
 
 def is_open_to_all(path: str) -> bool:
     return any(path == name or (name.endswith("/") and path.startswith(name)) for name in OPEN_TO_ALL)
+
+
+class KeyRefused(ProblemRaised):
+    """A key was shown that does not hold, or has not the scope. `key`: its row, where it is known."""
+
+    def __init__(
+        self,
+        status: int,
+        code: ProblemCode,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        key: ApiKeyRow | None,
+    ) -> None:
+        super().__init__(status, code, detail, headers=headers)
+        self.key = key
 
 
 class Gate:
@@ -107,36 +126,39 @@ class Gate:
     def _admit(self, request: Request, needed: KeyScope) -> None:
         """Raises a 401, 403 or 429 problem."""
         state: State = request.app.state.richregime
-        with state.db.read() as session:
-            if not self._asks:
-                self._asks = has_keys(session)
-            if not self._asks:
-                self._open_until = time.monotonic() + OPEN_SECONDS
-                return
-            caller = _find_caller(session, request)
-        request.state.caller = caller
-        if not allows(caller.scopes, needed):
-            held = ", ".join(caller.scopes)
-            detail = f"the key {caller.key_id} has {held}; this needs the scope {needed}"
-            challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
-            raise ProblemRaised(403, ProblemCode.FORBIDDEN, detail, headers=challenge)
-        if caller.login is not None and request.method not in SAFE_METHODS:
-            require_own_page(request)
+        try:
+            with state.db.read() as session:
+                if not self._asks:
+                    self._asks = has_keys(session)
+                if not self._asks:
+                    self._open_until = time.monotonic() + OPEN_SECONDS
+                    return
+                _find_caller(session, request, needed)
+        except KeyRefused as refused:
+            note_refusal(request, refused)
+            raise
 
 
-def _find_caller(session: Session, request: Request) -> Caller:
-    """Whoever shows a key, or the cookie of a login. Raises a 401 or 429 problem."""
-    token = request.cookies.get(COOKIE)
-    if "authorization" not in request.headers and token is not None:
+def _find_caller(session: Session, request: Request, needed: KeyScope) -> None:
+    """Whoever shows a key, or the cookie of a login. Raises a 401, 403 or 429 problem."""
+    token = request.cookies.get(COOKIE) if "authorization" not in request.headers else None
+    if token is not None:
         found = find_login(session, token)
         if found is None:
-            raise _unauthorized(
-                "this browser is logged out, or its key is revoked; log in at /login", "Bearer"
-            )
-        login, row = found
-        return Caller(row.id, row.owner, scopes_of(row), login.sha256)
-    row = check_key(session, request, _read_bearer(request))
-    return Caller(row.id, row.owner, scopes_of(row))
+            raise _unauthorized("this browser is logged out, or its key is revoked; log in at /login")
+        login, key = found
+        caller = Caller(key.id, key.owner, scopes_of(key), login.sha256)
+    else:
+        key = check_key(session, request, _read_bearer(request))
+        caller = Caller(key.id, key.owner, scopes_of(key))
+    request.state.caller = caller
+    if not allows(caller.scopes, needed):
+        held = ", ".join(caller.scopes)
+        detail = f"the key {caller.key_id} has {held}; this needs the scope {needed}"
+        challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
+        raise KeyRefused(403, ProblemCode.FORBIDDEN, detail, challenge, key=key)
+    if token is not None and request.method not in SAFE_METHODS:
+        require_own_page(request)
 
 
 def check_key(session: Session, request: Request, key: str) -> ApiKeyRow:
@@ -149,11 +171,26 @@ def check_key(session: Session, request: Request, key: str) -> ApiKeyRow:
     if row is not None and refused is None:
         return row
     state: State = request.app.state.richregime
-    address = request.client.host if request.client else ""
-    state.failed_keys.require(address, "keys that do not hold were shown from this address")
-    raise _unauthorized(
-        "this service does not know the key" if row is None else f"the key {row.id} is {refused}"
-    )
+    state.failed_keys.require(address_of(request), "keys that do not hold were shown from this address")
+    detail = "this service does not know the key" if row is None else f"the key {row.id} is {refused}"
+    challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    raise KeyRefused(401, ProblemCode.UNAUTHORIZED, detail, challenge, key=row)
+
+
+def address_of(request: Request) -> str:
+    """The client's, or that which a proxy on this machine names; empty where none is known."""
+    return request.client.host if request.client else ""
+
+
+def note_refusal(request: Request, refused: KeyRefused) -> None:
+    """Record it. Keys that do not hold are few, as they are counted by address; of those without the scope a few a
+    minute of each key are recorded. Whoever shows none is not."""
+    state: State = request.app.state.richregime
+    if refused.status == 403 and not state.refusals.take(refused.key.id if refused.key else "").granted:
+        return
+    asked = f"{refused.status} {request.method} {request.url.path[:120]}"
+    with state.db.seen_by(None, request.state.request_id).write() as session:
+        record(session, Action.REFUSED, detail=f"{asked} from {address_of(request)}", key=refused.key)
 
 
 def require_own_page(request: Request) -> None:
@@ -171,14 +208,13 @@ def _read_bearer(request: Request) -> str:
     if kind.lower() != "bearer" or not key.strip():
         raise _unauthorized(
             "this service asks for a key: `Authorization: Bearer rrk_...`; whoever runs it makes one with "
-            "`richregime keys create`",
-            challenge="Bearer",
+            "`richregime keys create`"
         )
     return key.strip()
 
 
-def _unauthorized(detail: str, challenge: str = 'Bearer error="invalid_token"') -> ProblemRaised:
-    return ProblemRaised(401, ProblemCode.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+def _unauthorized(detail: str) -> ProblemRaised:
+    return ProblemRaised(401, ProblemCode.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _lead_to_login(request: Request) -> Response | None:

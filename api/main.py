@@ -17,6 +17,7 @@ from api.edge import Edge, is_loopback
 from api.gate import Gate
 from api.openapi import PROBLEM_RESPONSES, describe
 from api.routes import (
+    audit,
     checkpoints,
     comparisons,
     datasets,
@@ -55,6 +56,7 @@ ROUTES = (
     datasets,
     checkpoints,
     service,
+    audit,
     login,
     pages,
     guide,

@@ -7,14 +7,16 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from api.notices import send_due_notices
 from api.rates import Rate
-from api.watching import Watch
+from api.watching import Remembered, Watch
 from schemas.access import Scope
+from storage.audit import forget_entries
 from storage.blobs import BlobStore, open_blobs
 from storage.db import Database, DatabaseError
 from storage.fitting import Needs
@@ -25,6 +27,9 @@ from storage.settings import Settings
 from storage.workers import count_idle
 
 log = logging.getLogger("richregime.api")
+
+FORGET_SECONDS = 3600.0
+"""How often old entries of the audit trail are deleted"""
 
 
 class Bell:
@@ -89,6 +94,8 @@ class State:
     closing: threading.Event
     failed_keys: Rate
     """By address"""
+    refusals: Rate
+    """By key: those that are recorded for want of a scope"""
 
 
 def make_state(settings: Settings) -> State:
@@ -97,8 +104,12 @@ def make_state(settings: Settings) -> State:
     blobs = open_blobs(settings)
     bell = Bell(Doorbell(make_celery(settings)), db)
 
+    kept = timedelta(days=settings.audit_days)
+    forgetting = Remembered(lambda: forget_entries(db, kept), FORGET_SECONDS)
+
     def one_pass() -> None:
         reconcile(db, blobs, settings, bell.ring)
+        forgetting.get()
 
     return State(
         settings,
@@ -111,19 +122,20 @@ def make_state(settings: Settings) -> State:
         threading.Semaphore(settings.max_sse_clients),
         threading.Event(),
         Rate("failed-keys", settings.max_failed_keys_per_minute),
+        Rate("refusals", settings.max_failed_keys_per_minute),
     )
 
 
 def get_state(request: Request) -> State:
-    """Its database shows the caller's rows alone, where a key is asked for."""
+    """Its database shows the caller's rows alone, where a key is asked for, and records the request."""
     state: State = request.app.state.richregime
     caller = request.state.caller
-    if caller is None:
-        return state
-    viewer = Viewer(
-        caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id, login=caller.login
-    )
-    return replace(state, db=state.db.seen_by(viewer))
+    viewer = None
+    if caller is not None:
+        viewer = Viewer(
+            caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id, login=caller.login
+        )
+    return replace(state, db=state.db.seen_by(viewer, request.state.request_id))
 
 
 StateDep = Annotated[State, Depends(get_state)]

@@ -19,6 +19,7 @@ from client.downloading import MAX_CONNECTIONS, Download
 from client.errors import ServiceUnreachable, error_of
 from client.exporting import ExportSource, TableFormat, find_writer
 from client.following import Following
+from schemas.audit import AuditEntry
 from schemas.base import Page
 from schemas.events import Event
 from schemas.resources import (
@@ -363,6 +364,12 @@ class AsyncClient:
 
     def datasets(self) -> AsyncIterator[Dataset]:
         return self.send_all(calls.list_datasets())
+
+    def audit(
+        self, *, owner: str | None = None, action: str | None = None, target: str | None = None
+    ) -> AsyncIterator[AuditEntry]:
+        """Who did which write, newest first; for an admin's key."""
+        return self.send_all(calls.list_audit(owner, action, target))
 
     def workers(self) -> AsyncIterator[Worker]:
         return self.send_all(calls.list_workers())

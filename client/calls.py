@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from client.answers import Metrics, Result
 from client.errors import UnexpectedAnswer, error_of
 from engine.spec import Execution
+from schemas.audit import AuditEntry
 from schemas.base import Page
 from schemas.events import Event
 from schemas.resources import (
@@ -334,6 +335,11 @@ def get_queue() -> Call[QueueState]:
 
 def get_limits() -> Call[Json]:
     return Call("GET", "/limits", _object)
+
+
+def list_audit(owner: str | None, action: str | None, target: str | None) -> Call[Page[AuditEntry]]:
+    params = {"owner": owner, "action": action, "target": target}
+    return Call("GET", "/audit", _typed(Page[AuditEntry]), params=params)
 
 
 def get_storage() -> Call[Storage]:

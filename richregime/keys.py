@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.access import OWNER_PATTERN, Key, Scope
+from schemas.audit import Action
 
 if TYPE_CHECKING:
     from storage.db import Session
@@ -37,6 +38,7 @@ def create(
 ) -> None:
     """Make a key and show it, this once. From the first one on, the service asks for a key."""
     from storage.api_keys import create_key, to_resource
+    from storage.audit import record
 
     if re.fullmatch(OWNER_PATTERN, owner) is None:
         raise typer.BadParameter("an owner is a word of up to 64 letters, digits and . _ @ -")
@@ -44,6 +46,7 @@ def create(
     with _database(home) as session:
         row, key = create_key(session, owner=owner, scopes=scope or DEFAULT_SCOPES, lifetime=lifetime)
         made = to_resource(row)
+        record(session, Action.KEY_MADE, row.id, f"for {owner}: {row.scopes}")
     if as_json:
         print(json.dumps({**made.model_dump(mode="json"), "key": key}, indent=2))
         return
@@ -70,9 +73,11 @@ def list_(as_json: AsJson = False, home: Home = None) -> None:
 def revoke(key_id: str, home: Home = None) -> None:
     """Let nobody in by this key any more, from now on."""
     from storage.api_keys import revoke_key, to_resource
+    from storage.audit import record
 
     with _database(home) as session:
         revoked = to_resource(revoke_key(session, key_id))
+        record(session, Action.KEY_REVOKED, key_id)
     print(_describe(revoked))
 
 

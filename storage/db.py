@@ -45,17 +45,20 @@ class Database:
         self._writer = self._create_engine(read_only=False)
         self._reader = self._create_engine(read_only=True) if self.is_sqlite else self._writer
         self._viewer: Viewer | None = None
+        self._request_id: str | None = None
 
-    def seen_by(self, viewer: Viewer) -> Database:
-        """The same database, of which its sessions see and make the viewer's rows alone (see `storage.ownership`)."""
+    def seen_by(self, viewer: Viewer | None, request_id: str | None = None) -> Database:
+        """The same database, of which its sessions see and make the viewer's rows alone (see `storage.ownership`), and
+        note the request in what they record (see `storage.audit`)."""
         seen = copy(self)
-        seen._viewer = viewer
+        seen._viewer, seen._request_id = viewer, request_id
         return seen
 
     def _open(self, engine: Engine) -> Session:
         if self._viewer is None:
-            return Session(engine, expire_on_commit=False)
-        return OwnersSession(engine, expire_on_commit=False, info={"viewer": self._viewer})
+            return Session(engine, expire_on_commit=False, info={"request_id": self._request_id})
+        info = {"viewer": self._viewer, "request_id": self._request_id}
+        return OwnersSession(engine, expire_on_commit=False, info=info)
 
     def _create_engine(self, *, read_only: bool) -> Engine:
         # An error that tells the values of its statement would take secrets to the log.

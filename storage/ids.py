@@ -6,7 +6,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["exp", "pt", "run", "art", "wrk", "whk", "msg", "rrk"]
+Prefix = Literal["exp", "pt", "run", "art", "wrk", "whk", "msg", "rrk", "aud"]
 
 
 def new_id(prefix: Prefix) -> str:

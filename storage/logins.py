@@ -37,9 +37,13 @@ def find_login(session: Session, token: str) -> tuple[LoginRow, ApiKeyRow] | Non
     return found[0], found[1]
 
 
-def end_login(session: Session, token: str) -> None:
-    """From now on the token lets nobody in. Again: no change."""
-    session.execute(delete(LoginRow).where(LoginRow.sha256 == hash_secret(token)))
+def end_login(session: Session, token: str) -> ApiKeyRow | None:
+    """From now on the token lets nobody in. The key of the login; None where there was none."""
+    login = session.get(LoginRow, hash_secret(token))
+    if login is None:
+        return None
+    session.delete(login)
+    return session.get_one(ApiKeyRow, login.key_id)
 
 
 def still_holds(session: Session) -> bool:

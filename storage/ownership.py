@@ -19,6 +19,7 @@ from sqlmodel import Session, SQLModel
 from storage.tables import (
     ApiKeyRow,
     ArtifactRow,
+    AuditRow,
     DatasetRow,
     EventRow,
     ExperimentRow,
@@ -44,7 +45,7 @@ OWNED = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
 """Their `owner` says whose they are."""
 OF_EXPERIMENT = (PointRow, RunRow, EventRow, WebhookRow)
 OF_RUN = (MetricRow, ArtifactRow, TrainingRow)
-OF_THE_SERVICE = (WorkerRow, ApiKeyRow, LoginRow, NoticeRow, TallyRow)
+OF_THE_SERVICE = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, NoticeRow, TallyRow)
 """No owner's: read only where that is right."""
 
 

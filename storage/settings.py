@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     max_failed_keys_per_minute: int = Field(
         10, ge=1, description="Keys that do not hold an address may show in a minute."
     )
+    audit_days: float = Field(365.0, ge=0, description="How long the audit trail tells who did what.")
     webhook_secret: SecretStr | None = Field(
         None, description=f"Signs the notices of webhooks that bring no secret of their own: {SECRET_FORM}."
     )

@@ -22,6 +22,7 @@ from sqlalchemy import UniqueConstraint as Unique
 from sqlmodel import Field, SQLModel
 
 from engine.spec import Execution
+from schemas.audit import Action
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from schemas.webhooks import NoticeState
 from storage.stored_json import JsonRow, ShapedJson
@@ -373,3 +374,18 @@ class LoginRow(SQLModel, table=True):
     key_id: str = Field(sa_column=_parent("api_key.id"))
     created_at: datetime = _time(nullable=False)
     expires_at: datetime = _time(nullable=False, index=True)
+
+
+class AuditRow(SQLModel, table=True):
+    """Who did what; see `storage.audit`."""
+
+    __tablename__ = "audit"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    at: datetime = _time(nullable=False, index=True)
+    owner: str = Field(sa_column=Column(String(64), nullable=False))
+    key_id: str | None = Field(default=None, sa_column=Column(String(40)))
+    action: Action = Field(sa_column=Column(_enum(Action), nullable=False))
+    target: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    request_id: str | None = Field(default=None, sa_column=Column(String(16)))
+    detail: str | None = Field(default=None, sa_column=Column(String(200)))

@@ -17,12 +17,14 @@ from api.services.previews import preview
 from api.services.submissions import plan_submission, require_room
 from api.state import StateDep
 from engine.errors import InvalidSpec, field_errors
+from schemas.audit import Action
 from schemas.base import Page
 from schemas.problems import ProblemCode
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Run
 from schemas.status import ExperimentStatus
 from schemas.submission import Preview
 from storage import experiments, keys, reopening, run_resources
+from storage.audit import record
 from storage.db import Session
 from storage.experiment_resources import to_resource, to_resources
 from storage.fault_points import reach
@@ -78,6 +80,7 @@ def submit_experiment(
             bells, response.status_code = [("", run.needs) for run in plan.runs], 201
         if plan.submission.webhook is not None:
             experiments.attach_webhook(session, experiment_id, plan.submission.webhook)
+        record(session, Action.SUBMITTED, experiment_id, "reused" if earlier is not None else None)
         if idempotency_key is not None:
             keys.store_answer(session, idempotency_key, body_sha256, experiment_id, response.status_code)
     reach("accept.1")
@@ -152,6 +155,7 @@ def update_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
         raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
     with state.db.write() as session:
         row = experiments.update_experiment(session, experiment_id, change)
+        record(session, Action.CHANGED, experiment_id, ", ".join(sorted(change.model_fields_set)))
         return to_resource(session, row)
 
 
@@ -160,6 +164,8 @@ def delete_experiment(experiment_id: str, state: StateDep, dry_run: bool = False
     """Delete a terminal experiment with its files; `dry_run` only tells the bytes."""
     with state.db.write() as session:
         told, freed = experiments.delete_experiment(session, experiment_id, dry_run=dry_run)
+        if not dry_run:
+            record(session, Action.DELETED, experiment_id)
     delete_unreferenced(state.db, state.blobs, freed)
     return told
 
@@ -169,6 +175,7 @@ def cancel_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """Cancel it in whatever state that is not final; what its runs have logged so far stays."""
     with state.db.write() as session:
         row = experiments.cancel_experiment(session, experiment_id)
+        record(session, Action.CANCELLED, experiment_id)
         return to_resource(session, row)
 
 
@@ -177,6 +184,7 @@ def retry_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """Queue the failed runs again; they go on from their last checkpoint. 409 where none has failed."""
     with state.db.write() as session:
         row, runs = reopening.retry_experiment(session, experiment_id)
+        record(session, Action.RETRIED, experiment_id)
         answer = to_resource(session, row)
     state.bell.ring(runs)
     return answer
@@ -188,6 +196,8 @@ def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
     document = parse_object(body)
     with state.db.write() as session:
         row, runs = extend(session, state.settings, experiment_id, document)
+        if runs:
+            record(session, Action.EXTENDED, experiment_id)
         answer = to_resource(session, row)
     state.bell.ring(runs)
     return answer

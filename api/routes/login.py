@@ -10,13 +10,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.body import BodyDep
-from api.gate import COOKIE, PRIVATE, check_key, require_own_page
+from api.gate import COOKIE, PRIVATE, KeyRefused, address_of, check_key, note_refusal, require_own_page
 from api.problems import ProblemRaised
 from api.state import StateDep
 from api.templating import render
 from schemas.access import Scope, allows
+from schemas.audit import Action
 from schemas.problems import ProblemCode
 from storage.api_keys import scopes_of
+from storage.audit import record
 from storage.logins import begin_login, end_login
 
 router = APIRouter(include_in_schema=False)
@@ -42,13 +44,16 @@ def log_in(request: Request, body: BodyDep, state: StateDep) -> Response:
             key = check_key(session, request, form.get("key", "").strip())
             if not allows(scopes_of(key), Scope.READ):
                 detail = f"the key {key.id} has no scope `read`, which the pages need"
-                raise ProblemRaised(403, ProblemCode.FORBIDDEN, detail)
+                raise KeyRefused(403, ProblemCode.FORBIDDEN, detail, key=key)
     except ProblemRaised as refused:
+        if isinstance(refused, KeyRefused):
+            note_refusal(request, refused)
         return _login_page(request, wanted, refused)
     seconds = state.settings.login_seconds
     with state.db.write() as session:
         end_login(session, request.cookies.get(COOKIE, ""))
         token = begin_login(session, key, timedelta(seconds=seconds))
+        record(session, Action.LOGGED_IN, detail=f"from {address_of(request)}", key=key)
     leading = RedirectResponse(local_address(wanted), 303, headers={"Cache-Control": PRIVATE})
     _set_cookie(leading, request, token, int(seconds))
     return leading
@@ -59,7 +64,9 @@ def log_out(request: Request, state: StateDep) -> Response:
     """End the browser's login."""
     require_own_page(request)
     with state.db.write() as session:
-        end_login(session, request.cookies.get(COOKIE, ""))
+        key = end_login(session, request.cookies.get(COOKIE, ""))
+        if key is not None:
+            record(session, Action.LOGGED_OUT, key=key)
     leading = RedirectResponse("/login", 303, headers={"Cache-Control": PRIVATE})
     _set_cookie(leading, request, "", 0)
     return leading

@@ -9,8 +9,10 @@ from typing import Any
 
 from api.problems import ProblemRaised
 from engine.errors import FieldError
+from schemas.audit import Action
 from schemas.problems import ProblemCode
 from schemas.resources import Weights
+from storage.audit import record
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.incoming import taking_in
@@ -33,6 +35,8 @@ def register(db: Database, blobs: BlobStore, path: Path, title: str | None) -> t
         with db.write() as session, narrowed(session):
             known = get_weights(session, id_of(blob.sha256))
             row = known or register_weights(session, blob, tensors, title)
+            if known is None:
+                record(session, Action.UPLOADED, row.id, f"checkpoint, {blob.num_bytes} bytes")
             return to_resource(row), known is None
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from api.problems import ProblemRaised
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import FieldError
+from schemas.audit import Action
 from schemas.problems import ProblemCode
 from schemas.resources import Dataset
+from storage.audit import record
 from storage.blobs import BlobStore
 from storage.datasets import get_dataset, register_dataset, to_resource
 from storage.db import Database
@@ -39,6 +41,7 @@ def register(
         with db.write() as session, narrowed(session):
             known = get_dataset(session, name)
             if known is None:
+                record(session, Action.UPLOADED, name, f"data set, {blob.num_bytes} bytes")
                 return to_resource(register_dataset(session, info, title or info.title, blob)), True
             if known.sha256 == blob.sha256:
                 return to_resource(known), False

@@ -25,9 +25,11 @@ from api.services.metric_tables import COLUMNS
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import get_kind, parse_spec
 from engine.spec import ExperimentSpec
+from schemas.audit import Action
 from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
 from schemas.problems import ProblemCode
 from schemas.submission import Submission
+from storage.audit import record
 from storage.blobs import BlobStore, StoredBlob, telling_full
 from storage.db import Database
 from storage.importing import CheckedBundle, find_imported, store_imported
@@ -73,9 +75,11 @@ def import_bundle(
             }
             with db.write() as session, narrowed(session):
                 known = find_imported(session, sha256)
-                return (
-                    (known, False) if known is not None else (store_imported(session, checked, files), True)
-                )
+                if known is not None:
+                    return known, False
+                row = store_imported(session, checked, files)
+                record(session, Action.IMPORTED, row.id, f"was {row.imported_from}")
+                return row, True
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""preset, kinds, workers, queue, dataset: what can be asked and who answers."""
+"""preset, kinds, workers, queue, audit, dataset: what can be asked, who answers, and who did what."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.commands.shared import PROGRAM, AsJson, Scale, Url, print_json, say, talking_to
+from schemas.audit import Action
 
 app = typer.Typer()
 presets = typer.Typer(
@@ -114,6 +116,26 @@ def queue(as_json: AsJson = False, url: Url = None) -> None:
     )
     if not found.workers_listening:
         say(f"no worker listens: `./run` starts one, `{PROGRAM} worker` starts one more")
+
+
+@app.command()
+def audit(
+    owner: Annotated[str | None, typer.Option(help="Only what this owner did.")] = None,
+    action: Annotated[Action | None, typer.Option(help="Only this.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only what was done to this id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many entries at most.")] = 50,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Who did which write, when and to what, newest first; for an admin's key."""
+    with talking_to(url) as client:
+        found = [*islice(client.audit(owner=owner, action=action, target=target), limit)]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        facts = (one.owner or "-", one.key_id or "-", one.action, one.target or "-", one.request_id or "-")
+        print(f"{one.at:%Y-%m-%d %H:%M:%S}", *facts, *([one.detail] if one.detail else []), sep="  ")
 
 
 @app.command()

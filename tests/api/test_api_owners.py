@@ -93,6 +93,7 @@ RULES: dict[str, Rule] = {
     "GET /limits": READS[Shown.COMMON],
     "GET /metrics": READS[Shown.COMMON],
     "GET /storage": Rule(Scope.ADMIN, Shown.FORBIDDEN),
+    "GET /audit": Rule(Scope.ADMIN, Shown.FORBIDDEN),
     "GET /healthz": Rule(None, Shown.COMMON),
     "GET /readyz": Rule(None, Shown.COMMON),
     "GET /login": Rule(None, Shown.COMMON),

@@ -168,3 +168,12 @@ def test_a_list_into_a_pipe_has_one_line_for_each_experiment(
     experiment = client.submit({"kind": "train", "epochs": 4}, name=name, reuse=False)
     (line,) = (one for one in command("list", "--url", live_url).stdout.splitlines() if experiment.id in one)
     assert name in line
+
+
+def test_the_audit_trail_is_a_line_an_entry(invoke: Invoke, live_url: str, client: Client) -> None:
+    experiment_id = client.submit(BODY).id
+    client.cancel(experiment_id)
+    lines = invoke("audit", "--target", experiment_id, "--url", live_url).stdout.splitlines()
+    assert [line.split()[4] for line in lines] == ["cancelled", "submitted"]
+    found = json.loads(invoke("audit", "--limit", "1", "--json", "--url", live_url).stdout)
+    assert (found[0]["action"], found[0]["target"]) == ("cancelled", experiment_id)

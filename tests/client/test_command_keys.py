@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from client import Client
 from richregime.cli import app
 from storage.api_keys import find_key
+from storage.audit import list_entries
 from storage.db import Database
 
 RUN = CliRunner()
@@ -39,9 +40,14 @@ def test_a_key_is_shown_once_listed_without_it_and_revoked(tmp_path: Path) -> No
     db = Database(f"sqlite:///{tmp_path / 'richregime.sqlite3'}")
     with db.read() as session:
         found = find_key(session, key)
+        trail, _ = list_entries(session, limit=10)
     db.dispose()
     assert found is not None
     assert found.id == key_id
+    assert [(entry.action, entry.target, entry.detail) for entry in trail] == [
+        ("key-revoked", key_id, None),
+        ("key-made", key_id, "for ada: read admin"),
+    ]
 
 
 def test_without_scopes_it_reads_submits_and_cancels(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""The audit trail, for an admin."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.paging import CursorQuery, LimitQuery
+from api.state import StateDep
+from schemas.audit import Action, AuditEntry
+from schemas.base import Page
+from storage.audit import list_entries, to_resource
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/audit")
+def list_audit(
+    state: StateDep,
+    limit: LimitQuery = 50,
+    cursor: CursorQuery = None,
+    owner: Annotated[str | None, Query(max_length=64, description="Whoever did it.")] = None,
+    action: Annotated[Action | None, Query(description="What was done.")] = None,
+    target: Annotated[str | None, Query(max_length=64, description="The id it was done to.")] = None,
+) -> Page[AuditEntry]:
+    """Who did which write, when and to what, newest first. It stays when what it tells of is deleted."""
+    with state.db.read() as session:
+        rows, following = list_entries(
+            session, limit=limit, cursor=cursor, owner=owner, action=action, target=target
+        )
+    return Page[AuditEntry](items=[to_resource(row) for row in rows], next_cursor=following)
