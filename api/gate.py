@@ -103,7 +103,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        request.state.caller = None
+        request.state.caller, request.state.rate = None, {}
         needed = needed_scope(request.method, get_route_path(scope))
         try:
             if needed is not None and (self._asks or time.monotonic() >= self._open_until):
@@ -119,7 +119,7 @@ class Gate:
             caller = request.state.caller
             if caller is not None:
                 also_about(key_id=caller.key_id, owner=caller.owner)
-            await self._app(scope, receive, _keeping_private(request, send))
+            await self._app(scope, receive, _adding_headers(request, send))
             return
         await refusal(scope, receive, send)
 
@@ -157,6 +157,9 @@ def _find_caller(session: Session, request: Request, needed: KeyScope) -> None:
         detail = f"the key {caller.key_id} has {held}; this needs the scope {needed}"
         challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
         raise KeyRefused(403, ProblemCode.FORBIDDEN, detail, challenge, key=key)
+    state: State = request.app.state.richregime
+    rate = state.writes if needed in (KeyScope.SUBMIT, KeyScope.CANCEL) else state.reads
+    request.state.rate = rate.require(key.id, f"requests with the key {key.id}")
     if token is not None and request.method not in SAFE_METHODS:
         require_own_page(request)
 
@@ -227,13 +230,18 @@ def _lead_to_login(request: Request) -> Response | None:
     return RedirectResponse(f"/login{query}", 303, headers={"Cache-Control": PRIVATE})
 
 
-def _keeping_private(request: Request, send: Send) -> Send:
-    if request.state.caller is None or request.state.caller.login is None:
+def _adding_headers(request: Request, send: Send) -> Send:
+    """What is left of the key's rate; and what was shown by a login is kept private."""
+    caller: Caller | None = request.state.caller
+    if caller is None:
         return send
 
-    async def send_privately(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).setdefault("Cache-Control", PRIVATE)
+            headers = MutableHeaders(scope=message)
+            headers.update(request.state.rate)
+            if caller.login is not None:
+                headers.setdefault("Cache-Control", PRIVATE)
         await send(message)
 
-    return send_privately
+    return send_with_headers

@@ -27,16 +27,14 @@ class Allowance:
 
 
 class Rate:
-    """So many a minute of each that is named. `name` is what the headers call it; `per_minute` None counts nothing."""
+    """So many a minute of each that is named. `name` is what the headers call it."""
 
-    def __init__(self, name: str, per_minute: int | None) -> None:
+    def __init__(self, name: str, per_minute: int) -> None:
         self._name, self._per_minute = name, per_minute
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     def take(self, whom: str) -> Allowance:
         """Count one request."""
-        if self._per_minute is None:
-            return Allowance(True, {})
         item = RateLimitItemPerMinute(self._per_minute)
         granted = self._limiter.hit(item, whom)
         stats = self._limiter.get_window_stats(item, whom)

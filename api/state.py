@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 
 from api.notices import send_due_notices
 from api.rates import Rate
+from api.services.quotas import Quotas
 from api.watching import Remembered, Watch
 from schemas.access import Scope
 from storage.audit import forget_entries
@@ -96,6 +97,12 @@ class State:
     """By address"""
     refusals: Rate
     """By key: those that are recorded for want of a scope"""
+    reads: Rate
+    writes: Rate
+    """By key"""
+    quotas: Quotas
+    owner: str | None = None
+    """Of the key that the caller has shown; None where none was asked for"""
 
 
 def make_state(settings: Settings) -> State:
@@ -123,6 +130,9 @@ def make_state(settings: Settings) -> State:
         threading.Event(),
         Rate("failed-keys", settings.max_failed_keys_per_minute),
         Rate("refusals", settings.max_failed_keys_per_minute),
+        Rate("reads", settings.max_reads_per_minute),
+        Rate("writes", settings.max_writes_per_minute),
+        Quotas(db, settings),
     )
 
 
@@ -130,12 +140,12 @@ def get_state(request: Request) -> State:
     """Its database shows the caller's rows alone, where a key is asked for, and records the request."""
     state: State = request.app.state.richregime
     caller = request.state.caller
-    viewer = None
-    if caller is not None:
-        viewer = Viewer(
-            caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id, login=caller.login
-        )
-    return replace(state, db=state.db.seen_by(viewer, request.state.request_id))
+    if caller is None:
+        return replace(state, db=state.db.seen_by(None, request.state.request_id))
+    viewer = Viewer(
+        caller.owner, sees_all=Scope.ADMIN in caller.scopes, key_id=caller.key_id, login=caller.login
+    )
+    return replace(state, db=state.db.seen_by(viewer, request.state.request_id), owner=caller.owner)
 
 
 StateDep = Annotated[State, Depends(get_state)]

@@ -38,6 +38,8 @@ Other = TypeVar("Other")
 Json = dict[str, Any]
 
 RETRIED_STATUSES = (429, 502, 503, 504)
+LONGEST_WAIT_SECONDS = 60.0
+"""Before a call is sent again; a rate is counted by the minute"""
 KEYED_STATUSES = (*RETRIED_STATUSES, 409)
 """With an Idempotency-Key, 409 says that the first sending is still being answered."""
 
@@ -74,14 +76,16 @@ class Call(Generic[Answer]):
         return self.method == "GET" or "Idempotency-Key" in self.headers
 
     def request_arguments(self, max_retries: int) -> Json:
-        """Arguments for httpx's `build_request`; only a call that is safe to repeat is retried."""
+        """Arguments for httpx's `build_request`. A call that is safe to repeat is retried, and any that was refused for
+        its rate, of which nothing was done; `Retry-After` is waited for."""
         statuses = KEYED_STATUSES if "Idempotency-Key" in self.headers else RETRIED_STATUSES
         retry = Retry(
-            total=max_retries if self.is_safe_to_repeat else 0,
+            total=max_retries,
             allowed_methods=[self.method],
-            status_forcelist=statuses,
+            status_forcelist=statuses if self.is_safe_to_repeat else (429,),
+            retry_on_exceptions=None if self.is_safe_to_repeat else (),
             backoff_factor=0.3,
-            max_backoff_wait=10.0,
+            max_backoff_wait=LONGEST_WAIT_SECONDS,
         )
         arguments: Json = {
             "method": self.method,

@@ -222,3 +222,44 @@ class Storage(Resource):
     """Files that nothing refers to; `richregime gc` deletes them, and the workers do from time to time."""
     free_bytes: int | None
     """What the disk still takes; null for an object store."""
+
+
+class Used(Resource):
+    """What the caller's owner has; without keys, what there is."""
+
+    queued: int
+    running: int
+    bytes: int
+    """Of stored files; counted a minute ago at most, as `metric_rows`."""
+    metric_rows: int
+
+
+class Limits(Resource):
+    """The limits in force: settings of these names."""
+
+    max_body_bytes: int
+    max_dataset_bytes: int
+    max_import_bytes: int
+    max_points: int
+    """Of an experiment, as `max_runs`."""
+    max_runs: int
+    max_parameters: int
+    """Of a run, by estimate, as `max_memory_bytes` and `max_flops`."""
+    max_memory_bytes: int
+    max_flops: float
+    max_attempts: int
+    max_sse_clients: int
+    max_queued_runs: int
+    """Of all owners together, as `max_stored_bytes` and `max_metric_rows`; null: none."""
+    max_stored_bytes: int | None
+    max_metric_rows: int | None
+    limit_queued_per_owner: int
+    limit_running_per_owner: int | None
+    limit_bytes_per_owner: int
+    limit_metrics_per_owner: int
+    max_reads_per_minute: int
+    """Of one key, as `max_writes_per_minute`."""
+    max_writes_per_minute: int
+    max_failed_keys_per_minute: int
+    """Of one address."""
+    used: Used

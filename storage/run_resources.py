@@ -101,11 +101,6 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
     )
 
 
-def count_queued(session: Session) -> int:
-    """Runs that wait, of everyone."""
-    return int(session.execute(_QUEUED, execution_options=EVERYONES).scalar_one())
-
-
 def queue_state(session: Session) -> QueueState:
     """What waits, of everyone, and who listens."""
 

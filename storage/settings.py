@@ -87,6 +87,19 @@ class Settings(BaseSettings):
         ge=1,
         description="Runs that one owner may have under way; others are served before it has fewer. Null: any number.",
     )
+    limit_queued_per_owner: int = Field(10_000, ge=1, description="Runs of one owner that may wait.")
+    limit_bytes_per_owner: int = Field(
+        100 << 30, ge=1, description="Bytes of one owner's files, above which it stores no more."
+    )
+    limit_metrics_per_owner: int = Field(
+        20_000_000, ge=1, description="Metrics of one owner's runs, above which it submits no more."
+    )
+    max_stored_bytes: int | None = Field(
+        None, ge=1, description="Bytes of all files; null: what the disk takes."
+    )
+    max_metric_rows: int | None = Field(None, ge=1, description="Metrics of all runs; null: any number.")
+    max_reads_per_minute: int = Field(600, ge=1, description="Reads that a key may ask for in a minute.")
+    max_writes_per_minute: int = Field(60, ge=1, description="Writes that a key may ask for in a minute.")
     max_parameters: int = Field(200_000_000, ge=1, description="Parameters a model may have.")
     max_memory_bytes: int = Field(16 << 30, ge=1, description="Memory a run may need by estimate.")
     max_flops: float = Field(1e19, gt=0, description="Floating-point operations a run may need by estimate.")

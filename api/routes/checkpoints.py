@@ -54,6 +54,7 @@ def bring_checkpoint(
 ) -> Weights:
     """Bring a safetensors file along, one tensor a parameter, named as in the model (see `/models`); then
     `"init": {"name": "checkpoint", "checkpoint": ID}` starts from it. The body is the file itself."""
+    state.quotas.require_stored(state.owner, upload.stat().st_size)
     found, is_new = register(state.db, state.blobs, upload, title)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/checkpoints/{found.id}"

@@ -60,6 +60,7 @@ def register_dataset(
 ) -> Dataset:
     """Register an `.npz` with `x_train`, `x_test` (uint8 images [n, height, width] or with 1 or 3 channels) and
     `y_train`, `y_test` (integer labels from 0 on). The body is the file itself."""
+    state.quotas.require_stored(state.owner, upload.stat().st_size)
     found, is_new = register(state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{name}"

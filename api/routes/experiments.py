@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -14,8 +15,9 @@ from api.problems import ProblemRaised
 from api.request_bodies import EXTENSION_BODY, SUBMISSION_BODY, UPDATE_BODY
 from api.services.extensions import extend
 from api.services.previews import preview
-from api.services.submissions import plan_submission, require_room
-from api.state import StateDep
+from api.services.quotas import refuse_any
+from api.services.submissions import plan_submission
+from api.state import State, StateDep
 from engine.errors import InvalidSpec, field_errors
 from schemas.audit import Action
 from schemas.base import Page
@@ -32,6 +34,7 @@ from storage.fitting import Needs
 from storage.ownership import narrowed
 from storage.retention import delete_unreferenced
 from storage.submitting import create_experiment
+from storage.tables import ExperimentRow
 
 router = APIRouter(tags=["experiments"])
 
@@ -59,6 +62,7 @@ def submit_experiment(
             return replayed
         plan = plan_submission(session, state.settings, parse_object(body))
         planned_points = plan.planned_points()
+    stored_errors = state.quotas.find_stored_errors(state.owner)
     bells: list[tuple[str, Needs]] = []
     with state.db.write() as session, narrowed(session):
         replayed = _replay(session, idempotency_key, body_sha256, response)
@@ -68,7 +72,7 @@ def submit_experiment(
         if earlier is not None:
             experiment_id, response.status_code = earlier.id, 200
         else:
-            require_room(session, state.settings, len(plan.runs))
+            refuse_any(stored_errors, state.quotas.find_queue_errors(session, state.owner, len(plan.runs)))
             experiment_id = create_experiment(
                 session,
                 submission=plan.submission,
@@ -184,6 +188,7 @@ def retry_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """Queue the failed runs again; they go on from their last checkpoint. 409 where none has failed."""
     with state.db.write() as session:
         row, runs = reopening.retry_experiment(session, experiment_id)
+        _require_room(state, session, row, 0)  # those that wait again are counted
         record(session, Action.RETRIED, experiment_id)
         answer = to_resource(session, row)
     state.bell.ring(runs)
@@ -195,12 +200,22 @@ def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
     """Add seeds or values of swept axes; only what is missing is run."""
     document = parse_object(body)
     with state.db.write() as session:
-        row, runs = extend(session, state.settings, experiment_id, document)
+        row, runs = extend(
+            session, state.settings, experiment_id, document, partial(_require_room, state, session)
+        )
         if runs:
             record(session, Action.EXTENDED, experiment_id)
         answer = to_resource(session, row)
     state.bell.ring(runs)
     return answer
+
+
+def _require_room(state: State, session: Session, row: ExperimentRow, num_runs: int) -> None:
+    """Its owner's, whoever asks."""
+    owner = None if state.owner is None else row.owner
+    refuse_any(
+        state.quotas.find_stored_errors(owner), state.quotas.find_queue_errors(session, owner, num_runs)
+    )
 
 
 @router.get("/experiments/{experiment_id}/runs")

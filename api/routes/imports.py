@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,8 @@ UploadDep = Annotated[Path, upload("archive", lambda settings: settings.max_impo
 def import_experiment(upload: UploadDep, state: StateDep, response: Response) -> Experiment:
     """Import an archive of `/experiments/{id}/export`: the experiment is shown and drawn here as it was there, marked
     with the id it had; it is read-only, and nothing of it is reused."""
-    row, is_new = import_bundle(state.db, state.blobs, state.settings, upload)
+    require_stored = partial(state.quotas.require_stored, state.owner)
+    row, is_new = import_bundle(state.db, state.blobs, state.settings, upload, require_stored)
     finalize(state.db, state.blobs, row.id)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/experiments/{row.id}"

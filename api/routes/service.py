@@ -9,27 +9,13 @@ from api.problems import ProblemRaised
 from api.state import StateDep
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
-from schemas.resources import QueueState, Storage, Worker
+from schemas.resources import Limits, QueueState, Storage, Worker
 from storage.queue import ping
 from storage.run_resources import queue_state
 from storage.usage import storage_state
 from storage.workers import count_listening, list_workers
 
 router = APIRouter(tags=["service"])
-
-LIMITS = (
-    "max_body_bytes",
-    "max_dataset_bytes",
-    "max_import_bytes",
-    "max_points",
-    "max_runs",
-    "max_queued_runs",
-    "max_parameters",
-    "max_memory_bytes",
-    "max_flops",
-    "max_sse_clients",
-    "max_attempts",
-)
 
 
 class Health(Resource):
@@ -64,9 +50,12 @@ def get_storage(state: StateDep) -> Storage:
 
 
 @router.get("/limits")
-def get_limits(state: StateDep) -> dict[str, float]:
-    """The limits in force."""
-    return {name: getattr(state.settings, name) for name in LIMITS}
+def get_limits(state: StateDep) -> Limits:
+    """The limits in force, and what of them is used: by the caller's owner, without keys by all."""
+    names = Limits.model_fields.keys() - {"used"}
+    return Limits(
+        used=state.quotas.used(state.owner), **{name: getattr(state.settings, name) for name in names}
+    )
 
 
 @router.get("/healthz")

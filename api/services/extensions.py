@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from api.problems import ProblemRaised
-from api.services.submissions import Plan, plan_runs, plan_submission, require_room
+from api.services.submissions import Plan, plan_runs, plan_submission
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.spec import canonical_json
 from engine.sweep import SweepPoint
@@ -25,11 +25,16 @@ from storage.tables import ExperimentRow
 
 
 def extend(
-    session: Session, settings: Settings, experiment_id: str, body: Mapping[str, Any]
+    session: Session,
+    settings: Settings,
+    experiment_id: str,
+    body: Mapping[str, Any],
+    require_room: Callable[[ExperimentRow, int], None],
 ) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
     """Add the seeds and values that the experiment has not, and only the runs that are missing.
 
     Points keep their index; new ones come behind. Returns the (run id, needs) to ring for; none where nothing is missing.
+    `require_room` is asked whether the experiment may have so many runs more.
     """
     row = get_experiment(session, experiment_id)
     require_own(row)
@@ -47,7 +52,7 @@ def extend(
     runs = plan_runs(plan.submission, wanted)
     if not runs:
         return row, []
-    require_room(session, settings, len(runs))
+    require_room(row, len(runs))
     return extend_experiment(
         session, experiment_id, submission=plan.submission, digest=plan.digest, points=points, runs=runs
     )

@@ -10,7 +10,7 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import isfinite
@@ -51,9 +51,14 @@ UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
 
 
 def import_bundle(
-    db: Database, blobs: BlobStore, settings: Settings, path: Path
+    db: Database,
+    blobs: BlobStore,
+    settings: Settings,
+    path: Path,
+    require_stored: Callable[[int, int], None],
 ) -> tuple[ExperimentRow, bool]:
     """Check the archive and store its experiment; whether it is new. The same archive again is no error.
+    `require_stored` is asked whether so many bytes and metrics may be stored.
 
     Raises InvalidSpec and 422 problems that say what is wrong, and StorageFull.
     """
@@ -68,10 +73,12 @@ def import_bundle(
             archive = opened.enter_context(zipfile.ZipFile(path))
             sums = _check_sums(archive, settings.max_import_bytes)
             checked = _check(archive, sums, settings, sha256)
+        entries = _list_files(checked.bundle)
+        num_bytes = sum(archive.getinfo(entry).file_size for entry in entries.values())
+        require_stored(num_bytes, len(checked.metrics))
         with taking_in(db, blobs) as take:
             files = {
-                name: take(partial(_store_file, archive, blobs, entry))
-                for name, entry in _list_files(checked.bundle).items()
+                name: take(partial(_store_file, archive, blobs, entry)) for name, entry in entries.items()
             }
             with db.write() as session, narrowed(session):
                 known = find_imported(session, sha256)

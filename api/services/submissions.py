@@ -24,7 +24,6 @@ from storage.datasets import get_dataset, list_datasets, to_info
 from storage.db import Session
 from storage.errors import NotFound
 from storage.fitting import Needs
-from storage.run_resources import count_queued
 from storage.settings import Settings
 from storage.submitting import PlannedPoint, PlannedRun
 from storage.weights import find_weights_blob, get_weights
@@ -90,14 +89,6 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
         point_digests=digests,
         digest=_digest(submission, points, digests),
     )
-
-
-def require_room(session: Session, settings: Settings, num_runs: int) -> None:
-    """Refuse what the queue does not take any more, with the time after which to try again."""
-    queued = count_queued(session)
-    if queued + num_runs > settings.max_queued_runs:
-        detail = f"{queued:,} runs wait and this adds {num_runs:,}; the limit is {settings.max_queued_runs:,}"
-        raise ProblemRaised(429, ProblemCode.LIMIT_EXCEEDED, detail, headers={"Retry-After": "60"})
 
 
 def seeds_per_run(point: SweepPoint, submission: Submission) -> int:

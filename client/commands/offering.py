@@ -1,4 +1,4 @@
-"""preset, kinds, workers, queue, audit, dataset: what can be asked, who answers, and who did what."""
+"""preset, kinds, workers, queue, limits, audit, dataset: what can be asked, who answers, and who did what."""
 
 from __future__ import annotations
 
@@ -116,6 +116,22 @@ def queue(as_json: AsJson = False, url: Url = None) -> None:
     )
     if not found.workers_listening:
         say(f"no worker listens: `./run` starts one, `{PROGRAM} worker` starts one more")
+
+
+@app.command()
+def limits(as_json: AsJson = False, url: Url = None) -> None:
+    """The limits in force, and what of them you use."""
+    with talking_to(url) as client:
+        found = client.limits()
+    if as_json:
+        print_json(found)
+        return
+    used = found.pop("used")
+    _print_table(
+        ("limit", "value"),
+        [(name, "none" if value is None else f"{value:,}") for name, value in found.items()],
+    )
+    print("used: " + ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in used.items()))
 
 
 @app.command()

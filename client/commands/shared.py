@@ -52,7 +52,7 @@ AFTER_A_PROBLEM: Mapping[str, str] = {
     ProblemCode.NOT_READY: f"it has not come so far: `{PROGRAM} watch ID` waits for it",
     ProblemCode.UNAUTHORIZED: f"give a key that holds: RICHREGIME_KEY, or `{PROGRAM} --key KEY ...`",
     ProblemCode.NOT_FOUND: f"`{PROGRAM} list` shows what is there",
-    ProblemCode.LIMIT_EXCEEDED: "GET /limits tells the limits; a quick preset or fewer seeds and values may fit",
+    ProblemCode.LIMIT_EXCEEDED: f"`{PROGRAM} limits` tells the limits; a quick preset or fewer seeds and values may fit",
     ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or submit it in parts",
     ProblemCode.UNREADABLE: f"`{PROGRAM} delete ID` and submit it again, or bring the row back from a copy of the database",
     ProblemCode.INVALID_SPEC: f"`{PROGRAM} kinds NAME` shows the form with every default",

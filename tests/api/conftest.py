@@ -160,7 +160,10 @@ def both_desks(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: 
 
 
 def make_settings(home: Path, **values: Any) -> Settings:
-    """Of a service on its own, whose tests may show as many wrong keys as they like."""
+    """Of a service on its own, whose tests may ask as often as they like."""
     own = {"database_url": None, "broker_url": None, "data_dir": None, "blob_dir": None}
-    bounds = {"max_dataset_bytes": 1_000_000, "max_failed_keys_per_minute": 10_000}
+    bounds = {
+        "max_dataset_bytes": 1_000_000,
+        **{f"max_{name}_per_minute": 100_000 for name in ("failed_keys", "reads", "writes")},
+    }
     return Settings(home=home, **{**own, **bounds, **values})
