@@ -7,6 +7,7 @@ import inspect
 import time
 from typing import Any
 
+import httpx
 import pytest
 
 import client as client_package
@@ -236,3 +237,28 @@ def test_the_async_client_does_the_same(live_url: str) -> None:
     status, names = asyncio.run(scenario())
     assert status == ExperimentStatus.CANCELLED
     assert names[-1] == "experiment.finished"
+
+
+@pytest.mark.parametrize(("status", "num_sent"), [(429, 2), (503, 1)])
+def test_a_call_that_was_refused_for_its_rate_is_sent_again_when_told(status: int, num_sent: int) -> None:
+    sent: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(time.monotonic())
+        problem = {"type": "t", "title": "t", "status": status, "code": "rate-limited", "detail": "wait"}
+        if len(sent) < 2 or status == 503:
+            media = {"Retry-After": "1", "content-type": "application/problem+json"}
+            return httpx.Response(status, json=problem, headers=media)
+        return httpx.Response(
+            200,
+            json={"id": "exp_1", "deleted": True, "dry_run": False, "bytes": 0, "runs": 0, "artifacts": 0},
+        )
+
+    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
+        if status == 429:
+            client.delete("exp_1")
+            assert sent[1] - sent[0] >= 1
+        else:
+            with pytest.raises(ProblemError):
+                client.delete("exp_1")  # it may have been done: only a refusal for the rate is sure
+    assert len(sent) == num_sent

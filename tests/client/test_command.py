@@ -177,3 +177,10 @@ def test_the_audit_trail_is_a_line_an_entry(invoke: Invoke, live_url: str, clien
     assert [line.split()[4] for line in lines] == ["cancelled", "submitted"]
     found = json.loads(invoke("audit", "--limit", "1", "--json", "--url", live_url).stdout)
     assert (found[0]["action"], found[0]["target"]) == ("cancelled", experiment_id)
+
+
+def test_the_limits_and_what_is_used_are_shown(invoke: Invoke, live_url: str) -> None:
+    shown = invoke("limits", "--url", live_url).stdout
+    assert "limit_queued_per_owner" in shown
+    assert "used: " in shown
+    assert "max_points" in json.loads(invoke("limits", "--json", "--url", live_url).stdout)
