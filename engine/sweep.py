@@ -13,6 +13,9 @@ from engine.errors import FieldError, InvalidSpec
 from engine.experiments.registry import parse_spec
 from engine.spec import ExperimentSpec
 
+MAX_ERRORS = 100
+"""Of the points, beyond which no more are looked for: a sweep repeats its mistake at every one"""
+
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
@@ -37,8 +40,8 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     """Every point: the product of the axes in the order given, the last one running fastest.
 
     spec: the form as sent. sweep: dotted paths into the form, e.g. `model.width`, and the values each takes; a path
-    may name a whole part (`policy`). Raises InvalidSpec with all errors of the form, the axes and the points; those
-    of a point say at `#/sweep/<path>/<index>` which value is wrong and name the point.
+    may name a whole part (`policy`). Raises InvalidSpec with all errors of the form and the axes, or those of the points
+    until there are MAX_ERRORS; they say at `#/sweep/<path>/<index>` which value is wrong and name the point.
     """
     errors = [
         FieldError(f"#/sweep/{_escape(path)}", "empty-axis", "an axis needs at least one value")
@@ -56,15 +59,18 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     for choice in product(*(enumerate(values) for values in sweep.values())):
         chosen = dict(zip(sweep, choice, strict=True))
         data = deepcopy(base)
-        for path, (_, value) in chosen.items():
-            _set(data, path.split("."), value)
         try:
+            for path, (_, value) in chosen.items():
+                _set(data, path, value)
             values = {path: value for path, (_, value) in chosen.items()}
             points.append(SweepPoint(values, parse_spec(data), chosen))
         except InvalidSpec as invalid:
             errors += [_blame(error, chosen) for error in invalid.errors]
+            errors = list(dict.fromkeys(errors))
+            if len(errors) >= MAX_ERRORS:
+                break
     if errors:
-        raise InvalidSpec(dict.fromkeys(errors))
+        raise InvalidSpec(errors)
     return points
 
 
@@ -91,11 +97,15 @@ def _paths(value: Mapping[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-def _set(data: dict[str, Any], parts: Sequence[str], value: Any) -> None:
-    here = data
-    for part in parts[:-1]:
-        here = here[part]
-    here[parts[-1]] = deepcopy(value)
+def _set(data: dict[str, Any], path: str, value: Any) -> None:
+    *parts, last = path.split(".")
+    here: Any = data
+    for part in parts:
+        here = here.get(part) if isinstance(here, dict) else None
+    if not isinstance(here, dict):
+        detail = "another axis puts a value in that has no such field"
+        raise InvalidSpec.single(f"#/sweep/{_escape(path)}", "unknown-path", detail)
+    here[last] = deepcopy(value)
 
 
 def _blame(error: FieldError, chosen: Mapping[str, tuple[int, Any]]) -> FieldError:

@@ -78,3 +78,14 @@ def postgres_server() -> Iterator[str]:
     """The address of a real Postgres."""
     with open_postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def denormals() -> Iterator[None]:
+    """Hypothesis draws from all floats; a process that has trained flushes the smallest, so they are kept meanwhile."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
+    yield
+    if torch is not None:
+        torch.set_flush_denormal(True)

@@ -19,9 +19,10 @@ from storage.incoming import taking_in
 from storage.ownership import narrowed
 from storage.weights import get_weights, id_of, register_weights, to_resource
 
-MAX_HEADER_BYTES = 10 << 20
+MAX_HEADER_BYTES = 4 << 20
 MAX_TENSORS = 10_000
 MAX_NAME = 200
+MAX_DIMENSIONS = 8
 BYTES_A_NUMBER = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 """Floats are parameters and running statistics; batch normalisation counts its batches in I64."""
 
@@ -49,13 +50,15 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
             raise _refuse("its first eight bytes are not the length of a header")
         text = file.read(length)
     try:
-        header: Any = json.loads(text)
+        header: Any = json.loads(text.decode("utf-8"), object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
-        raise _refuse(f"its header is not JSON: {error}") from None
-    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise _refuse(f"its header is not JSON: {str(error)[:200]}") from None
+    if not text.startswith(b"{") or len(header) > MAX_TENSORS:
         raise _refuse("its header is no object of tensors")
-    header.pop("__metadata__", None)
-    spans = [_read_tensor(name, entry) for name, entry in header.items()]
+    notes = header.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise _refuse("its __metadata__ is no object of texts")
+    spans = [_read_tensor(name, entry, size) for name, entry in header.items()]
     end = 0
     for low, high in sorted(spans):
         if low != end:
@@ -66,12 +69,21 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
     return {name: entry["shape"] for name, entry in header.items()}
 
 
-def _read_tensor(name: str, entry: Any) -> tuple[int, int]:
-    """Where the tensor lies behind the header."""
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands in it twice")
+    return found
+
+
+def _read_tensor(name: str, entry: Any, size: int) -> tuple[int, int]:
+    """Where the tensor lies behind the header, in a file of `size` bytes."""
     match entry:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(low), int(high)]} if (
             kind in BYTES_A_NUMBER
-            and all(isinstance(length, int) and length >= 0 for length in shape)
+            and len(shape) <= MAX_DIMENSIONS
+            and all(type(length) is int and 0 <= length <= size for length in shape)
+            and bool not in (type(low), type(high))
             and 0 <= low <= high
             and high - low == prod(shape) * BYTES_A_NUMBER[kind]
             and len(name) <= MAX_NAME

@@ -9,7 +9,6 @@ import io
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from api.body import parse_object
 from api.problems import ProblemRaised
 from api.services.metric_tables import COLUMNS
+from engine.data.archive import DAMAGE, open_archive
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import get_kind, parse_spec
 from engine.spec import ExperimentSpec
@@ -42,8 +42,11 @@ from storage.tables import ExperimentRow
 EXPANSION = 8
 """Entries may hold so many times more bytes in all than the largest archive."""
 MAX_ENTRIES = 50_000
+MAX_DIRECTORY_BYTES = 8 << 20
 MAX_DOCUMENT_BYTES = 256 << 20
-"""Of a document that is read whole: the description, the metrics, the checksums."""
+"""Of a document that is read whole: the metrics, the checksums."""
+MAX_BUNDLE_BYTES = 64 << 20
+"""Of the description, which takes many times as much once it is parsed"""
 CHUNK = 1 << 20
 MAX_NAME = 64
 UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
@@ -70,7 +73,7 @@ def import_bundle(
             return known, False
     with ExitStack() as opened:
         with _refusing_damage():
-            archive = opened.enter_context(zipfile.ZipFile(path))
+            archive = opened.enter_context(open_archive(path, MAX_DIRECTORY_BYTES))
             sums = _check_sums(archive, settings.max_import_bytes)
             checked = _check(archive, sums, settings, sha256)
         entries = _list_files(checked.bundle)
@@ -93,8 +96,8 @@ def import_bundle(
 def _refusing_damage() -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _refuse(f"the body is not an archive that can be read: {error}") from None
+    except DAMAGE as error:
+        raise _refuse(f"the body is not an archive that can be read: {str(error)[:200]}") from None
 
 
 def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
@@ -135,7 +138,7 @@ def _check(
     archive: zipfile.ZipFile, sums: Mapping[str, str], settings: Settings, sha256: str
 ) -> CheckedBundle:
     """Everything parsed; nothing is stored before all of it is found right."""
-    document = parse_object(_read(archive, BUNDLE_FILE))
+    document = parse_object(_read(archive, BUNDLE_FILE, MAX_BUNDLE_BYTES))
     try:
         bundle = Bundle.model_validate(document)
         submission = Submission.model_validate(bundle.body)
@@ -254,11 +257,11 @@ def _open(archive: zipfile.ZipFile, name: str) -> Iterator[Any]:
         raise _refuse(f"the archive lacks {name[:200]!r}; is it an export of this service?") from None
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+def _read(archive: zipfile.ZipFile, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
     with _open(archive, name) as entry:
-        data: bytes = entry.read(MAX_DOCUMENT_BYTES + 1)
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise _refuse(f"{name} is larger than {MAX_DOCUMENT_BYTES:,} bytes")
+        data: bytes = entry.read(limit + 1)
+    if len(data) > limit:
+        raise _refuse(f"{name} is larger than {limit:,} bytes")
     return data
 
 

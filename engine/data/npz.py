@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from engine.data.archive import DAMAGE, open_archive
 from engine.data.spec import DatasetInfo, max_balanced_size
 from engine.errors import InvalidSpec
 
@@ -24,16 +25,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _IMAGES = ("x_train", "x_test")
 _LABELS = ("y_train", "y_test")
 _CHUNK = 1 << 20
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    ValueError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
+_UNREADABLE = (*DAMAGE, TypeError, KeyError)
+"""What zipfile and numpy raise on damaged, encrypted or foreign files"""
+_MAX_DIRECTORY_BYTES = 1 << 16
+_MAX_HEADER_BYTES = 10_000
+_HEADER = re.compile(
+    rb"\{(\s*'(descr|fortran_order|shape)':\s*('[<>|=]?[a-zA-Z?]\d*'|True|False|\([\d,\s]*\)),?){3}\s*\}\s*"
 )
-"""What zipfile and numpy raise on damaged, encrypted or foreign files."""
+"""Of plain numbers; numpy would evaluate any literal of Python"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +78,14 @@ def inspect_npz(
     """
     limits = limits or NpzLimits()
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
             _check_entries(archive, limits)
             members = {key: _read_header(archive, key) for key in (*_IMAGES, *_LABELS)}
             _check_members(archive, members, limits)
             for key in _IMAGES:
                 _read_through(archive, key)
-            labels = {key: _read_labels(archive, key) for key in _LABELS}
-        return _describe(name or path.stem, members, labels, limits)
+            counts = {key: _count_labels(archive, key, limits) for key in _LABELS}
+        return _describe(name or path.stem, members, counts)
     except _Refused as refused:
         raise InvalidSpec.single(pointer, refused.code, str(refused)) from None
     except _UNREADABLE as error:
@@ -118,11 +117,24 @@ def _read_header(archive: zipfile.ZipFile, key: str) -> _Member:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
             raise _Refused("unreadable", f"{key} is in format {version}; write it with numpy.savez")
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(file)
+        length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+        if length > _MAX_HEADER_BYTES:
+            raise _Refused("unreadable", f"{key} has a header of {length:,} bytes")
+        if _HEADER.fullmatch(file.read(length)) is None:
+            raise _Refused("wrong-dtype", f"{key} has no header of plain numbers; write it with numpy.savez")
+    with archive.open(f"{key}.npy") as file:
+        shape, dtype = _skip_header(file)
     if dtype.hasobject or dtype.fields is not None:
         raise _Refused("wrong-dtype", f"{key} is of dtype {dtype}; only plain numbers are read")
-    return _Member(tuple(shape), dtype)
+    return _Member(shape, dtype)
+
+
+def _skip_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and type, with the file at the first number."""
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return tuple(shape), dtype
 
 
 def _check_members(archive: zipfile.ZipFile, members: dict[str, _Member], limits: NpzLimits) -> None:
@@ -195,27 +207,33 @@ def _read_through(archive: zipfile.ZipFile, key: str) -> None:
             pass
 
 
-def _read_labels(archive: zipfile.ZipFile, key: str) -> Array:
+def _count_labels(archive: zipfile.ZipFile, key: str, limits: NpzLimits) -> Array:
+    """How many examples have each label from 0 to the largest allowed, read a megabyte at a time."""
+    counts = np.zeros(limits.max_classes, np.int64)
     with archive.open(f"{key}.npy") as file:
-        stream: IO[bytes] = file
-        labels: Array = npy.read_array(stream, allow_pickle=False)
-    return labels
+        (left,), dtype = _skip_header(file)
+        while left:
+            size = min(left, _CHUNK // dtype.itemsize)
+            labels = np.frombuffer(file.read(size * dtype.itemsize), dtype)
+            lowest, highest = int(labels.min()), int(labels.max())
+            if lowest < 0 or highest >= limits.max_classes:
+                raise _Refused(
+                    "wrong-labels",
+                    f"{key} has labels from {lowest} to {highest}; they must run from 0 to at most "
+                    f"{limits.max_classes - 1}",
+                )
+            counts += np.bincount(labels.astype(np.int64), minlength=limits.max_classes)
+            left -= size
+        while file.read(_CHUNK):
+            pass
+    return counts
 
 
-def _describe(
-    name: str, members: dict[str, _Member], labels: dict[str, Array], limits: NpzLimits
-) -> DatasetInfo:
-    train, test = labels["y_train"], labels["y_test"]
-    lowest, highest = min(int(train.min()), int(test.min())), max(int(train.max()), int(test.max()))
-    if lowest < 0 or not 1 <= highest < limits.max_classes:
-        raise _Refused(
-            "wrong-labels",
-            f"labels run from {lowest} to {highest}; they must run from 0 to at most {limits.max_classes - 1}, "
-            "with two classes at least",
-        )
-    train_counts, test_counts = (
-        np.bincount(part.astype(np.int64), minlength=highest + 1) for part in (train, test)
-    )
+def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) -> DatasetInfo:
+    highest = max(int(np.flatnonzero(found)[-1]) for found in counts.values())
+    if highest < 1:
+        raise _Refused("wrong-labels", "all labels are 0; there must be two classes at least")
+    train_counts, test_counts = (counts[key][: highest + 1] for key in _LABELS)
     if not train_counts.all():
         missing = int(np.flatnonzero(train_counts == 0)[0])
         raise _Refused(
@@ -228,8 +246,8 @@ def _describe(
         title=f"registered data set {name}",
         shape=shape,
         num_classes=highest + 1,
-        train_size=len(train),
-        test_size=len(test),
+        train_size=int(train_counts.sum()),
+        test_size=int(test_counts.sum()),
         source="registered",
         max_balanced_train=max_balanced_size(train_counts.tolist()),
         max_balanced_test=max_balanced_size(test_counts.tolist()),

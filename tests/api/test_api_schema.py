@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,20 +13,11 @@ from api.main import create_app
 from storage.settings import Settings
 from tests.api.conftest import Desk
 
+pytestmark = pytest.mark.usefixtures("denormals")
+
 description = schemathesis.openapi.from_dict(
     create_app(Settings(database_url=None, broker_url=None)).openapi()
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def denormals() -> Iterator[None]:
-    """Hypothesis draws from all floats; a process that has trained flushes the smallest, so they are kept meanwhile."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_flush_denormal(False)
-    yield
-    if torch is not None:
-        torch.set_flush_denormal(True)
 
 
 @schemathesis.serializer("application/zip")

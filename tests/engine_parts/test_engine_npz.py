@@ -89,7 +89,7 @@ def test_images_are_read_channels_first_however_they_lie(
             "wrong-shape",
             "1 image(s)",
         ),
-        ({"y_train": np.arange(24) % 3 - 1}, "wrong-labels", "from -1 to 2"),
+        ({"y_train": np.arange(24) % 3 - 1}, "wrong-labels", "from -1 to 1"),
         ({"y_train": np.arange(24) * 100}, "wrong-labels", "to 2300"),
         ({"y_train": np.arange(24) % 2 * 2}, "wrong-labels", "no train image has label 1"),
         ({"y_train": np.zeros(24, int), "y_test": np.zeros(7, int)}, "wrong-labels", "two classes"),

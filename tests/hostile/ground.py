@@ -1,0 +1,82 @@
+"""Where hostile input is taken in without a server: a database, files, and what is right, to be damaged."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from storage.blobs import BlobStore
+from storage.db import Database
+from storage.settings import Settings
+from tests.api.archives import Entries, unpack
+from tests.api.conftest import make_settings, serving
+
+BODY = {"spec": {"kind": "train", "epochs": 1}, "sweep": {"model.width": [10, 20]}, "seeds": [0, 1]}
+
+
+@dataclass(frozen=True)
+class Ground:
+    settings: Settings
+    db: Database
+    blobs: BlobStore
+    export: Entries
+    """Of an experiment that has succeeded, by name"""
+
+    @contextmanager
+    def file(self, data: bytes) -> Iterator[Path]:
+        """The bytes as an upload leaves them."""
+        with self.blobs.scratch() as path:
+            path.write_bytes(data)
+            yield path
+
+
+@contextmanager
+def open_ground(home: Path) -> Iterator[Ground]:
+    """On a home whose database, if it has one, is migrated."""
+    settings = make_settings(home, max_import_bytes=1_000_000)
+    db = Database(settings.resolved_database_url)
+    if not (home / "richregime.sqlite3").exists():
+        db.upgrade()
+    with serving(settings) as desk:
+        experiment_id = desk.submit(BODY)["id"]
+        desk.work(experiment_id)
+        archive = desk.http.get(f"/experiments/{experiment_id}/export", params={"files": True}).content
+    yield Ground(settings, db, BlobStore(settings.resolved_blob_dir), unpack(archive))
+    db.dispose()
+
+
+def make_arrays() -> Entries:
+    """The entries of a small data set that is right."""
+    labels = np.arange(8) % 2
+    arrays = {
+        "x_train": np.zeros((8, 3, 3), np.uint8),
+        "y_train": labels,
+        "x_test": np.zeros((4, 3, 3), np.uint8),
+        "y_test": labels[:4],
+    }
+    return {f"{name}.npy": _npy(array) for name, array in arrays.items()}
+
+
+def _npy(array: np.ndarray[Any, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def make_weights() -> bytes:
+    """A small safetensors file that is right."""
+    return bytes(save({"0.weight": np.zeros((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)}))
+
+
+def with_header(header: object, body: bytes) -> bytes:
+    """A safetensors file with this header, as JSON or as the text that it is."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body

@@ -1,0 +1,205 @@
+"""What takes in bytes from outside, each with its promise: what is wrong is refused in words, and what is let in can be used.
+
+A target's `check` raises for any other end; it says whether the input was let in. Its time and memory are bounded
+by whoever calls it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from safetensors import safe_open
+
+from api.body import parse_object
+from api.problems import ProblemRaised
+from api.services.checkpoint_uploads import read_shapes
+from api.services.importing import import_bundle
+from api.services.submissions import plan_submission
+from engine.cost import CostLimits, check, estimate
+from engine.data.npz import NpzLimits, inspect_npz, read_npz
+from engine.data.spec import BUILTIN_DATASETS
+from engine.errors import InvalidSpec
+from engine.experiments.registry import kinds, parse_spec, presets
+from schemas.resources import Experiment
+from storage.errors import InvalidCursor
+from storage.experiment_resources import to_resource
+from storage.experiments import list_experiments
+from storage.paging import decode_cursor, encode_cursor
+from storage.reconcile import finalize
+from tests.hostile.ground import Ground, make_arrays, make_weights, with_header
+from tests.hostile.shapes import (
+    VALUES,
+    archives,
+    as_text,
+    changed_json,
+    damaged,
+    npy_files,
+    with_right_sums,
+)
+
+MAX_UNPACKED = 8 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    check: Callable[[bytes], bool]
+    inputs: SearchStrategy[bytes]
+
+
+def targets(ground: Ground) -> Mapping[str, Target]:
+    """By name."""
+    return {
+        "spec": Target(check_spec, _specs()),
+        "submission": Target(lambda data: check_submission(ground, data), _submissions()),
+        "cursor": Target(lambda data: check_cursor(ground, data), _cursors()),
+        "weights": Target(lambda data: check_weights(ground, data), _weights()),
+        "npz": Target(lambda data: check_npz(ground, data), _npz()),
+        "bundle": Target(lambda data: check_bundle(ground, data), _bundles(ground)),
+    }
+
+
+def check_spec(data: bytes) -> bool:
+    """A form is itself again when written and read, and has a price on every data set."""
+    try:
+        spec = parse_spec(json.loads(data))
+    except InvalidSpec as refused:
+        assert refused.errors
+        return False
+    assert parse_spec(json.loads(spec.canonical_json())).digest() == spec.digest()
+    for info in BUILTIN_DATASETS.values():
+        cost = estimate(spec, 1_000, info)
+        assert cost.parameters > 0 < cost.train_flops
+        assert cost.evaluation_flops >= 0 < cost.memory_bytes
+        assert cost.seconds > 0
+        assert isfinite(cost.seconds)
+        assert isfinite(float(cost.flops))
+        check(cost, CostLimits(max_seconds=1.0))
+    return True
+
+
+def check_submission(ground: Ground, data: bytes) -> bool:
+    """A plan has at least a run for each point, within the limits."""
+    try:
+        body = parse_object(data)
+        with ground.db.read() as session:
+            plan = plan_submission(session, ground.settings, body)
+    except (ProblemRaised, InvalidSpec) as refused:
+        assert not isinstance(refused, ProblemRaised) or 400 <= refused.status < 500
+        return False
+    assert 0 < len(plan.points) <= len(plan.runs) <= ground.settings.max_runs
+    assert plan.planned_points()
+    return True
+
+
+def check_cursor(ground: Ground, data: bytes) -> bool:
+    """What is read is what a cursor is made of, and the database takes it."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        with ground.db.read() as session:
+            list_experiments(session, limit=1, cursor=text)
+    except InvalidCursor:
+        return False
+    return decode_cursor(encode_cursor(*decode_cursor(text, str)), str) == decode_cursor(text, str)
+
+
+def check_weights(ground: Ground, data: bytes) -> bool:
+    """What is let in is a safetensors file to its own library too, of the same tensors."""
+    with ground.file(data) as path:
+        try:
+            shapes = read_shapes(path)
+        except ProblemRaised as refused:
+            assert refused.status == 422
+            return False
+        with safe_open(path, "numpy") as file:
+            assert {name: file.get_slice(name).get_shape() for name in file.keys()} == shapes  # noqa: SIM118
+    return True
+
+
+def check_npz(ground: Ground, data: bytes) -> bool:
+    """What is let in can be read, and is what was said of it."""
+    with ground.file(data) as path:
+        try:
+            info = inspect_npz(path, limits=NpzLimits(max_bytes=MAX_UNPACKED))
+        except InvalidSpec:
+            return False
+        arrays = read_npz(path)
+    assert arrays["x_train"].shape == (info.train_size, *info.shape)
+    assert arrays["x_test"].shape == (info.test_size, *info.shape)
+    assert set(np.unique(arrays["y_train"])) == set(range(info.num_classes))
+    assert arrays["y_test"].max() < info.num_classes
+    return True
+
+
+def check_bundle(ground: Ground, data: bytes) -> bool:
+    """What is let in can be shown; what is not leaves no file."""
+    with ground.file(data) as path:
+        before = _num_files(ground)
+        try:
+            row, _ = import_bundle(ground.db, ground.blobs, ground.settings, path, lambda *_: None)
+        except (ProblemRaised, InvalidSpec) as refused:
+            assert not isinstance(refused, ProblemRaised) or refused.status in (400, 413, 422)
+            assert _num_files(ground) == before
+            return False
+    finalize(ground.db, ground.blobs, row.id)
+    with ground.db.read() as session:
+        shown = to_resource(session, session.merge(row, load=False))
+    assert Experiment.model_validate_json(shown.model_dump_json()).status.is_terminal
+    return True
+
+
+def _num_files(ground: Ground) -> int:
+    return sum(path.is_file() for path in ground.settings.resolved_blob_dir.glob("[0-9a-f][0-9a-f]/*"))
+
+
+def _bodies() -> list[dict[str, object]]:
+    """Of every kind, those that are published as examples and presets."""
+    return [dict(kind.example) for kind in kinds().values()] + [dict(one.body) for one in presets().values()]
+
+
+def _specs() -> SearchStrategy[bytes]:
+    return st.sampled_from([body["spec"] for body in _bodies()]).flatmap(changed_json).map(as_text)
+
+
+def _submissions() -> SearchStrategy[bytes]:
+    wrong = st.sampled_from(_bodies()).flatmap(changed_json).map(as_text)
+    return st.one_of(wrong, wrong.flatmap(damaged), st.binary(max_size=64))
+
+
+def _cursors() -> SearchStrategy[bytes]:
+    made = st.lists(st.one_of(st.text(max_size=30), st.integers()), max_size=3).map(
+        lambda keys: encode_cursor(*keys)
+    )
+    any_json = VALUES.map(lambda value: encode_cursor(value))
+    return st.one_of(st.one_of(made, any_json).map(str.encode).flatmap(damaged), st.binary(max_size=64))
+
+
+def _weights() -> SearchStrategy[bytes]:
+    right = make_weights()
+    length = int.from_bytes(right[:8], "little")
+    header, body = json.loads(right[8 : 8 + length]), right[8 + length :]
+    changed = changed_json(header).map(lambda found: with_header(found, body))
+    doubled = changed_json(header).map(
+        lambda found: with_header(as_text(header)[:-1] + b"," + as_text(found)[1:], body)
+    )
+    return st.one_of(damaged(right), changed, doubled, st.binary(max_size=64))
+
+
+def _npz() -> SearchStrategy[bytes]:
+    return st.one_of(archives(make_arrays(), npy_files()), st.binary(max_size=64))
+
+
+def _bundles(ground: Ground) -> SearchStrategy[bytes]:
+    document = json.loads(ground.export["bundle.json"])
+    changed = changed_json(document).map(
+        lambda found: with_right_sums(ground.export, "bundle.json", as_text(found))
+    )
+    metrics = damaged(ground.export["metrics.csv"]).map(
+        lambda found: with_right_sums(ground.export, "metrics.csv", found)
+    )
+    return st.one_of(changed, metrics, archives(ground.export, st.binary(max_size=64)))
