@@ -105,6 +105,8 @@ def describe_counts(experiment: Experiment) -> str:
         return text
     if not experiment.queue.workers_listening:
         return f"{text}; waiting: no worker is listening"
+    if experiment.queue.reason:
+        return f"{text}; waiting: {experiment.queue.reason}"
     return f"{text}; {experiment.queue.runs_ahead} ahead in the queue"
 
 

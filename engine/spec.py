@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, StringConstraints
 
 from engine.data.spec import DataSpec
 from engine.form import Form
@@ -22,6 +22,9 @@ TRAINING_VERSION = 1
 """Raised whenever the same training form would give other weights; part of every training digest."""
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+WorkerLabel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
 class Execution(Form):
@@ -45,6 +48,12 @@ class Execution(Form):
     seeds_per_run: Literal["auto"] | Annotated[int, Field(ge=1, le=64), Strict()] = Field(
         "auto",
         description="How many seeds one run holds; `auto` stacks ReLU-Nets and gives each other net its own run.",
+    )
+    requires: dict[WorkerLabel, WorkerLabel] = Field(
+        default={},
+        max_length=8,
+        exclude_if=lambda labels: not labels,
+        description='Labels that a worker must have to compute it, as `{"gpu": "h100"}`; its operator sets them.',
     )
 
 

@@ -24,6 +24,8 @@ class QueuePosition(Resource):
     runs_ahead: int
     """That would be begun before its first run if workers that fit all took them now and none ended meanwhile."""
     workers_listening: int
+    reason: str | None = None
+    """Why runs of it wait that no worker fits which listens: what they need; null otherwise."""
 
 
 class Experiment(StoredResource):

@@ -15,8 +15,9 @@ from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Keep
 from storage.db import as_utc, database_now
 from storage.fairness import count_ahead, list_standings
+from storage.fitting import Needs
 from storage.tables import ExperimentRow, RunRow
-from storage.workers import count_listening
+from storage.workers import count_listening, list_offers
 
 # Built once: building a statement takes longer than SQLite needs to answer these.
 _TALLIES = (
@@ -49,6 +50,7 @@ def to_resources(
     failures = _first_failures(session, [row.id for row in rows if row.status is ExperimentStatus.FAILED])
     waiting = any(row.status is ExperimentStatus.QUEUED for row in rows)
     standings = list_standings(session) if waiting else []
+    misfits = _find_misfits(session, [row.id for row in rows if not row.status.is_terminal])
     listening = count_listening(session)
     now = database_now(session)
     return [
@@ -61,12 +63,37 @@ def to_resources(
                 if row.status is ExperimentStatus.QUEUED
                 else 0,
                 workers_listening=sum(listening.values()),
+                reason=misfits.get(row.id),
             ),
             now,
             reused,
         )
         for row in rows
     ]
+
+
+_NEEDS = (
+    select(RunRow.experiment_id, func.count(), RunRow.queue, RunRow.memory_bytes, RunRow.requires)
+    .where(RunRow.experiment_id.in_(bindparam("ids", expanding=True)), RunRow.status == RunStatus.QUEUED)
+    .group_by(RunRow.experiment_id, RunRow.queue, RunRow.memory_bytes, RunRow.requires)
+    .order_by(RunRow.memory_bytes.desc())
+)
+
+
+def _find_misfits(session: Session, ids: Sequence[str]) -> dict[str, str]:
+    """By experiment, what its waiting runs need that no worker has which listens."""
+    offers = list_offers(session) if ids else set()
+    if not offers:
+        return {}
+    found: dict[str, str] = {}
+    for experiment_id, number, *needed in session.execute(_NEEDS, {"ids": ids}):
+        needs = Needs(*needed)
+        if not any(offered.fits(needs) for offered in offers):
+            runs = f"{number} of its runs wait" if number > 1 else "a run of it waits"
+            found.setdefault(
+                experiment_id, f"{runs} for a worker that fits ({needs.describe()}); none that listens does"
+            )
+    return found
 
 
 def _assemble(

@@ -21,6 +21,12 @@ class Needs:
     requires: str = ""
     """Labels, as `write_labels` writes them"""
 
+    def describe(self) -> str:
+        """As a user reads it."""
+        memory = f"{self.memory_bytes / 2**30:.4g} GiB of memory" if self.memory_bytes else ""
+        device = {"any": "", "cpu": "a CPU", "gpu": "a GPU"}[self.queue]
+        return ", ".join(filter(None, (device, memory, self.requires.replace(",", ", "))))
+
 
 NOTHING_SPECIAL = Needs()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -112,14 +112,26 @@ def _runs_by_parent(session: Session) -> dict[str, list[str]]:
 
 def count_idle(session: Session) -> dict[Capacity, int]:
     """Slots without a run of the workers that listen, by what these offer. The session must see every owner's rows."""
-    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
     busy = _runs_by_parent(session)
     idle: Counter[Capacity] = Counter()
-    for row in session.scalars(select(WorkerRow).where(WorkerRow.seen_at > since)):
-        slots = row.slots - len(busy.get(f"{row.host}:{row.pid}", []))
-        labels = write_labels(row.readable("labels"))
-        idle[Capacity(row.queue, row.memory_bytes, row.host_memory_bytes, labels)] += max(0, slots)
+    for row in _listening(session):
+        idle[_offered(row)] += max(0, row.slots - len(busy.get(f"{row.host}:{row.pid}", [])))
     return idle
+
+
+def list_offers(session: Session) -> set[Capacity]:
+    """What the workers that listen offer, each once."""
+    return {_offered(row) for row in _listening(session)}
+
+
+def _listening(session: Session) -> Iterable[WorkerRow]:
+    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
+    return session.scalars(select(WorkerRow).where(WorkerRow.seen_at > since))
+
+
+def _offered(row: WorkerRow) -> Capacity:
+    labels = write_labels(row.readable("labels"))
+    return Capacity(row.queue, row.memory_bytes, row.host_memory_bytes, labels)
 
 
 def count_listening(session: Session) -> dict[str, int]:

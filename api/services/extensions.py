@@ -43,12 +43,12 @@ def extend(
     planned = list_planned(session, experiment_id)
     known = {canonical_json(values): (index, seeds) for index, values, seeds in planned}
     points: list[PlannedPoint] = []
-    wanted: list[tuple[int, SweepPoint, list[int]]] = []
-    for point, whole in zip(plan.points, plan.planned_points(), strict=True):
+    wanted: list[tuple[int, SweepPoint, list[int], int]] = []
+    for point, whole, memory in zip(plan.points, plan.planned_points(), plan.memory_bytes, strict=True):
         index, has = known.get(canonical_json(point.values), (len(planned) + len(points), set[int]()))
         if canonical_json(point.values) not in known:
             points.append(PlannedPoint(index, whole.values, whole.spec, whole.digest))
-        wanted.append((index, point, [seed for seed in plan.submission.seeds if seed not in has]))
+        wanted.append((index, point, [seed for seed in plan.submission.seeds if seed not in has], memory))
     runs = plan_runs(plan.submission, wanted)
     if not runs:
         return row, []

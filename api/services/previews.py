@@ -18,7 +18,7 @@ from storage.artifacts import find_trained_forms
 from storage.db import Session
 from storage.estimates import TimedRun, find_timed_runs
 from storage.experiments import find_reusable
-from storage.workers import count_listening
+from storage.workers import count_listening, list_offers
 
 NEAREST_RUNS = 3
 """Earlier runs of a shape that an estimate stands on."""
@@ -131,6 +131,14 @@ def _list_warnings(session: Session, plan: Plan) -> list[str]:
     if not (sum(listening.values()) if queue is None else listening.get(queue, 0)):
         what = "no worker" if queue is None else f"no {queue.upper()} worker"
         found.append(f"{what} listens: the runs wait until one does")
+    else:
+        offers = list_offers(session)
+        for needs in dict.fromkeys(run.needs for run in plan.runs):
+            if not any(offered.fits(needs) for offered in offers):
+                found.append(
+                    f"no worker that listens fits ({needs.describe()}): the runs wait until one does"
+                )
+                break
     few = warn_of_few_seeds(len(seeds))
     if few:
         found.append(few)

@@ -23,7 +23,7 @@ from schemas.submission import Submission
 from storage.datasets import get_dataset, list_datasets, to_info
 from storage.db import Session
 from storage.errors import NotFound
-from storage.fitting import Needs
+from storage.fitting import Needs, round_up, write_labels
 from storage.settings import Settings
 from storage.submitting import PlannedPoint, PlannedRun
 from storage.weights import find_weights_blob, get_weights
@@ -42,6 +42,8 @@ class Plan:
     """The form before the sweep, every default filled in"""
     points: Sequence[SweepPoint]
     infos: Mapping[str, DatasetInfo]
+    memory_bytes: Sequence[int]
+    """That a run of each point needs, by estimate"""
     runs: Sequence[PlannedRun]
     point_digests: Sequence[str]
     digest: str
@@ -72,20 +74,27 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
         errors += check_webhook(submission.webhook, settings)
     if errors or submission is None:
         raise InvalidSpec(list(dict.fromkeys(errors))[:MAX_ERRORS])
-    runs = plan_runs(submission, [(index, point, submission.seeds) for index, point in enumerate(points)])
-    if len(runs) > settings.max_runs:
+    num_runs = sum(-(-len(submission.seeds) // seeds_per_run(point, submission)) for point in points)
+    if num_runs > settings.max_runs:
         _refuse_plan(
-            "#/seeds", f"the experiment has {len(runs):,} runs; the limit is {settings.max_runs:,}", []
+            "#/seeds", f"the experiment has {num_runs:,} runs; the limit is {settings.max_runs:,}", []
         )
     found = {name: info for name, info in infos.items() if info is not None}
-    _check_costs(submission, points, found, settings)
+    memory = _check_costs(submission, points, found, settings)
     digests = [point.spec.digest() for point in points]
     return Plan(
         submission=submission,
         base=parse_spec(body["spec"]).model_dump(mode="json"),
         points=points,
         infos=found,
-        runs=runs,
+        memory_bytes=memory,
+        runs=plan_runs(
+            submission,
+            [
+                (index, point, submission.seeds, needed)
+                for index, (point, needed) in enumerate(zip(points, memory, strict=True))
+            ],
+        ),
         point_digests=digests,
         digest=_digest(submission, points, digests),
     )
@@ -100,17 +109,18 @@ def seeds_per_run(point: SweepPoint, submission: Submission) -> int:
 
 
 def plan_runs(
-    submission: Submission, wanted: Sequence[tuple[int, SweepPoint, Sequence[int]]]
+    submission: Submission, wanted: Sequence[tuple[int, SweepPoint, Sequence[int], int]]
 ) -> list[PlannedRun]:
-    """The runs for (index, point, seeds), in the order in which they are computed.
+    """The runs for (index, point, seeds, bytes of memory), in the order in which they are computed.
 
     Seed by seed: every point has its first result before any has its second, and points that are compared by seed, in
     their times above all, are computed close together, whatever else the machine does meanwhile.
     """
-    needs = Needs(QUEUES[submission.execution.device])
+    queue, requires = QUEUES[submission.execution.device], write_labels(submission.execution.requires)
     runs = [
         (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))
-        for index, point, seeds in wanted
+        for index, point, seeds, memory in wanted
+        for needs in (Needs(queue, round_up(memory), requires),)
         for size in (seeds_per_run(point, submission),)
         for start in range(0, len(seeds), size)
     ]
@@ -205,8 +215,8 @@ def _check_checkpoint(
 
 def _check_costs(
     submission: Submission, points: Sequence[SweepPoint], infos: Mapping[str, DatasetInfo], settings: Settings
-) -> None:
-    """Hold the largest run of each point against the limits."""
+) -> list[int]:
+    """Hold the largest run of each point against the limits; the bytes of memory that each needs."""
     limits = CostLimits(
         max_parameters=settings.max_parameters,
         max_memory_bytes=settings.max_memory_bytes,
@@ -214,23 +224,26 @@ def _check_costs(
         max_disk_bytes=None,
     )
     errors: dict[FieldError, None] = {}
+    memory = []
     for point in points:
         num_seeds = min(len(submission.seeds), seeds_per_run(point, submission))
         cost = estimate(point.spec, num_seeds, infos[point.spec.data.name], execution=submission.execution)
         errors |= dict.fromkeys(point.place(error) for error in check(cost, limits))
+        memory.append(cost.memory_bytes)
     if errors:
         found = list(errors)[:MAX_ERRORS]
         raise ProblemRaised(422, ProblemCode.LIMIT_EXCEEDED, found[0].detail, found)
+    return memory
 
 
 def _digest(submission: Submission, points: Sequence[SweepPoint], digests: Sequence[str]) -> str:
-    """Identity of the whole experiment: equal digests ask for the same runs."""
+    """Identity of the whole experiment: equal digests ask for the same runs, on whatever worker."""
     return sha256_of(
         {
             "points": list(digests),
             "values": [point.values for point in points],
             "seeds": submission.seeds,
-            "execution": submission.execution.model_dump(mode="json"),
+            "execution": submission.execution.model_dump(mode="json", exclude={"requires"}),
             "keep": submission.keep,
         }
     )

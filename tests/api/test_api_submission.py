@@ -9,6 +9,7 @@ import pytest
 
 from engine.experiments.registry import kinds, presets
 from storage.tables import RunRow
+from storage.workers import register_worker
 from tests.api.conftest import Desk
 
 TRAIN: dict[str, Any] = {"spec": {"kind": "train"}}
@@ -279,3 +280,53 @@ def test_a_thousand_points_are_planned_in_seconds(desk: Desk) -> None:
     answer = desk.http.post("/experiments", json=fresh(sweep={"model.width": list(range(1, 1001))}))
     assert answer.json()["num_points"] == 1000
     assert answer.elapsed.total_seconds() < 20, "20 s leave room for a busy machine; 1 s is usual"
+
+
+def listen(desk: Desk, **labels: str) -> None:
+    """A worker of 2 GiB is announced."""
+    announced = {"host": "h", "pid": 1, "device": "cpu", "queue": "cpu", "slots": 1, "versions": {}}
+    with desk.db.write() as session:
+        register_worker(session, **announced, memory_bytes=2 << 30, host_memory_bytes=2 << 30, labels=labels)
+
+
+def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(both_desks: Desk) -> None:
+    execution = {"requires": {"room": "basement", "gpu": "h100"}}
+    body = fresh(execution=execution)
+    first = both_desks.submit(body)
+    assert first["execution"]["requires"] == execution["requires"]
+    assert first["queue"]["reason"] is None, "where nobody listens that is the reason"
+    listen(both_desks)
+    told = both_desks.get(f"/experiments/{first['id']}")["queue"]["reason"]
+    assert told.startswith("a run of it waits for a worker that fits (")
+    assert "gpu=h100, room=basement" in told
+    warnings = both_desks.http.post("/experiments/preview", json=body).json()["warnings"]
+    assert any("no worker that listens fits" in warning for warning in warnings)
+    assert told in both_desks.http.get(f"/view/{first['id']}").text
+    listen(both_desks, room="basement", gpu="h100")
+    assert both_desks.get(f"/experiments/{first['id']}")["queue"]["reason"] is None
+    assert both_desks.get("/workers")["items"][-1]["labels"] == {"room": "basement", "gpu": "h100"}
+
+
+def test_a_run_of_more_memory_than_any_listening_worker_has_is_told(desk: Desk) -> None:
+    listen(desk)
+    model = {"name": "relu_net", "width": 6_000, "depth": 4}
+    large = desk.submit(fresh(spec={"kind": "train", "model": model}))
+    small = desk.submit(fresh())
+    assert "GiB of memory" in large["queue"]["reason"]
+    assert small["queue"]["reason"] is None
+
+
+def test_where_it_is_computed_is_no_part_of_what_is_asked(desk: Desk) -> None:
+    first = desk.submit({"spec": {"kind": "train", "epochs": 2}})
+    again = {"spec": {"kind": "train", "epochs": 2}, "execution": {"requires": {"room": "attic"}}}
+    answer = desk.http.post("/experiments", json=again)
+    assert (answer.json()["id"], answer.json()["reused"]) == (first["id"], True)
+
+
+@pytest.mark.parametrize(
+    "requires", [{"a b": "c"}, {"a": "b,c=d"}, {"a": ""}, {str(n): "x" for n in range(9)}]
+)
+def test_labels_that_cannot_be_written_are_refused(desk: Desk, requires: dict[str, str]) -> None:
+    answer = desk.http.post("/experiments", json=fresh(execution={"requires": requires}))
+    assert answer.status_code == 422
+    assert all(error["pointer"].startswith("#/execution/requires") for error in answer.json()["errors"])

@@ -137,6 +137,16 @@ def test_whoever_has_the_fewest_runs_under_way_is_served_first_and_nobody_is_pas
     play(both_databases, steps, limit)
 
 
+def test_whose_runs_are_over_is_served_before_whose_run_goes_on(archive: Archive) -> None:
+    hall = Hall(archive)
+    hall.submit("ada", 2)
+    hall.submit("zoe", 3)
+    assert [hall.claim(), hall.claim()] == ["ada", "zoe"]
+    hall.finish(1)
+    assert hall.claim() == "zoe", "ada was served longer ago, but has one under way"
+    assert hall.claim() == "ada"
+
+
 def wait_of_the_meek(archive: Archive) -> int:
     """Claims until the second owner's only run is served, beside one who has much, urgent and short work."""
     hall = Hall(archive)

@@ -22,7 +22,7 @@ from storage.artifacts import list_artifacts
 from storage.blobs import BlobStore
 from storage.db import Database
 from storage.events import list_events
-from storage.fitting import Needs
+from storage.fitting import NOTHING_SPECIAL, Needs, write_labels
 from storage.metrics import MetricPoint, read_metrics
 from storage.queue import Doorbell, make_celery
 from storage.settings import Settings
@@ -58,6 +58,7 @@ class Lab:
     ) -> tuple[str, str]:
         """One experiment of one run, never reused; (experiment id, run id)."""
         submission = Submission(spec=spec, seeds=list(seeds), reuse=False, **more)
+        needs = Needs(requires=write_labels(submission.execution.requires))
         point = expand(spec, {})[0]
         form = point.spec.model_dump(mode="json")
         with self.db.write() as session:
@@ -67,26 +68,27 @@ class Lab:
                 spec=form,
                 digest=sha256_of(form),
                 points=[PlannedPoint(0, {}, form, point.spec.digest())],
-                runs=[PlannedRun(0, seeds)],
+                runs=[PlannedRun(0, seeds, needs)],
             )
         run = self.runs(experiment_id)[0]
         if ring:
-            self.ring(run.id)
+            self.ring(run.id, needs)
         return experiment_id, run.id
 
-    def ring(self, run_id: str) -> None:
+    def ring(self, run_id: str, needs: Needs = NOTHING_SPECIAL) -> None:
         with self.db.read() as session:
             idle = count_idle(session)
-        Doorbell(make_celery(self.settings)).ring([(run_id, Needs())], idle)
+        Doorbell(make_celery(self.settings)).ring([(run_id, needs)], idle)
 
-    def start_worker(self, slots: int = 1) -> subprocess.Popen[bytes]:
+    def start_worker(self, slots: int = 1, **more: str) -> subprocess.Popen[bytes]:
+        """more: further variables."""
         names = ("home", "broker_url", "checkpoint_seconds", "lease_seconds", "ring_after_seconds")
         values = {f"RICHREGIME_{name.upper()}": str(getattr(self.settings, name)) for name in names}
         log = (self.settings.home / "worker.log").open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "workers.main", "--queue", "cpu", "--slots", str(slots)],
             cwd=ROOT,
-            env={**os.environ, **values, "RICHREGIME_THREADS_PER_RUN": "1", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **values, "RICHREGIME_THREADS_PER_RUN": "1", "OMP_NUM_THREADS": "1", **more},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -1,0 +1,45 @@
+"""Two worker parents with homes of their own on one database, one broker and one store of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from storage.workers import list_workers
+from tests.workers.conftest import Lab
+
+pytestmark = [pytest.mark.xdist_group("worker_company"), pytest.mark.slow]
+
+SPEC = {"kind": "train", "epochs": 1, "data": {"name": "synthetic", "train_size": 100, "test_size": 50}}
+
+
+def test_each_of_two_parents_hears_the_bells_that_are_for_it_and_takes_what_fits(
+    make_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    """Nothing is rung again in this test: a bell that reached the other parent would not be heard."""
+    lab = make_lab(ring_after_seconds=600.0)
+    shared = {
+        "RICHREGIME_DATABASE_URL": lab.settings.resolved_database_url,
+        "RICHREGIME_BLOB_DIR": str(lab.settings.resolved_blob_dir),
+        "RICHREGIME_RING_AFTER_SECONDS": "600",
+    }
+    parents = {}
+    for room in ("attic", "basement"):
+        home = tmp_path / room
+        home.mkdir()
+        host = replace(lab, settings=lab.settings.model_copy(update={"home": home}))
+        labels = f"room={room}"
+        parents[room] = host.start_worker(
+            **shared, RICHREGIME_HOME=str(home), RICHREGIME_WORKER_LABELS=labels
+        )
+    with lab.db.read() as session:
+        assert [one.labels for one in list_workers(session)] == [{"room": "attic"}, {"room": "basement"}]
+    for room in ("basement", "basement", "attic", "basement"):
+        _, run_id = lab.submit(SPEC, execution={"requires": {"room": room}})
+        row = lab.wait(run_id, "succeeded", 60)
+        assert row.owner is not None
+        assert int(row.owner.split(":")[1]) == parents[room].pid
+    lab.wait(lab.submit(SPEC)[1], "succeeded")
