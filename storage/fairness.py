@@ -82,13 +82,18 @@ def lanes_in_turn(
 def _lanes_query(has_memory: bool, has_limit: bool) -> Any:
     """Put together once a process, which takes longer than to execute it."""
     lanes, busy = _waiting_lanes(), _running_by_owner()
+    first = select(_first_of(RUN.alias("first"), lanes.c.name).scalar_subquery().label("id")).select_from(
+        lanes
+    )
+    # Postgres would otherwise look for each of them twice.
+    firsts = first.cte("first_of_lane").prefix_with("MATERIALIZED", dialect="postgresql")
     head, other = RUN.alias("head"), RUN.alias("other")
     running = func.coalesce(busy.c.running, 0)
     served = select(func.max(other.c.claimed_at)).where(other.c.submitted_by == head.c.submitted_by)
     query = (
         select(head.c.lane, head.c.requires)
-        .select_from(lanes)
-        .join(head, head.c.id == _first_of(RUN.alias("first"), lanes.c.name).scalar_subquery())
+        .select_from(firsts)
+        .join(head, head.c.id == firsts.c.id)
         .outerjoin(busy, busy.c.owner == head.c.submitted_by)
         .where(head.c.queue.in_(bindparam("queues", expanding=True)))
         .order_by(running, served.scalar_subquery().nulls_first(), head.c.rank, head.c.id)

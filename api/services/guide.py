@@ -29,6 +29,7 @@ ORDER = (
         "settings",
         "deployment",
         "operations",
+        "scaling",
         "reliability",
         "architecture",
         "citing",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from schemas.resources import ExperimentUpdate
 from storage import claims, fairness
@@ -284,3 +286,36 @@ def test_what_fits_nobody_blocks_nobody(archive: Archive) -> None:
     )
     assert found is not None
     assert found.run_id == small
+
+
+def plan_of(url: str) -> str:
+    """How the database answers the query for the lanes."""
+    asked: list[tuple[str, Any]] = []
+    db = Database(url)
+    with db.read() as session:
+        connection = session.connection()
+        event.listen(connection, "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3])))
+        fairness.lanes_in_turn(session, queue="cpu", memory_bytes=1, limit_per_owner=1)
+        statement, values = asked[0]
+        explain = "EXPLAIN QUERY PLAN" if db.is_sqlite else "EXPLAIN"
+        steps = connection.exec_driver_sql(f"{explain} {statement}", values)
+        plan = "\n".join(step[-1] for step in steps)
+    db.dispose()
+    return plan
+
+
+def test_a_claim_jumps_from_lane_to_lane_however_many_runs_wait(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.sqlite3"
+    path.write_bytes(sqlite_template.read_bytes())
+    url = f"sqlite:///{path}"
+    walked = re.compile(
+        r"SCAN (?!waiting_lane)\w+|SEARCH (run_0|behind|first) .*\(status=\?\)$", re.MULTILINE
+    )
+    assert walked.findall(plan_of(url)) == ["run_0"], "where the first lane is looked up, which is one step"
+    db = Database(url)
+    with db.write() as session:
+        session.execute(text("DROP INDEX ix_run_status_lane_rank_id"))
+    db.dispose()
+    assert len(walked.findall(plan_of(url))) > 1
