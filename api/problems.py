@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.templating import render_problem
 from engine.errors import FieldError, InvalidSpec
@@ -139,12 +140,13 @@ def install(app: FastAPI) -> None:
 
     def on_http(request: Request, error: Any) -> Response:
         code = CODES.get(error.status_code, ProblemCode.INVALID_REQUEST)
-        detail = str(error.detail)
+        detail, headers = str(error.detail), error.headers
         if error.status_code == 405:
+            headers = {"Allow": ", ".join(_allowed_methods(request))}
             detail = f"{request.method} is not answered at {request.url.path[:200]}"
         if error.status_code == 404 and detail == "Not Found":
             detail = f"there is nothing at {request.url.path[:200]}"
-        return answer(request, error.status_code, code, detail, headers=error.headers)
+        return answer(request, error.status_code, code, detail, headers=headers)
 
     def on_unreadable(request: Request, error: Exception) -> Response:
         log.error("request %s: %s", request.state.request_id, error)
@@ -167,3 +169,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
     app.add_exception_handler(UnreadableRow, on_unreadable)
     app.add_exception_handler(DatabaseUnavailable, answer_busy)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of the address, whichever of its routes has them; FastAPI itself names those of one route alone."""
+    found: set[str] = set()
+    for part in request.app.routes:
+        router = getattr(part, "original_router", None)
+        for route in router.routes if router is not None else [part]:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                found |= getattr(route, "methods", None) or set()
+    return sorted(found)

@@ -184,7 +184,7 @@ class Weights(StoredResource):
 class Dataset(StoredResource):
     name: str
     title: str
-    shape: tuple[int, int, int]
+    shape: Annotated[list[int], Field(min_length=3, max_length=3)]
     num_classes: int
     train_size: int
     test_size: int

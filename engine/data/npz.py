@@ -30,7 +30,7 @@ _UNREADABLE = (*DAMAGE, TypeError, KeyError)
 _MAX_DIRECTORY_BYTES = 1 << 16
 _MAX_HEADER_BYTES = 10_000
 _HEADER = re.compile(
-    rb"\{(\s*'(descr|fortran_order|shape)':\s*('[<>|=]?[a-zA-Z?]\d*'|True|False|\([\d,\s]*\)),?){3}\s*\}\s*"
+    rb"\{(\s*('descr':\s*'[<>|=]?[a-zA-Z?]\d*'|'fortran_order':\s*(True|False)|'shape':\s*\([\d,\s]*\)),?){3}\s*\}\s*"
 )
 """Of plain numbers; numpy would evaluate any literal of Python"""
 

@@ -250,3 +250,8 @@ def test_a_wrong_change_changes_nothing(desk: Desk, body: dict[str, Any], pointe
     assert answer.status_code == 422
     assert {error["pointer"] for error in answer.json()["errors"]} == pointers
     assert desk.get(url) == before
+
+
+def test_a_method_that_is_not_answered_is_told_all_that_are(desk: Desk) -> None:
+    assert desk.http.put("/experiments").headers["allow"] == "GET, POST"
+    assert desk.http.post("/experiments/exp_none").headers["allow"] == "DELETE, GET, PATCH"

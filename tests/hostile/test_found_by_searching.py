@@ -55,6 +55,7 @@ BAD_NAME = pack_entries([("ü", b"")]).replace("ü".encode(), b"\xff\xff")
     "data",
     [
         npz_with("x_train", npy("'|u1'", "(" * 150)),
+        npz_with("x_train", npy("()", "(8, 3, 3)")),
         npz_with("x_train", npy("{", "(8,3,3)")),
         npz_with("x_train", npy("'|u1'", "-" * 7_000 + "1")),
         npz_with("x_train", npy("'|u1'", "{[]: 1}")),
@@ -68,6 +69,7 @@ BAD_NAME = pack_entries([("ü", b"")]).replace("ü".encode(), b"\xff\xff")
     ],
     ids=[
         "nested",
+        "no-type",
         "unclosed",
         "deep",
         "unhashable",
