@@ -51,6 +51,7 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
         text = file.read(length)
     try:
         header: Any = json.loads(text.decode("utf-8"), object_pairs_hook=_once_each)
+        json.dumps(header, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise _refuse(f"its header is not JSON: {str(error)[:200]}") from None
     if not text.startswith(b"{") or len(header) > MAX_TENSORS:

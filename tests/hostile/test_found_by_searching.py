@@ -127,9 +127,24 @@ HUGE = {"dtype": "F32", "shape": [2**63] * 100_000, "data_offsets": [0, 0]}
             json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode("utf-16"),
             bytes(4),
         ),
+        (
+            b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"__metadata__":{"a":"\\ud800"}}',
+            bytes(4),
+        ),
         (b' {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)),
     ],
-    ids=["product", "long-numbers", "truth", "false-offset", "negative", "notes", "twice", "utf-16", "space"],
+    ids=[
+        "product",
+        "long-numbers",
+        "truth",
+        "false-offset",
+        "negative",
+        "notes",
+        "twice",
+        "utf-16",
+        "half-a-pair",
+        "space",
+    ],
 )
 def test_weights_are_refused_cheaply(ground: Ground, header: object, body: bytes) -> None:
     with bounded():
