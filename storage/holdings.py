@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
 from storage.ownership import EVERYONES
 from storage.tables import ArtifactRow, DatasetRow, MetricRow, RunRow, WeightsRow
 
+# Built once: every submission asks, under SQLite's lock.
+_ACTIVE = (
+    select(RunRow.status, func.count())
+    .where(RunRow.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))
+    .group_by(RunRow.status)
+)
+_ACTIVE_OF_OWNER = _ACTIVE.where(RunRow.submitted_by == bindparam("owner"))
+
 
 def count_active(session: Session, owner: str | None) -> dict[RunStatus, int]:
     """Runs that wait and runs under way, of `owner`, without one of everyone; answered by an index."""
-    query = (
-        select(RunRow.status, func.count())
-        .where(RunRow.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))
-        .group_by(RunRow.status)
-    )
-    if owner is not None:
-        query = query.where(RunRow.submitted_by == owner)
     found = {RunStatus.QUEUED: 0, RunStatus.RUNNING: 0}
-    return {**found, **dict(_ask(session, query).all())}
+    asked = (
+        session.execute(_ACTIVE, execution_options=EVERYONES)
+        if owner is None
+        else session.execute(_ACTIVE_OF_OWNER, {"owner": owner}, execution_options=EVERYONES)
+    )
+    return {**found, **dict(asked.all())}
 
 
 def count_bytes(session: Session, owner: str | None) -> int:

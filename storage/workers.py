@@ -21,6 +21,7 @@ LISTENING_SECONDS = 15
 """A worker not seen for so long is taken to be gone."""
 
 
+_LISTENING = select(WorkerRow).where(WorkerRow.seen_at > bindparam("since"))
 _SLOTS = (
     select(WorkerRow.queue, func.sum(WorkerRow.slots))
     .where(WorkerRow.seen_at > bindparam("since"))
@@ -126,7 +127,7 @@ def list_offers(session: Session) -> set[Capacity]:
 
 def _listening(session: Session) -> Iterable[WorkerRow]:
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
-    return session.scalars(select(WorkerRow).where(WorkerRow.seen_at > since))
+    return session.scalars(_LISTENING, {"since": since})
 
 
 def _offered(row: WorkerRow) -> Capacity:
