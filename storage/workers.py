@@ -21,6 +21,7 @@ LISTENING_SECONDS = 15
 """A worker not seen for so long is taken to be gone."""
 
 
+_RUNNING = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
 _LISTENING = select(WorkerRow).where(WorkerRow.seen_at > bindparam("since"))
 _SLOTS = (
     select(WorkerRow.queue, func.sum(WorkerRow.slots))
@@ -105,8 +106,7 @@ def list_workers(session: Session) -> list[Worker]:
 def _runs_by_parent(session: Session) -> dict[str, list[str]]:
     """Runs under way by the `host:pid` of the worker."""
     busy: dict[str, list[str]] = {}
-    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
-    for owner, run_id in session.execute(running):
+    for owner, run_id in session.execute(_RUNNING):
         busy.setdefault(":".join((owner or "").split(":")[:2]), []).append(run_id)
     return busy
 

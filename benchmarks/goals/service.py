@@ -21,6 +21,7 @@ from benchmarks.options import Options
 from benchmarks.served import Caller, Service, tiny, wait_for_end
 from engine.data.sources import read_digits
 
+WARM_UP_SECONDS = 4.0
 ALONE, CLIENTS, FROM_CLIENTS, QUEUED = 300, 20, 1_000, 1_000
 
 
@@ -144,6 +145,7 @@ def _run_script(images: Path, folder: Path, seed: int) -> None:
 def _posts(options: Options, service: Service) -> Iterator[Figure]:
     """Experiments that ask for a GPU where none listens: they stay queued, so that the API is measured alone."""
     caller = service.caller()
+    _warm_up(caller)
     count = options.size(ALONE, 20)
     for seed in range(20):
         _timed_post(caller, seed)
@@ -165,6 +167,12 @@ def _posts(options: Options, service: Service) -> Iterator[Figure]:
     yield from _percentiles(
         f"POST /experiments with {caller.get('/queue')['queued']:,} queued", behind, 10, 30
     )
+
+
+def _warm_up(caller: Caller) -> None:
+    """The service is ready before all its workers' processes have loaded torch, which takes all cores for seconds."""
+    wait_for_end(caller, [caller.post("/experiments", tiny(seed))["id"] for seed in range(8)])
+    time.sleep(WARM_UP_SECONDS)
 
 
 def _client(service: Service, total: int, number: int) -> list[float]:
