@@ -60,6 +60,7 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
     earlier = json.loads(chosen.out.read_text()) if chosen.out.exists() else {"figures": {}, "machine": {}}
     is_same = earlier["machine"].get("processor") == machine["processor"]
     figures: dict[str, Any] = dict(earlier["figures"]) if is_same else {}
+    moments: dict[str, Any] = dict(earlier.get("measured", {})) if is_same else {}
     data = ""
     for name in names:
         options = Options(folder / name, chosen.data_dir, chosen.smoke, chosen.peers)
@@ -73,9 +74,16 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
             print_figure(measured[-1])
         if measured:
             figures[name] = measured
+            moments[name] = {field: machine[field] for field in ("measured_at", "threads", "load_average")}
         print(f"  ({time.perf_counter() - began:.0f} s)", flush=True)
     ordered = {name: figures[name] for name in TITLES if name in figures}
-    return {"machine": machine, "data": data, "smoke": chosen.smoke, "figures": ordered}
+    return {
+        "machine": machine,
+        "data": data,
+        "smoke": chosen.smoke,
+        "measured": moments,
+        "figures": ordered,
+    }
 
 
 if __name__ == "__main__":

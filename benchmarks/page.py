@@ -40,7 +40,7 @@ def write_page(document: Mapping[str, Any]) -> str:
         parts.append("\n".join(missed) + "\n")
     for name, figures in document["figures"].items():
         if figures:
-            parts.append(f"## {TITLES[name]}\n\n{_markdown(figures)}")
+            parts.append(f"## {TITLES[name]}\n\n{_tell_when(document['measured'][name])}{_markdown(figures)}")
     return "\n".join(parts)
 
 
@@ -53,6 +53,10 @@ def _describe(machine: Mapping[str, Any], data: str) -> str:
         f"{machine['memory_gib']} GiB, GPU: {gpus}; load average at the start {load}; {machine['threads']} threads; "
         f"data: {data}.\n{machine['platform']}; {versions}.\n"
     )
+
+
+def _tell_when(moment: Mapping[str, Any]) -> str:
+    return f"Measured {moment['measured_at'][:16]}, {moment['threads']} threads, load average before {moment['load_average'][0]:.2f}.\n\n"
 
 
 def _markdown(figures: Sequence[Mapping[str, Any]]) -> str:

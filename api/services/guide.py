@@ -31,6 +31,7 @@ ORDER = (
         "operations",
         "scaling",
         "reliability",
+        "performance",
         "architecture",
         "citing",
     ),
