@@ -45,7 +45,7 @@ def open_archive(path: Path, max_directory_bytes: int) -> Iterator[zipfile.ZipFi
             file.limit = None
             for entry in archive.infolist():
                 if entry.compress_type not in METHODS:
-                    raise NotImplementedError(
+                    raise zipfile.BadZipFile(
                         f"{entry.filename[:80]!r} is packed by method {entry.compress_type}"
                     )
             yield archive

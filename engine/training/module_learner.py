@@ -14,7 +14,7 @@ from engine.data.augmentation import CropFlips, crop_flip, draw_crop_flips
 from engine.data.resident import BatchBuffers, ResidentData, batch_bounds, epoch_order
 from engine.models.net import LayeredNet
 from engine.models.stability import count_stable_layers
-from engine.optim.build import build_optimizer
+from engine.optim.build import build_optimizer, set_learning_rate
 from engine.optim.schedule import learning_rate
 from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
@@ -92,8 +92,9 @@ class ModuleLearner:
         self._order = epoch_order(self._seed, epoch - 1, count).to(device)
         if self._spec.data.augmentation == "crop_flip":
             self._draws = draw_crop_flips(self._seed, epoch - 1, count).to(device)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
+        set_learning_rate(
+            self._optimizer, learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
+        )
         self._freeze_all_but(trained)
         self._net.train()
         if self._prefix is not None:
