@@ -42,6 +42,10 @@ class Execution(Form):
     prefix_cache: bool = Field(
         True, description="Layer-wise sparse SGD keeps the activations below the lowest trained layer."
     )
+    cuda_graphs: bool = Field(
+        True,
+        description="On a GPU a training step is recorded once and replayed; the weights are the same bits without.",
+    )
     stack_seeds: bool = Field(
         True, description="Train the seeds of a small ReLU-Net together as one batched net."
     )

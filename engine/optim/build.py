@@ -14,14 +14,15 @@ def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = 
 
     A frozen layer stays in it: its gradient is None, so the optimiser passes it over, and its buffers wait unchanged,
     without weight decay. Fused: one kernel a step instead of a dozen, on the CPU and on a GPU.
-    capturable: Adam's step counters live on the GPU, as a CUDA graph needs.
+    capturable: the learning rate is a tensor, and Adam's step counters live on the GPU, as a CUDA graph needs.
     """
     parameters = list(net.parameters())
+    lr = torch.tensor(spec.lr, device=parameters[0].device) if capturable else spec.lr
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     if isinstance(spec, AdamSpec):
         return Adam(
             parameters,
-            lr=spec.lr,
+            lr=lr,
             betas=(spec.beta1, spec.beta2),
             eps=spec.eps,
             weight_decay=spec.weight_decay,
@@ -30,7 +31,7 @@ def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = 
         )
     sgd = SGD(
         parameters,
-        lr=spec.lr,
+        lr=lr,
         momentum=spec.momentum,
         nesterov=spec.nesterov and spec.momentum > 0,
         weight_decay=spec.weight_decay,

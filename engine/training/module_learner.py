@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,11 +22,16 @@ from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
 from engine.training.losses import AutogradLoss, LinearLoss, Loss, find_linear_parts
+from engine.training.passes import ComputeLoss, Pass, Tally
 from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
+from engine.training.recorder import Recorder
 
 EVALUATION_BATCH = 250
 """Test images a forward pass: few enough for the activations to stay in the CPU's cache."""
+
+MOST_PASSES = 16
+"""Forms of a step that are kept: recorded, each has memory of its own, and a policy can draw other layers each epoch."""
 
 
 class ModuleLearner:
@@ -40,30 +47,31 @@ class ModuleLearner:
         seed: int,
         net: LayeredNet,
         execution: Execution,
+        recorder: Recorder,
         schedule: EpochSchedule | None = None,
     ) -> None:
-        self._spec, self._data, self._seed = spec, data, seed
+        self._spec, self._data, self._seed, self._recorder = spec, data, seed, recorder
         device = data.x_train.device
         self._channels_last = any(isinstance(module, nn.Conv2d) for module in net.modules())
         self._net = net.to(device)
         if self._channels_last:
             self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
-        self._optimizer = build_optimizer(spec.optimizer, self._net)
+        self._optimizer = build_optimizer(spec.optimizer, self._net, capturable=recorder.keeps_memory)
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self._buffers = BatchBuffers(
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
         )
         self._autocasts = execution.precision == "bf16"
         self._trained: list[nn.Parameter] = []
-        self._linear_parts: tuple[nn.Module, ...] | None = None
+        self._layers: frozenset[int] | None = None
         self._frozen_batch = min(spec.batch_size, len(data.y_train))
         self._prefix: FrozenPrefix | None = None
         if schedule is not None and execution.prefix_cache:
             self._prefix = build_prefix(spec, data, schedule, self._count_stable_layers)
-        self._losses = torch.zeros((), device=device)
-        self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        self._seen = torch.zeros((), dtype=torch.int64)
+        self._tally = Tally(device)
+        self._passes: OrderedDict[tuple[frozenset[int] | None, int], Pass] = OrderedDict()
+        """By the layers that train and the examples of a batch"""
         self._order = torch.empty(0)
         self._draws: CropFlips | None = None
         self._epoch = 0
@@ -84,7 +92,7 @@ class ModuleLearner:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self._prefix.notes if self._prefix else ()
+        return (*(self._prefix.notes if self._prefix else ()), *self._recorder.notes)
 
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
         count, device = len(self._data.y_train), self._data.x_train.device
@@ -102,7 +110,7 @@ class ModuleLearner:
 
     def _freeze_all_but(self, trained: frozenset[int] | None) -> None:
         self._lowest = 0 if trained is None else min(trained)
-        self._linear_parts = None if self._autocasts else find_linear_parts(self._net, self._lowest)
+        self._layers = trained
         self._trained = []
         for index in range(len(self._net.layers)):
             trains = trained is None or index in trained
@@ -120,17 +128,33 @@ class ModuleLearner:
         level, x, y = self._load(indices, start)
         watch.lap("load")
         with self._arithmetic():
-            loss = self._forward(level, x, y, indices)
-        self._losses += loss.value * len(y)
-        self._correct += (loss.logits.argmax(dim=1) == y).sum()
-        self._seen += len(y)
-        watch.lap("forward")
-        for parameter in self._trained:
-            parameter.grad = None
-        loss.backward()
-        watch.lap("backward")
-        self._optimizer.step()
-        watch.lap("optimizer")
+            x = self._run_frozen_layers(level, x, indices)
+        self._find_pass(len(y)).run(x, y, watch)
+        self._tally.seen += len(y)
+
+    def _find_pass(self, count: int) -> Pass:
+        form = (self._layers, count)
+        if form not in self._passes:
+            self._passes[form] = Pass(
+                self._trained, self._compute_loss(), self._optimizer, self._tally, self._recorder
+            )
+            if len(self._passes) > MOST_PASSES:
+                self._passes.popitem(last=False)
+        self._passes.move_to_end(form)
+        return self._passes[form]
+
+    def _compute_loss(self) -> ComputeLoss:
+        """The loss of a batch at the lowest trained layer, with gradients from there up and none below it."""
+        net, lowest = self._net, self._lowest
+        linear_parts = None if self._autocasts else find_linear_parts(net, lowest)
+        if linear_parts is not None:
+            return partial(LinearLoss, linear_parts)
+
+        def compute(x: Tensor, y: Tensor) -> Loss:
+            with self._arithmetic():
+                return AutogradLoss(net, lowest, x, y)
+
+        return compute
 
     def _load(self, indices: Tensor, position: int) -> tuple[int, Tensor, Tensor]:
         """(level, the batch's activations there, its labels): the images where nothing further up is kept."""
@@ -142,18 +166,16 @@ class ModuleLearner:
             x = self._laid_out(crop_flip(x, self._draws, position, self._data.black))
         return 0, x, y
 
-    def _forward(self, level: int, x: Tensor, y: Tensor, indices: Tensor) -> Loss:
-        """The batch's loss, with gradients from the lowest trained layer up and none below it."""
-        with torch.no_grad():
-            for layer in range(level, self._lowest):
-                x = self._run_frozen_layer(layer, x)
-                if self._prefix is not None and self._prefix.keeps_train(layer + 1):
-                    self._stopwatch.lap("forward")
-                    self._prefix.keep_train(layer + 1, indices, x)
-                    self._stopwatch.lap("cache")
-        if self._linear_parts is not None:
-            return LinearLoss(self._linear_parts, x, y)
-        return AutogradLoss(self._net, max(level, self._lowest), x, y)
+    @torch.no_grad()
+    def _run_frozen_layers(self, level: int, x: Tensor, indices: Tensor) -> Tensor:
+        """From the activations at `level` to those at the lowest trained layer, kept on the way where they are wanted."""
+        for layer in range(level, self._lowest):
+            x = self._run_frozen_layer(layer, x)
+            if self._prefix is not None and self._prefix.keeps_train(layer + 1):
+                self._stopwatch.lap("forward")
+                self._prefix.keep_train(layer + 1, indices, x)
+                self._stopwatch.lap("cache")
+        return x
 
     def _run_frozen_layer(self, index: int, x: Tensor) -> Tensor:
         """A layer below the trained ones, always in batches of one size, the last filled up with rows of its own.
@@ -173,9 +195,10 @@ class ModuleLearner:
             return count_stable_layers(self._net, self._x_train, {self._frozen_batch})
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
-        seen = max(int(self._seen), 1)
-        found = EpochStatistics(self._losses.item() / seen, self._correct.item() / seen)
-        for accumulator in (self._losses, self._correct, self._seen):
+        tally = self._tally
+        seen = max(int(tally.seen), 1)
+        found = EpochStatistics(tally.losses.item() / seen, tally.correct.item() / seen)
+        for accumulator in tally.tensors().values():
             accumulator.zero_()
         return [found]
 
@@ -246,7 +269,7 @@ class ModuleLearner:
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{position}.{name}"] = value
-        tensors |= {"losses": self._losses, "correct": self._correct, "seen": self._seen}
+        tensors |= self._tally.tensors()
         return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -261,9 +284,9 @@ class ModuleLearner:
                 position, _, entry = rest.partition(".")
                 parameter = parameters[int(position)]
                 self._optimizer.state[parameter][entry] = self._like(parameter, value)
-        self._losses.copy_(tensors["losses"])
-        self._correct.copy_(tensors["correct"])
-        self._seen.copy_(tensors["seen"])
+        for name, accumulator in self._tally.tensors().items():
+            accumulator.copy_(tensors[name])
+        self._passes.clear()  # recorded, they hold the tensors of before
 
     @staticmethod
     def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:

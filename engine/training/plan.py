@@ -15,6 +15,7 @@ from engine.spec import Execution, ExperimentSpec
 from engine.training.learner import Learner
 from engine.training.module_learner import ModuleLearner
 from engine.training.policies import EpochSchedule
+from engine.training.recorder import build_recorder
 from engine.training.stacked_learner import StackedLearner
 
 STACK_BYTES = 2 * 1024**3
@@ -54,10 +55,11 @@ def build_learner(
 ) -> Learner:
     """The learner of a group, its nets initialised."""
     nets = [_initial_net(spec, data, seed, ctx) for seed in seeds]
+    recorder = build_recorder(data.x_train.device, ctx.execution)
     if can_stack(spec, ctx.execution, schedule is not None):
-        return cast(Learner, StackedLearner(spec, data, seeds, nets))
+        return cast(Learner, StackedLearner(spec, data, seeds, nets, recorder))
     assert len(seeds) == 1
-    return ModuleLearner(spec, data, seeds[0], nets[0], ctx.execution, schedule)
+    return ModuleLearner(spec, data, seeds[0], nets[0], ctx.execution, recorder, schedule)
 
 
 def _initial_net(spec: ExperimentSpec, data: ResidentData, seed: int, ctx: RunContext) -> LayeredNet:

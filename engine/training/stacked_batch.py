@@ -35,6 +35,9 @@ class StackedBatch:
         num_seeds, num_classes = biases[-1].shape
         rows, zeros = (num_seeds, self.num_rows), weights[0].new_zeros
         hidden = [bias.shape[1] for bias in biases[:-1]]
+        self.indices = zeros(num_seeds * self.num_rows, dtype=torch.int64)
+        self.labels = zeros(num_seeds, 1, self.num_rows, dtype=torch.int64)
+        """Of the step under way"""
         self.inputs = zeros(*rows, num_inputs)
         self.activations = [zeros(*rows, width) for width in hidden]
         """[K, num_rows, width] of each hidden layer, after its ReLU"""

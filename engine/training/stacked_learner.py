@@ -7,6 +7,7 @@ seed's bits do not depend on which others are trained beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 
 import torch
@@ -20,6 +21,7 @@ from engine.spec import ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
 from engine.training.products import multiply
+from engine.training.recorder import Part, RecordedStep, Recorder
 from engine.training.stacked_batch import StackedBatch
 
 ROW_MULTIPLE = 64
@@ -34,11 +36,15 @@ class StackedLearner:
     """See the module's text; `nets` are the initialised nets, one a seed, whose weights are copied."""
 
     def __init__(
-        self, spec: ExperimentSpec, data: ResidentData, seeds: Sequence[int], nets: Sequence[LayeredNet]
+        self,
+        spec: ExperimentSpec,
+        data: ResidentData,
+        seeds: Sequence[int],
+        nets: Sequence[LayeredNet],
+        recorder: Recorder,
     ) -> None:
-        self._spec, self._data = spec, data
+        self._spec, self._data, self._recorder = spec, data, recorder
         self.seeds = tuple(seeds)
-        self.notes: tuple[str, ...] = ()
         device = data.x_train.device
         self.stopwatch = Stopwatch(device)
         self._names = {name: parameter.shape for name, parameter in nets[0].named_parameters()}
@@ -64,15 +70,21 @@ class StackedLearner:
         }
         self._batches = [by_count[stop - start] for start, stop in self._bounds]
         """Of each step"""
+        self._steps = {count: self._plan_step(batch) for count, batch in by_count.items()}
         self._distinct_batches = list(by_count.values())
         self._indices: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._seen = 0
-        self._lr = 0.0
+        self._lr: float | Tensor = torch.zeros((), device=device) if recorder.keeps_memory else 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._recorder.notes
 
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
         assert trained is None, "stacked nets train every layer"
-        self._lr = learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
+        lr = learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
+        self._lr = self._lr.fill_(lr) if isinstance(self._lr, Tensor) else lr
         count, device = len(self._data.y_train), self._theta.device
         order = torch.stack([epoch_order(seed, epoch - 1, count) for seed in self.seeds]).to(device)
         labels = self._data.y_train[order]
@@ -85,26 +97,24 @@ class StackedLearner:
             self._labels.append(torch.nn.functional.pad(labels[:, start:stop], filling, value=-1)[:, None])
 
     def train_step(self, step: int) -> None:
-        watch, batch, labels = self.stopwatch, self._batches[step], self._labels[step]
-        watch.start()
-        torch.index_select(self._x_train, 0, self._indices[step], out=batch.inputs.flatten(0, 1))
-        watch.lap("load")
-        self._forward(batch)
-        torch.eq(labels, self._classes, out=batch.one_hot)
-        torch.log_softmax(batch.logits, 1, out=batch.log_probabilities)
-        batch.loss_sums.addcmul_(batch.one_hot, batch.log_probabilities, value=-1)
-        torch.max(batch.logits, 1, out=(batch.best_values, batch.best))
-        batch.hits.add_(batch.best == labels[:, 0])
+        batch = self._batches[step]
+        self.stopwatch.start()
+        batch.indices.copy_(self._indices[step])
+        batch.labels.copy_(self._labels[step])
+        self._steps[batch.count].run(self.stopwatch)
         self._seen += batch.count
-        watch.lap("forward")
-        torch.ops.aten._log_softmax_backward_data.out(
-            batch.one_hot, batch.log_probabilities, 1, torch.float32, out=batch.logit_deltas
-        )
-        batch.logit_deltas.div_(-batch.count)
-        self._backward(batch)
-        watch.lap("backward")
-        self._update()
-        watch.lap("optimizer")
+
+    def _plan_step(self, batch: StackedBatch) -> RecordedStep:
+        parts: list[tuple[str, Part]] = [
+            ("load", partial(self._load, batch)),
+            ("forward", partial(self._forward, batch)),
+            ("backward", partial(self._backward, batch)),
+            ("optimizer", self._update),
+        ]
+        return RecordedStep(self._recorder, parts)
+
+    def _load(self, batch: StackedBatch) -> None:
+        torch.index_select(self._x_train, 0, batch.indices, out=batch.inputs.flatten(0, 1))
 
     def _forward(self, batch: StackedBatch) -> None:
         for products, activations in zip(batch.forward_products, batch.activations, strict=False):
@@ -114,8 +124,17 @@ class StackedLearner:
         for product in batch.forward_products[-1]:
             product()
         batch.logits.add_(self._top_bias)
+        torch.eq(batch.labels, self._classes, out=batch.one_hot)
+        torch.log_softmax(batch.logits, 1, out=batch.log_probabilities)
+        batch.loss_sums.addcmul_(batch.one_hot, batch.log_probabilities, value=-1)
+        torch.max(batch.logits, 1, out=(batch.best_values, batch.best))
+        batch.hits.add_(batch.best == batch.labels[:, 0])
 
     def _backward(self, batch: StackedBatch) -> None:
+        torch.ops.aten._log_softmax_backward_data.out(
+            batch.one_hot, batch.log_probabilities, 1, torch.float32, out=batch.logit_deltas
+        )
+        batch.logit_deltas.div_(-batch.count)
         for layer in reversed(range(len(self._weights))):
             for product in batch.gradient_products[layer]:
                 product()

@@ -15,6 +15,7 @@ from engine.experiments.lws import run as room
 from engine.training.loop import resident_data
 from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
+from engine.training.passes import ComputeLoss
 from engine.training.plan import build_learner
 from engine.training.policies import EpochSchedule, draw_schedule
 from engine.training.prefix_cache import _KeptLevels
@@ -109,28 +110,34 @@ def no_unused_gradient_is_computed(laboratory, make_spec) -> bool:
     """Backward reaches the tensors of the trained layers and no others, and no convolution below the lowest one."""
     graphs: list[tuple[set[int], set[int], int, int]] = []
     with Patch.context() as patch:
-        patch.setattr(ModuleLearner, "_forward", _noting_graph(graphs, ModuleLearner._forward))
+        patch.setattr(ModuleLearner, "_compute_loss", _noting_graph(graphs, ModuleLearner._compute_loss))
         for policy in ({"name": "top_k", "k": 2}, {"name": "bottom_q", "q": 1}, {"name": "middle"}):
             laboratory.run(make_spec(policy=policy, epochs=1))
+    assert graphs
     return all(reached == trained and convs == above for reached, trained, convs, above in graphs)
 
 
-def _noting_graph(graphs: list[Any], forward: Callable[..., Loss]) -> Callable[..., Loss]:
-    def note(learner: ModuleLearner, level: int, x: Tensor, y: Tensor, indices: Tensor) -> Loss:
-        loss = forward(learner, level, x, y, indices)
-        assert isinstance(loss, AutogradLoss), "each policy here trains a convolution"
-        leaves, convs = _walk(loss._loss)
-        trained = _layers_of_epoch(learner)
-        wanted = {id(p) for layer in trained for p in learner._net.parameters_of_layer(layer)}
-        above = sum(
-            isinstance(module, nn.Conv2d)
-            for layer in range(min(trained), len(learner._net.layers))
-            for module in learner._net.layers[layer].modules()
-        )
-        graphs.append((leaves, wanted, convs, above))
-        return loss
+def _noting_graph(graphs: list[Any], compute_loss: Callable[..., ComputeLoss]) -> Callable[..., ComputeLoss]:
+    def noting(learner: ModuleLearner) -> ComputeLoss:
+        compute = compute_loss(learner)
 
-    return note
+        def note(x: Tensor, y: Tensor) -> Loss:
+            loss = compute(x, y)
+            assert isinstance(loss, AutogradLoss), "each policy here trains a convolution"
+            leaves, convs = _walk(loss._loss)
+            trained = _layers_of_epoch(learner)
+            wanted = {id(p) for layer in trained for p in learner._net.parameters_of_layer(layer)}
+            above = sum(
+                isinstance(module, nn.Conv2d)
+                for layer in range(min(trained), len(learner._net.layers))
+                for module in learner._net.layers[layer].modules()
+            )
+            graphs.append((leaves, wanted, convs, above))
+            return loss
+
+        return note
+
+    return noting
 
 
 def _layers_of_epoch(learner: ModuleLearner) -> frozenset[int]:
@@ -239,4 +246,8 @@ def test_the_engine_keeps(laboratory, make_spec, holds: Property) -> None:
 )
 def test_a_wrong_engine_loses(laboratory, make_spec, monkeypatch, holds: Property, mutate: Mutation) -> None:
     mutate(monkeypatch)
-    assert not holds(laboratory, make_spec)
+    try:
+        still_holds = holds(laboratory, make_spec)
+    except RuntimeError:  # tensors of shapes that do not fit
+        still_holds = False
+    assert not still_holds
