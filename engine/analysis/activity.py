@@ -60,8 +60,11 @@ class ActivityCounter:
         num_nonzero = int(torch.count_nonzero(bits))
         wanted = [min(count_of(alpha, len(bits)), num_nonzero) for alpha in self._alphas]
         ranking = rank_magnitudes(bits, wanted)
+        is_active = torch.empty_like(
+            activity.counts[0]
+        )  # of the counters' type, which adds without a conversion
         for position, counter in enumerate(activity.counts):
-            counter += ranking.first(position)
+            counter += ranking.first(position, out=is_active)
         activity.num_epochs += 1
         activity.num_zeros += len(bits) - num_nonzero
         for position, (selected, tied) in enumerate(zip(wanted, ranking.num_tied, strict=True)):

@@ -34,9 +34,9 @@ class Ranking:
     num_tied: tuple[int, ...]
     """For each cut: how many of the k largest have the magnitude of one that is not among them: the index decided."""
 
-    def first(self, position: int) -> Tensor:
-        """bool [p]: the `counts[position]` largest entries."""
-        return self.groups <= position
+    def first(self, position: int, out: Tensor | None = None) -> Tensor:
+        """bool [p], or the numbers 0 and 1 in `out`: the `counts[position]` largest entries."""
+        return torch.le(self.groups, position, out=out)
 
 
 def magnitude_bits(values: Tensor) -> Tensor:
@@ -59,8 +59,8 @@ def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
     sizes = torch.bincount(bins, minlength=_BINS).flip(0)  # the largest magnitudes first
     stops = sizes.cumsum(0)
     starts = stops - sizes
-    first = torch.searchsorted(bounds, starts, right=True)
-    last = torch.searchsorted(bounds, stops - 1, right=True)
+    first = _count_up_to_each(torch.searchsorted(starts, bounds), _BINS)
+    last = _count_up_to_each(torch.searchsorted(stops, bounds, right=True), _BINS)
     is_split = (first != last) & (sizes > 0)
     table = first.masked_fill(is_split, _UNPLACED).to(torch.uint8).flip(0)
     groups = table.index_select(0, bins)
@@ -69,10 +69,19 @@ def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
         # ranks in a split bin begin where those of the bins before it end
         taken = torch.where(is_split, sizes, 0)
         shift = starts - (taken.cumsum(0) - taken)
-        num_tied += _place_by_sorting(bits, groups, bounds, shift)
-        if bool(is_split[-1]):
+        splits_zeros = bool(is_split[-1])
+        unplaced = groups == _UNPLACED
+        if splits_zeros:
+            unplaced &= bits != 0
+        num_tied += _place_by_sorting(bits, unplaced, groups, bounds, shift)
+        if splits_zeros:
             num_tied += _place_zeros(bits, groups, bounds)
     return Ranking(tuple(counts), groups, tuple(num_tied.tolist()))
+
+
+def _count_up_to_each(places: Tensor, size: int) -> Tensor:
+    """int64 [size]: how many of `places` are at most each index; a place may be `size` or beyond."""
+    return torch.bincount(places, minlength=size + 1)[:size].cumsum(0)
 
 
 def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
@@ -87,12 +96,14 @@ def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
     return [value if count else None for value, count in zip(values, ranking.counts, strict=True)]
 
 
-def _place_by_sorting(bits: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor) -> Tensor:
-    """Give the unplaced entries but zeros their groups; returns how many are tied at each bound.
+def _place_by_sorting(
+    bits: Tensor, unplaced: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor
+) -> Tensor:
+    """Give the unplaced entries their groups; returns how many are tied at each bound.
 
-    shift: rank of each bin's first entry, less its place among the sorted ones.
+    unplaced: bool [p], no zeros among them, however many a dead net has. shift: rank of each bin's first entry, less its place among the sorted ones.
     """
-    members = ((groups == _UNPLACED) & (bits != 0)).nonzero().squeeze(1)
+    members = unplaced.nonzero().squeeze(1)
     keys, order = torch.sort(_SIGN_MASK - bits.index_select(0, members), stable=True)
     members = members.index_select(0, order)
     ranks = torch.arange(len(keys), device=keys.device) + shift.index_select(0, keys >> 16)
