@@ -47,7 +47,8 @@ class Context(LocalRunContext):
 def make_context(
     options: Options, seeds: Sequence[int], *, registered: dict[str, Path] | None = None, **execution: Any
 ) -> Context:
-    return Context(options, seeds, registered or {}, Execution(device="cpu", **execution))
+    """On the CPU, unless `device` says otherwise."""
+    return Context(options, seeds, registered or {}, Execution(**{"device": "cpu", **execution}))
 
 
 def train_seeds(

@@ -22,6 +22,7 @@ TITLES = {
     "peers": "The service beside MLflow",
     "cost": "Estimates of a preview",
     "scaling": "How cost grows",
+    "gpu": "A GPU",
 }
 
 
@@ -38,6 +39,9 @@ def write_page(document: Mapping[str, Any]) -> str:
     parts.append(f"{goals - len(missed)} of {goals} goals are met." + (" Not met:\n" if missed else "\n"))
     if missed:
         parts.append("\n".join(missed) + "\n")
+    unmeasured = [title for name, title in TITLES.items() if name not in document["figures"]]
+    if unmeasured:
+        parts.append(f"Not measured: {', '.join(unmeasured)}.\n")
     for name, figures in document["figures"].items():
         if figures:
             parts.append(f"## {TITLES[name]}\n\n{_tell_when(document['measured'][name])}{_markdown(figures)}")

@@ -1,0 +1,126 @@
+"""The goals of a GPU; nothing where there is none, but for a smoke test, which takes the CPU for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from benchmarks.figures import Figure, at_most, spread
+from benchmarks.images import write_colour_images
+from benchmarks.interleave import clocked, interleave, share, speed_up
+from benchmarks.laboratory import make_context, run_room, train_seeds
+from benchmarks.options import Options
+from engine.experiments.registry import parse_spec
+from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
+
+DATASET = "colour"
+SGD = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+TOP_1 = {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}
+
+
+def measure(options: Options) -> Iterator[Figure]:
+    if not torch.cuda.is_available() and not options.smoke:
+        return
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    yield from _seeds(options, device)
+    yield from _layerwise(options, device)
+    yield from _sweep(options, device)
+
+
+def _seeds(options: Options, device: str) -> Iterator[Figure]:
+    epochs = options.size(100, 1)
+    model = {"name": "relu_net", "width": 100}
+    form = {"data": options.digits(), "model": model, "epochs": epochs}
+    whole = {
+        name: clocked(
+            lambda cuda_graphs=cuda_graphs: train_seeds(
+                options, form, range(5), device=device, cuda_graphs=cuda_graphs
+            )
+        )
+        for name, cuda_graphs in (("graphs", True), ("calls", False))
+    }
+    found = interleave(whole, options.rounds(5))
+    name = f"5 seeds, w=100 d=1, {epochs} epochs, tested after each"
+    yield Figure(
+        name=name,
+        baseline="",
+        unit="s",
+        value=spread(found["graphs"]),
+        goal=at_most(1),
+        note=options.data_words,
+    )
+    yield speed_up(
+        name, found["graphs"], found["calls"], baseline="the same with `cuda_graphs` off: call by call"
+    )
+
+
+def _layerwise(options: Options, device: str) -> Iterator[Figure]:
+    """All of CIFAR-10's size; the precision that the goal is set for."""
+    num_train, num_test = options.size(50_000, 130), options.size(10_000, 26)
+    path = write_colour_images(options.work_dir / f"{DATASET}.npz", num_train, num_test)
+    epochs = options.size(180, 2)
+    model = {"name": "vgg11", "width_multiplier": 0.1 if options.smoke else 1.0}
+
+    def trained(policy: Mapping[str, Any]) -> float:
+        form = {"kind": "lws", "data": {"name": DATASET}, "model": model, "optimizer": SGD}
+        spec = parse_spec({**form, "policy": dict(policy), "epochs": epochs})
+        ctx = make_context(options, [0], registered={DATASET: path}, device=device, precision="bf16")
+        (sheet,) = run_room(spec, ctx)
+        ctx.discard()
+        seconds: float = sheet.timings.train_seconds
+        return seconds
+
+    found = interleave(
+        {"full": lambda: trained({"name": "full"}), "sparse": lambda: trained(TOP_1)},
+        options.rounds(1),
+        warm_up=False,
+    )
+    note = f"{num_train:,} images of CIFAR-10's shape, bf16, {epochs} epochs"
+    yield Figure(
+        name="VGG-11, vanilla SGD",
+        baseline="",
+        unit="s",
+        value=spread(found["full"]),
+        goal=at_most(40),
+        note=note,
+    )
+    yield Figure(
+        name="VGG-11, Top 1 All Bottoms, rho = 0.1",
+        baseline="",
+        unit="s",
+        value=spread(found["sparse"]),
+        goal=at_most(8),
+        note=note,
+    )
+    yield share(
+        "VGG-11, Top 1 All Bottoms, rho = 0.1", found["sparse"], found["full"], baseline="vanilla SGD"
+    )
+
+
+def _sweep(options: Options, device: str) -> Iterator[Figure]:
+    width = options.size(100_000, 50)
+    spec = ReinitSweepSpec.model_validate(
+        {
+            "data": options.digits(),
+            "model": {"name": "relu_net", "width": width},
+            "epochs": 1,
+        }
+    )
+
+    def swept() -> float:
+        ctx = make_context(options, [0], device=device)
+        (sheet,) = run_room(spec, ctx)
+        ctx.discard()
+        seconds: float = sheet.sweep_seconds
+        return seconds
+
+    found = interleave({"sweep": swept}, options.rounds(3))
+    yield Figure(
+        name=f"a sweep of {len(spec.fractions_percent)} fractions x 2 modes, w={width:,} d=1",
+        baseline="",
+        unit="s",
+        value=spread(found["sweep"]),
+        goal=at_most(2),
+    )
