@@ -3,7 +3,7 @@
 oneDNN uses the whole width of any CPU's vector units, MKL only that of Intel's: on an AMD EPYC whose units are 512 bits
 wide oneDNN multiplies 2.2 times as fast, on the generation before, which halves them, as fast as MKL. MKL starts faster,
 which matters more to small products. The choice depends on shapes and the machine alone, so equal products give equal
-bits.
+bits. Many small products are asked for at once where a trial shows that each then has the bits it has by itself.
 """
 
 from __future__ import annotations
@@ -35,6 +35,40 @@ def plan_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None =
     if bias is None:
         return partial(torch.mm, left, right.t(), out=out)
     return partial(torch.addmm, bias, left, right.t(), out=out)
+
+
+def plan_products(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None = None) -> list[Product]:
+    """Products of K pairs: left [K, m, k], right [K, n, k], bias [K, n], into out [K, m, n].
+
+    Whether they are asked for one by one or together, each has the bits of `plan_product` alone, whatever K.
+    """
+    pairs = zip(left, right, out, bias if bias is not None else [None] * len(left), strict=True)
+    apart: list[Product] = [plan_product(*pair) for pair in pairs]
+    if len(left) == 1 or left.device.type != "cpu" or _suits_onednn(left[0], right[0]):
+        return apart
+    together: Product
+    if bias is None:
+        together = partial(torch.bmm, left, right.transpose(1, 2), out=out)
+    else:
+        together = partial(torch.baddbmm, bias[:, None], left, right.transpose(1, 2), out=out)
+    operands = [left, right] if bias is None else [left, right, bias]
+    return [together] if _have_equal_bits(apart, together, operands, out) else apart
+
+
+def _have_equal_bits(apart: list[Product], together: Product, operands: list[Tensor], out: Tensor) -> bool:
+    """Tried on drawn numbers in the very places in memory, whose contents are put back."""
+    before = [tensor.clone() for tensor in (*operands, out)]
+    generator = torch.Generator().manual_seed(0)
+    for operand in operands:
+        operand.copy_(torch.randn(operand.shape, generator=generator))
+    for product in apart:
+        product()
+    wanted = out.clone()
+    together()
+    are_equal = torch.equal(out, wanted)
+    for tensor, kept in zip((*operands, out), before, strict=True):
+        tensor.copy_(kept)
+    return are_equal
 
 
 def _suits_onednn(left: Tensor, right: Tensor) -> bool:

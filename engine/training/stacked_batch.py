@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.training.products import Product, plan_product
+from engine.training.products import Product, plan_products
 
 ROW_MULTIPLE = 16
 """A seed's part of a batch is filled up to a multiple of this many rows: so every seed's part begins at a multiple of
@@ -18,7 +18,7 @@ class StackedBatch:
     """Activations and their gradients for `count` examples a seed, each seed's part filled up to `num_rows` rows.
 
     Rows beyond `count` are computed with, but never read into a result. weights, biases, and their gradients: [K, out,
-    in] and [K, out] of each layer, bottom first. Products run a seed at a time, so that they do not depend on K.
+    in] and [K, out] of each layer, bottom first. A seed's products have the same bits whatever K.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class StackedBatch:
         self.best_values, self.best = zeros(rows), zeros(rows, dtype=torch.int64)
         self.hits = zeros(rows, dtype=torch.int64)
         self.forward_products = self._plan_forward(weights, biases)
-        """[layer][seed]"""
+        """Of each layer"""
         self.gradient_products = self._plan_gradients(weight_gradients)
         self.delta_products = self._plan_deltas(weights)
-        """[layer][seed], for the layers above the first: the gradient at the layer's input"""
+        """Of each layer above the first: the gradient at its input"""
         self.bias_sums = [
             *((delta[:, :count], 1, out) for delta, out in zip(self.deltas, bias_gradients, strict=False)),
             (self.logit_deltas[:, :, :count], 2, bias_gradients[-1]),
@@ -68,32 +68,24 @@ class StackedBatch:
 
     def _plan_forward(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[list[Product]]:
         """The top layer's bias is added apart, as its logits lie by class."""
-        *below, inputs = [self.inputs, *self.activations]
-        layers = zip(below, weights[:-1], biases[:-1], self.activations, strict=True)
-        products = [
-            [plan_product(x[: self.count], w, y[: self.count], b) for x, w, b, y in zip(*layer, strict=True)]
-            for layer in layers
-        ]
-        top = zip(weights[-1], inputs, self.logits, strict=True)
-        return [*products, [plan_product(w, x[: self.count], y[:, : self.count]) for w, x, y in top]]
+        *below, inputs = [x[:, : self.count] for x in (self.inputs, *self.activations)]
+        layers = zip(below, weights[:-1], self.activations, biases[:-1], strict=True)
+        products = [plan_products(x, w, y[:, : self.count], b) for x, w, y, b in layers]
+        return [*products, plan_products(weights[-1], inputs, self.logits[:, :, : self.count])]
 
     def _plan_gradients(self, weight_gradients: Sequence[Tensor]) -> list[list[Product]]:
-        layers = zip(
-            self._deltas_by_output(), [self.inputs, *self.activations], weight_gradients, strict=True
-        )
-        return [
-            [plan_product(delta, x[: self.count].t(), out) for delta, x, out in zip(*layer, strict=True)]
-            for layer in layers
-        ]
+        inputs = [x[:, : self.count].transpose(1, 2) for x in (self.inputs, *self.activations)]
+        layers = zip(self._deltas_by_output(), inputs, weight_gradients, strict=True)
+        return [plan_products(delta, x, out) for delta, x, out in layers]
 
     def _plan_deltas(self, weights: Sequence[Tensor]) -> list[list[Product]]:
         layers = zip(self._deltas_by_output()[1:], weights[1:], self.deltas, strict=True)
         return [
-            [plan_product(d.t(), w.t(), out[: self.count]) for d, w, out in zip(*layer, strict=True)]
-            for layer in layers
+            plan_products(delta.transpose(1, 2), w.transpose(1, 2), out[:, : self.count])
+            for delta, w, out in layers
         ]
 
-    def _deltas_by_output(self) -> list[list[Tensor]]:
-        """Views [out, count] of each layer's and seed's gradient."""
-        hidden = [[one[: self.count].t() for one in delta] for delta in self.deltas]
-        return [*hidden, [one[:, : self.count] for one in self.logit_deltas]]
+    def _deltas_by_output(self) -> list[Tensor]:
+        """Views [K, out, count] of each layer's gradient."""
+        hidden = [delta[:, : self.count].transpose(1, 2) for delta in self.deltas]
+        return [*hidden, self.logit_deltas[:, :, : self.count]]

@@ -1,7 +1,7 @@
 """K ReLU-Nets trained together on one flat parameter, gradient and moment vector, with a hand-written backward.
 
-Element-wise work and the optimiser run once for all seeds; each matrix product runs a seed at a time, so that a
-seed's bits do not depend on which others are trained beside it.
+Element-wise work and the optimiser run once for all seeds; matrix products run for all at once only where that is seen
+to leave each seed's bits as they are, so that they do not depend on which others are trained beside it.
 """
 
 from __future__ import annotations
