@@ -10,7 +10,7 @@ import httpx
 from schemas.access import Scope
 from storage.api_keys import create_key
 from storage.db import Database
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 
 def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | None = None) -> str:

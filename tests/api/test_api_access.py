@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,10 @@ from client.errors import ProblemError
 from schemas.access import Scope
 from storage.api_keys import list_keys, revoke_key
 from storage.db import Database
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 
 BODY = {"spec": {"kind": "train"}}
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
-    """An API on a database with a key."""
-    home = tmp_path_factory.mktemp("closed")
-    shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as opened:
-        make_key(opened.db)
-        yield opened
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:

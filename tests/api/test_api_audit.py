@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from schemas.access import Scope
 from schemas.audit import Action, AuditEntry
 from storage.api_keys import find_key
 from storage.audit import forget_entries
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, make_file
 from tests.api.test_api_offer import make_npz
@@ -29,14 +28,6 @@ def keyed(both_desks: Desk) -> tuple[Desk, str, str]:
     """An API, a key of Ada's and one of an admin's."""
     root = make_key(both_desks.db, Scope.ADMIN, owner="root")
     return both_desks, make_key(both_desks.db), root
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
-    home = tmp_path_factory.mktemp("closed")
-    shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as opened:
-        yield opened
 
 
 def trail(desk: Desk, root: str, **filters: Any) -> list[AuditEntry]:

@@ -15,7 +15,7 @@ from engine.models.layout import layout
 from engine.models.spec import ReluNetSpec
 from engine.plugins import PluginBroken, load_plugin_kinds
 from storage.weights import find_weights_blob
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 WIDTH = 6
 SHAPES = {

@@ -17,7 +17,7 @@ from engine.sweep import expand
 from storage.artifacts import register_training
 from storage.claims import Claim
 from storage.runs import finish_run
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 POLICIES = [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}]
 LWS = {

@@ -12,7 +12,7 @@ import pytest
 from api.main import main
 from api.openapi import openapi_yaml
 from engine.experiments.registry import kinds
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """

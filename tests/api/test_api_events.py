@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from httpx_sse import ServerSentEvent, connect_sse
 
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 
 
 def read_stream(desk: Desk, experiment_id: str, **headers: str) -> list[ServerSentEvent]:

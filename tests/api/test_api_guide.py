@@ -17,7 +17,7 @@ from api.services.reference import list_calls
 from engine.experiments.registry import kinds
 from schemas.problems import ProblemCode
 from schemas.status import FailureReason
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 from tests.api.test_api_bring_your_own import SHAPES, make_file
 
 LINK = re.compile(r'(?:href|src)="(/[^"#]*)')

@@ -15,7 +15,7 @@ import pytest
 
 from engine.experiments.registry import get_kind
 from tests.api.archives import pack, unpack
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 
 BODY = {
     "spec": {"kind": "train", "epochs": 3},

@@ -13,7 +13,7 @@ import httpx
 from client import Client
 from schemas.access import Scope
 from storage.holdings import count_active, count_bytes, count_metric_rows
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, make_file
 from tests.api.test_api_offer import make_npz

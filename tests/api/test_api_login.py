@@ -15,23 +15,13 @@ from api.gate import COOKIE
 from schemas.access import Scope
 from storage.api_keys import find_key, list_keys, revoke_key
 from storage.logins import begin_login
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_pages import Reading
 
 HTML = {"Accept": "text/html"}
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 BODY = {"spec": {"kind": "train"}, "reuse": False}
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
-    """An API on a database with a key."""
-    home = tmp_path_factory.mktemp("closed")
-    shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as opened:
-        make_key(opened.db)
-        yield opened
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from api.edge import OWN_ID
 from storage.logs import LogFormat, make_formatter, set_up_logging
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import make_key
 
 BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}

@@ -12,7 +12,7 @@ from engine.experiments.registry import kinds, presets
 from engine.paper.deviations import find_recipe
 from engine.sweep import expand
 from storage.blobs import BlobStore
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 
 def make_npz(count: int = 20, **changes: Any) -> bytes:

@@ -22,7 +22,7 @@ from storage.api_keys import find_key, list_keys, revoke_key
 from storage.logins import begin_login
 from storage.ownership import OF_EXPERIMENT, OF_RUN, OF_THE_SERVICE, OWNED
 from storage.settings import Settings
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, body_from, make_file
 from tests.api.test_api_offer import make_npz

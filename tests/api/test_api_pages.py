@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 HTML = {"Accept": "text/html"}
 LABELLED = {"input", "select", "textarea"}

@@ -14,7 +14,7 @@ import pytest
 
 from api.routes.metrics import Metrics
 from storage.experiments import get_experiment
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import kinds
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 Expected = tuple[int, str, set[str]]
 

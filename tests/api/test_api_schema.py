@@ -11,7 +11,7 @@ from schemathesis.checks import not_a_server_error
 
 from api.main import create_app
 from storage.settings import Settings
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 pytestmark = pytest.mark.usefixtures("denormals")
 

@@ -10,7 +10,7 @@ import pytest
 from engine.experiments.registry import kinds, presets
 from storage.tables import RunRow
 from storage.workers import register_worker
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 TRAIN: dict[str, Any] = {"spec": {"kind": "train"}}
 

@@ -10,7 +10,7 @@ import pytest
 
 from storage.claims import claim_next
 from storage.tracing import is_wanted
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 ROOT = Path(__file__).parents[2]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -17,7 +17,7 @@ from storage.claims import claim_next
 from storage.reaping import reap_owner
 from storage.reconcile import reconcile
 from storage.runs import heartbeat
-from tests.api.conftest import Desk
+from tests.api.desk import Desk
 
 WATCHING = Path(__file__).parents[2] / "docker" / "watching"
 BODY = {"spec": {"kind": "train", "epochs": 2}, "seeds": [0, 1], "execution": {"seeds_per_run": 1}}

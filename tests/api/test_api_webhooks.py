@@ -15,9 +15,10 @@ import pytest
 
 from storage.experiments import experiments_without_summary
 from storage.settings import Settings
-from tests.api.conftest import Desk, make_settings, serving
-from tests.api.receiving import SECRET, Receiver, receiving, wait_until
+from tests.api.desk import Desk, make_settings, serving
+from tests.api.receiving import SECRET, Receiver, receiving
 from tests.postgres import new_database
+from tests.waiting import wait_until
 
 OF_SERVICE = "whsec_" + "b3RoZXIg" * 5
 QUICK = {"reconcile_seconds": 0.05, "webhook_retry_seconds": 0.05, "webhook_allow_private": True}

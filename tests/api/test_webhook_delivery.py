@@ -30,9 +30,10 @@ from storage.experiments import attach_webhook
 from storage.fault_points import FOLDER_VARIABLE
 from storage.settings import Settings
 from storage.tables import NoticeRow
-from tests.api.conftest import Desk, make_settings, serving
-from tests.api.receiving import SECRET, Receiver, receiving, wait_until
+from tests.api.desk import Desk, make_settings, serving
+from tests.api.receiving import SECRET, Receiver, receiving
 from tests.postgres import new_database
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SEND = """

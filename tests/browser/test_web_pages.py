@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 
 import pytest
 
 from client import Client
 from client.calls import list_events
 from tests.browser.chrome import Browser
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -48,13 +47,6 @@ def type_body(browser: Browser, text: str) -> None:
     browser.evaluate(
         f"body.value = {json.dumps(text)}; body.dispatchEvent(new Event('input', {{bubbles: true}})); true"
     )
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def type_into(browser: Browser, element_id: str, text: str) -> None:

@@ -24,7 +24,7 @@ from client.exporting import ExportSource
 from client.exporting.columns import result_columns
 from client.exporting.event_files import name_folder
 from client.exporting.event_records import encode_scalar, encode_version, frame
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.architecture.test_torch_free import import_without
 from tests.client.event_reader import read_events, read_plugin, read_scalars
 

@@ -14,7 +14,7 @@ from richregime.doctor import service
 from richregime.doctor.findings import Finding, Level
 from schemas.access import Scope
 from storage.tables import WorkerRow
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import make_key
 from tests.doctor.test_deployment import add_worker, told
 

@@ -21,8 +21,8 @@ from engine.experiments.registry import kinds
 from richregime.demo import free_port
 from schemas.wording import is_statistic
 from tests.api.archives import unpack
-from tests.api.conftest import Desk, make_settings, serving
-from tests.workers.conftest import wait_until
+from tests.api.desk import Desk, make_settings, serving
+from tests.waiting import wait_until
 from workers.execution import execute_run
 
 ROOT = Path(__file__).parents[2]

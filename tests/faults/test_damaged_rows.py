@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.reconcile import reconcile
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from tests.postgres import new_database
 
 BODY: dict[str, Any] = {

@@ -18,7 +18,7 @@ from storage.queue import socket_path
 from storage.settings import Settings
 from storage.workers import note_worker_seen, register_worker
 from tests.faults.test_service_under_pressure import Service, serving
-from tests.workers.conftest import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("dead_broker")
 

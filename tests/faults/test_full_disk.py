@@ -23,8 +23,8 @@ from storage.artifacts import register_artifact
 from storage.blobs import BlobStore
 from storage.errors import StorageFull
 from storage.incoming import taking_in
-from tests.api.conftest import Desk, make_settings
-from tests.api.conftest import serving as serving_desk
+from tests.api.desk import Desk, make_settings
+from tests.api.desk import serving as serving_desk
 from tests.faults.conftest import Bench
 from tests.faults.test_service_under_pressure import BODY, Service, serving
 

@@ -18,7 +18,8 @@ from storage.experiments import cancel_experiment
 from tests.faults.invariants import assert_invariants
 from tests.faults.soaking import SPECS, Soak, soak_settings
 from tests.postgres import new_database
-from tests.workers.conftest import Lab, wait_until
+from tests.waiting import wait_until
+from tests.workers.conftest import Lab
 
 pytestmark = [
     pytest.mark.slow,

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from richregime.demo import free_port
-from tests.workers.conftest import ROOT, wait_until
+from tests.waiting import wait_until
+from tests.workers.conftest import ROOT
 
 pytestmark = pytest.mark.xdist_group("service_under_pressure")
 

@@ -17,7 +17,7 @@ from storage.blobs import BlobStore
 from storage.db import Database
 from storage.settings import Settings
 from tests.api.archives import Entries, unpack
-from tests.api.conftest import make_settings, serving
+from tests.api.desk import make_settings, serving
 
 BODY = {"spec": {"kind": "train", "epochs": 1}, "sweep": {"model.width": [10, 20]}, "seeds": [0, 1]}
 

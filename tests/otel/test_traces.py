@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from storage import tracing
 from storage.claims import Claim, claim_next
 from storage.tracing import note_failure
-from tests.api.conftest import Desk, make_settings, serving
+from tests.api.desk import Desk, make_settings, serving
 from workers import tasks
 from workers.tasks import Child, work
 

@@ -7,29 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from richregime.demo import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("stack_processes")
 
 ROOT = Path(__file__).parents[2]
 BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
-
-
-def wait_until(what: Callable[[], Any], seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = what()
-        if answer:
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def ignore_interrupts() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from storage import db as storage_db
 from storage.db import Database, DatabaseUnavailable
 from storage.turns import Turns
-from tests.workers.conftest import wait_until
+from tests.waiting import wait_until
 
 PATIENCE = 30.0
 

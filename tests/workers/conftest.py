@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,19 +28,9 @@ from storage.settings import Settings
 from storage.submitting import PlannedPoint, PlannedRun, create_experiment
 from storage.tables import ExperimentRow, RunRow
 from storage.workers import count_idle
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-
-
-def wait_until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true answer. Fails after so long."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = what()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 @dataclass

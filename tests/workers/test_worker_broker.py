@@ -13,7 +13,8 @@ from redis import Redis
 from richregime.broker import Broker
 from storage.queue import socket_path
 from storage.settings import Settings
-from tests.workers.conftest import Lab, wait_until
+from tests.waiting import wait_until
+from tests.workers.conftest import Lab
 from workers.devices import offer
 
 pytestmark = pytest.mark.xdist_group("worker_broker")

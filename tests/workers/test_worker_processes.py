@@ -12,7 +12,8 @@ import pytest
 from storage.artifacts import list_artifacts
 from storage.experiments import cancel_experiment
 from storage.workers import list_workers
-from tests.workers.conftest import Lab, wait_until
+from tests.waiting import wait_until
+from tests.workers.conftest import Lab
 
 pytestmark = pytest.mark.xdist_group("worker_processes")
 

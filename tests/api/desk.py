@@ -1,0 +1,144 @@
+"""A live API on a database of its own, and a stand-in for the workers that moves runs through the real storage."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from api.main import create_app
+from engine.experiments.train.result import TrainSeedResult
+from engine.result import Timings
+from schemas.status import FailureReason
+from storage.artifacts import register_artifact
+from storage.blobs import BlobStore
+from storage.claims import Claim, claim_next
+from storage.db import Database
+from storage.metrics import write_metrics
+from storage.reconcile import reconcile
+from storage.runs import fail_run, finish_run
+from storage.settings import Settings
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The API as its users see it, and what lies behind it."""
+
+    http: httpx.Client
+    settings: Settings
+    db: Database
+    blobs: BlobStore
+
+    def submit(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+        answer = self.http.post("/experiments", json=body, headers=headers)
+        assert answer.status_code in (200, 201), answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = self.http.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def num_experiments(self) -> int:
+        with self.db.read() as session:
+            from storage.experiments import list_experiments
+
+            return len(list_experiments(session, limit=10_000)[0])
+
+    def claim(self, experiment_id: str) -> Claim | None:
+        """The experiment's next queued run, put before all others first; None when it has none."""
+        self.http.patch(f"/experiments/{experiment_id}", json={"priority": 10})
+        claimed = claim_next(self.db, owner="test:1:1", queue="cpu", device="cpu", lease_seconds=60)
+        if claimed is None or claimed.experiment_id != experiment_id:
+            return None
+        return claimed
+
+    def work(self, experiment_id: str, epochs: int = 3) -> list[Claim]:
+        """Finish every run with made-up numbers, and make the summary."""
+        done = []
+        while (claimed := self.claim(experiment_id)) is not None:
+            self.finish(claimed, epochs)
+            done.append(claimed)
+        reconcile(self.db, self.blobs, self.settings, lambda runs: None)
+        return done
+
+    def finish(self, claimed: Claim, epochs: int = 3) -> None:
+        results = [
+            TrainSeedResult(
+                seed=seed,
+                outcome="converged",
+                test_accuracy=0.9 + 0.01 * position,
+                initial_test_accuracy=0.1,
+                train_loss=0.2,
+                timings=Timings(forward_seconds=1.0, backward_seconds=2.0),
+            ).model_dump(mode="json")
+            for position, seed in enumerate(claimed.seeds)
+        ]
+        values = [
+            (seed, name, epoch, None if (name, epoch) == ("train_loss", 0) else 0.5 + epoch / 100)
+            for seed in claimed.seeds
+            for name in ("test_accuracy", "train_loss")
+            for epoch in range(epochs + 1)
+        ]
+        blob = self.blobs.put(f"theta of {claimed.run_id}".encode())
+        with self.db.write() as session:
+            assert write_metrics(session, claimed.run_id, claimed.fence, values)
+            assert register_artifact(
+                session,
+                run_id=claimed.run_id,
+                fence=claimed.fence,
+                role="checkpoint",
+                name="theta_T",
+                seed=claimed.seeds[0],
+                epoch=epochs,
+                media_type="application/vnd.safetensors",
+                blob=blob,
+            )
+            assert finish_run(session, claimed.run_id, claimed.fence, results, {"digest": claimed.digest})
+
+    def fail(self, claimed: Claim) -> None:
+        with self.db.write() as session:
+            assert fail_run(session, claimed.run_id, claimed.fence, FailureReason.OUT_OF_MEMORY, "too large")
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[Desk]:
+    """A real server on a free port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive(), "the API did not start"
+        assert time.monotonic() < deadline, "the API did not start in time"
+        time.sleep(0.01)
+    state = app.state.richregime
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=url, timeout=60) as http:
+            yield Desk(http, settings, state.db, state.blobs)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+        listener.close()
+
+
+def make_settings(home: Path, **values: Any) -> Settings:
+    """Of a service on its own, whose tests may ask as often as they like."""
+    own = {"database_url": None, "broker_url": None, "data_dir": None, "blob_dir": None}
+    bounds = {
+        "max_dataset_bytes": 1_000_000,
+        **{f"max_{name}_per_minute": 100_000 for name in ("failed_keys", "reads", "writes")},
+    }
+    return Settings(home=home, **{**own, **bounds, **values})
