@@ -172,11 +172,13 @@ def install(app: FastAPI) -> None:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Of the address, whichever of its routes has them; FastAPI itself names those of one route alone."""
-    found: set[str] = set()
+    """Of the address, whichever of its routes has them; FastAPI itself names those of one route alone. An address that
+    stands in a route word for word is no other route's."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
     for part in request.app.routes:
         router = getattr(part, "original_router", None)
         for route in router.routes if router is not None else [part]:
             if route.matches(request.scope)[0] is not Match.NONE:
-                found |= getattr(route, "methods", None) or set()
-    return sorted(found)
+                is_own = getattr(route, "path", None) == request.url.path
+                found[is_own] |= getattr(route, "methods", None) or set()
+    return sorted(found[True] or found[False])

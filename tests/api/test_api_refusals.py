@@ -255,3 +255,4 @@ def test_a_wrong_change_changes_nothing(desk: Desk, body: dict[str, Any], pointe
 def test_a_method_that_is_not_answered_is_told_all_that_are(desk: Desk) -> None:
     assert desk.http.put("/experiments").headers["allow"] == "GET, POST"
     assert desk.http.post("/experiments/exp_none").headers["allow"] == "DELETE, GET, PATCH"
+    assert desk.http.options("/experiments/preview").headers["allow"] == "POST"
