@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlmodel import Session
 
 from engine.spec import ExperimentSpec, sha256_of
@@ -18,11 +19,11 @@ from storage.db import database_now
 from storage.events import append_event
 from storage.experiments import refresh_status
 from storage.ids import new_id
-from storage.metrics import MetricPoint
+from storage.metrics import MetricPoint, store_metrics
 from storage.submitting import PlannedPoint, add_points
-from storage.tables import ArtifactRow, ExperimentRow, MetricRow, RunRow
+from storage.tables import ArtifactRow, ExperimentRow, RunRow
 
-ROWS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class CheckedBundle:
     """Of each point"""
     results: Sequence[Sequence[Mapping[str, Any]] | None]
     """Of each run: its sheets"""
-    metrics: Sequence[MetricPoint]
+    num_metrics: int
 
 
 def find_imported(session: Session, sha256: str) -> ExperimentRow | None:
@@ -48,9 +49,13 @@ def find_imported(session: Session, sha256: str) -> ExperimentRow | None:
 
 
 def store_imported(
-    session: Session, checked: CheckedBundle, files: Mapping[str, StoredBlob]
+    session: Session,
+    checked: CheckedBundle,
+    files: Mapping[str, StoredBlob],
+    metrics: Iterable[MetricPoint],
 ) -> ExperimentRow:
-    """Store it whole under ids of this service. `files`: by sha256, those of the bundle, in the store already."""
+    """Store it whole under ids of this service. `files`: by sha256, those of the bundle, in the store already.
+    `metrics`: taken a few at a time; of those of the same place the last holds."""
     bundle, submission = checked.bundle, checked.submission
     digests = [spec.digest() for spec in checked.specs]
     row = ExperimentRow(
@@ -86,9 +91,9 @@ def store_imported(
         owners |= {(run.point, seed): run_id for seed in run.seeds}
         session.add_all(_make_file(session, run_id, file, files[file.sha256]) for file in run.files)
     session.flush()
-    for start in range(0, len(checked.metrics), ROWS_AT_ONCE):
-        part = checked.metrics[start : start + ROWS_AT_ONCE]
-        session.execute(insert(MetricRow), [_metric_row(owners, one) for one in part])
+    coming = iter(metrics)
+    while part := [_metric_row(owners, one) for one in islice(coming, ROWS_AT_ONCE)]:
+        store_metrics(session, part)
     append_event(session, row.id, EventName.EXPERIMENT_IMPORTED, {"from": bundle.experiment_id})
     refresh_status(session, row.id)
     return row

@@ -9,7 +9,7 @@ import io
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import isfinite
@@ -43,10 +43,13 @@ EXPANSION = 8
 """Entries may hold so many times more bytes in all than the largest archive."""
 MAX_ENTRIES = 50_000
 MAX_DIRECTORY_BYTES = 8 << 20
-MAX_DOCUMENT_BYTES = 256 << 20
-"""Of a document that is read whole: the metrics, the checksums."""
+MAX_SUMS_BYTES = 16 << 20
+"""Of the checksums: as much as the names of all entries may take with theirs"""
 MAX_BUNDLE_BYTES = 64 << 20
 """Of the description, which takes many times as much once it is parsed"""
+MAX_METRICS_BYTES = 256 << 20
+"""Of the metrics, which are read line by line and never held"""
+MAX_LINE_BYTES = 1 << 10
 CHUNK = 1 << 20
 MAX_NAME = 64
 UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
@@ -78,7 +81,7 @@ def import_bundle(
             checked = _check(archive, sums, settings, sha256)
         entries = _list_files(checked.bundle)
         num_bytes = sum(archive.getinfo(entry).file_size for entry in entries.values())
-        require_stored(num_bytes, len(checked.metrics))
+        require_stored(num_bytes, checked.num_metrics)
         with taking_in(db, blobs) as take:
             files = {
                 name: take(partial(_store_file, archive, blobs, entry)) for name, entry in entries.items()
@@ -87,7 +90,7 @@ def import_bundle(
                 known = find_imported(session, sha256)
                 if known is not None:
                     return known, False
-                row = store_imported(session, checked, files)
+                row = store_imported(session, checked, files, _read_metrics(archive, checked.bundle))
                 record(session, Action.IMPORTED, row.id, f"was {row.imported_from}")
                 return row, True
 
@@ -112,7 +115,7 @@ def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
         if UNSAFE_NAME.search(name):
             raise _refuse(f"the entry {name[:200]!r} would be unpacked outside of its folder")
     stated: dict[str, str] = {}
-    for line in _read(archive, CHECKSUM_FILE).decode("utf-8", "replace").splitlines():
+    for line in _read(archive, CHECKSUM_FILE, MAX_SUMS_BYTES).decode("utf-8", "replace").splitlines():
         digest, _, name = line.partition("  ")
         stated[name] = digest
     if set(stated) != set(names) - {CHECKSUM_FILE}:
@@ -153,7 +156,7 @@ def _check(
     specs = [parse_spec(one.spec, f"#/points/{index}/spec") for index, one in enumerate(bundle.points)]
     _check_runs(bundle, submission, spec, specs)
     results = [_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)]
-    metrics = _parse_metrics(_read(archive, METRICS_FILE), bundle)
+    num_metrics = sum(1 for _ in _read_metrics(archive, bundle))
     _check_files(bundle, sums)
     return CheckedBundle(
         bundle=bundle,
@@ -162,7 +165,7 @@ def _check(
         spec=spec.model_dump(mode="json"),
         specs=specs,
         results=results,
-        metrics=metrics,
+        num_metrics=num_metrics,
     )
 
 
@@ -229,37 +232,56 @@ def _store_file(archive: zipfile.ZipFile, blobs: BlobStore, name: str) -> Stored
         return blobs.put_file(scratch)
 
 
-def _parse_metrics(data: bytes, bundle: Bundle) -> list[MetricPoint]:
+def _read_metrics(archive: zipfile.ZipFile, bundle: Bundle) -> Iterator[MetricPoint]:
+    """One after the other, as they stand in the archive."""
     cells = {(run.point, seed) for run in bundle.runs for seed in run.seeds}
-    reader = csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""))
-    if tuple(next(reader, ())) != COLUMNS:
-        raise _refuse(f"{METRICS_FILE} does not have the columns {', '.join(COLUMNS)}")
-    found: dict[tuple[int, int, str, int], MetricPoint] = {}
-    for row in reader:
+    with _open(archive, METRICS_FILE) as entry:
+        reader = csv.reader(_read_lines(io.BufferedReader(entry, CHUNK)))
         try:
-            point, seed, name, step = int(row[0]), int(row[1]), row[2], int(row[3])
-            value = float(row[4]) if row[4] else None
-        except (ValueError, IndexError):
-            raise _refuse(f"line {reader.line_num} of {METRICS_FILE} is no metric") from None
-        is_sound = (value is None or isfinite(value)) and 0 <= step < 2**53 and name.isprintable()
-        if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
-            raise _refuse(f"line {reader.line_num} of {METRICS_FILE} belongs to no run, or is out of range")
-        found[point, seed, name, step] = MetricPoint(point, seed, name, step, value)
-    return list(found.values())
+            if tuple(next(reader, ())) != COLUMNS:
+                raise _refuse(f"{METRICS_FILE} does not have the columns {', '.join(COLUMNS)}")
+            for row in reader:
+                yield _parse_metric(row, reader.line_num, cells)
+        except csv.Error as error:
+            raise _refuse(f"line {reader.line_num} of {METRICS_FILE} cannot be read: {error}") from None
+
+
+def _read_lines(entry: io.BufferedReader) -> Iterator[str]:
+    total = 0
+    while line := entry.readline(MAX_LINE_BYTES + 1):
+        total += len(line)
+        if len(line) > MAX_LINE_BYTES:
+            raise _refuse(f"{METRICS_FILE} has a line of more than {MAX_LINE_BYTES:,} bytes")
+        if total > MAX_METRICS_BYTES:
+            raise _refuse(f"{METRICS_FILE} is larger than {MAX_METRICS_BYTES:,} bytes")
+        yield line.decode("utf-8", "replace")
+
+
+def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, int]]) -> MetricPoint:
+    try:
+        point, seed, name, step = int(row[0]), int(row[1]), row[2], int(row[3])
+        value = float(row[4]) if row[4] else None
+    except (ValueError, IndexError):
+        raise _refuse(f"line {line} of {METRICS_FILE} is no metric") from None
+    is_sound = (value is None or isfinite(value)) and 0 <= step < 2**53 and name.isprintable()
+    if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
+        raise _refuse(f"line {line} of {METRICS_FILE} belongs to no run, or is out of range")
+    return MetricPoint(point, seed, name, step, value)
 
 
 @contextmanager
-def _open(archive: zipfile.ZipFile, name: str) -> Iterator[Any]:
+def _open(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipExtFile]:
     try:
         with archive.open(name) as entry:
+            assert isinstance(entry, zipfile.ZipExtFile)
             yield entry
     except KeyError:
         raise _refuse(f"the archive lacks {name[:200]!r}; is it an export of this service?") from None
 
 
-def _read(archive: zipfile.ZipFile, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     with _open(archive, name) as entry:
-        data: bytes = entry.read(limit + 1)
+        data = entry.read(limit + 1)
     if len(data) > limit:
         raise _refuse(f"{name} is larger than {limit:,} bytes")
     return data

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,6 +159,7 @@ def set_in(*path: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+METRICS_HEAD = b"point,seed,name,step,value\n"
 LIES: dict[str, Callable[[bytes], bytes]] = {
     "no archive": lambda archive: b"PK" + archive[40:200],
     "cut off": lambda archive: archive[: len(archive) // 2],
@@ -176,6 +178,12 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     ),
     "a metric that is no number": lambda archive: pack(
         {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n0,0,test_accuracy,1,nan\n"}
+    ),
+    "metrics on one line": lambda archive: pack(
+        {**unpack(archive), "metrics.csv": METRICS_HEAD + b"0,0,test_accuracy,1,0." + b"5" * 2_000}
+    ),
+    "a quotation without end": lambda archive: pack(
+        {**unpack(archive), "metrics.csv": METRICS_HEAD + b'0,0,"' + b"test accuracy\n" * 20_000}
     ),
     "another format": lambda archive: changed(archive, set_in("format", 2)),
     "an unknown kind": lambda archive: changed(archive, set_in("body", "spec", "kind", "nothing")),
@@ -218,6 +226,28 @@ def test_an_archive_that_lies_is_refused_and_leaves_nothing(
     elsewhere: Desk, exported: tuple[str, bytes], lie: str
 ) -> None:
     assert_refused(elsewhere, LIES[lie](exported[1]))
+
+
+def test_the_metrics_of_an_archive_are_never_held_at_once(
+    elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
+    lines = [f"0,0,train_loss,{step},0.{step:07}" for step in range(50_000)]
+    metrics = METRICS_HEAD + "\n".join(lines).encode()
+    archive = pack({**unpack(exported[1]), "metrics.csv": metrics})
+    tracemalloc.start()
+    answer = take_in(elsewhere, archive)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.status_code == 201, answer.text
+    assert peak < 6 * len(metrics), "as objects they are some fifteen times as large as in the archive"
+
+
+def test_of_metrics_of_one_place_the_last_holds(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+    metrics = METRICS_HEAD + b"0,0,test_accuracy,1,0.25\n0,0,test_accuracy,1,0.75\n"
+    answer = take_in(elsewhere, pack({**unpack(exported[1]), "metrics.csv": metrics}))
+    assert answer.status_code == 201, answer.text
+    told = elsewhere.http.get(f"/experiments/{answer.json()['id']}/metrics", params={"format": "csv"})
+    assert told.text.splitlines() == ["point,seed,name,step,value", "0,0,test_accuracy,1,0.75"]
 
 
 def test_every_byte_of_every_entry_counts(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
