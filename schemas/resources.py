@@ -25,7 +25,8 @@ class QueuePosition(Resource):
     """That would be begun before its first run if workers that fit all took them now and none ended meanwhile."""
     workers_listening: int
     reason: str | None = None
-    """Why runs of it wait that no worker fits which listens: what they need; null otherwise."""
+    """Why runs of it wait whatever their turn: what they need that no worker has which listens, or the limit of runs
+    under way that their owner has met; null otherwise."""
 
 
 class Experiment(StoredResource):

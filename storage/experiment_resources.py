@@ -14,7 +14,7 @@ from schemas.resources import Experiment, Progress, QueuePosition
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Keep
 from storage.db import as_utc, database_now
-from storage.fairness import count_ahead, list_standings
+from storage.fairness import Standing, count_ahead, list_standings
 from storage.fitting import Needs
 from storage.tables import ExperimentRow, RunRow
 from storage.workers import count_listening, list_offers
@@ -34,23 +34,31 @@ _TALLIES = (
 )
 
 
-def to_resource(session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
+def to_resource(
+    session: Session, row: ExperimentRow, *, reused: bool = False, limit_per_owner: int | None = None
+) -> Experiment:
     """One experiment as the API answers it."""
-    return to_resources(session, [row], reused=reused)[0]
+    return to_resources(session, [row], reused=reused, limit_per_owner=limit_per_owner)[0]
 
 
 def to_resources(
-    session: Session, rows: Sequence[ExperimentRow], *, reused: bool = False
+    session: Session,
+    rows: Sequence[ExperimentRow],
+    *,
+    reused: bool = False,
+    limit_per_owner: int | None = None,
 ) -> list[Experiment]:
-    """Experiments as the API answers them, in a fixed number of queries."""
+    """Experiments as the API answers them, in a fixed number of queries. limit_per_owner: runs that one owner may have
+    under way, to say where it is what others wait for."""
     ids = [row.id for row in rows]
     tallies: dict[str, list[Any]] = {experiment_id: [] for experiment_id in ids}
     for entry in session.execute(_TALLIES, {"ids": ids}):
         tallies[entry[0]].append(entry[1:])
     failures = _first_failures(session, [row.id for row in rows if row.status is ExperimentStatus.FAILED])
-    waiting = any(row.status is ExperimentStatus.QUEUED for row in rows)
-    standings = list_standings(session) if waiting else []
-    misfits = _find_misfits(session, [row.id for row in rows if not row.status.is_terminal])
+    active = [row for row in rows if not row.status.is_terminal]
+    waiting = any(row.status is ExperimentStatus.QUEUED for row in active)
+    standings = list_standings(session) if waiting or (active and limit_per_owner is not None) else []
+    misfits = _find_misfits(session, [row.id for row in active])
     listening = count_listening(session)
     now = database_now(session)
     return [
@@ -63,7 +71,7 @@ def to_resources(
                 if row.status is ExperimentStatus.QUEUED
                 else 0,
                 workers_listening=sum(listening.values()),
-                reason=misfits.get(row.id),
+                reason=misfits.get(row.id) or _find_held(row, tallies[row.id], standings, limit_per_owner),
             ),
             now,
             reused,
@@ -94,6 +102,18 @@ def _find_misfits(session: Session, ids: Sequence[str]) -> dict[str, str]:
                 experiment_id, f"{runs} for a worker that fits ({needs.describe()}); none that listens does"
             )
     return found
+
+
+def _find_held(
+    row: ExperimentRow, tally: Sequence[Any], standings: Sequence[Standing], limit_per_owner: int | None
+) -> str | None:
+    """What is said where runs of it wait as their owner has as many under way as it may."""
+    number = next((count for status, count, *_ in tally if status is RunStatus.QUEUED), 0)
+    under_way = next((one.running for one in standings if one.owner == row.owner), 0)
+    if not number or limit_per_owner is None or under_way < limit_per_owner:
+        return None
+    runs = f"{number} of its runs wait" if number > 1 else "a run of it waits"
+    return f"{runs}: its owner has {under_way} under way, and limit_running_per_owner is {limit_per_owner}"
 
 
 def _assemble(

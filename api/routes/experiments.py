@@ -57,7 +57,7 @@ def submit_experiment(
     under way and the body does not say `"reuse": false`."""
     body_sha256 = hashlib.sha256(body).hexdigest()
     with state.db.read() as session, narrowed(session):
-        replayed = _replay(session, idempotency_key, body_sha256, response)
+        replayed = _replay(state, session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
         plan = plan_submission(session, state.settings, parse_object(body))
@@ -65,7 +65,7 @@ def submit_experiment(
     stored_errors = state.quotas.find_stored_errors(state.owner)
     bells: list[tuple[str, Needs]] = []
     with state.db.write() as session, narrowed(session):
-        replayed = _replay(session, idempotency_key, body_sha256, response)
+        replayed = _replay(state, session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
         earlier = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
@@ -92,10 +92,12 @@ def submit_experiment(
     response.headers["Location"] = f"/experiments/{experiment_id}"
     with state.db.read() as session:  # what is stored is told when others may write again
         row = experiments.get_experiment(session, experiment_id)
-        return to_resource(session, row, reused=earlier is not None)
+        return _show(state, session, row, reused=earlier is not None)
 
 
-def _replay(session: Session, key: str | None, body_sha256: str, response: Response) -> Experiment | None:
+def _replay(
+    state: State, session: Session, key: str | None, body_sha256: str, response: Response
+) -> Experiment | None:
     """The answer that the key was given before; None for a fresh key."""
     known = keys.find_answer(session, key, body_sha256) if key is not None else None
     if known is None:
@@ -106,14 +108,17 @@ def _replay(session: Session, key: str | None, body_sha256: str, response: Respo
     row = experiments.get_experiment(session, known.experiment_id)
     response.status_code = known.status_code
     response.headers["Location"] = f"/experiments/{row.id}"
-    return to_resource(session, row, reused=known.status_code == 200)
+    return _show(state, session, row, reused=known.status_code == 200)
 
 
 @router.post("/experiments/preview", openapi_extra=SUBMISSION_BODY)
 def preview_experiment(body: BodyDep, state: StateDep) -> Preview:
     """What a submission would do: points, runs, cost, what would be reused, warnings. Starts nothing."""
+    refusals = state.quotas.find_stored_errors(state.owner)
     with state.db.read() as session, narrowed(session):
-        return preview(session, plan_submission(session, state.settings, parse_object(body)))
+        plan = plan_submission(session, state.settings, parse_object(body))
+        refusals += state.quotas.find_queue_errors(session, state.owner, len(plan.runs))
+        return preview(session, plan, refusals)
 
 
 @router.get("/experiments")
@@ -139,14 +144,16 @@ def list_experiments(
             name=name,
             containing=q,
         )
-        return Page[Experiment](items=to_resources(session, rows), next_cursor=following)
+        limit_per_owner = state.settings.limit_running_per_owner
+        found = to_resources(session, rows, limit_per_owner=limit_per_owner)
+        return Page[Experiment](items=found, next_cursor=following)
 
 
 @router.get("/experiments/{experiment_id}")
 def get_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """One experiment with its status, progress and place in the queue."""
     with state.db.read() as session:
-        return to_resource(session, experiments.get_experiment(session, experiment_id))
+        return _show(state, session, experiments.get_experiment(session, experiment_id))
 
 
 @router.patch("/experiments/{experiment_id}", openapi_extra=UPDATE_BODY)
@@ -160,7 +167,7 @@ def update_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
     with state.db.write() as session:
         row = experiments.update_experiment(session, experiment_id, change)
         record(session, Action.CHANGED, experiment_id, ", ".join(sorted(change.model_fields_set)))
-        return to_resource(session, row)
+        return _show(state, session, row)
 
 
 @router.delete("/experiments/{experiment_id}")
@@ -180,7 +187,7 @@ def cancel_experiment(experiment_id: str, state: StateDep) -> Experiment:
     with state.db.write() as session:
         row = experiments.cancel_experiment(session, experiment_id)
         record(session, Action.CANCELLED, experiment_id)
-        return to_resource(session, row)
+        return _show(state, session, row)
 
 
 @router.post("/experiments/{experiment_id}/retry")
@@ -190,7 +197,7 @@ def retry_experiment(experiment_id: str, state: StateDep) -> Experiment:
         row, runs = reopening.retry_experiment(session, experiment_id)
         _require_room(state, session, row, 0)  # those that wait again are counted
         record(session, Action.RETRIED, experiment_id)
-        answer = to_resource(session, row)
+        answer = _show(state, session, row)
     state.bell.ring(runs)
     return answer
 
@@ -205,9 +212,13 @@ def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
         )
         if runs:
             record(session, Action.EXTENDED, experiment_id)
-        answer = to_resource(session, row)
+        answer = _show(state, session, row)
     state.bell.ring(runs)
     return answer
+
+
+def _show(state: State, session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
+    return to_resource(session, row, reused=reused, limit_per_owner=state.settings.limit_running_per_owner)
 
 
 def _require_room(state: State, session: Session, row: ExperimentRow, num_runs: int) -> None:

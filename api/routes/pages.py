@@ -102,7 +102,7 @@ def show_experiments(
             label=parse_label(chosen.get("label")),
             containing=chosen.get("q"),
         )
-        found = to_resources(session, rows)
+        found = to_resources(session, rows, limit_per_owner=state.settings.limit_running_per_owner)
         queue = run_resources.queue_state(session)
     return render(
         request,
@@ -130,7 +130,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
     """One experiment: progress and curves while it runs, then its table, plots, comparison, cost and files."""
     with state.db.read() as session:
         row = experiments.get_experiment(session, experiment_id)
-        experiment = to_resource(session, row)
+        experiment = to_resource(session, row, limit_per_owner=state.settings.limit_running_per_owner)
         runs, more = run_resources.list_runs(session, experiment_id, limit=MAX_RUNS_SHOWN)
         run_list = run_resources.run_resources(session, runs)
         log = events.newest_events(session, experiment_id, MAX_EVENTS_SHOWN, EventName.RUN_PROGRESS)

@@ -11,6 +11,7 @@ from api.services.submissions import Plan
 from engine.analysis.stats import warn_of_few_seeds
 from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
+from engine.errors import FieldError
 from engine.experiments.registry import parse_spec
 from engine.spec import Execution
 from schemas.submission import Preview, PreviewPoint, ReusedTraining
@@ -26,8 +27,9 @@ DIVERGING_ADAM_LR = 0.05
 """Deep nets stay at chance at the printed 0.1; all train at 0.001."""
 
 
-def preview(session: Session, plan: Plan) -> Preview:
-    """The plan's points, runs, cost, what would be reused, and what the user should think twice about."""
+def preview(session: Session, plan: Plan, refusals: Sequence[FieldError]) -> Preview:
+    """The plan's points, runs, cost, what would be reused, and what the user should think twice about. `refusals`: the
+    limits that it would be refused for now, unless it is answered by what is there."""
     submission = plan.submission
     reusable = find_reusable(session, plan.digest) if submission.reuse else None
     costs = _price(session, plan)
@@ -59,7 +61,10 @@ def preview(session: Session, plan: Plan) -> Preview:
         seconds=sum(cost.seconds for cost in costs),
         basis="measured" if all(cost.basis == "measured" for cost in costs) else "model",
         reuses_experiment=reusable.id if reusable else None,
-        warnings=_list_warnings(session, plan),
+        warnings=[
+            *(f"it would be refused now: {one.detail}" for one in refusals if reusable is None),
+            *_list_warnings(session, plan),
+        ],
     )
 
 

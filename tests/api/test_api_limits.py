@@ -86,6 +86,53 @@ def test_an_owner_s_runs_that_wait_are_bounded(tmp_path: Path, sqlite_template: 
         assert (used["queued"], used["running"]) == (2, 0)
 
 
+def test_whose_runs_wait_for_the_owner_s_others_says_so(tmp_path: Path, sqlite_template: Path) -> None:
+    with limited(tmp_path, sqlite_template, limit_running_per_owner=1) as desk:
+        usual = (Scope.READ, Scope.SUBMIT)
+        ada, ben = make_key(desk.db, *usual), make_key(desk.db, *usual, owner="ben")
+        made = [ask(desk, key, "POST", json=TWO_RUNS).json() for key in (ada, ada, ben)]
+        assert [one["queue"]["reason"] for one in made] == [None] * 3
+        desk.http.headers["Authorization"] = f"Bearer {ada}"
+        claimed = desk.claim(made[0]["id"])
+        assert claimed is not None
+        why = "its owner has 1 under way, and limit_running_per_owner is 1"
+        held = [f"2 of its runs wait: {why}", f"a run of it waits: {why}"]
+        listed = desk.get("/experiments")["items"]
+        assert [one["queue"]["reason"] for one in listed] == held
+        assert desk.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] == held[1]
+        assert why in desk.http.get(f"/view/{made[1]['id']}").text
+        assert ask(desk, ben, path=f"/experiments/{made[2]['id']}").json()["queue"]["reason"] is None
+        desk.finish(claimed)
+        assert desk.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] is None
+
+
+def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    bounds = {"limit_queued_per_owner": 1, "max_queued_runs": 2, "max_stored_bytes": 10}
+    with limited(tmp_path, sqlite_template, **bounds) as desk:
+        ada = make_key(desk.db)
+        desk.http.headers["Authorization"] = f"Bearer {ada}"
+
+        def warned(body: dict[str, Any]) -> list[str]:
+            preview = desk.http.post("/experiments/preview", json=body).json()
+            return [one for one in preview["warnings"] if one.startswith("it would be refused now: ")]
+
+        one_run = {**TWO_RUNS, "sweep": {}, "reuse": True}
+        assert warned(one_run) == []
+        told = "limit_queued_per_owner: 0 runs of yours wait and this adds 2; the limit is 1"
+        assert warned(TWO_RUNS) == [f"it would be refused now: {told}"]
+        made = desk.submit(one_run)["id"]
+        assert len(warned(TWO_RUNS)) == 2, "of its owner, and of all"
+        assert warned(one_run) == [], "it is answered by the one that waits"
+        desk.work(made)
+    with serving(make_settings(tmp_path, **bounds)) as desk:
+        desk.http.headers["Authorization"] = f"Bearer {ada}"
+        (warning,) = warned({**one_run, "seeds": [7]})
+        assert "max_stored_bytes" in warning
+        assert desk.num_experiments() == 1
+
+
 def test_what_was_retried_waits_again(tmp_path: Path, sqlite_template: Path) -> None:
     with limited(tmp_path, sqlite_template, limit_queued_per_owner=2) as desk:
         ada = make_key(desk.db)
