@@ -16,6 +16,7 @@ from storage.fitting import Capacity, Needs
 from storage.settings import Settings
 
 EXECUTE = "richregime.execute"
+SHORT_FOLDER = "/tmp"  # noqa: S108 - the broker refuses a socket of another user  # nosec B108
 
 
 def broker_address(settings: Settings) -> str:
@@ -31,7 +32,7 @@ def socket_path(settings: Settings) -> str:
     from hashlib import sha256
 
     name = sha256(path.encode()).hexdigest()[:16]
-    return f"/tmp/richregime-{name}/valkey.sock"  # noqa: S108 - the broker refuses one of another user  # nosec B108
+    return f"{SHORT_FOLDER}/richregime-{name}/valkey.sock"
 
 
 def make_celery(settings: Settings, bell: str = "cpu") -> Celery:

@@ -40,16 +40,19 @@ def show_guide(request: Request, slug: str) -> Response:
     if html is None:
         raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"the guide has no page {slug[:80]!r}")
     pages = list_pages()
+    shown = Markup(html)  # noqa: S704 - of our own documents, rendered without HTML  # nosec B704
     return render(
         request,
         "guide.html",
         groups=[(group, list(found)) for group, found in groupby(pages, key=lambda page: page.group)],
         title=next(page.title for page in pages if page.slug == slug),
         slug=slug,
-        html=Markup(html),  # noqa: S704 - of our own documents, rendered without HTML  # nosec B704
-        sections=[
-            (anchor, Markup(heading).striptags())  # noqa: S704 - a plain text again  # nosec B704
-            for anchor, heading in list_sections(html)
-        ],
+        html=shown,
+        sections=[(anchor, _strip_tags(heading)) for anchor, heading in list_sections(html)],
         first=FIRST,
     )
+
+
+def _strip_tags(heading: str) -> str:
+    marked = Markup(heading)  # noqa: S704 - a plain text again  # nosec B704
+    return marked.striptags()
