@@ -96,9 +96,15 @@ def inspect_npz(
 
 def read_npz(path: Path) -> dict[str, Array]:
     """The four arrays of a file that `inspect_npz` accepts: images [n, channels, height, width], labels int64."""
-    with np.load(path, allow_pickle=False) as arrays:
-        images = {key: _channels_first(arrays[key]) for key in _IMAGES}
-        return images | {key: arrays[key].astype(np.int64) for key in _LABELS}
+    with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:  # the reader that the file was inspected with
+        images = {key: _channels_first(_read_array(archive, key)) for key in _IMAGES}
+        return images | {key: _read_array(archive, key).astype(np.int64) for key in _LABELS}
+
+
+def _read_array(archive: zipfile.ZipFile, key: str) -> Array:
+    with archive.open(f"{key}.npy") as file:
+        array: Array = npy.read_array(file, allow_pickle=False)
+        return array
 
 
 def _check_entries(archive: zipfile.ZipFile, limits: NpzLimits) -> None:

@@ -51,6 +51,10 @@ def lzma_of(entries: dict[str, bytes]) -> bytes:
 BAD_NAME = pack_entries([("ü", b"")]).replace("ü".encode(), b"\xff\xff")
 
 
+def test_an_archive_with_something_before_it_is_read_as_it_was_inspected(ground: Ground) -> None:
+    assert check_npz(ground, b"\x15" + pack_entries([*make_arrays().items()], zipfile.ZIP_STORED))
+
+
 @pytest.mark.parametrize(
     "data",
     [
