@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -29,6 +30,8 @@ from storage.workers import count_idle
 
 log = logging.getLogger("richregime.api")
 
+BELL_SECONDS = 0.02
+"""From one look at who is idle to the next: a lone submission is rung for at once, those of a burst together"""
 FORGET_SECONDS = 3600.0
 """How often old entries of the audit trail are deleted"""
 
@@ -57,6 +60,7 @@ class Bell:
 
     def _loop(self) -> None:
         while (runs := self._waiting.get()) is not None:
+            looked_at = time.monotonic()
             bells = [*runs, *self._take_waiting()]
             try:
                 with self._db.read() as session:
@@ -66,6 +70,7 @@ class Bell:
                 log.warning(
                     "the bell could not be rung (%s); queued runs are rung later", type(error).__name__
                 )
+            time.sleep(max(0.0, looked_at + BELL_SECONDS - time.monotonic()))
 
     def _take_waiting(self) -> list[tuple[str, Needs]]:
         """The bells that have come in meanwhile, up to a request to stop."""
@@ -136,8 +141,11 @@ def make_state(settings: Settings) -> State:
     )
 
 
-def get_state(request: Request) -> State:
-    """Its database shows the caller's rows alone, where a key is asked for, and records the request."""
+async def get_state(request: Request) -> State:
+    """Its database shows the caller's rows alone, where a key is asked for, and records the request.
+
+    Async though it waits for nothing: FastAPI has a thread at each request run what is not.
+    """
     state: State = request.app.state.richregime
     caller = request.state.caller
     if caller is None:

@@ -87,12 +87,17 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
+            driver = (
+                connection.connection.driver_connection
+            )  # SQLAlchemy's ways cost more than what they do here
             if read_only:
-                connection.exec_driver_sql("BEGIN")
+                driver.execute("BEGIN")
                 return
             left = max(0.0, self._waiting.until - time.monotonic())
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={left * 1e3:.0f}")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            driver.execute(f"PRAGMA busy_timeout={left * 1e3:.0f}")
+            connection.exec_driver_sql(
+                "BEGIN IMMEDIATE"
+            )  # whose error is the database's that does not answer
 
         return engine
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,22 +16,30 @@ from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Keep
 from storage.db import as_utc, database_now
 from storage.fairness import Standing, count_ahead, list_standings
-from storage.fitting import Needs
+from storage.fitting import Capacity, Needs
+from storage.ownership import EVERYONES
 from storage.tables import ExperimentRow, RunRow
-from storage.workers import count_listening, list_offers
+from storage.workers import by_queue, count_offered
 
-# Built once: building a statement takes longer than SQLite needs to answer these.
+RUN = RunRow.__table__
+# Built once and of columns: building a statement takes longer than SQLite needs to answer these. Of experiments that the
+# session sees.
 _TALLIES = (
     select(
-        RunRow.experiment_id,
-        RunRow.status,
+        RUN.c.experiment_id,
+        RUN.c.status,
         func.count(),
-        func.sum(RunRow.progress_completed),
-        func.sum(RunRow.progress_total),
-        func.max(RunRow.progress_unit),
+        func.sum(RUN.c.progress_completed),
+        func.sum(RUN.c.progress_total),
+        func.max(RUN.c.progress_unit),
     )
-    .where(RunRow.experiment_id.in_(bindparam("ids", expanding=True)))
-    .group_by(RunRow.experiment_id, RunRow.status)
+    .where(RUN.c.experiment_id.in_(bindparam("ids", expanding=True)))
+    .group_by(RUN.c.experiment_id, RUN.c.status)
+)
+_NEEDS = (
+    select(RUN.c.experiment_id, RUN.c.queue, RUN.c.memory_bytes, RUN.c.requires, func.count())
+    .where(RUN.c.experiment_id.in_(bindparam("ids", expanding=True)), RUN.c.status == RunStatus.QUEUED)
+    .group_by(RUN.c.experiment_id, RUN.c.queue, RUN.c.memory_bytes, RUN.c.requires)
 )
 
 
@@ -39,6 +48,14 @@ def to_resource(
 ) -> Experiment:
     """One experiment as the API answers it."""
     return to_resources(session, [row], reused=reused, limit_per_owner=limit_per_owner)[0]
+
+
+def to_new_resource(
+    session: Session, row: ExperimentRow, needs: Sequence[Needs], *, limit_per_owner: int | None = None
+) -> Experiment:
+    """One that has just been stored, with runs of these needs, as nobody has looked at it yet: nothing of it is read."""
+    tally = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
+    return _assemble_all(session, [row], {row.id: [tally]}, {row.id: Counter(needs)}, limit_per_owner)[0]
 
 
 def to_resources(
@@ -50,16 +67,31 @@ def to_resources(
 ) -> list[Experiment]:
     """Experiments as the API answers them, in a fixed number of queries. limit_per_owner: runs that one owner may have
     under way, to say where it is what others wait for."""
-    ids = [row.id for row in rows]
-    tallies: dict[str, list[Any]] = {experiment_id: [] for experiment_id in ids}
-    for entry in session.execute(_TALLIES, {"ids": ids}):
+    tallies: dict[str, list[Any]] = {row.id: [] for row in rows}
+    for entry in session.execute(_TALLIES, {"ids": list(tallies)}, execution_options=EVERYONES):
         tallies[entry[0]].append(entry[1:])
+    needs: dict[str, dict[Needs, int]] = {row.id: {} for row in rows if not row.status.is_terminal}
+    if needs:
+        found = session.execute(_NEEDS, {"ids": list(needs)}, execution_options=EVERYONES)
+        for experiment_id, *needed, number in found:
+            needs[experiment_id][Needs(*needed)] = number
+    return _assemble_all(session, rows, tallies, needs, limit_per_owner, reused)
+
+
+def _assemble_all(
+    session: Session,
+    rows: Sequence[ExperimentRow],
+    tallies: Mapping[str, Sequence[Any]],
+    needs: Mapping[str, Mapping[Needs, int]],
+    limit_per_owner: int | None,
+    reused: bool = False,
+) -> list[Experiment]:
+    """tallies: of runs by status; needs: of those that wait, with their numbers; both by experiment."""
     failures = _first_failures(session, [row.id for row in rows if row.status is ExperimentStatus.FAILED])
     active = [row for row in rows if not row.status.is_terminal]
     waiting = any(row.status is ExperimentStatus.QUEUED for row in active)
     standings = list_standings(session) if waiting or (active and limit_per_owner is not None) else []
-    misfits = _find_misfits(session, [row.id for row in active])
-    listening = count_listening(session)
+    offered = count_offered(session)
     now = database_now(session)
     return [
         _assemble(
@@ -70,8 +102,9 @@ def to_resources(
                 runs_ahead=count_ahead(session, row.id, row.owner, standings)
                 if row.status is ExperimentStatus.QUEUED
                 else 0,
-                workers_listening=sum(listening.values()),
-                reason=misfits.get(row.id) or _find_held(row, tallies[row.id], standings, limit_per_owner),
+                workers_listening=sum(by_queue(offered).values()),
+                reason=_describe_misfit(needs.get(row.id, {}), offered)
+                or _find_held(row, tallies[row.id], standings, limit_per_owner),
             ),
             now,
             reused,
@@ -80,28 +113,14 @@ def to_resources(
     ]
 
 
-_NEEDS = (
-    select(RunRow.experiment_id, func.count(), RunRow.queue, RunRow.memory_bytes, RunRow.requires)
-    .where(RunRow.experiment_id.in_(bindparam("ids", expanding=True)), RunRow.status == RunStatus.QUEUED)
-    .group_by(RunRow.experiment_id, RunRow.queue, RunRow.memory_bytes, RunRow.requires)
-    .order_by(RunRow.memory_bytes.desc())
-)
-
-
-def _find_misfits(session: Session, ids: Sequence[str]) -> dict[str, str]:
-    """By experiment, what its waiting runs need that no worker has which listens."""
-    offers = list_offers(session) if ids else set()
-    if not offers:
-        return {}
-    found: dict[str, str] = {}
-    for experiment_id, number, *needed in session.execute(_NEEDS, {"ids": ids}):
-        needs = Needs(*needed)
-        if not any(offered.fits(needs) for offered in offers):
-            runs = f"{number} of its runs wait" if number > 1 else "a run of it waits"
-            found.setdefault(
-                experiment_id, f"{runs} for a worker that fits ({needs.describe()}); none that listens does"
-            )
-    return found
+def _describe_misfit(needs: Mapping[Needs, int], offered: Collection[Capacity]) -> str | None:
+    """What so many waiting runs of an experiment need that no worker has which listens: of them that which needs most."""
+    misfits = [one for one in needs if offered and not any(capacity.fits(one) for capacity in offered)]
+    if not misfits:
+        return None
+    worst = max(misfits, key=lambda one: one.memory_bytes)
+    runs = f"{needs[worst]} of its runs wait" if needs[worst] > 1 else "a run of it waits"
+    return f"{runs} for a worker that fits ({worst.describe()}); none that listens does"
 
 
 def _find_held(

@@ -11,13 +11,14 @@ from schemas.status import RunStatus
 from storage.ownership import EVERYONES
 from storage.tables import ArtifactRow, DatasetRow, MetricRow, RunRow, WeightsRow
 
+RUN = RunRow.__table__
 # Built once: every submission asks, under SQLite's lock.
 _ACTIVE = (
-    select(RunRow.status, func.count())
-    .where(RunRow.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))
-    .group_by(RunRow.status)
+    select(RUN.c.status, func.count())
+    .where(RUN.c.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))
+    .group_by(RUN.c.status)
 )
-_ACTIVE_OF_OWNER = _ACTIVE.where(RunRow.submitted_by == bindparam("owner"))
+_ACTIVE_OF_OWNER = _ACTIVE.where(RUN.c.submitted_by == bindparam("owner"))
 
 
 def count_active(session: Session, owner: str | None) -> dict[RunStatus, int]:

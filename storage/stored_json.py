@@ -54,6 +54,11 @@ class ShapedJson(TypeDecorator[Any]):
         return read
 
 
+def readable(value: Any) -> Any:
+    """The value, or an empty one where it cannot be read."""
+    return value.empty if type(value) is Unreadable else value
+
+
 class JsonRow(SQLModel):
     """A row whose values raise UnreadableRow when they are asked for and were damaged in the database."""
 
@@ -70,8 +75,7 @@ class JsonRow(SQLModel):
 
     def readable(self, name: str) -> Any:
         """The value, or an empty one where it cannot be read."""
-        value = vars(self)[name]
-        return value.empty if type(value) is Unreadable else value
+        return readable(vars(self)[name])
 
     def require_readable(self) -> None:
         """Raises UnreadableRow where any value cannot be read."""

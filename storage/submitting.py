@@ -48,8 +48,9 @@ def create_experiment(
     digest: str,
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
-) -> str:
-    """Store a submission whole: experiment, points, queued runs and the first event. Returns its id."""
+) -> ExperimentRow:
+    """Store a submission whole: experiment, points, queued runs and the first event. Returns its row as it is stored,
+    which the session does not hold."""
     now = database_now(session)
     experiment_id = new_id("exp")
     values = {
@@ -82,7 +83,7 @@ def create_experiment(
     session.execute(_INSERT_EVENT, submitted)
     point_ids = add_points(session, experiment_id, points)
     add_runs(session, experiment_id, point_ids, runs, submission.priority, values["owner"])
-    return experiment_id
+    return ExperimentRow(**values)
 
 
 def add_points(session: Session, experiment_id: str, points: Sequence[PlannedPoint]) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -15,20 +15,23 @@ from schemas.status import RunStatus
 from storage.db import as_utc, database_now
 from storage.fitting import Capacity, write_labels
 from storage.ids import new_id
+from storage.ownership import EVERYONES
+from storage.stored_json import readable
 from storage.tables import RunRow, WorkerRow
 
 LISTENING_SECONDS = 15
 """A worker not seen for so long is taken to be gone."""
 
 
-_RUNNING = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
-_LISTENING = select(WorkerRow).where(WorkerRow.seen_at > bindparam("since"))
-_SLOTS = (
-    select(WorkerRow.queue, func.sum(WorkerRow.slots))
-    .where(WorkerRow.seen_at > bindparam("since"))
-    .group_by(WorkerRow.queue)
-)
-"""Built once, as every answer of an experiment asks it: that takes longer than its answer does."""
+RUN, WORKER = RunRow.__table__, WorkerRow.__table__
+# Built once and of columns, as every answer of an experiment and every bell asks them: rows of the session take longer.
+_LISTENING = select(
+    *(
+        WORKER.c[name]
+        for name in ("queue", "memory_bytes", "host_memory_bytes", "labels", "slots", "host", "pid")
+    )
+).where(WORKER.c.seen_at > bindparam("since"))
+_BUSY = select(RUN.c.owner, func.count()).where(RUN.c.status == RunStatus.RUNNING).group_by(RUN.c.owner)
 
 
 def register_worker(
@@ -106,39 +109,54 @@ def list_workers(session: Session) -> list[Worker]:
 def _runs_by_parent(session: Session) -> dict[str, list[str]]:
     """Runs under way by the `host:pid` of the worker."""
     busy: dict[str, list[str]] = {}
-    for owner, run_id in session.execute(_RUNNING):
-        busy.setdefault(":".join((owner or "").split(":")[:2]), []).append(run_id)
+    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
+    for owner, run_id in session.execute(running):
+        busy.setdefault(_parent_of(owner), []).append(run_id)
     return busy
 
 
+def _parent_of(owner: str | None) -> str:
+    """`host:pid` of the worker whose process has claimed the run."""
+    return ":".join((owner or "").split(":")[:2])
+
+
 def count_idle(session: Session) -> dict[Capacity, int]:
-    """Slots without a run of the workers that listen, by what these offer. The session must see every owner's rows."""
-    busy = _runs_by_parent(session)
+    """Slots without a run of the workers that listen, by what these offer; of all owners' runs, whoever asks."""
+    busy: Counter[str] = Counter()
+    for owner, runs in session.execute(_BUSY, execution_options=EVERYONES):
+        busy[_parent_of(owner)] += runs
     idle: Counter[Capacity] = Counter()
-    for row in _listening(session):
-        idle[_offered(row)] += max(0, row.slots - len(busy.get(f"{row.host}:{row.pid}", [])))
+    for capacity, slots, worker in _listening(session):
+        idle[capacity] += max(0, slots - busy[worker])
     return idle
 
 
-def list_offers(session: Session) -> set[Capacity]:
-    """What the workers that listen offer, each once."""
-    return {_offered(row) for row in _listening(session)}
+def count_offered(session: Session) -> dict[Capacity, int]:
+    """Slots of the workers that listen, by what these offer."""
+    offered: Counter[Capacity] = Counter()
+    for capacity, slots, _ in _listening(session):
+        offered[capacity] += slots
+    return offered
 
 
-def _listening(session: Session) -> Iterable[WorkerRow]:
+def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
+    """(what it offers, slots, `host:pid`) of each."""
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
-    return session.scalars(_LISTENING, {"since": since})
-
-
-def _offered(row: WorkerRow) -> Capacity:
-    labels = write_labels(row.readable("labels"))
-    return Capacity(row.queue, row.memory_bytes, row.host_memory_bytes, labels)
+    found = session.execute(_LISTENING, {"since": since}, execution_options=EVERYONES)
+    for queue, memory, host_memory, labels, slots, host, pid in found:
+        yield Capacity(queue, memory, host_memory, write_labels(readable(labels))), slots, f"{host}:{pid}"
 
 
 def count_listening(session: Session) -> dict[str, int]:
-    """Slots of listening workers by queue. A GPU's worker computes what must run on a CPU where nobody else does."""
-    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
-    counts = {queue: int(slots) for queue, slots in session.execute(_SLOTS, {"since": since})}
+    """Slots of listening workers by queue, as `by_queue`."""
+    return by_queue(count_offered(session))
+
+
+def by_queue(offered: Mapping[Capacity, int]) -> dict[str, int]:
+    """Slots by queue. A GPU's worker computes what must run on a CPU where nobody else does."""
+    counts: Counter[str] = Counter()
+    for capacity, slots in offered.items():
+        counts[capacity.queue] += slots
     if "gpu" in counts:
         counts.setdefault("cpu", counts["gpu"])
     return counts

@@ -28,9 +28,8 @@ from schemas.submission import Preview
 from storage import experiments, keys, reopening, run_resources
 from storage.audit import record
 from storage.db import Session
-from storage.experiment_resources import to_resource, to_resources
+from storage.experiment_resources import to_new_resource, to_resource, to_resources
 from storage.fault_points import reach
-from storage.fitting import Needs
 from storage.ownership import narrowed
 from storage.retention import delete_unreferenced
 from storage.submitting import create_experiment
@@ -63,17 +62,16 @@ def submit_experiment(
         plan = plan_submission(session, state.settings, parse_object(body))
         planned_points = plan.planned_points()
     stored_errors = state.quotas.find_stored_errors(state.owner)
-    bells: list[tuple[str, Needs]] = []
+    needs = [run.needs for run in plan.runs]
     with state.db.write() as session, narrowed(session):
         replayed = _replay(state, session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
-        earlier = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
-        if earlier is not None:
-            experiment_id, response.status_code = earlier.id, 200
-        else:
-            refuse_any(stored_errors, state.quotas.find_queue_errors(session, state.owner, len(plan.runs)))
-            experiment_id = create_experiment(
+        row = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
+        reused = row is not None
+        if row is None:
+            refuse_any(stored_errors, state.quotas.find_queue_errors(session, state.owner, len(needs)))
+            row = create_experiment(
                 session,
                 submission=plan.submission,
                 spec=plan.base,
@@ -81,18 +79,20 @@ def submit_experiment(
                 points=planned_points,
                 runs=plan.runs,
             )
-            bells, response.status_code = [("", run.needs) for run in plan.runs], 201
+        response.status_code = 200 if reused else 201
         if plan.submission.webhook is not None:
-            experiments.attach_webhook(session, experiment_id, plan.submission.webhook)
-        record(session, Action.SUBMITTED, experiment_id, "reused" if earlier is not None else None)
+            experiments.attach_webhook(session, row.id, plan.submission.webhook)
+        record(session, Action.SUBMITTED, row.id, "reused" if reused else None)
         if idempotency_key is not None:
-            keys.store_answer(session, idempotency_key, body_sha256, experiment_id, response.status_code)
+            keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)
     reach("accept.1")
-    state.bell.ring(bells)
-    response.headers["Location"] = f"/experiments/{experiment_id}"
+    response.headers["Location"] = f"/experiments/{row.id}"
+    if not reused:
+        state.bell.ring([("", one) for one in needs])
     with state.db.read() as session:  # what is stored is told when others may write again
-        row = experiments.get_experiment(session, experiment_id)
-        return _show(state, session, row, reused=earlier is not None)
+        if reused:
+            return _show(state, session, experiments.get_experiment(session, row.id), reused=True)
+        return to_new_resource(session, row, needs, limit_per_owner=state.settings.limit_running_per_owner)
 
 
 def _replay(

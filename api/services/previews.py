@@ -19,7 +19,7 @@ from storage.artifacts import find_trained_forms
 from storage.db import Session
 from storage.estimates import TimedRun, find_timed_runs
 from storage.experiments import find_reusable
-from storage.workers import count_listening, list_offers
+from storage.workers import count_listening, count_offered
 
 NEAREST_RUNS = 3
 """Earlier runs of a shape that an estimate stands on."""
@@ -137,7 +137,7 @@ def _list_warnings(session: Session, plan: Plan) -> list[str]:
         what = "no worker" if queue is None else f"no {queue.upper()} worker"
         found.append(f"{what} listens: the runs wait until one does")
     else:
-        offers = list_offers(session)
+        offers = count_offered(session)
         for needs in dict.fromkeys(run.needs for run in plan.runs):
             if not any(offered.fits(needs) for offered in offers):
                 found.append(

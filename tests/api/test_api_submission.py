@@ -330,3 +330,20 @@ def test_labels_that_cannot_be_written_are_refused(desk: Desk, requires: dict[st
     answer = desk.http.post("/experiments", json=fresh(execution={"requires": requires}))
     assert answer.status_code == 422
     assert all(error["pointer"].startswith("#/execution/requires") for error in answer.json()["errors"])
+
+
+def test_a_new_experiment_is_answered_as_it_is_then_read(both_desks: Desk) -> None:
+    listen(both_desks)
+    body = fresh(
+        sweep={"model.width": [3, 4]},
+        seeds=[0, 1],
+        execution={"requires": {"gpu": "h100"}},
+        name="n",
+        labels={"a": "b"},
+        priority=2,
+        max_seconds=60,
+        keep="last",
+    )
+    answer = both_desks.submit(body)
+    assert answer == both_desks.get(f"/experiments/{answer['id']}")
+    assert (answer["counts"]["queued"], answer["queue"]["reason"][:19]) == (2, "2 of its runs wait ")

@@ -70,7 +70,7 @@ class Archive:
                     for index in range(len(forms))
                     for group in seeds
                 ],
-            )
+            ).id
         with self.db.read() as session:
             query = text("SELECT id FROM run WHERE experiment_id = :id ORDER BY id")
             return experiment_id, list(session.scalars(query, {"id": experiment_id}))

@@ -58,7 +58,7 @@ class Lab:
                 digest=sha256_of(form),
                 points=[PlannedPoint(0, {}, form, point.spec.digest())],
                 runs=[PlannedRun(0, seeds, needs)],
-            )
+            ).id
         run = self.runs(experiment_id)[0]
         if ring:
             self.ring(run.id, needs)
