@@ -87,17 +87,15 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
-            driver = (
-                connection.connection.driver_connection
-            )  # SQLAlchemy's ways cost more than what they do here
+            # by the driver: SQLAlchemy's ways cost more than what they do here
+            driver = connection.connection.driver_connection
             if read_only:
                 driver.execute("BEGIN")
                 return
             left = max(0.0, self._waiting.until - time.monotonic())
             driver.execute(f"PRAGMA busy_timeout={left * 1e3:.0f}")
-            connection.exec_driver_sql(
-                "BEGIN IMMEDIATE"
-            )  # whose error is the database's that does not answer
+            # by SQLAlchemy: its error is that of a database which does not answer
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
 
