@@ -277,6 +277,8 @@ class Soak:
         return True
 
     def _cancel(self) -> bool:
+        if not self.accepted:
+            return False
         with suppress(InvalidTransition), self.lab.db.write() as session:
             cancel_experiment(session, self.rng.choice(self.accepted[-UNFINISHED:]))
             return True
