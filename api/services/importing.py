@@ -47,8 +47,8 @@ MAX_SUMS_BYTES = 16 << 20
 """Of the checksums: as much as the names of all entries may take with theirs"""
 MAX_BUNDLE_BYTES = 64 << 20
 """Of the description, which takes many times as much once it is parsed"""
-MAX_METRICS_BYTES = 256 << 20
-"""Of the metrics, which are read line by line and never held"""
+MAX_METRICS_BYTES = 32 << 20
+"""About a million rows: they are stored in one transaction, and others wait up to 15 s for their turn to write"""
 MAX_LINE_BYTES = 1 << 10
 CHUNK = 1 << 20
 MAX_NAME = 64
