@@ -17,7 +17,8 @@ MAX_CUTS = 254
 INFINITY_BITS = 0x7F800000
 """`magnitude_bits` of an infinity; those of a NaN are larger, those of a finite number smaller."""
 _UNPLACED = 255
-_BINS = 1 << 15
+_COARSE_BELOW = 1 << 20
+"""Entries below which a histogram of fewer bins costs less than the sorting that it spares."""
 _SIGN_MASK = 0x7FFFFFFF
 _PIECE = 1 << 22
 """Entries whose group numbers are held as indices at a time."""
@@ -48,19 +49,21 @@ def magnitude_bits(values: Tensor) -> Tensor:
 def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
     """Cut the order of `magnitude_bits` at each of `counts` (ascending, 0 to p), exactly, in one pass.
 
-    A histogram of the upper 16 bits places every entry whose bin holds no cut; only the others are sorted.
+    A histogram of the upper bits places every entry whose bin holds no cut; only the others are sorted.
     """
     size = len(bits)
     assert len(counts) <= MAX_CUTS
     assert list(counts) == sorted(counts)
     assert not counts or (counts[0] >= 0 and counts[-1] <= size)
     bounds = torch.tensor(counts, dtype=torch.int64, device=bits.device)
-    bins = bits >> 16
-    sizes = torch.bincount(bins, minlength=_BINS).flip(0)  # the largest magnitudes first
+    bits_a_bin = 18 if size < _COARSE_BELOW else 16
+    num_bins = 1 << (31 - bits_a_bin)
+    bins = bits >> bits_a_bin
+    sizes = torch.bincount(bins, minlength=num_bins).flip(0)  # the largest magnitudes first
     stops = sizes.cumsum(0)
     starts = stops - sizes
-    first = _count_up_to_each(torch.searchsorted(starts, bounds), _BINS)
-    last = _count_up_to_each(torch.searchsorted(stops, bounds, right=True), _BINS)
+    first = _count_up_to_each(torch.searchsorted(starts, bounds), num_bins)
+    last = _count_up_to_each(torch.searchsorted(stops, bounds, right=True), num_bins)
     is_split = (first != last) & (sizes > 0)
     table = first.masked_fill(is_split, _UNPLACED).to(torch.uint8).flip(0)
     groups = table.index_select(0, bins)
@@ -73,7 +76,7 @@ def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
         unplaced = groups == _UNPLACED
         if splits_zeros:
             unplaced &= bits != 0
-        num_tied += _place_by_sorting(bits, unplaced, groups, bounds, shift)
+        num_tied += _place_by_sorting(bits, unplaced, groups, bounds, shift, bits_a_bin)
         if splits_zeros:
             num_tied += _place_zeros(bits, groups, bounds)
     return Ranking(tuple(counts), groups, tuple(num_tied.tolist()))
@@ -97,7 +100,7 @@ def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
 
 
 def _place_by_sorting(
-    bits: Tensor, unplaced: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor
+    bits: Tensor, unplaced: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor, bits_a_bin: int
 ) -> Tensor:
     """Give the unplaced entries their groups; returns how many are tied at each bound.
 
@@ -106,7 +109,7 @@ def _place_by_sorting(
     members = unplaced.nonzero().squeeze(1)
     keys, order = torch.sort(_SIGN_MASK - bits.index_select(0, members), stable=True)
     members = members.index_select(0, order)
-    ranks = torch.arange(len(keys), device=keys.device) + shift.index_select(0, keys >> 16)
+    ranks = torch.arange(len(keys), device=keys.device) + shift.index_select(0, keys >> bits_a_bin)
     groups[members] = torch.searchsorted(bounds, ranks, right=True).to(torch.uint8)
     if len(keys) < 2:
         return torch.zeros_like(bounds)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.analysis import movement
 from engine.analysis.fractions import count_of, default_grid, distinct_counts, is_ascending
 from engine.analysis.movement import Ranking, magnitude_bits, rank_magnitudes, read_thresholds
 
@@ -49,10 +50,13 @@ def ranked_numbers(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     return patterns, sorted(counts)
 
 
-@settings(max_examples=300, deadline=None)
-@given(ranked_numbers())
-def test_cuts_are_those_of_a_stable_sort(drawn: tuple[list[int], list[int]]) -> None:
-    assert_cuts_are_those_of_a_stable_sort(rank_magnitudes, *drawn)
+@pytest.mark.parametrize("coarse_below", [0, 1 << 20], ids=["as many entries have it", "as few have it"])
+@settings(max_examples=200, deadline=None)
+@given(drawn=ranked_numbers())
+def test_cuts_are_those_of_a_stable_sort(drawn: tuple[list[int], list[int]], coarse_below: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(movement, "_COARSE_BELOW", coarse_below)
+        assert_cuts_are_those_of_a_stable_sort(rank_magnitudes, *drawn)
 
 
 @settings(max_examples=150, deadline=None)
