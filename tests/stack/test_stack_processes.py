@@ -122,7 +122,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 def test_the_tree_is_broker_api_and_worker(tree: Tree) -> None:
     commands = " ".join(tree.members.values())
     assert all(word in commands for word in ("valkey", "api.main", "workers.main"))
-    assert "richregime is ready" in tree.log.read_text()
+    wait_until(lambda: "richregime is ready" in tree.log.read_text(), 20)
 
 
 def test_a_second_service_on_the_same_home_is_refused(tree: Tree) -> None:
