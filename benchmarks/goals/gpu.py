@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,24 +34,16 @@ def _seeds(options: Options, device: str) -> Iterator[Figure]:
     epochs = options.size(100, 1)
     model = {"name": "relu_net", "width": 100}
     form = {"data": options.digits(), "model": model, "epochs": epochs}
-    whole = {
-        name: clocked(
-            lambda cuda_graphs=cuda_graphs: train_seeds(
-                options, form, range(5), device=device, cuda_graphs=cuda_graphs
-            )
-        )
-        for name, cuda_graphs in (("graphs", True), ("calls", False))
-    }
-    found = interleave(whole, options.rounds(5))
-    name = f"5 seeds, w=100 d=1, {epochs} epochs, tested after each"
-    yield Figure(
-        name=name,
-        baseline="",
-        unit="s",
-        value=spread(found["graphs"]),
-        goal=at_most(1),
-        note=options.data_words,
+    trained = partial(train_seeds, options, form, range(5), device=device)
+    found = interleave(
+        {
+            "graphs": clocked(partial(trained, cuda_graphs=True)),
+            "calls": clocked(partial(trained, cuda_graphs=False)),
+        },
+        options.rounds(5),
     )
+    name = f"5 seeds, w=100 d=1, {epochs} epochs, tested after each"
+    yield _seconds(name, found["graphs"], 1, options.data_words)
     yield speed_up(
         name, found["graphs"], found["calls"], baseline="the same with `cuda_graphs` off: call by call"
     )
@@ -78,22 +71,8 @@ def _layerwise(options: Options, device: str) -> Iterator[Figure]:
         warm_up=False,
     )
     note = f"{num_train:,} images of CIFAR-10's shape, bf16, {epochs} epochs"
-    yield Figure(
-        name="VGG-11, vanilla SGD",
-        baseline="",
-        unit="s",
-        value=spread(found["full"]),
-        goal=at_most(40),
-        note=note,
-    )
-    yield Figure(
-        name="VGG-11, Top 1 All Bottoms, rho = 0.1",
-        baseline="",
-        unit="s",
-        value=spread(found["sparse"]),
-        goal=at_most(8),
-        note=note,
-    )
+    yield _seconds("VGG-11, vanilla SGD", found["full"], 40, note)
+    yield _seconds("VGG-11, Top 1 All Bottoms, rho = 0.1", found["sparse"], 8, note)
     yield share(
         "VGG-11, Top 1 All Bottoms, rho = 0.1", found["sparse"], found["full"], baseline="vanilla SGD"
     )
@@ -117,10 +96,9 @@ def _sweep(options: Options, device: str) -> Iterator[Figure]:
         return seconds
 
     found = interleave({"sweep": swept}, options.rounds(3))
-    yield Figure(
-        name=f"a sweep of {len(spec.fractions_percent)} fractions x 2 modes, w={width:,} d=1",
-        baseline="",
-        unit="s",
-        value=spread(found["sweep"]),
-        goal=at_most(2),
-    )
+    name = f"a sweep of {len(spec.fractions_percent)} fractions x 2 modes, w={width:,} d=1"
+    yield _seconds(name, found["sweep"], 2, options.data_words)
+
+
+def _seconds(name: str, measured: Sequence[float], most: float, note: str) -> Figure:
+    return Figure(name=name, baseline="", unit="s", value=spread(measured), goal=at_most(most), note=note)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from click.testing import Result
 from typer.testing import CliRunner
 
-from api.main import create_app
 from client import Client
 from richregime.demo import free_port
 from richregime.up import Stack
 from storage.db import Database
-from storage.settings import Settings
+from tests.api.desk import make_settings, serving
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,25 +23,12 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an API that nobody works for: what is submitted stays queued."""
-    home = tmp_path_factory.mktemp("home")
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    settings = Settings(home=home, port=port)
+    settings = make_settings(tmp_path_factory.mktemp("home"))
     database = Database(settings.resolved_database_url)
     database.upgrade()
     database.dispose()
-    config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert thread.is_alive(), "the API did not start"
-        assert time.monotonic() < deadline, "the API did not start in time"
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    with serving(settings) as desk:
+        yield str(desk.http.base_url)
 
 
 @pytest.fixture
