@@ -23,7 +23,7 @@ find_python() {
 
 # What the environment depends on: where it stands, what is asked for, and with which extra.
 fingerprint() {
-    { printf '%s\n' "$ROOT" "$1"; cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt"; } | cksum
+    { printf '%s\n' "$ROOT" "$1"; cat "$ROOT/pyproject.toml" "$ROOT/client/pyproject.toml" "$ROOT/constraints.txt"; } | cksum
 }
 
 # An environment with the tests' extra serves ./run as well.
@@ -84,7 +84,7 @@ install_with_uv() {
         for name in UV_FIND_LINKS UV_DEFAULT_INDEX UV_INDEX SSL_CERT_FILE UV_NO_CACHE; do
             eval "[ -z \"\${$name:-}\" ]" && unset "$name" || export "${name?}"
         done
-        set -- pip install --python "$BIN/python" -c "$ROOT/constraints.txt" -e "$1"
+        set -- pip install --python "$BIN/python" -c "$ROOT/constraints.txt" -e "$ROOT/client" -e "$1"
         # With no local wheels, take the torch that fits this machine's GPU, or the CPU's.
         if [ -z "${UV_FIND_LINKS:-}" ] && "$BIN/uv" "$@" --torch-backend=auto; then
             exit 0
@@ -95,7 +95,7 @@ install_with_uv() {
 
 install_with_pip() {
     say "uv could not install the project; trying pip."
-    "$BIN/python" -m pip install --disable-pip-version-check -c "$ROOT/constraints.txt" -e "$1"
+    "$BIN/python" -m pip install --disable-pip-version-check -c "$ROOT/constraints.txt" -e "$ROOT/client" -e "$1"
 }
 
 # setup_environment [EXTRA]: after it, $BIN/richregime works.

@@ -23,21 +23,31 @@ PAGE = ROOT / "docs" / "performance.md"
 def main(arguments: list[str] | None = None) -> int:
     """0 where every goal measured was met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="+", choices=["all", "page", *TITLES], help="what to measure")
+    parser.add_argument(
+        "names", nargs="+", choices=["all", "page", *TITLES], help="what to measure"
+    )
     parser.add_argument(
         "--out", type=Path, default=LATEST, help="the JSON; what it holds of other names stays"
     )
-    parser.add_argument("--data-dir", type=Path, help="folder with MNIST; generated images otherwise")
+    parser.add_argument(
+        "--data-dir", type=Path, help="folder with MNIST; generated images otherwise"
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="tiny sizes, one round: whether it runs, not how fast"
     )
-    parser.add_argument("--peers", action="store_true", help="install MLflow for itself and measure it too")
+    parser.add_argument(
+        "--peers", action="store_true", help="install MLflow for itself and measure it too"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.names == ["page"]:
         PAGE.write_text(write_page(json.loads(chosen.out.read_text())), encoding="utf-8")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that no service is left behind
-    names = list(TITLES) if "all" in chosen.names else [name for name in chosen.names if name != "page"]
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("stopped")
+    )  # so that no service is left behind
+    names = (
+        list(TITLES) if "all" in chosen.names else [name for name in chosen.names if name != "page"]
+    )
     with tempfile.TemporaryDirectory(prefix="richregime-benchmarks-") as folder:
         document = measure_all(names, chosen, Path(folder))
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
@@ -56,8 +66,14 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
     from benchmarks.machine import describe_machine
 
     machine = describe_machine()
-    print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average'][0]:.2f}")
-    earlier = json.loads(chosen.out.read_text()) if chosen.out.exists() else {"figures": {}, "machine": {}}
+    print(
+        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average'][0]:.2f}"
+    )
+    earlier = (
+        json.loads(chosen.out.read_text())
+        if chosen.out.exists()
+        else {"figures": {}, "machine": {}}
+    )
     is_same = earlier["machine"].get("processor") == machine["processor"]
     figures: dict[str, Any] = dict(earlier["figures"]) if is_same else {}
     moments: dict[str, Any] = dict(earlier.get("measured", {})) if is_same else {}
@@ -74,7 +90,9 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
             print_figure(measured[-1])
         if measured:
             figures[name] = measured
-            moments[name] = {field: machine[field] for field in ("measured_at", "threads", "load_average")}
+            moments[name] = {
+                field: machine[field] for field in ("measured_at", "threads", "load_average")
+            }
         print(f"  ({time.perf_counter() - began:.0f} s)", flush=True)
     ordered = {name: figures[name] for name in TITLES if name in figures}
     return {

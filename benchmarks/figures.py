@@ -24,7 +24,9 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     """Median and quartiles of one or more values."""
-    low, middle, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    low, middle, high = (
+        quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    )
     assert middle == median(values)
     return Spread(middle, low, high, min(values), len(values))
 

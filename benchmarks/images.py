@@ -21,7 +21,9 @@ def user_images(options: Options) -> Images:
     raw = find_raw(spec, options.data_dir or options.work_dir, False, lambda name: None)
     chosen = balanced_subset(raw.y_train, 10, spec.train_size or len(raw.y_train), 0, "train")
     stop = spec.test_size or len(raw.y_test)
-    return Images(raw.x_train[chosen][:, 0], raw.y_train[chosen], raw.x_test[:stop, 0], raw.y_test[:stop])
+    return Images(
+        raw.x_train[chosen][:, 0], raw.y_train[chosen], raw.x_test[:stop, 0], raw.y_test[:stop]
+    )
 
 
 def write_colour_images(path: Path, num_train: int, num_test: int) -> Path:

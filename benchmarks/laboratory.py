@@ -24,7 +24,11 @@ class Context(LocalRunContext):
     """A run's outside in a scratch folder, with data sets that the benchmark made."""
 
     def __init__(
-        self, options: Options, seeds: Sequence[int], registered: dict[str, Path], execution: Execution
+        self,
+        options: Options,
+        seeds: Sequence[int],
+        registered: dict[str, Path],
+        execution: Execution,
     ) -> None:
         super().__init__(
             options.work_dir / f"run{next(_numbers)}",
@@ -45,7 +49,11 @@ class Context(LocalRunContext):
 
 
 def make_context(
-    options: Options, seeds: Sequence[int], *, registered: dict[str, Path] | None = None, **execution: Any
+    options: Options,
+    seeds: Sequence[int],
+    *,
+    registered: dict[str, Path] | None = None,
+    **execution: Any,
 ) -> Context:
     """On the CPU, unless `device` says otherwise."""
     return Context(options, seeds, registered or {}, Execution(**{"device": "cpu", **execution}))

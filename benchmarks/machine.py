@@ -12,7 +12,16 @@ import torch
 
 from workers.devices import describe_processor, list_gpus
 
-LIBRARIES = ("richregime", "torch", "numpy", "fastapi", "uvicorn", "sqlalchemy", "celery", "pydantic")
+LIBRARIES = (
+    "richregime-service",
+    "torch",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "celery",
+    "pydantic",
+)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -28,5 +37,8 @@ def describe_machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "load_average": list(os.getloadavg()),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
     }

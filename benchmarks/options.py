@@ -31,7 +31,11 @@ class Options:
         """MNIST as the paper takes it, or generated images of that shape and number."""
         size = self.size(train_size, 600)
         if self.data_dir is not None:
-            return {"name": "mnist", "train_size": size, **({"test_size": 600} if self.smoke else {})}
+            return {
+                "name": "mnist",
+                "train_size": size,
+                **({"test_size": 600} if self.smoke else {}),
+            }
         return {"name": "synthetic", "train_size": size, "test_size": self.size(10_000, 600)}
 
     @property

@@ -35,8 +35,12 @@ def write_page(document: Mapping[str, Any]) -> str:
         for figure in figures
         if figure["is_met"] is False
     ]
-    goals = sum(figure["goal"] is not None for figures in document["figures"].values() for figure in figures)
-    parts.append(f"{goals - len(missed)} of {goals} goals are met." + (" Not met:\n" if missed else "\n"))
+    goals = sum(
+        figure["goal"] is not None for figures in document["figures"].values() for figure in figures
+    )
+    parts.append(
+        f"{goals - len(missed)} of {goals} goals are met." + (" Not met:\n" if missed else "\n")
+    )
     if missed:
         parts.append("\n".join(missed) + "\n")
     unmeasured = [title for name, title in TITLES.items() if name not in document["figures"]]
@@ -44,7 +48,9 @@ def write_page(document: Mapping[str, Any]) -> str:
         parts.append(f"Not measured: {', '.join(unmeasured)}.\n")
     for name, figures in document["figures"].items():
         if figures:
-            parts.append(f"## {TITLES[name]}\n\n{_tell_when(document['measured'][name])}{_markdown(figures)}")
+            parts.append(
+                f"## {TITLES[name]}\n\n{_tell_when(document['measured'][name])}{_markdown(figures)}"
+            )
     return "\n".join(parts)
 
 
@@ -64,7 +70,10 @@ def _tell_when(moment: Mapping[str, Any]) -> str:
 
 
 def _markdown(figures: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["| what | baseline | measured | quartiles | goal | at best |", "|---|---|---:|---:|---:|---:|"]
+    lines = [
+        "| what | baseline | measured | quartiles | goal | at best |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
     for figure in figures:
         verdict = {True: " ✓", False: " ✗", None: ""}[figure["is_met"]]
         note = f" ({figure['note']})" if figure["note"] else ""

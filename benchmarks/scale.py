@@ -30,13 +30,13 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.machine import describe_machine
 from schemas.status import RunStatus
-from storage.claims import claim_next
-from storage.db import Database, database_now
-from storage.fairness import RUN, lane_of, rank_of
-from storage.fitting import Needs
-from storage.ids import new_id
-from storage.runs import finish_run, heartbeat
-from storage.tables import ExperimentRow, PointRow, RunRow
+from storage.database.engine import Database, database_now
+from storage.database.ids import new_id
+from storage.database.tables import ExperimentRow, PointRow, RunRow
+from storage.runs.claim import claim_next
+from storage.runs.claim_order import RUN, lane_of, rank_of
+from storage.runs.placement import Needs
+from storage.runs.transitions import finish_run, heartbeat
 from tests.postgres import new_database, postgres_server
 from workers.lease import BEAT_SECONDS
 
@@ -80,7 +80,9 @@ class Company:
     db: Database
     workers: int
     until: float
-    took: dict[str, list[float]] = field(default_factory=lambda: {"claim": [], "beat": [], "finish": []})
+    took: dict[str, list[float]] = field(
+        default_factory=lambda: {"claim": [], "beat": [], "finish": []}
+    )
     computed: list[float] = field(default_factory=list)
     """CPU seconds of each claim"""
     late: float = 0.0
@@ -109,7 +111,9 @@ class Company:
     def hold(self, run: tuple[str, int], seconds: float) -> None:
         """Beat until the run is over."""
         ends = time.perf_counter() + seconds
-        self.plan(min(seconds, BEAT_SECONDS * (0.618 * next(self._numbers) % 1)), "beat", (*run, ends))
+        self.plan(
+            min(seconds, BEAT_SECONDS * (0.618 * next(self._numbers) % 1)), "beat", (*run, ends)
+        )
 
     def _next(self) -> tuple[float, str, Any] | None:
         with self._lock:
@@ -176,14 +180,26 @@ def fill(db: Database, number: int) -> None:
             "created_at": now,
             "rung_at": now,
         }
-        runs = [{**run, "id": new_id("run")} for _ in range(min(RUNS_OF_EXPERIMENT, number - start))]
+        runs = [
+            {**run, "id": new_id("run")} for _ in range(min(RUNS_OF_EXPERIMENT, number - start))
+        ]
         with db.write() as session:
-            session.execute(insert(ExperimentRow), [{**row, "id": experiment_id, "created_at": now}])
-            point = {"id": point_id, "experiment_id": experiment_id, "index": 0, "values": {}, "spec": {}}
+            session.execute(
+                insert(ExperimentRow), [{**row, "id": experiment_id, "created_at": now}]
+            )
+            point = {
+                "id": point_id,
+                "experiment_id": experiment_id,
+                "index": 0,
+                "values": {},
+                "spec": {},
+            }
             session.execute(insert(PointRow), [{**point, "digest": point_id}])
             session.execute(insert(RunRow), runs)
     if not db.is_sqlite:
-        with db.write() as session:  # as Postgres does by itself within a minute of so many new rows
+        with (
+            db.write() as session
+        ):  # as Postgres does by itself within a minute of so many new rows
             session.execute(text("ANALYZE"))
 
 
@@ -214,7 +230,9 @@ def _count_statement(*_: Any) -> None:
     STATEMENTS["all"] += 1
 
 
-def measure(name: str, db: Database, workers: int, waiting: int, seconds: float, server: int | None) -> Row:
+def measure(
+    name: str, db: Database, workers: int, waiting: int, seconds: float, server: int | None
+) -> Row:
     held = hold_many(db, workers - 1) if workers > 1 else []
     STATEMENTS.clear()
     cpu, server_cpu = time.process_time(), _cpu_of(server)
@@ -298,7 +316,9 @@ HEADER = (
 
 
 def show(row: Row) -> tuple[str, ...]:
-    cores = f"{row.client_cores:.2f}" + ("" if row.database_cores is None else f" + {row.database_cores:.2f}")
+    cores = f"{row.client_cores:.2f}" + (
+        "" if row.database_cores is None else f" + {row.database_cores:.2f}"
+    )
     return (
         row.database,
         f"{row.workers:,}",
@@ -316,7 +336,9 @@ def show(row: Row) -> tuple[str, ...]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("databases", nargs="*", default=["sqlite", "postgres"], help="sqlite, postgres")
+    parser.add_argument(
+        "databases", nargs="*", default=["sqlite", "postgres"], help="sqlite, postgres"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each row")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--waiting", type=int, nargs="+", default=WAITING)
@@ -336,7 +358,11 @@ def main(arguments: list[str] | None = None) -> int:
                     there = max(there, wanted) - workers - rows[-1].claims
                     print(" | ".join(show(rows[-1])), flush=True)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine, "seconds": chosen.seconds, "rows": [asdict(row) for row in rows]}
+    document = {
+        "machine": machine,
+        "seconds": chosen.seconds,
+        "rows": [asdict(row) for row in rows],
+    }
     chosen.out.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 

@@ -34,7 +34,9 @@ class Caller:
         status, content = self.exchange(method, path, body)
         return status, json.loads(content) if content else None
 
-    def exchange(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
+    def exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
         """(status, what was answered)"""
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self._connection.close()
@@ -64,7 +66,11 @@ class Service:
 
     def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
         self.home, self.port = home, free_port()
-        self._environment = {**os.environ, "RICHREGIME_ALLOW_DOWNLOAD": "false", **(environment or {})}
+        self._environment = {
+            **os.environ,
+            "RICHREGIME_ALLOW_DOWNLOAD": "false",
+            **(environment or {}),
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self.seconds_to_ready = 0.0
 
@@ -75,7 +81,7 @@ class Service:
             [
                 sys.executable,
                 "-m",
-                "richregime.cli",
+                "ops.commands",
                 "up",
                 "--home",
                 str(self.home),
@@ -115,7 +121,9 @@ class Service:
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, "the service ended at once; its log lies beside its home"
+        assert self._process.poll() is None, (
+            "the service ended at once; its log lies beside its home"
+        )
         caller = self.caller()
         try:
             return caller.ask("GET", "/readyz")[0] == 200

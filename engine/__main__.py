@@ -15,7 +15,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a spec or a whole body from a JSON file")
-    run.add_argument("spec", type=Path, help="JSON: a form, or a body with spec, sweep, seeds, execution")
+    run.add_argument(
+        "spec", type=Path, help="JSON: a form, or a body with spec, sweep, seeds, execution"
+    )
     run.add_argument(
         "--out", type=Path, required=True, help="folder for results; a second call goes on there"
     )
@@ -23,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--data-dir", type=Path, default=Path.home() / ".richregime" / "data")
     run.add_argument("--no-download", action="store_true", help="never download a data set")
     run.add_argument("--device", choices=["cpu", "cuda"], help="cuda where there is one by default")
-    run.add_argument("--threads", type=int, help="CPU threads; as many as torch would take by default")
+    run.add_argument(
+        "--threads", type=int, help="CPU threads; as many as torch would take by default"
+    )
     chosen = parser.parse_args(arguments)
     try:
         return _run(chosen)
@@ -56,7 +60,9 @@ def _run(chosen: argparse.Namespace) -> int:
     for sheet in experiment.summary:
         accuracy = sheet.test_accuracy
         error = "" if accuracy.standard_error is None else f" ± {accuracy.standard_error:.4f}"
-        print(f"{dict(sheet.point) or 'net'}: test accuracy {accuracy.mean:.4f}{error} ({sheet.outcome})")
+        print(
+            f"{dict(sheet.point) or 'net'}: test accuracy {accuracy.mean:.4f}{error} ({sheet.outcome})"
+        )
     print(f"written to {chosen.out}")
     return 0
 

@@ -112,7 +112,9 @@ def estimate(
     work = spec.work()
     forward = sum(layer.forward_flops for layer in layers)
     gradient = 3 * forward - layers[0].forward_flops  # no gradient of the images is computed
-    train_examples = round(spec.epochs * train_size * work.train_fraction) + work.full_gradients * train_size
+    train_examples = (
+        round(spec.epochs * train_size * work.train_fraction) + work.full_gradients * train_size
+    )
     test_examples = (spec.epochs + 1 + work.test_evaluations) * test_size
     train_flops = num_seeds * train_examples * gradient
     evaluation_flops = num_seeds * test_examples * forward
@@ -123,17 +125,29 @@ def estimate(
     rates = calibration or (CUDA_MODEL if device == "cuda" else CPU_MODEL)
     overhead = rates.seconds_per_step + len(layers) * rates.seconds_per_layer_step
     activations = (
-        num_seeds * (3 * train_examples + test_examples) * sum(layer.saved_floats for layer in layers)
+        num_seeds
+        * (3 * train_examples + test_examples)
+        * sum(layer.saved_floats for layer in layers)
     )
-    updates = num_seeds * parameters * spec.epochs * ceil(train_size / spec.batch_size) * work.train_fraction
-    traffic = activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
+    updates = (
+        num_seeds
+        * parameters
+        * spec.epochs
+        * ceil(train_size / spec.batch_size)
+        * work.train_fraction
+    )
+    traffic = (
+        activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
+    )
     return Cost(
         parameters=parameters,
         train_flops=train_flops,
         evaluation_flops=evaluation_flops,
         memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
         disk_bytes=_disk_bytes(spec, parameters, num_seeds),
-        seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop + steps * overhead + traffic,
+        seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop
+        + steps * overhead
+        + traffic,
         basis="model" if calibration is None else "measured",
     )
 
@@ -160,7 +174,8 @@ def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
     parts["data"] = [data.get("name"), data.get("augmentation")]
     parts["policy"] = spec.get("policy")
     parts["execution"] = {
-        name: execution.get(name) for name in ("precision", "deterministic", "prefix_cache", "stack_seeds")
+        name: execution.get(name)
+        for name in ("precision", "deterministic", "prefix_cache", "stack_seeds")
     }
     return sha256_of(parts)
 
@@ -176,7 +191,9 @@ def check(cost: Cost, limits: CostLimits, pointer: str = "#/spec") -> list[Field
     )
     return [
         FieldError(
-            f"{pointer}/{field}", "limit-exceeded", f"needs {value:,.0f} {what}; the limit is {limit:,.0f}"
+            f"{pointer}/{field}",
+            "limit-exceeded",
+            f"needs {value:,.0f} {what}; the limit is {limit:,.0f}",
         )
         for field, what, value, limit in bounds
         if limit is not None and value > limit
@@ -226,10 +243,16 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     layers = layout(spec.model, info)
     parameters = sum(layer.num_parameters for layer in layers)
     examples = sum(subset_sizes(spec, info))
-    data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)  # floats, the bytes they came from, labels
+    data = examples * (
+        prod(info.shape) * (_FLOAT + 1) + 16
+    )  # floats, the bytes they came from, labels
     work = spec.work()
-    copies = parameters * (_FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter)
-    workspace = _workspace_bytes(layers, spec.batch_size) + parameters * work.scratch_bytes_per_parameter
+    copies = parameters * (
+        _FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter
+    )
+    workspace = (
+        _workspace_bytes(layers, spec.batch_size) + parameters * work.scratch_bytes_per_parameter
+    )
     return PROCESS_BYTES + data + stacked * (seed_bytes(spec, info) + copies) + workspace
 
 

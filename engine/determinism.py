@@ -48,7 +48,9 @@ def deterministic(
     """
     before = _read_settings()
     if enabled:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses determinism without it
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS refuses determinism without it
     _apply_settings((enabled, False, enabled, not enabled, allow_tf32, allow_tf32, False))
     threads_before = torch.get_num_threads()
     if num_threads is not None:

@@ -66,7 +66,9 @@ class RunInterrupted(RunStopped):
     """The run ends for now; its state has been saved and it is resumed elsewhere."""
 
 
-def field_errors(errors: Sequence[Mapping[str, Any]], data: object, prefix: str = "#") -> list[FieldError]:
+def field_errors(
+    errors: Sequence[Mapping[str, Any]], data: object, prefix: str = "#"
+) -> list[FieldError]:
     """Turn pydantic's error list into pointers into the document that the user sent.
 
     Pydantic's locations contain the tags of discriminated unions, which are no keys of the document; they are
@@ -82,7 +84,9 @@ def field_errors(errors: Sequence[Mapping[str, Any]], data: object, prefix: str 
             text = repr(value)
             shown = f" (got {text if len(text) <= 80 else text[:77] + '...'})"
         message = str(error["msg"]).removeprefix("Value error, ")
-        found.append(FieldError(_pointer(error["loc"], data, prefix), str(error["type"]), message + shown))
+        found.append(
+            FieldError(_pointer(error["loc"], data, prefix), str(error["type"]), message + shown)
+        )
     return found
 
 

@@ -79,7 +79,9 @@ class PlotInput(Protocol):
         """The room's summary of the points that have at least one finished seed."""
         ...
 
-    def read_metric(self, name: str) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
+    def read_metric(
+        self, name: str
+    ) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
         """A metric's (step, value) series by point index and seed, also of runs still going."""
         ...
 
@@ -95,7 +97,9 @@ class RunProcedure(Protocol):
 
 
 class JudgeProcedure(Protocol):
-    def __call__(self, points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> Sequence[Any]:
+    def __call__(
+        self, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+    ) -> Sequence[Any]:
         """A verdict (`engine.paper.verdict.Verdict`) on each of the paper's claims that these points can speak to.
 
         summary: the room's sheet of every point with results, in their order.

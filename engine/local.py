@@ -70,7 +70,9 @@ class LocalRunContext:
         try:
             return Path(reference).read_bytes()
         except OSError as error:
-            raise WeightsUnavailable(f"the checkpoint {reference!r} cannot be read: {error}") from None
+            raise WeightsUnavailable(
+                f"the checkpoint {reference!r} cannot be read: {error}"
+            ) from None
 
     def log_metrics(self, seed: int, step: int, values: Mapping[str, float | None]) -> None:
         for name, value in values.items():
@@ -89,7 +91,11 @@ class LocalRunContext:
         return monotonic() - self._saved_at >= self._save_every
 
     def save_resume(self, resume: ResumeState) -> None:
-        state = {"step": resume.step, "state": dict(resume.state), "metrics": _with_text_keys(self._metrics)}
+        state = {
+            "step": resume.step,
+            "state": dict(resume.state),
+            "metrics": _with_text_keys(self._metrics),
+        }
         write_atomically(self._folder / f"resume-{resume.step}.safetensors", resume.tensors)
         write_atomically(self._folder / "resume.json", json.dumps(state).encode())
         for path in self._folder.glob("resume-*.safetensors"):
@@ -151,7 +157,8 @@ def artifact_name(name: str, seed: int | None) -> str:
 def _with_text_keys(metrics: Mapping[int, Series]) -> dict[str, Any]:
     return {
         str(seed): {
-            name: {str(step): value for step, value in points.items()} for name, points in series.items()
+            name: {str(step): value for step, value in points.items()}
+            for name, points in series.items()
         }
         for seed, series in metrics.items()
     }
@@ -160,7 +167,8 @@ def _with_text_keys(metrics: Mapping[int, Series]) -> dict[str, Any]:
 def _with_number_keys(stored: Mapping[str, Any]) -> dict[int, Series]:
     return {
         int(seed): {
-            name: {int(step): value for step, value in points.items()} for name, points in series.items()
+            name: {int(step): value for step, value in points.items()}
+            for name, points in series.items()
         }
         for seed, series in stored.items()
     }
@@ -175,7 +183,9 @@ class LocalExperiment:
     contexts: list[LocalRunContext]
     summary: list[PointResult] = field(default_factory=list)
 
-    def read_metric(self, name: str) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
+    def read_metric(
+        self, name: str
+    ) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
         return {
             point.index: {
                 seed: sorted(series.get(name, {}).items()) for seed, series in ctx.metrics().items()
@@ -221,7 +231,9 @@ def run_local(
     title = str(body.get("name") or kind.title)
     experiment = LocalExperiment(title, points, contexts, kind.summarize(points))
     _write_results(experiment, kind.name, len(seeds), out)
-    _write_plots(experiment, kind.load_plots(), [plot.name for plot in kind.plots if plot.default], out)
+    _write_plots(
+        experiment, kind.load_plots(), [plot.name for plot in kind.plots if plot.default], out
+    )
     return experiment
 
 
@@ -240,12 +252,18 @@ def _write_results(experiment: LocalExperiment, kind: str, num_seeds: int, out: 
             for seed, series in sorted(ctx.metrics().items()):
                 for name, values in sorted(series.items()):
                     for step, value in sorted(values.items()):
-                        writer.writerow([point.index, seed, name, step, "" if value is None else repr(value)])
+                        writer.writerow(
+                            [point.index, seed, name, step, "" if value is None else repr(value)]
+                        )
 
 
-def _write_plots(experiment: LocalExperiment, plots: PlotProcedures, names: Sequence[str], out: Path) -> None:
+def _write_plots(
+    experiment: LocalExperiment, plots: PlotProcedures, names: Sequence[str], out: Path
+) -> None:
     options = PlotOptions()
     for name in names:
         numbers = plots.numbers(name, experiment)
         write_atomically(out / f"{name}.json", canonical_json(numbers).encode())
-        write_atomically(out / f"{name}.png", save(plots.draw(name, numbers, options), "png", options))
+        write_atomically(
+            out / f"{name}.png", save(plots.draw(name, numbers, options), "png", options)
+        )

@@ -84,7 +84,9 @@ class _Drawing(AbstractContextManager[None]):
 def new_figure(options: PlotOptions, width: float, height: float) -> Figure:
     """An empty figure of the asked or, failing that, the given size; axes are laid out without overlap."""
     figure = Figure(
-        figsize=(options.width or width, options.height or height), dpi=options.dpi, layout="constrained"
+        figsize=(options.width or width, options.height or height),
+        dpi=options.dpi,
+        layout="constrained",
     )
     FigureCanvasAgg(figure)
     return figure
@@ -96,11 +98,18 @@ def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> byt
     by_format: dict[str, dict[str, Any]] = {
         "png": {"Software": "richregime"},
         "svg": {"Date": None, "Creator": "richregime"},
-        "pdf": {"CreationDate": None, "ModDate": None, "Creator": "richregime", "Producer": "richregime"},
+        "pdf": {
+            "CreationDate": None,
+            "ModDate": None,
+            "Creator": "richregime",
+            "Producer": "richregime",
+        },
     }
     with drawing():
         _settle(figure)
-        figure.savefig(stream, format=image_format, dpi=options.dpi, metadata=by_format[image_format])
+        figure.savefig(
+            stream, format=image_format, dpi=options.dpi, metadata=by_format[image_format]
+        )
     return stream.getvalue()
 
 
@@ -133,7 +142,9 @@ def series_colors(points: Sequence[Mapping[str, Any]]) -> list[Any]:
     if len(axes) == 1 and len(points) > 2:
         (name,) = axes
         numbers = [values[name] for values in points]
-        if all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        if all(
+            isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
+        ):
             ranks = {number: rank for rank, number in enumerate(sorted(set(numbers)))}
             scale = matplotlib.colormaps["viridis"]
             return [scale(0.9 * ranks[number] / max(len(ranks) - 1, 1)) for number in numbers]
@@ -145,13 +156,17 @@ def series_colors(points: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 def point_label(values: Mapping[str, Any]) -> str:
     """A point's name in a legend: `width 100, rho 0.1`; empty for an experiment without a sweep."""
-    return ", ".join(f"{path.rsplit('.', 1)[-1]} {_value_label(value)}" for path, value in values.items())
+    return ", ".join(
+        f"{path.rsplit('.', 1)[-1]} {_value_label(value)}" for path, value in values.items()
+    )
 
 
 def _value_label(value: Any) -> str:
     if isinstance(value, Mapping):
         name = str(value.get("name", ""))
-        rest = ", ".join(f"{key}={_value_label(inner)}" for key, inner in value.items() if key != "name")
+        rest = ", ".join(
+            f"{key}={_value_label(inner)}" for key, inner in value.items() if key != "name"
+        )
         return f"{name} ({rest})" if rest else name
     if isinstance(value, bool):
         return str(value).lower()
@@ -161,7 +176,13 @@ def _value_label(value: Any) -> str:
 
 
 def plot_band(
-    axes: Axes, x: Sequence[float], series: Mapping[str, Any], *, color: Any, label: str, **line: Any
+    axes: Axes,
+    x: Sequence[float],
+    series: Mapping[str, Any],
+    *,
+    color: Any,
+    label: str,
+    **line: Any,
 ) -> None:
     """Mean as a line and one standard error as a band; `series` holds lists `mean` and `standard_error`."""
     mean = [float("nan") if value is None else value for value in series["mean"]]
@@ -196,7 +217,9 @@ def add_legend(figure: Figure, axes: Axes) -> None:
     """One legend below the figure's axes, outside of all of them."""
     handles, labels = axes.get_legend_handles_labels()
     if any(labels):
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), LEGEND_COLUMNS))
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(len(labels), LEGEND_COLUMNS)
+        )
 
 
 def legend_height(count: int) -> float:

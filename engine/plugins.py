@@ -16,7 +16,9 @@ class PluginBroken(Exception):
 def load_plugin_kinds() -> list[Kind]:
     """The kinds of other distributions, by name. Raises PluginBroken: a kind that is missing would leave its stored
     experiments unreadable, so it is not passed over."""
-    return [_load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    return [
+        _load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    ]
 
 
 def _load(entry: EntryPoint) -> Kind:

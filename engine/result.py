@@ -14,7 +14,9 @@ Outcome = Literal["converged", "diverged"]
 class Sheet(BaseModel):
     """Base of results: frozen, closed, and free of NaN and infinity (absent values are null)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Statistic(Sheet):

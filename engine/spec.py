@@ -14,9 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Strict, StringConstraints
 
 from engine.data.spec import DataSpec
-from engine.form import Form
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
 from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
+from engine.spec_model import Form
 
 TRAINING_VERSION = 1
 """Raised whenever the same training form would give other weights; part of every training digest."""
@@ -40,7 +40,8 @@ class Execution(Form):
         True, description="Equal bits for equal input on the same platform and device."
     )
     prefix_cache: bool = Field(
-        True, description="Layer-wise sparse SGD keeps the activations below the lowest trained layer."
+        True,
+        description="Layer-wise sparse SGD keeps the activations below the lowest trained layer.",
     )
     cuda_graphs: bool = Field(
         True,
@@ -93,7 +94,10 @@ class ExperimentSpec(Form):
     schedule: ScheduleSpec = ConstantSpec()
     epochs: int = Field(20, ge=1, le=10_000, description="Passes over the train set.")
     batch_size: int = Field(
-        128, ge=2, le=65_536, description="Examples a step; the last batch of an epoch may be smaller."
+        128,
+        ge=2,
+        le=65_536,
+        description="Examples a step; the last batch of an epoch may be smaller.",
     )
 
     def work(self) -> Work:
@@ -115,15 +119,23 @@ class ExperimentSpec(Form):
 
     def training_digest(self, seed: int, execution: Execution, data_sha256: str) -> str:
         """Identity of one seed's training: equal digests promise equal theta_0 and theta_T."""
-        return sha256_of({**self._training_identity(execution), "seed": seed, "data_sha256": data_sha256})
+        return sha256_of(
+            {**self._training_identity(execution), "seed": seed, "data_sha256": data_sha256}
+        )
 
     def training_form_digest(self, execution: Execution) -> str:
         """What can be told of that identity before the data are read: all but them and the seed."""
         return sha256_of(self._training_identity(execution))
 
     def _training_identity(self, execution: Execution) -> dict[str, Any]:
-        arithmetic = execution.model_dump(mode="json", include={"precision", "deterministic", "stack_seeds"})
-        return {"training": self.training_form(), "execution": arithmetic, "version": TRAINING_VERSION}
+        arithmetic = execution.model_dump(
+            mode="json", include={"precision", "deterministic", "stack_seeds"}
+        )
+        return {
+            "training": self.training_form(),
+            "execution": arithmetic,
+            "version": TRAINING_VERSION,
+        }
 
 
 TRAINING_FIELDS = ("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size")
@@ -131,7 +143,9 @@ TRAINING_FIELDS = ("data", "model", "init", "optimizer", "schedule", "epochs", "
 
 def canonical_json(value: Any) -> str:
     """One line of JSON with sorted keys; raises ValueError on NaN and infinity."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def sha256_of(value: Any) -> str:

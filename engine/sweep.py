@@ -79,13 +79,21 @@ def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:
     pointer = f"#/sweep/{_escape(path)}"
     parts = path.split(".")
     if parts[0] == "kind":
-        return [FieldError(pointer, "not-sweepable", "`kind` cannot be swept; submit one experiment a kind")]
+        return [
+            FieldError(
+                pointer, "not-sweepable", "`kind` cannot be swept; submit one experiment a kind"
+            )
+        ]
     here: Any = base
     for part in parts[:-1]:
         here = here.get(part) if isinstance(here, Mapping) else None
     if not isinstance(here, Mapping) or (len(parts) == 1 and parts[0] not in here):
         known = ", ".join(_paths(base))
-        return [FieldError(pointer, "unknown-path", f"the form has no field {path[:80]!r}; it has {known}")]
+        return [
+            FieldError(
+                pointer, "unknown-path", f"the form has no field {path[:80]!r}; it has {known}"
+            )
+        ]
     return []
 
 
@@ -93,7 +101,11 @@ def _paths(value: Mapping[str, Any], prefix: str = "") -> list[str]:
     found = []
     for name, inner in value.items():
         if name != "kind":
-            found += _paths(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else [f"{prefix}{name}"]
+            found += (
+                _paths(inner, f"{prefix}{name}.")
+                if isinstance(inner, Mapping)
+                else [f"{prefix}{name}"]
+            )
     return found
 
 

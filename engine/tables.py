@@ -54,7 +54,8 @@ ul { color: #444; font-size: 12px; max-width: 70em; padding-left: 1.2em; }
 def to_html(table: TextTable) -> str:
     """A whole page that refers to nothing outside of itself."""
     head = "".join(
-        f'<th scope="col"{_class_of(column)}>{escape(column.heading)}</th>' for column in table.columns
+        f'<th scope="col"{_class_of(column)}>{escape(column.heading)}</th>'
+        for column in table.columns
     )
     body = "\n".join(f"<tr>{_cells(row, table.columns)}</tr>" for row in table.rows)
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in table.notes)
@@ -97,10 +98,16 @@ def to_csv(numbers: Mapping[str, Any]) -> str:
     wide = {name for name in names if any(_is_statistic(row[name]) for row in rows)}
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([part for name in names for part in (_parts_of(name) if name in wide else [name])])
+    writer.writerow(
+        [part for name in names for part in (_parts_of(name) if name in wide else [name])]
+    )
     for row in rows:
         writer.writerow(
-            [value for name in names for value in (_spread(row[name]) if name in wide else [row[name]])]
+            [
+                value
+                for name in names
+                for value in (_spread(row[name]) if name in wide else [row[name]])
+            ]
         )
     return stream.getvalue()
 
@@ -112,14 +119,17 @@ def _group_row(columns: Sequence[TextColumn]) -> str:
     for group, members in groupby(columns, key=lambda column: column.group):
         count = len(list(members))
         cells.append(
-            f'<th scope="colgroup" colspan="{count}">{escape(group)}</th>' if group else "<th></th>" * count
+            f'<th scope="colgroup" colspan="{count}">{escape(group)}</th>'
+            if group
+            else "<th></th>" * count
         )
     return f"<tr>{''.join(cells)}</tr>\n"
 
 
 def _cells(row: Sequence[str], columns: Sequence[TextColumn]) -> str:
     return "".join(
-        f"<td{_class_of(column)}>{escape(cell)}</td>" for cell, column in zip(row, columns, strict=True)
+        f"<td{_class_of(column)}>{escape(cell)}</td>"
+        for cell, column in zip(row, columns, strict=True)
     )
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from richregime import Client
+from ops import Client
 
 
 def main() -> int:
@@ -29,7 +29,9 @@ def main() -> int:
         experiment = client.submit(json.loads(chosen.body.read_text(encoding="utf-8")))
         experiment = client.wait(experiment.id, timeout=chosen.timeout)
         if experiment.status != "succeeded":
-            print(f"{experiment.id} {experiment.status}: {experiment.reason} {experiment.detail or ''}")
+            print(
+                f"{experiment.id} {experiment.status}: {experiment.reason} {experiment.detail or ''}"
+            )
             return 1
         verdicts = client.comparison(experiment.id)["verdicts"]
     judged = [one for one in verdicts if wanted is None or one["claim"] in wanted]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from richregime import AsyncClient
+from ops import AsyncClient
 
 
 async def accuracy_at(client: AsyncClient, learning_rate: float) -> float:
     experiment = await client.submit(
-        {"kind": "train", "epochs": 3, "optimizer": {"name": "adam", "lr": learning_rate}}, seeds=[0, 1]
+        {"kind": "train", "epochs": 3, "optimizer": {"name": "adam", "lr": learning_rate}},
+        seeds=[0, 1],
     )
     await client.wait(experiment.id)
     result = await client.result(experiment.id)

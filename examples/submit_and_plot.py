@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from richregime import Client
+from ops import Client
 
 OUT = Path("example-out")
 

@@ -1,1 +1,1 @@
-"""Alembic's revisions of the schema in `storage.tables`."""
+"""Alembic's revisions of the schema in `storage.database.tables`."""

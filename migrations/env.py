@@ -1,11 +1,11 @@
-"""Alembic's environment: runs on the connection that `storage.db` hands it."""
+"""Alembic's environment: runs on the connection that `storage.database.engine` hands it."""
 
 from __future__ import annotations
 
 from alembic import context
 from sqlmodel import SQLModel
 
-import storage.tables  # noqa: F401  (fills the metadata)
+import storage.database.tables  # noqa: F401  (fills the metadata)
 
 context.configure(
     connection=context.config.attributes["connection"],

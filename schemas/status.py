@@ -64,7 +64,9 @@ def derive_experiment_status(counts: Mapping[RunStatus, int]) -> ExperimentStatu
     if not present:
         return ExperimentStatus.QUEUED
     if any(not status.is_terminal for status in present):
-        return ExperimentStatus.QUEUED if present == {RunStatus.QUEUED} else ExperimentStatus.RUNNING
+        return (
+            ExperimentStatus.QUEUED if present == {RunStatus.QUEUED} else ExperimentStatus.RUNNING
+        )
     if RunStatus.CANCELLED in present:
         return ExperimentStatus.CANCELLED
     if RunStatus.FAILED in present:

@@ -30,14 +30,19 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 class Submission(Request):
     """One experiment: a spec, the axes it is swept over, and the seeds it is repeated with."""
 
-    spec: dict[str, Any] = Field(description="The form of one kind, chosen by its `kind`; see GET /kinds.")
+    spec: dict[str, Any] = Field(
+        description="The form of one kind, chosen by its `kind`; see GET /kinds."
+    )
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict,
         max_length=8,
         description="Dotted paths of the spec and their values; the points are the product, in the order given.",
     )
     seeds: Annotated[list[Seed], Strict(False)] = Field(
-        default=[0], min_length=1, max_length=1_000, description="Every point is repeated with each of these."
+        default=[0],
+        min_length=1,
+        max_length=1_000,
+        description="Every point is repeated with each of these.",
     )
     execution: Execution = Execution()
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
@@ -49,7 +54,10 @@ class Submission(Request):
         description="Among the runs of one owner: a step is worth an hour of waiting.",
     )
     max_seconds: int | None = Field(
-        None, ge=1, le=30 * 24 * 3600, description="A run that has computed for longer fails with `timeout`."
+        None,
+        ge=1,
+        le=30 * 24 * 3600,
+        description="A run that has computed for longer fails with `timeout`.",
     )
     keep: Annotated[Keep, Strict(False)] = Field(
         Keep.ALL,
@@ -57,10 +65,12 @@ class Submission(Request):
         "`last` (theta_T), `best` (theta_T of each point's best seed), `none`.",
     )
     reuse: bool = Field(
-        True, description="Answer with an identical experiment, and load trainings that are already done."
+        True,
+        description="Answer with an identical experiment, and load trainings that are already done.",
     )
     webhook: Webhook | None = Field(
-        None, description="Told, by a signed POST, when the experiment succeeds, fails or is cancelled."
+        None,
+        description="Told, by a signed POST, when the experiment succeeds, fails or is cancelled.",
     )
 
     @field_validator("seeds")
@@ -75,7 +85,9 @@ class Extension(Request):
     """What is added to an experiment; what it has already is not run again."""
 
     sweep: dict[str, list[Any]] = Field(
-        default_factory=dict, max_length=8, description="More values of axes that the experiment sweeps."
+        default_factory=dict,
+        max_length=8,
+        description="More values of axes that the experiment sweeps.",
     )
     seeds: Annotated[list[Seed], Strict(False)] = Field(
         default_factory=list, max_length=1_000, description="More seeds, for every point."

@@ -23,7 +23,8 @@ class Webhook(Request):
         description="http or https, without credentials; at a public address unless the service allows others."
     )
     secret: Annotated[SecretStr, Strict(False)] | None = Field(
-        None, description=f"Signs the notices: {SECRET_FORM}. Null: the service's own, where it has one."
+        None,
+        description=f"Signs the notices: {SECRET_FORM}. Null: the service's own, where it has one.",
     )
 
 

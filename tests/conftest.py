@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from richregime.broker import Broker
-from storage.blobs import BlobStore
-from storage.db import Database
-from storage.queue import socket_path
-from storage.settings import Settings
+from ops.broker import Broker
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.delivery.wake_ups import socket_path
+from storage.files.blobs import BlobStore
 from tests.postgres import postgres_server as open_postgres_server
 
 LONGEST_FIRST = ("faults", "client", "stack", "workers", "architecture")
@@ -36,7 +36,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A fresh home with everything embedded, whatever the environment says."""
-    return Settings(home=tmp_path / "home", database_url=None, broker_url=None, data_dir=None, blob_dir=None)
+    return Settings(
+        home=tmp_path / "home", database_url=None, broker_url=None, data_dir=None, blob_dir=None
+    )
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy.engine import make_url
 
-from storage.db import Database
+from storage.database.engine import Database
 
 UNPRIVILEGED = "nobody"
 """Postgres refuses to run as root; where the tests do, it runs as this user, which every system has."""

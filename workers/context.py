@@ -12,8 +12,13 @@ from engine.context import FinishedTraining, ResumeState
 from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnavailable
 from engine.experiments.registry import parse_spec
 from engine.spec import Execution, canonical_json
+from runtime.fault_points import reach
+from runtime.settings import Settings
 from schemas.events import EventName
-from storage.artifacts import (
+from storage.access.ownership import Viewer
+from storage.database.engine import Database, DatabaseUnavailable
+from storage.errors import CorruptBlob, NotFound, UnreadableRow
+from storage.files.artifacts import (
     RESUME_GENERATIONS,
     Role,
     find_artifact,
@@ -22,18 +27,13 @@ from storage.artifacts import (
     register_artifact,
     register_training,
 )
-from storage.blobs import BlobStore
-from storage.claims import Claim
-from storage.datasets import get_dataset
-from storage.db import Database, DatabaseUnavailable
-from storage.errors import CorruptBlob, NotFound, UnreadableRow
-from storage.events import append_event
-from storage.fault_points import reach
-from storage.metrics import MetricValue, seed_metrics, write_metrics
-from storage.ownership import Viewer
-from storage.runs import holds_run
-from storage.settings import Settings
-from storage.weights import find_weights_blob
+from storage.files.blobs import BlobStore
+from storage.files.datasets import get_dataset
+from storage.files.weights import find_weights_blob
+from storage.results.events import append_event
+from storage.results.metrics import MetricValue, seed_metrics, write_metrics
+from storage.runs.claim import Claim
+from storage.runs.transitions import holds_run
 from workers.lease import Lease
 
 FLUSH_SECONDS = 0.5
@@ -135,7 +135,8 @@ class StoredRunContext:
         if now - self._told_at >= PROGRESS_EVENT_SECONDS:
             self._told_at = now
             self.log_event(
-                EventName.RUN_PROGRESS, {"completed": round(completed, 3), "total": total, "unit": unit}
+                EventName.RUN_PROGRESS,
+                {"completed": round(completed, 3), "total": total, "unit": unit},
             )
 
     def log_event(self, name: str, data: Mapping[str, Any]) -> None:
@@ -210,7 +211,8 @@ class StoredRunContext:
                 found = self._parse_resume(self._blobs.read(row.sha256))
             except (CorruptBlob, NotFound, ValueError, KeyError, TypeError) as error:
                 self.log_event(
-                    EventName.RUN_CHECKPOINT_UNREADABLE, {"generation": row.epoch, "detail": str(error)}
+                    EventName.RUN_CHECKPOINT_UNREADABLE,
+                    {"generation": row.epoch, "detail": str(error)},
                 )
                 continue
             self.log_event(EventName.RUN_RESUMED, {"generation": found.step})
@@ -231,7 +233,13 @@ class StoredRunContext:
         self._store("artifact", name, seed, None, media_type, data)
 
     def _store(
-        self, role: Role, name: str, seed: int | None, epoch: int | None, media_type: str, data: bytes
+        self,
+        role: Role,
+        name: str,
+        seed: int | None,
+        epoch: int | None,
+        media_type: str,
+        data: bytes,
     ) -> str:
         """Keep the bytes and their row; returns their digest."""
         blob = self._blobs.put(data)
@@ -271,10 +279,14 @@ class StoredRunContext:
         if None in thetas:
             return None
         try:
-            theta_0, theta_T = (self._blobs.read(theta.sha256) for theta in thetas if theta is not None)
+            theta_0, theta_T = (
+                self._blobs.read(theta.sha256) for theta in thetas if theta is not None
+            )
             return FinishedTraining(row.run_id, theta_0, theta_T, row.result, metrics)
         except (CorruptBlob, NotFound, UnreadableRow) as error:
-            self.log_event(EventName.RUN_CHECKPOINT_UNREADABLE, {"run_id": row.run_id, "detail": str(error)})
+            self.log_event(
+                EventName.RUN_CHECKPOINT_UNREADABLE, {"run_id": row.run_id, "detail": str(error)}
+            )
             return None
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pynvml
 
-from storage.fitting import Capacity, write_labels
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.runs.placement import Capacity, write_labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,19 @@ from engine.errors import (
 from engine.experiments.registry import get_kind, parse_spec
 from engine.result import SeedResult
 from engine.spec import TRAINING_VERSION
+from runtime.fault_points import reach
+from runtime.log_once import telling_once
+from runtime.settings import Settings
+from runtime.tracing import note_failure
+from runtime.version import SERVICE_VERSION
 from schemas.status import FailureReason
-from storage.blobs import FULL, BlobStore
-from storage.claims import Claim
-from storage.db import Database
+from storage.database.engine import Database
 from storage.errors import StorageFull
-from storage.fault_points import reach
-from storage.reconcile import finalize
-from storage.resume_state import drop_resume_state
-from storage.runs import cancel_run, fail_run, finish_run, release_run
-from storage.settings import Settings
-from storage.telling import telling_once
-from storage.tracing import note_failure
+from storage.files.blobs import FULL, BlobStore
+from storage.files.resume_state import drop_resume_state
+from storage.runs.claim import Claim
+from storage.runs.reconcile import finalize
+from storage.runs.transitions import cancel_run, fail_run, finish_run, release_run
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held
 from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
@@ -56,7 +57,11 @@ def execute_run(
     Raises DeviceBroken where the process must be replaced; the run has failed by then.
     """
     log.info(
-        "run %s begins: %s, seeds %s, attempt %d", claim.run_id, claim.kind, list(claim.seeds), claim.attempts
+        "run %s begins: %s, seeds %s, attempt %d",
+        claim.run_id,
+        claim.kind,
+        list(claim.seeds),
+        claim.attempts,
     )
     broken: Exception | None = None
     with Lease(db, settings, claim.run_id, claim.fence) as lease:
@@ -104,12 +109,14 @@ class _Ending:
     def finish(self, results: Sequence[SeedResult], manifest: Mapping[str, Any]) -> None:
         sheets = [result.model_dump(mode="json") for result in results]
         self._end(
-            lambda session: finish_run(session, self._run_id, self._fence, sheets, manifest), "succeeded"
+            lambda session: finish_run(session, self._run_id, self._fence, sheets, manifest),
+            "succeeded",
         )
 
     def fail(self, reason: FailureReason, detail: str, manifest: Mapping[str, Any]) -> None:
         self._end(
-            lambda session: fail_run(session, self._run_id, self._fence, reason, detail, manifest), "failed"
+            lambda session: fail_run(session, self._run_id, self._fence, reason, detail, manifest),
+            "failed",
         )
 
     def cancel(self) -> None:
@@ -210,7 +217,7 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
 @cache
 def _library_versions() -> dict[str, str]:
     """Read once a process: each is a search through the installed packages."""
-    found = {name: version(name) for name in ("richregime", "torch", "numpy")}
+    found = {"richregime": SERVICE_VERSION} | {name: version(name) for name in ("torch", "numpy")}
     return {"python": platform.python_version(), **found}
 
 

@@ -9,9 +9,9 @@ from collections import deque
 from contextvars import copy_context
 from statistics import median
 
-from storage.db import Database, DatabaseUnavailable
-from storage.runs import heartbeat
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.database.engine import Database, DatabaseUnavailable
+from storage.runs.transitions import heartbeat
 
 FENCE_AFTER = 2 / 3
 """Share of the lease without an answer after which the worker stops by itself, before anyone else may begin."""
@@ -89,9 +89,13 @@ class Lease:
         try:
             step_seconds = median(steps) if (steps := list(self._steps)) else 0.0
             lease_seconds = self._settings.lease_seconds
-            answer = heartbeat(self._db, self._run_id, self._fence, lease_seconds, progress, step_seconds)
+            answer = heartbeat(
+                self._db, self._run_id, self._fence, lease_seconds, progress, step_seconds
+            )
         except DatabaseUnavailable as error:
-            log.warning("run %s: the heartbeat got no answer (%s)", self._run_id, type(error).__name__)
+            log.warning(
+                "run %s: the heartbeat got no answer (%s)", self._run_id, type(error).__name__
+            )
             return True
         self._answered_at = began
         if not answer.alive:

@@ -20,17 +20,18 @@ import celery.apps.worker
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from storage.blobs import open_blobs
-from storage.db import Database
-from storage.fitting import Needs
-from storage.queue import BrokerUnavailable, Doorbell, make_celery
-from storage.reaping import owners_of_running, reap_owner
-from storage.reconcile import Reconciler, reconcile
-from storage.retention import sweep_orphans
-from storage.settings import Settings
-from storage.workers import count_idle, note_worker_seen, register_worker, remove_worker
+from runtime.settings import Settings
+from runtime.version import SERVICE_VERSION
+from storage.database.engine import Database
+from storage.delivery.wake_ups import BrokerUnavailable, Doorbell, make_celery
+from storage.files.blobs import open_blobs
+from storage.files.retention import sweep_orphans
+from storage.runs.lease_expiry import owners_of_running, reap_owner
+from storage.runs.placement import Needs
+from storage.runs.reconcile import Reconciler, reconcile
+from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
 from workers.devices import describe_device, offer
-from workers.processes import DrainRequest, ForkGuard, is_running
+from workers.process_control import DrainRequest, ForkGuard, is_running
 from workers.tasks import Child, register, start_child
 from workers.watchdog import stop_deaf_children
 
@@ -48,7 +49,9 @@ class Worker:
     Its database is open only inside a pass, and nothing forks then.
     """
 
-    def __init__(self, settings: Settings, queue: str, slots: int, seen_file: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, queue: str, slots: int, seen_file: Path | None = None
+    ) -> None:
         self.settings, self.queue, self.slots = settings, queue, slots
         self.device = describe_device(queue)
         self.capacity = offer(settings, queue)
@@ -80,10 +83,17 @@ class Worker:
             "--pool=prefork",
             f"--concurrency={self.slots}",
         ]
-        arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
+        arguments += [
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=WARNING",
+        ]
         arguments += ["--hostname", f"{self.queue}-{os.getpid()}@%h"]
         log_what_celery_prints()
-        warnings.simplefilter("ignore", SecurityWarning)  # it fears pickle, which is not accepted here
+        warnings.simplefilter(
+            "ignore", SecurityWarning
+        )  # it fears pickle, which is not accepted here
         self.app.worker_main(arguments)
         return 0
 
@@ -110,7 +120,7 @@ class Worker:
                     labels=self.settings.worker_labels,
                     versions={
                         "python": platform.python_version(),
-                        "richregime": version("richregime"),
+                        "richregime": SERVICE_VERSION,
                         "torch": version("torch"),
                     },
                 )
@@ -118,7 +128,9 @@ class Worker:
                 self._doorbell.ring_at(self.capacity, self.slots)
             self._db.dispose()
         self._reconciler.start()
-        log.info("listening on queue %s with %d slots on %s", self.queue, self.slots, self.device.name)
+        log.info(
+            "listening on queue %s with %d slots on %s", self.queue, self.slots, self.device.name
+        )
 
     def _one_pass(self) -> None:
         with self._forks.no_fork():
@@ -164,7 +176,8 @@ class Worker:
             yield
         except BrokerUnavailable as error:
             log.warning(
-                "the broker does not answer (%s); queued runs are rung again later", type(error).__name__
+                "the broker does not answer (%s); queued runs are rung again later",
+                type(error).__name__,
             )
 
     def _on_shutting_down(self, **_: Any) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 
 from celery.worker.request import Request
 
-from storage.blobs import BlobStore, open_blobs
-from storage.claims import Claim, claim_next
-from storage.db import Database
-from storage.fitting import Capacity
-from storage.logs import about
-from storage.queue import EXECUTE
-from storage.settings import Settings
-from storage.tracing import flush, span, start_tracing
+from runtime.logs import about
+from runtime.settings import Settings
+from runtime.tracing import flush, span, start_tracing
+from storage.database.engine import Database
+from storage.delivery.wake_ups import EXECUTE
+from storage.files.blobs import BlobStore, open_blobs
+from storage.runs.claim import Claim, claim_next
+from storage.runs.placement import Capacity
 from workers.execution import DeviceBroken, execute_run
-from workers.processes import DrainRequest
+from workers.process_control import DrainRequest
 
 log = logging.getLogger("richregime.worker")
 
@@ -105,7 +105,9 @@ def work(child: Child) -> None:
                 about(**ids, worker_id=child.owner, owner=claim.experiment_owner),
                 span(f"run {claim.kind}", claim.trace_parent, ids),
             ):
-                execute_run(child.db, child.blobs, child.settings, claim, device, child.drain.is_set)
+                execute_run(
+                    child.db, child.blobs, child.settings, claim, device, child.drain.is_set
+                )
         except DeviceBroken:
             log.exception("the device is unusable for this process, which ends and is replaced")
             logging.shutdown()

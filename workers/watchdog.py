@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from schemas.status import FailureReason
-from storage.db import Database
-from storage.reaping import RunningRun, list_running
-from storage.runs import cancel_run, fail_run
+from storage.database.engine import Database
+from storage.runs.lease_expiry import RunningRun, list_running
+from storage.runs.transitions import cancel_run, fail_run
 
 DEAF_SECONDS = 30.0
 """How long a child may take to hear of a cancel request or the end of its time."""

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.paging import CursorQuery, LimitQuery
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.http.paging import CursorQuery, LimitQuery
 from schemas.audit import Action, AuditEntry
 from schemas.base import Page
-from storage.audit import list_entries, to_resource
+from storage.access.audit import list_entries, to_resource
 
 router = APIRouter(tags=["service"])
 
@@ -22,7 +22,9 @@ def list_audit(
     cursor: CursorQuery = None,
     owner: Annotated[str | None, Query(max_length=64, description="Whoever did it.")] = None,
     action: Annotated[Action | None, Query(description="What was done.")] = None,
-    target: Annotated[str | None, Query(max_length=64, description="The id it was done to.")] = None,
+    target: Annotated[
+        str | None, Query(max_length=64, description="The id it was done to.")
+    ] = None,
 ) -> Page[AuditEntry]:
     """Who did which write, when and to what, newest first. It stays when what it tells of is deleted."""
     with state.db.read() as session:

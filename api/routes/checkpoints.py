@@ -7,14 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.request_bodies import WEIGHTS_BODY
-from api.services.checkpoint_uploads import register
-from api.state import StateDep
-from api.uploads import upload
+from api.dependencies import StateDep
+from api.files.weights import register
+from api.http.request_bodies import WEIGHTS_BODY
+from api.http.uploads import upload
 from schemas.base import Page
 from schemas.resources import Weights
 from storage.errors import NotFound
-from storage.weights import get_weights, list_weights, to_resource
+from storage.files.weights import get_weights, list_weights, to_resource
 
 router = APIRouter(tags=["what can be asked"])
 

@@ -7,19 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.problems import ProblemRaised
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.http.problems import ProblemRaised
 from engine.analysis.pairs import compare_pairs, pair_by_seed
 from engine.kind import FinishedPoint
 from engine.paper.comparison import compare
 from schemas.comparison import Comparison, PointDifference
 from schemas.problems import ProblemCode
 from schemas.resources import RunPoint
-from storage.results import StoredPlotInput
+from storage.results.stored_results import StoredPlotInput
 
 router = APIRouter(tags=["results"])
 
-PointIndex = Annotated[int, Query(ge=0, le=2**31 - 1, description="Index of a point, as its runs name it.")]
+PointIndex = Annotated[
+    int, Query(ge=0, le=2**31 - 1, description="Index of a point, as its runs name it.")
+]
 
 
 @router.get("/experiments/{experiment_id}/comparison")
@@ -72,7 +74,9 @@ def compare_points(
 
 def _get_point(points: Sequence[FinishedPoint], index: int) -> FinishedPoint:
     if index >= len(points):
-        detail = f"the experiment has {len(points)} points, counted from 0; there is no point {index}"
+        detail = (
+            f"the experiment has {len(points)} points, counted from 0; there is no point {index}"
+        )
         raise ProblemRaised(404, ProblemCode.NOT_FOUND, detail)
     return points[index]
 

@@ -7,16 +7,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.problems import ProblemRaised
-from api.request_bodies import DATASET_BODY
-from api.services.dataset_uploads import register
-from api.state import StateDep
-from api.uploads import upload
+from api.dependencies import StateDep
+from api.files.datasets import register
+from api.http.problems import ProblemRaised
+from api.http.request_bodies import DATASET_BODY
+from api.http.uploads import upload
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.base import Page
 from schemas.problems import ProblemCode
 from schemas.resources import Dataset
-from storage.datasets import get_dataset, list_datasets, to_resource
+from storage.files.datasets import get_dataset, list_datasets, to_resource
 
 router = APIRouter(tags=["what can be asked"])
 
@@ -49,7 +49,12 @@ def get_one_dataset(name: str, state: StateDep) -> Dataset:
     "/datasets",
     status_code=201,
     openapi_extra=DATASET_BODY,
-    responses={200: {"model": Dataset, "description": "The same file is registered under this name already"}},
+    responses={
+        200: {
+            "model": Dataset,
+            "description": "The same file is registered under this name already",
+        }
+    },
 )
 def register_dataset(
     upload: UploadDep,
@@ -61,7 +66,9 @@ def register_dataset(
     """Register an `.npz` with `x_train`, `x_test` (uint8 images [n, height, width] or with 1 or 3 channels) and
     `y_train`, `y_test` (integer labels from 0 on). The body is the file itself."""
     state.quotas.require_stored(state.owner, upload.stat().st_size)
-    found, is_new = register(state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes)
+    found, is_new = register(
+        state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes
+    )
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{name}"
     return found

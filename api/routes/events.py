@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 
-from api.problems import ProblemRaised
-from api.services.event_stream import EventStream
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.experiments.event_stream import EventStream
+from api.http.problems import ProblemRaised
 from engine.errors import FieldError
 from schemas.base import Page
 from schemas.events import Event
 from schemas.problems import ProblemCode
-from storage import events, experiments
+from storage.experiments import lifecycle as experiments
+from storage.results import events
 
 router = APIRouter(tags=["progress"])
 
@@ -61,4 +62,6 @@ def _read_sequence(text: str, pointer: str) -> int:
     if text.isascii() and text.isdigit() and int(text[:12]) <= MAX_SEQUENCE:
         return int(text[:12])
     error = FieldError(pointer, "int_parsing", "must be the sequence number of an event")
-    raise ProblemRaised(422, ProblemCode.INVALID_REQUEST, f"{text[:40]!r} is no sequence number", [error])
+    raise ProblemRaised(
+        422, ProblemCode.INVALID_REQUEST, f"{text[:40]!r} is no sequence number", [error]
+    )

@@ -9,37 +9,44 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import ValidationError
 
-from api.body import BodyDep, parse_object
-from api.paging import ContainingQuery, CursorQuery, LabelQuery, LimitQuery, parse_label
-from api.problems import ProblemRaised
-from api.request_bodies import EXTENSION_BODY, SUBMISSION_BODY, UPDATE_BODY
-from api.services.extensions import extend
-from api.services.previews import preview
-from api.services.quotas import refuse_any
-from api.services.submissions import plan_submission
-from api.state import State, StateDep
+from api.dependencies import State, StateDep
+from api.experiments.extend import extend
+from api.experiments.plan import plan_submission
+from api.experiments.preview import preview
+from api.experiments.quotas import refuse_any
+from api.http.json_body import BodyDep, parse_object
+from api.http.paging import ContainingQuery, CursorQuery, LabelQuery, LimitQuery, parse_label
+from api.http.problems import ProblemRaised
+from api.http.request_bodies import EXTENSION_BODY, SUBMISSION_BODY, UPDATE_BODY
 from engine.errors import InvalidSpec, field_errors
+from runtime.fault_points import reach
 from schemas.audit import Action
 from schemas.base import Page
 from schemas.problems import ProblemCode
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Run
 from schemas.status import ExperimentStatus
 from schemas.submission import Preview
-from storage import experiments, keys, reopening, run_resources
-from storage.audit import record
-from storage.db import Session
-from storage.experiment_resources import to_new_resource, to_resource, to_resources
-from storage.fault_points import reach
-from storage.ownership import narrowed
-from storage.retention import delete_unreferenced
-from storage.submitting import create_experiment
-from storage.tables import ExperimentRow
+from storage.access.audit import record
+from storage.access.ownership import narrowed
+from storage.database.engine import Session
+from storage.database.tables import ExperimentRow
+from storage.experiments import idempotency as keys
+from storage.experiments import lifecycle as experiments
+from storage.experiments import retry_extend as reopening
+from storage.experiments.create import create_experiment
+from storage.experiments.resources import to_new_resource, to_resource, to_resources
+from storage.files.retention import delete_unreferenced
+from storage.runs import resources as run_resources
 
 router = APIRouter(tags=["experiments"])
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=200, description="The same key and body give the first answer again."),
+    Header(
+        min_length=1,
+        max_length=200,
+        description="The same key and body give the first answer again.",
+    ),
 ]
 
 
@@ -70,7 +77,9 @@ def submit_experiment(
         row = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
         reused = row is not None
         if row is None:
-            refuse_any(stored_errors, state.quotas.find_queue_errors(session, state.owner, len(needs)))
+            refuse_any(
+                stored_errors, state.quotas.find_queue_errors(session, state.owner, len(needs))
+            )
             row = create_experiment(
                 session,
                 submission=plan.submission,
@@ -92,7 +101,9 @@ def submit_experiment(
     with state.db.read() as session:  # what is stored is told when others may write again
         if reused:
             return _show(state, session, experiments.get_experiment(session, row.id), reused=True)
-        return to_new_resource(session, row, needs, limit_per_owner=state.settings.limit_running_per_owner)
+        return to_new_resource(
+            session, row, needs, limit_per_owner=state.settings.limit_running_per_owner
+        )
 
 
 def _replay(
@@ -217,15 +228,20 @@ def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
     return answer
 
 
-def _show(state: State, session: Session, row: ExperimentRow, *, reused: bool = False) -> Experiment:
-    return to_resource(session, row, reused=reused, limit_per_owner=state.settings.limit_running_per_owner)
+def _show(
+    state: State, session: Session, row: ExperimentRow, *, reused: bool = False
+) -> Experiment:
+    return to_resource(
+        session, row, reused=reused, limit_per_owner=state.settings.limit_running_per_owner
+    )
 
 
 def _require_room(state: State, session: Session, row: ExperimentRow, num_runs: int) -> None:
     """Its owner's, whoever asks."""
     owner = None if state.owner is None else row.owner
     refuse_any(
-        state.quotas.find_stored_errors(owner), state.quotas.find_queue_errors(session, owner, num_runs)
+        state.quotas.find_stored_errors(owner),
+        state.quotas.find_queue_errors(session, owner, num_runs),
     )
 
 
@@ -236,5 +252,7 @@ def list_runs(
     """The runs of an experiment, in the order they were made."""
     with state.db.read() as session:
         experiments.get_experiment(session, experiment_id)
-        rows, following = run_resources.list_runs(session, experiment_id, limit=limit, cursor=cursor)
+        rows, following = run_resources.list_runs(
+            session, experiment_id, limit=limit, cursor=cursor
+        )
         return Page[Run](items=run_resources.run_resources(session, rows), next_cursor=following)

@@ -8,14 +8,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Response
 
-from api.request_bodies import ARCHIVE_BODY
-from api.services.importing import import_bundle
-from api.state import StateDep
-from api.uploads import upload
+from api.dependencies import StateDep
+from api.experiments.import_bundle import import_bundle
+from api.http.request_bodies import ARCHIVE_BODY
+from api.http.uploads import upload
 from schemas.resources import Experiment
-from storage import experiments
-from storage.experiment_resources import to_resource
-from storage.reconcile import finalize
+from storage.experiments import lifecycle as experiments
+from storage.experiments.resources import to_resource
+from storage.runs.reconcile import finalize
 
 router = APIRouter(tags=["results"])
 
@@ -26,7 +26,9 @@ UploadDep = Annotated[Path, upload("archive", lambda settings: settings.max_impo
     "/import",
     status_code=201,
     openapi_extra=ARCHIVE_BODY,
-    responses={200: {"model": Experiment, "description": "The same archive has been imported before"}},
+    responses={
+        200: {"model": Experiment, "description": "The same archive has been imported before"}
+    },
 )
 def import_experiment(upload: UploadDep, state: StateDep, response: Response) -> Experiment:
     """Import an archive of `/experiments/{id}/export`: the experiment is shown and drawn here as it was there, marked

@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 from pydantic_core import to_json
 
-from api.services.metric_tables import aggregate as aggregate_rows
-from api.services.metric_tables import sample, to_csv
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.experiments.metric_tables import aggregate as aggregate_rows
+from api.experiments.metric_tables import sample, to_csv
 from engine.result import Statistic
 from schemas.base import Page, Resource
-from storage import experiments, metrics, run_resources
-from storage.metrics import MetricPoint
+from storage.experiments import lifecycle as experiments
+from storage.results import metrics
+from storage.results.metrics import MetricPoint
+from storage.runs import resources as run_resources
 
 router = APIRouter(tags=["progress"])
 
@@ -45,21 +47,31 @@ class AggregatedMetrics(Page[MetricStatistic]):
 
 
 Names = Annotated[
-    list[str] | None, Query(max_length=32, description="Only these metrics; comma-separated or repeated.")
+    list[str] | None,
+    Query(max_length=32, description="Only these metrics; comma-separated or repeated."),
 ]
 MaxSteps = Annotated[
-    int | None, Query(alias="points", ge=2, le=100_000, description="At most so many steps a series.")
+    int | None,
+    Query(alias="points", ge=2, le=100_000, description="At most so many steps a series."),
 ]
-Aggregate = Annotated[bool, Query(description="Mean, standard error, 95 % interval and n over the seeds.")]
+Aggregate = Annotated[
+    bool, Query(description="Mean, standard error, 95 % interval and n over the seeds.")
+]
 Accept = Annotated[str | None, Header()]
 Format = Annotated[
     Literal["json", "csv"] | None,
     Query(alias="format", description="What the header Accept says otherwise, for a link."),
 ]
-CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 
 
-@router.get("/experiments/{experiment_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV)
+@router.get(
+    "/experiments/{experiment_id}/metrics",
+    response_model=Metrics | AggregatedMetrics,
+    responses=CSV,
+)
 def read_experiment_metrics(
     experiment_id: str,
     state: StateDep,
@@ -99,16 +111,20 @@ def _split(names: list[str] | None) -> list[str] | None:
 
 
 def _wants_csv(written_as: str | None, accept: str | None) -> bool:
-    return written_as == "csv" or (written_as is None and accept is not None and "text/csv" in accept)
+    return written_as == "csv" or (
+        written_as is None and accept is not None and "text/csv" in accept
+    )
 
 
-def _answer(rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None, as_csv: bool) -> Any:
+def _answer(
+    rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None, as_csv: bool
+) -> Any:
     rows, sampled = sample(rows, max_steps)
     if as_csv:
-        return Response(to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()})
-    if (
-        not aggregate
-    ):  # written as they are: a model for each of many thousand values takes longer than all the rest
+        return Response(
+            to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()}
+        )
+    if not aggregate:  # written as they are: a model for each of many thousand values takes longer than all the rest
         written = to_json({"items": rows, "next_cursor": None, "sampled": sampled})
         return Response(written, media_type="application/json")
     return AggregatedMetrics(

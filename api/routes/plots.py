@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
-from api.problems import ProblemRaised
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.http.problems import ProblemRaised
 from engine.experiments.registry import get_kind
 from engine.kind import PlotInfo
 from engine.spec import canonical_json
 from engine.tables import to_csv, to_html
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
-from storage.experiments import get_experiment
-from storage.results import StoredPlotInput
+from storage.experiments.lifecycle import get_experiment
+from storage.results.stored_results import StoredPlotInput
 
 router = APIRouter(tags=["plots"])
 
@@ -67,7 +67,11 @@ def _media_types(plot: PlotInfo) -> dict[str, str]:
     "/experiments/{experiment_id}/plots/{name}.{ending}",
     response_class=Response,
     responses={
-        200: {"content": {media_type: {} for media_type in (*MEDIA_TYPES.values(), "text/html", "text/csv")}},
+        200: {
+            "content": {
+                media_type: {} for media_type in (*MEDIA_TYPES.values(), "text/html", "text/csv")
+            }
+        },
         304: {"description": "Unchanged"},
     },
 )
@@ -92,7 +96,9 @@ def draw_plot(
     if name not in known or ending not in _media_types(known[name]):
         endings = _media_types(known[name]) if name in known else MEDIA_TYPES
         what = f"{source.kind.name} draws {', '.join(known)}, each as {', '.join(endings)}"
-        raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}")
+        raise ProblemRaised(
+            404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}"
+        )
     from engine.plotting import PlotOptions, save
 
     set_table = known[name].load_table()

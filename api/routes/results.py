@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
-from api.problems import ProblemRaised
-from api.services.exporting import export
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.experiments.export import export
+from api.http.problems import ProblemRaised
 from schemas.base import Resource
 from schemas.problems import ProblemCode
 from schemas.submission import ReusedTraining
-from storage import experiments
-from storage.results import StoredPlotInput, require_readable, summarize_experiment
+from storage.experiments import lifecycle as experiments
+from storage.results.stored_results import StoredPlotInput, require_readable, summarize_experiment
 
 router = APIRouter(tags=["results"])
 
@@ -42,7 +42,9 @@ def read_result(experiment_id: str, state: StateDep) -> Result:
             headers={"Retry-After": "2"},
         )
     # Who has heard of the end may be faster than the worker that stores the summary.
-    summary = row.summary or summarize_experiment(StoredPlotInput(state.db, state.blobs, experiment_id))
+    summary = row.summary or summarize_experiment(
+        StoredPlotInput(state.db, state.blobs, experiment_id)
+    )
     try:
         return Result.model_validate(summary)
     except ValidationError as error:
@@ -58,7 +60,9 @@ ZIP: dict[int | str, dict[str, Any]] = {
 def export_experiment(
     experiment_id: str,
     state: StateDep,
-    files: Annotated[bool, Query(description="Checkpoints and artifacts too; they may be large.")] = False,
+    files: Annotated[
+        bool, Query(description="Checkpoints and artifacts too; they may be large.")
+    ] = False,
 ) -> StreamingResponse:
     """Everything as a zip: body, specs, manifests, metrics, result, plots, checksums, a script that runs it again."""
     with state.db.read() as session:

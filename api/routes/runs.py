@@ -7,16 +7,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse
 
-from api.state import StateDep
+from api.dependencies import StateDep
 from schemas.base import Page
 from schemas.resources import Artifact, Checkpoint, Run
-from storage import artifacts, run_resources
 from storage.errors import NotFound
+from storage.files import artifacts
+from storage.runs import resources as run_resources
 
 router = APIRouter(tags=["runs"])
 
 BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    200: {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    },
     206: {"description": "The range asked for"},
     304: {"description": "Unchanged"},
 }
@@ -48,7 +51,8 @@ def list_artifacts(run_id: str, state: StateDep) -> Page[Artifact]:
         run_resources.get_run(session, run_id)
         return Page[Artifact](
             items=[
-                artifacts.to_artifact(row) for row in artifacts.list_artifacts(session, run_id, "artifact")
+                artifacts.to_artifact(row)
+                for row in artifacts.list_artifacts(session, run_id, "artifact")
             ]
         )
 

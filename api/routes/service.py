@@ -5,15 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.problems import ProblemRaised
-from api.state import StateDep
+from api.dependencies import StateDep
+from api.http.problems import ProblemRaised
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
 from schemas.resources import Limits, QueueState, Storage, Worker
-from storage.queue import ping
-from storage.run_resources import queue_state
-from storage.usage import storage_state
-from storage.workers import count_listening, list_workers
+from storage.delivery.wake_ups import ping
+from storage.files.usage import storage_state
+from storage.runs.resources import queue_state
+from storage.runs.workers import count_listening, list_workers
 
 router = APIRouter(tags=["service"])
 
@@ -54,7 +54,8 @@ def get_limits(state: StateDep) -> Limits:
     """The limits in force, and what of them is used: by the caller's owner, without keys by all."""
     names = Limits.model_fields.keys() - {"used"}
     return Limits(
-        used=state.quotas.used(state.owner), **{name: getattr(state.settings, name) for name in names}
+        used=state.quotas.used(state.owner),
+        **{name: getattr(state.settings, name) for name in names},
     )
 
 
@@ -78,7 +79,9 @@ def get_readiness(state: StateDep) -> Readiness:
             *(() if broker else ("the broker does not answer",)),
             *(() if listening else ("no worker listens",)),
         ]
-        raise ProblemRaised(503, ProblemCode.UNAVAILABLE, "; ".join(missing), headers={"Retry-After": "2"})
+        raise ProblemRaised(
+            503, ProblemCode.UNAVAILABLE, "; ".join(missing), headers={"Retry-After": "2"}
+        )
     return found
 
 

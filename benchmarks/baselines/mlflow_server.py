@@ -36,7 +36,9 @@ class MlflowServer:
         install = [python, "-m", "pip", "install", "--quiet", "mlflow"]
         subprocess.run(install, check=True)
         asked = [python, "-c", "import importlib.metadata as m; print(m.version('mlflow'))"]
-        self.version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        self.version = subprocess.run(
+            asked, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def __enter__(self) -> MlflowServer:
         began = time.perf_counter()
@@ -104,7 +106,10 @@ def create_run(caller: Caller, seed: int) -> str:
 def log_metrics(caller: Caller, run_id: str, key: str, start: int, stop: int) -> None:
     """One batch; the server takes 1,000 points at most."""
     now = int(time.time() * 1e3)
-    points = [{"key": key, "value": step / 7, "timestamp": now, "step": step} for step in range(start, stop)]
+    points = [
+        {"key": key, "value": step / 7, "timestamp": now, "step": step}
+        for step in range(start, stop)
+    ]
     caller.post("/api/2.0/mlflow/runs/log-batch", {"run_id": run_id, "metrics": points})
 
 

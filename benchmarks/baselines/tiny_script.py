@@ -11,7 +11,9 @@ from torch.nn import functional
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", required=True, help="a file of tensors: x_train, y_train, x_test, y_test")
+    parser.add_argument(
+        "--images", required=True, help="a file of tensors: x_train, y_train, x_test, y_test"
+    )
     parser.add_argument("--out", required=True, help="where to keep the weights")
     parser.add_argument("--width", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
@@ -28,7 +30,9 @@ def main() -> None:
             functional.cross_entropy(net(x[indices]), y[indices]).backward()
             optimizer.step()
         with torch.no_grad():
-            accuracy = (net(images["x_test"]).argmax(dim=1) == images["y_test"]).float().mean().item()
+            accuracy = (
+                (net(images["x_test"]).argmax(dim=1) == images["y_test"]).float().mean().item()
+            )
     torch.save(net.state_dict(), chosen.out)
     print(f"test accuracy {accuracy:.4f}")
 

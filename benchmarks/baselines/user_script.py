@@ -35,9 +35,13 @@ class Images:
 class ImageDataset(Dataset[tuple[Tensor, int]]):
     """As torchvision's MNIST gives its images: a PIL image through the transforms, one at a time."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], mean: float, std: float) -> None:
+    def __init__(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], mean: float, std: float
+    ) -> None:
         self.images, self.labels = images, labels
-        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((mean,), (std,))])
+        self.transform = transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize((mean,), (std,))]
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -83,7 +87,9 @@ def make_loaders(images: Images, *, resident: bool, num_workers: int = 0) -> tup
     test = ImageDataset(images.x_test, images.y_test, mean, std)
     keep = num_workers > 0
     return (
-        DataLoader(train, BATCH_SIZE, shuffle=True, num_workers=num_workers, persistent_workers=keep),
+        DataLoader(
+            train, BATCH_SIZE, shuffle=True, num_workers=num_workers, persistent_workers=keep
+        ),
         DataLoader(test, TEST_BATCH_SIZE, num_workers=num_workers, persistent_workers=keep),
     )
 
@@ -94,7 +100,9 @@ def make_net(width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, 10))
 
 
-def train(loaders: tuple[Loader, Loader], width: int, depth: int, epochs: int, seed: int = 0) -> float:
+def train(
+    loaders: tuple[Loader, Loader], width: int, depth: int, epochs: int, seed: int = 0
+) -> float:
     """Train with Adam, test after every epoch; returns the last test accuracy."""
     train_loader, test_loader = loaders
     torch.manual_seed(seed)

@@ -51,5 +51,7 @@ def _error(caller: Caller, spec: dict[str, Any], seeds: list[int]) -> float:
     expected = caller.post("/experiments/preview", body)["seconds"]
     experiment = caller.post("/experiments", body)["id"]
     wait_for_end(caller, [experiment])
-    took = sum(run["elapsed_seconds"] for run in caller.get(f"/experiments/{experiment}/runs")["items"])
+    took = sum(
+        run["elapsed_seconds"] for run in caller.get(f"/experiments/{experiment}/runs")["items"]
+    )
     return float(max(expected / took, took / expected))

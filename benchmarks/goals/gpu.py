@@ -45,7 +45,10 @@ def _seeds(options: Options, device: str) -> Iterator[Figure]:
     name = f"5 seeds, w=100 d=1, {epochs} epochs, tested after each"
     yield _seconds(name, found["graphs"], 1, options.data_words)
     yield speed_up(
-        name, found["graphs"], found["calls"], baseline="the same with `cuda_graphs` off: call by call"
+        name,
+        found["graphs"],
+        found["calls"],
+        baseline="the same with `cuda_graphs` off: call by call",
     )
 
 
@@ -59,7 +62,9 @@ def _layerwise(options: Options, device: str) -> Iterator[Figure]:
     def trained(policy: Mapping[str, Any]) -> float:
         form = {"kind": "lws", "data": {"name": DATASET}, "model": model, "optimizer": SGD}
         spec = parse_spec({**form, "policy": dict(policy), "epochs": epochs})
-        ctx = make_context(options, [0], registered={DATASET: path}, device=device, precision="bf16")
+        ctx = make_context(
+            options, [0], registered={DATASET: path}, device=device, precision="bf16"
+        )
         (sheet,) = run_room(spec, ctx)
         ctx.discard()
         seconds: float = sheet.timings.train_seconds
@@ -74,7 +79,10 @@ def _layerwise(options: Options, device: str) -> Iterator[Figure]:
     yield _seconds("VGG-11, vanilla SGD", found["full"], 40, note)
     yield _seconds("VGG-11, Top 1 All Bottoms, rho = 0.1", found["sparse"], 8, note)
     yield share(
-        "VGG-11, Top 1 All Bottoms, rho = 0.1", found["sparse"], found["full"], baseline="vanilla SGD"
+        "VGG-11, Top 1 All Bottoms, rho = 0.1",
+        found["sparse"],
+        found["full"],
+        baseline="vanilla SGD",
     )
 
 
@@ -101,4 +109,6 @@ def _sweep(options: Options, device: str) -> Iterator[Figure]:
 
 
 def _seconds(name: str, measured: Sequence[float], most: float, note: str) -> Figure:
-    return Figure(name=name, baseline="", unit="s", value=spread(measured), goal=at_most(most), note=note)
+    return Figure(
+        name=name, baseline="", unit="s", value=spread(measured), goal=at_most(most), note=note
+    )

@@ -32,7 +32,9 @@ def _without_stacking(options: Options) -> Iterator[Figure]:
             {
                 "stacked": per_seed_epoch(options, width, depth, epochs),
                 "alone": per_seed_epoch(options, width, depth, epochs, seeds=(0,)),
-                "autograd": per_seed_epoch(options, width, depth, epochs, seeds=(0,), stack_seeds=False),
+                "autograd": per_seed_epoch(
+                    options, width, depth, epochs, seeds=(0,), stack_seeds=False
+                ),
             },
             options.rounds(3),
         )
@@ -54,7 +56,9 @@ def _without_stacking(options: Options) -> Iterator[Figure]:
 def _without_resident_batches(options: Options) -> Iterator[Figure]:
     images = user_images(options)
     candidates = {
-        name: clocked(user_script.train, user_script.make_loaders(images, resident=resident), 100, 1, 1)
+        name: clocked(
+            user_script.train, user_script.make_loaders(images, resident=resident), 100, 1, 1
+        )
         for name, resident in (("resident", True), ("loader", False))
     }
     found = interleave(candidates, options.rounds(3))
@@ -81,7 +85,9 @@ def _without_fused_optimizer(options: Options) -> Iterator[Figure]:
         ("default", "Adam as torch takes it by default, denormals computed with"),
         ("fused alone", "fused Adam, denormals computed with"),
     ):
-        yield speed_up("fused Adam, denormals flushed", found["engine"], found[other], baseline=words)
+        yield speed_up(
+            "fused Adam, denormals flushed", found["engine"], found[other], baseline=words
+        )
 
 
 def _adam(*, fused: bool, flush: bool, steps: int) -> Callable[[], float]:
@@ -126,7 +132,9 @@ def _without_buffers(options: Options) -> Iterator[Figure]:
             kept = [rows[indices]]
         assert kept
 
-    found = interleave({"buffer": clocked(into_buffer), "fresh": clocked(into_fresh)}, options.rounds(9))
+    found = interleave(
+        {"buffer": clocked(into_buffer), "fresh": clocked(into_fresh)}, options.rounds(9)
+    )
     yield speed_up(
         "preallocated batches, gathering alone",
         found["buffer"],

@@ -36,8 +36,18 @@ class Policy:
 
 
 POLICIES = (
-    Policy("Top 1 All Bottoms", {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}, at_most(0.14), ".130"),
-    Policy("Top 4 All Bottoms", {"name": "top_k_all_bottoms", "k": 4, "rho": 0.1}, at_most(0.18), ".168"),
+    Policy(
+        "Top 1 All Bottoms",
+        {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1},
+        at_most(0.14),
+        ".130",
+    ),
+    Policy(
+        "Top 4 All Bottoms",
+        {"name": "top_k_all_bottoms", "k": 4, "rho": 0.1},
+        at_most(0.18),
+        ".168",
+    ),
     Policy("Random-Beta", {"name": "random_beta"}, at_most(0.12), ".117"),
     Policy("Random-Uniform", {"name": "random_uniform"}, at_most(0.45), ".468"),
 )
@@ -91,7 +101,9 @@ class Vgg:
             }
         )
 
-    def train(self, policy: Mapping[str, Any], seed: int, **execution: Any) -> tuple[LwsSeedResult, bytes]:
+    def train(
+        self, policy: Mapping[str, Any], seed: int, **execution: Any
+    ) -> tuple[LwsSeedResult, bytes]:
         """The sheet and the bytes of the final weights."""
         ctx = make_context(self._options, [seed], registered=self._registered, **execution)
         (sheet,) = run_room(self.spec(policy), ctx)
@@ -127,7 +139,9 @@ def count_flops(schedule: EpochSchedule, layers: Sequence[LayerLayout]) -> float
     for epoch in range(schedule.num_epochs):
         lowest = schedule.lowest(epoch)
         start = min(before, lowest)
-        backward = 2 * sum(forward[lowest:]) - forward[lowest]  # the lowest layer's input needs no gradient
+        backward = (
+            2 * sum(forward[lowest:]) - forward[lowest]
+        )  # the lowest layer's input needs no gradient
         total += sum(forward[start:]) + backward
         before = lowest
     return total
@@ -174,7 +188,9 @@ def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
             note=f"the drawn schedule takes {possible:.3f} of the FLOPs; {vgg.epochs} epochs, half as wide",
         )
     with_tests = {
-        name: [sheet.timings.train_seconds + sheet.timings.evaluation_seconds for sheet in sheets[name]]
+        name: [
+            sheet.timings.train_seconds + sheet.timings.evaluation_seconds for sheet in sheets[name]
+        ]
         for name in ("full", first.words)
     }
     yield share(

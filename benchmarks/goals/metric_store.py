@@ -8,11 +8,11 @@ from benchmarks.figures import Figure, at_most, spread
 from benchmarks.interleave import clocked
 from benchmarks.options import Options
 from benchmarks.served import Caller, Service, tiny
-from storage.claims import claim_next
-from storage.db import Database
-from storage.metrics import MetricValue, write_metrics
-from storage.runs import cancel_run
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.results.metrics import MetricValue, write_metrics
+from storage.runs.claim import claim_next
+from storage.runs.transitions import cancel_run
 
 POINTS = 10_000
 BATCH = 500
@@ -31,11 +31,15 @@ def measure_metrics(options: Options, service: Service, caller: Caller) -> Itera
     def write(values: list[MetricValue]) -> None:
         for start in range(0, len(values), BATCH):
             with db.write() as session:
-                assert write_metrics(session, claim.run_id, claim.fence, values[start : start + BATCH])
+                assert write_metrics(
+                    session, claim.run_id, claim.fence, values[start : start + BATCH]
+                )
 
     written = []
     for number in range(options.rounds(5)):
-        values = [(0, f"metric{number}", step, step / 7) for step in range(options.size(POINTS, 1_000))]
+        values = [
+            (0, f"metric{number}", step, step / 7) for step in range(options.size(POINTS, 1_000))
+        ]
         written.append(clocked(write, values)() / len(values))
     yield Figure(
         "metrics: writing a point, in batches of 500",
@@ -47,7 +51,9 @@ def measure_metrics(options: Options, service: Service, caller: Caller) -> Itera
     path = f"/experiments/{experiment_id}/metrics?names=metric0"
     caller.get(path)
     read = [clocked(caller.get, path)() * 1e3 for _ in range(options.rounds(9))]
-    yield Figure(f"metrics: reading {POINTS:,} points over HTTP", "", "ms", spread(read), at_most(60))
+    yield Figure(
+        f"metrics: reading {POINTS:,} points over HTTP", "", "ms", spread(read), at_most(60)
+    )
     with db.write() as session:
         cancel_run(session, claim.run_id, claim.fence)
     db.dispose()

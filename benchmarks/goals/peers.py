@@ -9,11 +9,11 @@ from benchmarks.figures import Figure, at_least
 from benchmarks.interleave import clocked, interleave, speed_up
 from benchmarks.options import Options
 from benchmarks.served import Service, tiny
-from storage.claims import claim_next
-from storage.db import Database
-from storage.metrics import write_metrics
-from storage.runs import cancel_run
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.results.metrics import write_metrics
+from storage.runs.claim import claim_next
+from storage.runs.transitions import cancel_run
 
 REQUESTS = 50
 POINTS = 10_000
@@ -71,7 +71,9 @@ def measure(options: Options) -> Iterator[Figure]:
             for start in range(0, points, BATCH):
                 log_metrics(theirs, their_run, "loss", start, start + BATCH)
 
-        found = interleave({"ours": clocked(write_ours), "theirs": clocked(write_theirs)}, options.rounds(3))
+        found = interleave(
+            {"ours": clocked(write_ours), "theirs": clocked(write_theirs)}, options.rounds(3)
+        )
         yield speed_up(
             f"writing {points:,} points of a metric in batches of {BATCH}",
             found["ours"],

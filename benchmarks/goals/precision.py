@@ -78,7 +78,9 @@ def measure(options: Options) -> Iterator[Figure]:
 
 
 def _plain_steps(net: torch.nn.Module, data: ResidentData) -> float:
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
     began = time.perf_counter()
     for step in range(STEPS):
         x, y = (part[128 * step : 128 * (step + 1)] for part in (data.x_train, data.y_train))

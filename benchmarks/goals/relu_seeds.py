@@ -68,7 +68,12 @@ def measure(options: Options) -> Iterator[Figure]:
 
 
 def per_seed_epoch(
-    options: Options, width: int, depth: int, epochs: int, seeds: tuple[int, ...] = SEEDS, **execution: Any
+    options: Options,
+    width: int,
+    depth: int,
+    epochs: int,
+    seeds: tuple[int, ...] = SEEDS,
+    **execution: Any,
 ) -> Timed:
     """Seconds a seed and epoch of a whole training: start, tests and saving of the weights are in it."""
     form = {

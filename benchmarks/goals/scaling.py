@@ -19,7 +19,10 @@ def measure(options: Options) -> Iterator[Figure]:
     yield from _grow(
         options,
         "a seed and epoch at width {}, d=1, 5 seeds stacked",
-        {str(width): per_seed_epoch(options, width, 1, 4 if width <= 100 else 1) for width in widths},
+        {
+            str(width): per_seed_epoch(options, width, 1, 4 if width <= 100 else 1)
+            for width in widths
+        },
     )
     yield from _grow(
         options,
@@ -47,7 +50,9 @@ def measure(options: Options) -> Iterator[Figure]:
 
         counts = (10, 30, 100)[: options.size(3, 1)]
         yield from _grow(
-            options, "an experiment of {} tiny points", {str(count): points(count) for count in counts}
+            options,
+            "an experiment of {} tiny points",
+            {str(count): points(count) for count in counts},
         )
 
 

@@ -65,7 +65,10 @@ def _first_step(options: Options, caller: Caller) -> Iterator[Figure]:
         (stored,) = (one["created_at"] for one in checkpoints if one["name"] == "theta_T")
         seconds.append(datetime.fromisoformat(stored).timestamp() - began)
     yield _milliseconds(
-        "warm worker: POST to the first training step", seconds[3:], at_most(150), "delivery: 3 to 7 ms"
+        "warm worker: POST to the first training step",
+        seconds[3:],
+        at_most(150),
+        "delivery: 3 to 7 ms",
     )
 
 
@@ -78,7 +81,11 @@ def _tiny_runs(options: Options, caller: Caller) -> Iterator[Figure]:
 
     seconds = [clocked(submit_and_wait)() for _ in range(options.rounds(3))]
     yield Figure(
-        f"{count} tiny runs submitted at once, until all are done", "", "s", spread(seconds), at_most(3)
+        f"{count} tiny runs submitted at once, until all are done",
+        "",
+        "s",
+        spread(seconds),
+        at_most(3),
     )
     points = options.size(100, 5)
     body = {**tiny(0), "sweep": {"model.width": list(range(10, 10 + points))}}
@@ -158,7 +165,9 @@ def _posts(options: Options, service: Service) -> Iterator[Figure]:
         )
         together = [seconds for batch in batches for seconds in batch]
     rate = len(together) / (time.perf_counter() - began)
-    yield Figure(f"POST /experiments from {CLIENTS} clients", "", "a second", spread([rate]), at_least(200))
+    yield Figure(
+        f"POST /experiments from {CLIENTS} clients", "", "a second", spread([rate]), at_least(200)
+    )
     yield _percentile(f"POST /experiments from {CLIENTS} clients, p99", together, 99, at_most(250))
     queued = caller.get("/queue")["queued"]
     for seed in range(queued, options.size(QUEUED, 20)):
@@ -197,10 +206,16 @@ def _percentile(name: str, seconds: list[float], percent: int, goal: Goal) -> Fi
     stretch = max(1, len(seconds) // 5)
     parts = [seconds[start : start + stretch] for start in range(0, stretch * 5, stretch)]
     found = spread(
-        [quantiles(part, n=100, method="inclusive")[percent - 1] * 1e3 for part in parts if len(part) > 1]
+        [
+            quantiles(part, n=100, method="inclusive")[percent - 1] * 1e3
+            for part in parts
+            if len(part) > 1
+        ]
     )
     whole = quantiles(seconds, n=100, method="inclusive")[percent - 1] * 1e3
-    return Figure(name, "", "ms", Spread(whole, found.low, found.high, found.best, len(seconds)), goal)
+    return Figure(
+        name, "", "ms", Spread(whole, found.low, found.high, found.best, len(seconds)), goal
+    )
 
 
 def _milliseconds(name: str, seconds: list[float], goal: Goal, limit: str) -> Figure:

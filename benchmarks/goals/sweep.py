@@ -38,13 +38,18 @@ class TrainedNet:
 
     def mixtures(self, percents: tuple[float, ...]) -> Mixtures:
         size = sum(parameter.numel() for parameter in self.net.parameters())
-        return Mixtures(self.net, self.trained.theta_0, self.trained.theta_T, distinct_counts(percents, size))
+        return Mixtures(
+            self.net, self.trained.theta_0, self.trained.theta_T, distinct_counts(percents, size)
+        )
 
     def movement(self) -> Tensor:
         """theta_T - theta_0 [p]"""
         names = [name for name, _ in self.net.named_parameters()]
         return torch.cat(
-            [(self.trained.theta_T[name] - self.trained.theta_0[name]).reshape(-1) for name in names]
+            [
+                (self.trained.theta_T[name] - self.trained.theta_0[name]).reshape(-1)
+                for name in names
+            ]
         )
 
     def evaluate_densely(self) -> float:

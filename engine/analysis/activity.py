@@ -77,7 +77,12 @@ class ActivityCounter:
         for seed, activity in self._seeds.items():
             for key, counter in zip(self._count_keys(seed), activity.counts, strict=True):
                 tensors[key] = counter.to("cpu", copy=True)
-            sums = [*activity.num_selected, *activity.num_tied, activity.num_zeros, activity.num_epochs]
+            sums = [
+                *activity.num_selected,
+                *activity.num_tied,
+                activity.num_zeros,
+                activity.num_epochs,
+            ]
             tensors[f"{seed}.sums"] = torch.tensor(sums)
         return tensors
 
@@ -91,7 +96,9 @@ class ActivityCounter:
             counts = [tensors[key].clone() for key in self._count_keys(seed)]
             *sums, num_zeros, num_epochs = tensors[name].tolist()
             split = len(self._alphas)
-            self._seeds[seed] = SeedActivity(counts, sums[:split], sums[split:], num_zeros, num_epochs)
+            self._seeds[seed] = SeedActivity(
+                counts, sums[:split], sums[split:], num_zeros, num_epochs
+            )
 
     def _count_keys(self, seed: int) -> list[str]:
         return [f"{seed}.counts.{percent_key(alpha)}" for alpha in self._alphas]

@@ -23,7 +23,9 @@ Theta = Mapping[str, Tensor]
 class Mixtures:
     """theta_0, theta_T and the order of movement, on the net's device; `net` takes on one mixture after another."""
 
-    def __init__(self, net: LayeredNet, theta_0: Theta, theta_T: Theta, counts: Sequence[int]) -> None:
+    def __init__(
+        self, net: LayeredNet, theta_0: Theta, theta_T: Theta, counts: Sequence[int]
+    ) -> None:
         """counts: ascending and distinct, how many of the parameters that moved most may be reset or kept."""
         self.net = net
         self.theta_0, self.theta_T = theta_0, theta_T
@@ -63,4 +65,6 @@ class Mixtures:
 
     def _flatten(self, theta: Theta) -> Tensor:
         device = next(self.net.parameters()).device
-        return torch.cat([theta[name].reshape(-1) for name, _ in self.net.named_parameters()]).to(device)
+        return torch.cat([theta[name].reshape(-1) for name, _ in self.net.named_parameters()]).to(
+            device
+        )

@@ -93,7 +93,9 @@ def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
     bits: those that were ranked.
     """
     smallest = torch.full((_UNPLACED + 1,), _SIGN_MASK, dtype=torch.int32, device=bits.device)
-    for piece, groups in zip(torch.split(bits, _PIECE), torch.split(ranking.groups, _PIECE), strict=True):
+    for piece, groups in zip(
+        torch.split(bits, _PIECE), torch.split(ranking.groups, _PIECE), strict=True
+    ):
         smallest.scatter_reduce_(0, groups.long(), piece, "amin")
     values = smallest[: len(ranking.counts)].view(torch.float32).tolist()
     return [value if count else None for value, count in zip(values, ranking.counts, strict=True)]

@@ -48,7 +48,8 @@ def compare_pairs(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> PairedCompa
 
 
 def summarize_difference(
-    pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float | None]
+    pairs: Sequence[tuple[AnySeedResult, AnySeedResult]],
+    quantity: Callable[[AnySeedResult], float | None],
 ) -> Statistic:
     """Statistic of ours minus the baseline's; `quantity` is not None for any of the pairs."""
     values = [(quantity(ours), quantity(base)) for ours, base in pairs]
@@ -69,7 +70,9 @@ def summarize_ratio(
 def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[str, ...]:
     """A warning where the times of a pair come from different runs."""
     if any(ours.reused_from != base.reused_from for ours, base in pairs if ours is not base):
-        return ("Some of the times compared were measured by an earlier run, perhaps on another machine.",)
+        return (
+            "Some of the times compared were measured by an earlier run, perhaps on another machine.",
+        )
     return ()
 
 

@@ -41,13 +41,17 @@ def sweep_accuracies(
     is_finite = bool(torch.isfinite(mixtures.flat_T).all())
     if isinstance(model, ReluNetSpec) and is_finite and not autocasts:
         shared = len(modes) * len(inner) / len(wanted)
-        correct |= count_correct_relu(mixtures, data, modes, inner, lambda share: on_progress(shared * share))
+        correct |= count_correct_relu(
+            mixtures, data, modes, inner, lambda share: on_progress(shared * share)
+        )
     for mode, position in wanted:
         if (mode, position) not in correct:
             on_progress(len(correct) / len(wanted))
             correct[mode, position] = evaluation.count_correct(mode, position)
     num_images = len(data.y_test)
-    return {mode: [correct[mode, position] / num_images for position in positions] for mode in modes}
+    return {
+        mode: [correct[mode, position] / num_images for position in positions] for mode in modes
+    }
 
 
 class _Evaluation:
@@ -78,7 +82,11 @@ class _Evaluation:
         device = self._labels.device
         correct = torch.zeros((), dtype=torch.int64, device=device)
         for start, stop in batch_bounds(len(self._labels), EVALUATION_BATCH):
-            with torch.autocast(device.type, dtype=torch.bfloat16) if self._autocasts else nullcontext():
+            with (
+                torch.autocast(device.type, dtype=torch.bfloat16)
+                if self._autocasts
+                else nullcontext()
+            ):
                 logits = net(self._images[start:stop]).float()
             correct += (logits.argmax(dim=1) == self._labels[start:stop]).sum()
         return int(correct)

@@ -53,7 +53,11 @@ def count_correct_relu(
     size = _group_size(mixtures, first, len(modes))
     for start in range(0, len(positions), size):
         steps = [
-            _Step(gain, {mode: _mix_upper(mixtures, first, mode, position) for mode in modes}, position)
+            _Step(
+                gain,
+                {mode: _mix_upper(mixtures, first, mode, position) for mode in modes},
+                position,
+            )
             for position, gain in first.gains(positions[start : start + size])
         ]
         held = len(steps) / len(positions)
@@ -90,7 +94,9 @@ class _FirstLayer:
 
     def _join(self, flat: Tensor) -> Tensor:
         split = self.stop - self.width
-        return torch.cat([flat[:split].view(self.width, -1), flat[split : self.stop].view(-1, 1)], dim=1)
+        return torch.cat(
+            [flat[:split].view(self.width, -1), flat[split : self.stop].view(-1, 1)], dim=1
+        )
 
     def blocks(self, num_images: int) -> Iterator[tuple[Tensor, slice]]:
         """(images [inputs + 1, n], their slice) of the test set, a block at a time."""
@@ -107,7 +113,9 @@ class _FirstLayer:
         found = []
         lowest = 0
         for position in positions:
-            found.append((position, self._select((self._groups >= lowest) & (self._groups <= position))))
+            found.append(
+                (position, self._select((self._groups >= lowest) & (self._groups <= position)))
+            )
             lowest = position + 1
         return found
 
@@ -139,7 +147,9 @@ def _mix_upper(mixtures: Mixtures, first: _FirstLayer, mode: Mode, position: int
     flat = mixtures.mix(mode, position, slice(first.stop, None))
     parts = torch.split(flat, [shape.numel() for shape in first.upper_shapes])
     tensors = [part.view(shape) for part, shape in zip(parts, first.upper_shapes, strict=True)]
-    return [(weight, bias.view(-1, 1)) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)]
+    return [
+        (weight, bias.view(-1, 1)) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
+    ]
 
 
 def _count_block(

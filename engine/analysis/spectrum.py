@@ -50,7 +50,10 @@ def measure_spectrum(
     ranks = ranks_to_draw(size)
     return Spectrum(
         magnitudes,
-        {percent: float(magnitudes[_rank_of_quantile(percent, size)]) for percent in quantile_percents},
+        {
+            percent: float(magnitudes[_rank_of_quantile(percent, size)])
+            for percent in quantile_percents
+        },
         {percent: share(percent) for percent in share_percents},
         tuple(ranks.tolist()),
         tuple(magnitudes[ranks - 1].tolist()),
@@ -62,7 +65,10 @@ def ranks_to_draw(size: int) -> Tensor:
     """Ranks between 1 and `size` that show the curve on linear and on logarithmic axes."""
     linear = torch.linspace(1, size, CURVE_POINTS, dtype=torch.float64)
     logarithmic = torch.logspace(
-        0, float(torch.log10(torch.tensor(size, dtype=torch.float64))), CURVE_POINTS, dtype=torch.float64
+        0,
+        float(torch.log10(torch.tensor(size, dtype=torch.float64))),
+        CURVE_POINTS,
+        dtype=torch.float64,
     )
     ranks: Tensor = torch.unique(torch.cat([linear, logarithmic]).round().long().clamp(1, size))
     return ranks
@@ -78,7 +84,10 @@ class SpectrumProbe:
     """A `StepHook` that measures the mini-batch gradient of every seed at chosen steps."""
 
     def __init__(
-        self, steps: Sequence[int], quantile_percents: Sequence[float], share_percents: Sequence[float]
+        self,
+        steps: Sequence[int],
+        quantile_percents: Sequence[float],
+        share_percents: Sequence[float],
     ) -> None:
         self._steps = frozenset(steps)
         self._quantile_percents, self._share_percents = quantile_percents, share_percents

@@ -42,7 +42,9 @@ def summarize(values: Iterable[float]) -> Statistic:
         return Statistic(mean=mean, standard_error=None, ci95=None, n=1)
     error = stdev(sample) / sqrt(len(sample))
     reach = student_t975(len(sample) - 1) * error
-    return Statistic(mean=mean, standard_error=error, ci95=(mean - reach, mean + reach), n=len(sample))
+    return Statistic(
+        mean=mean, standard_error=error, ci95=(mean - reach, mean + reach), n=len(sample)
+    )
 
 
 def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, float] | None:
@@ -63,7 +65,10 @@ def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
     """Timings over what was measured apart, each part on its own."""
     measured = measured_apart(timings, lambda one: (one,))
     return TimingSummary(
-        **{name: summarize(getattr(one, name) for one in measured) for name in TimingSummary.model_fields}
+        **{
+            name: summarize(getattr(one, name) for one in measured)
+            for name in TimingSummary.model_fields
+        }
     )
 
 

@@ -31,7 +31,9 @@ class CropFlips:
 def draw_crop_flips(seed: int, epoch: int, num_examples: int) -> CropFlips:
     """The draws of one epoch, on the CPU: position i's are a function of (seed, epoch, i), not of the batches."""
     generator = make_generator(seed, "crop_flip", epoch)
-    drawn = torch.rand(num_examples, 3, generator=generator)  # an example's three numbers lie together
+    drawn = torch.rand(
+        num_examples, 3, generator=generator
+    )  # an example's three numbers lie together
     offsets = drawn[:, :2].mul(2 * PADDING + 1).long()
     return CropFlips(offsets[:, 0].contiguous(), offsets[:, 1].contiguous(), drawn[:, 2] < 0.5)
 
@@ -49,8 +51,12 @@ def crop_flip(images: Tensor, draws: CropFlips, start: int, black: Tensor) -> Te
     columns = torch.arange(width, device=device).expand(count, width)
     columns = torch.where(draws.flips[part, None], width - 1 - columns, columns)
     columns = columns + (draws.columns[part, None] - PADDING)
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+        :, None, :
+    ]
     flat = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
     index = flat.view(count, 1, -1).expand(count, channels, -1)
-    moved = images.reshape(count, channels, -1).gather(2, index).view(count, channels, height, width)
+    moved = (
+        images.reshape(count, channels, -1).gather(2, index).view(count, channels, height, width)
+    )
     return torch.where(inside[:, None], moved, black.view(1, -1, 1, 1))

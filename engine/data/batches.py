@@ -30,7 +30,9 @@ class BatchBuffers:
         self._row_shape = rows.shape[1:]
         self._rows = rows.view(len(x), -1)
         self._labels = y
-        self._row_buffer = torch.empty(capacity, self._rows.shape[1], dtype=x.dtype, device=x.device)
+        self._row_buffer = torch.empty(
+            capacity, self._rows.shape[1], dtype=x.dtype, device=x.device
+        )
         self._label_buffer = torch.empty(capacity, dtype=y.dtype, device=y.device)
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:

@@ -77,18 +77,24 @@ def balanced_subset(labels: Array, num_classes: int, size: int, seed: int, split
     if size > max_balanced_size(counts.tolist()):
         raise ValueError(f"{size} is more than {max_balanced_size(counts.tolist())}")
     quota = np.full(num_classes, size // num_classes)
-    order = torch.randperm(num_classes, generator=make_generator(seed, "subset", split, "classes")).numpy()
+    order = torch.randperm(
+        num_classes, generator=make_generator(seed, "subset", split, "classes")
+    ).numpy()
     spare = order[counts[order] > quota[order]]
     quota[spare[: size % num_classes]] += 1
     taken = []
     for label in range(num_classes):
         of_class = np.flatnonzero(labels == label)
         generator = make_generator(seed, "subset", split, label)
-        taken.append(of_class[torch.randperm(len(of_class), generator=generator).numpy()[: quota[label]]])
+        taken.append(
+            of_class[torch.randperm(len(of_class), generator=generator).numpy()[: quota[label]]]
+        )
     return np.sort(np.concatenate(taken))
 
 
-def _take_subset(raw: RawData, split: Literal["train", "test"], spec: DataSpec) -> tuple[Array, Array]:
+def _take_subset(
+    raw: RawData, split: Literal["train", "test"], spec: DataSpec
+) -> tuple[Array, Array]:
     images, labels, size = (
         (raw.x_train, raw.y_train, spec.train_size)
         if split == "train"
@@ -101,7 +107,9 @@ def _take_subset(raw: RawData, split: Literal["train", "test"], spec: DataSpec) 
     except ValueError:
         counts = np.bincount(labels, minlength=raw.info.num_classes).tolist()
         limit = max_balanced_size(counts)
-        raise InvalidSpec([subset_too_large(raw.info.name, split, size, limit, len(labels))]) from None
+        raise InvalidSpec(
+            [subset_too_large(raw.info.name, split, size, limit, len(labels))]
+        ) from None
     return images[chosen], labels[chosen]
 
 

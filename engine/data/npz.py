@@ -17,8 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from engine.data.archive import DAMAGE, open_archive
 from engine.data.spec import DatasetInfo, max_balanced_size
+from engine.data.zip_archive import DAMAGE, open_archive
 from engine.errors import InvalidSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,12 +91,16 @@ def inspect_npz(
     except _Refused as refused:
         raise InvalidSpec.single(pointer, refused.code, str(refused)) from None
     except _UNREADABLE as error:
-        raise InvalidSpec.single(pointer, "unreadable", f"not a readable .npz file: {error}") from None
+        raise InvalidSpec.single(
+            pointer, "unreadable", f"not a readable .npz file: {error}"
+        ) from None
 
 
 def read_npz(path: Path) -> dict[str, Array]:
     """The four arrays of a file that `inspect_npz` accepts: images [n, channels, height, width], labels int64."""
-    with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:  # the reader that the file was inspected with
+    with open_archive(
+        path, _MAX_DIRECTORY_BYTES
+    ) as archive:  # the reader that the file was inspected with
         images = {key: _channels_first(_read_array(archive, key)) for key in _IMAGES}
         return images | {key: _read_array(archive, key).astype(np.int64) for key in _LABELS}
 
@@ -113,11 +117,14 @@ def _check_entries(archive: zipfile.ZipFile, limits: NpzLimits) -> None:
     if sorted(names) != sorted(expected):
         found = ", ".join(sorted(names)[:8])[:200] or "nothing"
         raise _Refused(
-            "wrong-arrays", f"the file must hold x_train, y_train, x_test, y_test alone; it holds {found}"
+            "wrong-arrays",
+            f"the file must hold x_train, y_train, x_test, y_test alone; it holds {found}",
         )
     total = sum(entry.file_size for entry in archive.infolist())
     if total > limits.max_bytes:
-        raise _Refused("too-large", f"the arrays take {total:,} bytes; the limit is {limits.max_bytes:,}")
+        raise _Refused(
+            "too-large", f"the arrays take {total:,} bytes; the limit is {limits.max_bytes:,}"
+        )
 
 
 def _read_header(archive: zipfile.ZipFile, key: str) -> _Member:
@@ -129,7 +136,9 @@ def _read_header(archive: zipfile.ZipFile, key: str) -> _Member:
         if length > _MAX_HEADER_BYTES:
             raise _Refused("unreadable", f"{key} has a header of {length:,} bytes")
         if _HEADER.fullmatch(file.read(length)) is None:
-            raise _Refused("wrong-dtype", f"{key} has no header of plain numbers; write it with numpy.savez")
+            raise _Refused(
+                "wrong-dtype", f"{key} has no header of plain numbers; write it with numpy.savez"
+            )
     with archive.open(f"{key}.npy") as file:
         shape, dtype = _skip_header(file)
         start = file.tell()
@@ -146,7 +155,9 @@ def _skip_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return tuple(shape), dtype
 
 
-def _check_members(archive: zipfile.ZipFile, members: dict[str, _Member], limits: NpzLimits) -> None:
+def _check_members(
+    archive: zipfile.ZipFile, members: dict[str, _Member], limits: NpzLimits
+) -> None:
     for key, member in members.items():
         declared = prod(member.shape) * member.dtype.itemsize
         held = archive.getinfo(f"{key}.npy").file_size - member.start
@@ -160,10 +171,13 @@ def _check_members(archive: zipfile.ZipFile, members: dict[str, _Member], limits
         member, images = members[key], members["x" + key[1:]]
         if member.dtype.kind not in "iu" or len(member.shape) != 1:
             raise _Refused(
-                "wrong-dtype", f"{key} is {member.dtype} {member.shape}; it must be one integer an image"
+                "wrong-dtype",
+                f"{key} is {member.dtype} {member.shape}; it must be one integer an image",
             )
         if member.shape[0] != images.shape[0]:
-            raise _Refused("wrong-shape", f"{key} has {member.shape[0]} labels for {images.shape[0]} images")
+            raise _Refused(
+                "wrong-shape", f"{key} has {member.shape[0]} labels for {images.shape[0]} images"
+            )
     train, test = (_image_shape(members[key].shape) for key in _IMAGES)
     if train != test:
         raise _Refused(
@@ -187,7 +201,9 @@ def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
             f"{key} has images of {shape[1]}x{shape[2]}; a side is from 1 to {limits.max_side} pixels",
         )
     if member.shape[0] < 2:
-        raise _Refused("wrong-shape", f"{key} has {member.shape[0]} image(s); at least 2 are needed")
+        raise _Refused(
+            "wrong-shape", f"{key} has {member.shape[0]} image(s); at least 2 are needed"
+        )
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -246,7 +262,8 @@ def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) 
     if not train_counts.all():
         missing = int(np.flatnonzero(train_counts == 0)[0])
         raise _Refused(
-            "wrong-labels", f"no train image has label {missing}; labels are 0 to {highest} without gaps"
+            "wrong-labels",
+            f"no train image has label {missing}; labels are 0 to {highest} without gaps",
         )
     shape = _image_shape(members["x_train"].shape)
     assert shape is not None

@@ -89,7 +89,10 @@ def resident_data(
 
     def load() -> ResidentData:
         dataset = load_dataset(
-            spec, data_dir=ctx.data_dir, allow_download=ctx.allow_download, registered=ctx.registered_dataset
+            spec,
+            data_dir=ctx.data_dir,
+            allow_download=ctx.allow_download,
+            registered=ctx.registered_dataset,
         )
         return to_device(dataset, device)
 
@@ -114,7 +117,9 @@ def _cache_key(spec: DataSpec, device: torch.device | str, ctx: RunContext) -> H
     """What decides the data: augmentation does not, and a file counts as another once it was written again."""
     asked = (spec.name, spec.train_size, spec.test_size, spec.seed, str(device), str(ctx.data_dir))
     path = (
-        None if spec.name in BUILTIN_DATASETS else find_npz(spec.name, ctx.data_dir, ctx.registered_dataset)
+        None
+        if spec.name in BUILTIN_DATASETS
+        else find_npz(spec.name, ctx.data_dir, ctx.registered_dataset)
     )
     if path is None:
         return asked

@@ -82,7 +82,9 @@ def read_digits() -> RawData:
     train, test = by_rank[~is_test].ravel(), by_rank[is_test].ravel()
     assert len(train) == 10 * _DIGITS_TRAIN_PER_CLASS
     images = table[:, :-1].reshape(-1, 1, 28, 28)
-    return RawData(BUILTIN_DATASETS["digits"], images[train], labels[train], images[test], labels[test])
+    return RawData(
+        BUILTIN_DATASETS["digits"], images[train], labels[train], images[test], labels[test]
+    )
 
 
 def generate_synthetic(spec: DataSpec) -> RawData:
@@ -93,7 +95,9 @@ def generate_synthetic(spec: DataSpec) -> RawData:
     info = BUILTIN_DATASETS["synthetic"]
     generator = make_generator(spec.seed, "synthetic", "centres")
     centres = (
-        torch.randn(info.num_classes, *info.shape, generator=generator).mul_(_SYNTHETIC_SPREAD).add_(128.0)
+        torch.randn(info.num_classes, *info.shape, generator=generator)
+        .mul_(_SYNTHETIC_SPREAD)
+        .add_(128.0)
     )
     parts = []
     for split, size in (
@@ -146,7 +150,9 @@ def _find_downloadable(name: str, data_dir: Path, allow_download: bool) -> RawDa
         try:
             _download(name, data_dir)
         except (URLError, OSError, RuntimeError) as error:
-            raise DatasetUnavailable(f"{looked} and the download failed ({error}): {advice}") from error
+            raise DatasetUnavailable(
+                f"{looked} and the download failed ({error}): {advice}"
+            ) from error
         found = _read_torchvision(name, data_dir)
         assert found is not None, f"the download of {name} left nothing"
     return found
@@ -172,7 +178,11 @@ def _read_torchvision(name: str, root: Path) -> RawData | None:
     x_train, y_train, x_test, y_test = map(read_idx, files)
     info = BUILTIN_DATASETS[name]
     for images, labels, file in ((x_train, y_train, files[0]), (x_test, y_test, files[2])):
-        if images.shape[1:] != info.shape[1:] or labels.shape != images.shape[:1] or labels.max() > 9:
+        if (
+            images.shape[1:] != info.shape[1:]
+            or labels.shape != images.shape[:1]
+            or labels.max() > 9
+        ):
             raise DatasetUnavailable(f"{file} is not {name}; delete it and load the data set again")
     train_labels, test_labels = y_train.astype(np.int64), y_test.astype(np.int64)
     return RawData(info, x_train[:, None], train_labels, x_test[:, None], test_labels)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from engine.errors import FieldError
-from engine.form import Form
+from engine.spec_model import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,28 @@ BUILTIN_DATASETS: dict[str, DatasetInfo] = {
             "embedded",
         ),
         DatasetInfo(
-            "mnist", "MNIST handwritten digits", (1, 28, 28), 10, 60_000, 10_000, "download", 54_219, 8_929
+            "mnist",
+            "MNIST handwritten digits",
+            (1, 28, 28),
+            10,
+            60_000,
+            10_000,
+            "download",
+            54_219,
+            8_929,
         ),
         DatasetInfo(
-            "fashion_mnist", "Fashion-MNIST clothing images", (1, 28, 28), 10, 60_000, 10_000, "download"
+            "fashion_mnist",
+            "Fashion-MNIST clothing images",
+            (1, 28, 28),
+            10,
+            60_000,
+            10_000,
+            "download",
         ),
-        DatasetInfo("cifar10", "CIFAR-10 natural images", (3, 32, 32), 10, 50_000, 10_000, "download"),
+        DatasetInfo(
+            "cifar10", "CIFAR-10 natural images", (3, 32, 32), 10, 50_000, 10_000, "download"
+        ),
         DatasetInfo(
             "synthetic",
             "Gaussian clusters, one a class, drawn from a seed",
@@ -83,10 +99,15 @@ class DataSpec(Form):
         le=10_000_000,
         description="Train on a subset of this size with equally many of each class (to within one); null takes all.",
     )
-    test_size: int | None = Field(None, ge=2, le=10_000_000, description="The same for the test set.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Draws the subset; one subset serves all repeats.")
+    test_size: int | None = Field(
+        None, ge=2, le=10_000_000, description="The same for the test set."
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="Draws the subset; one subset serves all repeats."
+    )
     augmentation: Literal["none", "crop_flip"] = Field(
-        "none", description="`crop_flip`: random crop after padding by 4, and a random horizontal flip."
+        "none",
+        description="`crop_flip`: random crop after padding by 4, and a random horizontal flip.",
     )
 
 
@@ -113,7 +134,12 @@ def validate_data(spec: DataSpec, info: DatasetInfo, pointer: str = "#/spec") ->
 
 
 def subset_too_large(
-    name: str, split: Literal["train", "test"], size: int, limit: int, whole: int, pointer: str = "#/spec"
+    name: str,
+    split: Literal["train", "test"],
+    size: int,
+    limit: int,
+    whole: int,
+    pointer: str = "#/spec",
 ) -> FieldError:
     """The error of a subset that the data set is too small for."""
     return FieldError(

@@ -52,9 +52,13 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     axes.bar(places, start, 0.7, color=DARK, label="at initialisation")
     gain = [b - a for a, b in zip(start, end, strict=True)]
     axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
-    axes.errorbar(places, end, yerr=error, fmt="none", ecolor="black", capsize=3, label="one standard error")
+    axes.errorbar(
+        places, end, yerr=error, fmt="none", ecolor="black", capsize=3, label="one standard error"
+    )
     for place, low, high, margin, point in zip(places, start, end, error, points, strict=True):
-        axes.text(place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold")
+        axes.text(
+            place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold"
+        )
         mark = "†" if point["outcome"] == "diverged" else ""
         above = 0.0 if isnan(margin) else margin
         axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")

@@ -32,7 +32,9 @@ def kinds() -> Mapping[str, Kind]:
         if plugin.name in found:
             raise PluginBroken(f"there are two kinds {plugin.name!r}; uninstall one of them")
         found[plugin.name] = plugin
-    return MappingProxyType(dict(sorted(found.items(), key=lambda item: (item[0] != "train", item[0]))))
+    return MappingProxyType(
+        dict(sorted(found.items(), key=lambda item: (item[0] != "train", item[0])))
+    )
 
 
 def get_kind(name: str) -> Kind:
@@ -41,7 +43,9 @@ def get_kind(name: str) -> Kind:
         return kinds()[name]
     except KeyError:
         raise InvalidSpec.single(
-            "#/spec/kind", "unknown-kind", f"unknown kind {name[:80]!r}; known: {', '.join(kinds())}"
+            "#/spec/kind",
+            "unknown-kind",
+            f"unknown kind {name[:80]!r}; known: {', '.join(kinds())}",
         ) from None
 
 
@@ -56,7 +60,9 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
         )
     if kind not in kinds():
         raise InvalidSpec.single(
-            f"{pointer}/kind", "unknown-kind", f"unknown kind {kind[:80]!r}; known: {', '.join(kinds())}"
+            f"{pointer}/kind",
+            "unknown-kind",
+            f"unknown kind {kind[:80]!r}; known: {', '.join(kinds())}",
         )
     try:
         return kinds()[kind].spec.model_validate(data)
@@ -67,8 +73,12 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
 @cache
 def presets() -> Mapping[tuple[str, str], Preset]:
     """All presets of all rooms by (name, scale), in the order of the paper's figures, the quick ones first."""
-    found = sorted((preset for kind in kinds().values() for preset in kind.presets()), key=_place_of)
-    by_name: dict[tuple[str, str], Preset] = {(preset.name, preset.scale): preset for preset in found}
+    found = sorted(
+        (preset for kind in kinds().values() for preset in kind.presets()), key=_place_of
+    )
+    by_name: dict[tuple[str, str], Preset] = {
+        (preset.name, preset.scale): preset for preset in found
+    }
     assert len(by_name) == len(found), "two presets share a name and a scale"
     return MappingProxyType(by_name)
 

@@ -61,7 +61,9 @@ def _draw_xavier(net: LayeredNet, gain: float, seed: int) -> dict[str, Tensor]:
         if len(shape) > 1:
             fans = (shape[0] + shape[1]) * prod(shape[2:])
             generator = make_generator(seed, "init", name)
-            values[name] = torch.empty(shape).normal_(0.0, gain * sqrt(2.0 / fans), generator=generator)
+            values[name] = torch.empty(shape).normal_(
+                0.0, gain * sqrt(2.0 / fans), generator=generator
+            )
         else:
             values[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
     for name, buffer in net.named_buffers():
@@ -81,7 +83,8 @@ def _read_theta(
         f"{name} is {tensors[name].dtype} {tuple(tensors[name].shape)}, "
         f"the model's is {expected[name].dtype} {tuple(expected[name].shape)}"
         for name in expected.keys() & tensors.keys()
-        if tensors[name].shape != expected[name].shape or tensors[name].dtype != expected[name].dtype
+        if tensors[name].shape != expected[name].shape
+        or tensors[name].dtype != expected[name].dtype
     ]
     problems += [
         f"{name} holds NaN or infinity"

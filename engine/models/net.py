@@ -17,7 +17,9 @@ class LayeredNet(nn.Module):
     def __init__(self, plans: Sequence[LayerPlan]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Layer(plan) for plan in plans)
-        self.has_batch_norm = any(isinstance(part, Norm) for plan in plans for part in plan.all_parts())
+        self.has_batch_norm = any(
+            isinstance(part, Norm) for plan in plans for part in plan.all_parts()
+        )
 
     def forward(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Run layers[start:stop].
@@ -42,7 +44,9 @@ class Layer(nn.Module):
         for part in plan.all_parts():
             self.add_module(part.name, _build_part(part))
         self._names = [part.name for part in plan.parts]
-        self._shortcut_names = None if plan.shortcut is None else [part.name for part in plan.shortcut]
+        self._shortcut_names = (
+            None if plan.shortcut is None else [part.name for part in plan.shortcut]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self._run(self._names, x)

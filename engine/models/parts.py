@@ -52,7 +52,9 @@ class Linear:
         return (("weight", (self.out_features, self.in_features)), ("bias", (self.out_features,)))
 
     def output_shape(self, shape: Shape) -> Shape:
-        assert prod(shape) == self.in_features, f"{self.name} takes {self.in_features} features, got {shape}"
+        assert prod(shape) == self.in_features, (
+            f"{self.name} takes {self.in_features} features, got {shape}"
+        )
         return (self.out_features,)
 
     def forward_flops(self, shape: Shape) -> int:
@@ -118,7 +120,9 @@ class Pool:
         return prod(shape)
 
     def saved_floats(self, shape: Shape) -> int:
-        return 3 * prod(self.output_shape(shape))  # the output and its indices, which take 8 bytes each
+        return 3 * prod(
+            self.output_shape(shape)
+        )  # the output and its indices, which take 8 bytes each
 
 
 @dataclass(frozen=True, slots=True)

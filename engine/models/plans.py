@@ -7,7 +7,14 @@ from math import prod
 
 from engine.data.spec import DatasetInfo
 from engine.models.parts import Conv, LayerPlan, Linear, Mean, Norm, Part, Pool, Relu, Shape
-from engine.models.spec import ConvNetSpec, ModelSpec, ReluNetSpec, Resnet18Spec, Vgg5Spec, Vgg11Spec
+from engine.models.spec import (
+    ConvNetSpec,
+    ModelSpec,
+    ReluNetSpec,
+    Resnet18Spec,
+    Vgg5Spec,
+    Vgg11Spec,
+)
 
 _VGG5_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (256, 256, 256))
 _VGG5_HIDDEN = 512
@@ -72,7 +79,9 @@ def _plan_vgg5(model: Vgg5Spec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
         channels = shape[0]
         for number, width in enumerate(widths, start=1):
             out = scale_width(width, model.width_multiplier)
-            parts.append(Conv(f"conv{number}", channels, out, 3 if number == 1 else model.second_kernel))
+            parts.append(
+                Conv(f"conv{number}", channels, out, 3 if number == 1 else model.second_kernel)
+            )
             parts += [Norm(f"norm{number}", out)] if model.batch_norm else []
             parts += _pool_after(shape) if number == len(widths) else []
             parts.append(Relu(f"relu{number}"))

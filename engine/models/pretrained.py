@@ -48,7 +48,9 @@ def _download(path: Path, allow_download: bool) -> None:
     url = import_torchvision("models").VGG11_Weights.IMAGENET1K_V1.url
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=_hash_prefix(path), progress=False)
+        torch.hub.download_url_to_file(
+            url, str(path), hash_prefix=_hash_prefix(path), progress=False
+        )
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsUnavailable(
             f"pretrained weights could not be downloaded to {path} ({error}): {advice}"

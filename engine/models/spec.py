@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
-from engine.form import Form
+from engine.spec_model import Form
 
 WidthMultiplier = Annotated[
     float,
@@ -25,7 +25,9 @@ class ReluNetSpec(Form):
 
     name: Literal["relu_net"] = "relu_net"
     width: int = Field(100, ge=1, le=1_000_000, description="Hidden units a layer.")
-    depth: int = Field(1, ge=1, le=32, description="Hidden layers; the net has depth + 1 weighted layers.")
+    depth: int = Field(
+        1, ge=1, le=32, description="Hidden layers; the net has depth + 1 weighted layers."
+    )
 
 
 class ConvNetSpec(Form):
@@ -76,7 +78,10 @@ class XavierSpec(Form):
 
     name: Literal["xavier"] = "xavier"
     gain: float = Field(
-        1.0, gt=0, le=1_000, description="Scales the standard deviation; large is lazy, small is rich."
+        1.0,
+        gt=0,
+        le=1_000,
+        description="Scales the standard deviation; large is lazy, small is rich.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.form import Form
+from engine.spec_model import Form
 
 LearningRate = Annotated[float, Field(gt=0, le=100, description="Step size.")]
 WeightDecay = Annotated[

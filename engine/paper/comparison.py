@@ -43,7 +43,9 @@ class PaperComparison(Sheet):
     """How to read it."""
 
 
-def compare(kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> PaperComparison:
+def compare(
+    kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+) -> PaperComparison:
     """Hold the finished seeds of `points` against the paper. summary: the sheet of each point with results, in order."""
     finished = [point for point in points if point.results]
     judge = kind.load_judge()
@@ -70,7 +72,9 @@ def _hold(number: PublishedNumber, point: FinishedPoint, sheet: PointResult) -> 
         printed=number.printed,
         at_least=number.at_least,
         at_most=number.at_most,
-        ours=_count_parameters(point) if number.quantity == PARAMETERS else getattr(sheet, number.quantity),
+        ours=_count_parameters(point)
+        if number.quantity == PARAMETERS
+        else getattr(sheet, number.quantity),
         source=number.source,
     )
 
@@ -78,7 +82,9 @@ def _hold(number: PublishedNumber, point: FinishedPoint, sheet: PointResult) -> 
 def _count_parameters(point: FinishedPoint) -> Statistic | None:
     """p, the same for every seed; None for a registered data set, whose shape decides it."""
     info = BUILTIN_DATASETS.get(point.spec.data.name)
-    return summarize([num_parameters(point.spec.model, info)] * len(point.results)) if info else None
+    return (
+        summarize([num_parameters(point.spec.model, info)] * len(point.results)) if info else None
+    )
 
 
 def _describe(kind: Kind, verdicts: Sequence[Verdict], seeds: int) -> str:

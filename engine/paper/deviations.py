@@ -56,7 +56,9 @@ def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
         for line in _deviations_of(spec):
             found[line] = None
     if num_seeds < PAPER_SEEDS:
-        found[f"{num_seeds} {'seed' if num_seeds == 1 else 'seeds'} instead of {PAPER_SEEDS}"] = None
+        found[f"{num_seeds} {'seed' if num_seeds == 1 else 'seeds'} instead of {PAPER_SEEDS}"] = (
+            None
+        )
     return tuple(found)
 
 
@@ -101,7 +103,9 @@ def _training_deviations(spec: ExperimentSpec, recipe: Recipe) -> list[str]:
     if spec.optimizer != recipe.optimizer:
         found.append(_optimizer_deviation(spec.optimizer, recipe.optimizer))
     if spec.schedule != recipe.schedule:
-        found.append(f"{_schedule_words(spec.schedule)} instead of {_schedule_words(recipe.schedule)}")
+        found.append(
+            f"{_schedule_words(spec.schedule)} instead of {_schedule_words(recipe.schedule)}"
+        )
     if spec.epochs != recipe.epochs:
         found.append(f"{spec.epochs} epochs instead of {recipe.epochs}")
     if spec.batch_size != PAPER_BATCH_SIZE:

@@ -45,7 +45,9 @@ class _Cell:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def judge_activity(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge_activity(
+    points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+) -> list[Verdict]:
     """A verdict on claim 5 for every group of points that differ in nothing but the width."""
     return [
         conclude(get_claim(5), _find(group), _shared_values(group), _deviations(group))
@@ -53,7 +55,9 @@ def judge_activity(points: Sequence[FinishedPoint], summary: Sequence[PointResul
     ]
 
 
-def _group_points(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[list[_Cell]]:
+def _group_points(
+    points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+) -> list[list[_Cell]]:
     """Each group in ascending order of width. The claim is about no other models."""
     groups: dict[str, list[_Cell]] = {}
     finished = [point for point in points if point.results]
@@ -72,7 +76,9 @@ def _shared_values(group: Sequence[_Cell]) -> dict[str, Any]:
 
 
 def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
-    return list_deviations((cell.spec for cell in group), min(len(cell.point.results) for cell in group))
+    return list_deviations(
+        (cell.spec for cell in group), min(len(cell.point.results) for cell in group)
+    )
 
 
 def _find(group: Sequence[_Cell]) -> list[Finding]:
@@ -82,9 +88,7 @@ def _find(group: Sequence[_Cell]) -> list[Finding]:
     ends = {"bottom": 0}
     if isinstance(wide.spec.model, ReluNetSpec):
         ends["top"] = len(wide.sheet.layers) - 1
-    statement = (
-        f"The active set (alpha = {alpha} %) concentrates in the {' and '.join(ends)} layer with width"
-    )
+    statement = f"The active set (alpha = {alpha} %) concentrates in the {' and '.join(ends)} layer with width"
     if narrow.width == wide.width:
         return [undecided(statement, "only one width has finished")]
     if len(wide.sheet.layers) == 2 and len(ends) == 2:
@@ -93,7 +97,10 @@ def _find(group: Sequence[_Cell]) -> list[Finding]:
         return [undecided(statement, "a net of the two widths compared did not train")]
     findings = []
     for end, layer in ends.items():
-        findings += [_is_concentrated(wide, end, layer, alpha), _grows(narrow, wide, end, layer, alpha)]
+        findings += [
+            _is_concentrated(wide, end, layer, alpha),
+            _grows(narrow, wide, end, layer, alpha),
+        ]
     return findings
 
 

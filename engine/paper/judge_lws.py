@@ -66,7 +66,9 @@ def judge_lws(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -
     return verdicts
 
 
-def _group_points(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[list[_Cell]]:
+def _group_points(
+    points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+) -> list[list[_Cell]]:
     groups: dict[str, list[_Cell]] = {}
     finished = [point for point in points if point.results]
     for point, sheet in zip(finished, summary, strict=True):
@@ -86,17 +88,25 @@ def _shared_values(group: Sequence[_Cell]) -> dict[str, Any]:
 
 
 def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
-    return list_deviations((cell.spec for cell in group), min(len(cell.point.results) for cell in group))
+    return list_deviations(
+        (cell.spec for cell in group), min(len(cell.point.results) for cell in group)
+    )
 
 
 def _find_static(group: Sequence[_Cell]) -> list[Finding]:
     """Claim 6; empty where no point trains a fixed part of the net."""
     parts = [
-        cell for cell in group if isinstance(cell.policy, TopKPolicy | BottomQPolicy | TopKBottomQPolicy)
+        cell
+        for cell in group
+        if isinstance(cell.policy, TopKPolicy | BottomQPolicy | TopKBottomQPolicy)
     ]
     if not parts:
         return []
-    return [_top_and_bottom_keep_accuracy(group), _top_is_fastest(group), _bottom_costs_as_much(group)]
+    return [
+        _top_and_bottom_keep_accuracy(group),
+        _top_is_fastest(group),
+        _bottom_costs_as_much(group),
+    ]
 
 
 def _top_and_bottom_keep_accuracy(group: Sequence[_Cell]) -> Finding:
@@ -139,11 +149,16 @@ def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
                 rivals.append((tops[min(tops)], cell))
     findings = [
         _judge_ratio(
-            f"{statement}: {title_of(top.policy)} over {title_of(other.policy)}", top, other, below=1.0
+            f"{statement}: {title_of(top.policy)} over {title_of(other.policy)}",
+            top,
+            other,
+            below=1.0,
         )
         for top, other in rivals
     ]
-    return _worst(findings) or undecided(statement, "no other static point to compare with has finished")
+    return _worst(findings) or undecided(
+        statement, "no other static point to compare with has finished"
+    )
 
 
 def _bottom_costs_as_much(group: Sequence[_Cell]) -> Finding:
@@ -152,12 +167,18 @@ def _bottom_costs_as_much(group: Sequence[_Cell]) -> Finding:
     bottoms = {cell.policy.q: cell for cell in group if isinstance(cell.policy, BottomQPolicy)}
     findings = [
         _judge_ratio(
-            f"{statement}: {title_of(cell.policy)}", cell, bottoms[cell.policy.q], above=low, below=high
+            f"{statement}: {title_of(cell.policy)}",
+            cell,
+            bottoms[cell.policy.q],
+            above=low,
+            below=high,
         )
         for cell in group
         if isinstance(cell.policy, TopKBottomQPolicy) and cell.policy.q in bottoms
     ]
-    return _worst(findings) or undecided(statement, "no pair of points with the same q has finished")
+    return _worst(findings) or undecided(
+        statement, "no pair of points with the same q has finished"
+    )
 
 
 def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
@@ -179,8 +200,16 @@ def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
     else:
         findings = [_keeps_accuracy(keeps, cell, group)]
     for statement, ratio, bound in (
-        (f"Back-propagation of {name} takes at most half the time of full", cell.sheet.backward_ratio, 0.5),
-        (f"Training by {name} takes about half the time of full, or less", cell.sheet.train_ratio, HALF_TIME),
+        (
+            f"Back-propagation of {name} takes at most half the time of full",
+            cell.sheet.backward_ratio,
+            0.5,
+        ),
+        (
+            f"Training by {name} takes about half the time of full, or less",
+            cell.sheet.train_ratio,
+            HALF_TIME,
+        ),
     ):
         if ratio is None:
             findings.append(undecided(statement, "no full point with the same seeds has finished"))
@@ -202,7 +231,9 @@ def _worst(findings: Sequence[Finding]) -> Finding | None:
     """The one that decides a statement which must hold for all."""
     order = ("not reproduced", "inconclusive", "reproduced")
     return min(
-        findings, key=lambda finding: (order.index(finding.verdict), -(finding.value or 0.0)), default=None
+        findings,
+        key=lambda finding: (order.index(finding.verdict), -(finding.value or 0.0)),
+        default=None,
     )
 
 

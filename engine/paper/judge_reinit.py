@@ -61,11 +61,18 @@ def judge_reinit(points: Sequence[FinishedPoint], summary: Sequence[PointResult]
     """
     verdicts = []
     for nets in _group_points(points):
-        for number, find in ((1, _find_loss), (2, _find_rise), (3, _find_width), (4, _find_recovery)):
+        for number, find in (
+            (1, _find_loss),
+            (2, _find_rise),
+            (3, _find_width),
+            (4, _find_recovery),
+        ):
             findings = find(nets)
             if findings:
                 deviations = _deviations(nets, number)
-                verdicts.append(conclude(get_claim(number), findings, _shared_values(nets), deviations))
+                verdicts.append(
+                    conclude(get_claim(number), findings, _shared_values(nets), deviations)
+                )
     return verdicts
 
 
@@ -74,7 +81,9 @@ def _group_points(points: Sequence[FinishedPoint]) -> list[list[_Net]]:
     groups: dict[str, list[_Net]] = {}
     for point in points:
         if point.results and isinstance(point.spec.model, ReluNetSpec):
-            key = point.spec.model_copy(update={"model": point.spec.model.model_copy(update={"width": 1})})
+            key = point.spec.model_copy(
+                update={"model": point.spec.model.model_copy(update={"width": 1})}
+            )
             groups.setdefault(key.canonical_json(), []).append(_Net(point, point.spec.model))
     return [sorted(nets, key=lambda net: net.width) for nets in groups.values()]
 
@@ -100,7 +109,9 @@ def _deviations(nets: Sequence[_Net], claim: int) -> tuple[str, ...]:
     narrow, wanted = _narrow_net(nets).width, _narrow_width(nets)
     if claim == 3 and narrow != wanted:
         found.append(f"the narrow net has width {narrow:,} instead of {wanted}")
-    trained = list_deviations((net.point.spec for net in nets), min(len(net.point.results) for net in nets))
+    trained = list_deviations(
+        (net.point.spec for net in nets), min(len(net.point.results) for net in nets)
+    )
     return (*found, *trained)
 
 
@@ -133,7 +144,9 @@ def _few_hurt(net: _Net) -> Finding:
         return undecided(
             statement, reason if count is None else f"{FEW_PERCENT:g} % of the net is no parameter"
         )
-    losses = (_accuracy_at(seed, "active", FEW_PERCENT) - _trained_accuracy(seed) for seed in net.swept())
+    losses = (
+        _accuracy_at(seed, "active", FEW_PERCENT) - _trained_accuracy(seed) for seed in net.swept()
+    )
     return judge_bounds(statement, summarize(losses), below=0.0)
 
 
@@ -198,9 +211,14 @@ def _find_width(nets: Sequence[_Net]) -> list[Finding]:
         reason = f"there is no net on each side of width {WIDE:,}"
         return [undecided(wider, reason), undecided(trained, reason)]
     differences = _pair(
-        wide, narrow, lambda seed: seed.initial_test_accuracy, lambda seed: seed.initial_test_accuracy
+        wide,
+        narrow,
+        lambda seed: seed.initial_test_accuracy,
+        lambda seed: seed.initial_test_accuracy,
     )
-    gains = _pair(narrow, wide, lambda seed: seed.test_accuracy, lambda seed: seed.initial_test_accuracy)
+    gains = _pair(
+        narrow, wide, lambda seed: seed.test_accuracy, lambda seed: seed.initial_test_accuracy
+    )
     if not differences:
         reason = "the two nets have no seed in common"
         return [undecided(wider, reason), undecided(trained, reason)]
@@ -225,7 +243,9 @@ def _find_recovery(nets: Sequence[_Net]) -> list[Finding]:
         return [undecided(statement, "the net did not train")]
     if _count_at(net, "lazy", TENTH_PERCENT) is None:
         return [undecided(statement, f"{TENTH_PERCENT:g} % is not among the fractions")]
-    missing = (_accuracy_at(seed, "lazy", TENTH_PERCENT) - _trained_accuracy(seed) for seed in net.swept())
+    missing = (
+        _accuracy_at(seed, "lazy", TENTH_PERCENT) - _trained_accuracy(seed) for seed in net.swept()
+    )
     return [judge_bounds(statement, summarize(missing), above=-RECOVERY_MARGIN)]
 
 
@@ -262,7 +282,9 @@ def _random_accuracy(seed: ReinitSeedResult) -> float:
     return _read_end(seed, (("active", 100.0), ("lazy", 0.0)), seed.initial_test_accuracy)
 
 
-def _read_end(seed: ReinitSeedResult, ends: Sequence[tuple[Mode, float]], otherwise: float) -> float:
+def _read_end(
+    seed: ReinitSeedResult, ends: Sequence[tuple[Mode, float]], otherwise: float
+) -> float:
     for mode, percent in ends:
         if percent in _fractions(seed, mode):
             return _accuracy_at(seed, mode, percent)
@@ -281,8 +303,15 @@ def _read_low_points(seeds: Sequence[ReinitSeedResult], fractions: Sequence[floa
 
 
 def _pair(
-    ours: _Net, theirs: _Net, value: Callable[[SeedResult], float], base: Callable[[SeedResult], float]
+    ours: _Net,
+    theirs: _Net,
+    value: Callable[[SeedResult], float],
+    base: Callable[[SeedResult], float],
 ) -> list[float]:
     """Differences over the seeds that both nets have."""
     by_seed = {result.seed: result for result in theirs.point.results}
-    return [value(seed) - base(by_seed[seed.seed]) for seed in ours.point.results if seed.seed in by_seed]
+    return [
+        value(seed) - base(by_seed[seed.seed])
+        for seed in ours.point.results
+        if seed.seed in by_seed
+    ]

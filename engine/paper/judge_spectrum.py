@@ -24,7 +24,9 @@ SIGNIFICANT = 0.9
 of Laplace's, whose tails are heavy, 60 %."""
 
 
-def judge_spectrum(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge_spectrum(
+    points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+) -> list[Verdict]:
     """A verdict on claim 8 for every point with results; the step at which it holds least decides for each seed."""
     return [
         conclude(
@@ -38,11 +40,13 @@ def judge_spectrum(points: Sequence[FinishedPoint], summary: Sequence[PointResul
 
 
 def _find(point: FinishedPoint, sheet: PointResult) -> list[Finding]:
-    near_zero = (
-        f"Most components, more than {MOST:.0%}, are smaller than 1 % of the largest, at every step measured"
-    )
+    near_zero = f"Most components, more than {MOST:.0%}, are smaller than 1 % of the largest, at every step measured"
     few = f"The largest {FEW_PERCENT} % hold more than {SIGNIFICANT:.0%} of the squared norm, at every step measured"
-    seeds = [result for result in point.results if isinstance(result, SpectrumSeedResult) and result.steps]
+    seeds = [
+        result
+        for result in point.results
+        if isinstance(result, SpectrumSeedResult) and result.steps
+    ]
     if sheet.outcome == "diverged" or not seeds:
         reason = "the net did not train" if seeds else "no step was reached with a finite gradient"
         return [undecided(statement, reason) for statement in (near_zero, few)]
@@ -52,5 +56,7 @@ def _find(point: FinishedPoint, sheet: PointResult) -> list[Finding]:
 
     return [
         judge_bounds(near_zero, summarize(least(lambda one: one.near_zero)), above=MOST),
-        judge_bounds(few, summarize(least(lambda one: one.share_of_norm[FEW_PERCENT])), above=SIGNIFICANT),
+        judge_bounds(
+            few, summarize(least(lambda one: one.share_of_norm[FEW_PERCENT])), above=SIGNIFICANT
+        ),
     ]

@@ -87,7 +87,9 @@ def _bounds_in_text(model: ModelSpec, init: InitSpec, policy: PolicySpec) -> lis
         case (Vgg11Spec(), MiddlePolicy()):
             printed = "less than 5% performance drop"
             found.append(PublishedNumber("difference", -0.05, None, printed, "Section 6.1"))
-    is_best = isinstance(model, Vgg5Spec) or (isinstance(model, Vgg11Spec) and init.name == "pretrained")
+    is_best = isinstance(model, Vgg5Spec) or (
+        isinstance(model, Vgg11Spec) and init.name == "pretrained"
+    )
     if is_best and isinstance(policy, TopKAllBottomsPolicy) and policy.rho == SMALLEST_RHO:
         printed = "approximately 2 to 5 times faster than doing full back-propagation"
         found.append(PublishedNumber("backward_ratio", 1 / 5, 1 / 2, printed, "Figures 9 and 22"))

@@ -66,12 +66,16 @@ def judge_bounds(
         return _finding(statement, statistic, "reproduced", f"{found} is {wanted}")
     if high <= low_bound or low >= high_bound:
         return _finding(statement, statistic, "not reproduced", f"{found} is not {wanted}")
-    return _finding(statement, statistic, "inconclusive", f"{found} is neither wholly {wanted} nor outside")
+    return _finding(
+        statement, statistic, "inconclusive", f"{found} is neither wholly {wanted} nor outside"
+    )
 
 
 def undecided(statement: str, reason: str) -> Finding:
     """A finding that cannot be made, with the reason."""
-    return Finding(statement=statement, verdict="inconclusive", value=None, interval=None, n=0, reason=reason)
+    return Finding(
+        statement=statement, verdict="inconclusive", value=None, interval=None, n=0, reason=reason
+    )
 
 
 def conclude(

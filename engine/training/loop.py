@@ -63,7 +63,11 @@ class _Training:
         epochs_afterwards: float,
     ) -> None:
         self._spec, self._ctx, self._data = spec, ctx, data
-        self._draw_schedule, self._on_epoch_end, self._on_step = draw_schedule, on_epoch_end, on_step
+        self._draw_schedule, self._on_epoch_end, self._on_step = (
+            draw_schedule,
+            on_epoch_end,
+            on_step,
+        )
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
@@ -91,7 +95,11 @@ class _Training:
             groups = [
                 list(state["seeds"]),
                 *plan_groups(
-                    self._spec, self._data, rest, self._ctx.execution, self._draw_schedule is not None
+                    self._spec,
+                    self._data,
+                    rest,
+                    self._ctx.execution,
+                    self._draw_schedule is not None,
                 ),
             ]
         for group in groups:
@@ -114,18 +122,26 @@ class _Training:
                 self._relog(seed, found)
             self._done[seed] = TrainedSeed.from_finished(seed, found, self._ctx.run_id)
         lost = [seed for seed in self._finished if seed not in self._done]
-        assert not lost, f"the trainings of seeds {lost} are in the resume state but cannot be found"
+        assert not lost, (
+            f"the trainings of seeds {lost} are in the resume state but cannot be found"
+        )
 
     def _relog(self, seed: int, found: FinishedTraining) -> None:
         for name, step, value in found.metrics:
             self._ctx.log_metrics(seed, step, {name: value})
         for name, tensors in (("theta_0", found.theta_0), ("theta_T", found.theta_T)):
-            self._ctx.save_checkpoint(name, seed, 0 if name == "theta_0" else self._spec.epochs, tensors)
+            self._ctx.save_checkpoint(
+                name, seed, 0 if name == "theta_0" else self._spec.epochs, tensors
+            )
         self._ctx.log_event("training.reused", {"seed": seed, "run_id": found.run_id})
 
-    def _train_group(self, seeds: list[int], state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _train_group(
+        self, seeds: list[int], state: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> None:
         schedules = [self._draw_schedule(seed) for seed in seeds] if self._draw_schedule else None
-        learner = build_learner(self._spec, self._data, seeds, self._ctx, schedules[0] if schedules else None)
+        learner = build_learner(
+            self._spec, self._data, seeds, self._ctx, schedules[0] if schedules else None
+        )
         thetas = [learner.parameters(index) for index in range(len(seeds))]
         if state:
             learner.restore(_under("learner.", tensors))
@@ -142,7 +158,9 @@ class _Training:
         first_epoch, first_step = int(state.get("epoch", 1)), int(state.get("step", 0))
         for epoch in range(first_epoch, self._spec.epochs + 1):
             trained = schedules[0].trained[epoch - 1] if schedules else None
-            self._train_epoch(learner, histories, epoch, trained, first_step if epoch == first_epoch else 0)
+            self._train_epoch(
+                learner, histories, epoch, trained, first_step if epoch == first_epoch else 0
+            )
             if all(history.has_diverged for history in histories):
                 break
         self._finish_group(learner, seeds, thetas, histories)
@@ -169,7 +187,9 @@ class _Training:
         for seed, history, one in zip(learner.seeds, histories, statistics, strict=True):
             history.train_loss = one.train_loss if isfinite(one.train_loss) else None
             self._ctx.log_metrics(
-                seed, epoch, {"train_loss": history.train_loss, "train_accuracy": one.train_accuracy}
+                seed,
+                epoch,
+                {"train_loss": history.train_loss, "train_accuracy": one.train_accuracy},
             )
             if history.train_loss is None and not history.has_diverged:
                 history.has_diverged = True
@@ -186,7 +206,9 @@ class _Training:
                 history.initial_test_accuracy = found.test_accuracy
             history.test_accuracy = found.test_accuracy
             loss = found.test_loss if isfinite(found.test_loss) else None
-            self._ctx.log_metrics(seed, epoch, {"test_accuracy": found.test_accuracy, "test_loss": loss})
+            self._ctx.log_metrics(
+                seed, epoch, {"test_accuracy": found.test_accuracy, "test_loss": loss}
+            )
 
     def _collect_timings(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
         """Each seed of a stacked group is given an equal share of the time."""
@@ -227,7 +249,9 @@ class _Training:
         thetas: list[dict[str, Tensor]],
         histories: list[SeedHistory],
     ) -> None:
-        for index, (seed, theta_0, history) in enumerate(zip(seeds, thetas, histories, strict=True)):
+        for index, (seed, theta_0, history) in enumerate(
+            zip(seeds, thetas, histories, strict=True)
+        ):
             theta_T = learner.parameters(index)
             self._ctx.save_checkpoint("theta_T", seed, self._spec.epochs, save_tensors(theta_T))
             trained = TrainedSeed.from_history(
@@ -255,4 +279,8 @@ class _Training:
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -73,7 +73,9 @@ class LinearLoss:
     @torch.no_grad()
     def backward(self) -> None:
         logs = self._logs
-        delta = _nll_backward(torch.ones_like(self.value), logs, self._y, None, MEAN, NO_CLASS, self._count)
+        delta = _nll_backward(
+            torch.ones_like(self.value), logs, self._y, None, MEAN, NO_CLASS, self._count
+        )
         delta = _log_softmax_backward(delta, logs, 1, logs.dtype)
         lowest, _ = self._trail[0]
         for part, kept in reversed(self._trail):

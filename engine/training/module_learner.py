@@ -22,10 +22,10 @@ from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
 from engine.training.losses import AutogradLoss, LinearLoss, Loss, find_linear_parts
-from engine.training.passes import ComputeLoss, Pass, Tally
 from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 from engine.training.recorder import Recorder
+from engine.training.train_step import ComputeLoss, Pass, Tally
 
 EVALUATION_BATCH = 250
 """Test images a forward pass: few enough for the activations to stay in the CPU's cache."""
@@ -57,7 +57,9 @@ class ModuleLearner:
         if self._channels_last:
             self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
-        self._optimizer = build_optimizer(spec.optimizer, self._net, capturable=recorder.keeps_memory)
+        self._optimizer = build_optimizer(
+            spec.optimizer, self._net, capturable=recorder.keeps_memory
+        )
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self._buffers = BatchBuffers(
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
@@ -116,7 +118,9 @@ class ModuleLearner:
             trains = trained is None or index in trained
             for parameter in self._net.parameters_of_layer(index):
                 parameter.requires_grad_(trains)
-                parameter.grad = None  # a frozen layer has no gradient, so the optimiser passes it by
+                parameter.grad = (
+                    None  # a frozen layer has no gradient, so the optimiser passes it by
+                )
                 if trains:
                     self._trained.append(parameter)
 
@@ -247,7 +251,10 @@ class ModuleLearner:
         total: list[Tensor] = [torch.zeros_like(parameter) for parameter in parameters]
         for start, stop in batch_bounds(count, 500):
             logits = self._net(self._x_train[start:stop])
-            loss = functional.cross_entropy(logits, self._data.y_train[start:stop], reduction="sum") / count
+            loss = (
+                functional.cross_entropy(logits, self._data.y_train[start:stop], reduction="sum")
+                / count
+            )
             torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
         self._net.train()
         for parameter, was in zip(parameters, required, strict=True):
@@ -258,7 +265,10 @@ class ModuleLearner:
         assert index == 0
         return torch.cat(
             [
-                (torch.zeros_like(p) if p.grad is None else p.grad).detach().contiguous().reshape(-1)
+                (torch.zeros_like(p) if p.grad is None else p.grad)
+                .detach()
+                .contiguous()
+                .reshape(-1)
                 for p in self._net.parameters()
             ]
         )
@@ -270,7 +280,10 @@ class ModuleLearner:
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{position}.{name}"] = value
         tensors |= self._tally.tensors()
-        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+        return {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in tensors.items()
+        }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
@@ -297,7 +310,11 @@ class ModuleLearner:
         return moment.detach().copy_(value)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if self._channels_last and x.dim() == 4 else x
+        return (
+            x.contiguous(memory_format=torch.channels_last)
+            if self._channels_last and x.dim() == 4
+            else x
+        )
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         if self._autocasts:

@@ -70,7 +70,14 @@ class TrainedSeed:
 
     def sheet_fields(self) -> dict[str, Any]:
         """The fields of `engine.result.SeedResult`."""
-        names = ("seed", "outcome", "test_accuracy", "initial_test_accuracy", "train_loss", "timings")
+        names = (
+            "seed",
+            "outcome",
+            "test_accuracy",
+            "initial_test_accuracy",
+            "train_loss",
+            "timings",
+        )
         return {name: getattr(self, name) for name in (*names, "reused_from", "notes")}
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +122,9 @@ class TrainedSeed:
         num_test: int,
     ) -> TrainedSeed:
         """Judge a training that has come to its end."""
-        diverged = history.has_diverged or is_at_chance(history.test_accuracy, num_classes, num_test)
+        diverged = history.has_diverged or is_at_chance(
+            history.test_accuracy, num_classes, num_test
+        )
         parts = [Timings(**entry) for entry in history.epoch_timings]
         seconds = [name for name in Timings.model_fields if name.endswith("_seconds")]
         total = Timings(

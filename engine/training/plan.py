@@ -34,14 +34,20 @@ def can_stack(spec: ExperimentSpec, execution: Execution, has_schedule: bool) ->
 
 
 def plan_groups(
-    spec: ExperimentSpec, data: ResidentData, seeds: Sequence[int], execution: Execution, has_schedule: bool
+    spec: ExperimentSpec,
+    data: ResidentData,
+    seeds: Sequence[int],
+    execution: Execution,
+    has_schedule: bool,
 ) -> list[list[int]]:
     """The seeds in groups that train one after the other: as many stacked as memory allows, else one each."""
     size = 1
     if can_stack(spec, execution, has_schedule):
         assert isinstance(spec.model, ReluNetSpec)
         vectors = 4 * num_parameters(spec.model, data.info)  # parameters, gradient, two moments
-        activations = 2 * spec.batch_size * (spec.model.width * spec.model.depth + data.x_train[0].numel())
+        activations = (
+            2 * spec.batch_size * (spec.model.width * spec.model.depth + data.x_train[0].numel())
+        )
         size = max(1, STACK_BYTES // (4 * (vectors + activations)))
     return [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
 
@@ -62,7 +68,9 @@ def build_learner(
     return ModuleLearner(spec, data, seeds[0], nets[0], ctx.execution, recorder, schedule)
 
 
-def _initial_net(spec: ExperimentSpec, data: ResidentData, seed: int, ctx: RunContext) -> LayeredNet:
+def _initial_net(
+    spec: ExperimentSpec, data: ResidentData, seed: int, ctx: RunContext
+) -> LayeredNet:
     net = build_model(spec.model, data.info)
     initialise(
         net,

@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from engine.errors import FieldError
-from engine.form import Form
 from engine.seeds import derive_seed
+from engine.spec_model import Form
 
-TopLayers = Annotated[int, Field(ge=1, le=64, description="Layers trained from the top (the output side).")]
+TopLayers = Annotated[
+    int, Field(ge=1, le=64, description="Layers trained from the top (the output side).")
+]
 BottomLayers = Annotated[
     int, Field(ge=1, le=64, description="Layers trained from the bottom (the input side).")
 ]
@@ -138,7 +140,11 @@ def family_of(policy: PolicySpec) -> str:
         case RandomUniformPolicy():
             return "Random-Uniform"
         case RandomBetaPolicy(alpha=alpha, beta=beta):
-            return "Random-Beta" if (alpha, beta) == (2.0, 5.0) else f"Random-Beta({alpha:g}, {beta:g})"
+            return (
+                "Random-Beta"
+                if (alpha, beta) == (2.0, 5.0)
+                else f"Random-Beta({alpha:g}, {beta:g})"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,10 @@ class EpochSchedule:
 
     def to_json(self) -> dict[str, Any]:
         """The schedule as JSON: `{"num_layers": 5, "trained_layers": [[4], [0, 1, 2, 3, 4], ...]}`."""
-        return {"num_layers": self.num_layers, "trained_layers": [sorted(layers) for layers in self.trained]}
+        return {
+            "num_layers": self.num_layers,
+            "trained_layers": [sorted(layers) for layers in self.trained],
+        }
 
 
 def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
@@ -189,7 +198,9 @@ def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -
     return EpochSchedule(num_layers, tuple(draw() for _ in range(epochs)))
 
 
-def check_policy(policy: PolicySpec, num_layers: int, pointer: str = "#/spec/policy") -> list[FieldError]:
+def check_policy(
+    policy: PolicySpec, num_layers: int, pointer: str = "#/spec/policy"
+) -> list[FieldError]:
     """What is wrong with the policy for a net of `num_layers` layers; empty where nothing is."""
     errors = [
         FieldError(

@@ -114,7 +114,9 @@ class _KeptLevels:
         """needed: see `PrefixPlan.find_needed`."""
         self._num_rows = num_rows
         self._needed = needed
-        self._last_needed = {level: index for index, levels in enumerate(needed) for level in levels}
+        self._last_needed = {
+            level: index for index, levels in enumerate(needed) for level in levels
+        }
         self._now = 0
         self._rows: dict[int, _Rows] = {}
 
@@ -127,7 +129,9 @@ class _KeptLevels:
                 rows.num_stored = 0
 
     def _level(self) -> int:
-        complete = (level for level, rows in self._rows.items() if rows.num_stored == self._num_rows)
+        complete = (
+            level for level, rows in self._rows.items() if rows.num_stored == self._num_rows
+        )
         return max(complete, default=0)
 
     def gather(self, indices: Tensor) -> tuple[int, Tensor] | None:

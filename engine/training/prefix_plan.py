@@ -42,7 +42,9 @@ class PrefixPlan:
         needed = [frozenset[int]()]
         for epoch in reversed(range(self.schedule.num_epochs)):
             alive = needed[-1] | {_highest(levels, limits[epoch])} - {0}
-            needed.append(frozenset(level for level in alive if level <= self.schedule.lowest(epoch)))
+            needed.append(
+                frozenset(level for level in alive if level <= self.schedule.lowest(epoch))
+            )
         return tuple(reversed(needed))
 
 

@@ -37,7 +37,9 @@ def plan_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None =
     return partial(torch.addmm, bias, left, right.t(), out=out)
 
 
-def plan_products(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None = None) -> list[Product]:
+def plan_products(
+    left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None = None
+) -> list[Product]:
     """Products of K pairs: left [K, m, k], right [K, n, k], bias [K, n], into out [K, m, n].
 
     Whether they are asked for one by one or together, each has the bits of `plan_product` alone, whatever K.
@@ -55,7 +57,9 @@ def plan_products(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None 
     return [together] if _have_equal_bits(apart, together, operands, out) else apart
 
 
-def _have_equal_bits(apart: list[Product], together: Product, operands: list[Tensor], out: Tensor) -> bool:
+def _have_equal_bits(
+    apart: list[Product], together: Product, operands: list[Tensor], out: Tensor
+) -> bool:
     """Tried on drawn numbers in the very places in memory, whose contents are put back."""
     before = [tensor.clone() for tensor in (*operands, out)]
     generator = torch.Generator().manual_seed(0)

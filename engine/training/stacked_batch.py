@@ -57,7 +57,10 @@ class StackedBatch:
         self.delta_products = self._plan_deltas(weights)
         """Of each layer above the first: the gradient at its input"""
         self.bias_sums = [
-            *((delta[:, :count], 1, out) for delta, out in zip(self.deltas, bias_gradients, strict=False)),
+            *(
+                (delta[:, :count], 1, out)
+                for delta, out in zip(self.deltas, bias_gradients, strict=False)
+            ),
             (self.logit_deltas[:, :, :count], 2, bias_gradients[-1]),
         ]
         """(values, dimension to sum over, where to) of each layer"""
@@ -66,7 +69,9 @@ class StackedBatch:
         """What the epoch has accumulated so far."""
         return {f"loss_sums.{self.count}": self.loss_sums, f"hits.{self.count}": self.hits}
 
-    def _plan_forward(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[list[Product]]:
+    def _plan_forward(
+        self, weights: Sequence[Tensor], biases: Sequence[Tensor]
+    ) -> list[list[Product]]:
         """The top layer's bias is added apart, as its logits lie by class."""
         *below, inputs = [x[:, : self.count] for x in (self.inputs, *self.activations)]
         layers = zip(below, weights[:-1], self.activations, biases[:-1], strict=True)

@@ -51,12 +51,16 @@ class StackedLearner:
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self.num_steps = len(self._bounds)
         self._size = sum(shape.numel() for shape in self._names.values())
-        self._theta = torch.zeros(len(nets), -(-self._size // ROW_MULTIPLE) * ROW_MULTIPLE, device=device)
+        self._theta = torch.zeros(
+            len(nets), -(-self._size // ROW_MULTIPLE) * ROW_MULTIPLE, device=device
+        )
         for row, net in zip(self._theta, nets, strict=True):
             row[: self._size] = torch.cat([p.detach().reshape(-1) for p in net.parameters()])
         self._gradient = torch.zeros_like(self._theta)
         self._first_moment = torch.zeros_like(self._theta)
-        self._second_moment = torch.zeros_like(self._theta) if isinstance(spec.optimizer, AdamSpec) else None
+        self._second_moment = (
+            torch.zeros_like(self._theta) if isinstance(spec.optimizer, AdamSpec) else None
+        )
         self._count = torch.zeros((), device=device)
         self._weights, self._biases = _layer_views(self._theta, self._names)
         gradients = _layer_views(self._gradient, self._names)
@@ -65,7 +69,9 @@ class StackedLearner:
         self._x_test = data.x_test.reshape(len(data.y_test), -1)
         self._classes = torch.arange(self._biases[-1].shape[1], device=device)[None, :, None]
         by_count = {
-            count: StackedBatch(count, prod(data.info.shape), self._weights, self._biases, *gradients)
+            count: StackedBatch(
+                count, prod(data.info.shape), self._weights, self._biases, *gradients
+            )
             for count in sorted({stop - start for start, stop in self._bounds})
         }
         self._batches = [by_count[stop - start] for start, stop in self._bounds]
@@ -94,7 +100,9 @@ class StackedLearner:
             indices = torch.nn.functional.pad(order[:, start:stop], filling)
             self._indices.append(indices.reshape(-1))
             # the class -1 is no class: rows that fill up have no loss
-            self._labels.append(torch.nn.functional.pad(labels[:, start:stop], filling, value=-1)[:, None])
+            self._labels.append(
+                torch.nn.functional.pad(labels[:, start:stop], filling, value=-1)[:, None]
+            )
 
     def train_step(self, step: int) -> None:
         batch = self._batches[step]
@@ -185,7 +193,10 @@ class StackedLearner:
     def end_epoch(self) -> Sequence[EpochStatistics]:
         seen = max(self._seen, 1)
         self._seen = 0
-        losses, hits = torch.zeros(len(self.seeds), dtype=torch.float64), torch.zeros(len(self.seeds))
+        losses, hits = (
+            torch.zeros(len(self.seeds), dtype=torch.float64),
+            torch.zeros(len(self.seeds)),
+        )
         for batch in self._distinct_batches:
             losses += batch.loss_sums[:, :, : batch.count].sum((1, 2), dtype=torch.float64).cpu()
             hits += batch.hits[:, : batch.count].sum(1).cpu()
@@ -221,7 +232,9 @@ class StackedLearner:
             x, labels = self._x_train[start:stop], self._data.y_train[start:stop]
             inputs = [x, *self._activations(index, x)]
             delta = torch.softmax(inputs.pop(), dim=1)
-            delta.scatter_add_(1, labels[:, None], delta.new_full((len(labels), 1), -1.0)).div_(count)
+            delta.scatter_add_(1, labels[:, None], delta.new_full((len(labels), 1), -1.0)).div_(
+                count
+            )
             for layer in reversed(range(len(self._weights))):
                 weights[layer][0].add_(multiply(delta.t(), inputs[layer].t()))
                 biases[layer][0].add_(delta.sum(dim=0))
@@ -263,7 +276,9 @@ class StackedLearner:
         return max(16, min(most, floats // widest))
 
 
-def _layer_views(flat: Tensor, names: Mapping[str, torch.Size]) -> tuple[list[Tensor], list[Tensor]]:
+def _layer_views(
+    flat: Tensor, names: Mapping[str, torch.Size]
+) -> tuple[list[Tensor], list[Tensor]]:
     """Views of [K, p] as weights [K, out, in] and biases [K, out] of each layer."""
     weights: list[Tensor] = []
     biases: list[Tensor] = []
@@ -278,4 +293,7 @@ def _layer_views(flat: Tensor, names: Mapping[str, torch.Size]) -> tuple[list[Te
 
 def _unflatten(vector: Tensor, names: Mapping[str, torch.Size]) -> dict[str, Tensor]:
     parts = torch.split(vector, [shape.numel() for shape in names.values()])
-    return {name: part.view(shape).clone() for (name, shape), part in zip(names.items(), parts, strict=True)}
+    return {
+        name: part.view(shape).clone()
+        for (name, shape), part in zip(names.items(), parts, strict=True)
+    }

@@ -16,7 +16,9 @@ def upgrade() -> None:
         "dataset",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("title", sa.String(length=200), nullable=False),
-        sa.Column("shape", sa.JSON(none_as_null=True), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column(
+            "shape", sa.JSON(none_as_null=True), server_default=sa.text("'[]'"), nullable=False
+        ),
         sa.Column("num_classes", sa.Integer(), nullable=False),
         sa.Column("train_size", sa.Integer(), nullable=False),
         sa.Column("test_size", sa.Integer(), nullable=False),
@@ -30,12 +32,22 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=True),
-        sa.Column("labels", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "labels", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("spec", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("sweep", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("seeds", sa.JSON(none_as_null=True), server_default=sa.text("'[]'"), nullable=False),
-        sa.Column("execution", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "spec", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
+        sa.Column(
+            "sweep", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
+        sa.Column(
+            "seeds", sa.JSON(none_as_null=True), server_default=sa.text("'[]'"), nullable=False
+        ),
+        sa.Column(
+            "execution", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("max_seconds", sa.Integer(), nullable=True),
         sa.Column("reuse", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -87,7 +99,9 @@ def upgrade() -> None:
         sa.Column("queue", sa.String(length=8), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("versions", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "versions", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_worker")),
@@ -98,7 +112,9 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("run_id", sa.String(length=40), nullable=True),
         sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("data", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "data", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["experiment_id"],
@@ -113,8 +129,12 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("experiment_id", sa.String(length=40), nullable=False),
         sa.Column("index", sa.Integer(), nullable=False),
-        sa.Column("values", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("spec", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "values", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
+        sa.Column(
+            "spec", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
             ["experiment_id"],
@@ -133,7 +153,9 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("experiment_id", sa.String(length=40), nullable=False),
         sa.Column("point_id", sa.String(length=40), nullable=False),
-        sa.Column("seeds", sa.JSON(none_as_null=True), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column(
+            "seeds", sa.JSON(none_as_null=True), server_default=sa.text("'[]'"), nullable=False
+        ),
         sa.Column("queue", sa.String(length=8), server_default="any", nullable=False),
         sa.Column(
             "status",
@@ -229,7 +251,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("artifact", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_artifact_run_id_role_name_seed"), ["run_id", "role", "name", "seed"], unique=False
+            batch_op.f("ix_artifact_run_id_role_name_seed"),
+            ["run_id", "role", "name", "seed"],
+            unique=False,
         )
         batch_op.create_index(batch_op.f("ix_artifact_sha256"), ["sha256"], unique=False)
 
@@ -250,7 +274,9 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("seed", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("run_id", sa.String(length=40), nullable=False),
-        sa.Column("result", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "result", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"], ["run.id"], name=op.f("fk_training_run_id_run"), ondelete="CASCADE"

@@ -13,7 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("run", sa.Column("step_seconds", sa.Float(), server_default="0", nullable=False))
-    op.add_column("experiment", sa.Column("keep", sa.String(length=8), server_default="all", nullable=False))
+    op.add_column(
+        "experiment", sa.Column("keep", sa.String(length=8), server_default="all", nullable=False)
+    )
 
 
 def downgrade() -> None:

@@ -16,7 +16,9 @@ def upgrade() -> None:
         "weights",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("title", sa.String(length=200), nullable=True),
-        sa.Column("tensors", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "tensors", sa.JSON(none_as_null=True), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("num_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),

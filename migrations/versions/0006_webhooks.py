@@ -35,7 +35,9 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column(
             "state",
-            sa.Enum("pending", "delivered", "failed", name="noticestate", native_enum=False, length=32),
+            sa.Enum(
+                "pending", "delivered", "failed", name="noticestate", native_enum=False, length=32
+            ),
             server_default="pending",
             nullable=False,
         ),
@@ -43,7 +45,10 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
-            ["webhook_id"], ["webhook.id"], name=op.f("fk_notice_webhook_id_webhook"), ondelete="CASCADE"
+            ["webhook_id"],
+            ["webhook.id"],
+            name=op.f("fk_notice_webhook_id_webhook"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
     )

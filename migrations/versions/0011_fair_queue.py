@@ -23,12 +23,15 @@ REPLACED = (("status", "queue", "priority", "created_at"), ("experiment_id",))
 
 def upgrade() -> None:
     op.add_column("run", _text("submitted_by", sa.String(length=64)))
-    op.add_column("run", sa.Column("memory_bytes", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column(
+        "run", sa.Column("memory_bytes", sa.BigInteger(), server_default="0", nullable=False)
+    )
     op.add_column("run", _text("requires"))
     op.add_column("run", _text("lane"))
     op.add_column("run", sa.Column("rank", sa.Float(), server_default="0", nullable=False))
     op.add_column(
-        "worker", sa.Column("host_memory_bytes", sa.BigInteger(), server_default="0", nullable=False)
+        "worker",
+        sa.Column("host_memory_bytes", sa.BigInteger(), server_default="0", nullable=False),
     )
     op.add_column("worker", sa.Column("labels", sa.JSON(), server_default="{}", nullable=False))
     op.execute(

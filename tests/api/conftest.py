@@ -23,7 +23,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def both_desks(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
+def both_desks(
+    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
+) -> Iterator[Desk]:
     """An API on SQLite, then one on Postgres."""
     if request.param == "sqlite":
         shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")

@@ -14,18 +14,18 @@ from typing import Any
 import httpx
 import uvicorn
 
-from api.main import create_app
+from api.app import create_app
 from engine.experiments.train.result import TrainSeedResult
 from engine.result import Timings
+from runtime.settings import Settings
 from schemas.status import FailureReason
-from storage.artifacts import register_artifact
-from storage.blobs import BlobStore
-from storage.claims import Claim, claim_next
-from storage.db import Database
-from storage.metrics import write_metrics
-from storage.reconcile import reconcile
-from storage.runs import fail_run, finish_run
-from storage.settings import Settings
+from storage.database.engine import Database
+from storage.files.artifacts import register_artifact
+from storage.files.blobs import BlobStore
+from storage.results.metrics import write_metrics
+from storage.runs.claim import Claim, claim_next
+from storage.runs.reconcile import reconcile
+from storage.runs.transitions import fail_run, finish_run
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Desk:
 
     def num_experiments(self) -> int:
         with self.db.read() as session:
-            from storage.experiments import list_experiments
+            from storage.experiments.lifecycle import list_experiments
 
             return len(list_experiments(session, limit=10_000)[0])
 
@@ -103,11 +103,15 @@ class Desk:
                 media_type="application/vnd.safetensors",
                 blob=blob,
             )
-            assert finish_run(session, claimed.run_id, claimed.fence, results, {"digest": claimed.digest})
+            assert finish_run(
+                session, claimed.run_id, claimed.fence, results, {"digest": claimed.digest}
+            )
 
     def fail(self, claimed: Claim) -> None:
         with self.db.write() as session:
-            assert fail_run(session, claimed.run_id, claimed.fence, FailureReason.OUT_OF_MEMORY, "too large")
+            assert fail_run(
+                session, claimed.run_id, claimed.fence, FailureReason.OUT_OF_MEMORY, "too large"
+            )
 
 
 @contextlib.contextmanager

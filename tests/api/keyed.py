@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 
 from schemas.access import Scope
-from storage.api_keys import create_key
-from storage.db import Database
+from storage.access.keys import create_key
+from storage.database.engine import Database
 from tests.api.desk import Desk
 
 

@@ -12,13 +12,13 @@ import httpx
 import pytest
 import uvicorn
 
-from api.gate import OPEN_SECONDS
-from api.main import main
-from client import Client
-from client.errors import ProblemError
+from api.app import main
+from api.middleware.authentication import OPEN_SECONDS
+from richregime import Client
+from richregime.errors import ProblemError
 from schemas.access import Scope
-from storage.api_keys import list_keys, revoke_key
-from storage.db import Database
+from storage.access.keys import list_keys, revoke_key
+from storage.database.engine import Database
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 
@@ -53,7 +53,9 @@ def test_the_first_key_closes_a_service_that_is_running(both_desks: Desk) -> Non
     )
 
 
-@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic YTpi", "rrk_1_2", "bearer\trrk_1_2"])
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Basic YTpi", "rrk_1_2", "bearer\trrk_1_2"]
+)
 def test_whoever_shows_no_key_is_asked_for_one(closed: Desk, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     answer = closed.http.get("/experiments", headers=headers)
@@ -102,11 +104,15 @@ def test_almost_the_key_is_not_the_key(closed: Desk) -> None:
         (Scope.ADMIN, "GET", "/storage"),
     ],
 )
-def test_each_scope_opens_its_own_doors_alone(closed: Desk, scope: Scope, method: str, path: str) -> None:
+def test_each_scope_opens_its_own_doors_alone(
+    closed: Desk, scope: Scope, method: str, path: str
+) -> None:
     others = [one for one in Scope if one not in (scope, Scope.ADMIN)]
     answer = ask(closed, make_key(closed.db, *others), method, path, json=BODY)
     assert refused(answer) == (403, "forbidden")
-    assert answer.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
+    assert (
+        answer.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
+    )
     for holding in (scope, Scope.ADMIN):
         answer = ask(closed, make_key(closed.db, holding), method, path, json=BODY)
         assert answer.status_code in (200, 201, 404, 422), answer.text
@@ -145,9 +151,13 @@ def test_keys_are_stored_as_hashes_and_never_logged(
     secret = key.rpartition("_")[2] if "_" not in key[30:] else key[30:]
     assert secret not in caplog.text
     with closed.db.read() as session:
-        assert all(secret not in repr(row) and row.sha256 not in repr(row) for row in list_keys(session))
+        assert all(
+            secret not in repr(row) and row.sha256 not in repr(row) for row in list_keys(session)
+        )
     home = closed.settings.home
-    assert not [path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert not [
+        path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
 
 
 def test_a_public_address_is_served_once_there_is_a_key(

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from client import Client
-from client.errors import ProblemError
+from richregime import Client
+from richregime.errors import ProblemError
 from schemas.access import Scope
 from schemas.audit import Action, AuditEntry
-from storage.api_keys import find_key
-from storage.audit import forget_entries
+from storage.access.audit import forget_entries
+from storage.access.keys import find_key
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, make_file
@@ -36,7 +36,9 @@ def trail(desk: Desk, root: str, **filters: Any) -> list[AuditEntry]:
         return [*client.audit(**filters)][::-1]
 
 
-def test_every_write_is_recorded_by_whom_on_what_and_in_which_request(keyed: tuple[Desk, str, str]) -> None:
+def test_every_write_is_recorded_by_whom_on_what_and_in_which_request(
+    keyed: tuple[Desk, str, str],
+) -> None:
     desk, ada, root = keyed
     with desk.db.read() as session:
         row = find_key(session, ada)
@@ -50,7 +52,12 @@ def test_every_write_is_recorded_by_whom_on_what_and_in_which_request(keyed: tup
         (Action.EXTENDED, made, ("POST", f"{path}/extend"), {"json": {"seeds": [7]}}),
         (Action.CANCELLED, made, ("POST", f"{path}/cancel"), {}),
         (Action.DELETED, made, ("DELETE", path), {}),
-        (Action.UPLOADED, "mine", ("POST", "/datasets"), {"content": make_npz(), "params": {"name": "mine"}}),
+        (
+            Action.UPLOADED,
+            "mine",
+            ("POST", "/datasets"),
+            {"content": make_npz(), "params": {"name": "mine"}},
+        ),
         (Action.UPLOADED, None, ("POST", "/checkpoints"), {"content": make_file(SHAPES)}),
         (Action.LOGGED_IN, None, ("POST", "/login"), {"data": {"key": ada}, "headers": page}),
         (Action.LOGGED_OUT, None, ("POST", "/logout"), {"headers": page}),
@@ -60,7 +67,9 @@ def test_every_write_is_recorded_by_whom_on_what_and_in_which_request(keyed: tup
         shown = ada if address not in ("/login", "/logout") else None
         answers.append(ask(desk, shown, method, address, **more))
         assert answers[-1].status_code < 400, answers[-1].text
-    ask(desk, ada, "POST", f"{path}/extend", json={"seeds": [7]})  # there is nothing to extend any more
+    ask(
+        desk, ada, "POST", f"{path}/extend", json={"seeds": [7]}
+    )  # there is nothing to extend any more
     found = trail(desk, root)[1:]
     assert [one.action for one in found] == [action for action, *_ in calls]
     for entry, (_, target, *_), answer in zip(found, calls, answers, strict=True):
@@ -88,19 +97,25 @@ def test_a_retry_and_an_import_are_recorded(closed: Desk) -> None:
     assert [answer.status_code for answer in imported] == [201, 200]
     assert [one.target for one in trail(closed, root, action="retried")] == [made]
     entries = trail(closed, root, action="imported")
-    assert [(one.target, one.detail) for one in entries] == [(imported[0].json()["id"], f"was {made}")]
+    assert [(one.target, one.detail) for one in entries] == [
+        (imported[0].json()["id"], f"was {made}")
+    ]
 
 
 def test_what_is_refused_or_fails_is_not_recorded_as_done(closed: Desk) -> None:
     ada, root = make_key(closed.db), make_key(closed.db, Scope.ADMIN, owner="root")
     before = len(trail(closed, root))
-    assert ask(closed, ada, "POST", json={"spec": {"kind": "train", "epochs": 0}}).status_code == 422
+    assert (
+        ask(closed, ada, "POST", json={"spec": {"kind": "train", "epochs": 0}}).status_code == 422
+    )
     assert ask(closed, ada, "POST", "/experiments/exp_1/cancel").status_code == 404
     assert ask(closed, ada, "DELETE", "/experiments/exp_1").status_code == 404
     assert len(trail(closed, root)) == before
 
 
-def test_refused_keys_are_recorded_and_the_record_is_bounded(tmp_path: Path, sqlite_template: Path) -> None:
+def test_refused_keys_are_recorded_and_the_record_is_bounded(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
     with serving(make_settings(tmp_path, max_failed_keys_per_minute=3)) as desk:
         reader, root = make_key(desk.db, Scope.READ), make_key(desk.db, Scope.ADMIN, owner="root")
@@ -117,7 +132,10 @@ def test_refused_keys_are_recorded_and_the_record_is_bounded(tmp_path: Path, sql
 
 
 def test_only_an_admin_reads_it_and_page_by_page(closed: Desk) -> None:
-    ada, root = make_key(closed.db, Scope.READ, Scope.SUBMIT), make_key(closed.db, Scope.ADMIN, owner="root")
+    ada, root = (
+        make_key(closed.db, Scope.READ, Scope.SUBMIT),
+        make_key(closed.db, Scope.ADMIN, owner="root"),
+    )
     for epochs in (2, 3, 4):
         ask(closed, ada, "POST", json={"spec": {"kind": "train", "epochs": epochs}})
     whole = [one.id for one in trail(closed, root)][::-1]
@@ -125,14 +143,20 @@ def test_only_an_admin_reads_it_and_page_by_page(closed: Desk) -> None:
     seen, cursor = [], None
     while True:
         page = ask(
-            closed, root, path="/audit", params={"limit": 2, "cursor": cursor} if cursor else {"limit": 2}
+            closed,
+            root,
+            path="/audit",
+            params={"limit": 2, "cursor": cursor} if cursor else {"limit": 2},
         )
         seen += [one["id"] for one in page.json()["items"]]
         cursor = page.json()["next_cursor"]
         if cursor is None:
             break
     assert seen == whole
-    with Client(str(closed.http.base_url), key=ada) as client, pytest.raises(ProblemError, match="forbidden"):
+    with (
+        Client(str(closed.http.base_url), key=ada) as client,
+        pytest.raises(ProblemError, match="forbidden"),
+    ):
         list(client.audit())
     assert ask(closed, root, path="/audit", params={"cursor": "x"}).status_code == 422
     assert {one.owner for one in trail(closed, root, owner="ada")} == {"ada"}

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from api.state import BELL_SECONDS, Bell
-from storage.db import Database
-from storage.fitting import NOTHING_SPECIAL, Capacity, Needs
-from storage.queue import Doorbell
+from api.dependencies import BELL_SECONDS, Bell
+from storage.database.engine import Database
+from storage.delivery.wake_ups import Doorbell
+from storage.runs.placement import NOTHING_SPECIAL, Capacity, Needs
 
 
 class Counting(Doorbell):

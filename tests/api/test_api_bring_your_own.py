@@ -14,7 +14,7 @@ from engine.experiments import registry
 from engine.models.layout import layout
 from engine.models.spec import ReluNetSpec
 from engine.plugins import PluginBroken, load_plugin_kinds
-from storage.weights import find_weights_blob
+from storage.files.weights import find_weights_blob
 from tests.api.desk import Desk
 
 WIDTH = 6
@@ -70,10 +70,17 @@ def test_a_checkpoint_is_brought_along_once_and_started_from(desk: Desk) -> None
 def test_a_checkpoint_that_does_not_fit_is_refused_when_it_is_asked_for(desk: Desk) -> None:
     brought = desk.http.post("/checkpoints", content=make_file({**SHAPES, "more": [1]})).json()
     assert desk.http.post("/experiments/preview", json=body_from(brought["id"])).status_code == 200
-    for checkpoint, width, code in ((brought["id"], 7, "shape-mismatch"), ("wts_none", WIDTH, "not-found")):
+    for checkpoint, width, code in (
+        (brought["id"], 7, "shape-mismatch"),
+        ("wts_none", WIDTH, "not-found"),
+    ):
         answer = desk.http.post("/experiments", json=body_from(checkpoint, width))
         (error,) = answer.json()["errors"]
-        assert (answer.status_code, error["pointer"], error["code"]) == (422, "#/spec/init/checkpoint", code)
+        assert (answer.status_code, error["pointer"], error["code"]) == (
+            422,
+            "#/spec/init/checkpoint",
+            code,
+        )
 
 
 NO_WEIGHTS = {

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from client.tables import published_table, verdicts_table
 from engine.experiments.lws.result import LwsSeedResult
 from engine.result import Timings
 from engine.spec import Execution
 from engine.sweep import expand
-from storage.artifacts import register_training
-from storage.claims import Claim
-from storage.runs import finish_run
+from richregime.tables import published_table, verdicts_table
+from storage.files.artifacts import register_training
+from storage.runs.claim import Claim
+from storage.runs.transitions import finish_run
 from tests.api.desk import Desk
 
 POLICIES = [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}]
@@ -38,7 +38,9 @@ def finish_lws(desk: Desk, claimed: Claim) -> None:
             test_accuracy=ACCURACY[claimed.point_index][seed],
             initial_test_accuracy=0.1,
             train_loss=0.5,
-            timings=Timings(forward_seconds=10.0, backward_seconds=BACKWARD[claimed.point_index][seed]),
+            timings=Timings(
+                forward_seconds=10.0, backward_seconds=BACKWARD[claimed.point_index][seed]
+            ),
             epochs_by_lowest_layer=(2, *[0] * 10),
             cumulative_backward_seconds=(1.0, 2.0),
             cumulative_train_seconds=(2.0, 4.0),
@@ -77,15 +79,21 @@ def test_nothing_finished_is_nothing_to_compare(desk: Desk) -> None:
         assert answer.headers["Retry-After"]
 
 
-def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(desk: Desk, done: str) -> None:
+def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(
+    desk: Desk, done: str
+) -> None:
     found = desk.get(f"/experiments/{done}/comparison")
-    assert desk.get(f"/experiments/{done}")["links"]["comparison"] == f"/experiments/{done}/comparison"
+    assert (
+        desk.get(f"/experiments/{done}")["links"]["comparison"] == f"/experiments/{done}/comparison"
+    )
     assert (found["experiment_id"], found["kind"], found["complete"]) == (done, "lws", True)
     verdict = found["verdicts"][0]
     assert verdict["claim"] == 7
     kept, backward, _ = verdict["findings"]
     assert (verdict["verdict"], kept["verdict"]) == ("inconclusive", "inconclusive")
-    assert "pretrained" in verdict["reason"], "its speed alone does not reproduce a claim on accuracy"
+    assert "pretrained" in verdict["reason"], (
+        "its speed alone does not reproduce a claim on accuracy"
+    )
     assert backward["value"] == pytest.approx(0.25)
     assert "vgg11 at 0.25 of its width" in verdict["deviations"]
     assert "3 seeds instead of 5" in found["deviations"]
@@ -108,7 +116,9 @@ def test_table_1_stands_beside_ours(desk: Desk, done: str) -> None:
     assert {one["source"] for one in published} == {"Table 1", "Figure 12"}
 
 
-def test_what_has_finished_so_far_is_compared_and_said_to_be_incomplete(desk: Desk, half_done: str) -> None:
+def test_what_has_finished_so_far_is_compared_and_said_to_be_incomplete(
+    desk: Desk, half_done: str
+) -> None:
     found = desk.get(f"/experiments/{half_done}/comparison")
     assert not found["complete"]
     assert "1 finished seed" in found["note"]
@@ -223,7 +233,9 @@ def test_a_table_is_also_a_page_and_numbers(desk: Desk, done: str) -> None:
     assert float(probabilistic["test_accuracy"]) == pytest.approx(0.82)
     assert float(probabilistic["test_accuracy_standard_error"]) == pytest.approx(0.02 / 3**0.5)
     assert probabilistic["published_test_accuracy"] == "0.7979"
-    with zipfile.ZipFile(io.BytesIO(desk.http.get(f"/experiments/{done}/export").content)) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(desk.http.get(f"/experiments/{done}/export").content)
+    ) as archive:
         assert archive.read("plots/table.html") == page.content
         assert archive.read("plots/table.csv") == answer.content
 

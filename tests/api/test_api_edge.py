@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.main import main
-from api.openapi import openapi_yaml
+from api.app import main
+from api.http.openapi import openapi_yaml
 from engine.experiments.registry import kinds
 from tests.api.desk import Desk
 
@@ -27,9 +27,9 @@ class Refuse(MetaPathFinder):
 
 sys.meta_path.insert(0, Refuse())
 import httpx
-from api.main import create_app
+from api.app import create_app
 from engine.experiments.registry import kinds
-from storage.settings import Settings
+from runtime.settings import Settings
 
 async def serve():
     app = create_app(Settings(home=Path(sys.argv[1]), database_url=None, broker_url=None))
@@ -48,37 +48,50 @@ asyncio.run(serve())
 
 def test_the_api_serves_every_kind_without_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
-    "host", ["example.org", "example.org:8000", "10.0.0.1", "127.0.0.1.example.org", "[2001:db8::1]:80"]
+    "host",
+    ["example.org", "example.org:8000", "10.0.0.1", "127.0.0.1.example.org", "[2001:db8::1]:80"],
 )
 def test_a_name_that_is_not_this_machine_s_is_not_answered(desk: Desk, host: str) -> None:
     answer = desk.http.get("/healthz", headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "127.1.2.3"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "127.1.2.3"]
+)
 def test_this_machine_s_own_names_are_answered(desk: Desk, host: str) -> None:
     assert desk.http.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://example.org"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [{"Origin": "https://example.org"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
 )
 def test_another_site_s_page_changes_nothing(desk: Desk, headers: dict[str, str]) -> None:
     before = desk.num_experiments()
-    answer = desk.http.post("/experiments", json={"spec": {"kind": "train"}, "reuse": False}, headers=headers)
+    answer = desk.http.post(
+        "/experiments", json={"spec": {"kind": "train"}, "reuse": False}, headers=headers
+    )
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert desk.num_experiments() == before
     assert "access-control-allow-origin" not in answer.headers
 
 
 def test_the_service_s_own_page_may_submit(desk: Desk) -> None:
-    for headers in ({"Origin": str(desk.http.base_url).rstrip("/")}, {"Sec-Fetch-Site": "same-origin"}):
-        answer = desk.http.post("/experiments/preview", json={"spec": {"kind": "train"}}, headers=headers)
+    for headers in (
+        {"Origin": str(desk.http.base_url).rstrip("/")},
+        {"Sec-Fetch-Site": "same-origin"},
+    ):
+        answer = desk.http.post(
+            "/experiments/preview", json={"spec": {"kind": "train"}}, headers=headers
+        )
         assert answer.status_code == 200
 
 
@@ -122,10 +135,12 @@ def test_the_api_does_not_listen_where_others_reach_it(
 
 def test_the_written_description_is_fresh() -> None:
     written = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
-    assert written == openapi_yaml(), "run `python -m api.openapi > openapi.yaml`"
+    assert written == openapi_yaml(), "run `python -m api.http.openapi > openapi.yaml`"
 
 
-def test_the_description_has_an_example_for_every_kind_and_a_problem_for_every_error(desk: Desk) -> None:
+def test_the_description_has_an_example_for_every_kind_and_a_problem_for_every_error(
+    desk: Desk,
+) -> None:
     description = desk.get("/openapi.json")
     post = description["paths"]["/experiments"]["post"]
     content = post["requestBody"]["content"]["application/json"]
@@ -134,7 +149,10 @@ def test_the_description_has_an_example_for_every_kind_and_a_problem_for_every_e
     }
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
-            assert "application/problem+json" in operation["responses"]["4XX"]["content"], (method, path)
+            assert "application/problem+json" in operation["responses"]["4XX"]["content"], (
+                method,
+                path,
+            )
             assert operation.get("description") or operation.get("summary"), (method, path)
 
 
@@ -146,7 +164,12 @@ def test_swagger_and_the_page_need_no_other_machine(desk: Desk) -> None:
         assert 'href="http' not in text
         assert "//cdn" not in text
         assert "<script>alert" not in text
-    for path in ("/assets/page.css", "/assets/submit.js", "/assets/experiment.js", "/plotly.min.js"):
+    for path in (
+        "/assets/page.css",
+        "/assets/submit.js",
+        "/assets/experiment.js",
+        "/plotly.min.js",
+    ):
         assert desk.http.get(path).status_code == 200
 
 

@@ -13,7 +13,9 @@ from tests.api.desk import Desk, make_settings, serving
 
 
 def read_stream(desk: Desk, experiment_id: str, **headers: str) -> list[ServerSentEvent]:
-    with connect_sse(desk.http, "GET", f"/experiments/{experiment_id}/events", headers=headers) as source:
+    with connect_sse(
+        desk.http, "GET", f"/experiments/{experiment_id}/events", headers=headers
+    ) as source:
         assert source.response.headers["content-type"].startswith("text/event-stream")
         return list(source.iter_sse())
 
@@ -27,7 +29,9 @@ def make_finished(desk: Desk) -> str:
 
 def test_a_stream_counts_from_one_without_gaps_and_ends(both_desks: Desk) -> None:
     found = read_stream(both_desks, make_finished(both_desks))
-    assert [event.id for event in found[:-1]] == [str(number + 1) for number in range(len(found) - 1)]
+    assert [event.id for event in found[:-1]] == [
+        str(number + 1) for number in range(len(found) - 1)
+    ]
     assert found[0].event == "experiment.submitted"
     assert (found[-2].event, found[-1].event) == ("experiment.finished", "end")
 

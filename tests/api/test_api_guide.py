@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from api.services.guide import list_pages
-from api.services.reference import list_calls
+from api.web.guide import list_pages
+from api.web.reference import list_calls
 from engine.experiments.registry import kinds
 from schemas.problems import ProblemCode
 from schemas.status import FailureReason
@@ -39,13 +39,22 @@ def test_every_page_is_served_and_every_link_leads_somewhere(desk: Desk) -> None
         text = page(desk, f"/guide/{one.slug}")
         assert one.title in text
         led |= set(LINK.findall(text))
-    broken = [path for path in sorted(led) if desk.http.get(path, follow_redirects=True).status_code != 200]
+    broken = [
+        path
+        for path in sorted(led)
+        if desk.http.get(path, follow_redirects=True).status_code != 200
+    ]
     assert broken == []
 
 
 def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(desk: Desk) -> None:
     assert "Start the service" in page(desk, "/guide")
-    for path in ("/guide/nothing", "/guide/../README", "/guide/kinds/nothing", "/guide/images/none.png"):
+    for path in (
+        "/guide/nothing",
+        "/guide/../README",
+        "/guide/kinds/nothing",
+        "/guide/images/none.png",
+    ):
         assert desk.http.get(path).status_code == 404, path
 
 
@@ -75,7 +84,12 @@ def test_every_code_and_reason_is_explained(desk: Desk) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_example_of_the_reference_works_when_pasted(desk: Desk, tmp_path: Path) -> None:
-    body = {"spec": {"kind": "train"}, "sweep": {"model.width": [6, 7]}, "seeds": [0, 1], "reuse": False}
+    body = {
+        "spec": {"kind": "train"},
+        "sweep": {"model.width": [6, 7]},
+        "seeds": [0, 1],
+        "reuse": False,
+    }
     experiment = desk.submit({**body, "name": "of the reference"})["id"]
     desk.work(experiment)
     run = desk.get(f"/experiments/{experiment}/runs")["items"][0]["id"]
@@ -93,7 +107,9 @@ def test_every_example_of_the_reference_works_when_pasted(desk: Desk, tmp_path: 
         "CHECKPOINT": checkpoint,
     }
     # What reopens the experiment comes last: the others want it finished.
-    calls = sorted(list_calls(desk.get("/openapi.json")), key=lambda call: call.path.endswith("/extend"))
+    calls = sorted(
+        list_calls(desk.get("/openapi.json")), key=lambda call: call.path.endswith("/extend")
+    )
     assert len(calls) > 35
     script = "\n".join(f"{call.curl} -w '\\n@%{{http_code}}\\n'" for call in calls)
     text = page(desk, "/guide/reference")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from api.services.importing import import_bundle
+from api.experiments.import_bundle import import_bundle
 from engine.experiments.registry import get_kind
 from tests.api.archives import pack, unpack
 from tests.api.desk import Desk, make_settings, serving
@@ -87,7 +87,9 @@ def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
     assert "Imported: computed by another service" in elsewhere.http.get(f"/view/{after}").text
 
 
-def test_the_same_archive_again_is_the_same_experiment(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+def test_the_same_archive_again_is_the_same_experiment(
+    elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
     first = take_in(elsewhere, exported[1]).json()["id"]
     again = take_in(elsewhere, exported[1])
     assert (again.status_code, again.json()["id"]) == (200, first)
@@ -167,7 +169,9 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "metrics changed, sums not": lambda archive: pack(
         {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n"}, sums=False
     ),
-    "an entry that no sum names": lambda archive: pack({**unpack(archive), "more": b"more"}, sums=False),
+    "an entry that no sum names": lambda archive: pack(
+        {**unpack(archive), "more": b"more"}, sums=False
+    ),
     "a sum without its entry": lambda archive: pack(
         {name: data for name, data in unpack(archive).items() if name != "result.json"}, sums=False
     ),
@@ -175,7 +179,10 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
         {name: data for name, data in unpack(archive).items() if name != "bundle.json"}
     ),
     "metrics of another run": lambda archive: pack(
-        {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n0,99,test_accuracy,1,0.5\n"}
+        {
+            **unpack(archive),
+            "metrics.csv": b"point,seed,name,step,value\n0,99,test_accuracy,1,0.5\n",
+        }
     ),
     "a metric that is no number": lambda archive: pack(
         {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n0,0,test_accuracy,1,nan\n"}
@@ -188,15 +195,25 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     ),
     "another format": lambda archive: changed(archive, set_in("format", 2)),
     "an unknown kind": lambda archive: changed(archive, set_in("body", "spec", "kind", "nothing")),
-    "a point of another kind": lambda archive: changed(archive, set_in("points", 0, "spec", {"kind": "lws"})),
-    "a form that is wrong": lambda archive: changed(archive, set_in("points", 0, "spec", "epochs", 0)),
+    "a point of another kind": lambda archive: changed(
+        archive, set_in("points", 0, "spec", {"kind": "lws"})
+    ),
+    "a form that is wrong": lambda archive: changed(
+        archive, set_in("points", 0, "spec", "epochs", 0)
+    ),
     "an accuracy above one": lambda archive: changed(
         archive, set_in("runs", 0, "result", 0, "test_accuracy", 1.5)
     ),
-    "a result that is no sheet": lambda archive: changed(archive, set_in("runs", 0, "result", 0, "x", 1)),
-    "a seed that was not asked for": lambda archive: changed(archive, set_in("runs", 0, "seeds", [9])),
+    "a result that is no sheet": lambda archive: changed(
+        archive, set_in("runs", 0, "result", 0, "x", 1)
+    ),
+    "a seed that was not asked for": lambda archive: changed(
+        archive, set_in("runs", 0, "seeds", [9])
+    ),
     "a point that is not there": lambda archive: changed(archive, set_in("runs", 0, "point", 7)),
-    "a run still under way": lambda archive: changed(archive, set_in("runs", 0, "status", "running")),
+    "a run still under way": lambda archive: changed(
+        archive, set_in("runs", 0, "status", "running")
+    ),
     "a run with another's cells": lambda archive: changed(
         archive, lambda bundle: bundle["runs"].append(bundle["runs"][0])
     ),
@@ -237,18 +254,26 @@ def test_the_metrics_of_an_archive_are_never_held_at_once(
     path = tmp_path / "archive.zip"
     path.write_bytes(pack({**unpack(exported[1]), "metrics.csv": metrics}))
     tracemalloc.start()
-    _, is_new = import_bundle(elsewhere.db, elsewhere.blobs, elsewhere.settings, path, lambda *_: None)
+    _, is_new = import_bundle(
+        elsewhere.db, elsewhere.blobs, elsewhere.settings, path, lambda *_: None
+    )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert is_new
-    assert peak < 6 * len(metrics), "as objects they are some fifteen times as large as in the archive"
+    assert peak < 6 * len(metrics), (
+        "as objects they are some fifteen times as large as in the archive"
+    )
 
 
-def test_of_metrics_of_one_place_the_last_holds(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+def test_of_metrics_of_one_place_the_last_holds(
+    elsewhere: Desk, exported: tuple[str, bytes]
+) -> None:
     metrics = METRICS_HEAD + b"0,0,test_accuracy,1,0.25\n0,0,test_accuracy,1,0.75\n"
     answer = take_in(elsewhere, pack({**unpack(exported[1]), "metrics.csv": metrics}))
     assert answer.status_code == 201, answer.text
-    told = elsewhere.http.get(f"/experiments/{answer.json()['id']}/metrics", params={"format": "csv"})
+    told = elsewhere.http.get(
+        f"/experiments/{answer.json()['id']}/metrics", params={"format": "csv"}
+    )
     assert told.text.splitlines() == ["point,seed,name,step,value", "0,0,test_accuracy,1,0.75"]
 
 
@@ -273,7 +298,11 @@ def test_every_entry_is_missed(elsewhere: Desk, exported: tuple[str, bytes]) -> 
     for name in entries:
         rest = {other: data for other, data in entries.items() if other != name}
         assert_refused(elsewhere, pack(rest, sums=False), name)
-    needed = [name for name in entries if name in {"bundle.json", "metrics.csv"} or name.startswith("files/")]
+    needed = [
+        name
+        for name in entries
+        if name in {"bundle.json", "metrics.csv"} or name.startswith("files/")
+    ]
     assert len(needed) > 3
     for name in needed:
         rest = {other: data for other, data in entries.items() if other != name}
@@ -291,7 +320,15 @@ def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
 
 @pytest.mark.parametrize(
     "name",
-    ["../../escaped", "/tmp/escaped", "plots/../../escaped", "C:/escaped", "..\\escaped", "~/escaped", ".."],
+    [
+        "../../escaped",
+        "/tmp/escaped",
+        "plots/../../escaped",
+        "C:/escaped",
+        "..\\escaped",
+        "~/escaped",
+        "..",
+    ],
 )
 def test_an_entry_that_would_leave_its_folder_is_refused(
     elsewhere: Desk, exported: tuple[str, bytes], name: str

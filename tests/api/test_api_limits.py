@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from client import Client
+from richregime import Client
 from schemas.access import Scope
-from storage.holdings import count_active, count_bytes, count_metric_rows
+from storage.access.quota_usage import count_active, count_bytes, count_metric_rows
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, make_file
@@ -36,11 +36,17 @@ def limited(home: Path, template: Path, **values: Any) -> Iterator[Desk]:
 def refused(answer: httpx.Response) -> tuple[int, str, list[str]]:
     """Status, code, and the settings that the errors name."""
     problem = answer.json()
-    return answer.status_code, problem["code"], [one["detail"].partition(":")[0] for one in problem["errors"]]
+    return (
+        answer.status_code,
+        problem["code"],
+        [one["detail"].partition(":")[0] for one in problem["errors"]],
+    )
 
 
 def test_a_key_s_reads_and_writes_are_counted_apart(tmp_path: Path, sqlite_template: Path) -> None:
-    with limited(tmp_path, sqlite_template, max_reads_per_minute=4, max_writes_per_minute=2) as desk:
+    with limited(
+        tmp_path, sqlite_template, max_reads_per_minute=4, max_writes_per_minute=2
+    ) as desk:
         ada, ben = make_key(desk.db), make_key(desk.db, Scope.READ, owner="ben")
         for left in (1, 0):
             answer = ask(desk, ada, "POST", json=TWO_RUNS)
@@ -51,14 +57,18 @@ def test_a_key_s_reads_and_writes_are_counted_apart(tmp_path: Path, sqlite_templ
         assert (over.status_code, over.json()["code"]) == (429, "rate-limited")
         assert 1 <= int(over.headers["Retry-After"]) <= 60
         assert over.headers["RateLimit"] == f'"writes";r=0;t={over.headers["Retry-After"]}'
-        assert ask(desk, ada, "POST", "/experiments/preview", json=TWO_RUNS).status_code == 200, "a read"
+        assert ask(desk, ada, "POST", "/experiments/preview", json=TWO_RUNS).status_code == 200, (
+            "a read"
+        )
         assert [ask(desk, ada).status_code for _ in range(4)] == [200, 200, 200, 429]
         assert ask(desk, ben).status_code == 200
         assert desk.num_experiments() == 2
 
 
 def test_whoever_needs_no_key_is_not_counted(tmp_path: Path, sqlite_template: Path) -> None:
-    with limited(tmp_path, sqlite_template, max_reads_per_minute=1, max_writes_per_minute=1) as desk:
+    with limited(
+        tmp_path, sqlite_template, max_reads_per_minute=1, max_writes_per_minute=1
+    ) as desk:
         for _ in range(3):
             answer = desk.http.get("/experiments")
             assert answer.status_code == 200
@@ -86,7 +96,9 @@ def test_an_owner_s_runs_that_wait_are_bounded(tmp_path: Path, sqlite_template: 
         assert (used["queued"], used["running"]) == (2, 0)
 
 
-def test_whose_runs_wait_for_the_owner_s_others_says_so(tmp_path: Path, sqlite_template: Path) -> None:
+def test_whose_runs_wait_for_the_owner_s_others_says_so(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     with limited(tmp_path, sqlite_template, limit_running_per_owner=1) as desk:
         usual = (Scope.READ, Scope.SUBMIT)
         ada, ben = make_key(desk.db, *usual), make_key(desk.db, *usual, owner="ben")
@@ -101,7 +113,9 @@ def test_whose_runs_wait_for_the_owner_s_others_says_so(tmp_path: Path, sqlite_t
         assert [one["queue"]["reason"] for one in listed] == held
         assert desk.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] == held[1]
         assert why in desk.http.get(f"/view/{made[1]['id']}").text
-        assert ask(desk, ben, path=f"/experiments/{made[2]['id']}").json()["queue"]["reason"] is None
+        assert (
+            ask(desk, ben, path=f"/experiments/{made[2]['id']}").json()["queue"]["reason"] is None
+        )
         desk.finish(claimed)
         assert desk.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] is None
 
@@ -116,7 +130,9 @@ def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
 
         def warned(body: dict[str, Any]) -> list[str]:
             preview = desk.http.post("/experiments/preview", json=body).json()
-            return [one for one in preview["warnings"] if one.startswith("it would be refused now: ")]
+            return [
+                one for one in preview["warnings"] if one.startswith("it would be refused now: ")
+            ]
 
         one_run = {**TWO_RUNS, "sweep": {}, "reuse": True}
         assert warned(one_run) == []
@@ -147,7 +163,11 @@ def test_what_was_retried_waits_again(tmp_path: Path, sqlite_template: Path) -> 
 
 
 def test_all_limits_that_are_met_are_told_at_once(tmp_path: Path, sqlite_template: Path) -> None:
-    bounds = {"limit_queued_per_owner": 1, "limit_bytes_per_owner": 10, "limit_metrics_per_owner": 3}
+    bounds = {
+        "limit_queued_per_owner": 1,
+        "limit_bytes_per_owner": 10,
+        "limit_metrics_per_owner": 3,
+    }
     of_all = {"max_queued_runs": 1, "max_stored_bytes": 10, "max_metric_rows": 3}
     with limited(tmp_path, sqlite_template, **bounds, **of_all) as desk:
         ada = make_key(desk.db)
@@ -162,17 +182,30 @@ def test_all_limits_that_are_met_are_told_at_once(tmp_path: Path, sqlite_templat
         assert (stored[0] > 10, stored[1] > 3) == (True, True)
     with serving(make_settings(tmp_path, **bounds, **of_all)) as desk:
         over = ask(desk, ada, "POST", json=TWO_RUNS)
-        names = ["limit_bytes_per_owner", "limit_metrics_per_owner", "max_stored_bytes", "max_metric_rows"]
-        assert refused(over) == (422, "limit-exceeded", [*names, "limit_queued_per_owner", "max_queued_runs"])
+        names = [
+            "limit_bytes_per_owner",
+            "limit_metrics_per_owner",
+            "max_stored_bytes",
+            "max_metric_rows",
+        ]
+        assert refused(over) == (
+            422,
+            "limit-exceeded",
+            [*names, "limit_queued_per_owner", "max_queued_runs"],
+        )
         assert f"{stored[0]:,} bytes of yours are stored; the limit is 10" in over.json()["detail"]
         assert desk.num_experiments() == 1
         used = ask(desk, ada, path="/limits").json()["used"]
         assert (used["bytes"], used["metric_rows"]) == stored
 
 
-def test_a_file_that_is_over_the_owner_s_bytes_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
+def test_a_file_that_is_over_the_owner_s_bytes_is_not_stored(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     npz, weights = make_npz(), make_file(SHAPES)
-    with limited(tmp_path, sqlite_template, limit_bytes_per_owner=len(npz) + len(weights) - 1) as desk:
+    with limited(
+        tmp_path, sqlite_template, limit_bytes_per_owner=len(npz) + len(weights) - 1
+    ) as desk:
         ada, ben = make_key(desk.db), make_key(desk.db, owner="ben")
         sent = {"content": npz, "params": {"name": "mine"}}
         assert ask(desk, ada, "POST", "/datasets", **sent).status_code == 201
@@ -191,7 +224,9 @@ def test_an_import_that_is_over_is_not_stored(tmp_path: Path, sqlite_template: P
         made = desk.submit(TWO_RUNS)["id"]
         desk.work(made)
         archive = desk.http.get(f"/experiments/{made}/export", params={"files": "true"}).content
-    with limited(other, sqlite_template, limit_metrics_per_owner=3, limit_bytes_per_owner=10) as desk:
+    with limited(
+        other, sqlite_template, limit_metrics_per_owner=3, limit_bytes_per_owner=10
+    ) as desk:
         over = ask(desk, make_key(desk.db), "POST", "/import", content=archive)
         names = ["limit_bytes_per_owner", "limit_metrics_per_owner"]
         assert refused(over) == (422, "limit-exceeded", names)

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.gate import COOKIE
+from api.middleware.authentication import COOKIE
 from schemas.access import Scope
-from storage.api_keys import find_key, list_keys, revoke_key
-from storage.logins import begin_login
+from storage.access.keys import find_key, list_keys, revoke_key
+from storage.access.logins import begin_login
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_pages import Reading
@@ -32,7 +32,9 @@ def browser(closed: Desk) -> Iterator[httpx.Client]:
 
 
 def log_in(browser: httpx.Client, key: str, wanted: str = "/", **headers: str) -> httpx.Response:
-    return browser.post("/login", data={"key": key, "next": wanted}, headers={**OWN_PAGE, **headers})
+    return browser.post(
+        "/login", data={"key": key, "next": wanted}, headers={**OWN_PAGE, **headers}
+    )
 
 
 def is_logged_in(browser: httpx.Client) -> bool:
@@ -41,9 +43,14 @@ def is_logged_in(browser: httpx.Client) -> bool:
     return answer.status_code == 200
 
 
-def test_a_browser_is_led_to_the_login_and_a_program_is_not(closed: Desk, browser: httpx.Client) -> None:
+def test_a_browser_is_led_to_the_login_and_a_program_is_not(
+    closed: Desk, browser: httpx.Client
+) -> None:
     led = browser.get("/view/exp_1?a=1&b=2")
-    assert (led.status_code, led.headers["location"]) == (303, "/login?next=%2Fview%2Fexp_1%3Fa%3D1%26b%3D2")
+    assert (led.status_code, led.headers["location"]) == (
+        303,
+        "/login?next=%2Fview%2Fexp_1%3Fa%3D1%26b%3D2",
+    )
     assert browser.get("/").headers["location"] == "/login"
     page = browser.get(led.headers["location"])
     assert page.status_code == 200
@@ -66,7 +73,9 @@ def test_the_login_page_needs_no_script_and_tells_what_is_wrong(browser: httpx.C
     assert reading.with_id("refusal")["role"] == "alert"
 
 
-def test_a_key_logs_in_and_leads_to_where_one_was_going(closed: Desk, browser: httpx.Client) -> None:
+def test_a_key_logs_in_and_leads_to_where_one_was_going(
+    closed: Desk, browser: httpx.Client
+) -> None:
     key = make_key(closed.db, owner="grace")
     answer = log_in(browser, f" {key} ", "/machines")
     assert (answer.status_code, answer.headers["location"]) == (303, "/machines")
@@ -101,7 +110,9 @@ def test_behind_tls_the_cookie_is_sent_by_tls_alone(closed: Desk, browser: httpx
         "",
     ],
 )
-def test_the_login_leads_to_this_service_alone(closed: Desk, browser: httpx.Client, wanted: str) -> None:
+def test_the_login_leads_to_this_service_alone(
+    closed: Desk, browser: httpx.Client, wanted: str
+) -> None:
     assert log_in(browser, make_key(closed.db), wanted).headers["location"] == "/"
     hidden = Reading(browser.get("/login", params={"next": wanted}).text).all("input")[0]
     assert hidden["value"] == "/"
@@ -134,14 +145,20 @@ def test_only_a_page_of_ours_changes_anything_with_a_login(
     assert browser.post("/logout", headers=sent).status_code == (303 if is_taken else 403)
     assert is_logged_in(browser) is not is_taken
     browser.cookies.clear()
-    assert browser.post("/login", data={"key": key}, headers=sent).status_code == (303 if is_taken else 403)
+    assert browser.post("/login", data={"key": key}, headers=sent).status_code == (
+        303 if is_taken else 403
+    )
 
 
-def test_a_key_beside_the_cookie_is_the_one_that_counts(closed: Desk, browser: httpx.Client) -> None:
+def test_a_key_beside_the_cookie_is_the_one_that_counts(
+    closed: Desk, browser: httpx.Client
+) -> None:
     log_in(browser, make_key(closed.db, owner="grace"))
     shown = {"Authorization": f"Bearer {make_key(closed.db, owner='henry')}"}
     assert browser.post("/experiments", json=BODY, headers=shown).json()["owner"] == "henry"
-    assert browser.get("/experiments", headers={"Authorization": "Bearer rrk_0_0"}).status_code == 401
+    assert (
+        browser.get("/experiments", headers={"Authorization": "Bearer rrk_0_0"}).status_code == 401
+    )
 
 
 def test_a_login_has_its_key_s_scopes(closed: Desk, browser: httpx.Client) -> None:
@@ -155,7 +172,9 @@ def test_a_login_has_its_key_s_scopes(closed: Desk, browser: httpx.Client) -> No
     assert COOKIE not in browser.cookies
 
 
-def test_a_login_ends_with_a_logout_its_time_and_its_key(closed: Desk, browser: httpx.Client) -> None:
+def test_a_login_ends_with_a_logout_its_time_and_its_key(
+    closed: Desk, browser: httpx.Client
+) -> None:
     key = make_key(closed.db)
     log_in(browser, key)
     token = browser.cookies[COOKIE]
@@ -188,9 +207,14 @@ def test_a_stream_ends_with_the_login(closed: Desk, browser: httpx.Client) -> No
     log_in(browser, make_key(closed.db))
     made = browser.post("/experiments", json=BODY, headers=OWN_PAGE).json()["id"]
     stream_of = {"Accept": "text/event-stream"}
-    with browser.stream("GET", f"/experiments/{made}/events", headers=stream_of, timeout=10) as stream:
+    with browser.stream(
+        "GET", f"/experiments/{made}/events", headers=stream_of, timeout=10
+    ) as stream:
         lines = stream.iter_lines()
-        assert next(line for line in lines if line.startswith("event:")) == "event: experiment.submitted"
+        assert (
+            next(line for line in lines if line.startswith("event:"))
+            == "event: experiment.submitted"
+        )
         browser.post("/logout", headers=OWN_PAGE)
         assert "event: end" not in list(lines)
 
@@ -205,10 +229,14 @@ def test_the_cookie_s_token_is_stored_as_a_hash_and_never_logged(
     assert len(token) == 43
     assert token not in caplog.text
     home = closed.settings.home
-    assert not [path for path in home.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert not [
+        path for path in home.rglob("*") if path.is_file() and token.encode() in path.read_bytes()
+    ]
 
 
-def test_wrong_keys_are_counted_and_refuse_nobody_a_right_one(tmp_path: Path, sqlite_template: Path) -> None:
+def test_wrong_keys_are_counted_and_refuse_nobody_a_right_one(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
     with serving(make_settings(tmp_path, max_failed_keys_per_minute=10)) as desk:
         key, revoked = make_key(desk.db), make_key(desk.db)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.edge import OWN_ID
-from storage.logs import LogFormat, make_formatter, set_up_logging
+from api.middleware.request_middleware import OWN_ID
+from runtime.logs import LogFormat, make_formatter, set_up_logging
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import make_key
 
@@ -102,15 +102,22 @@ def test_no_secret_is_ever_logged(keyed: Desk, log: Log) -> None:
     mine = {"Authorization": f"Bearer {key}"}
 
     assert keyed.http.post("/experiments", json=body, headers=mine).status_code == 201
-    assert keyed.http.get("/experiments", headers={"Authorization": f"Bearer {wrong}"}).status_code == 401
+    assert (
+        keyed.http.get("/experiments", headers={"Authorization": f"Bearer {wrong}"}).status_code
+        == 401
+    )
     assert keyed.http.get(f"/experiments?key={key}", headers=mine).is_success
     with keyed.db.write() as session:  # the database refuses what holds the secret
         session.execute(
-            text("CREATE TRIGGER refuse BEFORE INSERT ON webhook BEGIN SELECT RAISE(ABORT, 'refused'); END")
+            text(
+                "CREATE TRIGGER refuse BEFORE INSERT ON webhook BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
         )
     assert keyed.http.post("/experiments", json=body, headers=mine).status_code == 500
     try:
-        raise ValueError(f"postgresql://richregime:pass-{token}@database/richregime did not take {key}")
+        raise ValueError(
+            f"postgresql://richregime:pass-{token}@database/richregime did not take {key}"
+        )
     except ValueError:
         logging.getLogger("richregime.api").exception("it went wrong: %s", secret)
 
@@ -132,7 +139,10 @@ def test_a_fault_has_the_request_s_id_and_its_traceback_in_one_line(
     assert answer.status_code == 500
     (line,) = json_log.lines(request_id="faulty", level="error")
     assert "ZeroDivisionError: on purpose" in line["exception"]
-    assert (keyed.http.get("/healthz").status_code, len(json_log.lines(request_id="faulty"))) == (200, 2)
+    assert (keyed.http.get("/healthz").status_code, len(json_log.lines(request_id="faulty"))) == (
+        200,
+        2,
+    )
 
 
 def test_people_are_spared_a_line_a_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from engine.experiments.registry import kinds, presets
 from engine.paper.deviations import find_recipe
 from engine.sweep import expand
-from storage.blobs import BlobStore
+from storage.files.blobs import BlobStore
 from tests.api.desk import Desk
 
 
@@ -28,7 +28,9 @@ def make_npz(count: int = 20, **changes: Any) -> bytes:
 
 
 @pytest.mark.parametrize("name", list(kinds()))
-def test_every_kind_is_described_with_its_form_its_example_and_its_page(desk: Desk, name: str) -> None:
+def test_every_kind_is_described_with_its_form_its_example_and_its_page(
+    desk: Desk, name: str
+) -> None:
     found = {kind["name"]: kind for kind in desk.get("/kinds")["items"]}
     assert list(found) == list(kinds())
     kind = kinds()[name]
@@ -55,7 +57,9 @@ def test_the_models_have_the_paper_s_parameter_counts(
 ) -> None:
     found = [one for one in desk.get("/models")["items"] if model.items() <= one["model"].items()]
     assert found
-    assert all(sum(layer["parameters"] for layer in one["layers"]) == one["parameters"] for one in found)
+    assert all(
+        sum(layer["parameters"] for layer in one["layers"]) == one["parameters"] for one in found
+    )
     assert parameters is None or parameters in {one["parameters"] for one in found}
 
 
@@ -69,7 +73,10 @@ def test_presets_are_found_by_name_and_scale(desk: Desk) -> None:
 
 def test_presets_stand_in_the_order_of_the_paper_s_figures(desk: Desk) -> None:
     names = [one["name"] for one in desk.get("/presets", scale="quick")["items"]]
-    placed = [names.index(name) for name in ("demo", "fig1a", "fig2", "fig4a", "fig10a", "fig23", "table1")]
+    placed = [
+        names.index(name)
+        for name in ("demo", "fig1a", "fig2", "fig4a", "fig10a", "fig23", "table1")
+    ]
     assert placed == sorted(placed)
     assert names[-1] == "table1"
 
@@ -85,7 +92,9 @@ def test_a_literal_preset_has_the_printed_learning_rate(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("name", "scale"), list(presets()))
 def test_any_preset_is_literal_as_the_paper_prints_it(desk: Desk, name: str, scale: str) -> None:
-    usual, literal = (desk.get(f"/presets/{name}", scale=scale, literal=flag) for flag in (False, True))
+    usual, literal = (
+        desk.get(f"/presets/{name}", scale=scale, literal=flag) for flag in (False, True)
+    )
     points = expand(literal["body"]["spec"], literal["body"]["sweep"])
     for point in points:
         recipe = find_recipe(point.spec)
@@ -97,7 +106,9 @@ def test_any_preset_is_literal_as_the_paper_prints_it(desk: Desk, name: str, sca
 
 def test_a_registered_data_set_can_be_trained_on(desk: Desk) -> None:
     content = make_npz()
-    made = desk.http.post("/datasets", params={"name": "mine", "title": "My images"}, content=content)
+    made = desk.http.post(
+        "/datasets", params={"name": "mine", "title": "My images"}, content=content
+    )
     assert made.status_code == 201, made.text
     found = desk.get(made.headers["Location"])
     assert (found["shape"], found["num_classes"], found["train_size"], found["source"]) == (

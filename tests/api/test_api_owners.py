@@ -15,13 +15,13 @@ import httpx
 import pytest
 from sqlmodel import SQLModel
 
-from api.gate import COOKIE
-from api.main import create_app
+from api.app import create_app
+from api.middleware.authentication import COOKIE
+from runtime.settings import Settings
 from schemas.access import Scope
-from storage.api_keys import find_key, list_keys, revoke_key
-from storage.logins import begin_login
-from storage.ownership import OF_EXPERIMENT, OF_RUN, OF_THE_SERVICE, OWNED
-from storage.settings import Settings
+from storage.access.keys import find_key, list_keys, revoke_key
+from storage.access.logins import begin_login
+from storage.access.ownership import OF_EXPERIMENT, OF_RUN, OF_THE_SERVICE, OWNED
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, body_from, make_file
@@ -239,7 +239,9 @@ def fill(desk: Desk) -> Group:
         "name": MARK,
         "checkpoint_id": brought,
     }
-    archive = ask(desk, ada, path=f"/experiments/{experiment}/export", params={"files": "true"}).content
+    archive = ask(
+        desk, ada, path=f"/experiments/{experiment}/export", params={"files": "true"}
+    ).content
     return Group(desk, ada, ben, root, ids, archive)
 
 
@@ -282,14 +284,18 @@ def test_by_another_owner(group: Group, route: str) -> None:
         assert group.ask(group.ada, route).status_code != 404, "it is there for her"
         assert group.ask(group.root, route).status_code != 404, "and for an admin"
         nothing = {name: of[:4] + NOWHERE for name, of in group.ids.items()}
-        assert in_general(answer, group.ids) == in_general(group.ask(group.ben, route, nothing), nothing)
+        assert in_general(answer, group.ids) == in_general(
+            group.ask(group.ben, route, nothing), nothing
+        )
         return
     if shown is Shown.FORBIDDEN:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
         return
     assert answer.status_code < 500 or route == "GET /readyz"
     assert MARK not in answer.text
-    assert not [of for of in group.ids.values() if of in answer.text and of != group.ids["checkpoint_id"]]
+    assert not [
+        of for of in group.ids.values() if of in answer.text and of != group.ids["checkpoint_id"]
+    ]
     if shown is Shown.OWN and route.startswith("GET"):
         assert MARK in group.ask(group.ada, route).text
         assert MARK in group.ask(group.root, route).text
@@ -350,8 +356,12 @@ def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group)
         sent = {"content": make_npz(count), "params": {"name": "ours"}}
         assert ask(group.desk, key, "POST", "/datasets", **sent).status_code == 201
         assert ask(group.desk, key, "POST", "/datasets", **sent).status_code == 200
-        body = {"spec": {"kind": "train", "data": {"name": "ours", "train_size": count, "test_size": 5}}}
-        assert ask(group.desk, key, "POST", "/experiments/preview", json=body).status_code == 200, count
+        body = {
+            "spec": {"kind": "train", "data": {"name": "ours", "train_size": count, "test_size": 5}}
+        }
+        assert ask(group.desk, key, "POST", "/experiments/preview", json=body).status_code == 200, (
+            count
+        )
         sizes[key] = ask(group.desk, key, path="/datasets/ours").json()["train_size"]
     assert (sizes[group.ada], sizes[group.ben]) == (30, 40)
     titles = {}
@@ -383,18 +393,28 @@ def test_an_admin_changes_what_is_another_s_and_it_stays_theirs(group: Group) ->
     assert ask(group.desk, group.ada, "POST", "/datasets", **sent).status_code == 201
     body = {"spec": {"kind": "train", "data": {"name": "hers", "train_size": 20, "test_size": 5}}}
     made = ask(group.desk, group.ada, "POST", json=body).json()["id"]
-    extended = ask(group.desk, group.root, "POST", f"/experiments/{made}/extend", json={"seeds": [5]})
+    extended = ask(
+        group.desk, group.root, "POST", f"/experiments/{made}/extend", json={"seeds": [5]}
+    )
     assert (extended.status_code, extended.json()["owner"]) == (200, "ada"), extended.text
-    assert ask(group.desk, group.root, "POST", f"/experiments/{made}/cancel").json()["status"] == "cancelled"
+    assert (
+        ask(group.desk, group.root, "POST", f"/experiments/{made}/cancel").json()["status"]
+        == "cancelled"
+    )
     assert ask(group.desk, group.ada, path=f"/experiments/{made}").json()["status"] == "cancelled"
 
 
 def test_the_same_archive_is_imported_by_each(group: Group) -> None:
-    made = [ask(group.desk, key, "POST", "/import", content=group.archive) for key in (group.ada, group.ben)]
+    made = [
+        ask(group.desk, key, "POST", "/import", content=group.archive)
+        for key in (group.ada, group.ben)
+    ]
     assert [answer.status_code for answer in made] == [201, 201]
     again = ask(group.desk, group.ben, "POST", "/import", content=group.archive)
     assert (again.status_code, again.json()["id"]) == (200, made[1].json()["id"])
-    assert ask(group.desk, group.ada, path=f"/experiments/{made[1].json()['id']}").status_code == 404
+    assert (
+        ask(group.desk, group.ada, path=f"/experiments/{made[1].json()['id']}").status_code == 404
+    )
 
 
 def test_a_file_that_another_owner_has_too_outlives_a_deletion(group: Group) -> None:
@@ -402,7 +422,9 @@ def test_a_file_that_another_owner_has_too_outlives_a_deletion(group: Group) -> 
     theirs = ask(group.desk, zoe, "POST", "/import", content=group.archive).json()
     told = ask(group.desk, zoe, "DELETE", f"/experiments/{theirs['id']}")
     assert (told.json()["deleted"], told.json()["bytes"]) == (True, 0)
-    assert ask(group.desk, group.ada, path=f"/artifacts/{group.ids['artifact_id']}").status_code == 200
+    assert (
+        ask(group.desk, group.ada, path=f"/artifacts/{group.ids['artifact_id']}").status_code == 200
+    )
 
 
 def test_the_queue_counts_what_others_wait_for_and_owners_take_turns(group: Group) -> None:
@@ -428,7 +450,10 @@ def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
         "GET", address, headers=headers, timeout=10
     ) as stream:  # less than comments take
         lines = stream.iter_lines()
-        assert next(line for line in lines if line.startswith("event:")) == "event: experiment.submitted"
+        assert (
+            next(line for line in lines if line.startswith("event:"))
+            == "event: experiment.submitted"
+        )
         with group.desk.db.write() as session:
             revoke_key(session, list_keys(session)[-1].id)
         assert "event: end" not in list(lines)

@@ -71,7 +71,12 @@ class Texts(HTMLParser):
 def made(desk: Desk) -> list[str]:
     """Two experiments that have succeeded, one that has failed, one that waits."""
     bodies = [
-        {"spec": {"kind": "train", "epochs": 3}, "seeds": [0, 1, 2], "name": "first", "labels": {"a": "b"}},
+        {
+            "spec": {"kind": "train", "epochs": 3},
+            "seeds": [0, 1, 2],
+            "name": "first",
+            "labels": {"a": "b"},
+        },
         {"spec": {"kind": "train", "epochs": 4}, "seeds": [0, 1, 2], "name": "second"},
         {"spec": {"kind": "train", "epochs": 5}, "name": "third <b>"},
         {"spec": {"kind": "lws", "epochs": 5}, "name": "fourth"},
@@ -119,7 +124,11 @@ def test_every_page_can_be_read_without_being_seen(desk: Desk, pages: list[str])
             if tag == "img":
                 assert found["alt"], path
             if tag in LABELLED and found.get("type") != "hidden":
-                named = found.get("aria-label") or found.get("id") in pointed or place in page.inside_label
+                named = (
+                    found.get("aria-label")
+                    or found.get("id") in pointed
+                    or place in page.inside_label
+                )
                 assert named, (path, tag, found)
         for one in page.all("a"):
             if (one.get("href") or "").startswith("#"):
@@ -159,7 +168,9 @@ def test_a_comparison_shows_only_what_differs(desk: Desk, made: list[str]) -> No
     assert '+0 <span class="interval">[' in text
 
 
-def test_a_failure_is_told_with_its_reason_and_what_can_be_done(desk: Desk, made: list[str]) -> None:
+def test_a_failure_is_told_with_its_reason_and_what_can_be_done(
+    desk: Desk, made: list[str]
+) -> None:
     text = read(desk, f"/view/{made[2]}")
     assert "out_of_memory: too large" in text
     assert 'data-do="retry"' in text
@@ -189,7 +200,9 @@ def test_an_experiment_is_asked_for_again_by_the_command_that_its_page_shows(
     assert list(json.loads(body)) == ["spec", "seeds", "name", "keep"]
 
 
-def test_experiments_of_the_same_kind_are_offered_first_for_a_comparison(desk: Desk, made: list[str]) -> None:
+def test_experiments_of_the_same_kind_are_offered_first_for_a_comparison(
+    desk: Desk, made: list[str]
+) -> None:
     desk.submit({"spec": {"kind": "lws", "epochs": 6}})
     for one, kind in ((made[0], "Training"), (made[3], "Layer-wise sparse SGD")):
         assert Reading(read(desk, f"/compare?id={one}")).all("optgroup")[0]["label"] == kind
@@ -206,7 +219,9 @@ def test_the_form_is_filled_from_an_earlier_experiment(desk: Desk, made: list[st
 
 
 def test_the_queue_is_shown_in_the_order_it_is_worked_on(desk: Desk, made: list[str]) -> None:
-    urgent = desk.submit({"spec": {"kind": "train", "epochs": 9}, "priority": 9, "name": "urgent"})["id"]
+    urgent = desk.submit({"spec": {"kind": "train", "epochs": 9}, "priority": 9, "name": "urgent"})[
+        "id"
+    ]
     text = read(desk, "/machines")
     assert text.index(f"/view/{urgent}") < text.index(f"/view/{made[3]}")
 

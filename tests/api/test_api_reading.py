@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.routes.metrics import Metrics
-from storage.experiments import get_experiment
+from storage.experiments.lifecycle import get_experiment
 from tests.api.desk import Desk
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +22,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def finished(desk: Desk) -> str:
     """An experiment of two points and two seeds that has succeeded."""
-    body = {"spec": {"kind": "train", "epochs": 3}, "sweep": {"model.width": [10, 20]}, "seeds": [0, 1]}
+    body = {
+        "spec": {"kind": "train", "epochs": 3},
+        "sweep": {"model.width": [10, 20]},
+        "seeds": [0, 1],
+    }
     experiment_id = str(desk.submit({**body, "name": "read me", "labels": {"paper": "fig4"}})["id"])
     desk.work(experiment_id)
     return experiment_id
@@ -61,7 +65,9 @@ def test_lists_are_filtered(desk: Desk, finished: str, waiting: str) -> None:
     assert ids(kind="lws") == []
 
 
-def test_name_labels_and_priority_change_and_what_is_not_named_stays(desk: Desk, waiting: str) -> None:
+def test_name_labels_and_priority_change_and_what_is_not_named_stays(
+    desk: Desk, waiting: str
+) -> None:
     url = f"/experiments/{waiting}"
     desk.http.patch(url, json={"name": "n", "labels": {"a": "b"}, "priority": 3})
     found = desk.http.patch(url, json={"name": None}).json()
@@ -103,12 +109,16 @@ def test_what_has_succeeded_cannot_be_cancelled(desk: Desk, finished: str) -> No
 
 def test_metrics_come_by_point_seed_name_and_step(desk: Desk, finished: str) -> None:
     found = desk.get(f"/experiments/{finished}/metrics")
-    assert Metrics.model_validate(found).model_dump(mode="json") == found, "it has the form that is described"
+    assert Metrics.model_validate(found).model_dump(mode="json") == found, (
+        "it has the form that is described"
+    )
     assert len(found["items"]) == 2 * 2 * 2 * 4
     assert not found["sampled"]
     keys = [(one["point"], one["seed"], one["name"], one["step"]) for one in found["items"]]
     assert keys == sorted(keys)
-    loss = [one["value"] for one in found["items"] if one["name"] == "train_loss" and one["step"] == 0]
+    loss = [
+        one["value"] for one in found["items"] if one["name"] == "train_loss" and one["step"] == 0
+    ]
     assert loss == [None] * 4, "what was not finite is null"
 
 
@@ -129,7 +139,9 @@ def test_aggregated_metrics_are_statistics_over_seeds(desk: Desk, finished: str)
     assert found["items"][3]["statistic"]["mean"] == 0.53
 
 
-def test_csv_holds_values_only_so_that_equal_trainings_give_equal_files(desk: Desk, finished: str) -> None:
+def test_csv_holds_values_only_so_that_equal_trainings_give_equal_files(
+    desk: Desk, finished: str
+) -> None:
     answer = desk.http.get(f"/experiments/{finished}/metrics", headers={"Accept": "text/csv"})
     rows = list(csv.reader(io.StringIO(answer.text)))
     assert rows[0] == ["point", "seed", "name", "step", "value"]
@@ -143,12 +155,17 @@ def test_a_run_s_metrics_are_its_own(desk: Desk, finished: str) -> None:
     assert {one["point"] for one in found} == {1}
 
 
-def test_a_result_is_there_when_the_last_run_has_ended(desk: Desk, finished: str, waiting: str) -> None:
+def test_a_result_is_there_when_the_last_run_has_ended(
+    desk: Desk, finished: str, waiting: str
+) -> None:
     answer = desk.http.get(f"/experiments/{waiting}/result")
     assert (answer.status_code, answer.json()["code"]) == (409, "not-ready")
     found = desk.get(f"/experiments/{finished}/result")
     assert (found["kind"], found["seeds"], found["reused"]) == ("train", 2, [])
-    assert [point["point"] for point in found["points"]] == [{"model.width": 10}, {"model.width": 20}]
+    assert [point["point"] for point in found["points"]] == [
+        {"model.width": 10},
+        {"model.width": 20},
+    ]
     assert set(found["points"][0]["test_accuracy"]) == {"mean", "standard_error", "ci95", "n"}
 
 
@@ -170,7 +187,9 @@ def test_every_plot_is_drawn_and_unchanged_it_is_not_sent_again(
         assert answer.content.startswith(start)
         assert answer.headers["content-type"].startswith(media_type)
         assert "X-Partial" not in answer.headers
-        again = desk.http.get(plot["links"][ending], headers={"If-None-Match": answer.headers["ETag"]})
+        again = desk.http.get(
+            plot["links"][ending], headers={"If-None-Match": answer.headers["ETag"]}
+        )
         assert (again.status_code, again.content) == (304, b"")
 
 
@@ -189,12 +208,16 @@ def test_a_plot_takes_sizes_within_limits(desk: Desk, finished: str) -> None:
         assert desk.http.get(url, params=wrong).status_code == 422
 
 
-@pytest.mark.parametrize("name", ["none.png", "learning_curve.gif", "learning_curve", "..%2Fsecret.png"])
+@pytest.mark.parametrize(
+    "name", ["none.png", "learning_curve.gif", "learning_curve", "..%2Fsecret.png"]
+)
 def test_a_plot_that_does_not_exist_is_not_found(desk: Desk, finished: str, name: str) -> None:
     assert desk.http.get(f"/experiments/{finished}/plots/{name}").status_code == 404
 
 
-def test_a_file_comes_whole_or_in_part_and_is_known_by_its_digest(desk: Desk, finished: str) -> None:
+def test_a_file_comes_whole_or_in_part_and_is_known_by_its_digest(
+    desk: Desk, finished: str
+) -> None:
     run = desk.get(f"/experiments/{finished}/runs")["items"][0]
     checkpoint = desk.get(f"/runs/{run['id']}/checkpoints")["items"][0]
     assert (checkpoint["name"], checkpoint["seed"], checkpoint["epoch"]) == ("theta_T", 0, 3)
@@ -210,18 +233,29 @@ def test_a_file_comes_whole_or_in_part_and_is_known_by_its_digest(desk: Desk, fi
     assert desk.http.get(url, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
 
 
-def test_an_export_is_whole_and_its_checksums_hold(desk: Desk, finished: str, tmp_path: Any) -> None:
+def test_an_export_is_whole_and_its_checksums_hold(
+    desk: Desk, finished: str, tmp_path: Any
+) -> None:
     answer = desk.http.get(f"/experiments/{finished}/export", params={"files": True})
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     assert archive.testzip() is None
     archive.extractall(tmp_path)
     names = set(archive.namelist())
-    assert names >= {"body.json", "result.json", "metrics.csv", "experiment.json", "rerun.sh", "events.jsonl"}
+    assert names >= {
+        "body.json",
+        "result.json",
+        "metrics.csv",
+        "experiment.json",
+        "rerun.sh",
+        "events.jsonl",
+    }
     assert {"specs/point-0000.json", "specs/point-0001.json", "plots/learning_curve.png"} <= names
     assert sum(name.startswith("manifests/") for name in names) == 2
     assert sum(name.startswith("files/") and name.endswith(".safetensors") for name in names) == 2
     subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
-    assert json.loads((tmp_path / "result.json").read_text()) == desk.get(f"/experiments/{finished}/result")
+    assert json.loads((tmp_path / "result.json").read_text()) == desk.get(
+        f"/experiments/{finished}/result"
+    )
     again = desk.http.post("/experiments", json=json.loads((tmp_path / "body.json").read_text()))
     assert again.json()["id"] == finished, "the exported body is the experiment"
 

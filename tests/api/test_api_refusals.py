@@ -32,7 +32,10 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
         {**spec(epochs="3", batch_size=1.5), "name": 3},
         (422, "invalid-spec", {"#/spec/epochs", "#/spec/batch_size", "#/name"}),
     ),
-    "width 0": (spec(model={"name": "relu_net", "width": 0}), (422, "invalid-spec", {"#/spec/model/width"})),
+    "width 0": (
+        spec(model={"name": "relu_net", "width": 0}),
+        (422, "invalid-spec", {"#/spec/model/width"}),
+    ),
     "width 10^9": (
         spec(model={"name": "relu_net", "width": 10**9}),
         (422, "invalid-spec", {"#/spec/model/width"}),
@@ -50,7 +53,10 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
     "the same seed twice": ({**spec(), "seeds": [1, 1]}, (422, "invalid-spec", {"#/seeds"})),
     "seeds below 0": ({**spec(), "seeds": [0, -1]}, (422, "invalid-spec", {"#/seeds/1"})),
     "10^6 points": (
-        {**spec(), "sweep": {path: list(range(100)) for path in ("model.width", "epochs", "batch_size")}},
+        {
+            **spec(),
+            "sweep": {path: list(range(100)) for path in ("model.width", "epochs", "batch_size")},
+        },
         (422, "plan-too-large", {"#/sweep"}),
     ),
     "an axis without values": (
@@ -70,7 +76,10 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
         {**spec(), "sweep": {"model.width": [10, 0], "epochs": [1, "2"]}},
         (422, "invalid-spec", {"#/sweep/model.width/1", "#/sweep/epochs/1"}),
     ),
-    "unknown data set": (spec(data={"name": "imagenet"}), (422, "invalid-spec", {"#/spec/data/name"})),
+    "unknown data set": (
+        spec(data={"name": "imagenet"}),
+        (422, "invalid-spec", {"#/spec/data/name"}),
+    ),
     "unknown data set in a sweep": (
         {**spec(), "sweep": {"data.name": ["digits", "imagenet"]}},
         (422, "invalid-spec", {"#/sweep/data.name/1"}),
@@ -92,9 +101,17 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
         (422, "invalid-spec", {"#/spec/init/checkpoint"}),
     ),
     "a NUL in a name": ({**spec(), "name": "a\0b"}, (422, "invalid-spec", {"#/name"})),
-    "half a character": ({**spec(), "labels": {"a": "\ud800"}}, (422, "invalid-spec", {"#/labels/a"})),
+    "half a character": (
+        {**spec(), "labels": {"a": "\ud800"}},
+        (422, "invalid-spec", {"#/labels/a"}),
+    ),
     "every mistake at once": (
-        {**spec(epochs=0, optimizer={"name": "adam", "lr": -1}), "seeds": [], "sweep": {"x": []}, "y": 1},
+        {
+            **spec(epochs=0, optimizer={"name": "adam", "lr": -1}),
+            "seeds": [],
+            "sweep": {"x": []},
+            "y": 1,
+        },
         (
             422,
             "invalid-spec",
@@ -106,13 +123,19 @@ REFUSED_TEXT: dict[str, tuple[bytes, Expected]] = {
     "empty": (b"", (400, "invalid-request", set())),
     "broken": (b'{"spec": ', (400, "invalid-request", set())),
     "not UTF-8": (b'{"spec": "\xff"}', (400, "invalid-request", set())),
-    "an integer of 5,000 digits": (b'{"spec": ' + b"1" * 5000 + b"}", (400, "invalid-request", set())),
+    "an integer of 5,000 digits": (
+        b'{"spec": ' + b"1" * 5000 + b"}",
+        (400, "invalid-request", set()),
+    ),
     "NaN": (
         b'{"spec": {"kind": "train", "optimizer": {"name": "adam", "lr": NaN}}, "seeds": [Infinity]}',
         (422, "invalid-spec", {"#/spec/optimizer/lr", "#/seeds/0"}),
     ),
     "a number that overflows": (b'{"spec": 1e999}', (422, "invalid-spec", {"#/spec"})),
-    "a key twice": (b'{"spec": {"kind": "train", "kind": "lws"}}', (422, "invalid-spec", {"#/spec/kind"})),
+    "a key twice": (
+        b'{"spec": {"kind": "train", "kind": "lws"}}',
+        (422, "invalid-spec", {"#/spec/kind"}),
+    ),
     "17 deep": (b"[" * 17 + b"]" * 17, (422, "invalid-spec", {"#" + "/0" * 16})),
     "100,000 deep": (b"[" * 100_000, (422, "invalid-spec", {"#"})),
 }
@@ -140,17 +163,28 @@ def test_a_wrong_body_is_told_every_place_that_is_wrong(desk: Desk, name: str, p
 @pytest.mark.parametrize("name", list(kinds()))
 def test_every_mistake_in_a_form_is_told_whatever_the_kind(desk: Desk, name: str) -> None:
     before = desk.num_experiments()
-    mistakes = {"epochs": "3", "batch_size": 0, "data": {"name": "digits", "seed": -1}, "no_such_field": 1}
+    mistakes = {
+        "epochs": "3",
+        "batch_size": 0,
+        "data": {"name": "digits", "seed": -1},
+        "no_such_field": 1,
+    }
     answer = desk.http.post("/experiments", json={"spec": {"kind": name, **mistakes}})
     assert answer.status_code == 422
     pointers = {error["pointer"] for error in answer.json()["errors"]}
-    assert pointers == {f"#/spec/{at}" for at in ("epochs", "batch_size", "data/seed", "no_such_field")}
+    assert pointers == {
+        f"#/spec/{at}" for at in ("epochs", "batch_size", "data/seed", "no_such_field")
+    }
     assert desk.num_experiments() == before
 
 
 @pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
-def test_a_sweep_of_a_million_points_is_refused_before_it_is_laid_out(desk: Desk, path: str) -> None:
-    axes = {name: list(range(1, 101)) for name in ("model.width", "epochs", "batch_size", "model.depth")}
+def test_a_sweep_of_a_million_points_is_refused_before_it_is_laid_out(
+    desk: Desk, path: str
+) -> None:
+    axes = {
+        name: list(range(1, 101)) for name in ("model.width", "epochs", "batch_size", "model.depth")
+    }
     answer = desk.http.post(path, json={**spec(), "sweep": axes})
     assert (answer.status_code, answer.json()["code"]) == (422, "plan-too-large")
     assert "100,000,000" in answer.json()["errors"][0]["detail"]
@@ -182,7 +216,9 @@ def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(desk: Desk) ->
         ("/result", 409, "not-ready"),
     ],
 )
-def test_what_an_experiment_has_not_is_a_problem_too(desk: Desk, path: str, status: int, code: str) -> None:
+def test_what_an_experiment_has_not_is_a_problem_too(
+    desk: Desk, path: str, status: int, code: str
+) -> None:
     url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}"
     answer = desk.http.get(url + path)
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
@@ -220,11 +256,21 @@ def test_what_an_experiment_has_not_is_a_problem_too(desk: Desk, path: str, stat
         ("GET", "/experiments/%00", 400, "invalid-request"),
     ],
 )
-def test_every_error_is_a_problem(desk: Desk, method: str, path: str, status: int, code: str) -> None:
+def test_every_error_is_a_problem(
+    desk: Desk, method: str, path: str, status: int, code: str
+) -> None:
     answer = desk.http.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert set(answer.json()) >= {"type", "title", "status", "code", "detail", "instance", "request_id"}
+    assert set(answer.json()) >= {
+        "type",
+        "title",
+        "status",
+        "code",
+        "detail",
+        "instance",
+        "request_id",
+    }
 
 
 def test_a_limit_s_error_names_value_and_limit(desk: Desk) -> None:
@@ -243,7 +289,9 @@ def test_a_limit_s_error_names_value_and_limit(desk: Desk) -> None:
         ({"name": ""}, {"#/name"}),
     ],
 )
-def test_a_wrong_change_changes_nothing(desk: Desk, body: dict[str, Any], pointers: set[str]) -> None:
+def test_a_wrong_change_changes_nothing(
+    desk: Desk, body: dict[str, Any], pointers: set[str]
+) -> None:
     url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}"
     before = desk.get(url)
     answer = desk.http.patch(url, json=body)

@@ -9,8 +9,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
-from api.main import create_app
-from storage.settings import Settings
+from api.app import create_app
+from runtime.settings import Settings
 from tests.api.desk import Desk
 
 pytestmark = pytest.mark.usefixtures("denormals")

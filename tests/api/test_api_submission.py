@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import kinds, presets
-from storage.tables import RunRow
-from storage.workers import register_worker
+from storage.database.tables import RunRow
+from storage.runs.workers import register_worker
 from tests.api.desk import Desk
 
 TRAIN: dict[str, Any] = {"spec": {"kind": "train"}}
@@ -65,7 +65,9 @@ def test_the_seeds_of_a_stacked_net_share_a_run(
     desk: Desk, model: dict[str, Any], per_run: Any, expected: list[list[int]]
 ) -> None:
     body = fresh(
-        spec={"kind": "train", "model": model}, seeds=[0, 1, 2], execution={"seeds_per_run": per_run}
+        spec={"kind": "train", "model": model},
+        seeds=[0, 1, 2],
+        execution={"seeds_per_run": per_run},
     )
     runs = desk.get(f"/experiments/{desk.submit(body)['id']}/runs")["items"]
     assert [run["seeds"] for run in runs] == expected
@@ -114,7 +116,9 @@ def test_a_key_gives_the_first_answer_again(both_desks: Desk) -> None:
 
 def test_a_key_with_another_body_is_refused(desk: Desk) -> None:
     desk.submit(fresh(), **{"Idempotency-Key": "mine"})
-    answer = desk.http.post("/experiments", json=fresh(seeds=[1]), headers={"Idempotency-Key": "mine"})
+    answer = desk.http.post(
+        "/experiments", json=fresh(seeds=[1]), headers={"Idempotency-Key": "mine"}
+    )
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-mismatch")
 
 
@@ -127,7 +131,9 @@ def test_a_body_that_was_refused_does_not_use_up_its_key(desk: Desk) -> None:
 
 def test_a_key_sent_many_times_at_once_makes_one_experiment(both_desks: Desk) -> None:
     def send(_: int) -> tuple[int, str]:
-        answer = both_desks.http.post("/experiments", json=fresh(), headers={"Idempotency-Key": "race"})
+        answer = both_desks.http.post(
+            "/experiments", json=fresh(), headers={"Idempotency-Key": "race"}
+        )
         return answer.status_code, answer.json().get("id", answer.json().get("code"))
 
     with ThreadPoolExecutor(8) as pool:
@@ -154,20 +160,25 @@ def test_a_preview_tells_what_would_be_done_and_does_nothing(desk: Desk) -> None
 
 def test_a_preview_warns_of_a_learning_rate_that_is_known_to_diverge(desk: Desk) -> None:
     spec = {"kind": "train", "optimizer": {"name": "adam", "lr": 0.1}}
-    warnings = desk.http.post("/experiments/preview", json={"spec": spec, "seeds": [0, 1, 2]}).json()[
-        "warnings"
-    ]
+    warnings = desk.http.post(
+        "/experiments/preview", json={"spec": spec, "seeds": [0, 1, 2]}
+    ).json()["warnings"]
     assert any("0.1" in warning for warning in warnings)
 
 
-def test_a_preview_measures_by_earlier_runs_and_tells_of_an_identical_experiment(desk: Desk) -> None:
+def test_a_preview_measures_by_earlier_runs_and_tells_of_an_identical_experiment(
+    desk: Desk,
+) -> None:
     body = {"spec": {"kind": "train", "epochs": 7}, "seeds": [0, 1]}
     experiment = desk.submit(body)
     desk.work(experiment["id"])
     preview = desk.http.post("/experiments/preview", json={**body, "seeds": [0, 1, 2]}).json()
     assert preview["basis"] == "measured"
     assert preview["reuses_experiment"] is None
-    assert desk.http.post("/experiments/preview", json=body).json()["reuses_experiment"] == experiment["id"]
+    assert (
+        desk.http.post("/experiments/preview", json=body).json()["reuses_experiment"]
+        == experiment["id"]
+    )
 
 
 def test_a_preview_measures_by_runs_of_the_same_shape(desk: Desk) -> None:
@@ -203,7 +214,9 @@ def test_adding_seeds_runs_only_those(desk: Desk) -> None:
     experiment = desk.submit(fresh(sweep={"model.width": [10, 20]}, seeds=[0, 1]))
     desk.work(experiment["id"])
     assert desk.get(f"/experiments/{experiment['id']}")["status"] == "succeeded"
-    extended = desk.http.post(f"/experiments/{experiment['id']}/extend", json={"seeds": [1, 2]}).json()
+    extended = desk.http.post(
+        f"/experiments/{experiment['id']}/extend", json={"seeds": [1, 2]}
+    ).json()
     assert (extended["status"], extended["seeds"]) == ("running", [0, 1, 2])
     assert extended["counts"]["queued"] == 2
     claimed = desk.work(experiment["id"])
@@ -286,10 +299,14 @@ def listen(desk: Desk, **labels: str) -> None:
     """A worker of 2 GiB is announced."""
     announced = {"host": "h", "pid": 1, "device": "cpu", "queue": "cpu", "slots": 1, "versions": {}}
     with desk.db.write() as session:
-        register_worker(session, **announced, memory_bytes=2 << 30, host_memory_bytes=2 << 30, labels=labels)
+        register_worker(
+            session, **announced, memory_bytes=2 << 30, host_memory_bytes=2 << 30, labels=labels
+        )
 
 
-def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(both_desks: Desk) -> None:
+def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
+    both_desks: Desk,
+) -> None:
     execution = {"requires": {"room": "basement", "gpu": "h100"}}
     body = fresh(execution=execution)
     first = both_desks.submit(body)
@@ -329,7 +346,9 @@ def test_where_it_is_computed_is_no_part_of_what_is_asked(desk: Desk) -> None:
 def test_labels_that_cannot_be_written_are_refused(desk: Desk, requires: dict[str, str]) -> None:
     answer = desk.http.post("/experiments", json=fresh(execution={"requires": requires}))
     assert answer.status_code == 422
-    assert all(error["pointer"].startswith("#/execution/requires") for error in answer.json()["errors"])
+    assert all(
+        error["pointer"].startswith("#/execution/requires") for error in answer.json()["errors"]
+    )
 
 
 def test_a_new_experiment_is_answered_as_it_is_then_read(both_desks: Desk) -> None:
@@ -346,4 +365,7 @@ def test_a_new_experiment_is_answered_as_it_is_then_read(both_desks: Desk) -> No
     )
     answer = both_desks.submit(body)
     assert answer == both_desks.get(f"/experiments/{answer['id']}")
-    assert (answer["counts"]["queued"], answer["queue"]["reason"][:19]) == (2, "2 of its runs wait ")
+    assert (answer["counts"]["queued"], answer["queue"]["reason"][:19]) == (
+        2,
+        "2 of its runs wait ",
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.claims import claim_next
-from storage.tracing import is_wanted
+from runtime.tracing import is_wanted
+from storage.runs.claim import claim_next
 from tests.api.desk import Desk
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +29,17 @@ def test_nothing_is_stored_where_nothing_is_traced(desk: Desk) -> None:
         ({}, False),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"},
+            False,
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+                "OTEL_TRACES_EXPORTER": "none",
+            },
+            False,
+        ),
     ],
 )
 def test_opentelemetry_s_own_variables_decide(variables: dict[str, str], wanted: bool) -> None:
@@ -38,5 +47,5 @@ def test_opentelemetry_s_own_variables_decide(variables: dict[str, str], wanted:
 
 
 def test_who_does_not_trace_loads_nothing_for_it() -> None:
-    look = "import sys, storage.tracing; assert not [n for n in sys.modules if n.startswith('opentelemetry')]"
+    look = "import sys, runtime.tracing; assert not [n for n in sys.modules if n.startswith('opentelemetry')]"
     subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=True, timeout=120)

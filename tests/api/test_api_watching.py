@@ -12,11 +12,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
-from api.watching import Watch
-from storage.claims import claim_next
-from storage.reaping import reap_owner
-from storage.reconcile import reconcile
-from storage.runs import heartbeat
+from api.background.prometheus import Watch
+from storage.runs.claim import claim_next
+from storage.runs.lease_expiry import reap_owner
+from storage.runs.reconcile import reconcile
+from storage.runs.transitions import heartbeat
 from tests.api.desk import Desk
 
 WATCHING = Path(__file__).parents[2] / "docker" / "watching"
@@ -50,14 +50,21 @@ def told_names(desk: Desk) -> set[str]:
 
 def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(both_desks: Desk) -> None:
     desk = both_desks
-    desk.submit({**BODY, "webhook": {"url": "https://example.org/", "secret": "whsec_" + "a" * 43 + "="}})
+    desk.submit(
+        {**BODY, "webhook": {"url": "https://example.org/", "secret": "whsec_" + "a" * 43 + "="}}
+    )
     before = look(desk)
-    assert before["richregime_runs", of("queued")] == before["richregime_queue_depth", of("any")] == 2
+    assert (
+        before["richregime_runs", of("queued")] == before["richregime_queue_depth", of("any")] == 2
+    )
     assert before["richregime_oldest_queued_seconds", of()] > 0
     assert before["richregime_broker_up", of()] == 0
 
     for owner in ("host:1:2", "host:1:3"):
-        assert claim_next(desk.db, owner=owner, queue="gpu", device="cuda", lease_seconds=0.0) is not None
+        assert (
+            claim_next(desk.db, owner=owner, queue="gpu", device="cuda", lease_seconds=0.0)
+            is not None
+        )
     assert reap_owner(desk.db, "host:1:2", max_attempts=3)
     reconcile(desk.db, desk.blobs, desk.settings, lambda runs: None)
     again = claim_next(desk.db, owner="host:1:4", queue="gpu", device="cuda", lease_seconds=60)
@@ -73,7 +80,10 @@ def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(both_desks: Desk) -
     )
     assert after["richregime_claim_seconds_sum", of("gpu")] > 0
     assert after["richregime_step_seconds_sum", of("gpu")] == pytest.approx(0.02)
-    steps = [after["richregime_step_seconds_bucket", of("gpu", bound)] for bound in ("0.01", "0.025", "+Inf")]
+    steps = [
+        after["richregime_step_seconds_bucket", of("gpu", bound)]
+        for bound in ("0.01", "0.025", "+Inf")
+    ]
     assert steps == [0, 1, 1]
     assert after["richregime_stored_bytes", of("checkpoint")] > 0
 
@@ -99,7 +109,9 @@ def test_requests_are_told_by_the_template_of_their_route(desk: Desk) -> None:
     assert found[of("GET", "/experiments/{experiment_id}", "404")] >= 2
     assert found[of("GET", "other", "404")] >= 2
     assert not any(
-        "exp_one" in value or "nowhere" in value or value == "BREW" for key in found for value in key
+        "exp_one" in value or "nowhere" in value or value == "BREW"
+        for key in found
+        for value in key
     )
 
 

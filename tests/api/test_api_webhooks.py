@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from storage.experiments import experiments_without_summary
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.experiments.lifecycle import experiments_without_summary
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.receiving import SECRET, Receiver, receiving
 from tests.postgres import new_database
@@ -33,7 +33,15 @@ PRIVATE = [
         "LOCALHOST.",
         "api.localhost",
     ),
-    *("10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "240.0.0.1"),
+    *(
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+    ),
     *("[::1]", "[::]", "[fe80::1]", "[fd00::1]", "[ff02::1]", "[::ffff:10.0.0.1]", "[fec0::1]"),
     *("[2002:a00:1::]", "[64:ff9b::a00:1]", "[2001:db8::1]"),
 ]
@@ -180,7 +188,10 @@ def test_an_experiment_that_goes_on_is_told_of_at_each_end(desk: Desk, receiver:
     assert desk.http.post(f"/experiments/{experiment_id}/retry").status_code == 200
     end(desk, experiment_id, "succeeded")
     first, second = receiver.wait_for(2)
-    assert (first.notice["type"], second.notice["type"]) == ("experiment.failed", "experiment.succeeded")
+    assert (first.notice["type"], second.notice["type"]) == (
+        "experiment.failed",
+        "experiment.succeeded",
+    )
     assert first.notice["data"]["reason"] == "out_of_memory"
     assert first.id != second.id
 
@@ -193,17 +204,27 @@ def test_the_webhook_is_no_part_of_what_makes_two_experiments_identical(
     with receiving() as second_receiver:
         for _ in range(2):
             second = desk.submit(body(second_receiver, spec=spec, reuse=True))
-        assert (second["id"], second["reused"], second["digest"]) == (first["id"], True, first["digest"])
+        assert (second["id"], second["reused"], second["digest"]) == (
+            first["id"],
+            True,
+            first["digest"],
+        )
         end(desk, first["id"], "succeeded")
         second_receiver.wait_for(1)
         third = desk.http.post(
-            "/experiments", json=body(receiver, spec=spec, reuse=True), headers={"Idempotency-Key": "told-1"}
+            "/experiments",
+            json=body(receiver, spec=spec, reuse=True),
+            headers={"Idempotency-Key": "told-1"},
         )
         assert third.json()["reused"] is True
         (late,) = receiver.wait_for(1)
-        assert late.notice["type"] == "experiment.succeeded", "it had ended before and is told at once"
+        assert late.notice["type"] == "experiment.succeeded", (
+            "it had ended before and is told at once"
+        )
         again = desk.http.post(
-            "/experiments", json=body(receiver, spec=spec, reuse=True), headers={"Idempotency-Key": "told-1"}
+            "/experiments",
+            json=body(receiver, spec=spec, reuse=True),
+            headers={"Idempotency-Key": "told-1"},
         )
         assert again.json() == third.json()
         assert len(outcomes(desk, first["id"], 2)) == 2
@@ -217,7 +238,9 @@ def test_the_service_s_secret_signs_where_none_is_given(desk: Desk, receiver: Re
     assert not received.is_signed_with(SECRET)
 
 
-def test_deleting_an_experiment_deletes_what_is_not_told_yet(desk: Desk, receiver: Receiver) -> None:
+def test_deleting_an_experiment_deletes_what_is_not_told_yet(
+    desk: Desk, receiver: Receiver
+) -> None:
     answered = threading.Event()
     receiver.answers = [lambda handler: (answered.wait(60), handler.send_error(500))]
     experiment_id = desk.submit(body(receiver))["id"]
@@ -243,7 +266,9 @@ def strict_desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path)
 def errors_of(desk: Desk, webhook: Any) -> list[tuple[str, str, str]]:
     """What a submission and its preview are refused with."""
     document = {"spec": {"kind": "train"}, "webhook": webhook}
-    answers = [desk.http.post(path, json=document) for path in ("/experiments", "/experiments/preview")]
+    answers = [
+        desk.http.post(path, json=document) for path in ("/experiments", "/experiments/preview")
+    ]
     assert [answer.status_code for answer in answers] == [422, 422], answers[0].text
     first, second = (answer.json()["errors"] for answer in answers)
     assert first == second
@@ -251,13 +276,19 @@ def errors_of(desk: Desk, webhook: Any) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("host", PRIVATE)
-def test_an_address_that_is_not_public_is_refused_at_submission(strict_desk: Desk, host: str) -> None:
-    ((pointer, code, detail),) = errors_of(strict_desk, {"url": f"http://{host}:8080/x", "secret": SECRET})
+def test_an_address_that_is_not_public_is_refused_at_submission(
+    strict_desk: Desk, host: str
+) -> None:
+    ((pointer, code, detail),) = errors_of(
+        strict_desk, {"url": f"http://{host}:8080/x", "secret": SECRET}
+    )
     assert (pointer, code) == ("#/webhook/url", "address-refused")
     assert "RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true" in detail
 
 
-@pytest.mark.parametrize("host", ["1.1.1.1", "[2606:4700::1111]", "hooks.example.org", "bücher.example"])
+@pytest.mark.parametrize(
+    "host", ["1.1.1.1", "[2606:4700::1111]", "hooks.example.org", "bücher.example"]
+)
 def test_a_public_address_and_any_other_name_are_taken(strict_desk: Desk, host: str) -> None:
     webhook = {"url": f"https://{host}/x", "secret": SECRET}
     answer = strict_desk.http.post(
@@ -292,7 +323,9 @@ def test_a_wrong_webhook_is_pointed_at(strict_desk: Desk, webhook: Any, expected
 @pytest.mark.parametrize(
     "secret", ["hush-hush", "whsec_hush-hush", "whsec_" + "aHVzaA==", "whsec_" + "aHVz" * 30]
 )
-def test_a_secret_of_another_form_is_refused_and_not_said_again(strict_desk: Desk, secret: str) -> None:
+def test_a_secret_of_another_form_is_refused_and_not_said_again(
+    strict_desk: Desk, secret: str
+) -> None:
     webhook = {"url": "https://example.org", "secret": secret}
     (found,) = errors_of(strict_desk, webhook)
     assert found[:2] == ("#/webhook/secret", "secret-invalid")

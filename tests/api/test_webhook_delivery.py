@@ -20,16 +20,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from api import notices
-from api.notices import send_due_notices, sign
-from richregime.up import Stack
+from api.background import webhook_sender as notices
+from api.background.webhook_sender import send_due_notices, sign
+from ops.up import Stack
+from runtime.fault_points import FOLDER_VARIABLE
+from runtime.settings import Settings
 from schemas.webhooks import NoticeState, Webhook, read_key
-from storage import webhooks
-from storage.db import Database
-from storage.experiments import attach_webhook
-from storage.fault_points import FOLDER_VARIABLE
-from storage.settings import Settings
-from storage.tables import NoticeRow
+from storage.database.engine import Database
+from storage.database.tables import NoticeRow
+from storage.delivery import webhooks
+from storage.experiments.lifecycle import attach_webhook
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.receiving import SECRET, Receiver, receiving
 from tests.postgres import new_database
@@ -37,7 +37,7 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SEND = """
-from api.notices import Database, Settings, send_due_notices
+from api.background.webhook_sender import Database, Settings, send_due_notices
 send_due_notices(Database(Settings().resolved_database_url), Settings())
 """
 QUIET = {"reconcile_seconds": 3600.0, "webhook_allow_private": True}
@@ -72,7 +72,9 @@ def end_one(desk: Desk, url: str) -> str:
     """A cancelled experiment whose notice is due; its webhook is put past the checks of a submission."""
     experiment_id = str(desk.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     with desk.db.write() as session:
-        attach_webhook(session, experiment_id, Webhook.model_validate({"url": url, "secret": SECRET}))
+        attach_webhook(
+            session, experiment_id, Webhook.model_validate({"url": url, "secret": SECRET})
+        )
     assert desk.http.post(f"/experiments/{experiment_id}/cancel").status_code == 200
     return experiment_id
 
@@ -184,7 +186,9 @@ def test_a_notice_that_kills_every_sender_is_given_up(desk: Desk) -> None:
         assert webhooks.claim_notices(desk.db, limit=10, lease_seconds=60)
         make_due(desk)
     send_due_notices(desk.db, desk.settings)
-    assert told(desk, experiment_id) == [("webhook.failed", "its sender was lost in the last attempt")]
+    assert told(desk, experiment_id) == [
+        ("webhook.failed", "its sender was lost in the last attempt")
+    ]
     make_due(desk)
     assert webhooks.claim_notices(desk.db, limit=10, lease_seconds=60) == []
 
@@ -227,7 +231,9 @@ def test_one_that_cannot_be_sent_at_all_starves_no_other(
 
 
 @on_one_database
-def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(desk: Desk, receiver: Receiver) -> None:
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+    desk: Desk, receiver: Receiver
+) -> None:
     def drip(handler: Any) -> None:
         with suppress(ConnectionError):
             for byte in b"HTTP/1.1 204 No Content\r\nX-Long: " + b"x" * 10_000:
@@ -248,7 +254,9 @@ def test_a_name_that_stands_for_this_machine_is_sent_to_only_where_that_is_allow
     experiment_id = end_one(desk, f"http://localhost:{receiver.port}/")
     send_due_notices(desk.db, with_settings(desk, webhook_allow_private=allowed))
     ((name, detail),) = told(desk, experiment_id)
-    assert (name, len(receiver.received)) == (("webhook.delivered", 1) if allowed else ("webhook.failed", 0))
+    assert (name, len(receiver.received)) == (
+        ("webhook.delivered", 1) if allowed else ("webhook.failed", 0)
+    )
     assert allowed or "localhost is not a public address" in detail
     assert notice_states(desk) == [("delivered" if allowed else "failed", 1)], "given up at once"
 
@@ -265,7 +273,10 @@ class NameServer:
                 return resolve(host, port, *arguments, **options)
             self.asked += 1
             addresses = answers[min(self.asked, len(answers)) - 1]
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                for address in addresses
+            ]
 
         monkeypatch.setattr(socket, "getaddrinfo", answer)
 
@@ -280,7 +291,9 @@ def test_the_address_that_is_connected_to_is_the_one_that_was_looked_at(
     send_due_notices(desk.db, with_settings(desk, webhook_allow_private=False))
     assert told(desk, experiment_id) == [("webhook.delivered", None)]
     assert receiver.received[0].headers["host"] == f"rebinds.test:{receiver.port}"
-    assert names.asked == 1, "asked twice, the name could have meant another machine the second time"
+    assert names.asked == 1, (
+        "asked twice, the name could have meant another machine the second time"
+    )
 
 
 @on_one_database
@@ -305,7 +318,9 @@ def test_the_next_address_of_a_name_is_tried_where_nobody_listens_at_the_first(
 
 
 @on_one_database
-def test_a_service_that_has_lost_its_secret_says_so_and_tries_again(desk: Desk, receiver: Receiver) -> None:
+def test_a_service_that_has_lost_its_secret_says_so_and_tries_again(
+    desk: Desk, receiver: Receiver
+) -> None:
     experiment_id = end_one(desk, receiver.url)
     with desk.db.write() as session:
         session.execute(text("UPDATE webhook SET secret = NULL"))
@@ -327,7 +342,9 @@ def test_the_parts_of_a_service_are_handed_its_secret(tmp_path: Path) -> None:
 
 
 @on_one_database
-def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(desk: Desk, tmp_path: Path) -> None:
+def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
+    desk: Desk, tmp_path: Path
+) -> None:
     page = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -17,7 +17,9 @@ COPIED = (
     *("engine", "schemas", "storage", "api", "workers", "client", "richregime", "migrations"),
     *("tests", "docs", "pyproject.toml", "README.md"),
 )
-WRITTEN_FILE = re.compile(r"^`(engine/experiments/[\w/.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WRITTEN_FILE = re.compile(
+    r"^`(engine/experiments/[\w/.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 NAME = "weight_norms"
 WALKING_TESTS = (
     "tests/every_kind",
@@ -49,7 +51,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def python(tree: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=tree, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, *arguments],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -58,7 +65,17 @@ def python(tree: Path, *arguments: str) -> str:
 def test_it_runs_without_a_service(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps({"kind": NAME, "epochs": 1}))
     out = tmp_path / "out"
-    python(tree, "-m", "engine", "run", str(tmp_path / "spec.json"), "--seeds", "0,1", "--out", str(out))
+    python(
+        tree,
+        "-m",
+        "engine",
+        "run",
+        str(tmp_path / "spec.json"),
+        "--seeds",
+        "0,1",
+        "--out",
+        str(out),
+    )
     (point,) = json.loads((out / "result.json").read_text())["points"]
     assert all(growth["mean"] > 1 and growth["n"] == 2 for growth in point["growth"].values())
     assert (out / "growth.png").read_bytes().startswith(b"\x89PNG")
@@ -67,7 +84,9 @@ def test_it_runs_without_a_service(tree: Path, tmp_path: Path) -> None:
 def test_the_tests_that_walk_all_kinds_include_it(tree: Path) -> None:
     """Among them: POSTed its example is taken, `/kinds` serves its form and its page, it runs and is drawn."""
     chosen = f"{NAME} or has_an_example or forms_and_sheets"
-    told = python(tree, "-m", "pytest", "-vv", "-p", "no:cacheprovider", "-k", chosen, *WALKING_TESTS)
+    told = python(
+        tree, "-m", "pytest", "-vv", "-p", "no:cacheprovider", "-k", chosen, *WALKING_TESTS
+    )
     passed = re.findall(rf"::(\w+)\[.*{NAME}.*\] PASSED", told)
     assert {
         "test_the_example_runs_in_seconds_and_everything_is_drawn",
@@ -78,7 +97,7 @@ def test_the_tests_that_walk_all_kinds_include_it(tree: Path) -> None:
 
 
 def test_the_description_of_the_api_holds_its_form_and_its_example(tree: Path) -> None:
-    found = yaml.safe_load(python(tree, "-m", "richregime.cli", "openapi"))
+    found = yaml.safe_load(python(tree, "-m", "ops.commands", "openapi"))
     body = found["paths"]["/experiments"]["post"]["requestBody"]["content"]["application/json"]
     assert body["examples"][NAME]["value"]["spec"]["kind"] == NAME
     assert "WeightNormsSpec" in found["components"]["schemas"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.experiments.registry import kinds
-from richregime.documents import settings_markdown
+from ops.documents import settings_markdown
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -17,7 +17,7 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 
 def test_the_settings_page_is_fresh() -> None:
     written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == settings_markdown(), "run `python -m richregime.documents`"
+    assert written == settings_markdown(), "run `python -m ops.documents`"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

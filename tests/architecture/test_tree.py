@@ -23,7 +23,9 @@ READS_ENVIRONMENT = re.compile(r"os\.(getenv|environ(?!\.setdefault))")
 
 
 def tracked_files() -> list[Path]:
-    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
@@ -72,7 +74,9 @@ def test_the_engine_reads_no_environment() -> None:
 
 
 def test_nothing_is_called_utils() -> None:
-    assert [file for file in python_files(*PACKAGES) if file.stem in {"utils", "helpers", "misc"}] == []
+    assert [
+        file for file in python_files(*PACKAGES) if file.stem in {"utils", "helpers", "misc"}
+    ] == []
 
 
 def test_every_top_level_package_is_installed() -> None:

@@ -102,7 +102,11 @@ class Browser:
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
         answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, userGesture=True
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
         )
         if "exceptionDetails" in answer:
             raise PageError(f"{expression}: {json.dumps(answer['exceptionDetails'])[:500]}")
@@ -139,7 +143,10 @@ class Browser:
 
     def prefer(self, scheme: str) -> None:
         """`dark` or `light`."""
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def screenshot(self) -> bytes:
         """The whole page as PNG."""
@@ -172,7 +179,9 @@ def chromium(program: str, profile: Path) -> Iterator[Browser]:
     browser = Browser(from_test, to_test)
     try:
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Network", "Runtime", "Log"):
             browser.call(f"{domain}.enable")
         yield browser

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from client import Client
-from richregime.demo import free_port
-from richregime.up import Stack
+from ops.demo import free_port
+from ops.up import Stack
+from richregime import Client
 from tests.browser.chrome import Browser, chromium, find_chromium
 
 
@@ -37,4 +37,6 @@ def browser(tmp_path: Path, service_url: str) -> Iterator[Browser]:
         yield opened
         opened.listen(0.2)
         assert opened.complaints == []
-        assert [url for url in opened.requested if not url.startswith((service_url, "data:", "blob:"))] == []
+        assert [
+            url for url in opened.requested if not url.startswith((service_url, "data:", "blob:"))
+        ] == []

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from api.gate import OPEN_SECONDS
-from richregime.demo import free_port
-from richregime.up import Stack
+from api.middleware.authentication import OPEN_SECONDS
+from ops.demo import free_port
+from ops.up import Stack
 from schemas.access import Scope
-from storage.db import Database
+from storage.database.engine import Database
 from tests.api.keyed import make_key
 from tests.browser.chrome import Browser
 
@@ -115,7 +115,9 @@ def test_the_login_and_who_is_logged_in_fit_the_screen(
             browser.wait_for(f"{LOADED} && document.activeElement.id === 'key'")
             type_text(browser, key if name == "logged-in" else "rrk_0_0")
             browser.press("Enter", 13, "\r")
-            browser.wait_for(f"document.querySelector('{'.who' if name == 'logged-in' else '#refusal'}')")
+            browser.wait_for(
+                f"document.querySelector('{'.who' if name == 'logged-in' else '#refusal'}')"
+            )
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, name
         (tmp_path / f"{name}.png").write_bytes(browser.screenshot())
     assert all("401" in complaint for complaint in browser.complaints), browser.complaints

@@ -6,14 +6,18 @@ import json
 
 import pytest
 
-from client import Client
-from client.calls import list_events
+from richregime import Client
+from richregime.calls import list_events
 from tests.browser.chrome import Browser
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
-SPEC = {"kind": "train", "data": {"name": "digits", "train_size": 500, "test_size": 200}, "epochs": 3}
+SPEC = {
+    "kind": "train",
+    "data": {"name": "digits", "train_size": 500, "test_size": 200},
+    "epochs": 3,
+}
 PATHS = (
     "/",
     "/submit",
@@ -59,11 +63,18 @@ def type_into(browser: Browser, element_id: str, text: str) -> None:
 def test_an_experiment_is_submitted_watched_and_seen(browser: Browser, service_url: str) -> None:
     browser.open(f"{service_url}/submit?kind=train")
     browser.wait_for(PRICED)
-    type_body(browser, json.dumps({"spec": {**SPEC, "epochs": 5}, "seeds": [0, 1], "name": "from the page"}))
+    type_body(
+        browser,
+        json.dumps({"spec": {**SPEC, "epochs": 5}, "seeds": [0, 1], "name": "from the page"}),
+    )
     browser.wait_for("document.getElementById('verdict').textContent === 'It can be submitted.'")
     browser.evaluate("body.focus(); true")
     browser.call(
-        "Input.dispatchKeyEvent", type="rawKeyDown", key="Enter", windowsVirtualKeyCode=13, modifiers=2
+        "Input.dispatchKeyEvent",
+        type="rawKeyDown",
+        key="Enter",
+        windowsVirtualKeyCode=13,
+        modifiers=2,
     )
     browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
     assert browser.evaluate("document.querySelector('h1').textContent") == "from the page"
@@ -73,8 +84,12 @@ def test_an_experiment_is_submitted_watched_and_seen(browser: Browser, service_u
     browser.wait_for(
         "[...document.querySelectorAll('img.plot')].slice(0, 2).every((one) => one.naturalWidth > 400)"
     )
-    browser.wait_for("document.getElementById('told').textContent === 'The experiment is succeeded.'")
-    assert "experiment.finished" in browser.evaluate("document.getElementById('event-list').textContent")
+    browser.wait_for(
+        "document.getElementById('told').textContent === 'The experiment is succeeded.'"
+    )
+    assert "experiment.finished" in browser.evaluate(
+        "document.getElementById('event-list').textContent"
+    )
 
 
 def test_what_is_wrong_is_said_while_one_types_and_found_by_a_click(
@@ -89,20 +104,26 @@ def test_what_is_wrong_is_said_while_one_types_and_found_by_a_click(
     type_body(browser, '{"spec": {"kind": "train",\n  "batch_size": 64}}')
     browser.wait_for(PRICED)
     type_body(
-        browser, '{"spec": {"kind": "train",\n  "batch_size": 64}, "priority": 11}'.replace("64", '"64"')
+        browser,
+        '{"spec": {"kind": "train",\n  "batch_size": 64}, "priority": 11}'.replace("64", '"64"'),
     )
     browser.wait_for("document.querySelectorAll('#problems li').length === 2")
     shown = browser.evaluate("document.getElementById('problems').textContent")
     assert "Line 2, #/spec/batch_size" in shown
     assert "#/priority" in shown
     browser.evaluate("document.querySelector('#problems button').click(); true")
-    assert browser.evaluate("body.value.slice(body.selectionStart, body.selectionEnd)") in ('"64"', "11")
+    assert browser.evaluate("body.value.slice(body.selectionStart, body.selectionEnd)") in (
+        '"64"',
+        "11",
+    )
     # The refusals are answers 422, which the browser notes as it notes every refusal.
     assert all("422" in complaint for complaint in browser.complaints)
     browser.complaints.clear()
 
 
-def test_a_webhook_is_asked_for_beside_the_body(browser: Browser, service_url: str, client: Client) -> None:
+def test_a_webhook_is_asked_for_beside_the_body(
+    browser: Browser, service_url: str, client: Client
+) -> None:
     browser.open(f"{service_url}/submit")
     browser.wait_for(PRICED)
     type_body(browser, json.dumps({"spec": {**SPEC, "epochs": 2}, "name": "told of"}))
@@ -126,7 +147,9 @@ def test_a_webhook_is_asked_for_beside_the_body(browser: Browser, service_url: s
     made = browser.evaluate("location.pathname.split('/').pop()")
     assert client.wait(made, timeout=120).status == "succeeded"
     # No such host is there: the first attempt fails, and is told to whoever looks again.
-    wait_until(lambda: "webhook.failed" in [event.name for event in client.send_all(list_events(made))])
+    wait_until(
+        lambda: "webhook.failed" in [event.name for event in client.send_all(list_events(made))]
+    )
     browser.open(f"{service_url}/view/{made}")
     assert "webhook.failed" in browser.evaluate("document.getElementById('event-list').textContent")
     assert all("422" in complaint for complaint in browser.complaints)
@@ -136,7 +159,9 @@ def test_a_webhook_is_asked_for_beside_the_body(browser: Browser, service_url: s
 def test_the_command_of_an_experiment_is_copied(
     browser: Browser, service_url: str, finished: tuple[str, str]
 ) -> None:
-    browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.call(
+        "Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
+    )
     browser.open(f"{service_url}/view/{finished[0]}")
     browser.evaluate("document.querySelector('#again summary').click(); true")
     browser.evaluate("document.querySelector('[data-copy=as-curl]').click(); true")
@@ -181,7 +206,9 @@ def test_the_list_changes_without_a_reload_and_keeps_what_is_ticked(
     browser: Browser, service_url: str, client: Client, finished: tuple[str, str]
 ) -> None:
     browser.open(f"{service_url}/")
-    browser.evaluate(f"window.kept = true; document.getElementById('pick-{finished[0]}').click(); true")
+    browser.evaluate(
+        f"window.kept = true; document.getElementById('pick-{finished[0]}').click(); true"
+    )
     added = client.submit({**SPEC, "epochs": 1}, name="while one looks").id
     browser.wait_for(f"document.getElementById('pick-{added}')")
     assert browser.evaluate(f"window.kept && document.getElementById('pick-{finished[0]}').checked")
@@ -197,7 +224,12 @@ def test_the_list_changes_without_a_reload_and_keeps_what_is_ticked(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 def test_every_page_fits_its_screen(
-    browser: Browser, service_url: str, finished: tuple[str, str], scheme: str, width: int, height: int
+    browser: Browser,
+    service_url: str,
+    finished: tuple[str, str],
+    scheme: str,
+    width: int,
+    height: int,
 ) -> None:
     browser.prefer(scheme)
     browser.resize(width, height)

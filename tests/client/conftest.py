@@ -11,10 +11,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from client import Client
-from richregime.demo import free_port
-from richregime.up import Stack
-from storage.db import Database
+from ops.demo import free_port
+from ops.up import Stack
+from richregime import Client
+from storage.database.engine import Database
 from tests.api.desk import make_settings, serving
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -51,7 +51,7 @@ def command() -> Command:
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         root = Path(__file__).parents[2]
         return subprocess.run(
-            [sys.executable, "-m", "richregime.cli", *arguments],
+            [sys.executable, "-m", "ops.commands", *arguments],
             cwd=root,
             input=stdin,
             capture_output=True,
@@ -66,6 +66,6 @@ def command() -> Command:
 @pytest.fixture(scope="session")
 def invoke() -> Callable[..., Result]:
     """Runs `richregime` within this process: what a new one would cost is saved."""
-    from richregime.cli import app
+    from ops.commands import app
 
     return lambda *arguments: CliRunner().invoke(app, arguments)

@@ -33,7 +33,11 @@ class CuttingProxy:
                 inside, _ = self._listener.accept()
             except OSError:
                 return
-            limit = self._limits[self.num_connections] if self.num_connections < len(self._limits) else None
+            limit = (
+                self._limits[self.num_connections]
+                if self.num_connections < len(self._limits)
+                else None
+            )
             self.num_connections += 1
             outside = socket.create_connection(self._upstream)
             threading.Thread(target=self._pump, args=(inside, outside, None), daemon=True).start()

@@ -17,7 +17,11 @@ def read_events(path: Path) -> Iterator[Any]:
     data = path.read_bytes()
     while data:
         (length,) = struct.unpack("<Q", data[:8])
-        length_crc, message, crc = data[8:12], data[12 : 12 + length], data[12 + length : 16 + length]
+        length_crc, message, crc = (
+            data[8:12],
+            data[12 : 12 + length],
+            data[12 + length : 16 + length],
+        )
         assert struct.unpack("<I", length_crc)[0] == masked_crc32c(struct.pack("<Q", length))
         assert struct.unpack("<I", crc)[0] == masked_crc32c(message)
         yield Event.FromString(message)

@@ -18,12 +18,12 @@ import pyarrow.parquet
 import pytest
 from click.testing import Result as Invoked
 
-from client import AsyncClient, Client, ExtraMissing
-from client.answers import Metrics, Result
-from client.exporting import ExportSource
-from client.exporting.columns import result_columns
-from client.exporting.event_files import name_folder
-from client.exporting.event_records import encode_scalar, encode_version, frame
+from richregime import AsyncClient, Client, ExtraMissing
+from richregime.answers import Metrics, Result
+from richregime.exporting import ExportSource
+from richregime.exporting.columns import result_columns
+from richregime.exporting.event_files import name_folder
+from richregime.exporting.event_records import encode_scalar, encode_version, frame
 from tests.api.desk import Desk, make_settings, serving
 from tests.architecture.test_torch_free import import_without
 from tests.client.event_reader import read_events, read_plugin, read_scalars
@@ -53,7 +53,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
 
 
 def begin_and_fail(desk: Desk, client: Client) -> str:
-    partial = client.submit({"kind": "train", "epochs": 3}, seeds=[0, 1, 2], execution={"seeds_per_run": 1})
+    partial = client.submit(
+        {"kind": "train", "epochs": 3}, seeds=[0, 1, 2], execution={"seeds_per_run": 1}
+    )
     first, second = desk.claim(partial.id), desk.claim(partial.id)
     assert first is not None
     assert second is not None
@@ -68,7 +70,9 @@ def as_float32(value: float | None) -> float:
 
 def expected_metrics(client: Client, experiment_id: str) -> list[dict[str, Any]]:
     """The API's values, each with its run and the point's swept values."""
-    runs = {(run.point.index, seed): run for run in client.runs(experiment_id) for seed in run.seeds}
+    runs = {
+        (run.point.index, seed): run for run in client.runs(experiment_id) for seed in run.seeds
+    }
     rows = []
     for item in client.metrics(experiment_id)["items"]:
         run = runs[item["point"], item["seed"]]
@@ -92,7 +96,9 @@ def test_csv_holds_every_metric_and_every_statistic(place: Place, tmp_path: Path
     expected = expected_metrics(client, finished)
     assert len(expected) == 4 * 2 * 2 * 4
     assert any(row["value"] is None for row in expected)
-    assert rows == [["" if row[name] is None else str(row[name]) for name in header] for row in expected]
+    assert rows == [
+        ["" if row[name] is None else str(row[name]) for name in header] for row in expected
+    ]
     header, *rows = csv.reader(written[1].read_text().splitlines())
     assert header[:5] == ["point", *axes, "outcome"]
     found = {(row[0], row[5]): dict(zip(header, row, strict=True)) for row in rows}
@@ -112,7 +118,8 @@ def test_parquet_holds_the_same_with_types(place: Place, tmp_path: Path) -> None
     )
     rows = metrics.to_pylist()
     assert [{**row} for row in rows] == [
-        {name: row[name] for name in metrics.column_names} for row in expected_metrics(client, finished)
+        {name: row[name] for name in metrics.column_names}
+        for row in expected_metrics(client, finished)
     ]
     types = {name: str(metrics.schema.field(name).type) for name in metrics.column_names}
     assert types["model.width"] == types["seed"] == types["step"] == "int64"
@@ -132,11 +139,15 @@ def test_parquet_holds_the_same_with_types(place: Place, tmp_path: Path) -> None
             assert statistics[index, name] == sheet[name]
 
 
-def test_event_files_hold_every_metric_under_its_point_and_seed(place: Place, tmp_path: Path) -> None:
+def test_event_files_hold_every_metric_under_its_point_and_seed(
+    place: Place, tmp_path: Path
+) -> None:
     client, finished, _ = place
     for _ in range(2):
         written = client.export_tables(finished, tmp_path, table_format="tensorboard")
-    folders = sorted({str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*tfevents*")})
+    folders = sorted(
+        {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*tfevents*")}
+    )
     assert len(folders) == len(written) == len(list(tmp_path.rglob("*tfevents*"))) == 8
     assert folders[0] == "point0-model.width=10,optimizer.name=adam,optimizer.lr=0.001/seed0"
     by_cell: dict[tuple[int, int], dict[tuple[str, int], float | None]] = {}
@@ -144,7 +155,11 @@ def test_event_files_hold_every_metric_under_its_point_and_seed(place: Place, tm
         cell = by_cell.setdefault((item["point"], item["seed"]), {})
         cell[item["name"], item["step"]] = item["value"]
     assert len(by_cell) == 8
-    began = {(run.point.index, seed): run.started_at for run in client.runs(finished) for seed in run.seeds}
+    began = {
+        (run.point.index, seed): run.started_at
+        for run in client.runs(finished)
+        for seed in run.seeds
+    }
     for path in written:
         cell = int(path.parent.parent.name[len("point")]), int(path.parent.name[len("seed") :])
         scalars = read_scalars(path)
@@ -163,9 +178,15 @@ def test_event_files_tell_the_form_as_hyperparameters(place: Place, tmp_path: Pa
     path = sorted(client.export_tables(finished, tmp_path, table_format="tensorboard"))[-1]
     values = {
         name: getattr(value, value.WhichOneof("kind"))
-        for name, value in read_plugin(path, "session_start_info").session_start_info.hparams.items()
+        for name, value in read_plugin(
+            path, "session_start_info"
+        ).session_start_info.hparams.items()
     }
-    assert (values["model.width"], values["optimizer.name"], values["optimizer.lr"]) == (200, "sgd", 0.1)
+    assert (values["model.width"], values["optimizer.name"], values["optimizer.lr"]) == (
+        200,
+        "sgd",
+        0.1,
+    )
     assert (values["seed"], values["epochs"], values["kind"]) == (3, 3, "train")
     assert values["data.name"] == "digits"
     asked = read_plugin(path, "experiment").experiment
@@ -194,7 +215,9 @@ def test_the_async_client_writes_the_same(place: Place, tmp_path: Path) -> None:
         client.export_tables(finished, tmp_path / "sync", table_format=table_format)
         asyncio.run(export(table_format))
     names = [
-        path.relative_to(tmp_path / "sync") for path in (tmp_path / "sync").rglob("*.*") if path.is_file()
+        path.relative_to(tmp_path / "sync")
+        for path in (tmp_path / "sync").rglob("*.*")
+        if path.is_file()
     ]
     assert len(names) == 10
     for name in names:
@@ -212,14 +235,18 @@ def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place
                 "mode": "lazy",
                 "fractions_percent": [0.0, 10.0],
                 "test_accuracy": [
-                    {"mean": mean, "standard_error": None, "ci95": None, "n": 1} for mean in (0.1, 0.9)
+                    {"mean": mean, "standard_error": None, "ci95": None, "n": 1}
+                    for mean in (0.1, 0.9)
                 ],
             }
         ],
         "epochs_by_layer": [{"mean": 2.0, "standard_error": None, "ci95": None, "n": 1}] * 2,
     }
     source = ExportSource(
-        client.get(partial), [*client.runs(partial)], Metrics(items=[]), Result(kind="x", points=[sheet])
+        client.get(partial),
+        [*client.runs(partial)],
+        Metrics(items=[]),
+        Result(kind="x", points=[sheet]),
     )
     columns = result_columns(source)
     assert columns["quantity"] == ["curves.test_accuracy"] * 2 + ["epochs_by_layer"] * 2
@@ -231,14 +258,21 @@ def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place
 
 
 def test_a_folder_s_name_holds_nothing_that_is_a_path() -> None:
-    assert name_folder(7, {"init.checkpoint": "../../a b/c"}, 3) == "point007-init.checkpoint=.._.._a_b_c"
+    assert (
+        name_folder(7, {"init.checkpoint": "../../a b/c"}, 3)
+        == "point007-init.checkpoint=.._.._a_b_c"
+    )
     assert name_folder(0, {}, 1) == "point0"
     assert len(name_folder(0, {"data.name": "x" * 500}, 1)) <= 120
 
 
 def test_a_scalar_beyond_float32_is_infinite(tmp_path: Path) -> None:
     file = tmp_path / "events"
-    events = [encode_version(0.5), encode_scalar(1.5, 2**40, "loss", -1e300), encode_scalar(1.5, 0, "λ", 2.0)]
+    events = [
+        encode_version(0.5),
+        encode_scalar(1.5, 2**40, "loss", -1e300),
+        encode_scalar(1.5, 0, "λ", 2.0),
+    ]
     file.write_bytes(b"".join(map(frame, events)))
     assert read_scalars(file) == {("loss", 2**40): -inf, ("λ", 0): 2.0}
 
@@ -247,7 +281,16 @@ def test_the_command_writes_each_format(invoke: Invoke, place: Place, tmp_path: 
     client, finished, partial = place
     for table_format, count in (("csv", 2), ("parquet", 2), ("tensorboard", 8)):
         out = tmp_path / table_format
-        arguments = ("export", finished, "--format", table_format, "--out", str(out), "--url", client.url)
+        arguments = (
+            "export",
+            finished,
+            "--format",
+            table_format,
+            "--out",
+            str(out),
+            "--url",
+            client.url,
+        )
         done = invoke(*arguments)
         assert done.exit_code == 0, done.stderr
         assert str(out) in done.stdout
@@ -258,7 +301,9 @@ def test_the_command_writes_each_format(invoke: Invoke, place: Place, tmp_path: 
     assert "no result yet" in done.stderr
 
 
-def test_wrong_usage_of_the_command_ends_with_2(invoke: Invoke, place: Place, tmp_path: Path) -> None:
+def test_wrong_usage_of_the_command_ends_with_2(
+    invoke: Invoke, place: Place, tmp_path: Path
+) -> None:
     client, finished, _ = place
     file = tmp_path / "file"
     file.touch()
@@ -300,4 +345,9 @@ def test_no_export_needs_torch(place: Place, tmp_path: Path) -> None:
 
 def test_event_files_and_csv_need_no_extra() -> None:
     heavy = ("pyarrow", "tensorboardX", "google")
-    assert import_without(heavy, ["client.exporting.event_files", "client.exporting.writing"]).returncode == 0
+    assert (
+        import_without(
+            heavy, ["richregime.exporting.event_files", "richregime.exporting.writing"]
+        ).returncode
+        == 0
+    )

@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 from rich.console import Console
 
-from client import Client
-from client.tables import experiments_table
+from richregime import Client
+from richregime.tables import experiments_table
 
 pytestmark = pytest.mark.xdist_group("client")
 
@@ -38,14 +38,18 @@ def test_standard_input_is_submitted_and_listed(command: Command, live_url: str)
     assert done.stdout.strip() in {one["id"] for one in json.loads(listed.stdout)["items"]}
 
 
-def test_watching_a_cancelled_experiment_ends_with_3(command: Command, live_url: str, client: Client) -> None:
+def test_watching_a_cancelled_experiment_ends_with_3(
+    command: Command, live_url: str, client: Client
+) -> None:
     experiment_id = client.submit(BODY).id
     assert command("cancel", experiment_id, "--url", live_url).returncode == 0
     assert command("watch", experiment_id, "--url", live_url).returncode == 3
 
 
 def test_a_wrong_body_ends_with_4_and_names_the_field(command: Command, live_url: str) -> None:
-    done = command("submit", "-", "--url", live_url, stdin='{"spec": {"kind": "train", "epochs": 0}}')
+    done = command(
+        "submit", "-", "--url", live_url, stdin='{"spec": {"kind": "train", "epochs": 0}}'
+    )
     assert done.returncode == 4
     assert "#/spec/epochs" in done.stderr
     assert "Traceback" not in done.stderr
@@ -61,7 +65,9 @@ def test_hints_call_the_command_as_it_was_called(
         assert f"`{shown}`" in command("show", "exp_none", "--url", live_url).stderr
 
 
-def test_what_follows_a_watched_end_begins_a_line(command: Command, live_url: str, client: Client) -> None:
+def test_what_follows_a_watched_end_begins_a_line(
+    command: Command, live_url: str, client: Client
+) -> None:
     experiment_id = client.submit(BODY).id
     client.cancel(experiment_id)
     assert command("watch", experiment_id, "--url", live_url).stderr.endswith("\n")
@@ -102,7 +108,9 @@ def test_a_preset_is_shown_as_a_body(command: Command, live_url: str) -> None:
     assert "demo" in command("preset", "list", "--url", live_url).stdout
 
 
-def test_flags_submit_and_a_dry_run_starts_nothing(invoke: Invoke, live_url: str, client: Client) -> None:
+def test_flags_submit_and_a_dry_run_starts_nothing(
+    invoke: Invoke, live_url: str, client: Client
+) -> None:
     flags = (
         "--kind",
         "train",
@@ -120,12 +128,19 @@ def test_flags_submit_and_a_dry_run_starts_nothing(invoke: Invoke, live_url: str
     assert "nothing started" in invoke("submit", *flags, "--dry-run").stdout
     made = invoke("submit", *flags, "--name", "by flags", "--label", "a=b", "--afresh", "--json")
     experiment = client.get(json.loads(made.stdout)["id"])
-    assert (experiment.name, experiment.labels, experiment.seeds) == ("by flags", {"a": "b"}, [0, 1])
+    assert (experiment.name, experiment.labels, experiment.seeds) == (
+        "by flags",
+        {"a": "b"},
+        [0, 1],
+    )
     assert experiment.sweep == {"model.width": [3, 4]}
     assert f"richregime watch {experiment.id}" in made.stderr
     shown = invoke("show", experiment.id, "--url", live_url)
     assert "by flags" in shown.stdout
-    assert len(json.loads(invoke("show", experiment.id, "--json", "--url", live_url).stdout)["runs"]) == 2
+    assert (
+        len(json.loads(invoke("show", experiment.id, "--json", "--url", live_url).stdout)["runs"])
+        == 2
+    )
 
 
 def test_an_error_says_what_to_do_next(invoke: Invoke, live_url: str, client: Client) -> None:
@@ -152,7 +167,9 @@ def test_a_list_cuts_nothing_off(client: Client, width: int, shows_all: bool) ->
     name = "a name of some length, as those of figures are: ReLU-Nets with one hidden layer, Fashion-MNIST"
     experiment = client.submit({"kind": "train", "epochs": 3}, name=name, reuse=False)
     written = StringIO()
-    Console(width=width, file=written, color_system=None).print(experiments_table([experiment], width))
+    Console(width=width, file=written, color_system=None).print(
+        experiments_table([experiment], width)
+    )
     text = written.getvalue()
     assert experiment.id in text
     assert "…" not in text
@@ -166,7 +183,11 @@ def test_a_list_into_a_pipe_has_one_line_for_each_experiment(
 ) -> None:
     name = "another name of some length, so that eighty characters would never hold all of the columns of it"
     experiment = client.submit({"kind": "train", "epochs": 4}, name=name, reuse=False)
-    (line,) = (one for one in command("list", "--url", live_url).stdout.splitlines() if experiment.id in one)
+    (line,) = (
+        one
+        for one in command("list", "--url", live_url).stdout.splitlines()
+        if experiment.id in one
+    )
     assert name in line
 
 

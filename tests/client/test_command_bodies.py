@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from client.commands.bodies import change_body, read_seeds, read_values
-from client.sparklines import sparkline
+from richregime.commands.bodies import change_body, read_seeds, read_values
+from richregime.sparklines import sparkline
 
 
 def test_flags_change_a_copy_of_the_body() -> None:
@@ -32,7 +32,10 @@ def test_flags_change_a_copy_of_the_body() -> None:
         "labels": {"paper": "fig4"},
         "name": "n",
     }
-    assert body == {"spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}}, "seeds": [9]}
+    assert body == {
+        "spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}},
+        "seeds": [9],
+    }
     assert change_body({"kind": "lws"}) == {"spec": {"kind": "lws"}}
 
 

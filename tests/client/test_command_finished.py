@@ -16,7 +16,16 @@ from click.testing import Result
 pytestmark = [pytest.mark.xdist_group("whole_service"), pytest.mark.timeout(600)]
 
 Invoke = Callable[..., Result]
-TINY = ("--kind", "train", "--set", "epochs=2", "--set", "data.train_size=200", "--set", "data.test_size=100")
+TINY = (
+    "--kind",
+    "train",
+    "--set",
+    "epochs=2",
+    "--set",
+    "data.train_size=200",
+    "--set",
+    "data.test_size=100",
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +38,16 @@ def finished(
     ids = []
     for rate in ("0.001", "0.01"):
         done = invoke(
-            *("submit", *TINY, "--set", f"optimizer.lr={rate}", "--seeds", "0-2", "--name", f"rate {rate}"),
+            *(
+                "submit",
+                *TINY,
+                "--set",
+                f"optimizer.lr={rate}",
+                "--seeds",
+                "0-2",
+                "--name",
+                f"rate {rate}",
+            ),
             *("--watch", "--notify", "--notify-command", write, "--url", service_url),
         )
         assert done.exit_code == 0, done.stderr
@@ -42,20 +60,33 @@ def test_a_notice_is_given_at_the_end(finished: tuple[str, str, Path]) -> None:
     assert finished[2].read_text() == f"{finished[1]} succeeded\n"
 
 
-def test_experiments_are_compared(invoke: Invoke, service_url: str, finished: tuple[str, str, Path]) -> None:
+def test_experiments_are_compared(
+    invoke: Invoke, service_url: str, finished: tuple[str, str, Path]
+) -> None:
     told = json.loads(invoke("compare", *finished[:2], "--json", "--url", service_url).stdout)
     assert told["spec"] == {"spec.optimizer.lr": ["0.001", "0.01"]}
     assert told["results"]["test_accuracy"]["the only point"][1]["difference"]
     shown = invoke("compare", *finished[:2], "--quantity", "train_loss", "--url", service_url)
     assert "spec.optimizer.lr" in shown.stdout
-    assert invoke("compare", *finished[:2], "--quantity", "nothing", "--url", service_url).exit_code == 2
+    assert (
+        invoke("compare", *finished[:2], "--quantity", "nothing", "--url", service_url).exit_code
+        == 2
+    )
 
 
 def test_plots_are_written(
     invoke: Invoke, service_url: str, finished: tuple[str, str, Path], tmp_path: Path
 ) -> None:
     done = invoke(
-        "plot", finished[0], "learning_curve", "--out", str(tmp_path), "--dpi", "50", "--url", service_url
+        "plot",
+        finished[0],
+        "learning_curve",
+        "--out",
+        str(tmp_path),
+        "--dpi",
+        "50",
+        "--url",
+        service_url,
     )
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from client import Client
-from richregime.cli import app
-from storage.api_keys import find_key
-from storage.audit import list_entries
-from storage.db import Database
+from ops.commands import app
+from richregime import Client
+from storage.access.audit import list_entries
+from storage.access.keys import find_key
+from storage.database.engine import Database
 
 RUN = CliRunner()
 
@@ -24,7 +24,9 @@ def keys(home: Path, *arguments: str) -> Any:
 
 
 def test_a_key_is_shown_once_listed_without_it_and_revoked(tmp_path: Path) -> None:
-    made = keys(tmp_path, "create", "--owner", "ada", "--scope", "read", "--scope", "admin", "--days", "30")
+    made = keys(
+        tmp_path, "create", "--owner", "ada", "--scope", "read", "--scope", "admin", "--days", "30"
+    )
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
     assert re.fullmatch(r"rrk_[0-9a-f]{22}_[\w-]{43}", key)
@@ -67,7 +69,9 @@ def test_an_unknown_key_is_not_revoked(tmp_path: Path) -> None:
     assert "no key 'rrk_0'" in refused.stderr
 
 
-def test_commands_carry_the_key_they_are_given(live_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_carry_the_key_they_are_given(
+    live_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown: list[str | None] = []
 
     def remember(self: Client, url: str | None = None, *, key: str | None = None, **_: Any) -> None:

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
-def run_script(name: str, *arguments: str, url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_script(
+    name: str, *arguments: str, url: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "examples" / name), *arguments],
         cwd=folder,
@@ -70,10 +72,12 @@ def test_the_notebook_s_cells_run_in_order(
 
 
 def test_metrics_are_handed_over_as_arrays(service_url: str) -> None:
-    from richregime import Client
+    from ops import Client
 
     with Client(service_url) as client:
-        experiment = client.submit({"kind": "train", "epochs": 1, "data": {"train_size": 100}}, seeds=[0])
+        experiment = client.submit(
+            {"kind": "train", "epochs": 1, "data": {"train_size": 100}}, seeds=[0]
+        )
         client.wait(experiment.id, timeout=170)
         columns = client.metrics(experiment.id).to_numpy()
         assert set(columns) == {"point", "seed", "name", "step", "value"}
@@ -106,5 +110,7 @@ def test_a_build_fails_when_a_claim_does_not_hold(service_url: str, tmp_path: Pa
         "check_claims.py", str(body), "--allow-inconclusive", url=service_url, folder=tmp_path
     )
     assert lenient.returncode == 0, lenient.stdout
-    other = run_script("check_claims.py", str(body), "--claims", "4", url=service_url, folder=tmp_path)
+    other = run_script(
+        "check_claims.py", str(body), "--claims", "4", url=service_url, folder=tmp_path
+    )
     assert (other.returncode, "does not speak to it" in other.stdout) == (1, True)

@@ -28,7 +28,12 @@ def block(heading: str, language: str) -> str:
 def test_the_curl_session_works_when_pasted(service_url: str, tmp_path: Path) -> None:
     session = block("With curl", "sh").replace(WRITTEN_URL, service_url)
     done = subprocess.run(
-        ["sh", "-eu", "-c", session], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-eu", "-c", session],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "event: end" in done.stdout

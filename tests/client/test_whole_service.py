@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from client import BadDownload, Client
-from client.tables import show_statistic
 from engine.result import Statistic
+from richregime import BadDownload, Client
+from richregime.tables import show_statistic
 from schemas.resources import Checkpoint, Experiment
 from schemas.status import ExperimentStatus
 from tests.client.cutting_proxy import cutting
@@ -39,7 +39,9 @@ def theta(near: Client, experiment: Experiment) -> Checkpoint:
     return next(one for one in near.checkpoints(run.id) if one.name == "theta_T")
 
 
-def test_an_experiment_is_computed_and_its_statistics_come_back(near: Client, finished: Experiment) -> None:
+def test_an_experiment_is_computed_and_its_statistics_come_back(
+    near: Client, finished: Experiment
+) -> None:
     assert finished.status == ExperimentStatus.SUCCEEDED, finished.detail
     points = near.result(finished.id)["points"]
     assert [point["point"] for point in points] == [{"model.width": 5}, {"model.width": 10}]
@@ -71,14 +73,18 @@ def test_a_download_is_checked_and_goes_on_where_it_broke(
     assert [path.name for path in broken.parent.iterdir()] == ["broken"]
 
 
-def test_wrong_bytes_are_refused_and_forgotten(near: Client, finished: Experiment, tmp_path: Path) -> None:
+def test_wrong_bytes_are_refused_and_forgotten(
+    near: Client, finished: Experiment, tmp_path: Path
+) -> None:
     wrong = theta(near, finished).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(BadDownload):
         near.download(wrong, tmp_path / "wrong")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_body_is_answered_with_the_same_experiment(near: Client, finished: Experiment) -> None:
+def test_the_same_body_is_answered_with_the_same_experiment(
+    near: Client, finished: Experiment
+) -> None:
     again = near.submit(BODY)
     assert (again.id, again.reused) == (finished.id, True)
 

@@ -17,20 +17,20 @@ from redis import Redis
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from richregime.broker import Broker
-from richregime.cli import app
-from richregime.doctor.deployment import check_blobs, check_broker, check_database, examine
-from richregime.doctor.findings import Finding, Level, worst
-from richregime.doctor.place import check_folder, check_variables
+from ops.broker import Broker
+from ops.commands import app
+from ops.doctor.deployment import check_blobs, check_broker, check_database, examine
+from ops.doctor.findings import Finding, Level, worst
+from ops.doctor.local_checks import check_folder, check_variables
+from runtime.settings import Settings
 from schemas.access import Scope
-from storage.api_keys import create_key
-from storage.blobs import BlobStore
-from storage.claims import claim_next
-from storage.db import Database, database_now
-from storage.queue import socket_path
-from storage.settings import Settings
-from storage.tables import RunRow, WorkerRow
-from storage.workers import note_worker_seen, register_worker
+from storage.access.keys import create_key
+from storage.database.engine import Database, database_now
+from storage.database.tables import RunRow, WorkerRow
+from storage.delivery.wake_ups import socket_path
+from storage.files.blobs import BlobStore
+from storage.runs.claim import claim_next
+from storage.runs.workers import note_worker_seen, register_worker
 from tests.storage.conftest import Archive
 
 NOBODY = 65534
@@ -86,7 +86,9 @@ def add_worker(db: Database, **versions: str) -> str:
 def told(findings: Iterator[Finding], about: str, level: Level) -> str:
     """What is found about it at that level; there must be something."""
     found = list(findings)
-    words = [f"{one.found}: {one.todo}" for one in found if (one.about, one.level) == (about, level)]
+    words = [
+        f"{one.found}: {one.todo}" for one in found if (one.about, one.level) == (about, level)
+    ]
     assert words, found
     return "\n".join(words)
 
@@ -95,7 +97,18 @@ def test_a_healthy_deployment_has_nothing_wrong(healthy: Settings) -> None:
     findings = list(examine(healthy))
     assert [one for one in findings if one.level is Level.WRONG] == []
     assert {one.about for one in findings} >= {
-        *("python", "packages", "home", "broker", "files", "database", "clock", "workers", "runs", "access"),
+        *(
+            "python",
+            "packages",
+            "home",
+            "broker",
+            "files",
+            "database",
+            "clock",
+            "workers",
+            "runs",
+            "access",
+        ),
         "leftovers",
     }
     assert list((healthy.home / "blobs").rglob("*.partial")) == []
@@ -145,7 +158,9 @@ def test_a_damaged_database(home: Path) -> None:
 
 
 def test_a_database_that_is_not_there(home: Path) -> None:
-    settings = settings_of(home, database_url="postgresql://richregime:secret-word@127.0.0.1:1/richregime")
+    settings = settings_of(
+        home, database_url="postgresql://richregime:secret-word@127.0.0.1:1/richregime"
+    )
     found = told(check_database(settings), "database", Level.WRONG)
     assert "RICHREGIME_DATABASE_URL" in found
     assert "secret-word" not in found
@@ -198,15 +213,17 @@ def test_a_bucket_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setattr("storage.object_blobs.ObjectBlobStore.open", _open_without_retries)
-    found = told(check_blobs(settings_of(home, blob_url="s3://bucket/prefix")), "files", Level.WRONG)
+    monkeypatch.setattr("storage.files.s3.ObjectBlobStore.open", _open_without_retries)
+    found = told(
+        check_blobs(settings_of(home, blob_url="s3://bucket/prefix")), "files", Level.WRONG
+    )
     assert "AWS_*" in found
 
 
 def _open_without_retries(url: str, cache: Path) -> Any:
     from obstore.store import from_url
 
-    from storage.object_blobs import ObjectBlobStore
+    from storage.files.s3 import ObjectBlobStore
 
     return ObjectBlobStore(from_url(url, retry_config={"max_retries": 0}), cache)
 
@@ -224,7 +241,9 @@ def test_nobody_listens_and_then_somebody_of_another_version_with_a_wrong_clock(
     with open_database(settings) as db:
         worker = add_worker(db, richregime="0.0.1")
         with db.write() as session:
-            session.execute(update(WorkerRow).where(WorkerRow.id == worker).values(clock_ahead_seconds=-90.0))
+            session.execute(
+                update(WorkerRow).where(WorkerRow.id == worker).values(clock_ahead_seconds=-90.0)
+            )
         Archive(db).submit(queue="gpu")
     found = told(check_database(settings), "workers", Level.WARNING)
     assert "-90.0 s" in found
@@ -239,10 +258,16 @@ def test_a_run_that_nobody_takes_back(home: Path) -> None:
         claimed = claim_next(db, owner="lab:1:2", queue="cpu", device="cpu", lease_seconds=60)
         assert claimed is not None
         assert "none is stuck" in told(check_database(settings), "runs", Level.OK)
-        for column, words in (("lease_until", "nobody takes it back"), ("progress_at", "no step for")):
+        for column, words in (
+            ("lease_until", "nobody takes it back"),
+            ("progress_at", "no step for"),
+        ):
             with db.write() as session:
                 now = database_now(session)
-                values = {"lease_until": now + timedelta(seconds=60), column: now - timedelta(hours=1)}
+                values = {
+                    "lease_until": now + timedelta(seconds=60),
+                    column: now - timedelta(hours=1),
+                }
                 session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
             found = told(check_database(settings), "runs", Level.WRONG)
             assert run_id in found
@@ -253,7 +278,9 @@ def test_a_run_that_waits_beside_a_free_slot(healthy: Settings) -> None:
     with open_database(healthy) as db:
         Archive(db).submit()
         with db.write() as session:
-            session.execute(update(RunRow).values(created_at=database_now(session) - timedelta(minutes=5)))
+            session.execute(
+                update(RunRow).values(created_at=database_now(session) - timedelta(minutes=5))
+            )
     assert "2 slots are free" in told(check_database(healthy), "runs", Level.WRONG)
 
 

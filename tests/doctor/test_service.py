@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from richregime.doctor import service
-from richregime.doctor.findings import Finding, Level
+from ops.doctor import service
+from ops.doctor.findings import Finding, Level
 from schemas.access import Scope
-from storage.tables import WorkerRow
+from storage.database.tables import WorkerRow
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import make_key
 from tests.doctor.test_deployment import add_worker, told
@@ -35,9 +35,18 @@ def test_a_service_without_a_worker_and_then_with_one_whose_clock_is_wrong(desk:
     worker = add_worker(desk.db)
     findings = list(examine(desk))
     assert [
-        one for one in findings if one.level is not Level.OK and one.about not in ("files", "packages")
+        one
+        for one in findings
+        if one.level is not Level.OK and one.about not in ("files", "packages")
     ] == []
-    assert {one.about for one in findings} >= {"service", "clock", "ready", "version", "runs", "files"}
+    assert {one.about for one in findings} >= {
+        "service",
+        "clock",
+        "ready",
+        "version",
+        "runs",
+        "files",
+    }
     with desk.db.write() as session:
         session.get_one(WorkerRow, worker).clock_ahead_seconds = 30.0
     assert "+30.0 s" in told(examine(desk), "workers", Level.WARNING)

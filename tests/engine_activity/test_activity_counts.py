@@ -32,7 +32,9 @@ def assert_equal_counts(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 def sum_counts(counts: dict[str, Any], alpha: float) -> int:
     key = f"{percent_key(alpha)}/"
-    return sum(int(array.sum(dtype=np.int64)) for name, array in counts.items() if name.startswith(key))
+    return sum(
+        int(array.sum(dtype=np.int64)) for name, array in counts.items() if name.startswith(key)
+    )
 
 
 @pytest.mark.parametrize("model", [RELU, CONV, VGG])
@@ -122,11 +124,17 @@ class GradientKeeper:
         """Nothing was captured."""
 
 
-@pytest.mark.parametrize(("model", "stack"), [(RELU, True), (RELU, False), (CONV, False), (VGG, False)])
+@pytest.mark.parametrize(
+    ("model", "stack"), [(RELU, True), (RELU, False), (CONV, False), (VGG, False)]
+)
 def test_the_full_gradient_is_autograd_s_of_the_mean_loss_over_the_train_set(
     laboratory, make_spec, model, stack
 ):
-    spec, ctx, keeper = make_spec(model=model, epochs=2), laboratory.context(stack=stack), GradientKeeper()
+    spec, ctx, keeper = (
+        make_spec(model=model, epochs=2),
+        laboratory.context(stack=stack),
+        GradientKeeper(),
+    )
     train(spec, ctx, on_epoch_end=keeper)
     data = resident_data(spec.data, "cpu", ctx)
     for gradient, theta in keeper.kept:
@@ -134,10 +142,14 @@ def test_the_full_gradient_is_autograd_s_of_the_mean_loss_over_the_train_set(
         net.load_state_dict({name: tensor.double() for name, tensor in theta.items()})
         net.eval()
         loss = functional.cross_entropy(net(data.x_train.double()), data.y_train)
-        exact = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(net.parameters()))])
+        exact = torch.cat(
+            [g.reshape(-1) for g in torch.autograd.grad(loss, list(net.parameters()))]
+        )
         # float32 sums of 300 terms against float64: rounding in proportion to the largest component, more where batch
         # normalisation divides by small variances
-        torch.testing.assert_close(gradient.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max()))
+        torch.testing.assert_close(
+            gradient.double(), exact, rtol=0, atol=1e-5 * float(exact.abs().max())
+        )
 
 
 def test_the_gradient_is_that_at_the_end_of_each_epoch(laboratory, make_spec, monkeypatch):
@@ -163,7 +175,9 @@ def test_the_gradient_is_that_at_the_end_of_each_epoch(laboratory, make_spec, mo
     assert all(torch.equal(keeper.kept[-1][1][name], tensor) for name, tensor in last.items())
 
 
-def test_a_counter_that_forgets_its_past_when_resumed_would_be_seen(laboratory, make_spec, monkeypatch):
+def test_a_counter_that_forgets_its_past_when_resumed_would_be_seen(
+    laboratory, make_spec, monkeypatch
+):
     class Forgetful(ActivityCounter):
         def restore(self, tensors: object) -> None:
             self._seeds.clear()

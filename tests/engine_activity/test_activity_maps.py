@@ -52,12 +52,19 @@ def test_bins_conserve_the_mean_and_the_maximum(weights: Any, max_side: int, coa
 
 @settings(deadline=None, max_examples=60)
 @given(matrices | kernels, st.integers(1, 12), st.integers(1, 6))
-def test_each_bin_is_the_sum_and_the_maximum_of_its_block(weights: Any, max_side: int, coarser: int) -> None:
+def test_each_bin_is_the_sum_and_the_maximum_of_its_block(
+    weights: Any, max_side: int, coarser: int
+) -> None:
     picture = lay_out(weights)
-    for binned in (bin_weights(weights, max_side), coarsen(bin_weights(weights, max_side), coarser)):
+    for binned in (
+        bin_weights(weights, max_side),
+        coarsen(bin_weights(weights, max_side), coarser),
+    ):
         height, width = binned.bin_shape
         for (row, column), total in np.ndenumerate(binned.sums):
-            block = picture[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            block = picture[
+                row * height : (row + 1) * height, column * width : (column + 1) * width
+            ]
             assert total == block.sum(dtype=np.int64)
             assert binned.maxima[row, column] == block.max()
             assert binned.sizes()[row, column] == block.size
@@ -65,7 +72,9 @@ def test_each_bin_is_the_sum_and_the_maximum_of_its_block(weights: Any, max_side
 
 @settings(deadline=None, max_examples=60)
 @given(kernels, st.integers(1, 12), st.integers(1, 6))
-def test_a_bin_holds_whole_kernels_or_single_parameters(weights: Any, max_side: int, coarser: int) -> None:
+def test_a_bin_holds_whole_kernels_or_single_parameters(
+    weights: Any, max_side: int, coarser: int
+) -> None:
     first = bin_weights(weights, max_side)
     for binned, most in ((first, max_side), (coarsen(first, coarser), min(max_side, coarser))):
         assert max(binned.sums.shape) <= most
@@ -93,7 +102,9 @@ def test_the_files_are_read_by_numpy_without_pickle() -> None:
     with np.load(BytesIO(pack_counts(counts, 8)), allow_pickle=False) as whole:
         assert int(whole["epochs"]) == 8
         for alpha, by_name in counts.items():
-            assert all(np.array_equal(whole[f"{alpha}/{name}"], array) for name, array in by_name.items())
+            assert all(
+                np.array_equal(whole[f"{alpha}/{name}"], array) for name, array in by_name.items()
+            )
     epochs, maps = unpack_maps(pack_maps(counts, 8))
     assert epochs == 8
     assert list(maps) == ["layers.0.conv.weight", "layers.1.linear.weight"]

@@ -66,8 +66,12 @@ def make_point(
     width: int, shares: list[list[int]], *, index: int = 0, model: str = "relu_net", **fields: Any
 ) -> FinishedPoint:
     """Three layers of 100, 800 and 100 parameters; a list of active counts a seed."""
-    spec = parse_spec({"kind": "activity_map", "model": {"name": model, "width": width, "depth": 2}})
-    results = [make_sheet(seed, {"1": one}, [100, 800, 100], **fields) for seed, one in enumerate(shares)]
+    spec = parse_spec(
+        {"kind": "activity_map", "model": {"name": model, "width": width, "depth": 2}}
+    )
+    results = [
+        make_sheet(seed, {"1": one}, [100, 800, 100], **fields) for seed, one in enumerate(shares)
+    ]
     return FinishedPoint(index, {"model.width": width}, spec, results)
 
 
@@ -119,10 +123,14 @@ def test_the_most_epochs_that_a_form_allows_can_be_counted() -> None:
 
 def test_shares_by_hand() -> None:
     sheets = [
-        make_sheet(0, {"1": [6, 2, 0], "50": [10, 8, 2]}, [2, 4, 2], zeros=8, tied={"1": 2, "50": 0}),
+        make_sheet(
+            0, {"1": [6, 2, 0], "50": [10, 8, 2]}, [2, 4, 2], zeros=8, tied={"1": 2, "50": 0}
+        ),
         make_sheet(1, {"1": [2, 2, 0], "50": [8, 8, 0]}, [2, 4, 2]),
     ]
-    (sheet,) = summarize_points([FinishedPoint(0, {}, parse_spec({"kind": "activity_map"}), sheets)])
+    (sheet,) = summarize_points(
+        [FinishedPoint(0, {}, parse_spec({"kind": "activity_map"}), sheets)]
+    )
     assert isinstance(sheet, ActivityMapPointResult)
     bottom, middle, top = sheet.layers
     assert [layer.parameter_share for layer in sheet.layers] == [0.25, 0.5, 0.25]
@@ -144,7 +152,12 @@ def test_where_nothing_was_counted_there_is_no_share() -> None:
     point = make_point(WIDE, [[0, 0, 0]], num_epochs=0, outcome="diverged")
     (sheet,) = summarize_points([point])
     assert isinstance(sheet, ActivityMapPointResult)
-    assert sheet.layers[0].share["1"] is sheet.layers[0].mean_frequency["1"] is sheet.zero_share is None
+    assert (
+        sheet.layers[0].share["1"]
+        is sheet.layers[0].mean_frequency["1"]
+        is sheet.zero_share
+        is None
+    )
 
 
 def test_a_net_whose_ends_become_more_active_than_chance_with_width_reproduces_claim_5() -> None:
@@ -183,7 +196,10 @@ def test_a_conv_net_is_judged_by_its_bottom_layer_alone() -> None:
     ("points", "reason"),
     [
         ([make_point(WIDE, [[30, 40, 30]] * 3)], "one width"),
-        ([make_point(NARROW, [[10, 80, 10]] * 2), make_point(WIDE, [[30, 40, 30]] * 2, index=1)], "2 seeds"),
+        (
+            [make_point(NARROW, [[10, 80, 10]] * 2), make_point(WIDE, [[30, 40, 30]] * 2, index=1)],
+            "2 seeds",
+        ),
         (
             [
                 make_point(NARROW, [[10, 80, 10]] * 3),
@@ -217,8 +233,12 @@ def run_point(spec: Any, ctx: RunContext, index: int, values: dict[str, Any]) ->
     return FinishedPoint(index, values, spec, run(spec, ctx))
 
 
-@pytest.mark.parametrize("model", [{"name": "relu_net", "depth": 2}, {"name": "conv_net", "depth": 2}])
-def test_the_numbers_drawn_are_the_counts_over_epochs_and_seeds(laboratory, make_spec, model, monkeypatch):
+@pytest.mark.parametrize(
+    "model", [{"name": "relu_net", "depth": 2}, {"name": "conv_net", "depth": 2}]
+)
+def test_the_numbers_drawn_are_the_counts_over_epochs_and_seeds(
+    laboratory, make_spec, model, monkeypatch
+):
     ctx = laboratory.context((0, 1))
     point = run_point(make_spec(model={**model, "width": 6}), ctx, 0, {})
     experiment = LocalExperiment("a title", [point], [ctx], summarize_points([point]))
@@ -240,14 +260,20 @@ def test_the_numbers_drawn_are_the_counts_over_epochs_and_seeds(laboratory, make
     monkeypatch.setattr(numbers, "MAX_CELLS", 200)
     coarse = plots.numbers("activity_map", experiment)
     cells = [
-        len(rows) * len(rows[0]) for one in coarse["points"][0]["maps"] for rows in one["frequency"].values()
+        len(rows) * len(rows[0])
+        for one in coarse["points"][0]["maps"]
+        for rows in one["frequency"].values()
     ]
     assert sum(cells) <= 200
-    finest = plots.numbers("activity_map_max", experiment)["points"][0]["maps"][1]["frequency"]["10"]
+    finest = plots.numbers("activity_map_max", experiment)["points"][0]["maps"][1]["frequency"][
+        "10"
+    ]
     assert np.max(finest) <= 1.0
 
 
-def test_every_plot_is_drawn_also_of_no_results_and_maps_stay_images_in_vector_files(laboratory, make_spec):
+def test_every_plot_is_drawn_also_of_no_results_and_maps_stay_images_in_vector_files(
+    laboratory, make_spec
+):
     points, contexts = [], []
     for index, width in enumerate((4, 8)):
         ctx = laboratory.context((0, 1))

@@ -81,18 +81,26 @@ def test_the_selection_is_that_of_a_plain_stable_sort(gradient: Tensor, alphas: 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_selection_is_that_of_a_plain_stable_sort_on_a_long_vector(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    gradient = torch.randn(30_011, generator=generator) * torch.rand(30_011, generator=generator) ** 8
+    gradient = (
+        torch.randn(30_011, generator=generator) * torch.rand(30_011, generator=generator) ** 8
+    )
     gradient[torch.rand(30_011, generator=generator) < 0.4] = 0.0
     gradient[5::7] = gradient[3]  # thousands of ties across one cut or another
-    for alpha, active in zip((1.0, 10.0, 30.0, 90.0), select(gradient, 1.0, 10.0, 30.0, 90.0), strict=True):
+    for alpha, active in zip(
+        (1.0, 10.0, 30.0, 90.0), select(gradient, 1.0, 10.0, 30.0, 90.0), strict=True
+    ):
         assert torch.equal(active, sort_plainly(gradient, alpha))
 
 
-@pytest.mark.parametrize("wrong", [sort_with_later_ones_first, sort_with_zeros_active, sort_by_value])
+@pytest.mark.parametrize(
+    "wrong", [sort_with_later_ones_first, sort_with_zeros_active, sort_by_value]
+)
 def test_another_rule_for_ties_zeros_or_signs_would_be_seen(wrong: Selection) -> None:
     gradient = torch.tensor([0.0, -2.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0])
     found = {alpha: select(gradient, alpha)[0] for alpha in (25.0, 75.0)}
-    assert all(torch.equal(active, sort_plainly(gradient, alpha)) for alpha, active in found.items())
+    assert all(
+        torch.equal(active, sort_plainly(gradient, alpha)) for alpha, active in found.items()
+    )
     assert any(not torch.equal(active, wrong(gradient, alpha)) for alpha, active in found.items())
 
 

@@ -73,7 +73,10 @@ def test_a_frozen_layer_never_moves(laboratory, make_spec, optimizer):
     [
         *((model, 1) for model in MODELS),
         *((model, 2) for model in ("relu_net", "narrow_relu_net")),
-        *(pytest.param(model, 2, marks=pytest.mark.slow) for model in ("conv_net", "vgg5", "vgg11")),
+        *(
+            pytest.param(model, 2, marks=pytest.mark.slow)
+            for model in ("conv_net", "vgg5", "vgg11")
+        ),
     ],
 )
 def test_the_cache_changes_no_bit(laboratory, make_spec, model, num_threads):
@@ -90,7 +93,9 @@ def test_the_cache_changes_no_bit(laboratory, make_spec, model, num_threads):
 def test_the_cache_changes_no_bit_whatever_the_last_batch(laboratory, make_spec, train_size):
     # 330 = 5 * 64 + 10: the last batch has 74 rows; 60: there is but one, smaller than asked.
     data = {"name": "digits", "train_size": train_size, "test_size": 130}
-    spec = make_spec(data=data, model=MODELS["vgg5"], policy=POLICIES["top_k_all_bottoms"], epochs=6)
+    spec = make_spec(
+        data=data, model=MODELS["vgg5"], policy=POLICIES["top_k_all_bottoms"], epochs=6
+    )
     _, cached = laboratory.run(spec)
     _, plain = laboratory.run(spec, prefix_cache=False)
     assert_equal(laboratory.theta(cached), laboratory.theta(plain))
@@ -135,7 +140,9 @@ def test_without_the_cache_frozen_layers_compute_in_every_epoch(laboratory, make
     assert passes["plain"] == 5 * passes["cached"]
 
 
-def test_where_the_cache_would_be_wrong_it_is_not_used_and_the_result_says_why(laboratory, make_spec):
+def test_where_the_cache_would_be_wrong_it_is_not_used_and_the_result_says_why(
+    laboratory, make_spec
+):
     top = {"name": "top_k", "k": 1}
     normalised = {"name": "vgg5", "width_multiplier": 0.1, "batch_norm": True}
     sheets, ctx = laboratory.run(make_spec(model=normalised, policy=top, epochs=2))

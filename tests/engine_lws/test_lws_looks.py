@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from engine.experiments.lws.looks import POLICY_COLORS, POLICY_WORDS, curve_looks, family_looks
+from engine.experiments.lws.styles import POLICY_COLORS, POLICY_WORDS, curve_looks, family_looks
 from engine.training.policies import STATIC_POLICIES
 
 
 def point(policy: str, kind: str, setting: str = "", **values: object) -> dict[str, object]:
-    return {"policy": policy, "family": policy, "kind_of_policy": kind, "setting": setting, "values": values}
+    return {
+        "policy": policy,
+        "family": policy,
+        "kind_of_policy": kind,
+        "setting": setting,
+        "values": values,
+    }
 
 
 def test_every_policy_has_a_colour_and_a_word():
@@ -25,7 +31,9 @@ def test_a_colour_is_a_kind_and_a_marker_its_k():
     assert len(set(looks.values())) == len(looks)
     for k in (1, 2):
         assert looks[f"Top {k} Bottom {k}"][1] == looks[f"Top {k} All Bottoms"][1]
-    assert looks["Top 1 All Bottoms"][0] == looks["Top 2 All Bottoms"][0] != looks["Top 1 Bottom 1"][0]
+    assert (
+        looks["Top 1 All Bottoms"][0] == looks["Top 2 All Bottoms"][0] != looks["Top 1 Bottom 1"][0]
+    )
 
 
 def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line():
@@ -41,5 +49,7 @@ def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line():
 
 
 def test_curves_of_one_policy_differ_in_colour():
-    points = [point("Full", "full", f"width {width}", **{"model.width": width}) for width in (10, 20, 30)]
+    points = [
+        point("Full", "full", f"width {width}", **{"model.width": width}) for width in (10, 20, 30)
+    ]
     assert len({color for color, _ in curve_looks(points)}) == 3

@@ -15,10 +15,10 @@ from engine.experiments.lws import run as room
 from engine.training.loop import resident_data
 from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
-from engine.training.passes import ComputeLoss
 from engine.training.plan import build_learner
 from engine.training.policies import EpochSchedule, draw_schedule
 from engine.training.prefix_cache import _KeptLevels
+from engine.training.train_step import ComputeLoss
 
 SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 ADAM = {"name": "adam", "weight_decay": 0.01}
@@ -56,7 +56,9 @@ def frozen_layers_stay(laboratory, make_spec) -> bool:
 
 def moments_wait(laboratory, make_spec) -> bool:
     """Momentum of SGD, moments and steps of Adam: as they were while their layer was frozen."""
-    return all(_moments_wait(laboratory, make_spec(optimizer=optimizer)) for optimizer in (SGD, ADAM))
+    return all(
+        _moments_wait(laboratory, make_spec(optimizer=optimizer)) for optimizer in (SGD, ADAM)
+    )
 
 
 def _moments_wait(laboratory, spec) -> bool:
@@ -94,7 +96,9 @@ def the_stored_schedule_is_used(laboratory, make_spec) -> bool:
 def _noting_trained(used: list[list[int]], train_step: Callable[..., None]) -> Callable[..., None]:
     def step(learner: ModuleLearner, number: int) -> None:
         layers = enumerate(learner._net.layers)
-        used.append([index for index, layer in layers if all(p.requires_grad for p in layer.parameters())])
+        used.append(
+            [index for index, layer in layers if all(p.requires_grad for p in layer.parameters())]
+        )
         train_step(learner, number)
 
     return step
@@ -110,14 +114,18 @@ def no_unused_gradient_is_computed(laboratory, make_spec) -> bool:
     """Backward reaches the tensors of the trained layers and no others, and no convolution below the lowest one."""
     graphs: list[tuple[set[int], set[int], int, int]] = []
     with Patch.context() as patch:
-        patch.setattr(ModuleLearner, "_compute_loss", _noting_graph(graphs, ModuleLearner._compute_loss))
+        patch.setattr(
+            ModuleLearner, "_compute_loss", _noting_graph(graphs, ModuleLearner._compute_loss)
+        )
         for policy in ({"name": "top_k", "k": 2}, {"name": "bottom_q", "q": 1}, {"name": "middle"}):
             laboratory.run(make_spec(policy=policy, epochs=1))
     assert graphs
     return all(reached == trained and convs == above for reached, trained, convs, above in graphs)
 
 
-def _noting_graph(graphs: list[Any], compute_loss: Callable[..., ComputeLoss]) -> Callable[..., ComputeLoss]:
+def _noting_graph(
+    graphs: list[Any], compute_loss: Callable[..., ComputeLoss]
+) -> Callable[..., ComputeLoss]:
     def noting(learner: ModuleLearner) -> ComputeLoss:
         compute = compute_loss(learner)
 
@@ -168,7 +176,9 @@ def skip_an_epoch(patch: Patch) -> None:
         if "rho" not in type(policy).model_fields:
             return right
         every, top = frozenset(range(num_layers)), frozenset({num_layers - 1})
-        return EpochSchedule(num_layers, (*right.trained[:-1], top if right.trained[-1] == every else every))
+        return EpochSchedule(
+            num_layers, (*right.trained[:-1], top if right.trained[-1] == every else every)
+        )
 
     patch.setattr(room, "draw_schedule", draw)
 
@@ -242,9 +252,13 @@ def test_the_engine_keeps(laboratory, make_spec, holds: Property) -> None:
 
 
 @pytest.mark.parametrize(
-    ("holds", "mutate"), BITES, ids=[f"{holds.__name__}-{mutate.__name__}" for holds, mutate in BITES]
+    ("holds", "mutate"),
+    BITES,
+    ids=[f"{holds.__name__}-{mutate.__name__}" for holds, mutate in BITES],
 )
-def test_a_wrong_engine_loses(laboratory, make_spec, monkeypatch, holds: Property, mutate: Mutation) -> None:
+def test_a_wrong_engine_loses(
+    laboratory, make_spec, monkeypatch, holds: Property, mutate: Mutation
+) -> None:
     mutate(monkeypatch)
     try:
         still_holds = holds(laboratory, make_spec)

@@ -15,18 +15,28 @@ from engine.training.policies import draw_schedule
 LR, MOMENTUM, DECAY = 0.05, 0.9, 0.01
 
 
-def test_frozen_layers_and_their_momentum_wait_as_in_the_definition(laboratory, make_spec, tmp_path: Path):
+def test_frozen_layers_and_their_momentum_wait_as_in_the_definition(
+    laboratory, make_spec, tmp_path: Path
+):
     spec = make_spec(
         model={"name": "relu_net", "width": 16, "depth": 2},
         policy={"name": "random_uniform"},
-        optimizer={"name": "sgd", "lr": LR, "momentum": MOMENTUM, "nesterov": False, "weight_decay": DECAY},
+        optimizer={
+            "name": "sgd",
+            "lr": LR,
+            "momentum": MOMENTUM,
+            "nesterov": False,
+            "weight_decay": DECAY,
+        },
         epochs=8,
     )
     _, ctx = laboratory.run(spec)
     schedule = draw_schedule(spec.policy, 3, spec.epochs, seed=0)
     assert len(set(schedule.trained)) == 3, "the test wants layers to freeze and to thaw"
 
-    data = load_dataset(spec.data, data_dir=tmp_path, allow_download=False, registered=lambda name: None)
+    data = load_dataset(
+        spec.data, data_dir=tmp_path, allow_download=False, registered=lambda name: None
+    )
     theta = {name: value.double() for name, value in laboratory.theta(ctx, "theta_0").items()}
     momentum = {name: torch.zeros_like(value) for name, value in theta.items()}
     for epoch in range(spec.epochs):

@@ -154,5 +154,7 @@ def test_relu_nets_train_stacked_in_the_room_train_and_one_by_one_here():
 
 def test_the_cache_is_no_part_of_a_trainings_identity():
     spec = LwsSpec()
-    one, other = (spec.training_digest(0, Execution(prefix_cache=used), "data") for used in (True, False))
+    one, other = (
+        spec.training_digest(0, Execution(prefix_cache=used), "data") for used in (True, False)
+    )
     assert one == other

@@ -21,7 +21,9 @@ def schedule_of(*lowest: int) -> EpochSchedule:
     return EpochSchedule(4, tuple(frozenset(range(layer, 4)) for layer in lowest))
 
 
-def plan(schedule: EpochSchedule, layers: tuple[LayerLayout, ...] = LAYERS, **settings: object) -> PrefixPlan:
+def plan(
+    schedule: EpochSchedule, layers: tuple[LayerLayout, ...] = LAYERS, **settings: object
+) -> PrefixPlan:
     defaults = {
         "train_size": 100,
         "test_size": 50,

@@ -16,7 +16,19 @@ from engine.spec import Execution
 from engine.sweep import expand
 
 FIGURES = (
-    *("fig7a", "fig7b", "fig8a", "fig8b", "fig9a", "fig9b", "fig9c", "fig10a", "fig10b", "fig11a", "fig11b"),
+    *(
+        "fig7a",
+        "fig7b",
+        "fig8a",
+        "fig8b",
+        "fig9a",
+        "fig9b",
+        "fig9c",
+        "fig10a",
+        "fig10b",
+        "fig11a",
+        "fig11b",
+    ),
     *("fig12a", "fig12b", "fig12c", "fig21", "fig22a", "fig22b", "fig23", "table1"),
 )
 FOUND = [preset for preset in presets().values() if preset.body["spec"]["kind"] == "lws"]
@@ -50,20 +62,29 @@ def test_a_figure_compares_with_full_over_seeds_enough_for_a_verdict(preset: Pre
 
 def test_a_figure_and_its_twin_are_the_same_trainings():
     by_name: dict[tuple[str, str], Any] = {(preset.name, preset.scale): preset for preset in FOUND}
-    for one, other in (("fig7a", "fig8a"), ("fig7b", "fig8b"), ("fig9b", "fig12b"), ("fig10b", "fig11b")):
+    for one, other in (
+        ("fig7a", "fig8a"),
+        ("fig7b", "fig8b"),
+        ("fig9b", "fig12b"),
+        ("fig10b", "fig11b"),
+    ):
         for scale in ("paper", "quick"):
             assert by_name[one, scale].body["spec"] == by_name[other, scale].body["spec"]
             assert by_name[one, scale].body["sweep"] == by_name[other, scale].body["sweep"]
 
 
 def test_most_of_what_the_quick_figures_ask_for_has_been_trained_by_another_of_them():
-    asked = [training for preset in FOUND if preset.scale == "quick" for training in trainings_of(preset)]
+    asked = [
+        training for preset in FOUND if preset.scale == "quick" for training in trainings_of(preset)
+    ]
     assert len(set(asked)) < 0.5 * len(asked)
 
 
 def test_the_table_asks_for_every_published_row():
     asked = next(preset for preset in FOUND if (preset.name, preset.scale) == ("table1", "paper"))
-    published = {find_published(spec.model, spec.init, spec.policy) for spec in specs_of(asked)} - {None}
+    published = {find_published(spec.model, spec.init, spec.policy) for spec in specs_of(asked)} - {
+        None
+    }
     assert published == set(read_table1())
 
 

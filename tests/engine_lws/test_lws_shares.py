@@ -11,6 +11,7 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.lws.spec import LwsSpec
 from engine.models.layout import layout
 from engine.models.spec import ReluNetSpec, Vgg11Spec
+from engine.training.cost_shares import expect_shares, list_chances
 from engine.training.policies import (
     BottomQPolicy,
     FullPolicy,
@@ -22,11 +23,11 @@ from engine.training.policies import (
     TopKPolicy,
     draw_schedule,
 )
-from engine.training.shares import expect_shares, list_chances
 
 VGG11 = layout(Vgg11Spec(), BUILTIN_DATASETS["cifar10"])
 EQUAL = tuple(
-    replace(layer, forward_flops=1) for layer in layout(ReluNetSpec(depth=3), BUILTIN_DATASETS["digits"])
+    replace(layer, forward_flops=1)
+    for layer in layout(ReluNetSpec(depth=3), BUILTIN_DATASETS["digits"])
 )
 """Four layers of one FLOP: vanilla SGD takes 4 forward and 7 backward."""
 
@@ -89,4 +90,6 @@ def test_a_sparse_training_is_priced_as_the_share_it_takes():
         for policy in ({"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1})
     )
     # 0.1301 in the long run, and 0.81 of a forward pass, a third of a training step, in the first of 100 epochs
-    assert sparse.train_flops / full.train_flops == pytest.approx(0.1301 + 0.81 / 2.988 / 100, abs=1e-4)
+    assert sparse.train_flops / full.train_flops == pytest.approx(
+        0.1301 + 0.81 / 2.988 / 100, abs=1e-4
+    )

@@ -8,7 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from engine.cost import Calibration, Cost, CostLimits, calibrate, check, estimate, shape_of, stack_size
+from engine.cost import (
+    Calibration,
+    Cost,
+    CostLimits,
+    calibrate,
+    check,
+    estimate,
+    shape_of,
+    stack_size,
+)
 from engine.data.spec import BUILTIN_DATASETS, DataSpec
 from engine.experiments.train.spec import TrainSpec
 from engine.models.spec import ReluNetSpec, Vgg5Spec, Vgg11Spec
@@ -56,7 +65,9 @@ def test_a_measured_rate_prices_the_run_it_was_measured_on_at_its_own_time() -> 
 
 def test_runs_of_one_shape_differ_in_epochs_and_data_sizes_alone() -> None:
     def shape(**changes: object) -> str:
-        return shape_of(TrainSpec(**changes).model_dump(mode="json"), Execution().model_dump(mode="json"))
+        return shape_of(
+            TrainSpec(**changes).model_dump(mode="json"), Execution().model_dump(mode="json")
+        )
 
     assert shape(epochs=3, data=DataSpec(train_size=500)) == shape()
     assert shape(optimizer=AdamSpec(lr=0.1)) == shape()
@@ -70,7 +81,9 @@ def test_a_measured_rate_keeps_overhead_and_arithmetic_apart() -> None:
     spec = TrainSpec(model=ReluNetSpec(width=10))
     model = estimate(spec, 1, DIGITS)
     rate = calibrate(2 * model.seconds, model)
-    assert estimate(spec, 5, DIGITS, rate).seconds == pytest.approx(2 * estimate(spec, 5, DIGITS).seconds)
+    assert estimate(spec, 5, DIGITS, rate).seconds == pytest.approx(
+        2 * estimate(spec, 5, DIGITS).seconds
+    )
     assert estimate(spec, 5, DIGITS, rate).seconds < 3 * estimate(spec, 1, DIGITS, rate).seconds
 
 
@@ -79,11 +92,14 @@ def test_narrow_nets_and_wide_ones_in_small_batches_are_priced_by_their_memory_t
     assert (
         narrow.seconds
         > 3
-        * estimate(TrainSpec(model=Vgg5Spec(width_multiplier=0.125)), 1, DIGITS, Calibration(1e-11)).seconds
+        * estimate(
+            TrainSpec(model=Vgg5Spec(width_multiplier=0.125)), 1, DIGITS, Calibration(1e-11)
+        ).seconds
     )
     wide, batches = TrainSpec(model=ReluNetSpec(width=1000, depth=4)), (256, 32)
     many, few = (
-        estimate(wide.model_copy(update={"batch_size": size}), 1, DIGITS).seconds for size in batches
+        estimate(wide.model_copy(update={"batch_size": size}), 1, DIGITS).seconds
+        for size in batches
     )
     assert few > 1.5 * many
 
@@ -100,7 +116,9 @@ def test_more_seeds_are_stacked_only_where_memory_allows() -> None:
 
 def test_the_optimisers_memory_counts() -> None:
     adam, momentum, plain = (
-        estimate(TrainSpec(model=ReluNetSpec(width=100_000), optimizer=optimizer), 1, DIGITS).memory_bytes
+        estimate(
+            TrainSpec(model=ReluNetSpec(width=100_000), optimizer=optimizer), 1, DIGITS
+        ).memory_bytes
         for optimizer in (AdamSpec(), SgdSpec(), SgdSpec(momentum=0.0))
     )
     # in training and once more in the copy that is saved
@@ -148,7 +166,9 @@ save_tensors(net.state_dict())
 (peak,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak) * 1024, estimate(spec, 1, data.info).memory_bytes)
 """
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     taken, estimated = map(int, process.stdout.split())
     assert 0.9 * taken < estimated < 2.5 * taken
 

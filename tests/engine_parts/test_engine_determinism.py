@@ -87,7 +87,9 @@ with warnings.catch_warnings(record=True) as caught:
         left = int((torch.full((1 << 22,), 1e-30) * 1e-12 != 0).sum())
 print(left > 0, len(caught))
 """
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert process.stdout.split() == (["True", "1"] if late else ["False", "0"])
 
 
@@ -146,7 +148,10 @@ def test_a_frozen_layer_and_its_buffers_never_move(spec: OptimizerSpec) -> None:
     def state_of(index: int) -> list[torch.Tensor]:
         parameters = net.parameters_of_layer(index)
         buffers = [
-            value for p in parameters for value in optimizer.state[p].values() if torch.is_tensor(value)
+            value
+            for p in parameters
+            for value in optimizer.state[p].values()
+            if torch.is_tensor(value)
         ]
         return [value.detach().clone() for value in (*parameters, *buffers)]
 
@@ -238,8 +243,12 @@ def test_a_layer_that_first_trains_late_starts_from_empty_buffers(spec: Optimize
                 for parameter in net.parameters_of_layer(index):
                     trains = index == 2 or step >= 2
                     generator = torch.Generator().manual_seed(step)
-                    parameter.grad = torch.randn(parameter.shape, generator=generator) if trains else None
+                    parameter.grad = (
+                        torch.randn(parameter.shape, generator=generator) if trains else None
+                    )
             optimizer.step()
         weights.append([parameter.detach().clone() for parameter in net.parameters()])
     for fused, looped in zip(*weights, strict=True):
-        assert torch.allclose(fused, looped, rtol=1e-5, atol=1e-7)  # the fused kernel rounds in another order
+        assert torch.allclose(
+            fused, looped, rtol=1e-5, atol=1e-7
+        )  # the fused kernel rounds in another order

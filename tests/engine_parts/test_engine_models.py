@@ -57,7 +57,9 @@ def _no_checkpoint(reference: str) -> bytes:
     raise AssertionError(reference)
 
 
-def build(model: ModelSpec, info: DatasetInfo, init: InitSpec | None = None, seed: int = 0) -> LayeredNet:
+def build(
+    model: ModelSpec, info: DatasetInfo, init: InitSpec | None = None, seed: int = 0
+) -> LayeredNet:
     net = build_model(model, info)
     initialise(
         net,
@@ -81,7 +83,9 @@ def build(model: ModelSpec, info: DatasetInfo, init: InitSpec | None = None, see
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_parameter_counts_are_the_papers(model: ModelSpec, info: DatasetInfo, expected: int) -> None:
+def test_parameter_counts_are_the_papers(
+    model: ModelSpec, info: DatasetInfo, expected: int
+) -> None:
     assert num_parameters(model, info) == expected
 
 
@@ -96,7 +100,9 @@ def test_parameter_counts_are_the_papers(model: ModelSpec, info: DatasetInfo, ex
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_layers_are_counted_as_the_paper_does(model: ModelSpec, info: DatasetInfo, layers: int) -> None:
+def test_layers_are_counted_as_the_paper_does(
+    model: ModelSpec, info: DatasetInfo, layers: int
+) -> None:
     assert len(layout(model, info)) == layers
     assert len(build_model(model, info).layers) == layers
 
@@ -108,7 +114,9 @@ def test_the_layout_equals_the_built_net(model: ModelSpec, info: DatasetInfo) ->
     assert [(p.name, p.shape) for layer in layers for p in layer.parameters] == built
     assert num_parameters(model, info) == sum(prod(shape) for _, shape in built)
     statistics = {
-        name: tuple(b.shape) for name, b in net.named_buffers() if not name.endswith("batches_tracked")
+        name: tuple(b.shape)
+        for name, b in net.named_buffers()
+        if not name.endswith("batches_tracked")
     }
     assert {b.name: b.shape for layer in layers for b in layer.buffers} == statistics
     x: Tensor = torch.zeros(2, *info.shape)
@@ -121,7 +129,9 @@ def test_the_layout_equals_the_built_net(model: ModelSpec, info: DatasetInfo) ->
 
 
 @pytest.mark.parametrize(("model", "info"), SPECS[::4])
-def test_a_net_run_in_two_parts_gives_the_bits_of_the_whole(model: ModelSpec, info: DatasetInfo) -> None:
+def test_a_net_run_in_two_parts_gives_the_bits_of_the_whole(
+    model: ModelSpec, info: DatasetInfo
+) -> None:
     net = build(model, info).eval()
     x = torch.randn(3, *info.shape, generator=torch.Generator().manual_seed(0))
     whole = net(x)
@@ -157,7 +167,9 @@ def test_initial_weights_follow_the_seed_alone() -> None:
     two = build(ReluNetSpec(width=9), DIGITS, seed=3)
     assert torch.equal(torch.get_rng_state(), state)
     other = build(ReluNetSpec(width=9), DIGITS, seed=4)
-    for (name, a), b, c in zip(one.named_parameters(), two.parameters(), other.parameters(), strict=True):
+    for (name, a), b, c in zip(
+        one.named_parameters(), two.parameters(), other.parameters(), strict=True
+    ):
         assert torch.equal(a, b)
         assert name.endswith("bias") or not torch.equal(a, c)
 
@@ -207,7 +219,9 @@ def test_a_checkpoint_gives_its_own_weights_and_buffers_back() -> None:
         weights_dir=Path("nowhere"),
         allow_download=False,
     )
-    assert all(torch.equal(net.state_dict()[name], value) for name, value in source.state_dict().items())
+    assert all(
+        torch.equal(net.state_dict()[name], value) for name, value in source.state_dict().items()
+    )
 
 
 def test_a_checkpoint_of_another_model_is_refused_with_the_differences() -> None:
@@ -270,12 +284,16 @@ def test_a_damaged_pretrained_file_is_refused(tmp_path: Path) -> None:
 def test_pretrained_weights_of_another_width_are_refused(tmp_path: Path) -> None:
     path = _small_vgg11_file(tmp_path, build(Vgg11Spec(width_multiplier=0.05), CIFAR10))
     with pytest.raises(WeightsUnavailable, match="width_multiplier 1"):
-        load_vgg11_convolutions(build(Vgg11Spec(width_multiplier=0.1), CIFAR10), tmp_path, False, path.name)
+        load_vgg11_convolutions(
+            build(Vgg11Spec(width_multiplier=0.1), CIFAR10), tmp_path, False, path.name
+        )
 
 
 def test_missing_pretrained_weights_say_what_to_do(tmp_path: Path) -> None:
     net = build_model(Vgg11Spec(), CIFAR10)
-    with pytest.raises(WeightsUnavailable, match=r"vgg11-8a719046\.pth.*downloads are switched off.*xavier"):
+    with pytest.raises(
+        WeightsUnavailable, match=r"vgg11-8a719046\.pth.*downloads are switched off.*xavier"
+    ):
         initialise(
             net,
             PretrainedSpec(),

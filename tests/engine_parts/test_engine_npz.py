@@ -51,14 +51,21 @@ def test_a_good_file_is_described(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stored", "shape"),
-    [((4, 6, 5), (1, 6, 5)), ((4, 6, 5, 3), (3, 6, 5)), ((4, 3, 6, 5), (3, 6, 5)), ((4, 1, 6, 5), (1, 6, 5))],
+    [
+        ((4, 6, 5), (1, 6, 5)),
+        ((4, 6, 5, 3), (3, 6, 5)),
+        ((4, 3, 6, 5), (3, 6, 5)),
+        ((4, 1, 6, 5), (1, 6, 5)),
+    ],
 )
 def test_images_are_read_channels_first_however_they_lie(
     tmp_path: Path, stored: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, stored, dtype=np.uint8)
     labels = np.arange(4) % 2
-    path = write(tmp_path, x_train=images, x_test=np.asfortranarray(images), y_train=labels, y_test=labels)
+    path = write(
+        tmp_path, x_train=images, x_test=np.asfortranarray(images), y_train=labels, y_test=labels
+    )
     assert inspect_npz(path, "mine").shape == shape
     back = read_npz(path)
     expected = images.transpose(0, 3, 1, 2) if stored[-1] == 3 else images.reshape(4, *shape)
@@ -100,7 +107,9 @@ def test_images_are_read_channels_first_however_they_lie(
         ),
     ],
 )
-def test_a_wrong_array_is_named(tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:
+def test_a_wrong_array_is_named(
+    tmp_path: Path, changes: dict[str, Any], code: str, words: str
+) -> None:
     found_code, detail = refusal(write(tmp_path, **changes))
     assert found_code == code
     assert words in detail
@@ -136,7 +145,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     good = write(tmp_path)
     data = good.read_bytes()
     offset = zipfile.ZipFile(good).getinfo("x_train.npy").header_offset
-    for broken in (b"", b"PK\x03\x04", data[:-30], data[: offset + 200] + b"\0" * 40 + data[offset + 240 :]):
+    for broken in (
+        b"",
+        b"PK\x03\x04",
+        data[:-30],
+        data[: offset + 200] + b"\0" * 40 + data[offset + 240 :],
+    ):
         path = tmp_path / "broken.npz"
         path.write_bytes(broken)
         assert refusal(path)[0] == "unreadable"

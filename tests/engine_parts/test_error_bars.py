@@ -29,7 +29,10 @@ def bars(*samples: list[float]) -> Figure:
 def test_a_point_of_one_seed_has_no_error_bar_and_its_neighbour_has() -> None:
     (axes,) = bars([0.9], [0.8, 0.9]).axes
     (errors,) = axes.containers[-1].lines[2]
-    lengths = [segment[1][1] - segment[0][1] if len(segment) else np.nan for segment in errors.get_segments()]
+    lengths = [
+        segment[1][1] - segment[0][1] if len(segment) else np.nan
+        for segment in errors.get_segments()
+    ]
     assert np.isnan(lengths[0])
     assert lengths[1] == pytest.approx(2 * 5.0)
     (label,) = [text for text in axes.texts if text.get_text() == "90.0"]

@@ -44,7 +44,9 @@ ContextMaker = Callable[..., WatchedContext]
 def make_context(tmp_path: Path) -> ContextMaker:
     """The outside of a run in a folder of the given name; the same name is the same run's next attempt."""
 
-    def make(folder: str = "run", *, seeds: Sequence[int] = (0,), **execution: Any) -> WatchedContext:
+    def make(
+        folder: str = "run", *, seeds: Sequence[int] = (0,), **execution: Any
+    ) -> WatchedContext:
         return WatchedContext(
             tmp_path / folder,
             seeds,
@@ -74,7 +76,9 @@ def make_form() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def sweep(make_context: ContextMaker, make_form: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
+def sweep(
+    make_context: ContextMaker, make_form: Callable[..., dict[str, Any]]
+) -> Callable[..., Any]:
     """Run a form to its end; gives the sheets and the run's outside."""
 
     def run_form(

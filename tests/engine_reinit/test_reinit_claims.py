@@ -19,8 +19,14 @@ from engine.result import SeedResult, Timings
 
 FRACTIONS = (0.0, 0.1, 1.0, 3.0, 10.0, 30.0, 60.0, 100.0)
 AS_PUBLISHED = {
-    10: ((0.92, 0.80, 0.60, 0.40, 0.10, 0.10, 0.10, 0.10), (0.10, 0.1, 0.1, 0.2, 0.5, 0.7, 0.9, 0.92)),
-    1000: ((0.97, 0.95, 0.50, 0.20, 0.08, 0.14, 0.18, 0.20), (0.20, 0.2, 0.3, 0.7, 0.965, 0.97, 0.97, 0.97)),
+    10: (
+        (0.92, 0.80, 0.60, 0.40, 0.10, 0.10, 0.10, 0.10),
+        (0.10, 0.1, 0.1, 0.2, 0.5, 0.7, 0.9, 0.92),
+    ),
+    1000: (
+        (0.97, 0.95, 0.50, 0.20, 0.08, 0.14, 0.18, 0.20),
+        (0.20, 0.2, 0.3, 0.7, 0.965, 0.97, 0.97, 0.97),
+    ),
 }
 """By width: the active and the lazy curve that the paper draws, in small."""
 Curves = Mapping[int, tuple[Sequence[float], Sequence[float]]]
@@ -50,7 +56,10 @@ def make_points(
         }
         sheets = []
         for seed in range(seeds):
-            drawn = [[min(1, max(0, value + generator.gauss(0, noise))) for value in curve] for curve in pair]
+            drawn = [
+                [min(1, max(0, value + generator.gauss(0, noise))) for value in curve]
+                for curve in pair
+            ]
             by_mode = dict(zip(("active", "lazy"), drawn, strict=True))
             sheets.append(
                 ReinitSeedResult(
@@ -107,9 +116,9 @@ def test_curves_that_only_fall_do_not_reproduce_the_low_point_and_the_rise() -> 
 
 def test_a_widest_net_that_keeps_its_accuracy_when_little_is_reset_speaks_against_claim_1() -> None:
     kept = (0.95, 0.97, *AS_PUBLISHED[1000][0][2:])
-    assert judge(make_points({10: AS_PUBLISHED[10], 1000: (kept, AS_PUBLISHED[1000][1])}))[1].verdict == (
-        "not reproduced"
-    )
+    assert judge(make_points({10: AS_PUBLISHED[10], 1000: (kept, AS_PUBLISHED[1000][1])}))[
+        1
+    ].verdict == ("not reproduced")
 
 
 def test_a_random_wide_net_no_better_than_a_narrow_one_speaks_against_claim_3() -> None:
@@ -134,7 +143,9 @@ def test_a_tenth_that_is_not_enough_speaks_against_claim_4() -> None:
     ],
     ids=["lazy", "active", "deep"],
 )
-def test_an_experiment_speaks_to_what_it_measured_alone(changes: dict[str, Any], claims: set[int]) -> None:
+def test_an_experiment_speaks_to_what_it_measured_alone(
+    changes: dict[str, Any], claims: set[int]
+) -> None:
     assert set(judge(make_points(AS_PUBLISHED, **changes))) == claims
 
 
@@ -157,14 +168,18 @@ def test_nets_that_did_not_train_leave_the_claims_open() -> None:
 def test_fractions_that_were_not_asked_for_leave_the_claims_open() -> None:
     curves = {width: tuple(curve[::7] for curve in pair) for width, pair in AS_PUBLISHED.items()}
     found = judge(make_points(curves, fractions=(0.0, 100.0)))  # type: ignore[arg-type]
-    assert {claim: found[claim].verdict for claim in (1, 2, 4)} == dict.fromkeys((1, 2, 4), "inconclusive")
+    assert {claim: found[claim].verdict for claim in (1, 2, 4)} == dict.fromkeys(
+        (1, 2, 4), "inconclusive"
+    )
 
 
 def test_on_fashion_the_trained_net_is_that_of_figure_16() -> None:
     curves = {10: AS_PUBLISHED[10], 20: AS_PUBLISHED[10], 1000: AS_PUBLISHED[1000]}
     found = judge(make_points(curves, data={"name": "fashion_mnist"}))
     assert "the trained net of width 20 " in found[3].findings[1].statement
-    without = judge(make_points(AS_PUBLISHED | {100: AS_PUBLISHED[10]}, data={"name": "fashion_mnist"}))
+    without = judge(
+        make_points(AS_PUBLISHED | {100: AS_PUBLISHED[10]}, data={"name": "fashion_mnist"})
+    )
     assert "the narrow net has width 100 instead of 20" in without[3].deviations
     assert not any("narrow net" in deviation for deviation in without[1].deviations)
 
@@ -213,8 +228,13 @@ def count_false_rises(read: Callable[..., list[float]], monkeypatch: pytest.Monk
 def test_a_low_point_found_in_noise_reproduces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """By chance 1 of 40; reading each curve where it is lowest itself would say so nearly always."""
 
-    def read_own_lowest(seeds: Sequence[ReinitSeedResult], fractions: Sequence[float]) -> list[float]:
-        return [min(judge_module._accuracy_at(seed, "active", one) for one in fractions) for seed in seeds]
+    def read_own_lowest(
+        seeds: Sequence[ReinitSeedResult], fractions: Sequence[float]
+    ) -> list[float]:
+        return [
+            min(judge_module._accuracy_at(seed, "active", one) for one in fractions)
+            for seed in seeds
+        ]
 
     assert count_false_rises(judge_module._read_low_points, monkeypatch) <= 12
     assert count_false_rises(read_own_lowest, monkeypatch) > 150

@@ -35,7 +35,9 @@ def order_of(patterns: Sequence[int]) -> list[int]:
 
 
 def assert_cuts_are_those_of_a_stable_sort(
-    rank: Callable[[torch.Tensor, Sequence[int]], Ranking], patterns: Sequence[int], counts: Sequence[int]
+    rank: Callable[[torch.Tensor, Sequence[int]], Ranking],
+    patterns: Sequence[int],
+    counts: Sequence[int],
 ) -> None:
     ranking = rank(magnitude_bits(from_patterns(patterns)), counts)
     order = order_of(patterns)
@@ -50,10 +52,14 @@ def ranked_numbers(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     return patterns, sorted(counts)
 
 
-@pytest.mark.parametrize("coarse_below", [0, 1 << 20], ids=["as many entries have it", "as few have it"])
+@pytest.mark.parametrize(
+    "coarse_below", [0, 1 << 20], ids=["as many entries have it", "as few have it"]
+)
 @settings(max_examples=200, deadline=None)
 @given(drawn=ranked_numbers())
-def test_cuts_are_those_of_a_stable_sort(drawn: tuple[list[int], list[int]], coarse_below: int) -> None:
+def test_cuts_are_those_of_a_stable_sort(
+    drawn: tuple[list[int], list[int]], coarse_below: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(movement, "_COARSE_BELOW", coarse_below)
         assert_cuts_are_those_of_a_stable_sort(rank_magnitudes, *drawn)
@@ -61,12 +67,16 @@ def test_cuts_are_those_of_a_stable_sort(drawn: tuple[list[int], list[int]], coa
 
 @settings(max_examples=150, deadline=None)
 @given(ranked_numbers())
-def test_thresholds_and_ties_are_those_of_the_sorted_numbers(drawn: tuple[list[int], list[int]]) -> None:
+def test_thresholds_and_ties_are_those_of_the_sorted_numbers(
+    drawn: tuple[list[int], list[int]],
+) -> None:
     patterns, counts = drawn
     bits = magnitude_bits(from_patterns(patterns))
     ranking = rank_magnitudes(bits, counts)
     ordered = [patterns[index] & 0x7FFFFFFF for index in order_of(patterns)]
-    for count, threshold, tied in zip(counts, read_thresholds(bits, ranking), ranking.num_tied, strict=True):
+    for count, threshold, tied in zip(
+        counts, read_thresholds(bits, ranking), ranking.num_tied, strict=True
+    ):
         if count == 0:
             assert threshold is None
             continue
@@ -98,11 +108,19 @@ def test_many_zeros_are_cut_by_index(size: int) -> None:
 def test_as_many_cuts_as_a_form_may_ask_for_are_exact() -> None:
     patterns = from_patterns([0]).new_empty(3000).normal_().view(torch.int32).tolist()
     counts = list(range(0, 254 * 11, 11))
-    assert_cuts_are_those_of_a_stable_sort(rank_magnitudes, [pattern % 2**32 for pattern in patterns], counts)
+    assert_cuts_are_those_of_a_stable_sort(
+        rank_magnitudes, [pattern % 2**32 for pattern in patterns], counts
+    )
 
 
 def test_a_fraction_is_the_nearest_count() -> None:
-    assert [count_of(percent, 79_510) for percent in (0, 0.01, 0.1, 10, 100)] == [0, 8, 80, 7951, 79_510]
+    assert [count_of(percent, 79_510) for percent in (0, 0.01, 0.1, 10, 100)] == [
+        0,
+        8,
+        80,
+        7951,
+        79_510,
+    ]
     assert distinct_counts((0, 0.01, 0.02, 50, 100), 10) == (0, 5, 10)
     grid = default_grid()
     assert is_ascending(grid)

@@ -98,7 +98,9 @@ def test_ties_are_broken_by_index() -> None:
 
 
 def test_ends_made_by_adding_the_movement_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mix_by_adding(self: Mixtures, mode: Mode, position: int, part: slice = slice(None)) -> torch.Tensor:
+    def mix_by_adding(
+        self: Mixtures, mode: Mode, position: int, part: slice = slice(None)
+    ) -> torch.Tensor:
         moves = (self.ranking.groups[part] > position) == (mode == "active")
         return self.flat_0[part] + torch.where(moves, self.flat_T[part] - self.flat_0[part], 0)
 
@@ -109,7 +111,9 @@ def test_ends_made_by_adding_the_movement_are_found_out(monkeypatch: pytest.Monk
         assert_ends_are_the_two_nets()
 
 
-def test_a_random_net_with_the_trained_net_s_buffers_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_random_net_with_the_trained_net_s_buffers_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Mixtures, "end_of", lambda self, mode, position: None)
     with pytest.raises(AssertionError):
         assert_ends_are_the_two_nets()
@@ -118,7 +122,9 @@ def test_a_random_net_with_the_trained_net_s_buffers_is_found_out(monkeypatch: p
 def test_a_lazy_cut_one_group_off_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Mixtures.mix
 
-    def mix_one_off(self: Mixtures, mode: Mode, position: int, part: slice = slice(None)) -> torch.Tensor:
+    def mix_one_off(
+        self: Mixtures, mode: Mode, position: int, part: slice = slice(None)
+    ) -> torch.Tensor:
         return right(self, mode, position - 1 if mode == "lazy" else position, part)
 
     monkeypatch.setattr(Mixtures, "mix", mix_one_off)
@@ -149,7 +155,9 @@ def test_a_toy_net_has_the_accuracies_worked_out_by_hand() -> None:
     theta_T = dict(zip(names, (eye, none, eye, none), strict=True))
     bottom_0, top_0 = torch.diag(torch.tensor([-3.0, -1.0])), torch.diag(torch.tensor([0.0, 1.0]))
     theta_0 = dict(zip(names, (bottom_0, none, top_0, torch.tensor([0.0, 0.5])), strict=True))
-    images = torch.tensor([[2.0, 1.0], [3.0, 1.0], [4.0, 1.0], [1.2, 1.0], [1.0, 2.0]]).view(5, 1, 1, 2)
+    images = torch.tensor([[2.0, 1.0], [3.0, 1.0], [4.0, 1.0], [1.2, 1.0], [1.0, 2.0]]).view(
+        5, 1, 1, 2
+    )
     labels = torch.tensor([0, 0, 0, 0, 1])
     data = ResidentData(info, images, labels, images, labels, torch.zeros(1), "toy")
     mixtures = Mixtures(net, theta_0, theta_T, (0, 1, 2, 3, 4, 12))
@@ -193,7 +201,11 @@ def test_the_sweep_agrees_with_the_nets_themselves(
             if count in (0, sheet.num_parameters):
                 assert accuracy == plain / 500
     assert flips <= 2
-    assert curves["active"].test_accuracy[0] == curves["lazy"].test_accuracy[-1] == sheet.test_accuracy
     assert (
-        curves["active"].test_accuracy[-1] == curves["lazy"].test_accuracy[0] == sheet.initial_test_accuracy
+        curves["active"].test_accuracy[0] == curves["lazy"].test_accuracy[-1] == sheet.test_accuracy
+    )
+    assert (
+        curves["active"].test_accuracy[-1]
+        == curves["lazy"].test_accuracy[0]
+        == sheet.initial_test_accuracy
     )

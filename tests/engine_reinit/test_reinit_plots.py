@@ -32,7 +32,9 @@ def results(sweep: Callable[..., Any], make_form: Callable[..., dict[str, Any]])
         model = {"name": "relu_net", "width": width}
         parts = {"fractions_percent": FRACTIONS, "model": model, "epochs": 1}
         sheets, _ = sweep(folder=f"run{index}", seeds=(0, 1), **parts)
-        points.append(FinishedPoint(index, {"model.width": width}, parse_spec(make_form(**parts)), sheets))
+        points.append(
+            FinishedPoint(index, {"model.width": width}, parse_spec(make_form(**parts)), sheets)
+        )
     return Results("a title of many words " * 12, points, KIND.summarize(points))
 
 

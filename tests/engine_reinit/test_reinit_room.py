@@ -26,10 +26,21 @@ def presets_of(kind: str) -> list[Preset]:
 
 def test_a_wrong_form_is_answered_with_every_pointer() -> None:
     with pytest.raises(InvalidSpec) as raised:
-        parse_spec({"kind": "reinit_sweep", "modes": ["active", "active"], "fractions_percent": [5, 1]})
-    assert {error.pointer for error in raised.value.errors} == {"#/spec/modes", "#/spec/fractions_percent"}
+        parse_spec(
+            {"kind": "reinit_sweep", "modes": ["active", "active"], "fractions_percent": [5, 1]}
+        )
+    assert {error.pointer for error in raised.value.errors} == {
+        "#/spec/modes",
+        "#/spec/fractions_percent",
+    }
     with pytest.raises(InvalidSpec) as raised:
-        parse_spec({"kind": "reinit_sweep", "modes": ["active", "random"], "fractions_percent": [-1, 5, 101]})
+        parse_spec(
+            {
+                "kind": "reinit_sweep",
+                "modes": ["active", "random"],
+                "fractions_percent": [-1, 5, 101],
+            }
+        )
     assert {error.pointer for error in raised.value.errors} == {
         "#/spec/modes/1",
         "#/spec/fractions_percent/0",
@@ -55,7 +66,9 @@ def test_a_form_out_of_range_is_refused(parts: dict[str, Any]) -> None:
 
 
 def test_as_many_fractions_as_cuts_are_taken() -> None:
-    spec = parse_spec({"kind": "reinit_sweep", "fractions_percent": [index / 4 for index in range(254)]})
+    spec = parse_spec(
+        {"kind": "reinit_sweep", "fractions_percent": [index / 4 for index in range(254)]}
+    )
     assert spec.work().test_evaluations > 0
 
 
@@ -64,7 +77,9 @@ def test_as_many_fractions_as_cuts_are_taken() -> None:
     ("figure", "bars"),
     [("fig2", "fig4a"), ("fig3", "fig4b"), ("fig14a", "fig16a"), ("fig14b", "fig16b"), ("fig15a", "fig16a"), ("fig15b", "fig16b")],
 )  # fmt: skip
-def test_figures_of_the_same_nets_ask_for_the_same_trainings(figure: str, bars: str, scale: str) -> None:
+def test_figures_of_the_same_nets_ask_for_the_same_trainings(
+    figure: str, bars: str, scale: str
+) -> None:
     digests = []
     for kind, name in (("reinit_sweep", figure), ("train", bars)):
         (preset,) = [one for one in presets_of(kind) if one.name == name and one.scale == scale]
@@ -84,7 +99,9 @@ def test_a_net_that_the_room_train_has_trained_is_not_trained_again(
     make_context: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
 ) -> None:
     form = make_form(fractions_percent=FRACTIONS)
-    plain = {name: value for name, value in form.items() if name != "fractions_percent"} | {"kind": "train"}
+    plain = {name: value for name, value in form.items() if name != "fractions_percent"} | {
+        "kind": "train"
+    }
     first = make_context(seeds=(0, 1))
     trained = run_train(parse_spec(plain), first)
     again = make_context(seeds=(0, 1))
@@ -137,7 +154,10 @@ def test_progress_only_grows_and_ends_at_the_whole(
     shares: list[float] = []
     ctx = make_context(seeds=(0, 1))
     ctx.report_progress = lambda completed, total, unit: shares.append(completed / total)
-    run(parse_spec(make_form(fractions_percent=FRACTIONS, model={"name": "conv_net", "width": 4})), ctx)
+    run(
+        parse_spec(make_form(fractions_percent=FRACTIONS, model={"name": "conv_net", "width": 4})),
+        ctx,
+    )
     assert shares == sorted(shares)
     assert 0.9 < shares[-1] <= 1
     assert len([share for share in shares if share > 0.5]) > 5
@@ -146,7 +166,9 @@ def test_progress_only_grows_and_ends_at_the_whole(
 def test_a_diverged_seed_is_swept_and_says_so(sweep: Callable[..., Any]) -> None:
     optimizer = {"name": "sgd", "lr": 100.0}
     (sheet,), ctx = sweep(
-        model={"name": "relu_net", "width": 20, "depth": 3}, optimizer=optimizer, fractions_percent=FRACTIONS
+        model={"name": "relu_net", "width": 20, "depth": 3},
+        optimizer=optimizer,
+        fractions_percent=FRACTIONS,
     )
     assert sheet.outcome == "diverged"
     assert NOT_FINITE in sheet.notes

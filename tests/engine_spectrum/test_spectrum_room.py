@@ -40,7 +40,13 @@ FORM: dict[str, Any] = {
     "kind": "gradient_spectrum",
     "data": {"name": "digits", "train_size": 160, "test_size": 40},
     "model": {"name": "relu_net", "width": 8, "depth": 1},
-    "optimizer": {"name": "sgd", "lr": LR, "momentum": 0.0, "nesterov": False, "weight_decay": 0.01},
+    "optimizer": {
+        "name": "sgd",
+        "lr": LR,
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.01,
+    },
     "batch_size": 32,
     "epochs": 2,
     "steps": [1, 4, 7],
@@ -77,7 +83,9 @@ class StoppedContext(LocalRunContext):
 
 def make_context(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> StoppedContext:
     execution = Execution(device="cpu")
-    return StoppedContext(folder, seeds, execution, data_dir=folder, num_threads=1, allow_download=False)
+    return StoppedContext(
+        folder, seeds, execution, data_dir=folder, num_threads=1, allow_download=False
+    )
 
 
 def read_magnitudes(ctx: StoppedContext, seed: int, step: int) -> np.ndarray[Any, Any]:
@@ -101,15 +109,21 @@ def test_a_toy_gradient_gives_the_numbers_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(tmp_path: Path, model: str) -> None:
+def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
+    tmp_path: Path, model: str
+) -> None:
     spec = make_spec(model=MODELS[model])
     ctx = make_context(tmp_path)
     sheets = run(spec, ctx)
-    data = load_dataset(spec.data, data_dir=tmp_path, allow_download=False, registered=lambda name: None)
+    data = load_dataset(
+        spec.data, data_dir=tmp_path, allow_download=False, registered=lambda name: None
+    )
     for sheet in sheets:
         assert isinstance(sheet, SpectrumSeedResult)
         net = build_model(spec.model, data.info)
-        net.load_state_dict(load_tensors((tmp_path / f"theta_0-seed{sheet.seed}.safetensors").read_bytes()))
+        net.load_state_dict(
+            load_tensors((tmp_path / f"theta_0-seed{sheet.seed}.safetensors").read_bytes())
+        )
         measured = {one.step: one for one in sheet.steps}
         assert sorted(measured) == [1, 4, 7]
         step, before = 0, None
@@ -120,7 +134,9 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(tmp_path: Pa
                 chosen = order[start:stop]
                 net.zero_grad()
                 functional.cross_entropy(net(data.x_train[chosen]), data.y_train[chosen]).backward()
-                gradient = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+                gradient = torch.cat(
+                    [p.grad.flatten() for p in net.parameters() if p.grad is not None]
+                )
                 if step in measured:
                     expected = gradient.abs().sort(descending=True).values
                     found = torch.from_numpy(read_magnitudes(ctx, sheet.seed, step))
@@ -129,7 +145,9 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(tmp_path: Pa
                         "it is another step's"
                     )
                     assert bool((found[:-1] >= found[1:]).all())
-                    assert measured[step].p == len(found) == sum(p.numel() for p in net.parameters())
+                    assert (
+                        measured[step].p == len(found) == sum(p.numel() for p in net.parameters())
+                    )
                     assert measured[step].quantiles["100"] == float(found[0])
                     assert measured[step].zeros == float((found == 0).double().mean())
                 before = gradient.abs().sort(descending=True).values
@@ -153,11 +171,15 @@ def test_a_killed_and_resumed_run_leaves_equal_files(tmp_path: Path, model: str)
     assert [one.model_copy(update=quiet) for one in found] == [
         one.model_copy(update=quiet) for one in expected
     ]
-    files = sorted(path.name for path in (tmp_path / "whole").iterdir() if path.suffix in {".npz", ".json"})
+    files = sorted(
+        path.name for path in (tmp_path / "whole").iterdir() if path.suffix in {".npz", ".json"}
+    )
     kept = [name for name in files if name.startswith(("magnitudes", "curves"))]
     assert len(kept) == 2 * (3 + 1)
     for name in kept:
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes(), name
+        assert (tmp_path / "whole" / name).read_bytes() == (
+            tmp_path / "resumed" / name
+        ).read_bytes(), name
 
 
 @pytest.mark.parametrize(
@@ -213,7 +235,9 @@ def test_figure_1_is_a_preset_of_each_scale(name: str, scale: str) -> None:
     assert set(preset.plots) <= {plot.name for plot in KIND.plots}
 
 
-def sheet_of(seed: int, near_zero: float, share: float, outcome: Any = "converged") -> SpectrumSeedResult:
+def sheet_of(
+    seed: int, near_zero: float, share: float, outcome: Any = "converged"
+) -> SpectrumSeedResult:
     def step(number: int, worse: float) -> StepSpectrum:
         return StepSpectrum(
             step=number,
@@ -248,7 +272,10 @@ def test_claim_8_is_judged_by_the_step_at_which_it_holds_least() -> None:
     assert flat.findings[1].value == pytest.approx(0.44 - 0.002), "the later, lower step"
     assert judge([sheet_of(seed, 0.9, 0.6) for seed in range(5)]).verdict == "not reproduced"
     assert judge([sheet_of(seed, 0.9, 0.95) for seed in range(2)]).verdict == "inconclusive"
-    assert judge([sheet_of(seed, 0.9, 0.95, "diverged") for seed in range(5)]).verdict == "inconclusive"
+    assert (
+        judge([sheet_of(seed, 0.9, 0.95, "diverged") for seed in range(5)]).verdict
+        == "inconclusive"
+    )
     assert any("digits" in line for line in flat.deviations)
 
 

@@ -21,11 +21,16 @@ class Tape(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        named = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
+        named = (
+            dict(zip((argument.name for argument in func._schema.arguments), args, strict=False))
+            | kwargs
+        )
         for argument in func._schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
                 written = tree_leaves(named.get(argument.name))
-                self._before += [(tensor, tensor.clone()) for tensor in written if tensor is not None]
+                self._before += [
+                    (tensor, tensor.clone()) for tensor in written if tensor is not None
+                ]
         result = func(*args, **kwargs)
         self._calls.append((func, args, kwargs, result))
         return result
@@ -37,7 +42,9 @@ class Tape(TorchDispatchMode):
 
     def replay(self) -> None:
         for func, args, kwargs, results in self._calls:
-            for result, again in zip(tree_leaves(results), tree_leaves(func(*args, **kwargs)), strict=True):
+            for result, again in zip(
+                tree_leaves(results), tree_leaves(func(*args, **kwargs)), strict=True
+            ):
                 if isinstance(result, Tensor) and result.data_ptr() != again.data_ptr():
                     result.data.copy_(again)
 

@@ -56,7 +56,9 @@ def test_a_training_on_a_gpu_repeats_itself_and_agrees_with_the_cpu(
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model["name"])
-def test_no_step_waits_for_the_device(tmp_path: Path, model: dict[str, Any], precision: str) -> None:
+def test_no_step_waits_for_the_device(
+    tmp_path: Path, model: dict[str, Any], precision: str
+) -> None:
     spec = make_spec(model)
     ctx = make_context(tmp_path, "cuda", precision=precision)
     learner = build_learner(spec, resident_data(spec.data, "cuda", ctx), [0], ctx, None)

@@ -36,7 +36,9 @@ def gradients(net: LayeredNet, loss: AutogradLoss | LinearLoss) -> list[torch.Te
 @pytest.mark.parametrize("rows", [1, 7, 64, 500])
 @pytest.mark.parametrize("trained", [{0, 1, 2}, {0, 2}, {0}, {1, 2}, {1}, {2}])
 @pytest.mark.parametrize("width", [32, 513])
-def test_by_hand_and_by_autograd_give_the_same_bits(rows: int, trained: set[int], width: int) -> None:
+def test_by_hand_and_by_autograd_give_the_same_bits(
+    rows: int, trained: set[int], width: int
+) -> None:
     net = make_net(name="relu_net", width=width, depth=2)
     start = min(trained)
     for index in range(3):

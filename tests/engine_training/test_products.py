@@ -8,7 +8,14 @@ from torch import Tensor
 
 from engine.training.products import plan_product, plan_products
 
-SHAPES = [(128, 100, 100), (128, 100, 10), (100, 100, 128), (10, 100, 128), (44, 10, 10), (128, 784, 100)]
+SHAPES = [
+    (128, 100, 100),
+    (128, 100, 10),
+    (100, 100, 128),
+    (10, 100, 128),
+    (44, 10, 10),
+    (128, 784, 100),
+]
 """[m, k] times [n, k]; the last is large enough for the kernel of large products"""
 
 
@@ -19,15 +26,24 @@ def draw(*shape: int) -> Tensor:
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize(("m", "k", "n"), SHAPES)
 def test_a_product_has_the_bits_it_has_alone(m: int, k: int, n: int, has_bias: bool) -> None:
-    left, right, out, alone = draw(5, m, k), draw(5, n, k), torch.zeros(5, m, n), torch.zeros(5, m, n)
+    left, right, out, alone = (
+        draw(5, m, k),
+        draw(5, n, k),
+        torch.zeros(5, m, n),
+        torch.zeros(5, m, n),
+    )
     bias = draw(5, n) if has_bias else None
     before = [left.clone(), right.clone(), out.clone()]
     products = plan_products(left, right, out, bias)
-    assert all(torch.equal(one, other) for one, other in zip((left, right, out), before, strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip((left, right, out), before, strict=True)
+    )
     for product in products:
         product()
     for index in range(5):
-        plan_product(left[index], right[index], alone[index], None if bias is None else bias[index])()
+        plan_product(
+            left[index], right[index], alone[index], None if bias is None else bias[index]
+        )()
     assert torch.equal(out, alone)
 
 

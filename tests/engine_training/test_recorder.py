@@ -29,7 +29,10 @@ SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 HALVES = {"name": "step", "every_epochs": 1, "factor": 0.5}
 NETS: dict[str, dict[str, Any]] = {
     "stacked_relu_nets": {"model": {"name": "relu_net", "width": 10, "depth": 2}},
-    "stacked_relu_nets_by_sgd": {"model": {"name": "relu_net", "width": 10, "depth": 2}, "optimizer": SGD},
+    "stacked_relu_nets_by_sgd": {
+        "model": {"name": "relu_net", "width": 10, "depth": 2},
+        "optimizer": SGD,
+    },
     "conv_net": {"model": {"name": "conv_net", "width": 4, "depth": 2}},
     "vgg5_by_sgd": {"model": {"name": "vgg5", "width_multiplier": 0.05}, "optimizer": SGD},
 }
@@ -169,11 +172,19 @@ def test_a_learner_that_is_set_back_goes_the_same_way_again(
     assert all(torch.equal(once[name], again[name]) for name in once)
 
 
-@pytest.mark.parametrize("model", [NETS["conv_net"]["model"], {"name": "relu_net", "width": 8, "depth": 2}])
+@pytest.mark.parametrize(
+    "model", [NETS["conv_net"]["model"], {"name": "relu_net", "width": 8, "depth": 2}]
+)
 def test_a_replayed_step_shows_its_gradient(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str, Any]
 ) -> None:
-    trained = (frozenset({0, 1, 2}), frozenset({1, 2}), frozenset({2}), frozenset({1, 2}), frozenset({2}))
+    trained = (
+        frozenset({0, 1, 2}),
+        frozenset({1, 2}),
+        frozenset({2}),
+        frozenset({1, 2}),
+        frozenset({2}),
+    )
     spec = make_spec("lws", model=model, optimizer=SGD, epochs=len(trained))
     found: list[list[torch.Tensor]] = []
     for record in (None, record_on_tape):

@@ -95,7 +95,9 @@ def test_either_learner_repeats_itself_to_the_bit(
 ) -> None:
     model = {"name": "relu_net", "width": width, "depth": depth}
     spec = make_spec(model=model, optimizer=optimizer, batch_size=batch_size, epochs=1)
-    first, second = (train(spec, make_context(tmp_path / name, [0, 1], stack=stack)) for name in "ab")
+    first, second = (
+        train(spec, make_context(tmp_path / name, [0, 1], stack=stack)) for name in "ab"
+    )
     for ours, theirs in zip(first, second, strict=True):
         assert_equal_bits(ours, theirs)
 

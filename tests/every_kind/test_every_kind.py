@@ -31,7 +31,9 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
     )
     assert time.process_time() - began < CPU_SECONDS
     assert all(
-        isinstance(result, kind.seed_result) for point in experiment.points for result in point.results
+        isinstance(result, kind.seed_result)
+        for point in experiment.points
+        for result in point.results
     )
     assert all(isinstance(sheet, kind.point_result) for sheet in experiment.summary)
     assert {sheet.outcome for sheet in experiment.summary} == {"converged"}
@@ -43,7 +45,9 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
     for plot in kind.plots:
         numbers = kind.load_plots().numbers(plot.name, experiment)
         json.dumps(numbers, allow_nan=False)
-        assert not plot.default or (tmp_path / f"{plot.name}.png").read_bytes().startswith(b"\x89PNG")
+        assert not plot.default or (tmp_path / f"{plot.name}.png").read_bytes().startswith(
+            b"\x89PNG"
+        )
 
 
 @pytest.mark.parametrize("name", list(kinds()))
@@ -56,16 +60,25 @@ def test_figures_of_one_experiment_give_it_one_name() -> None:
     """The first submission names it, and its plots, whichever figure asks for them, are titled by that name."""
     names: dict[str, set[str]] = {}
     for preset in presets().values():
-        experiment = json.dumps([preset.body[part] for part in ("spec", "sweep", "seeds")], sort_keys=True)
+        experiment = json.dumps(
+            [preset.body[part] for part in ("spec", "sweep", "seeds")], sort_keys=True
+        )
         names.setdefault(experiment, set()).add(preset.body["name"])
     assert len(names) < len(presets())
     assert [found for found in names.values() if len(found) > 1] == []
 
 
-@pytest.mark.parametrize("preset", presets().values(), ids=lambda preset: f"{preset.name}-{preset.scale}")
+@pytest.mark.parametrize(
+    "preset", presets().values(), ids=lambda preset: f"{preset.name}-{preset.scale}"
+)
 def test_a_title_names_no_other_data_set(preset: Preset) -> None:
     """At quick scale images that come with a dependency often stand in for the paper's."""
-    words = {"mnist": " MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
+    words = {
+        "mnist": " MNIST",
+        "fashion_mnist": "Fashion-MNIST",
+        "cifar10": "CIFAR-10",
+        "digits": "digits",
+    }
     used = preset.body["spec"].get("data", {}).get("name", "digits")
     for title in (preset.title, preset.body["name"]):
         assert {name for name, word in words.items() if word in title} <= {used}

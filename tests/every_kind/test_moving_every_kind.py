@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
-from client import Client
-from client.exporting import ExportSource
-from client.exporting.columns import result_columns
+from api.web.wording import is_statistic
 from engine.experiments.registry import kinds
-from richregime.demo import free_port
-from schemas.wording import is_statistic
+from ops.demo import free_port
+from richregime import Client
+from richregime.exporting import ExportSource
+from richregime.exporting.columns import result_columns
 from tests.api.archives import unpack
 from tests.api.desk import Desk, make_settings, serving
 from tests.waiting import wait_until
@@ -61,13 +61,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
 
 
 @pytest.fixture(scope="module")
-def abroad(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[httpx.Client]:
+def abroad(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[httpx.Client]:
     """A service in a process of its own, whose sets and hashes have another order; nothing is in its home."""
     folder, port = tmp_path_factory.mktemp("abroad"), free_port()
     shutil.copyfile(sqlite_template, folder / "richregime.sqlite3")
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "-m", "api.main", "--port", str(port)],
+        [sys.executable, "-m", "api.app", "--port", str(port)],
         cwd=ROOT,
         env={**os.environ, "RICHREGIME_HOME": str(folder), "PYTHONHASHSEED": "12345"},
         stdout=log,
@@ -94,7 +96,8 @@ def abroad(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
 def list_kinds() -> list[Any]:
     """One whose plots read files as well as numbers stands for all in the quick tests."""
     return [
-        name if name == "activity_map" else pytest.param(name, marks=pytest.mark.slow) for name in kinds()
+        name if name == "activity_map" else pytest.param(name, marks=pytest.mark.slow)
+        for name in kinds()
     ]
 
 
@@ -150,7 +153,10 @@ def test_the_table_of_results_has_a_row_for_every_statistic(moved: Moved) -> Non
     with Client(str(moved.home.base_url)) as client:
         result = client.result(moved.home_id)
         source = ExportSource(
-            client.get(moved.home_id), [*client.runs(moved.home_id)], client.metrics(moved.home_id), result
+            client.get(moved.home_id),
+            [*client.runs(moved.home_id)],
+            client.metrics(moved.home_id),
+            result,
         )
     columns = result_columns(source)
     assert columns["mean"] == [one["mean"] for one in list_statistics(result["points"])]

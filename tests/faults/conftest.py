@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from storage import fault_points
-from storage.artifacts import list_artifacts
-from storage.blobs import BlobStore
-from storage.claims import Claim, claim_next
-from storage.db import Database
+from runtime import fault_points
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.database.tables import ArtifactRow
 from storage.errors import InvalidTransition
-from storage.experiments import cancel_experiment
-from storage.reaping import reap_owner
-from storage.reconcile import reconcile
-from storage.settings import Settings
-from storage.tables import ArtifactRow
+from storage.experiments.lifecycle import cancel_experiment
+from storage.files.artifacts import list_artifacts
+from storage.files.blobs import BlobStore
+from storage.runs.claim import Claim, claim_next
+from storage.runs.lease_expiry import reap_owner
+from storage.runs.reconcile import reconcile
 from tests.faults.invariants import Findings, Reference, assert_invariants, bits_of
 from tests.workers.conftest import Lab, make_lab
 from workers import context
@@ -41,7 +41,9 @@ class Bench(Lab):
 
     accepted: list[str] = field(default_factory=list)
 
-    def submit(self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), **more: Any) -> tuple[str, str]:
+    def submit(
+        self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), **more: Any
+    ) -> tuple[str, str]:
         experiment_id, run_id = super().submit(spec, seeds, ring=False, **more)
         self.accepted.append(experiment_id)
         return experiment_id, run_id

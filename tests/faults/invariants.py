@@ -9,12 +9,12 @@ from typing import Any
 from sqlmodel import select
 
 from schemas.status import ExperimentStatus, RunStatus
-from storage.artifacts import referenced_blobs
-from storage.blobs import BlobStore
-from storage.db import Database, as_utc
-from storage.metrics import read_metrics
-from storage.retention import sweep_orphans
-from storage.tables import ArtifactRow, EventRow, ExperimentRow, PointRow, RunRow
+from storage.database.engine import Database, as_utc
+from storage.database.tables import ArtifactRow, EventRow, ExperimentRow, PointRow, RunRow
+from storage.files.artifacts import referenced_blobs
+from storage.files.blobs import BlobStore
+from storage.files.retention import sweep_orphans
+from storage.results.metrics import read_metrics
 
 ENDS = {"run.succeeded", "run.failed", "run.cancelled"}
 CLOSES = ENDS | {"run.lease_lost", "run.interrupted"}
@@ -41,7 +41,9 @@ class Findings:
         return [*self.lost, *self.doubled, *self.stale, *self.bits, *self.files]
 
     def __str__(self) -> str:
-        counts = {name: len(getattr(self, name)) for name in ("lost", "doubled", "stale", "bits", "files")}
+        counts = {
+            name: len(getattr(self, name)) for name in ("lost", "doubled", "stale", "bits", "files")
+        }
         told = ", ".join(f"{count} {name}" for name, count in counts.items())
         return f"{told}; bits of {self.compared} runs compared"
 
@@ -55,7 +57,9 @@ def assert_invariants(
     return found
 
 
-def examine(db: Database, blobs: BlobStore, accepted: Iterable[str], reference: Reference) -> Findings:
+def examine(
+    db: Database, blobs: BlobStore, accepted: Iterable[str], reference: Reference
+) -> Findings:
     found = Findings()
     for experiment_id in accepted:
         _examine_experiment(db, experiment_id, reference, found)
@@ -79,7 +83,9 @@ def bits_of(db: Database, run_id: str) -> Bits:
     return (sheets, [tuple(one) for one in files], metrics)
 
 
-def _examine_experiment(db: Database, experiment_id: str, reference: Reference, found: Findings) -> None:
+def _examine_experiment(
+    db: Database, experiment_id: str, reference: Reference, found: Findings
+) -> None:
     with db.read() as session:
         experiment = session.get(ExperimentRow, experiment_id)
         if experiment is None:
@@ -87,11 +93,15 @@ def _examine_experiment(db: Database, experiment_id: str, reference: Reference, 
             return
         runs = session.exec(select(RunRow).where(RunRow.experiment_id == experiment_id)).all()
         events = session.exec(
-            select(EventRow).where(EventRow.experiment_id == experiment_id).order_by(EventRow.sequence)
+            select(EventRow)
+            .where(EventRow.experiment_id == experiment_id)
+            .order_by(EventRow.sequence)
         ).all()
         points = session.exec(select(PointRow).where(PointRow.experiment_id == experiment_id))
         digests = {point.id: point.digest for point in points}
-        files = session.exec(select(ArtifactRow).where(ArtifactRow.run_id.in_([r.id for r in runs]))).all()
+        files = session.exec(
+            select(ArtifactRow).where(ArtifactRow.run_id.in_([r.id for r in runs]))
+        ).all()
     if [event.sequence for event in events] != list(range(1, len(events) + 1)):
         found.lost.append(f"{experiment_id}: its events have gaps")
     finished = sum(event.name == "experiment.finished" for event in events)
@@ -110,7 +120,9 @@ def _examine_experiment(db: Database, experiment_id: str, reference: Reference, 
                 found.bits.append(f"{run.id}: other bits than an undisturbed run")
 
 
-def _examine_run(run: RunRow, events: list[EventRow], files: Iterable[ArtifactRow], found: Findings) -> None:
+def _examine_run(
+    run: RunRow, events: list[EventRow], files: Iterable[ArtifactRow], found: Findings
+) -> None:
     if not run.status.is_terminal:
         found.lost.append(f"{run.id}: is {run.status}")
     ends = [event.name for event in events if event.name in ENDS]

@@ -20,17 +20,17 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlmodel import select
 
-from richregime.broker import Broker
+from ops.broker import Broker
+from runtime.fault_points import FOLDER_VARIABLE, PLACES
+from runtime.settings import Settings
 from schemas.status import RunStatus
-from storage.artifacts import list_artifacts
-from storage.blobs import BlobStore
-from storage.db import Database, DatabaseUnavailable
+from storage.database.engine import Database, DatabaseUnavailable
+from storage.database.tables import RunRow
+from storage.delivery.wake_ups import BrokerUnavailable, socket_path
 from storage.errors import InvalidTransition
-from storage.experiments import cancel_experiment
-from storage.fault_points import FOLDER_VARIABLE, PLACES
-from storage.queue import BrokerUnavailable, socket_path
-from storage.settings import Settings
-from storage.tables import RunRow
+from storage.experiments.lifecycle import cancel_experiment
+from storage.files.artifacts import list_artifacts
+from storage.files.blobs import BlobStore
 from tests.faults.invariants import Findings, Reference, examine
 from tests.workers.conftest import ROOT, Lab
 
@@ -58,7 +58,9 @@ class Soak:
 
     def __init__(self, settings: Settings, seed: int, num_workers: int = 2) -> None:
         self.lab = Lab(
-            settings, Database(settings.resolved_database_url), BlobStore(settings.resolved_blob_dir)
+            settings,
+            Database(settings.resolved_database_url),
+            BlobStore(settings.resolved_blob_dir),
         )
         self.rng = random.Random(seed)
         self.broker = Broker(settings)
@@ -155,13 +157,19 @@ class Soak:
     def _start_worker(self) -> subprocess.Popen[bytes]:
         settings = self.lab.settings
         values = {
-            f"RICHREGIME_{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set
+            f"RICHREGIME_{name.upper()}": str(getattr(settings, name))
+            for name in settings.model_fields_set
         }
         with (settings.home / "worker.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "workers.main", "--queue", "cpu", "--slots", "1"],
+                [sys.executable, "-m", "workers.entry", "--queue", "cpu", "--slots", "1"],
                 cwd=ROOT,
-                env={**os.environ, **values, FOLDER_VARIABLE: str(self.orders), "OMP_NUM_THREADS": "1"},
+                env={
+                    **os.environ,
+                    **values,
+                    FOLDER_VARIABLE: str(self.orders),
+                    "OMP_NUM_THREADS": "1",
+                },
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

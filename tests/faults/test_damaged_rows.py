@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from storage.reconcile import reconcile
+from storage.runs.reconcile import reconcile
 from tests.api.desk import Desk, make_settings, serving
 from tests.postgres import new_database
 
@@ -79,10 +79,16 @@ def test_a_damaged_experiment_is_listed_marked_and_can_be_deleted(
     damage(desk, "experiment", column, value, bad)
     listed = {one["id"]: one["unreadable"] for one in desk.get("/experiments", limit=200)["items"]}
     assert (listed[good], listed[bad]) == ([], [column])
-    assert desk.get(f"/experiments/{bad}")[column] in ({}, [], desk.get(f"/experiments/{good}")["execution"])
+    assert desk.get(f"/experiments/{bad}")[column] in (
+        {},
+        [],
+        desk.get(f"/experiments/{good}")["execution"],
+    )
     assert good in ids_in(desk.get("/experiments", label="of:both", limit=200))
     pages = ("/", f"/view/{bad}", f"/compare?id={good}&id={bad}")
-    assert all(column in desk.http.get(path, headers={"accept": "text/html"}).text for path in pages[:2])
+    assert all(
+        column in desk.http.get(path, headers={"accept": "text/html"}).text for path in pages[:2]
+    )
     assert all(desk.http.get(path).status_code == 200 for path in pages)
     assert desk.http.post(f"/experiments/{bad}/cancel").status_code == 200
     assert desk.http.delete(f"/experiments/{bad}").json()["deleted"]
@@ -164,7 +170,15 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other(desk: Desk) -> None
         "worker": "id, host, pid, device, queue, slots, memory_bytes, versions, started_at, seen_at",
     }
     values = {"shape": "[1]", "tensors": "{", "versions": "3"}
-    numbers = {"num_classes", "train_size", "test_size", "num_bytes", "pid", "slots", "memory_bytes"}
+    numbers = {
+        "num_classes",
+        "train_size",
+        "test_size",
+        "num_bytes",
+        "pid",
+        "slots",
+        "memory_bytes",
+    }
     times = {"created_at", "started_at", "seen_at"}
     with desk.db.write() as session:
         for table, columns in rows.items():
@@ -176,13 +190,21 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other(desk: Desk) -> None
             }
             slots = ", ".join(f":{name}" for name in names)
             session.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({slots})"), given)
-    for path, column in (("/datasets", "shape"), ("/checkpoints", "tensors"), ("/workers", "versions")):
+    for path, column in (
+        ("/datasets", "shape"),
+        ("/checkpoints", "tensors"),
+        ("/workers", "versions"),
+    ):
         assert desk.get(path)["items"][-1]["unreadable"] == [column]
-    answer = desk.http.post("/experiments", json={"spec": {"kind": "train", "data": {"name": "cpu"}}})
+    answer = desk.http.post(
+        "/experiments", json={"spec": {"kind": "train", "data": {"name": "cpu"}}}
+    )
     assert (answer.status_code, answer.json()["code"]) == (500, "unreadable")
 
 
-def test_json_of_another_shape_is_damage_on_postgres_too(tmp_path: Path, postgres_server: str) -> None:
+def test_json_of_another_shape_is_damage_on_postgres_too(
+    tmp_path: Path, postgres_server: str
+) -> None:
     with (
         new_database(postgres_server) as url,
         serving(make_settings(tmp_path, database_url=url, reconcile_seconds=3600)) as desk,

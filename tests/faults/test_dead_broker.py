@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from richregime.broker import Broker
-from storage.db import Database
-from storage.queue import socket_path
-from storage.settings import Settings
-from storage.workers import note_worker_seen, register_worker
+from ops.broker import Broker
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.delivery.wake_ups import socket_path
+from storage.runs.workers import note_worker_seen, register_worker
 from tests.faults.test_service_under_pressure import Service, serving
 from tests.waiting import wait_until
 

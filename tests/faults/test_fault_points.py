@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import fault_points
+from runtime import fault_points
 from tests.faults.conftest import Bench, Death, Strike, die
 
 SPEC = {
@@ -47,7 +47,9 @@ def some_of(places: list[str]) -> list[tuple[int, str]]:
     return [(index + 1, places[index]) for index in sorted(ends)]
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
+@pytest.mark.parametrize(
+    "every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"]
+)
 def test_a_death_at_any_place_loses_nothing_and_changes_no_bit(
     bench: Bench, listen: Listen, every: bool
 ) -> None:
@@ -66,7 +68,9 @@ def test_a_death_at_any_place_loses_nothing_and_changes_no_bit(
     assert found.compared == len(chosen) + 2
 
 
-def test_a_run_that_dies_at_its_every_step_arrives_all_the_same(bench: Bench, listen: Listen) -> None:
+def test_a_run_that_dies_at_its_every_step_arrives_all_the_same(
+    bench: Bench, listen: Listen
+) -> None:
     """Each attempt comes one step further, so that it is no poison."""
     reference = bench.reference(SPEC, SEEDS)
     bench.submit(SPEC, SEEDS)
@@ -109,7 +113,9 @@ def test_a_run_that_kills_its_workers_without_moving_is_given_up_while_others_fl
     bench.assert_invariants()
 
 
-def test_a_save_that_says_nothing_new_does_not_make_a_poison_look_alive(bench: Bench, listen: Listen) -> None:
+def test_a_save_that_says_nothing_new_does_not_make_a_poison_look_alive(
+    bench: Bench, listen: Listen
+) -> None:
     """It comes as far as its second step every time and dies there; what it has resumed from is not saved again."""
     _, run_id = bench.submit(SPEC, SEEDS)
 
@@ -118,7 +124,11 @@ def test_a_save_that_says_nothing_new_does_not_make_a_poison_look_alive(bench: B
     bench.work()
     while bench.run(run_id).status == "queued":
         later = Strike(0, lambda: None)
-        listen(lambda name, later=later: die() if later(name) or later.reached.count("step") == 2 else None)
+        listen(
+            lambda name, later=later: (
+                die() if later(name) or later.reached.count("step") == 2 else None
+            )
+        )
         bench.work()
         assert bench.run(run_id).attempts < 10
     assert bench.run(run_id).error_code == "worker_lost"
@@ -153,7 +163,9 @@ def test_an_error_fails_the_run_with_its_reason_and_the_next_run_is_unharmed(
     bench.assert_invariants()
 
 
-def test_a_drain_at_any_step_gives_the_run_back_with_equal_bits(bench: Bench, listen: Listen) -> None:
+def test_a_drain_at_any_step_gives_the_run_back_with_equal_bits(
+    bench: Bench, listen: Listen
+) -> None:
     reference = bench.reference(SPEC, SEEDS)
     steps = places_of(bench, listen).count("step")
     for number in range(1, steps + 1):
@@ -168,7 +180,9 @@ def test_a_drain_at_any_step_gives_the_run_back_with_equal_bits(bench: Bench, li
     bench.assert_invariants(reference)
 
 
-@pytest.mark.parametrize("ended_by", ["a cancel while it waits", "a cancel as it goes back", "the reaper"])
+@pytest.mark.parametrize(
+    "ended_by", ["a cancel while it waits", "a cancel as it goes back", "the reaper"]
+)
 def test_a_run_that_no_worker_ends_leaves_no_resume_state(
     bench: Bench, listen: Listen, ended_by: str
 ) -> None:

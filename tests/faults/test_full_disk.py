@@ -19,10 +19,10 @@ import httpx
 import numpy as np
 import pytest
 
-from storage.artifacts import register_artifact
-from storage.blobs import BlobStore
 from storage.errors import StorageFull
-from storage.incoming import taking_in
+from storage.files.artifacts import register_artifact
+from storage.files.blobs import BlobStore
+from storage.files.upload_transaction import taking_in
 from tests.api.desk import Desk, make_settings
 from tests.api.desk import serving as serving_desk
 from tests.faults.conftest import Bench
@@ -43,7 +43,9 @@ class FileSystem:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)], check=True, capture_output=True
+            ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)],
+            check=True,
+            capture_output=True,
         )
 
     @contextmanager
@@ -123,12 +125,20 @@ def data_set() -> bytes:
     images = np.random.default_rng(0).integers(0, 256, (3 * MIB // 256, 16, 16), dtype=np.uint8)
     labels = np.arange(len(images)) % 10
     stream = BytesIO()
-    np.savez(stream, x_train=images[1000:], y_train=labels[1000:], x_test=images[:1000], y_test=labels[:1000])
+    np.savez(
+        stream,
+        x_train=images[1000:],
+        y_train=labels[1000:],
+        x_test=images[:1000],
+        y_test=labels[:1000],
+    )
     return stream.getvalue()
 
 
 def weights() -> bytes:
-    header = json.dumps({"w": {"dtype": "F32", "shape": [MIB], "data_offsets": [0, 4 * MIB]}}).encode()
+    header = json.dumps(
+        {"w": {"dtype": "F32", "shape": [MIB], "data_offsets": [0, 4 * MIB]}}
+    ).encode()
     return len(header).to_bytes(8, "little") + header + bytes(4 * MIB)
 
 
@@ -203,14 +213,18 @@ def test_who_sends_all_before_it_listens_hears_of_the_full_disk_too(full: Full) 
     sender.close()
 
 
-def test_an_archive_whose_files_find_the_disk_full_is_refused_whole(full: Full, archive: bytes) -> None:
+def test_an_archive_whose_files_find_the_disk_full_is_refused_whole(
+    full: Full, archive: bytes
+) -> None:
     assert len(archive) < MIB
     before = full.files()
     listed = [one["id"] for one in full.service.http.get("/experiments").json()["items"]]
     with full.disk.leaving(MIB, full.service):
         assert_refused(full.service.http.post("/import", content=archive))
         assert full.files() == before
-        assert [one["id"] for one in full.service.http.get("/experiments").json()["items"]] == listed
+        assert [
+            one["id"] for one in full.service.http.get("/experiments").json()["items"]
+        ] == listed
     assert full.service.http.post("/import", content=archive).status_code == 201
 
 

@@ -41,7 +41,9 @@ def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: P
                 headers = {"idempotency-key": f"key-{number}"}
                 body = {"spec": TINY, "seeds": [number], "reuse": False}
                 began = time.monotonic()
-                answer = service.http.post("/experiments", json=body, headers=headers).raise_for_status()
+                answer = service.http.post(
+                    "/experiments", json=body, headers=headers
+                ).raise_for_status()
                 return answer.json()["id"], time.monotonic() - began
 
             memory = [service.memory_bytes()]
@@ -76,7 +78,9 @@ def _work_through(soak: Soak) -> int:
         soak._mind()
         statuses = soak.statuses()
         done = statuses["succeeded"]
-        if (restarts == 0 and statuses.total() >= COUNT / 2) or (restarts == 1 and done >= COUNT / 2):
+        if (restarts == 0 and statuses.total() >= COUNT / 2) or (
+            restarts == 1 and done >= COUNT / 2
+        ):
             restarts += soak._kill_broker()
         if time.monotonic() > kill_at:
             kill_at = time.monotonic() + KILL_EVERY

@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import and_
 
-from storage import artifacts, experiments, metrics, reconcile, retention, runs
-from storage.blobs import BlobStore
-from storage.claims import Claim
+from storage.database.tables import RunRow
 from storage.errors import NotFound
-from storage.reaping import reap_owner
-from storage.retention import sweep_orphans
-from storage.tables import RunRow
+from storage.experiments import lifecycle as experiments
+from storage.files import artifacts, retention
+from storage.files.blobs import BlobStore
+from storage.files.retention import sweep_orphans
+from storage.results import metrics
+from storage.runs import reconcile
+from storage.runs import transitions as runs
+from storage.runs.claim import Claim
+from storage.runs.lease_expiry import reap_owner
 from tests.faults.conftest import OWNER, Bench, die
 from tests.faults.invariants import Reference, examine
 from tests.faults.test_fault_points import SEEDS, SPEC
@@ -32,7 +36,9 @@ def findings(bench: Bench, reference: Reference | None = None) -> str:
 
 def context_of(bench: Bench, claim: Claim) -> StoredRunContext:
     lease = Lease(bench.db, bench.settings, claim.run_id, claim.fence)
-    return StoredRunContext(bench.db, bench.blobs, bench.settings, claim, lease, "cpu", lambda: False)
+    return StoredRunContext(
+        bench.db, bench.blobs, bench.settings, claim, lease, "cpu", lambda: False
+    )
 
 
 def write_as_zombie(bench: Bench) -> None:
@@ -66,7 +72,11 @@ def resume_from_damage(bench: Bench, listen: Listen) -> None:
     """The newest resume state is damaged while its worker is dead."""
     _, run_id = bench.submit(SPEC, SEEDS)
     saves: list[str] = []
-    listen(lambda name: die() if name == "save.3" and not saves.append(name) and len(saves) == 2 else None)  # type: ignore[func-returns-value]
+    listen(
+        lambda name: (
+            die() if name == "save.3" and not saves.append(name) and len(saves) == 2 else None
+        )
+    )  # type: ignore[func-returns-value]
     bench.work()
     listen(None)
     with bench.db.read() as session:
@@ -82,7 +92,11 @@ def resume_from_damage(bench: Bench, listen: Listen) -> None:
 def die_while_writing(bench: Bench, listen: Listen) -> None:
     bench.submit(SPEC, SEEDS)
     struck: list[str] = []
-    listen(lambda name: die() if name == "put.1" and not struck.append(name) and len(struck) == 1 else None)  # type: ignore[func-returns-value]
+    listen(
+        lambda name: (
+            die() if name == "put.1" and not struck.append(name) and len(struck) == 1 else None
+        )
+    )  # type: ignore[func-returns-value]
     bench.work_until_idle()
     listen(None)
 
@@ -205,7 +219,9 @@ def play(scenario: Scenario, bench: Bench, listen: Listen) -> None:
 
 
 @pytest.mark.parametrize(
-    ("take_away", "scenario", "word"), [one[1:] for one in MUTATIONS], ids=[one[0] for one in MUTATIONS]
+    ("take_away", "scenario", "word"),
+    [one[1:] for one in MUTATIONS],
+    ids=[one[0] for one in MUTATIONS],
 )
 def test_without_its_protection_a_promise_breaks_and_with_it_holds(
     bench: Bench,
@@ -223,7 +239,9 @@ def test_without_its_protection_a_promise_breaks_and_with_it_holds(
         assert word in findings(bench, reference)
 
 
-def test_metrics_of_a_lost_run_are_refused_by_the_fence_alone(bench: Bench, monkeypatch: Patch) -> None:
+def test_metrics_of_a_lost_run_are_refused_by_the_fence_alone(
+    bench: Bench, monkeypatch: Patch
+) -> None:
     _, run_id = bench.submit(SPEC, SEEDS)
     old = bench.claimed()
     reap_owner(bench.db, OWNER, 3)

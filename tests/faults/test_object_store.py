@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore
 
-from storage.blobs import BlobStore, open_blobs
+from runtime.settings import Settings
 from storage.errors import CorruptBlob, NotFound
-from storage.object_blobs import ObjectBlobStore
-from storage.retention import sweep_orphans
-from storage.settings import Settings
+from storage.files.blobs import BlobStore, open_blobs
+from storage.files.retention import sweep_orphans
+from storage.files.s3 import ObjectBlobStore
 from tests.faults.conftest import Bench
 from tests.faults.test_fault_points import SEEDS, SPEC
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from storage.blobs import BlobStore
-from storage.db import Database
-from storage.experiments import cancel_experiment
+from storage.database.engine import Database
+from storage.experiments.lifecycle import cancel_experiment
+from storage.files.blobs import BlobStore
 from tests.faults.invariants import assert_invariants
 from tests.faults.soaking import SPECS, Soak, soak_settings
 from tests.postgres import new_database
@@ -76,7 +76,9 @@ def test_a_run_that_the_kernel_kills_again_and_again_fails_while_others_flow(soa
     soak.lab.wait(other, "succeeded", 120)
 
 
-@pytest.mark.parametrize(("action", "reason"), [("full", "storage_full"), ("memory", "out_of_memory")])
+@pytest.mark.parametrize(
+    ("action", "reason"), [("full", "storage_full"), ("memory", "out_of_memory")]
+)
 def test_a_full_disk_and_a_full_memory_fail_the_run_with_their_reason(
     soak: Soak, action: str, reason: str
 ) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.artifacts import list_artifacts
-from storage.blobs import ASIDE
-from storage.experiments import delete_experiment
-from storage.retention import delete_unreferenced, find_orphans, sweep_orphans
-from storage.usage import storage_state
+from storage.experiments.lifecycle import delete_experiment
+from storage.files.artifacts import list_artifacts
+from storage.files.blobs import ASIDE
+from storage.files.retention import delete_unreferenced, find_orphans, sweep_orphans
+from storage.files.usage import storage_state
 from tests.faults.conftest import Bench
 from tests.faults.test_fault_points import SEEDS, SPEC
 
@@ -20,7 +20,9 @@ Listen = Callable[[Callable[[str], None] | None], None]
 
 
 def best_seed(bench: Bench, run_id: str) -> int:
-    last = {point.seed: point.value for point in bench.metrics(run_id) if point.name == "test_accuracy"}
+    last = {
+        point.seed: point.value for point in bench.metrics(run_id) if point.name == "test_accuracy"
+    }
     return max(last, key=lambda seed: (last[seed] or 0.0, -seed))
 
 
@@ -54,7 +56,9 @@ def test_a_file_of_two_experiments_stays_until_both_are_gone(bench: Bench) -> No
         assert {name for name, _ in bench.blobs.list_older_than(-1, float("inf"))} == left
 
 
-def test_a_file_deleted_while_its_row_is_written_is_stored_anew(bench: Bench, listen: Listen) -> None:
+def test_a_file_deleted_while_its_row_is_written_is_stored_anew(
+    bench: Bench, listen: Listen
+) -> None:
     """An orphan of the same bytes is swept in the very moment in which another run speaks of them."""
     _, run_id = bench.submit(SPEC, SEEDS)
 
@@ -75,7 +79,7 @@ def test_a_row_written_while_its_file_is_set_aside_has_it_put_back(
     _, run_id = bench.submit(SPEC, SEEDS)
     bench.work_until_idle()
     files = set(bench.thetas(run_id).values())
-    from storage import retention
+    from storage.files import retention
 
     true, asked = retention.referenced_blobs, []
 
@@ -126,10 +130,15 @@ def test_the_command_tells_first_and_deletes_then(bench: Bench) -> None:
         "PATH": "/usr/bin:/bin",
         "HOME": str(bench.settings.home),
     }
-    command = [sys.executable, "-m", "richregime.cli", "gc", "--older-than", "-1"]
+    command = [sys.executable, "-m", "ops.commands", "gc", "--older-than", "-1"]
     for more, there, words in ((["--dry-run"], True, "would be"), ([], False, "are")):
         done = subprocess.run(
-            [*command, *more], env=environment, capture_output=True, text=True, timeout=120, check=True
+            [*command, *more],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
         )
         assert done.stdout == f"1 files of 8 bytes {words} deleted\n"
         assert bench.blobs.exists(orphan) == there

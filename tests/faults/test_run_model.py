@@ -11,20 +11,26 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
+from runtime.settings import Settings
 from schemas.status import FailureReason
-from storage.artifacts import register_artifact
-from storage.blobs import BlobStore
-from storage.claims import Claim, claim_next
-from storage.db import Database
+from storage.database.engine import Database
 from storage.errors import InvalidTransition
-from storage.experiments import cancel_experiment
-from storage.metrics import write_metrics
-from storage.reaping import reap_expired, reap_owner
-from storage.reopening import retry_experiment
-from storage.runs import cancel_run, fail_run, finish_run, heartbeat, release_run
-from storage.settings import Settings
+from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.retry_extend import retry_experiment
+from storage.files.artifacts import register_artifact
+from storage.files.blobs import BlobStore
+from storage.results.metrics import write_metrics
+from storage.runs.claim import Claim, claim_next
+from storage.runs.lease_expiry import reap_expired, reap_owner
+from storage.runs.transitions import cancel_run, fail_run, finish_run, heartbeat, release_run
 from tests.postgres import new_database
 from tests.workers.conftest import Lab
 
@@ -111,7 +117,9 @@ class LifeOfRuns(RuleBasedStateMachine):
             return
         alive = heartbeat(self.lab.db, claim.run_id, claim.fence, 60.0).alive
         with self.lab.db.write() as session:
-            wrote = write_metrics(session, claim.run_id, claim.fence, [(0, "loss", claim.fence, 1.0)])
+            wrote = write_metrics(
+                session, claim.run_id, claim.fence, [(0, "loss", claim.fence, 1.0)]
+            )
             stored = register_artifact(
                 session,
                 run_id=claim.run_id,
@@ -139,7 +147,9 @@ class LifeOfRuns(RuleBasedStateMachine):
     def retry(self, index: int) -> None:
         if self.experiments:
             experiment_id = self.experiments[index % len(self.experiments)]
-            failed = [run.id for run in self.lab.runs(experiment_id) if self.ends.get(run.id) == "failed"]
+            failed = [
+                run.id for run in self.lab.runs(experiment_id) if self.ends.get(run.id) == "failed"
+            ]
             try:
                 with self.lab.db.write() as session:
                     retry_experiment(session, experiment_id)
@@ -175,7 +185,9 @@ class LifeOfRuns(RuleBasedStateMachine):
                 expected = self.ends.get(run.id) or ("running" if run.id in self.held else "queued")
                 assert run.status == expected == experiment.status
             events = self.lab.events(experiment_id)
-            ended = [name for name in events if name in {"run.succeeded", "run.failed", "run.cancelled"}]
+            ended = [
+                name for name in events if name in {"run.succeeded", "run.failed", "run.cancelled"}
+            ]
             assert len(ended) - events.count("run.queued") == experiment.status.is_terminal
             assert events.count("experiment.finished") == len(ended)
 
@@ -194,7 +206,9 @@ def run_model(examples: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(12, 25), pytest.param(150, 50, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("examples", "steps"),
+    [(12, 25), pytest.param(150, 50, marks=pytest.mark.slow)],
+    ids=["short", "long"],
 )
 def test_the_model_holds_on_sqlite(
     sqlite_template: Path, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from richregime.demo import free_port
+from ops.demo import free_port
 from tests.waiting import wait_until
 from tests.workers.conftest import ROOT
 
@@ -27,13 +27,13 @@ BODY: dict[str, Any] = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
 
 class Service:
-    """`python -m api.main` alone on a home: no broker, no worker."""
+    """`python -m api.app` alone on a home: no broker, no worker."""
 
     def __init__(self, home: Path, **settings: object) -> None:
         self.home, self.url = home, f"http://127.0.0.1:{free_port()}"
         environment = {f"RICHREGIME_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "api.main", "--port", self.url.rpartition(":")[2]],
+            [sys.executable, "-m", "api.app", "--port", self.url.rpartition(":")[2]],
             cwd=ROOT,
             env={**os.environ, "RICHREGIME_HOME": str(home), **environment},
             stderr=subprocess.DEVNULL,
@@ -57,7 +57,9 @@ class Service:
 
     @contextmanager
     def locked_database(self) -> Iterator[None]:
-        connection = sqlite3.connect(self.home / "richregime.sqlite3", timeout=30, isolation_level=None)
+        connection = sqlite3.connect(
+            self.home / "richregime.sqlite3", timeout=30, isolation_level=None
+        )
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -96,12 +98,16 @@ def test_the_api_is_killed_locked_filled_and_ended_and_keeps_what_it_accepted(ho
     with serving(home, max_queued_runs=4, max_sse_clients=2) as service:
         began = time.monotonic()
         accepted = service.submit()
-        assert (accepted.status_code, time.monotonic() - began < 5) == (201, True), "no broker is there"
+        assert (accepted.status_code, time.monotonic() - began < 5) == (201, True), (
+            "no broker is there"
+        )
         with ThreadPoolExecutor(1) as pool, service.locked_database():
             waiting = pool.submit(service.submit)
             time.sleep(1.5)
             assert not waiting.done()
-        assert waiting.result().status_code == 201, "a database that is locked for seconds is waited for"
+        assert waiting.result().status_code == 201, (
+            "a database that is locked for seconds is waited for"
+        )
         while (answer := service.submit()).status_code == 201:
             pass
         assert (answer.status_code, answer.json()["code"]) == (429, "limit-exceeded")
@@ -124,7 +130,9 @@ def test_the_api_is_killed_locked_filled_and_ended_and_keeps_what_it_accepted(ho
 
 
 @pytest.mark.slow
-def test_an_experiment_whose_api_dies_before_it_rings_is_kept_and_its_key_finds_it(home: Path) -> None:
+def test_an_experiment_whose_api_dies_before_it_rings_is_kept_and_its_key_finds_it(
+    home: Path,
+) -> None:
     orders = home / "orders"
     orders.mkdir()
     key = {"idempotency-key": "once"}
@@ -136,7 +144,9 @@ def test_an_experiment_whose_api_dies_before_it_rings_is_kept_and_its_key_finds_
     with serving(home) as again:
         answer = again.http.post("/experiments", json=BODY, headers=key)
         assert answer.status_code == 201
-        assert [one["id"] for one in again.http.get("/experiments").json()["items"]] == [answer.json()["id"]]
+        assert [one["id"] for one in again.http.get("/experiments").json()["items"]] == [
+            answer.json()["id"]
+        ]
         assert again.http.get("/queue").json()["queued"] == 1
 
 
@@ -164,7 +174,9 @@ def test_a_thousand_submissions_by_twenty_clients_are_each_accepted_once(home: P
         def submit(number: int) -> tuple[int, float, str]:
             headers = {"idempotency-key": f"key-{number}"}
             began = time.monotonic()
-            answer = service.http.post("/experiments", json={**BODY, "name": f"{number}"}, headers=headers)
+            answer = service.http.post(
+                "/experiments", json={**BODY, "name": f"{number}"}, headers=headers
+            )
             return answer.status_code, time.monotonic() - began, answer.json().get("id", "")
 
         answers = list(pool.map(submit, range(1000)))

@@ -43,7 +43,9 @@ def test_random_faults_break_no_promise(
         statuses = soak.statuses()
     finally:
         soak.close()
-    told = f"seed {seed}: {soak.num_faults} faults {dict(soak.done)}, runs {dict(statuses)}; {found}"
+    told = (
+        f"seed {seed}: {soak.num_faults} faults {dict(soak.done)}, runs {dict(statuses)}; {found}"
+    )
     print(told)
     assert found.all() == [], told
     assert set(statuses) <= {"succeeded", "cancelled"}, told

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from storage import claims, reaping, runs
-from storage import db as storage_db
-from storage.blobs import BlobStore
-from storage.db import Database
+from storage.database import engine as storage_db
+from storage.database.engine import Database
 from storage.errors import SchemaOutdated
-from storage.reaping import reap_expired
-from storage.runs import heartbeat
+from storage.files.blobs import BlobStore
+from storage.runs import claim as claims
+from storage.runs import lease_expiry as reaping
+from storage.runs import transitions as runs
+from storage.runs.lease_expiry import reap_expired
+from storage.runs.transitions import heartbeat
 from tests.faults.conftest import Bench, make_settings
 from tests.faults.test_fault_points import SPEC
 from tests.postgres import new_database

@@ -11,11 +11,15 @@ from rich.console import Console
 
 from engine.experiments.registry import presets
 from engine.sweep import expand
-from richregime.gallery import compute as computing
-from richregime.gallery.entries import CHANGES, Entry, list_entries
-from richregime.gallery.page import write_page
+from ops.gallery import compute as computing
+from ops.gallery.entries import CHANGES, Entry, list_entries
+from ops.gallery.page import write_page
 
-SMALL = {"kind": "train", "epochs": 1, "data": {"name": "digits", "train_size": 200, "test_size": 100}}
+SMALL = {
+    "kind": "train",
+    "epochs": 1,
+    "data": {"name": "digits", "train_size": 200, "test_size": 100},
+}
 
 
 def test_every_quick_preset_of_the_paper_has_one_entry() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from storage.blobs import BlobStore
-from storage.db import Database
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.files.blobs import BlobStore
 from tests.api.archives import Entries, unpack
 from tests.api.desk import make_settings, serving
 
@@ -48,7 +48,9 @@ def open_ground(home: Path) -> Iterator[Ground]:
     with serving(settings) as desk:
         experiment_id = desk.submit(BODY)["id"]
         desk.work(experiment_id)
-        archive = desk.http.get(f"/experiments/{experiment_id}/export", params={"files": True}).content
+        archive = desk.http.get(
+            f"/experiments/{experiment_id}/export", params={"files": True}
+        ).content
     yield Ground(settings, db, BlobStore(settings.resolved_blob_dir), unpack(archive))
     db.dispose()
 
@@ -73,7 +75,9 @@ def _npy(array: np.ndarray[Any, Any]) -> bytes:
 
 def make_weights() -> bytes:
     """A small safetensors file that is right."""
-    return bytes(save({"0.weight": np.zeros((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)}))
+    return bytes(
+        save({"0.weight": np.zeros((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)})
+    )
 
 
 def with_header(header: object, body: bytes) -> bytes:

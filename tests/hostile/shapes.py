@@ -17,7 +17,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from tests.api.archives import Entries, pack
 
 NUMBERS: SearchStrategy[Any] = st.one_of(
-    st.sampled_from([0, 1, -1, 2, 3, 16, 32, 64, 1_000, 10_000, 16_384, 65_536, 1_000_000, 10_000_000]),
+    st.sampled_from(
+        [0, 1, -1, 2, 3, 16, 32, 64, 1_000, 10_000, 16_384, 65_536, 1_000_000, 10_000_000]
+    ),
     st.sampled_from([2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400]),
     st.sampled_from([0.0, -0.0, 5e-324, 1e-300, 0.1, 0.999, 4.0, 1e3, 1e18, 1.7e308]),
     st.integers(),
@@ -74,7 +76,13 @@ def changed_json(draw: DrawFn, document: Any, most: int = 4) -> Any:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield value, key
         yield from _places(inner)
@@ -98,7 +106,9 @@ def damaged(draw: DrawFn, data: bytes) -> bytes:
                 width = draw(st.sampled_from(["<H", "<I", "<Q"]))
                 size = struct.calcsize(width)
                 number = draw(
-                    st.sampled_from([0, 1, 2 ** (8 * size - 1) - 1, 2 ** (8 * size - 1), 2 ** (8 * size) - 1])
+                    st.sampled_from(
+                        [0, 1, 2 ** (8 * size - 1) - 1, 2 ** (8 * size - 1), 2 ** (8 * size) - 1]
+                    )
                 )
                 found[at : at + size] = struct.pack(width, number)
             case "cut":
@@ -110,7 +120,17 @@ def damaged(draw: DrawFn, data: bytes) -> bytes:
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 NAMES = st.sampled_from(
-    ["../x.npy", "/etc/x", "x_train.npy", "bundle.json", "a/../../b", "C:\\x", "-", "deep/" * 40, "ü"]
+    [
+        "../x.npy",
+        "/etc/x",
+        "x_train.npy",
+        "bundle.json",
+        "a/../../b",
+        "C:\\x",
+        "-",
+        "deep/" * 40,
+        "ü",
+    ]
 )
 
 

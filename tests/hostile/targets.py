@@ -16,22 +16,22 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from safetensors import safe_open
 
-from api.body import parse_object
-from api.problems import ProblemRaised
-from api.services.checkpoint_uploads import read_shapes
-from api.services.importing import import_bundle
-from api.services.submissions import plan_submission
+from api.experiments.import_bundle import import_bundle
+from api.experiments.plan import plan_submission
+from api.files.weights import read_shapes
+from api.http.json_body import parse_object
+from api.http.problems import ProblemRaised
 from engine.cost import CostLimits, check, estimate
 from engine.data.npz import NpzLimits, inspect_npz, read_npz
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec
 from engine.experiments.registry import kinds, parse_spec, presets
 from schemas.resources import Experiment
+from storage.database.cursors import decode_cursor, encode_cursor
 from storage.errors import InvalidCursor
-from storage.experiment_resources import to_resource
-from storage.experiments import list_experiments
-from storage.paging import decode_cursor, encode_cursor
-from storage.reconcile import finalize
+from storage.experiments.lifecycle import list_experiments
+from storage.experiments.resources import to_resource
+from storage.runs.reconcile import finalize
 from tests.hostile.ground import Ground, make_arrays, make_weights, with_header
 from tests.hostile.shapes import (
     VALUES,
@@ -154,12 +154,16 @@ def check_bundle(ground: Ground, data: bytes) -> bool:
 
 
 def _num_files(ground: Ground) -> int:
-    return sum(path.is_file() for path in ground.settings.resolved_blob_dir.glob("[0-9a-f][0-9a-f]/*"))
+    return sum(
+        path.is_file() for path in ground.settings.resolved_blob_dir.glob("[0-9a-f][0-9a-f]/*")
+    )
 
 
 def _bodies() -> list[dict[str, object]]:
     """Of every kind, those that are published as examples and presets."""
-    return [dict(kind.example) for kind in kinds().values()] + [dict(one.body) for one in presets().values()]
+    return [dict(kind.example) for kind in kinds().values()] + [
+        dict(one.body) for one in presets().values()
+    ]
 
 
 def _specs() -> SearchStrategy[bytes]:
@@ -176,7 +180,9 @@ def _cursors() -> SearchStrategy[bytes]:
         lambda keys: encode_cursor(*keys)
     )
     any_json = VALUES.map(lambda value: encode_cursor(value))
-    return st.one_of(st.one_of(made, any_json).map(str.encode).flatmap(damaged), st.binary(max_size=64))
+    return st.one_of(
+        st.one_of(made, any_json).map(str.encode).flatmap(damaged), st.binary(max_size=64)
+    )
 
 
 def _weights() -> SearchStrategy[bytes]:

@@ -96,7 +96,9 @@ def test_an_array_file_is_refused_cheaply(ground: Ground, data: bytes) -> None:
 def test_a_header_of_an_array_is_not_read_before_its_length_is_judged(tmp_path: Path) -> None:
     length = 200 << 20
     path = tmp_path / "long.npz"
-    path.write_bytes(npz_with("x_train", b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + bytes(length)))
+    path.write_bytes(
+        npz_with("x_train", b"\x93NUMPY\x02\x00" + struct.pack("<I", length) + bytes(length))
+    )
     with bounded(num_bytes=64 << 20), pytest.raises(InvalidSpec, match="header of"):
         inspect_npz(path, limits=NpzLimits())
 
@@ -124,13 +126,18 @@ HUGE = {"dtype": "F32", "shape": [2**63] * 100_000, "data_offsets": [0, 0]}
         ({"a": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, bytes(4)),
         ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [False, 4]}}, bytes(4)),
         ({"a": {"dtype": "F32", "shape": [-1, -1], "data_offsets": [0, 4]}}, bytes(4)),
-        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "__metadata__": {"a": 1}}, bytes(4)),
+        (
+            {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "__metadata__": {"a": 1}},
+            bytes(4),
+        ),
         (
             b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
             bytes(4),
         ),
         (
-            json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode("utf-16"),
+            json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode(
+                "utf-16"
+            ),
             bytes(4),
         ),
         (
@@ -171,7 +178,9 @@ def moved(ground: Ground, change: Callable[[dict[str, Any]], object]) -> bytes:
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_moment_that_utc_does_not_have_is_refused(ground: Ground, moment: str) -> None:
-    assert not check_bundle(ground, moved(ground, lambda document: document.update(created_at=moment)))
+    assert not check_bundle(
+        ground, moved(ground, lambda document: document.update(created_at=moment))
+    )
 
 
 @pytest.mark.parametrize("make", [lzma_of, lambda _: BAD_NAME, lambda _: directory_of(3_000_000)])
@@ -200,7 +209,10 @@ def test_an_axis_inside_of_what_another_axis_puts_in_is_refused_in_words() -> No
 
 
 def test_a_mistake_that_a_sweep_repeats_is_looked_for_until_there_are_enough() -> None:
-    wrong = {"kind": "activity_map"}, {"alphas_percent": [["x"] * 20_000], "epochs": list(range(1, 1_001))}
+    wrong = (
+        {"kind": "activity_map"},
+        {"alphas_percent": [["x"] * 20_000], "epochs": list(range(1, 1_001))},
+    )
     with bounded(), pytest.raises(InvalidSpec) as refused:
         expand(*wrong)
     assert 1 <= len(refused.value.errors) <= 20_000 + MAX_ERRORS

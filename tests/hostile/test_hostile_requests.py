@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.db import Database
+from storage.database.engine import Database
 from tests.api.keyed import make_key
 from tests.faults.soaking import Soak, soak_settings
 from tests.faults.test_service_under_pressure import Service
@@ -58,7 +58,10 @@ def serving(home: Path, url: str, with_key: bool) -> Iterator[tuple[Service, lis
         service.http.headers.update(headers)
         for seed in range(3):
             assert service.submit(seeds=[seed], sweep={"model.width": [10, 20]}).status_code == 201
-        yield service, [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        yield (
+            service,
+            [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")],
+        )
     finally:
         service.close()
 
@@ -69,9 +72,23 @@ def search(service: Service, headers: list[str], folder: Path, fine: list[str], 
     config.write_text(CONFIG.format(fine=fine))
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", "openapi.yaml"),
+            *(
+                sys.executable,
+                "-m",
+                "schemathesis.cli",
+                "--config-file",
+                str(config),
+                "run",
+                "openapi.yaml",
+            ),
             *("--url", service.url, "--checks", "all", "--max-examples", EXAMPLES, "--no-color"),
-            *("--exclude-path-regex", "/events$", "--continue-on-failure", "--request-timeout", "600"),
+            *(
+                "--exclude-path-regex",
+                "/events$",
+                "--continue-on-failure",
+                "--request-timeout",
+                "600",
+            ),
             *("--suppress-health-check", "all", "--generation-database", "none", *headers, *more),
         ],
         cwd=ROOT,
@@ -92,7 +109,11 @@ def search(service: Service, headers: list[str], folder: Path, fine: list[str], 
 @pytest.mark.parametrize("with_key", [False, True], ids=["open", "key"])
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_no_request_breaks_the_contract(
-    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path, database: str, with_key: bool
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    sqlite_template: Path,
+    database: str,
+    with_key: bool,
 ) -> None:
     fine = ["2xx", "3xx", "4xx"]
     if database == "sqlite":
@@ -106,7 +127,9 @@ def test_no_request_breaks_the_contract(
         search(service, headers, tmp_path, fine)
 
 
-def test_no_request_breaks_the_contract_while_faults_strike(tmp_path: Path, sqlite_template: Path) -> None:
+def test_no_request_breaks_the_contract_while_faults_strike(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     home = tmp_path / "soak"
     home.mkdir()
     (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
@@ -116,7 +139,12 @@ def test_no_request_breaks_the_contract_while_faults_strike(tmp_path: Path, sqli
             striking = threading.Thread(target=soak.run, args=(float(SECONDS),))
             striking.start()
             search(
-                service, headers, tmp_path, ["2xx", "3xx", "4xx", "503", "507"], "--max-time", str(SECONDS)
+                service,
+                headers,
+                tmp_path,
+                ["2xx", "3xx", "4xx", "503", "507"],
+                "--max-time",
+                str(SECONDS),
             )
             assert service.submit().status_code == 201
             striking.join()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from richregime.doctor.place import check_variables
+from ops.doctor.local_checks import check_variables
 
 DOCKER = Path(__file__).parents[2] / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
@@ -19,7 +19,9 @@ RESOURCES = [
     for resource in yaml.safe_load_all(path.read_text(encoding="utf-8"))
 ]
 PODS = {
-    r["metadata"]["name"]: r["spec"]["template"]["spec"] for r in RESOURCES if "template" in r.get("spec", {})
+    r["metadata"]["name"]: r["spec"]["template"]["spec"]
+    for r in RESOURCES
+    if "template" in r.get("spec", {})
 }
 OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
 
@@ -35,7 +37,9 @@ def test_each_of_our_services_has_a_read_only_root_and_no_rights(name: str) -> N
 
 
 def test_without_a_key_the_port_is_this_machine_s_alone() -> None:
-    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
+    published = [
+        port for service in COMPOSE["services"].values() for port in service.get("ports", ())
+    ]
     assert published == ["127.0.0.1:8000:8000"]
 
 

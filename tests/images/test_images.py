@@ -50,7 +50,12 @@ exec chroot --userspec=10001:10001 "$root" /usr/bin/env -i -C /app "$@"
 
 def run(*command: object, **options: Any) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=1500, check=False, **options
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+        **options,
     )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
@@ -70,7 +75,17 @@ class Image:
     ) -> Iterator[subprocess.Popen[str]]:
         """said: takes all that it says; a pipe would be full some time."""
         given = [*self.environment, *(f"{name}={value}" for name, value in environment.items())]
-        arguments = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", BOOT, "sh"]
+        arguments = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            BOOT,
+            "sh",
+        ]
         process = subprocess.Popen(
             [*arguments, str(self.root), str(data), *given, *(command or self.command)],
             stdout=said,
@@ -120,7 +135,17 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     started = time.monotonic()
     file = DOCKER / "api.Dockerfile"
     options = ("--isolation=chroot", "--format=docker", "--build-arg=BASE=localhost/base", *shared)
-    run(*buildah, "bud", *options, f"--ignorefile={file}.dockerignore", "-f", file, "-t", "api", ROOT)
+    run(
+        *buildah,
+        "bud",
+        *options,
+        f"--ignorefile={file}.dockerignore",
+        "-f",
+        file,
+        "-t",
+        "api",
+        ROOT,
+    )
     described = json.loads(run(*buildah, "inspect", "--type=image", "localhost/api"))["Docker"]
     (listed,) = json.loads(run(*buildah, "images", "--json", "localhost/api"))
     container = run(*buildah, "from", "localhost/api").strip()
@@ -129,10 +154,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         described["config"]["Env"],
         described["config"]["Cmd"],
         described["config"]["Healthcheck"]["Test"][1:],
-        sum(path.lstat().st_size for path in _files(Path(run(*buildah, "mount", container).strip()))),
+        sum(
+            path.lstat().st_size for path in _files(Path(run(*buildah, "mount", container).strip()))
+        ),
     )
     assert described["config"]["User"] == f"{USER}:{USER}"
-    print(f"built in {time.monotonic() - started:.0f} s; {made.num_bytes / 1e6:.0f} MB ({listed['size']})")
+    print(
+        f"built in {time.monotonic() - started:.0f} s; {made.num_bytes / 1e6:.0f} MB ({listed['size']})"
+    )
     yield made
     run(*buildah, "rm", "--all")
     shutil.rmtree(folder)
@@ -155,14 +184,16 @@ def data(tmp_path: Path) -> Path:
 
 def test_the_image_holds_no_torch_and_is_not_large(image: Image, data: Path) -> None:
     look = (
-        "import importlib.util as u, api.main, pkgutil; "
+        "import importlib.util as u, api.app, pkgutil; "
         "print([n for n in ('torch', 'torchvision', 'pip', 'pytest') if u.find_spec(n)])"
     )
     assert image.ask(data, "python", "-c", look) == (0, "[]\n")
     assert image.num_bytes < LARGEST_BYTES
 
 
-def test_its_user_is_nobody_in_particular_and_its_root_takes_nothing(image: Image, data: Path) -> None:
+def test_its_user_is_nobody_in_particular_and_its_root_takes_nothing(
+    image: Image, data: Path
+) -> None:
     look = "id -u; for f in /app/x /opt/venv/x /x; do touch $f 2>&1 | grep -o 'Read-only\\|denied'; done; touch /data/x /tmp/x && echo fine"
     code, said = image.ask(data, "sh", "-c", look)
     assert (code, said.split()) == (0, [str(USER), "Read-only", "Read-only", "Read-only", "fine"])
@@ -177,15 +208,22 @@ def test_it_does_not_listen_to_others_without_a_key(image: Image, data: Path) ->
 def test_it_boots_answers_its_probe_and_takes_an_experiment_that_a_worker_outside_computes(
     image: Image, data: Path, tmp_path: Path
 ) -> None:
-    code, said = image.ask(data, "richregime", "keys", "create", "--owner", "ada", "--scope", "admin")
+    code, said = image.ask(
+        data, "richregime", "keys", "create", "--owner", "ada", "--scope", "admin"
+    )
     assert code == 0, said
     key = said.split()[0]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     log = tmp_path / "api.log"
-    with log.open("w") as said_by_api, image.running(data, said_by_api, RICHREGIME_PORT=port) as api:
+    with (
+        log.open("w") as said_by_api,
+        image.running(data, said_by_api, RICHREGIME_PORT=port) as api,
+    ):
         client = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=300
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=300,
         )
         wait_until(lambda: answers(client), 300, api)
         probe = [part.replace("8000", port) for part in image.probe]
@@ -217,8 +255,8 @@ def answers(client: httpx.Client) -> bool:
 @contextmanager
 def worker_outside(data: Path, home: Path) -> Iterator[None]:
     """A worker of the checkout with a broker of its own, on the volume's database and files."""
-    from richregime.broker import Broker
-    from storage.settings import Settings
+    from ops.broker import Broker
+    from runtime.settings import Settings
 
     broker = Broker(Settings(home=home, broker_url=None))
     broker.start()
@@ -228,7 +266,9 @@ def worker_outside(data: Path, home: Path) -> Iterator[None]:
         "RICHREGIME_BLOB_DIR": f"{data}/blobs",
     }
     worker = subprocess.Popen(
-        [sys.executable, "-m", "workers.main", "--slots", "1"], cwd=ROOT, env={**os.environ, **environment}
+        [sys.executable, "-m", "workers.entry", "--slots", "1"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
     )
     try:
         yield

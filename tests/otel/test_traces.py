@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from storage import tracing
-from storage.claims import Claim, claim_next
-from storage.tracing import note_failure
+from runtime import tracing
+from runtime.tracing import note_failure
+from storage.runs.claim import Claim, claim_next
 from tests.api.desk import Desk, make_settings, serving
 from workers import tasks
 from workers.tasks import Child, work
@@ -50,7 +50,12 @@ def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) 
     claims = iter([(claimed, "cpu"), None])
     drain = SimpleNamespace(is_set=lambda: False)
     child = SimpleNamespace(
-        claim=lambda: next(claims), drain=drain, owner="host:1:2", db=None, blobs=None, settings=None
+        claim=lambda: next(claims),
+        drain=drain,
+        owner="host:1:2",
+        db=None,
+        blobs=None,
+        settings=None,
     )
 
     def execute(*_: Any) -> None:
@@ -74,7 +79,10 @@ def test_a_run_belongs_to_the_trace_of_the_request_that_asked_for_it(
     assert request.parent is not None
     assert (f"{request.context.trace_id:032x}", f"{request.parent.span_id:016x}") == (TRACE, PARENT)
     assert run.parent is not None
-    assert (run.context.trace_id, run.parent.span_id) == (request.context.trace_id, request.context.span_id)
+    assert (run.context.trace_id, run.parent.span_id) == (
+        request.context.trace_id,
+        request.context.span_id,
+    )
     assert run.kind is SpanKind.CONSUMER
     assert dict(run.attributes or {})["run_id"] == claimed.run_id
     assert run.status.status_code is (StatusCode.ERROR if failing else StatusCode.UNSET)

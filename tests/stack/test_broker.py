@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from richregime.broker import Broker
-from storage.queue import socket_path
-from storage.settings import Settings
+from ops.broker import Broker
+from runtime.settings import Settings
+from storage.delivery.wake_ups import socket_path
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def test_a_server_left_behind_is_replaced(brokers: list[Broker]) -> None:
     assert ours.answers()
 
 
-def test_messages_that_cannot_be_read_are_put_aside(settings: Settings, brokers: list[Broker]) -> None:
+def test_messages_that_cannot_be_read_are_put_aside(
+    settings: Settings, brokers: list[Broker]
+) -> None:
     broker = brokers[0]
     broker.start()
     broker.stop()
@@ -84,7 +86,7 @@ def test_a_home_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> Non
 def test_a_broker_ends_with_the_process_that_started_it(settings: Settings) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from richregime.broker import Broker; from storage.settings import Settings\n"
+        "from ops.broker import Broker; from runtime.settings import Settings\n"
         "broker = Broker(Settings(home=Path(sys.argv[1]))); broker.start()\n"
         "print(broker.process.pid, flush=True); os.kill(os.getpid(), 9)\n"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from richregime.demo import free_port
+from ops.demo import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("stack_processes")
@@ -51,7 +51,7 @@ class Tree:
         return [
             sys.executable,
             "-m",
-            "richregime.cli",
+            "ops.commands",
             "up",
             "--home",
             str(self.home),
@@ -97,7 +97,11 @@ class Tree:
             found = httpx.get(f"{self.url}/experiments/{name}", timeout=10).json()
             return str(found["status"]) if found["terminal"] else None
 
-        name = httpx.post(f"{self.url}/experiments", json=BODY, timeout=20).raise_for_status().json()["id"]
+        name = (
+            httpx.post(f"{self.url}/experiments", json=BODY, timeout=20)
+            .raise_for_status()
+            .json()["id"]
+        )
         return str(wait_until(ended, 90))
 
     def close(self) -> None:
@@ -121,7 +125,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 
 def test_the_tree_is_broker_api_and_worker(tree: Tree) -> None:
     commands = " ".join(tree.members.values())
-    assert all(word in commands for word in ("valkey", "api.main", "workers.main"))
+    assert all(word in commands for word in ("valkey", "api.app", "workers.entry"))
     wait_until(lambda: "richregime is ready" in tree.log.read_text(), 20)
 
 
@@ -149,7 +153,7 @@ def test_a_killed_broker_comes_back_and_runs_go_on(tree: Tree) -> None:
 
 
 def test_a_killed_api_comes_back(tree: Tree) -> None:
-    os.kill(tree.pid_of("api.main"), signal.SIGKILL)
+    os.kill(tree.pid_of("api.app"), signal.SIGKILL)
     time.sleep(0.2)
     tree.wait_until_ready()
 

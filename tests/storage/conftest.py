@@ -15,14 +15,14 @@ from engine.spec import sha256_of
 from engine.sweep import expand
 from schemas.status import FailureReason
 from schemas.submission import Submission
-from storage.blobs import BlobStore, StoredBlob
-from storage.claims import Claim, claim_next
-from storage.db import Database
-from storage.fitting import Needs
-from storage.ownership import Viewer
-from storage.runs import cancel_run, fail_run, finish_run, release_run
-from storage.submitting import PlannedPoint, PlannedRun, create_experiment
-from storage.tables import ExperimentRow, RunRow
+from storage.access.ownership import Viewer
+from storage.database.engine import Database
+from storage.database.tables import ExperimentRow, RunRow
+from storage.experiments.create import PlannedPoint, PlannedRun, create_experiment
+from storage.files.blobs import BlobStore, StoredBlob
+from storage.runs.claim import Claim, claim_next
+from storage.runs.placement import Needs
+from storage.runs.transitions import cancel_run, fail_run, finish_run, release_run
 from tests.postgres import new_database
 
 SPEC: dict[str, Any] = {"kind": "train"}
@@ -75,9 +75,13 @@ class Archive:
             query = text("SELECT id FROM run WHERE experiment_id = :id ORDER BY id")
             return experiment_id, list(session.scalars(query, {"id": experiment_id}))
 
-    def claim(self, *, queue: str = "cpu", lease_seconds: float = 60.0, owner: str = "host:1:2") -> Claim:
+    def claim(
+        self, *, queue: str = "cpu", lease_seconds: float = 60.0, owner: str = "host:1:2"
+    ) -> Claim:
         """The best queued run; there must be one."""
-        claimed = claim_next(self.db, owner=owner, queue=queue, device=queue, lease_seconds=lease_seconds)
+        claimed = claim_next(
+            self.db, owner=owner, queue=queue, device=queue, lease_seconds=lease_seconds
+        )
         assert claimed is not None
         return claimed
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from storage.fitting import Capacity, Needs
-from storage.queue import Doorbell, make_celery
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.delivery.wake_ups import Doorbell, make_celery
+from storage.runs.placement import Capacity, Needs
 
 PLAIN = Capacity("cpu", 8 << 30, 8 << 30)
 BASEMENT = Capacity("cpu", 8 << 30, 8 << 30, "room=basement")

@@ -13,8 +13,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
-from storage.db import Database
-from storage.schema import MIGRATIONS, known_revisions
+from storage.database.engine import Database
+from storage.database.schema import MIGRATIONS, known_revisions
 from tests.postgres import new_database
 
 
@@ -34,7 +34,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def test_the_files_are_named_after_their_revisions_in_order() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    newest_first = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    newest_first = [
+        script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
+    ]
     assert known_revisions() == newest_first[::-1]
 
 
@@ -48,7 +50,9 @@ def test_each_step_goes_up_and_down_and_ends_at_what_the_code_expects(database: 
         connection = session.connection()
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
-        assert "form_digest" in {column["name"] for column in sa.inspect(connection).get_columns("training")}
+        assert "form_digest" in {
+            column["name"] for column in sa.inspect(connection).get_columns("training")
+        }
 
 
 def test_all_the_way_down_leaves_no_table_and_up_again_makes_all(database: Database) -> None:
@@ -63,16 +67,22 @@ def test_all_the_way_down_leaves_no_table_and_up_again_makes_all(database: Datab
     assert tables() == set(SQLModel.metadata.tables)
 
 
-def test_what_several_owners_call_alike_is_one_owner_s_after_the_step_down(database: Database) -> None:
+def test_what_several_owners_call_alike_is_one_owner_s_after_the_step_down(
+    database: Database,
+) -> None:
     database.upgrade()
-    made = "INSERT INTO idempotency (owner, key, body_sha256, experiment_id, status_code, created_at)"
+    made = (
+        "INSERT INTO idempotency (owner, key, body_sha256, experiment_id, status_code, created_at)"
+    )
     with database.write() as session:
         for owner, key in (("ada", "one"), ("ben", "one"), ("ben", "two")):
             values = f"('{owner}', '{key}', 'x', 'of {owner}', 201, '2026-01-01')"
             session.execute(sa.text(f"{made} VALUES {values}"))
     database.downgrade("0007")
     with database.read() as session:
-        rows = session.execute(sa.text("SELECT key, experiment_id FROM idempotency ORDER BY key")).all()
+        rows = session.execute(
+            sa.text("SELECT key, experiment_id FROM idempotency ORDER BY key")
+        ).all()
         constraint = sa.inspect(session.connection()).get_pk_constraint("idempotency")
     assert [tuple(row) for row in rows] == [("one", "of ada"), ("two", "of ben")]
     assert (constraint["name"], constraint["constrained_columns"]) == ("pk_idempotency", ["key"])

@@ -8,11 +8,11 @@ from threading import Barrier
 import pytest
 
 from schemas.resources import ExperimentUpdate
-from storage.claims import claim_next
-from storage.db import Database
-from storage.experiments import cancel_experiment, update_experiment
-from storage.fitting import Needs
-from storage.runs import mark_rung, runs_to_ring
+from storage.database.engine import Database
+from storage.experiments.lifecycle import cancel_experiment, update_experiment
+from storage.runs.claim import claim_next
+from storage.runs.placement import Needs
+from storage.runs.transitions import mark_rung, runs_to_ring
 from tests.storage.conftest import Archive
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -79,7 +79,9 @@ def test_of_two_workers_exactly_one_gets_a_run(archive: Archive) -> None:
 
     def claim(number: int) -> int | None:
         together.wait(timeout=60)
-        found = claim_next(others[number], owner=f"a:{number}:1", queue="cpu", device="cpu", lease_seconds=60)
+        found = claim_next(
+            others[number], owner=f"a:{number}:1", queue="cpu", device="cpu", lease_seconds=60
+        )
         return None if found is None else found.fence
 
     with ThreadPoolExecutor(2) as pool:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 
 from schemas.resources import ExperimentUpdate
-from storage import claims, fairness
-from storage.claims import claim_next
-from storage.db import Database
-from storage.experiment_resources import to_resource
-from storage.experiments import get_experiment, update_experiment
-from storage.fairness import Lane, list_first
-from storage.tables import RunRow
+from storage.database.engine import Database
+from storage.database.tables import RunRow
+from storage.experiments.lifecycle import get_experiment, update_experiment
+from storage.experiments.resources import to_resource
+from storage.runs import claim as claims
+from storage.runs import claim_order as fairness
+from storage.runs.claim import claim_next
+from storage.runs.claim_order import Lane, list_first
 from tests.storage.conftest import Archive, Needs
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -51,7 +52,9 @@ class Hall:
         return sum(one == owner for one, _ in self.running.values())
 
     def may_run(self, owner: str) -> bool:
-        return bool(self.waiting.get(owner)) and (self.limit is None or self.under_way(owner) < self.limit)
+        return bool(self.waiting.get(owner)) and (
+            self.limit is None or self.under_way(owner) < self.limit
+        )
 
     def claim(self) -> str | None:
         """Whose run was claimed."""
@@ -176,7 +179,9 @@ def without_limit(order: Callable[..., list[Lane]]) -> Callable[..., list[Lane]]
     return lambda session, **asked: order(session, **{**asked, "limit_per_owner": None})
 
 
-def test_without_turns_the_meek_wait_until_the_end(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_turns_the_meek_wait_until_the_end(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(claims, "lanes_in_turn", by_rank_alone)
     assert wait_of_the_meek(archive) > 20
 
@@ -206,14 +211,18 @@ def make_older(archive: Archive, run_id: str, hours: float) -> None:
 
 
 @pytest.mark.parametrize(("hours", "is_overtaken"), [(19.9, True), (20.1, False)])
-def test_a_step_of_priority_is_worth_an_hour(archive: Archive, hours: float, is_overtaken: bool) -> None:
+def test_a_step_of_priority_is_worth_an_hour(
+    archive: Archive, hours: float, is_overtaken: bool
+) -> None:
     low = archive.submit(priority=-10)[1][0]
     make_older(archive, low, hours)
     archive.submit(priority=10)
     assert (archive.claim().run_id != low) == is_overtaken
 
 
-def test_a_run_whose_priority_was_changed_and_changed_back_is_where_it_was(archive: Archive) -> None:
+def test_a_run_whose_priority_was_changed_and_changed_back_is_where_it_was(
+    archive: Archive,
+) -> None:
     experiment_id, (run_id,) = archive.submit()
     before = archive.run(run_id).rank
     for priority in (7, -3, 0):
@@ -239,7 +248,9 @@ def test_the_number_of_runs_ahead_is_that_of_the_claims_that_come_first(
     with both_databases.read() as session:
         waiting = list(session.scalars(text("SELECT id FROM experiment WHERE status = 'queued'")))
         ahead = {
-            experiment_id: to_resource(session, get_experiment(session, experiment_id)).queue.runs_ahead
+            experiment_id: to_resource(
+                session, get_experiment(session, experiment_id)
+            ).queue.runs_ahead
             for experiment_id in waiting
         }
         expected = list_first(session, 100)
@@ -294,7 +305,9 @@ def plan_of(url: str) -> str:
     db = Database(url)
     with db.read() as session:
         connection = session.connection()
-        event.listen(connection, "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3])))
+        event.listen(
+            connection, "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3]))
+        )
         fairness.lanes_in_turn(session, queue="cpu", memory_bytes=1, limit_per_owner=1)
         statement, values = asked[0]
         explain = "EXPLAIN QUERY PLAN" if db.is_sqlite else "EXPLAIN"
@@ -313,7 +326,9 @@ def test_a_claim_jumps_from_lane_to_lane_however_many_runs_wait(
     walked = re.compile(
         r"SCAN (?!waiting_lane)\w+|SEARCH (run_0|behind|first) .*\(status=\?\)$", re.MULTILINE
     )
-    assert walked.findall(plan_of(url)) == ["run_0"], "where the first lane is looked up, which is one step"
+    assert walked.findall(plan_of(url)) == ["run_0"], (
+        "where the first lane is looked up, which is one step"
+    )
     db = Database(url)
     with db.write() as session:
         session.execute(text("DROP INDEX ix_run_status_lane_rank_id"))

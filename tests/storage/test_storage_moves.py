@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import text
 
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
-from storage.artifacts import list_artifacts, register_artifact, register_training
-from storage.blobs import StoredBlob
-from storage.db import Database
+from storage.database.engine import Database
 from storage.errors import InvalidTransition
-from storage.events import list_events
-from storage.experiments import cancel_experiment
-from storage.fitting import Needs
-from storage.metrics import read_metrics, write_metrics
-from storage.reaping import reap_expired, reap_owner
-from storage.reopening import retry_experiment
-from storage.runs import heartbeat, release_run
+from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.retry_extend import retry_experiment
+from storage.files.artifacts import list_artifacts, register_artifact, register_training
+from storage.files.blobs import StoredBlob
+from storage.results.events import list_events
+from storage.results.metrics import read_metrics, write_metrics
+from storage.runs.lease_expiry import reap_expired, reap_owner
+from storage.runs.placement import Needs
+from storage.runs.transitions import heartbeat, release_run
 from tests.storage.conftest import Archive
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -47,7 +47,13 @@ def metrics(archive: Archive, run_id: str, fence: int) -> bool:
 def training(archive: Archive, run_id: str, fence: int) -> bool:
     with archive.db.write() as session:
         return register_training(
-            session, digest="d" * 64, form_digest="f" * 64, seed=0, run_id=run_id, fence=fence, result={}
+            session,
+            digest="d" * 64,
+            form_digest="f" * 64,
+            seed=0,
+            run_id=run_id,
+            fence=fence,
+            result={},
         )
 
 
@@ -67,7 +73,12 @@ def artifact(archive: Archive, run_id: str, fence: int) -> bool:
     return made is not None
 
 
-WRITES: dict[str, Move] = {"heartbeat": beat, "metrics": metrics, "artifact": artifact, "training": training}
+WRITES: dict[str, Move] = {
+    "heartbeat": beat,
+    "metrics": metrics,
+    "artifact": artifact,
+    "training": training,
+}
 
 
 def event_names(archive: Archive, experiment_id: str) -> list[str]:
@@ -137,7 +148,12 @@ def test_a_drained_run_keeps_its_attempts(archive: Archive) -> None:
     for interruptions in (1, 2):
         assert archive.release(run_id, archive.claim().fence)
         row = archive.run(run_id)
-        assert (row.attempts, row.interruptions, row.losses, row.owner) == (0, interruptions, 0, None)
+        assert (row.attempts, row.interruptions, row.losses, row.owner) == (
+            0,
+            interruptions,
+            0,
+            None,
+        )
 
 
 def test_a_run_that_loses_its_worker_too_often_fails_once(archive: Archive) -> None:

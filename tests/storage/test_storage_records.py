@@ -8,33 +8,51 @@ from typing import Any
 import pytest
 
 from schemas.status import ExperimentStatus
-from storage.artifacts import (
+from storage.database.cursors import decode_cursor, encode_cursor
+from storage.database.engine import DatabaseUnavailable
+from storage.errors import InvalidCursor, InvalidTransition, KeyTaken, NotFound
+from storage.experiments.idempotency import find_answer, store_answer
+from storage.experiments.lifecycle import (
+    delete_experiment,
+    find_reusable,
+    get_experiment,
+    list_experiments,
+)
+from storage.files.artifacts import (
     find_training,
     list_artifacts,
     referenced_blobs,
     register_artifact,
     register_training,
 )
-from storage.blobs import BlobStore, StoredBlob
-from storage.db import DatabaseUnavailable
-from storage.errors import InvalidCursor, InvalidTransition, KeyTaken, NotFound
-from storage.events import append_event, list_events, newest_events
-from storage.experiments import delete_experiment, find_reusable, get_experiment, list_experiments
-from storage.keys import find_answer, store_answer
-from storage.metrics import read_metrics, write_metrics
-from storage.paging import decode_cursor, encode_cursor
-from storage.retention import sweep_orphans
-from storage.run_resources import list_runs
+from storage.files.blobs import BlobStore, StoredBlob
+from storage.files.retention import sweep_orphans
+from storage.results.events import append_event, list_events, newest_events
+from storage.results.metrics import read_metrics, write_metrics
+from storage.runs.resources import list_runs
 from tests.storage.conftest import Archive
 
 pytestmark = pytest.mark.xdist_group("storage")
 
 
-def put_artifact(archive: Archive, run_id: str, fence: int, blob: StoredBlob, **changes: Any) -> str | None:
-    given: dict[str, Any] = {"role": "artifact", "name": "map.npz", "seed": 0, "epoch": None, **changes}
+def put_artifact(
+    archive: Archive, run_id: str, fence: int, blob: StoredBlob, **changes: Any
+) -> str | None:
+    given: dict[str, Any] = {
+        "role": "artifact",
+        "name": "map.npz",
+        "seed": 0,
+        "epoch": None,
+        **changes,
+    }
     with archive.db.write() as session:
         return register_artifact(
-            session, run_id=run_id, fence=fence, media_type="application/octet-stream", blob=blob, **given
+            session,
+            run_id=run_id,
+            fence=fence,
+            media_type="application/octet-stream",
+            blob=blob,
+            **given,
         )
 
 
@@ -119,7 +137,9 @@ def test_of_resume_state_the_newest_two_generations_stay(archive: Archive) -> No
     _, run_id, fence = running(archive)
     for generation in range(4):
         blob = StoredBlob(f"{generation}" * 64, 1)
-        assert put_artifact(archive, run_id, fence, blob, role="resume", name="state", epoch=generation)
+        assert put_artifact(
+            archive, run_id, fence, blob, role="resume", name="state", epoch=generation
+        )
     with archive.db.read() as session:
         assert [row.epoch for row in list_artifacts(session, run_id, "resume")] == [2, 3]
 

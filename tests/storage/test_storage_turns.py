@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from storage import db as storage_db
-from storage.db import Database, DatabaseUnavailable
-from storage.turns import Turns
+from runtime.fair_lock import Turns
+from storage.database import engine as storage_db
+from storage.database.engine import Database, DatabaseUnavailable
 from tests.waiting import wait_until
 
 PATIENCE = 30.0

@@ -16,18 +16,18 @@ from sqlmodel import select
 
 from engine.spec import sha256_of
 from engine.sweep import expand
+from runtime.settings import Settings
 from schemas.submission import Submission
-from storage.artifacts import list_artifacts
-from storage.blobs import BlobStore
-from storage.db import Database
-from storage.events import list_events
-from storage.fitting import NOTHING_SPECIAL, Needs, write_labels
-from storage.metrics import MetricPoint, read_metrics
-from storage.queue import Doorbell, make_celery
-from storage.settings import Settings
-from storage.submitting import PlannedPoint, PlannedRun, create_experiment
-from storage.tables import ExperimentRow, RunRow
-from storage.workers import count_idle
+from storage.database.engine import Database
+from storage.database.tables import ExperimentRow, RunRow
+from storage.delivery.wake_ups import Doorbell, make_celery
+from storage.experiments.create import PlannedPoint, PlannedRun, create_experiment
+from storage.files.artifacts import list_artifacts
+from storage.files.blobs import BlobStore
+from storage.results.events import list_events
+from storage.results.metrics import MetricPoint, read_metrics
+from storage.runs.placement import NOTHING_SPECIAL, Needs, write_labels
+from storage.runs.workers import count_idle
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -75,9 +75,15 @@ class Lab:
         values = {f"RICHREGIME_{name.upper()}": str(getattr(self.settings, name)) for name in names}
         log = (self.settings.home / "worker.log").open("ab")
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.main", "--queue", "cpu", "--slots", str(slots)],
+            [sys.executable, "-m", "workers.entry", "--queue", "cpu", "--slots", str(slots)],
             cwd=ROOT,
-            env={**os.environ, **values, "RICHREGIME_THREADS_PER_RUN": "1", "OMP_NUM_THREADS": "1", **more},
+            env={
+                **os.environ,
+                **values,
+                "RICHREGIME_THREADS_PER_RUN": "1",
+                "OMP_NUM_THREADS": "1",
+                **more,
+            },
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -122,7 +128,9 @@ class Lab:
         """Until the run is in the midst of its training: it has saved once, and has not ended."""
 
         def saved() -> bool:
-            assert not self.run(run_id).status.is_terminal, "the run was over too soon for this test"
+            assert not self.run(run_id).status.is_terminal, (
+                "the run was over too soon for this test"
+            )
             with self.db.read() as session:
                 return bool(list_artifacts(session, run_id, "resume"))
 
@@ -144,7 +152,10 @@ class Lab:
     def thetas(self, run_id: str) -> dict[tuple[str, int | None], str]:
         """sha256 by name and seed."""
         with self.db.read() as session:
-            return {(row.name, row.seed): row.sha256 for row in list_artifacts(session, run_id, "checkpoint")}
+            return {
+                (row.name, row.seed): row.sha256
+                for row in list_artifacts(session, run_id, "checkpoint")
+            }
 
     def close(self) -> None:
         for process in self.processes:
@@ -174,9 +185,18 @@ def make_lab(
         home = tmp_path_factory.mktemp("home")
         (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
         shared = f"redis+socket://{broker_server}"
-        options = {"broker_url": shared, "checkpoint_seconds": 0.1, "ring_after_seconds": 2.0, **changes}
+        options = {
+            "broker_url": shared,
+            "checkpoint_seconds": 0.1,
+            "ring_after_seconds": 2.0,
+            **changes,
+        }
         settings = Settings(home=home, **options)
-        lab = Lab(settings, Database(settings.resolved_database_url), BlobStore(settings.resolved_blob_dir))
+        lab = Lab(
+            settings,
+            Database(settings.resolved_database_url),
+            BlobStore(settings.resolved_blob_dir),
+        )
         (home / "worker.log").touch()
         labs.append(lab)
         return lab

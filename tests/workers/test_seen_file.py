@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.db import DatabaseUnavailable
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.database.engine import DatabaseUnavailable
 from workers import parent
 from workers.parent import Worker
 

@@ -11,14 +11,14 @@ import pytest
 
 from engine.spec import Execution
 from engine.sweep import expand
-from storage.artifacts import find_trained_forms
-from storage.blobs import BlobStore
-from storage.claims import claim_next
-from storage.db import Database
-from storage.ownership import Viewer
-from storage.results import StoredPlotInput, summarize_experiment
-from storage.settings import Settings
-from storage.tables import RunRow
+from runtime.settings import Settings
+from storage.access.ownership import Viewer
+from storage.database.engine import Database
+from storage.database.tables import RunRow
+from storage.files.artifacts import find_trained_forms
+from storage.files.blobs import BlobStore
+from storage.results.stored_results import StoredPlotInput, summarize_experiment
+from storage.runs.claim import claim_next
 from tests.workers.conftest import Lab
 from workers.execution import execute_run
 
@@ -80,7 +80,9 @@ def test_a_training_is_reused_within_its_owner_s_runs_alone(lab: Lab) -> None:
     _, second = submit_and_run(ben, lab)
     _, third = submit_and_run(ben, lab)
     with lab.db.read() as session:
-        loaded = [session.get_one(RunRow, run).result[0]["reused_from"] for run in (first, second, third)]
+        loaded = [
+            session.get_one(RunRow, run).result[0]["reused_from"] for run in (first, second, third)
+        ]
     assert loaded == [None, None, second]
 
 

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis import Redis
 
-from richregime.broker import Broker
-from storage.queue import socket_path
-from storage.settings import Settings
+from ops.broker import Broker
+from runtime.settings import Settings
+from storage.delivery.wake_ups import socket_path
 from tests.waiting import wait_until
 from tests.workers.conftest import Lab
 from workers.devices import offer
 
 pytestmark = pytest.mark.xdist_group("worker_broker")
 
-SPEC = {"kind": "train", "epochs": 1, "data": {"name": "synthetic", "train_size": 100, "test_size": 50}}
+SPEC = {
+    "kind": "train",
+    "epochs": 1,
+    "data": {"name": "synthetic", "train_size": 100, "test_size": 50},
+}
 
 
 @pytest.fixture

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from storage.workers import list_workers
+from storage.runs.workers import list_workers
 from tests.workers.conftest import Lab
 
 pytestmark = [pytest.mark.xdist_group("worker_company"), pytest.mark.slow]
 
-SPEC = {"kind": "train", "epochs": 1, "data": {"name": "synthetic", "train_size": 100, "test_size": 50}}
+SPEC = {
+    "kind": "train",
+    "epochs": 1,
+    "data": {"name": "synthetic", "train_size": 100, "test_size": 50},
+}
 
 
 def test_each_of_two_parents_hears_the_bells_that_are_for_it_and_takes_what_fits(
@@ -36,7 +40,10 @@ def test_each_of_two_parents_hears_the_bells_that_are_for_it_and_takes_what_fits
             **shared, RICHREGIME_HOME=str(home), RICHREGIME_WORKER_LABELS=labels
         )
     with lab.db.read() as session:
-        assert [one.labels for one in list_workers(session)] == [{"room": "attic"}, {"room": "basement"}]
+        assert [one.labels for one in list_workers(session)] == [
+            {"room": "attic"},
+            {"room": "basement"},
+        ]
     for room in ("basement", "basement", "attic", "basement"):
         _, run_id = lab.submit(SPEC, execution={"requires": {"room": room}})
         row = lab.wait(run_id, "succeeded", 60)

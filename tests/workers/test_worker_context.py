@@ -19,14 +19,14 @@ from engine.errors import (
     RunInterrupted,
     WeightsUnavailable,
 )
-from storage.artifacts import list_artifacts
-from storage.blobs import BlobStore
-from storage.claims import Claim, claim_next
-from storage.db import Database
-from storage.experiments import cancel_experiment
-from storage.reaping import RunningRun, list_running, reap_owner
-from storage.retention import sweep_orphans
-from storage.settings import Settings
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.experiments.lifecycle import cancel_experiment
+from storage.files.artifacts import list_artifacts
+from storage.files.blobs import BlobStore
+from storage.files.retention import sweep_orphans
+from storage.runs.claim import Claim, claim_next
+from storage.runs.lease_expiry import RunningRun, list_running, reap_owner
 from tests.workers.conftest import Lab
 from workers import context, execution, watchdog
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext
@@ -38,7 +38,9 @@ OWNER = "host:1:2"
 
 @pytest.fixture
 def lab(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[Lab]:
-    settings = Settings(home=tmp_path, database_url=sqlite_url, broker_url=None, checkpoint_seconds=0.0)
+    settings = Settings(
+        home=tmp_path, database_url=sqlite_url, broker_url=None, checkpoint_seconds=0.0
+    )
     made = Lab(settings, Database(sqlite_url), blobs)
     yield made
     made.close()
@@ -57,7 +59,11 @@ def claim_run(lab: Lab) -> Claim:
 
 
 def make_context(
-    lab: Lab, claim: Claim, *, lease: Lease | None = None, should_yield: Callable[[], bool] = lambda: False
+    lab: Lab,
+    claim: Claim,
+    *,
+    lease: Lease | None = None,
+    should_yield: Callable[[], bool] = lambda: False,
 ) -> StoredRunContext:
     lease = lease or Lease(lab.db, lab.settings, claim.run_id, claim.fence)
     return StoredRunContext(lab.db, lab.blobs, lab.settings, claim, lease, "cpu", should_yield)
@@ -95,7 +101,9 @@ def test_two_generations_stay_on_disk_and_no_more(lab: Lab, claim: Claim) -> Non
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
-def test_a_damaged_generation_gives_way_to_the_one_before(lab: Lab, claim: Claim, damage: str) -> None:
+def test_a_damaged_generation_gives_way_to_the_one_before(
+    lab: Lab, claim: Claim, damage: str
+) -> None:
     ctx = make_context(lab, claim)
     save(ctx, 1)
     save(ctx, 2)
@@ -112,7 +120,9 @@ def test_a_damaged_generation_gives_way_to_the_one_before(lab: Lab, claim: Claim
 
 def test_resume_state_of_another_spec_is_not_taken(lab: Lab, claim: Claim) -> None:
     save(make_context(lab, claim), 1)
-    other = Claim(**{**{name: getattr(claim, name) for name in Claim.__slots__}, "digest": "0" * 64})
+    other = Claim(
+        **{**{name: getattr(claim, name) for name in Claim.__slots__}, "digest": "0" * 64}
+    )
     assert make_context(lab, other).load_resume() is None
     assert lab.events(claim.experiment_id)[-1] == "run.checkpoint_unreadable"
 
@@ -157,7 +167,9 @@ def test_the_heartbeat_tells_of_a_lost_run_and_of_a_cancel_request(lab: Lab, cla
         ctx.check()
 
 
-def test_a_worker_without_an_answer_fences_itself_before_the_lease_is_over(lab: Lab, claim: Claim) -> None:
+def test_a_worker_without_an_answer_fences_itself_before_the_lease_is_over(
+    lab: Lab, claim: Claim
+) -> None:
     settings = lab.settings.model_copy(update={"lease_seconds": 0.3})
     lease = Lease(lab.db, settings, claim.run_id, claim.fence)
     assert not lease.is_lost

@@ -13,10 +13,10 @@ from typing import Any, cast
 import celery.apps.worker
 import pytest
 
-from storage.claims import Claim
-from storage.db import Database
-from storage.logs import LogFormat, make_formatter
-from storage.settings import Settings
+from runtime.logs import LogFormat, make_formatter
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.runs.claim import Claim
 from workers import tasks
 from workers.lease import Lease
 from workers.parent import log_what_celery_prints
@@ -49,7 +49,12 @@ def test_every_line_within_a_run_tells_whose_it_is_and_no_line_after_it(
     claims = iter([(CLAIM, "cpu"), None])
     drain = SimpleNamespace(is_set=lambda: False)
     child = SimpleNamespace(
-        claim=lambda: next(claims), drain=drain, owner="host:1:2", db=None, blobs=None, settings=None
+        claim=lambda: next(claims),
+        drain=drain,
+        owner="host:1:2",
+        db=None,
+        blobs=None,
+        settings=None,
     )
     monkeypatch.setattr(tasks, "execute_run", execute)
     work(cast(Child, child))

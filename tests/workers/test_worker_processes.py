@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.artifacts import list_artifacts
-from storage.experiments import cancel_experiment
-from storage.workers import list_workers
+from storage.experiments.lifecycle import cancel_experiment
+from storage.files.artifacts import list_artifacts
+from storage.runs.workers import list_workers
 from tests.waiting import wait_until
 from tests.workers.conftest import Lab
 
@@ -36,9 +36,16 @@ def test_a_run_is_executed_and_archived_whole(lab: Lab) -> None:
     assert [sheet["seed"] for sheet in row.result] == [3, 4]
     assert row.attempts == 1
     assert row.progress_completed == row.progress_total == 4
-    assert sorted(lab.thetas(run_id)) == [("theta_0", 3), ("theta_0", 4), ("theta_T", 3), ("theta_T", 4)]
+    assert sorted(lab.thetas(run_id)) == [
+        ("theta_0", 3),
+        ("theta_0", 4),
+        ("theta_T", 3),
+        ("theta_T", 4),
+    ]
     accuracies = [point for point in lab.metrics(run_id) if point.name == "test_accuracy"]
-    assert [(point.seed, point.step) for point in accuracies] == [(s, e) for s in (3, 4) for e in (0, 1, 2)]
+    assert [(point.seed, point.step) for point in accuracies] == [
+        (s, e) for s in (3, 4) for e in (0, 1, 2)
+    ]
     summary = wait_until(lambda: lab.experiment(experiment_id).summary)
     assert summary["points"][0]["test_accuracy"]["n"] == 2
     events = lab.events(experiment_id)
@@ -124,7 +131,9 @@ def test_resume_state_goes_with_its_run(lab: Lab) -> None:
     with_row = set(lab.thetas(run_id).values())
     young = {path.name for path in lab.settings.resolved_blob_dir.glob("??/*")}
     assert with_row <= young
-    resume = [name for name in young if b'"run_id":"' + run_id.encode() in lab.blobs.read(name)[:4096]]
+    resume = [
+        name for name in young if b'"run_id":"' + run_id.encode() in lab.blobs.read(name)[:4096]
+    ]
     assert resume == []
 
 

@@ -58,7 +58,9 @@ def bin_weights(weights: Array, max_side: int = MAX_SIDE) -> BinnedPicture:
     """The picture of these counts in at most `max_side` bins a side. A side that is no longer is kept as it is."""
     picture = lay_out(weights)
     height, width = weights.shape[2:] or (1, 1)
-    whole = BinnedPicture((picture.shape[0], picture.shape[1]), (1, 1), (height, width), picture, picture)
+    whole = BinnedPicture(
+        (picture.shape[0], picture.shape[1]), (1, 1), (height, width), picture, picture
+    )
     return coarsen(whole, max_side)
 
 
@@ -84,7 +86,9 @@ def group_shape(binned: BinnedPicture, max_side: int) -> tuple[int, int]:
 def pack_counts(counts: Mapping[str, Mapping[str, Array]], num_epochs: int) -> bytes:
     """The whole map as `.npz`: `epochs`, and an array of counts `{alpha}/{parameter}` for each of both."""
     arrays = {
-        f"{alpha}/{name}": array for alpha, by_name in counts.items() for name, array in by_name.items()
+        f"{alpha}/{name}": array
+        for alpha, by_name in counts.items()
+        for name, array in by_name.items()
     }
     return _pack({"epochs": np.array(num_epochs), **arrays})
 
@@ -111,9 +115,13 @@ def unpack_maps(data: bytes) -> tuple[int, dict[str, dict[str, BinnedPicture]]]:
             if not key.endswith("/sums"):
                 continue
             alpha, name, _ = key.split("/")
-            shape, bin_shape, tile = ((rows, columns) for rows, columns in arrays[f"{name}/shapes"].tolist())
+            shape, bin_shape, tile = (
+                (rows, columns) for rows, columns in arrays[f"{name}/shapes"].tolist()
+            )
             maxima = arrays[f"{alpha}/{name}/maxima"]
-            found.setdefault(name, {})[alpha] = BinnedPicture(shape, bin_shape, tile, arrays[key], maxima)
+            found.setdefault(name, {})[alpha] = BinnedPicture(
+                shape, bin_shape, tile, arrays[key], maxima
+            )
         return int(arrays["epochs"]), found
 
 
@@ -125,7 +133,9 @@ def _group_size(num_bins: int, bin_size: int, tile: int, max_side: int) -> int:
 
 
 def _reduce(operation: np.ufunc, picture: Array, group: tuple[int, int], dtype: Any) -> Array:
-    rows, columns = (np.arange(0, side, step) for side, step in zip(picture.shape, group, strict=True))
+    rows, columns = (
+        np.arange(0, side, step) for side, step in zip(picture.shape, group, strict=True)
+    )
     along_rows = operation.reduceat(picture, rows, axis=0, dtype=dtype)
     reduced: Array = operation.reduceat(along_rows, columns, axis=1, dtype=dtype)
     return reduced

@@ -84,7 +84,10 @@ def _read_maps(source: PlotInput, point: FinishedPoint) -> list[_SeedMaps]:
 def _choose_side(points: Sequence[list[_SeedMaps]]) -> int:
     """The most bins a side with which all maps together have at most `MAX_CELLS` cells; halved until they do."""
     pictures = [
-        picture for maps in points for by_alpha in maps[0][1].values() for picture in by_alpha.values()
+        picture
+        for maps in points
+        for by_alpha in maps[0][1].values()
+        for picture in by_alpha.values()
     ]
     side = MAX_SIDE
     while side > 1 and sum(_count_cells(picture, side) for picture in pictures) > MAX_CELLS:
@@ -94,17 +97,25 @@ def _choose_side(points: Sequence[list[_SeedMaps]]) -> int:
 
 def _count_cells(picture: BinnedPicture, max_side: int) -> int:
     groups = group_shape(picture, max_side)
-    rows, columns = (-(-side // group) for side, group in zip(picture.sums.shape, groups, strict=True))
+    rows, columns = (
+        -(-side // group) for side, group in zip(picture.sums.shape, groups, strict=True)
+    )
     return int(rows * columns)
 
 
 def _map_numbers(
-    name: str, maps: Sequence[_SeedMaps], sheet: ActivityMapPointResult, reduction: Reduction, max_side: int
+    name: str,
+    maps: Sequence[_SeedMaps],
+    sheet: ActivityMapPointResult,
+    reduction: Reduction,
+    max_side: int,
 ) -> dict[str, Any]:
     by_alpha = maps[0][1][name]
     first = coarsen(next(iter(by_alpha.values())), max_side)
     layers = [layer.name for layer in sheet.layers]
-    layer = next(number for number, prefix in enumerate(layers, start=1) if name.startswith(f"{prefix}."))
+    layer = next(
+        number for number, prefix in enumerate(layers, start=1) if name.startswith(f"{prefix}.")
+    )
     return {
         "parameter": name,
         "layer": layer,
@@ -112,13 +123,17 @@ def _map_numbers(
         "shape": list(first.shape),
         "bin_shape": list(first.bin_shape),
         "frequency": {
-            alpha: _average([(epochs, coarsen(by[name][alpha], max_side)) for epochs, by in maps], reduction)
+            alpha: _average(
+                [(epochs, coarsen(by[name][alpha], max_side)) for epochs, by in maps], reduction
+            )
             for alpha in by_alpha
         },
     }
 
 
-def _average(pictures: Sequence[tuple[int, BinnedPicture]], reduction: Reduction) -> list[list[float]]:
+def _average(
+    pictures: Sequence[tuple[int, BinnedPicture]], reduction: Reduction
+) -> list[list[float]]:
     """Frequency of each bin, a seed's weight the same whatever its epochs."""
     total: Array = sum(
         (picture.sums / picture.sizes() if reduction == "mean" else picture.maxima) / epochs

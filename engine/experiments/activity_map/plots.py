@@ -64,7 +64,9 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     for point in points:
         header = figure.add_subplot(grid[row, :])
         header.set_axis_off()
-        header.text(0.0, 0.1, _describe_point(point), transform=header.transAxes, va="bottom", weight="bold")
+        header.text(
+            0.0, 0.1, _describe_point(point), transform=header.transAxes, va="bottom", weight="bold"
+        )
         row += 1
         for place, alpha in enumerate(point["alphas_percent"]):
             for column, layer in enumerate(point["maps"]):
@@ -78,7 +80,9 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             row += 1
     words = "mean" if numbers["reduction"] == "mean" else "most active parameter"
     figure.colorbar(
-        ScalarMappable(cmap=COLOR_MAP), ax=panels, label=f"Share of epochs active ({words} of each bin)"
+        ScalarMappable(cmap=COLOR_MAP),
+        ax=panels,
+        label=f"Share of epochs active ({words} of each bin)",
     )
     add_title(figure, numbers["title"])
     figure.supxlabel(
@@ -90,7 +94,9 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 
 def _draw_map(axes: Axes, frequency: Sequence[Sequence[float]]) -> None:
-    axes.imshow(frequency, cmap=COLOR_MAP, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
+    axes.imshow(
+        frequency, cmap=COLOR_MAP, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest"
+    )
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -107,7 +113,9 @@ def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
     rows, columns = layer["shape"]
     height, width = layer["bin_shape"]
     bins = f"\n{height:,} × {width:,} a bin" if height * width > 1 else ""
-    return f"layer {layer['layer']}{piece}: {rows:,} × {columns:,}\n{layer['weights']:,} weights{bins}"
+    return (
+        f"layer {layer['layer']}{piece}: {rows:,} × {columns:,}\n{layer['weights']:,} weights{bins}"
+    )
 
 
 def _describe_point(point: Mapping[str, Any]) -> str:
@@ -130,7 +138,9 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     num_columns = min(3, len(points))
     num_rows = -(-len(points) // num_columns)
     most = max(len(point["layers"]) for point in points)
-    figure = new_figure(options, max(6.4, num_columns * max(3.2, 0.9 + 0.62 * most)), 0.9 + 2.9 * num_rows)
+    figure = new_figure(
+        options, max(6.4, num_columns * max(3.2, 0.9 + 0.62 * most)), 0.9 + 2.9 * num_rows
+    )
     panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
     for axes, point in zip(panels.flat, points, strict=False):
         _draw_bars(axes, point)
@@ -164,7 +174,9 @@ def _draw_bars(axes: Axes, point: Mapping[str, Any]) -> None:
     for place, layer in enumerate(layers):
         share = 100 * layer["parameter_share"]
         label = "share of the parameters" if place == 0 else None
-        axes.plot([place - 0.45, place + 0.45], [share, share], color="black", linewidth=1.8, label=label)
+        axes.plot(
+            [place - 0.45, place + 0.45], [share, share], color="black", linewidth=1.8, label=label
+        )
     axes.set_xticks(range(len(layers)), _layer_names(len(layers)))
     axes.grid(axis="x", visible=False)
 
@@ -192,7 +204,9 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
         axes.axhline(100 / alpha, color=GREY, linewidth=1.0, linestyle=":")
         axes.set_xticks(range(most), _layer_names(most))
         axes.set(title=rf"$\alpha$ = {percent_key(alpha)} %", xlabel="Layer")
-        axes.set_yscale(options.yscale or "symlog", **({} if options.yscale else {"linthresh": 0.1}))
+        axes.set_yscale(
+            options.yscale or "symlog", **({} if options.yscale else {"linthresh": 0.1})
+        )
         axes.set_ylim(bottom=0 if options.yscale != "log" else None)
     panels[0].set_ylabel("Share of the active set /\nshare of the parameters")
     panels[0].yaxis.set_major_formatter("{x:g}")

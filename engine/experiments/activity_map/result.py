@@ -119,7 +119,10 @@ def _summarize_layer(results: Sequence[ActivityMapSeedResult], layer: int) -> La
     first = results[0].layers[layer]
 
     def by_alpha(quantity: _OfLayer) -> dict[str, Statistic | None]:
-        return {key: _summarize(quantity(result, layer, key) for result in results) for key in first.active}
+        return {
+            key: _summarize(quantity(result, layer, key) for result in results)
+            for key in first.active
+        }
 
     return LayerSummary(
         name=first.name,

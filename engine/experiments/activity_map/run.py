@@ -12,7 +12,13 @@ from engine.analysis.activity import ActivityCounter, SeedActivity
 from engine.analysis.fractions import percent_key
 from engine.context import RunContext
 from engine.data.resident import resident_data
-from engine.experiments.activity_map.maps import COUNTS_FILE, MAPS_FILE, MEDIA_TYPE, pack_counts, pack_maps
+from engine.experiments.activity_map.maps import (
+    COUNTS_FILE,
+    MAPS_FILE,
+    MEDIA_TYPE,
+    pack_counts,
+    pack_maps,
+)
 from engine.experiments.activity_map.result import ActivityMapSeedResult, LayerActivity
 from engine.experiments.activity_map.spec import ActivityMapSpec
 from engine.models.layout import LayerLayout, layout
@@ -31,7 +37,9 @@ def run(spec: ActivityMapSpec, ctx: RunContext) -> Sequence[SeedResult]:
     """
     counter = ActivityCounter(spec.alphas_percent, spec.epochs)
     trained = train(spec, ctx, on_epoch_end=counter)
-    layers = layout(spec.model, resident_data(spec.data, torch.device(ctx.execution.device), ctx).info)
+    layers = layout(
+        spec.model, resident_data(spec.data, torch.device(ctx.execution.device), ctx).info
+    )
     return [_finish_seed(spec, ctx, seed, counter.of(seed.seed), layers) for seed in trained]
 
 
@@ -59,7 +67,9 @@ def _finish_seed(
     )
 
 
-def _split_by_parameter(counts: NDArray[Any], layers: Sequence[LayerLayout]) -> dict[str, NDArray[Any]]:
+def _split_by_parameter(
+    counts: NDArray[Any], layers: Sequence[LayerLayout]
+) -> dict[str, NDArray[Any]]:
     """The vector [p] as the net's parameter tensors."""
     found = {}
     start = 0
@@ -77,7 +87,9 @@ def _describe_layer(layer: LayerLayout, counts: Counts) -> LayerActivity:
         shape=weights[0] if len(weights) == 1 else None,
         parameters=layer.num_parameters,
         active={
-            key: sum(int(by_name[parameter.name].sum(dtype="int64")) for parameter in layer.parameters)
+            key: sum(
+                int(by_name[parameter.name].sum(dtype="int64")) for parameter in layer.parameters
+            )
             for key, by_name in counts.items()
         },
     )

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.analysis.fractions import is_ascending, percent_key
-from engine.form import Many
 from engine.spec import ExperimentSpec, Work
+from engine.spec_model import Many
 
 SELECTION_BYTES = 24
 """Bytes a parameter of one gradient, its copy in one vector, and the selection of its largest part."""

@@ -53,7 +53,10 @@ def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     for point, (linear, logarithmic) in zip(points, grid, strict=True):
         _draw_lines(linear, point, colors)
         linear.set(
-            xlabel="Rank of the component", ylabel=r"$|[g_t]_i|$", xlim=(0, point["p"]), title=_name(point)
+            xlabel="Rank of the component",
+            ylabel=r"$|[g_t]_i|$",
+            xlim=(0, point["p"]),
+            title=_name(point),
         )
         linear.set_xscale(options.xscale or "linear")
         linear.set_yscale(options.yscale or "linear")
@@ -79,7 +82,12 @@ def _draw_lines(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any])
     for one in point["steps"]:
         color = colors[one["step"]]
         plot_band(
-            axes, one["ranks"], one["magnitudes"], color=color, label=_step_name(one["step"]), linewidth=1.2
+            axes,
+            one["ranks"],
+            one["magnitudes"],
+            color=color,
+            label=_step_name(one["step"]),
+            linewidth=1.2,
         )
 
 
@@ -94,7 +102,9 @@ def _step_name(step: int) -> str:
 
 
 def _add_step_legend(figure: Figure, colors: Mapping[int, Any]) -> None:
-    handles = [Line2D([], [], color=color, label=_step_name(step)) for step, color in colors.items()]
+    handles = [
+        Line2D([], [], color=color, label=_step_name(step)) for step, color in colors.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
 
 
@@ -108,7 +118,9 @@ def _draw_inset(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any])
     inset = axes.inset_axes((0.4, 0.34, 0.56, 0.56))
     _draw_lines(inset, point, colors)
     inset.set(xlim=(0, right), ylim=(0, top))
-    inset.text(0.97, 0.94, "at the elbow", transform=inset.transAxes, ha="right", va="top", fontsize=7.5)
+    inset.text(
+        0.97, 0.94, "at the elbow", transform=inset.transAxes, ha="right", va="top", fontsize=7.5
+    )
     inset.tick_params(labelsize=7)
     inset.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.indicate_inset_zoom(inset, edgecolor="#666666")
@@ -134,7 +146,9 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 name: [None if value is None else 100 * value for value in values]
                 for name, values in one["share_of_norm"].items()
             }
-            plot_band(axes, percent, shares, color=colors[one["step"]], label=_step_name(one["step"]))
+            plot_band(
+                axes, percent, shares, color=colors[one["step"]], label=_step_name(one["step"])
+            )
         axes.set_xscale(options.xscale or "log")
         axes.set(
             xlabel="Largest components (% of all)",
@@ -155,7 +169,9 @@ def _name(point: Mapping[str, Any]) -> str:
     return f"{label + ', ' if label else ''}p = {point['p']:,}{mark}"
 
 
-def _add_title(figure: Figure, numbers: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> None:
+def _add_title(
+    figure: Figure, numbers: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
+) -> None:
     seeds = max(point["n"] for point in points)
     text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
     if any(point["diverged"] for point in points):

@@ -28,9 +28,15 @@ def presets() -> Sequence[Preset]:
     """Each net at both scales; quick ones are a quarter as wide and train on the embedded digits."""
     return (
         _make("fig1a", "paper", paper_form(KIND, "mnist", VGG5, steps=(1, 10, 100, 1000, 7800))),
-        _make("fig1a", "quick", _quick_form("mnist", VGG5, train_size=2000, epochs=4, steps=(1, 4, 16, 60))),
         _make(
-            "fig1b", "paper", paper_form(KIND, "cifar10", RESNET18, steps=(1, 10, 100, 1000, 10_000, 70_000))
+            "fig1a",
+            "quick",
+            _quick_form("mnist", VGG5, train_size=2000, epochs=4, steps=(1, 4, 16, 60)),
+        ),
+        _make(
+            "fig1b",
+            "paper",
+            paper_form(KIND, "cifar10", RESNET18, steps=(1, 10, 100, 1000, 10_000, 70_000)),
         ),
         _make(
             "fig1b",

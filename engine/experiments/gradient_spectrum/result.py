@@ -73,7 +73,8 @@ def _summarize_point(point: FinishedPoint) -> SpectrumPointResult:
         for one in as_spectrum(result).steps:
             by_step.setdefault(one.step, []).append(one)
     return SpectrumPointResult(
-        **point_fields(point), steps=tuple(_summarize_step(found) for _, found in sorted(by_step.items()))
+        **point_fields(point),
+        steps=tuple(_summarize_step(found) for _, found in sorted(by_step.items())),
     )
 
 

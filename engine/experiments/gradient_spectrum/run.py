@@ -14,7 +14,11 @@ from engine.context import RunContext
 from engine.data.resident import resident_data
 from engine.errors import FieldError, InvalidSpec
 from engine.experiments.gradient_spectrum.curves import CURVES_FILE, magnitudes_file
-from engine.experiments.gradient_spectrum.result import NEAR_ZERO_PERCENT, SpectrumSeedResult, StepSpectrum
+from engine.experiments.gradient_spectrum.result import (
+    NEAR_ZERO_PERCENT,
+    SpectrumSeedResult,
+    StepSpectrum,
+)
 from engine.experiments.gradient_spectrum.spec import GradientSpectrumSpec, check_steps
 from engine.result import SeedResult
 from engine.spec import canonical_json
@@ -34,9 +38,14 @@ def run(spec: GradientSpectrumSpec, ctx: RunContext) -> Sequence[SeedResult]:
     data = resident_data(spec.data, torch.device(ctx.execution.device), ctx)
     errors = check_steps(spec, len(data.y_train))
     if errors:
-        raise InvalidSpec(FieldError(f"#/spec/{one.pointer}", one.code, one.detail) for one in errors)
+        raise InvalidSpec(
+            FieldError(f"#/spec/{one.pointer}", one.code, one.detail) for one in errors
+        )
     probe = SpectrumProbe(spec.steps, QUANTILE_PERCENTS, SHARE_PERCENTS)
-    return [_finish_seed(spec, ctx, one, probe.spectra(one.seed)) for one in train(spec, ctx, on_step=probe)]
+    return [
+        _finish_seed(spec, ctx, one, probe.spectra(one.seed))
+        for one in train(spec, ctx, on_step=probe)
+    ]
 
 
 def _finish_seed(
@@ -62,7 +71,10 @@ def _finish_seed(
     missing = [step for step in spec.steps if step not in spectra]
     if missing:
         steps = ", ".join(map(str, missing))
-        fields["notes"] = (*fields["notes"], f"Seed {trained.seed} had no finite gradient at step {steps}.")
+        fields["notes"] = (
+            *fields["notes"],
+            f"Seed {trained.seed} had no finite gradient at step {steps}.",
+        )
     return SpectrumSeedResult(
         **fields, steps=tuple(_fill_step(step, spectrum) for step, spectrum in spectra.items())
     )
@@ -75,7 +87,9 @@ def _fill_step(step: int, spectrum: Spectrum) -> StepSpectrum:
         step=step,
         p=len(magnitudes),
         quantiles={percent_key(percent): value for percent, value in spectrum.quantiles.items()},
-        share_of_norm={percent_key(percent): value for percent, value in spectrum.share_of_norm.items()},
+        share_of_norm={
+            percent_key(percent): value for percent, value in spectrum.share_of_norm.items()
+        },
         near_zero=float(small.double().mean()),
         zeros=float((magnitudes == 0).double().mean()),
     )

@@ -11,8 +11,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from engine.data.bounds import num_batches
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import FieldError
-from engine.form import Many
 from engine.spec import ExperimentSpec, Work
+from engine.spec_model import Many
 
 Step = Annotated[int, Field(ge=1)]
 
@@ -37,7 +37,9 @@ class GradientSpectrumSpec(ExperimentSpec):
         if info is not None:
             errors += check_steps(self, self.data.train_size or info.train_size)
         if errors:
-            raise ValidationError.from_exception_data(type(self).__name__, [_line(error) for error in errors])
+            raise ValidationError.from_exception_data(
+                type(self).__name__, [_line(error) for error in errors]
+            )
         return self
 
     def work(self) -> Work:
@@ -47,7 +49,9 @@ class GradientSpectrumSpec(ExperimentSpec):
 def check_order(steps: tuple[int, ...]) -> list[FieldError]:
     """Every step that is not larger than the one before it."""
     return [
-        FieldError(f"steps/{index}", "not-ascending", f"step {step} does not come after step {before}")
+        FieldError(
+            f"steps/{index}", "not-ascending", f"step {step} does not come after step {before}"
+        )
         for index, (before, step) in enumerate(pairwise(steps), start=1)
         if step <= before
     ]

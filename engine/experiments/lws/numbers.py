@@ -44,7 +44,8 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
         results = [result for result in point.results if isinstance(result, LwsSeedResult)]
         epochs = min(len(result.cumulative_backward_seconds) for result in results)
         seconds = [
-            [result.cumulative_backward_seconds[epoch] for result in results] for epoch in range(epochs)
+            [result.cumulative_backward_seconds[epoch] for result in results]
+            for epoch in range(epochs)
         ]
         errors = {
             f"{name}_error": _error_series(metrics[name].get(point.index, {}), results, epochs)
@@ -75,7 +76,8 @@ def table_numbers(source: PlotInput) -> dict[str, Any]:
             {
                 **row,
                 **{
-                    f"published_{name}": getattr(published, name) if published else None for name in PUBLISHED
+                    f"published_{name}": getattr(published, name) if published else None
+                    for name in PUBLISHED
                 },
             }
         )
@@ -129,13 +131,17 @@ def _dump(statistic: Any) -> dict[str, Any] | None:
 
 
 def _error_series(
-    by_seed: Mapping[int, Sequence[tuple[int, float | None]]], results: Sequence[LwsSeedResult], epochs: int
+    by_seed: Mapping[int, Sequence[tuple[int, float | None]]],
+    results: Sequence[LwsSeedResult],
+    epochs: int,
 ) -> dict[str, list[float | None]]:
     """Mean and standard error of 1 - accuracy at epochs 1 to `epochs`; null where no seed has a value."""
     accuracy = {result.seed: dict(by_seed.get(result.seed, ())) for result in results}
     found: dict[str, list[float | None]] = {"mean": [], "standard_error": []}
     for epoch in range(1, epochs + 1):
-        values = [1 - value for series in accuracy.values() if (value := series.get(epoch)) is not None]
+        values = [
+            1 - value for series in accuracy.values() if (value := series.get(epoch)) is not None
+        ]
         statistic = summarize(values) if values else None
         found["mean"].append(statistic.mean if statistic else None)
         found["standard_error"].append(statistic.standard_error if statistic else None)

@@ -9,8 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from engine.experiments.lws.looks import FULL_COLOR, POLICY_COLORS, POLICY_WORDS, curve_looks, family_looks
 from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_numbers
+from engine.experiments.lws.styles import (
+    FULL_COLOR,
+    POLICY_COLORS,
+    POLICY_WORDS,
+    curve_looks,
+    family_looks,
+)
 from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
 from engine.plotting import (
@@ -113,7 +119,9 @@ def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
     return seconds + mark + (f"\n({ratio['mean']:.2f}x)" if ratio else "")
 
 
-def _draw_scatter(numbers: Mapping[str, Any], options: PlotOptions, seconds: str, label: str) -> Figure:
+def _draw_scatter(
+    numbers: Mapping[str, Any], options: PlotOptions, seconds: str, label: str
+) -> Figure:
     points = numbers["points"]
     figure = new_figure(options, 8.4, 4.8)
     axes = figure.subplots()
@@ -125,7 +133,14 @@ def _draw_scatter(numbers: Mapping[str, Any], options: PlotOptions, seconds: str
         reach = 100 * (point["test_accuracy"]["standard_error"] or 0.0)
         color, marker = looks[point["family"]]
         axes.errorbar(
-            mean, error, xerr=spread, yerr=reach, fmt="none", ecolor=color, elinewidth=0.8, alpha=0.7
+            mean,
+            error,
+            xerr=spread,
+            yerr=reach,
+            fmt="none",
+            ecolor=color,
+            elinewidth=0.8,
+            alpha=0.7,
         )
         axes.scatter(
             mean,
@@ -161,7 +176,9 @@ def _scatter_legend(
     settings: Sequence[str],
 ) -> None:
     """Families by colour and marker, then what each marker size and filling means."""
-    handles = [_legend_marker(color, marker, 7.0, family) for family, (color, marker) in looks.items()]
+    handles = [
+        _legend_marker(color, marker, 7.0, family) for family, (color, marker) in looks.items()
+    ]
     if len(settings) > 1:
         handles += [
             _legend_marker("#777777", "o", 7.0, name or "otherwise", filled=index == 0)
@@ -172,7 +189,9 @@ def _scatter_legend(
     figure.legend(handles=handles, loc="outside right upper")
 
 
-def _legend_marker(color: Any, marker: str, size: float, label: str, *, filled: bool = True) -> Line2D:
+def _legend_marker(
+    color: Any, marker: str, size: float, label: str, *, filled: bool = True
+) -> Line2D:
     return Line2D(
         [],
         [],
@@ -221,7 +240,8 @@ def _dress_curves(axes: Axes, options: PlotOptions, title: str) -> None:
 
 def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: [None if value is None else 100 * value for value in values] for name, values in series.items()
+        name: [None if value is None else 100 * value for value in values]
+        for name, values in series.items()
     }
 
 
@@ -237,7 +257,9 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
     text = f"mean of {'–'.join(map(str, (counts[0], counts[-1])[: len(counts)]))} seeds, one standard error"
     if counts == [1]:
         text = "one seed"
-    return text + ("; † diverged" if any(point.get("outcome") == "diverged" for point in points) else "")
+    return text + (
+        "; † diverged" if any(point.get("outcome") == "diverged" for point in points) else ""
+    )
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:

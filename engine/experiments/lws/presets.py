@@ -104,7 +104,9 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
             *((letter, net, XAVIER) for letter, net in _PANELS),
             ("c", "vgg11", PRETRAINED),
         ):
-            trained = _TITLES[scale, net] + (", pretrained" if (init, scale) == (PRETRAINED, "paper") else "")
+            trained = _TITLES[scale, net] + (
+                ", pretrained" if (init, scale) == (PRETRAINED, "paper") else ""
+            )
             yield _make(
                 f"fig{number}{letter}",
                 scale,
@@ -282,6 +284,11 @@ def _by_rho(net: Net, scale: Scale, rhos: Sequence[float], q: int | None = None)
     """Top k Bottom q, with q = k where no q is given, and Top k All Bottoms."""
     sizes = _QUICK_K[net] if scale == "quick" else range(1, 5)
     return [
-        *(_top_bottom(k, q or k, rho) for k in sizes if _leaves_some(net, k, q or k) for rho in rhos),
+        *(
+            _top_bottom(k, q or k, rho)
+            for k in sizes
+            if _leaves_some(net, k, q or k)
+            for rho in rhos
+        ),
         *(_all_bottoms(k, rho) for k in sizes for rho in rhos),
     ]

@@ -7,7 +7,12 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.analysis.pairs import list_timing_notes, pair_by_seed, summarize_difference, summarize_ratio
+from engine.analysis.pairs import (
+    list_timing_notes,
+    pair_by_seed,
+    summarize_difference,
+    summarize_ratio,
+)
 from engine.analysis.stats import point_fields, summarize, summarize_timings
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
@@ -47,7 +52,9 @@ class LwsPointResult(PointResult):
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
     """One sheet a point that has at least one finished seed."""
-    return [_summarize_point(point, find_full_point(point, points)) for point in points if point.results]
+    return [
+        _summarize_point(point, find_full_point(point, points)) for point in points if point.results
+    ]
 
 
 def find_full_point(point: FinishedPoint, points: Sequence[FinishedPoint]) -> FinishedPoint | None:
@@ -55,7 +62,10 @@ def find_full_point(point: FinishedPoint, points: Sequence[FinishedPoint]) -> Fi
     wanted = _form_without_policy(point)
     for candidate in points:
         assert isinstance(candidate.spec, LwsSpec)
-        if isinstance(candidate.spec.policy, FullPolicy) and _form_without_policy(candidate) == wanted:
+        if (
+            isinstance(candidate.spec.policy, FullPolicy)
+            and _form_without_policy(candidate) == wanted
+        ):
             return candidate
     return None
 
@@ -75,7 +85,9 @@ def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPoi
         **fields,
         policy=point.spec.policy,
         initial_test_accuracy=summarize(result.initial_test_accuracy for result in results),
-        difference=summarize_difference(pairs, lambda result: result.test_accuracy) if pairs else None,
+        difference=summarize_difference(pairs, lambda result: result.test_accuracy)
+        if pairs
+        else None,
         backward_seconds=summarize(result.timings.backward_seconds for result in results),
         backward_ratio=summarize_ratio(pairs, lambda result: result.timings.backward_seconds),
         train_seconds=summarize(result.timings.train_seconds for result in results),

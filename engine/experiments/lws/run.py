@@ -21,7 +21,9 @@ def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
     Keeps each seed's `schedule.json`: the layers trained in each epoch.
     """
     num_layers = count_layers(spec.model)
-    schedules = {seed: draw_schedule(spec.policy, num_layers, spec.epochs, seed) for seed in ctx.seeds}
+    schedules = {
+        seed: draw_schedule(spec.policy, num_layers, spec.epochs, seed) for seed in ctx.seeds
+    }
     for seed, schedule in schedules.items():
         stored = canonical_json(schedule.to_json()).encode()
         ctx.save_artifact("schedule.json", seed, "application/json", stored)
@@ -40,5 +42,7 @@ def _fill_sheet(trained: TrainedSeed, schedule: EpochSchedule) -> LwsSeedResult:
         cumulative_backward_seconds=tuple(
             accumulate(epoch.backward_seconds for epoch in trained.epoch_timings)
         ),
-        cumulative_train_seconds=tuple(accumulate(epoch.train_seconds for epoch in trained.epoch_timings)),
+        cumulative_train_seconds=tuple(
+            accumulate(epoch.train_seconds for epoch in trained.epoch_timings)
+        ),
     )

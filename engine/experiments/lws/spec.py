@@ -13,8 +13,8 @@ from engine.models.layout import layout
 from engine.models.plans import plan_model
 from engine.models.spec import ModelSpec, ReluNetSpec
 from engine.spec import ExperimentSpec, Work
+from engine.training.cost_shares import expect_shares
 from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolicy, check_policy
-from engine.training.shares import expect_shares
 
 
 class LwsSpec(ExperimentSpec):
@@ -27,14 +27,18 @@ class LwsSpec(ExperimentSpec):
     def _policy_fits_the_net(self) -> LwsSpec:
         errors = check_policy(self.policy, count_layers(self.model), pointer="policy")
         if errors:
-            raise ValidationError.from_exception_data(type(self).__name__, [_line(error) for error in errors])
+            raise ValidationError.from_exception_data(
+                type(self).__name__, [_line(error) for error in errors]
+            )
         return self
 
     def work(self) -> Work:
         """The share of training that the policy leaves, the frozen-prefix cache used where it can be."""
         info = BUILTIN_DATASETS.get(self.data.name, BUILTIN_DATASETS["digits"])
         layers = layout(self.model, info)
-        keeps_prefix = self.data.augmentation == "none" and not any(layer.buffers for layer in layers)
+        keeps_prefix = self.data.augmentation == "none" and not any(
+            layer.buffers for layer in layers
+        )
         shares = expect_shares(self.policy, layers, self.epochs, keeps_prefix=keeps_prefix)
         return Work(train_fraction=shares.train)
 

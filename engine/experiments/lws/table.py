@@ -22,7 +22,9 @@ def draw_table(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     table = tabulate(numbers)
     widths = [_width_of(table, place) for place in range(len(table.columns))]
     notes = [note for note in table.notes if not note.startswith("Departs")]
-    figure = new_figure(options, 0.4 + sum(widths), 1.2 + ROW_INCHES * (len(table.rows) + len(notes)))
+    figure = new_figure(
+        options, 0.4 + sum(widths), 1.2 + ROW_INCHES * (len(table.rows) + len(notes))
+    )
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set(xlim=(0, sum(widths)), ylim=(len(table.rows) + 0.4 + 0.8 * len(notes), -2.4))
@@ -63,13 +65,22 @@ def _draw_header(
         left = right_edges[members[0]] - widths[members[0]] + 0.15
         right = right_edges[members[-1]]
         axes.plot([left, right], [-1.1, -1.1], color="black", linewidth=0.6)
-        axes.text((left + right) / 2, -1.55, group, ha="center", va="center", fontsize=8.5, weight="bold")
+        axes.text(
+            (left + right) / 2, -1.55, group, ha="center", va="center", fontsize=8.5, weight="bold"
+        )
     axes.axhline(-2.1, color="black", linewidth=1.0)
     axes.axhline(-0.05, color="black", linewidth=0.8)
 
 
 def _write(
-    axes: Axes, text: str, right: float, width: float, y: float, *, is_text: bool, weight: str = "normal"
+    axes: Axes,
+    text: str,
+    right: float,
+    width: float,
+    y: float,
+    *,
+    is_text: bool,
+    weight: str = "normal",
 ) -> None:
     x, align = (right - width + 0.06, "left") if is_text else (right - 0.04, "right")
     axes.text(x, y, text, ha=align, va="center", fontsize=8, weight=weight)

@@ -21,7 +21,10 @@ def tabulate(numbers: Mapping[str, Any]) -> TextTable:
         title=numbers["title"],
         columns=[column for column, _ in columns],
         rows=[[cell(row) for _, cell in columns] for row in rows],
-        notes=[*_list_notes(rows), *(f"Departs from the paper: {line}." for line in numbers["deviations"])],
+        notes=[
+            *_list_notes(rows),
+            *(f"Departs from the paper: {line}." for line in numbers["deviations"]),
+        ],
     )
 
 
@@ -78,7 +81,9 @@ def _setting(row: Mapping[str, Any]) -> str:
     return str(row["setting"])
 
 
-def _statistic(name: str, scale: float, digits: int, *, sign: bool = False, dagger: bool = False) -> Cell:
+def _statistic(
+    name: str, scale: float, digits: int, *, sign: bool = False, dagger: bool = False
+) -> Cell:
     def write(row: Mapping[str, Any]) -> str:
         statistic = row[name]
         if statistic is None:

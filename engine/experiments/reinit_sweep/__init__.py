@@ -1,7 +1,11 @@
 """The room `reinit_sweep`: set back what moved most in training, or all else, and see what is lost (paper, Section 4)."""
 
 from engine.experiments.reinit_sweep.presets import presets
-from engine.experiments.reinit_sweep.result import ReinitPointResult, ReinitSeedResult, summarize_points
+from engine.experiments.reinit_sweep.result import (
+    ReinitPointResult,
+    ReinitSeedResult,
+    summarize_points,
+)
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
 from engine.kind import Kind, PlotInfo
 

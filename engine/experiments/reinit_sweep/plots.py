@@ -46,7 +46,9 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             return draw_message(options, "No results yet")
         if name == "accuracy_bars":
             return draw_accuracy_bars(numbers, options)
-        return _draw_curves(numbers, options, options.xscale or ("log" if name == "curves_log" else "linear"))
+        return _draw_curves(
+            numbers, options, options.xscale or ("log" if name == "curves_log" else "linear")
+        )
 
 
 def _curve_numbers(source: PlotInput) -> dict[str, Any]:
@@ -65,7 +67,9 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
                         "mode": curve.mode,
                         "fractions_percent": list(curve.fractions_percent),
                         "mean": [statistic.mean for statistic in curve.test_accuracy],
-                        "standard_error": [statistic.standard_error for statistic in curve.test_accuracy],
+                        "standard_error": [
+                            statistic.standard_error for statistic in curve.test_accuracy
+                        ],
                     }
                     for curve in sheet.curves
                 ],
@@ -77,10 +81,14 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
 def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale) -> Figure:
     points = numbers["points"]
     modes = [
-        mode for mode in PANELS if any(curve["mode"] == mode for point in points for curve in point["curves"])
+        mode
+        for mode in PANELS
+        if any(curve["mode"] == mode for point in points for curve in point["curves"])
     ]
     figure = new_figure(options, 4.2 * len(modes) + 0.6, 3.9)
-    panels = dict(zip(modes, figure.subplots(1, len(modes), sharey=True, squeeze=False)[0], strict=True))
+    panels = dict(
+        zip(modes, figure.subplots(1, len(modes), sharey=True, squeeze=False)[0], strict=True)
+    )
     colors = series_colors([point["values"] for point in points])
     for point, color in zip(points, colors, strict=True):
         for curve in point["curves"]:
@@ -108,7 +116,9 @@ def _draw_curve(axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], 
     """The curve, and the trained and the random net at its ends."""
     percent = {
         "mean": [100 * value for value in curve["mean"]],
-        "standard_error": [None if error is None else 100 * error for error in curve["standard_error"]],
+        "standard_error": [
+            None if error is None else 100 * error for error in curve["standard_error"]
+        ],
     }
     plot_band(axes, curve["fractions_percent"], percent, color=color, label=_name(point))
     trained_at = TRAINED_AT[curve["mode"]]
@@ -154,7 +164,15 @@ def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]])
     handles, labels = axes.get_legend_handles_labels()
     for label, fill in (("trained net", "#777777"), ("random net", "white")):
         handles.append(
-            Line2D([], [], linestyle="none", marker="o", color="#777777", markerfacecolor=fill, label=label)
+            Line2D(
+                [],
+                [],
+                linestyle="none",
+                marker="o",
+                color="#777777",
+                markerfacecolor=fill,
+                label=label,
+            )
         )
         labels.append(label)
     longest = max(map(len, labels))
@@ -162,7 +180,9 @@ def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]])
     columns = ceil(len(labels) / rows)
     order = [place for column in range(columns) for place in range(column, len(labels), columns)]
     figure.legend(
-        [handles[place] for place in order],  # matplotlib fills a legend by columns, a reader reads by rows
+        [
+            handles[place] for place in order
+        ],  # matplotlib fills a legend by columns, a reader reads by rows
         [labels[place] for place in order],
         loc="outside lower center",
         ncols=columns,

@@ -65,7 +65,8 @@ def _summarize_point(point: FinishedPoint) -> ReinitPointResult:
         initial_test_accuracy=summarize(result.initial_test_accuracy for result in results),
         num_parameters=results[0].num_parameters,
         curves=tuple(
-            _summarize_curve(curves) for curves in zip(*(result.curves for result in results), strict=True)
+            _summarize_curve(curves)
+            for curves in zip(*(result.curves for result in results), strict=True)
         ),
         sweep_seconds=summarize(result.sweep_seconds for result in results),
         timings=summarize_timings([result.timings for result in results]),

@@ -117,12 +117,16 @@ def _describe_movement(mixtures: Mixtures) -> dict[str, Any]:
         stop = start + sum(parameter.numel() for parameter in layer.parameters())
         by_group = torch.bincount(ranking.groups[start:stop], minlength=len(ranking.counts) + 1)
         first = by_group.cumsum(0)[: len(ranking.counts)]
-        layers.append({"name": f"layers.{number}", "num_parameters": stop - start, "counts": first.tolist()})
+        layers.append(
+            {"name": f"layers.{number}", "num_parameters": stop - start, "counts": first.tolist()}
+        )
         start = stop
     return {
         "num_parameters": mixtures.num_parameters,
         "counts": list(ranking.counts),
-        "thresholds": [value if value is not None and isfinite(value) else None for value in thresholds],
+        "thresholds": [
+            value if value is not None and isfinite(value) else None for value in thresholds
+        ],
         "num_tied": list(ranking.num_tied),
         "layers": layers,
     }

@@ -9,9 +9,9 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.analysis.fractions import Mode, default_grid, is_ascending
-from engine.form import Many
 from engine.models.spec import ReluNetSpec
 from engine.spec import ExperimentSpec, Work
+from engine.spec_model import Many
 
 MAX_FRACTIONS = 254
 """As many cuts as one pass over the parameters can make."""

@@ -24,7 +24,9 @@ KIND = Kind(
             "Accuracy at initialisation and at convergence",
             "Stacked bars a point, as in Figure 4.",
         ),
-        PlotInfo("timings", "Where the time goes", "Seconds of each part of training, a bar a point."),
+        PlotInfo(
+            "timings", "Where the time goes", "Seconds of each part of training, a bar a point."
+        ),
         PlotInfo(
             "architecture",
             "Architecture",

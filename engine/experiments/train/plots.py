@@ -58,7 +58,9 @@ def _learning_curve_numbers(source: PlotInput) -> dict[str, Any]:
     metrics = {metric: source.read_metric(metric) for metric in ("test_accuracy", "train_loss")}
     points = []
     for point in source.points:
-        curves = {metric: _aggregate(series.get(point.index, {})) for metric, series in metrics.items()}
+        curves = {
+            metric: _aggregate(series.get(point.index, {})) for metric, series in metrics.items()
+        }
         if curves["test_accuracy"]["epoch"]:
             points.append({"values": dict(point.values), "curves": curves})
     return {"title": source.title, "points": points}
@@ -110,7 +112,9 @@ def _seeds_note(count: int) -> str:
 def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mean": [100 * value for value in curve["mean"]],
-        "standard_error": [None if value is None else 100 * value for value in curve["standard_error"]],
+        "standard_error": [
+            None if value is None else 100 * value for value in curve["standard_error"]
+        ],
     }
 
 
@@ -179,14 +183,20 @@ def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
         axes.set_axis_off()
         axes.set(xlim=(0, 1), ylim=(-0.6, rows))
         axes.set_title(f"{_NET_NAMES[point['model']]}: p = {point['parameters']:,}")
-        axes.text(0.5, -0.3, f"input {_times(point['input'])}", ha="center", va="center", fontsize=7.5)
+        axes.text(
+            0.5, -0.3, f"input {_times(point['input'])}", ha="center", va="center", fontsize=7.5
+        )
         for index, layer in enumerate(point["layers"]):
             color = CONVOLUTION if any(len(shape) == 4 for shape in layer["weights"]) else LINEAR
             axes.add_patch(_box(index, color))
             weights = ", ".join(_describe_weight(shape) for shape in layer["weights"])
-            axes.text(0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5)
+            axes.text(
+                0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5
+            )
             text = f"{layer['parameters']:,} parameters, out {_times(layer['output'])}"
-            axes.text(0.5, index + 0.24, text, ha="center", va="center", fontsize=6.5, color="#444444")
+            axes.text(
+                0.5, index + 0.24, text, ha="center", va="center", fontsize=6.5, color="#444444"
+            )
     return figure
 
 

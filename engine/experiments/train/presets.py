@@ -71,7 +71,9 @@ def _make_nets(scale: Scale) -> list[Preset]:
         }
         deviations = ["the net is drawn, hardly trained"]
         if images == "digits" and data == "cifar10":
-            deviations.append("images of one channel and 28 x 28: 1,152 parameters fewer in the first layer")
+            deviations.append(
+                "images of one channel and 28 x 28: 1,152 parameters fewer in the first layer"
+            )
         presets.append(
             make_preset(
                 name,

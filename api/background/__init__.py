@@ -1,0 +1,1 @@
+"""What the API does beside requests: wake-ups, webhooks, Prometheus."""

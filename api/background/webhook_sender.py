@@ -1,0 +1,158 @@
+"""Sends the notices that are due: signed, to the address that was looked at, with a bound on everything."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import logging
+import socket
+import time
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from api.experiments.check_webhook import ALLOW_PRIVATE, is_public
+from runtime.fault_points import reach
+from runtime.settings import Settings
+from runtime.version import SERVICE_VERSION
+from schemas.webhooks import read_key
+from storage.database.engine import Database
+from storage.delivery.webhooks import ClaimedNotice, claim_notices, note_delivered, note_failed
+
+BATCH = 32
+"""Notices sent at once"""
+LEASE_MARGIN_SECONDS = 30.0
+"""Longer than the outcome of an attempt takes to be written, even where the database is locked"""
+
+log = logging.getLogger("richregime.notices")
+
+
+class AddressRefused(Exception):
+    """A name stands for an address that is not public."""
+
+
+class NoSecret(Exception):
+    """The service's own secret was there at the submission and is gone."""
+
+
+def send_due_notices(db: Database, settings: Settings) -> None:
+    """One pass: claim what is due, send it, write down each outcome."""
+    lease_seconds = settings.webhook_timeout_seconds + LEASE_MARGIN_SECONDS
+    claimed = claim_notices(db, limit=BATCH, lease_seconds=lease_seconds)
+    if claimed:
+        asyncio.run(_send_all(db, settings, claimed))
+
+
+async def _send_all(db: Database, settings: Settings, notices: Sequence[ClaimedNotice]) -> None:
+    async with open_client(settings) as http:
+        outcomes = await asyncio.gather(
+            *(_deliver(db, settings, http, notice) for notice in notices), return_exceptions=True
+        )
+    for notice, outcome in zip(notices, outcomes, strict=True):
+        if isinstance(outcome, BaseException):  # one bad row starves nobody
+            log.error("notice %s: its outcome could not be written", notice.id, exc_info=outcome)
+
+
+def open_client(settings: Settings) -> httpx.AsyncClient:
+    """What notices are sent with: by no proxy of the environment's, but with the certificates it names."""
+    return httpx.AsyncClient(
+        trust_env=False, verify=httpx.create_ssl_context(), timeout=settings.webhook_timeout_seconds
+    )
+
+
+async def _deliver(
+    db: Database, settings: Settings, http: httpx.AsyncClient, notice: ClaimedNotice
+) -> None:
+    if notice.attempt > settings.webhook_attempts:
+        await asyncio.to_thread(
+            note_failed, db, notice, "its sender was lost in the last attempt", None
+        )
+        return
+    is_last = notice.attempt == settings.webhook_attempts
+    try:
+        async with asyncio.timeout(settings.webhook_timeout_seconds):
+            status_code = await send(http, settings, notice)
+        reach("notice.1")
+    except AddressRefused as refused:
+        detail, is_last = str(refused), True
+    except NoSecret:
+        detail = "there is no secret to sign with: RICHREGIME_WEBHOOK_SECRET is not set"
+    except (TimeoutError, httpx.TimeoutException):
+        detail = f"no answer within {settings.webhook_timeout_seconds:g} s"
+    except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
+        detail = f"could not be reached ({type(error).__name__})"
+    else:
+        if 200 <= status_code < 300:
+            await asyncio.to_thread(note_delivered, db, notice, status_code)
+            return
+        detail = f"answered {status_code}"
+    log.warning("notice %s: attempt %d failed: %s", notice.id, notice.attempt, detail)
+    wait = None if is_last else settings.webhook_retry_seconds * 2 ** (notice.attempt - 1)
+    await asyncio.to_thread(note_failed, db, notice, detail, wait)
+
+
+async def send(http: httpx.AsyncClient, settings: Settings, notice: ClaimedNotice) -> int:
+    """The status that the webhook answers with; redirects are not followed, and its body is not read.
+
+    Raises AddressRefused, NoSecret, OSError and httpx.HTTPError.
+    """
+    url = httpx.URL(notice.url)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": f"richregime/{SERVICE_VERSION}",
+        **sign(_key_of(notice, settings), notice.id, int(time.time()), notice.body),
+    }
+    addresses = await _resolve(url)
+    if not settings.webhook_allow_private and not all(map(is_public, addresses)):
+        raise AddressRefused(f"{url.host} is not a public address; {ALLOW_PRIVATE}")
+    *others, last = addresses
+    for address in others:
+        try:
+            return await _post(http, url, address, notice.body, headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            continue
+    return await _post(http, url, last, notice.body, headers)
+
+
+async def _post(
+    http: httpx.AsyncClient, url: httpx.URL, address: str, body: str, headers: Mapping[str, str]
+) -> int:
+    """To this address and no other; the certificate must be that of the name."""
+    request = http.build_request(
+        "POST",
+        url.copy_with(host=address),
+        content=body.encode(),
+        # Closed at its end: another name may stand for the same address, and this connection is not to be its own.
+        headers={"Host": url.netloc.decode("ascii"), "Connection": "close", **headers},
+        extensions={"sni_hostname": url.raw_host.decode("ascii")},
+    )
+    answer = await http.send(request, stream=True)
+    await answer.aclose()
+    return answer.status_code
+
+
+def sign(key: bytes, notice_id: str, timestamp: int, body: str) -> dict[str, str]:
+    """The headers of Standard Webhooks."""
+    mac = hmac.digest(key, f"{notice_id}.{timestamp}.{body}".encode(), "sha256")
+    return {
+        "webhook-id": notice_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
+    }
+
+
+def _key_of(notice: ClaimedNotice, settings: Settings) -> bytes:
+    if notice.secret is not None:
+        return read_key(notice.secret)
+    if settings.webhook_secret is None:
+        raise NoSecret
+    return read_key(settings.webhook_secret.get_secret_value())
+
+
+async def _resolve(url: httpx.URL) -> list[str]:
+    """Every address that the host stands for, in the order to try them. Raises OSError."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]

@@ -1,0 +1,1 @@
+"""What the API does with experiments: one function each for a route to call."""

@@ -1,0 +1,57 @@
+"""What a submission's webhook must be, and which addresses are sent to."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+from engine.errors import FieldError
+from runtime.settings import Settings
+from schemas.webhooks import Webhook, read_key
+
+ALLOW_PRIVATE = "the setting RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true allows it"
+
+
+def check_webhook(webhook: Webhook, settings: Settings) -> list[FieldError]:
+    """All that is wrong with it. What a name resolves to is looked at when a notice is sent."""
+    errors = []
+    host = webhook.url.host or ""
+    if webhook.url.username or webhook.url.password:
+        detail = (
+            "credentials in an address are not sent; the receiver knows a notice by its signature"
+        )
+        errors.append(FieldError("#/webhook/url", "credentials", detail))
+    if not settings.webhook_allow_private and _is_plainly_private(host):
+        detail = f"{host} is not a public address; {ALLOW_PRIVATE}"
+        errors.append(FieldError("#/webhook/url", "address-refused", detail))
+    if webhook.secret is not None:
+        try:
+            read_key(webhook.secret.get_secret_value())
+        except ValueError as error:
+            errors.append(FieldError("#/webhook/secret", "secret-invalid", str(error)))
+    elif settings.webhook_secret is None:
+        detail = (
+            "the notices need a secret to be signed with: give one here (`whsec_` and 32 random bytes in base64), "
+            "or set RICHREGIME_WEBHOOK_SECRET where the service runs"
+        )
+        errors.append(FieldError("#/webhook/secret", "secret-missing", detail))
+    return errors
+
+
+def _is_plainly_private(host: str) -> bool:
+    """Whether no name server need be asked: an address as it stands, or the machine's own name for itself."""
+    name = host.rstrip(".")
+    try:
+        return not is_public(name.strip("[]"))
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def is_public(address: str) -> bool:
+    """Whether everybody on the internet means the same machine by it. Raises ValueError for what is no address."""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        elif found.is_site_local or found.sixtofour is not None:
+            return False
+    return found.is_global and not found.is_multicast and not found.is_reserved

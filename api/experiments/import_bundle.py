@@ -1,0 +1,312 @@
+"""An exported archive on its way in. Nothing in it is trusted: sizes are counted, checksums compared, every form and
+sheet parsed, files stored under the digest of their bytes; no name in it becomes a path."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.experiments.metric_tables import COLUMNS
+from api.http.json_body import parse_object
+from api.http.problems import ProblemRaised
+from engine.data.zip_archive import DAMAGE, open_archive
+from engine.errors import FieldError, InvalidSpec, field_errors
+from engine.experiments.registry import get_kind, parse_spec
+from engine.spec import ExperimentSpec
+from runtime.settings import Settings
+from schemas.audit import Action
+from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
+from schemas.problems import ProblemCode
+from schemas.submission import Submission
+from storage.access.audit import record
+from storage.access.ownership import narrowed
+from storage.database.engine import Database
+from storage.database.tables import ExperimentRow
+from storage.experiments.imported import CheckedBundle, find_imported, store_imported
+from storage.files.blobs import BlobStore, StoredBlob, telling_full
+from storage.files.upload_transaction import taking_in
+from storage.results.metrics import MetricPoint
+
+EXPANSION = 8
+"""Entries may hold so many times more bytes in all than the largest archive."""
+MAX_ENTRIES = 50_000
+MAX_DIRECTORY_BYTES = 8 << 20
+MAX_SUMS_BYTES = 16 << 20
+"""Of the checksums: as much as the names of all entries may take with theirs"""
+MAX_BUNDLE_BYTES = 64 << 20
+"""Of the description, which takes many times as much once it is parsed"""
+MAX_METRICS_BYTES = 32 << 20
+"""About a million rows: they are stored in one transaction, and others wait up to 15 s for their turn to write"""
+MAX_LINE_BYTES = 1 << 10
+CHUNK = 1 << 20
+MAX_NAME = 64
+UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
+"""Of an entry that one system or another would unpack outside of the folder"""
+
+
+def import_bundle(
+    db: Database,
+    blobs: BlobStore,
+    settings: Settings,
+    path: Path,
+    require_stored: Callable[[int, int], None],
+) -> tuple[ExperimentRow, bool]:
+    """Check the archive and store its experiment; whether it is new. The same archive again is no error.
+    `require_stored` is asked whether so many bytes and metrics may be stored.
+
+    Raises InvalidSpec and 422 problems that say what is wrong, and StorageFull.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with db.read() as session, narrowed(session):
+        known = find_imported(session, sha256)
+        if known is not None:
+            return known, False
+    with ExitStack() as opened:
+        with _refusing_damage():
+            archive = opened.enter_context(open_archive(path, MAX_DIRECTORY_BYTES))
+            sums = _check_sums(archive, settings.max_import_bytes)
+            checked = _check(archive, sums, settings, sha256)
+        entries = _list_files(checked.bundle)
+        num_bytes = sum(archive.getinfo(entry).file_size for entry in entries.values())
+        require_stored(num_bytes, checked.num_metrics)
+        with taking_in(db, blobs) as take:
+            files = {
+                name: take(partial(_store_file, archive, blobs, entry))
+                for name, entry in entries.items()
+            }
+            with db.write() as session, narrowed(session):
+                known = find_imported(session, sha256)
+                if known is not None:
+                    return known, False
+                row = store_imported(
+                    session, checked, files, _read_metrics(archive, checked.bundle)
+                )
+                record(session, Action.IMPORTED, row.id, f"was {row.imported_from}")
+                return row, True
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        raise _refuse(f"the body is not an archive that can be read: {str(error)[:200]}") from None
+
+
+def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
+    """Every entry once, under a name that no folder is left by, no more bytes than allowed however small they were
+    packed, each with the sum that is stated. The sums by name."""
+    names = archive.namelist()
+    if len(names) > MAX_ENTRIES:
+        raise _refuse(f"the archive has {len(names):,} entries; the limit is {MAX_ENTRIES:,}")
+    if len(set(names)) != len(names):
+        raise _refuse("an entry stands in the archive more than once")
+    for name in names:
+        if UNSAFE_NAME.search(name):
+            raise _refuse(f"the entry {name[:200]!r} would be unpacked outside of its folder")
+    stated: dict[str, str] = {}
+    for line in (
+        _read(archive, CHECKSUM_FILE, MAX_SUMS_BYTES).decode("utf-8", "replace").splitlines()
+    ):
+        digest, _, name = line.partition("  ")
+        stated[name] = digest
+    if set(stated) != set(names) - {CHECKSUM_FILE}:
+        raise _refuse(f"{CHECKSUM_FILE} does not name the archive's entries, each of them once")
+    total = 0
+    for name, digest in stated.items():
+        found = hashlib.sha256()
+        with archive.open(name) as entry:
+            while part := entry.read(CHUNK):
+                total += len(part)
+                if total > EXPANSION * limit:
+                    detail = f"the archive unpacks to more than {EXPANSION * limit:,} bytes"
+                    raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
+                found.update(part)
+        if found.hexdigest() != digest:
+            raise _refuse(
+                f"{name[:200]!r} is not what its checksum says: the archive is damaged or was changed"
+            )
+    return stated
+
+
+def _check(
+    archive: zipfile.ZipFile, sums: Mapping[str, str], settings: Settings, sha256: str
+) -> CheckedBundle:
+    """Everything parsed; nothing is stored before all of it is found right."""
+    document = parse_object(_read(archive, BUNDLE_FILE, MAX_BUNDLE_BYTES))
+    try:
+        bundle = Bundle.model_validate(document)
+        submission = Submission.model_validate(bundle.body)
+    except ValidationError as error:
+        raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
+    if len(bundle.points) > settings.max_points or len(bundle.runs) > settings.max_runs:
+        raise _refuse(
+            f"{len(bundle.points):,} points and {len(bundle.runs):,} runs are more than the limits, "
+            f"{settings.max_points:,} and {settings.max_runs:,}"
+        )
+    spec = parse_spec(bundle.body["spec"], "#/body/spec")
+    specs = [
+        parse_spec(one.spec, f"#/points/{index}/spec") for index, one in enumerate(bundle.points)
+    ]
+    _check_runs(bundle, submission, spec, specs)
+    results = [_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)]
+    num_metrics = sum(1 for _ in _read_metrics(archive, bundle))
+    _check_files(bundle, sums)
+    return CheckedBundle(
+        bundle=bundle,
+        sha256=sha256,
+        submission=submission,
+        spec=spec.model_dump(mode="json"),
+        specs=specs,
+        results=results,
+        num_metrics=num_metrics,
+    )
+
+
+def _check_runs(
+    bundle: Bundle, submission: Submission, spec: ExperimentSpec, specs: Sequence[ExperimentSpec]
+) -> None:
+    errors = [
+        FieldError(
+            f"#/points/{index}/spec/kind",
+            "other-kind",
+            f"is {one.kind}, the experiment {spec.kind}",
+        )
+        for index, one in enumerate(specs)
+        if one.kind != spec.kind
+    ]
+    taken: set[tuple[int, int]] = set()
+    for index, run in enumerate(bundle.runs):
+        pairs = {(run.point, seed) for seed in run.seeds}
+        if run.point >= len(specs) or not set(run.seeds) <= set(submission.seeds) or pairs & taken:
+            errors.append(
+                FieldError(f"#/runs/{index}", "no-such-cell", "its point and seeds are not its own")
+            )
+        if not run.status.is_terminal:
+            errors.append(
+                FieldError(f"#/runs/{index}/status", "not-ended", "only what has ended is imported")
+            )
+        if (run.status == "succeeded") != (run.result is not None):
+            errors.append(
+                FieldError(
+                    f"#/runs/{index}/result", "result", "succeeded runs have one, others none"
+                )
+            )
+        taken |= pairs
+    if errors:
+        raise InvalidSpec(errors[:100])
+
+
+def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, Any]] | None:
+    if run.result is None:
+        return None
+    sheet = get_kind(kind).seed_result
+    try:
+        found = [sheet.model_validate(one) for one in run.result]
+    except ValidationError as error:
+        raise InvalidSpec(
+            field_errors(error.errors(include_url=False), run.result, f"#/runs/{index}/result")
+        ) from None
+    if sorted(one.seed for one in found) != sorted(run.seeds):
+        raise InvalidSpec.single(
+            f"#/runs/{index}/result", "seeds", "a sheet for each of the run's seeds"
+        )
+    return [one.model_dump(mode="json") for one in found]
+
+
+def _check_files(bundle: Bundle, sums: Mapping[str, str]) -> None:
+    for file in (file for run in bundle.runs for file in run.files):
+        if file.path not in sums:
+            raise _refuse(f"the archive lacks the file {file.path[:200]!r}")
+        if sums[file.path] != file.sha256:
+            raise _refuse(
+                f"the file {file.path[:200]!r} is not the one that {BUNDLE_FILE} speaks of"
+            )
+
+
+def _list_files(bundle: Bundle) -> dict[str, str]:
+    """By sha256, an entry of the archive that holds the file."""
+    return {file.sha256: file.path for run in bundle.runs for file in run.files}
+
+
+def _store_file(archive: zipfile.ZipFile, blobs: BlobStore, name: str) -> StoredBlob:
+    with blobs.scratch() as scratch:
+        with telling_full(), archive.open(name) as entry, scratch.open("wb") as target:
+            shutil.copyfileobj(entry, target, CHUNK)
+        return blobs.put_file(scratch)
+
+
+def _read_metrics(archive: zipfile.ZipFile, bundle: Bundle) -> Iterator[MetricPoint]:
+    """One after the other, as they stand in the archive."""
+    cells = {(run.point, seed) for run in bundle.runs for seed in run.seeds}
+    with _open(archive, METRICS_FILE) as entry:
+        reader = csv.reader(_read_lines(io.BufferedReader(entry, CHUNK)))
+        try:
+            if tuple(next(reader, ())) != COLUMNS:
+                raise _refuse(f"{METRICS_FILE} does not have the columns {', '.join(COLUMNS)}")
+            for row in reader:
+                yield _parse_metric(row, reader.line_num, cells)
+        except csv.Error as error:
+            raise _refuse(
+                f"line {reader.line_num} of {METRICS_FILE} cannot be read: {error}"
+            ) from None
+
+
+def _read_lines(entry: io.BufferedReader) -> Iterator[str]:
+    total = 0
+    while line := entry.readline(MAX_LINE_BYTES + 1):
+        total += len(line)
+        if len(line) > MAX_LINE_BYTES:
+            raise _refuse(f"{METRICS_FILE} has a line of more than {MAX_LINE_BYTES:,} bytes")
+        if total > MAX_METRICS_BYTES:
+            raise _refuse(f"{METRICS_FILE} is larger than {MAX_METRICS_BYTES:,} bytes")
+        yield line.decode("utf-8", "replace")
+
+
+def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, int]]) -> MetricPoint:
+    try:
+        point, seed, name, step = int(row[0]), int(row[1]), row[2], int(row[3])
+        value = float(row[4]) if row[4] else None
+    except (ValueError, IndexError):
+        raise _refuse(f"line {line} of {METRICS_FILE} is no metric") from None
+    is_sound = (value is None or isfinite(value)) and 0 <= step < 2**53 and name.isprintable()
+    if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
+        raise _refuse(f"line {line} of {METRICS_FILE} belongs to no run, or is out of range")
+    return MetricPoint(point, seed, name, step, value)
+
+
+@contextmanager
+def _open(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipExtFile]:
+    try:
+        with archive.open(name) as entry:
+            assert isinstance(entry, zipfile.ZipExtFile)
+            yield entry
+    except KeyError:
+        raise _refuse(
+            f"the archive lacks {name[:200]!r}; is it an export of this service?"
+        ) from None
+
+
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    with _open(archive, name) as entry:
+        data = entry.read(limit + 1)
+    if len(data) > limit:
+        raise _refuse(f"{name} is larger than {limit:,} bytes")
+    return data
+
+
+def _refuse(detail: str) -> ProblemRaised:
+    return ProblemRaised(422, ProblemCode.INVALID_REQUEST, detail)

@@ -1,0 +1,170 @@
+"""What a plan would do and cost, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import log
+from typing import Literal
+
+from api.experiments.plan import Plan
+from engine.analysis.stats import warn_of_few_seeds
+from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
+from engine.data.spec import DatasetInfo
+from engine.errors import FieldError
+from engine.experiments.registry import parse_spec
+from engine.spec import Execution
+from schemas.submission import Preview, PreviewPoint, ReusedTraining
+from storage.database.engine import Session
+from storage.experiments.lifecycle import find_reusable
+from storage.files.artifacts import find_trained_forms
+from storage.runs.measured_times import TimedRun, find_timed_runs
+from storage.runs.workers import count_listening, count_offered
+
+NEAREST_RUNS = 3
+"""Earlier runs of a shape that an estimate stands on."""
+DIVERGING_ADAM_LR = 0.05
+"""Deep nets stay at chance at the printed 0.1; all train at 0.001."""
+
+
+def preview(session: Session, plan: Plan, refusals: Sequence[FieldError]) -> Preview:
+    """The plan's points, runs, cost, what would be reused, and what the user should think twice about. `refusals`: the
+    limits that it would be refused for now, unless it is answered by what is there."""
+    submission = plan.submission
+    reusable = find_reusable(session, plan.digest) if submission.reuse else None
+    costs = _price(session, plan)
+    reused = _find_reused(session, plan)
+    points = []
+    for index, (point, digest, cost) in enumerate(
+        zip(plan.points, plan.point_digests, costs, strict=True)
+    ):
+        points.append(
+            PreviewPoint(
+                index=index,
+                values=point.values,
+                spec=point.spec.model_dump(mode="json"),
+                digest=digest,
+                parameters=cost.parameters,
+                flops=float(cost.flops),
+                memory_bytes=cost.memory_bytes,
+                seconds=cost.seconds,
+                basis=cost.basis,
+                reused_seeds=[training.seed for training in reused[index]],
+                reused=reused[index],
+            )
+        )
+    return Preview(
+        points=points,
+        num_runs=len(plan.runs),
+        num_seeds=len(submission.seeds),
+        parameters=max(cost.parameters for cost in costs),
+        flops=float(sum(cost.flops for cost in costs)),
+        memory_bytes=max(cost.memory_bytes for cost in costs),
+        seconds=sum(cost.seconds for cost in costs),
+        basis="measured" if all(cost.basis == "measured" for cost in costs) else "model",
+        reuses_experiment=reusable.id if reusable else None,
+        warnings=[
+            *(f"it would be refused now: {one.detail}" for one in refusals if reusable is None),
+            *_list_warnings(session, plan),
+        ],
+    )
+
+
+def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
+    """By point, the trainings that runs of any kind have done and that its runs would load."""
+    submission = plan.submission
+    forms = [
+        point.spec.training_form_digest(submission.execution)
+        if point.spec.loads_trainings
+        else None
+        for point in plan.points
+    ]
+    wanted = {form for form in forms if form is not None} if submission.reuse else set()
+    trained = find_trained_forms(session, wanted, submission.seeds)
+    return [
+        [
+            ReusedTraining(point=index, seed=seed, run_id=trained[form, seed])
+            for seed in submission.seeds
+            if form is not None and (form, seed) in trained
+        ]
+        for index, form in enumerate(forms)
+    ]
+
+
+def _price(session: Session, plan: Plan) -> list[Cost]:
+    """All seeds of each point: measured where a run of its shape has ended before, else by the model of the device."""
+    submission = plan.submission
+    used = submission.execution.model_dump(mode="json")
+    wants_gpu = submission.execution.device == "cuda" or (
+        submission.execution.device == "auto" and count_listening(session).get("gpu", 0) > 0
+    )
+    device: Literal["cpu", "cuda"] = "cuda" if wants_gpu else "cpu"
+    shapes = [shape_of(point.spec.model_dump(mode="json"), used) for point in plan.points]
+    timed = find_timed_runs(session, {point.spec.kind for point in plan.points}, set(shapes))
+    costs = []
+    for point, shape in zip(plan.points, shapes, strict=True):
+        info, execution = plan.info_of(point), submission.execution
+        price = partial(
+            estimate, point.spec, len(submission.seeds), info, device=device, execution=execution
+        )
+        runs = [run for run in timed.get(shape, ()) if run.device == device]
+        cost = price()
+        costs.append(price(calibration=_calibrate(runs, cost, info)) if runs else cost)
+    return costs
+
+
+def _calibrate(runs: Sequence[TimedRun], cost: Cost, info: DatasetInfo) -> Calibration:
+    """By the few runs whose size is nearest: what a run takes beside its training weighs alike in them."""
+    device: Literal["cpu", "cuda"] = "cuda" if runs[0].device == "cuda" else "cpu"
+    sized = [
+        (
+            run.seconds,
+            estimate(
+                parse_spec(run.spec),
+                run.num_seeds,
+                info,
+                device=device,
+                execution=Execution.model_validate(run.execution),
+            ),
+        )
+        for run in runs
+    ]
+    nearest = sorted(sized, key=lambda pair: abs(log(pair[1].seconds / cost.seconds)))[
+        :NEAREST_RUNS
+    ]
+    found = [calibrate(seconds, model, device=device) for seconds, model in nearest]
+    return sorted(found, key=lambda calibration: calibration.seconds_per_flop)[len(found) // 2]
+
+
+def _list_warnings(session: Session, plan: Plan) -> list[str]:
+    found = []
+    listening = count_listening(session)
+    device, seeds = plan.submission.execution.device, plan.submission.seeds
+    queue = {"cpu": "cpu", "cuda": "gpu"}.get(device)
+    if not (sum(listening.values()) if queue is None else listening.get(queue, 0)):
+        what = "no worker" if queue is None else f"no {queue.upper()} worker"
+        found.append(f"{what} listens: the runs wait until one does")
+    else:
+        offers = count_offered(session)
+        for needs in dict.fromkeys(run.needs for run in plan.runs):
+            if not any(offered.fits(needs) for offered in offers):
+                found.append(
+                    f"no worker that listens fits ({needs.describe()}): the runs wait until one does"
+                )
+                break
+    few = warn_of_few_seeds(len(seeds))
+    if few:
+        found.append(few)
+    rates = sorted(
+        {
+            point.spec.optimizer.lr
+            for point in plan.points
+            if point.spec.optimizer.name == "adam" and point.spec.optimizer.lr >= DIVERGING_ADAM_LR
+        }
+    )
+    if rates:
+        shown = ", ".join(f"{rate:g}" for rate in rates)
+        found.append(
+            f"Adam at a learning rate of {shown} is known to leave all but the shallowest nets at chance"
+        )
+    return found

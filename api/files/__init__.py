@@ -1,0 +1,1 @@
+"""Uploads checked and registered: data sets and weights."""

@@ -1,0 +1,57 @@
+"""A data set on its way in: every byte checked, then stored and registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from api.http.problems import ProblemRaised
+from engine.data.spec import BUILTIN_DATASETS
+from engine.errors import FieldError
+from schemas.audit import Action
+from schemas.problems import ProblemCode
+from schemas.resources import Dataset
+from storage.access.audit import record
+from storage.access.ownership import narrowed
+from storage.database.engine import Database
+from storage.files.blobs import BlobStore
+from storage.files.datasets import get_dataset, register_dataset, to_resource
+from storage.files.upload_transaction import taking_in
+
+EXPANSION = 8
+"""Decompressed arrays may be so many times larger than the largest file."""
+
+
+def register(
+    db: Database, blobs: BlobStore, path: Path, name: str, title: str | None, limit: int
+) -> tuple[Dataset, bool]:
+    """Check the file and register it; whether it is new. The same file under the same name again is no error.
+
+    Raises InvalidSpec where the file is no data set, a 409 problem where the name is taken, and StorageFull.
+    """
+    if name in BUILTIN_DATASETS:
+        detail = f"{name!r} is built in; choose another name"
+        raise ProblemRaised(
+            409,
+            ProblemCode.INVALID_TRANSITION,
+            detail,
+            [FieldError("#/query/name", "name-taken", detail)],
+        )
+    from engine.data.npz import NpzLimits, inspect_npz
+
+    info = inspect_npz(path, name, NpzLimits(max_bytes=EXPANSION * limit), pointer="#/file")
+    with taking_in(db, blobs) as take:
+        blob = take(lambda: blobs.put_file(path))
+        with db.write() as session, narrowed(session):
+            known = get_dataset(session, name)
+            if known is None:
+                record(session, Action.UPLOADED, name, f"data set, {blob.num_bytes} bytes")
+                return to_resource(register_dataset(session, info, title or info.title, blob)), True
+            if known.sha256 == blob.sha256:
+                return to_resource(known), False
+        detail = f"{name!r} is registered with another file; choose another name"
+        raise ProblemRaised(
+            409,
+            ProblemCode.INVALID_TRANSITION,
+            detail,
+            [FieldError("#/query/name", "name-taken", detail)],
+        )

@@ -1,0 +1,113 @@
+"""Reads a JSON body with bounds: size counted while it streams, depth, finite numbers, storable text, no key twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from api.http.problems import ProblemRaised
+from engine.errors import FieldError
+from schemas.problems import ProblemCode
+
+MAX_DEPTH = 16
+DRAINED_BODIES = 16
+"""A body that is too large is read to its end up to so many times the limit, so that its sender reads the answer."""
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The body. Raises a 413 problem where it is larger than `limit` bytes, having kept no more than that."""
+    parts: list[bytes] = []
+    total = 0
+    async for part in request.stream():
+        total += len(part)
+        if total <= limit:
+            parts.append(part)
+        elif total > DRAINED_BODIES * limit:
+            break
+    if total > limit:
+        raise ProblemRaised(
+            413, ProblemCode.PAYLOAD_TOO_LARGE, f"the body is larger than {limit:,} bytes"
+        )
+    return b"".join(parts)
+
+
+async def _body(request: Request) -> bytes:
+    limit: int = request.app.state.richregime.settings.max_body_bytes
+    return await read_bytes(request, limit)
+
+
+BodyDep = Annotated[bytes, Depends(_body)]
+
+
+class _Doubled(dict[str, Any]):
+    """An object in which keys stood more than once."""
+
+    keys_twice: tuple[str, ...] = ()
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in the body. Raises a 400 problem where it is no JSON, and a 422 problem naming every place
+    where it holds what no field may hold."""
+    errors: list[FieldError] = []
+    value: Any = None
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_gather)
+    except RecursionError:
+        errors = [FieldError("#", "too-deep", f"nested deeper than {MAX_DEPTH}")]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ProblemRaised(
+            400, ProblemCode.INVALID_REQUEST, f"the body is not JSON: {error}"
+        ) from None
+    except ValueError as error:
+        detail = f"the body is not usable JSON: {str(error)[:200]}"
+        raise ProblemRaised(400, ProblemCode.INVALID_REQUEST, detail) from None
+    errors = errors or list(_find_errors(value, "#", 1))
+    if not errors and not isinstance(value, dict):
+        errors = [FieldError("#", "object-required", "the body must be an object")]
+    if errors:
+        raise ProblemRaised(422, ProblemCode.INVALID_SPEC, "the body is wrong; see errors", errors)
+    assert isinstance(value, dict)
+    return value
+
+
+def _gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    doubled = _Doubled(pairs)
+    names = [name for name, _ in pairs]
+    doubled.keys_twice = tuple(name for name in found if names.count(name) > 1)
+    return doubled
+
+
+def _find_errors(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
+    match value:
+        case dict() | list() if depth > MAX_DEPTH:
+            yield FieldError(pointer, "too-deep", f"nested deeper than {MAX_DEPTH}")
+        case dict():
+            for name in value.keys_twice if isinstance(value, _Doubled) else ():
+                yield FieldError(_join(pointer, name), "key-twice", "the key stands more than once")
+            for name, inner in value.items():
+                yield from _find_text_errors(name, pointer)
+                yield from _find_errors(inner, _join(pointer, name), depth + 1)
+        case list():
+            for index, inner in enumerate(value):
+                yield from _find_errors(inner, f"{pointer}/{index}", depth + 1)
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            yield FieldError(pointer, "finite_number", "must be a finite number")
+        case str():
+            yield from _find_text_errors(value, pointer)
+
+
+def _find_text_errors(text: str, pointer: str) -> Iterator[FieldError]:
+    """No database stores a NUL, and half a surrogate pair is no character."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        yield FieldError(pointer, "text", "text may hold neither NUL nor half of a surrogate pair")
+
+
+def _join(pointer: str, name: str) -> str:
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    return f"{pointer}/{shown.replace('~', '~0').replace('/', '~1')}"

@@ -1,0 +1,94 @@
+"""The API's description: what FastAPI knows, the bodies and problems it does not; as YAML by `python -m api.http.openapi`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import yaml
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.http.request_bodies import REFERENCE, body_schemas
+from api.middleware.authentication import needed_scope
+from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
+from schemas.webhooks import Notice, NoticeType
+
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "What is wrong with the request, every field at once",
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+    },
+    "5XX": {
+        "description": "The service cannot answer now",
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+    },
+}
+"""Of every route"""
+SECURITY_SCHEMES: dict[str, Any] = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "rrk_<id>_<43 characters>",
+        "description": "A key of `richregime keys create`, with the scope that the operation names. A service on a "
+        "loopback address that has never had a key asks for none.",
+    }
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The whole description (OpenAPI 3.1)."""
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        webhooks=_describe_notices().routes,
+    )
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    problem = Problem.model_json_schema(ref_template=REFERENCE)
+    for name, schema in {**body_schemas(), **problem.pop("$defs"), "Problem": problem}.items():
+        schemas.setdefault(name, schema)
+    found["components"]["schemas"] = dict(sorted(schemas.items()))
+    found["components"]["securitySchemes"] = SECURITY_SCHEMES
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            scope = needed_scope(method.upper(), path)
+            operation["security"] = [{}] if scope is None else [{"key": [scope.value]}, {}]
+    return found
+
+
+def _describe_notices() -> APIRouter:
+    """What the service itself sends; see `api.background.webhook_sender`."""
+    notices = APIRouter()
+
+    def receive(notice: Notice) -> None:
+        """Sent to an experiment's `webhook` at its end, signed as Standard Webhooks says: `webhook-id`,
+        `webhook-timestamp`, `webhook-signature`."""
+
+    for name in NoticeType:
+        notices.add_api_route(
+            *(name, receive),
+            methods=["POST"],
+            summary=name,
+            status_code=204,
+            response_description="Taken, as by any 2xx",
+            responses={"default": {"description": "It is sent again later, under the same id"}},
+        )
+    return notices
+
+
+def openapi_yaml() -> str:
+    """The description that `openapi.yaml` holds; the tests fail when they differ."""
+    from api.app import create_app
+    from runtime.settings import Settings
+
+    text: str = yaml.safe_dump(
+        create_app(Settings()).openapi(), sort_keys=False, allow_unicode=True, width=120
+    )
+    return text
+
+
+if __name__ == "__main__":
+    sys.stdout.write(openapi_yaml())

@@ -1,0 +1,189 @@
+"""Every error as an RFC 9457 problem."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from api.web.templating import render_problem
+from engine.errors import FieldError, InvalidSpec
+from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
+from storage.database.engine import DatabaseUnavailable
+from storage.errors import (
+    CorruptBlob,
+    InvalidCursor,
+    InvalidTransition,
+    KeyTaken,
+    NotFound,
+    StorageFull,
+    UnreadableRow,
+)
+
+log = logging.getLogger("richregime.api")
+
+TITLES = {
+    400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Content too large",
+    416: "Range not satisfiable",
+    422: "Unprocessable content",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+    507: "Storage full",
+}
+CODES = {
+    400: ProblemCode.INVALID_REQUEST,
+    404: ProblemCode.NOT_FOUND,
+    405: ProblemCode.METHOD_NOT_ALLOWED,
+    413: ProblemCode.PAYLOAD_TOO_LARGE,
+    416: ProblemCode.INVALID_REQUEST,
+    422: ProblemCode.INVALID_REQUEST,
+    429: ProblemCode.RATE_LIMITED,
+    503: ProblemCode.UNAVAILABLE,
+}
+
+
+class ProblemRaised(Exception):
+    """An error with its whole answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: ProblemCode,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.errors, self.headers = tuple(errors), dict(headers or {})
+
+
+def answer(
+    request: Request,
+    status: int,
+    code: ProblemCode,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The problem as a response: JSON, or a page for a browser that was sent to an address."""
+    problem = Problem(
+        type=f"urn:richregime:problem:{code}",
+        title=TITLES.get(status, "Error"),
+        status=status,
+        code=code,
+        detail=detail,
+        instance=request.url.path,
+        request_id=getattr(request.state, "request_id", None),
+        errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in errors]
+        or None,
+    )
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return render_problem(request, problem, headers or {})
+    return JSONResponse(
+        problem.model_dump(mode="json", exclude_none=True),
+        status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def answer_full(request: Request, error: Exception) -> Response:
+    """The problem of a disk that takes no more."""
+    log.error("request %s: %s", request.state.request_id, error)
+    return answer(request, 507, ProblemCode.STORAGE_FULL, str(error), headers={"Retry-After": "60"})
+
+
+def answer_busy(request: Request, error: Exception) -> Response:
+    """The problem of a database that does not answer, or has no room."""
+    log.error("the database did not answer", exc_info=error)
+    if "disk is full" in str(error):
+        return answer_full(request, StorageFull())
+    return answer(
+        request,
+        503,
+        ProblemCode.UNAVAILABLE,
+        "the database does not answer; try again",
+        headers={"Retry-After": "5"},
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every expected error of the service, the framework and the storage as a problem; `api.middleware.request_middleware` has the rest."""
+
+    def on_raised(request: Request, error: Any) -> Response:
+        return answer(request, error.status, error.code, error.detail, error.errors, error.headers)
+
+    def on_invalid_spec(request: Request, error: Any) -> Response:
+        count = len(error.errors)
+        detail = f"{count} field{'s are' if count != 1 else ' is'} wrong; see errors"
+        return answer(request, 422, ProblemCode.INVALID_SPEC, detail, error.errors)
+
+    def on_parameters(request: Request, error: Any) -> Response:
+        errors = [
+            FieldError(
+                "#/" + "/".join(str(part) for part in one["loc"]), str(one["type"]), str(one["msg"])
+            )
+            for one in error.errors()
+        ]
+        return answer(
+            request, 422, ProblemCode.INVALID_REQUEST, "a parameter is wrong; see errors", errors
+        )
+
+    def on_http(request: Request, error: Any) -> Response:
+        code = CODES.get(error.status_code, ProblemCode.INVALID_REQUEST)
+        detail, headers = str(error.detail), error.headers
+        if error.status_code == 405:
+            headers = {"Allow": ", ".join(_allowed_methods(request))}
+            detail = f"{request.method} is not answered at {request.url.path[:200]}"
+        if error.status_code == 404 and detail == "Not Found":
+            detail = f"there is nothing at {request.url.path[:200]}"
+        return answer(request, error.status_code, code, detail, headers=headers)
+
+    def on_unreadable(request: Request, error: Exception) -> Response:
+        log.error("request %s: %s", request.state.request_id, error)
+        return answer(request, 500, ProblemCode.UNREADABLE, str(error))
+
+    def storage(status: int, code: ProblemCode, headers: Mapping[str, str] | None = None) -> Any:
+        return lambda request, error: answer(request, status, code, str(error), headers=headers)
+
+    app.add_exception_handler(ProblemRaised, on_raised)
+    app.add_exception_handler(InvalidSpec, on_invalid_spec)
+    app.add_exception_handler(RequestValidationError, on_parameters)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(NotFound, storage(404, ProblemCode.NOT_FOUND))
+    app.add_exception_handler(InvalidTransition, storage(409, ProblemCode.INVALID_TRANSITION))
+    app.add_exception_handler(InvalidCursor, storage(422, ProblemCode.INVALID_REQUEST))
+    app.add_exception_handler(
+        KeyTaken, storage(409, ProblemCode.IDEMPOTENCY_IN_PROGRESS, {"Retry-After": "1"})
+    )
+    app.add_exception_handler(StorageFull, answer_full)
+    app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
+    app.add_exception_handler(UnreadableRow, on_unreadable)
+    app.add_exception_handler(DatabaseUnavailable, answer_busy)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of the address, whichever of its routes has them; FastAPI itself names those of one route alone. An address that
+    stands in a route word for word is no other route's."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for part in request.app.routes:
+        router = getattr(part, "original_router", None)
+        for route in router.routes if router is not None else [part]:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                is_own = getattr(route, "path", None) == request.url.path
+                found[is_own] |= getattr(route, "methods", None) or set()
+    return sorted(found[True] or found[False])

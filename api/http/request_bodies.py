@@ -1,0 +1,73 @@
+"""Bodies as the API's description shows them: the routes read them themselves, with bounds on size and depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from engine.experiments.registry import kinds
+from schemas.resources import ExperimentUpdate
+from schemas.submission import Extension, Submission
+
+REFERENCE = "#/components/schemas/{model}"
+
+
+def body_schemas() -> dict[str, Any]:
+    """Schemas of all bodies by name; a submission's `spec` is one of the kinds' forms, chosen by `kind`."""
+    models: list[type[BaseModel]] = [Submission, Extension, ExperimentUpdate]
+    forms = {name: kind.spec for name, kind in kinds().items()}
+    _, found = models_json_schema(
+        [(model, "validation") for model in [*models, *forms.values()]], ref_template=REFERENCE
+    )
+    schemas: dict[str, Any] = found["$defs"]
+    references = {name: REFERENCE.format(model=form.__name__) for name, form in forms.items()}
+    for form in forms.values():
+        schemas[form.__name__]["required"] = ["kind", *schemas[form.__name__].get("required", ())]
+    schemas["Submission"]["properties"]["spec"] = {
+        "title": "Spec",
+        "description": Submission.model_fields["spec"].description,
+        "oneOf": [{"$ref": reference} for reference in references.values()],
+        "discriminator": {"propertyName": "kind", "mapping": references},
+    }
+    return schemas
+
+
+def _json_body(schema: str, examples: dict[str, Any]) -> dict[str, Any]:
+    reference = {"$ref": REFERENCE.format(model=schema)}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": reference, "examples": examples}},
+        }
+    }
+
+
+SUBMISSION_BODY = _json_body(
+    "Submission",
+    {kind.name: {"summary": kind.title, "value": dict(kind.example)} for kind in kinds().values()},
+)
+"""`openapi_extra` of a submission, with an example for each kind that runs as it stands"""
+EXTENSION_BODY = _json_body(
+    "Extension", {"seeds": {"summary": "Two more seeds", "value": {"seeds": [5, 6]}}}
+)
+UPDATE_BODY = _json_body(
+    "ExperimentUpdate", {"priority": {"summary": "Before all others", "value": {"priority": 10}}}
+)
+DATASET_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The bytes of an `.npz` file"""
+WEIGHTS_BODY = DATASET_BODY
+"""The bytes of a safetensors file"""
+ARCHIVE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The bytes of an export"""

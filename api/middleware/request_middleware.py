@@ -1,0 +1,130 @@
+"""The outermost layer of every request: its id, security headers, whom it is answered, and no error without a problem."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import secrets
+import time
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.background.prometheus import route_of
+from api.http.problems import answer
+from api.middleware.origins import SAFE_METHODS, is_cross_site
+from runtime.logs import about
+from schemas.problems import ProblemCode
+
+log = logging.getLogger("richregime.api")
+requests = logging.getLogger("richregime.requests")
+
+REQUEST_ID = "X-Request-Id"
+OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""What a client or a proxy may call its request; anything else would lie in the log"""
+
+REDOC_PATH = "/redoc"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+POLICY = (
+    "default-src 'self'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+
+
+class Edge:
+    """ASGI middleware. `only_loopback`: answer only requests that name this machine, so that no page of another site
+    reaches the service through a visitor's browser (DNS rebinding)."""
+
+    def __init__(self, app: ASGIApp, only_loopback: bool) -> None:
+        self._app, self._only_loopback = app, only_loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        request.state.request_id = request_id = _request_id(request.headers.get(REQUEST_ID, ""))
+        with about(request_id=request_id):
+            await self._answer(request, send)
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        scope, receive = request.scope, request.receive
+        started = False
+        began = time.monotonic()
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _add_headers(MutableHeaders(scope=message), scope)
+                _note(scope, message["status"], time.monotonic() - began)
+            await send(message)
+
+        refused = self._refuse(request)
+        if refused is not None:
+            status, code, detail = refused
+            await answer(request, status, code, detail)(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            if started:
+                raise  # the answer is cut off, which the client must notice
+            log.error("request %s failed", scope["state"]["request_id"], exc_info=error)
+            detail = "an error inside the service; its log has the details under this request's id"
+            problem = answer(request, 500, ProblemCode.INTERNAL, detail)
+            await problem(scope, receive, send_with_headers)
+
+    def _refuse(self, request: Request) -> tuple[int, ProblemCode, str] | None:
+        scope, headers = request.scope, request.headers
+        if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
+            return 400, ProblemCode.INVALID_REQUEST, "the address holds a NUL character"
+        host = headers.get("host", "")
+        if self._only_loopback and host and not is_loopback(_name_of(host)):
+            detail = f"this service answers its own machine only, and was asked as {host[:100]!r}; ask 127.0.0.1"
+            return 403, ProblemCode.FORBIDDEN, detail
+        if scope["method"] not in SAFE_METHODS and is_cross_site(headers):
+            return 403, ProblemCode.FORBIDDEN, "a page of another site may not change anything here"
+        return None
+
+
+def _request_id(given: str) -> str:
+    """The client's own where it is a plain word, else a new one."""
+    return given if OWN_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    """An answer begins: for Prometheus and for the log, without the query, which may hold what is nobody's business."""
+    scope["app"].state.richregime.watch.note_request(scope, status, seconds)
+    told = {"method": scope["method"], "path": scope["path"], "route": route_of(scope)}
+    requests.info("request", extra={**told, "status": status, "seconds": round(seconds, 4)})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or address is this machine's own, which no other machine can reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name_of(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
+    headers[REQUEST_ID] = scope["state"]["request_id"]
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    inline = " 'unsafe-inline'" if scope["path"] == REDOC_PATH else ""
+    headers.setdefault("Content-Security-Policy", POLICY.format(scripts=inline))

@@ -1,0 +1,197 @@
+"""What can be asked: kinds, presets, models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from api.http.problems import ProblemRaised
+from engine.data.spec import BUILTIN_DATASETS
+from engine.experiments.registry import kinds, presets
+from engine.kind import Kind, Preset
+from engine.models.layout import layout
+from engine.models.spec import (
+    ConvNetSpec,
+    ModelSpec,
+    ReluNetSpec,
+    Resnet18Spec,
+    Vgg5Spec,
+    Vgg11Spec,
+)
+from engine.paper.literal import print_literally
+from engine.paper.preset_deviations import list_preset_deviations
+from schemas.base import Page, Resource
+from schemas.problems import ProblemCode
+
+router = APIRouter(tags=["what can be asked"])
+
+
+class KindResource(Resource):
+    name: str
+    title: str
+    description: str
+    spec_schema: dict[str, Any]
+    """JSON Schema of the form"""
+    result_schema: dict[str, Any]
+    """JSON Schema of a point of the result"""
+    plots: list[str]
+    example: dict[str, Any]
+    page: str
+    """What is measured, by which formula (Markdown)"""
+
+
+class PresetResource(Resource):
+    name: str
+    scale: str
+    title: str
+    description: str
+    kind: str
+    plots: list[str]
+    deviations: list[str]
+    body: dict[str, Any]
+
+
+class LayerResource(Resource):
+    name: str
+    kind: str
+    parameters: int
+    output_shape: list[int]
+
+
+class ModelResource(Resource):
+    name: str
+    title: str
+    model: dict[str, Any]
+    dataset: str
+    parameters: int
+    layers: list[LayerResource]
+
+
+MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
+    ("ReLU-Net of width 100, 2 layers", ReluNetSpec(), "mnist"),
+    ("ReLU-Net of width 100, 5 layers", ReluNetSpec(depth=4), "mnist"),
+    (
+        "ReLU-Net of width 100,000, 2 layers: the paper's widest",
+        ReluNetSpec(width=100_000),
+        "mnist",
+    ),
+    ("Conv-Net of 32 channels, 3 layers", ConvNetSpec(), "mnist"),
+    ("VGG-5 of Figure 13(a)", Vgg5Spec(), "mnist"),
+    ("VGG-5 as Figure 1 counts it", Vgg5Spec(second_kernel=3, batch_norm=True), "mnist"),
+    ("VGG-11 of Figure 13(b)", Vgg11Spec(), "cifar10"),
+    ("ResNet-18 for CIFAR", Resnet18Spec(), "cifar10"),
+)
+
+
+@router.get("/kinds")
+def list_kinds() -> Page[KindResource]:
+    """The kinds of experiment: form, result, plots, and an example that runs as it stands."""
+    return Page[KindResource](items=[_describe_kind(kind) for kind in kinds().values()])
+
+
+@router.get("/kinds/{kind}")
+def get_kind(kind: str) -> KindResource:
+    """One kind of experiment."""
+    if kind not in kinds():
+        raise ProblemRaised(
+            404,
+            ProblemCode.NOT_FOUND,
+            f"there is no kind {kind[:80]!r}; known: {', '.join(kinds())}",
+        )
+    return _describe_kind(kinds()[kind])
+
+
+def _describe_kind(kind: Kind) -> KindResource:
+    return KindResource(
+        name=kind.name,
+        title=kind.title,
+        description=kind.description,
+        spec_schema=kind.spec.model_json_schema(),
+        result_schema=kind.point_result.model_json_schema(),
+        plots=[plot.name for plot in kind.plots],
+        example=dict(kind.example),
+        page=kind.read_page(),
+    )
+
+
+PresetScale = Annotated[
+    Literal["paper", "quick"] | None,
+    Query(description="`paper` is the protocol's grid, `quick` a small one."),
+]
+
+
+LiteralQuery = Annotated[
+    bool,
+    Query(
+        description="Optimiser and schedule as printed; at Adam's printed rate (0.1) only shallow nets train."
+    ),
+]
+
+
+@router.get("/presets")
+def list_presets(scale: PresetScale = None, literal: LiteralQuery = False) -> Page[PresetResource]:
+    """Bodies ready to submit, by name and scale."""
+    chosen = [preset for preset in presets().values() if scale in (None, preset.scale)]
+    found = [_describe_preset(print_literally(preset) if literal else preset) for preset in chosen]
+    return Page[PresetResource](items=found)
+
+
+@router.get("/presets/{name}")
+def get_preset(
+    name: str, scale: PresetScale = None, literal: LiteralQuery = False
+) -> PresetResource:
+    """One preset; its `body` is ready to submit. Without a scale: `quick` where there is one."""
+    found = [preset for (its_name, _), preset in presets().items() if its_name == name]
+    chosen = [preset for preset in found if preset.scale == (scale or "quick")] or (
+        found if scale is None else []
+    )
+    if not chosen:
+        known = ", ".join(
+            sorted({f"{its_name} ({its_scale})" for its_name, its_scale in presets()})
+        )
+        raise ProblemRaised(
+            404,
+            ProblemCode.NOT_FOUND,
+            f"there is no preset {name[:80]!r} at that scale; known: {known}",
+        )
+    return _describe_preset(print_literally(chosen[0]) if literal else chosen[0])
+
+
+def _describe_preset(preset: Preset) -> PresetResource:
+    return PresetResource(
+        name=preset.name,
+        scale=preset.scale,
+        title=preset.title,
+        description=preset.description,
+        kind=preset.body["spec"]["kind"],
+        plots=list(preset.plots),
+        deviations=list(list_preset_deviations(preset)),
+        body=dict(preset.body),
+    )
+
+
+@router.get("/models")
+def list_models() -> Page[ModelResource]:
+    """The networks with their layers and parameter counts, at sizes the paper uses."""
+    return Page[ModelResource](items=[_describe_model(*entry) for entry in MODELS])
+
+
+def _describe_model(title: str, model: ModelSpec, dataset: str) -> ModelResource:
+    layers = layout(model, BUILTIN_DATASETS[dataset])
+    return ModelResource(
+        name=model.name,
+        title=title,
+        model=model.model_dump(mode="json"),
+        dataset=dataset,
+        parameters=sum(layer.num_parameters for layer in layers),
+        layers=[
+            LayerResource(
+                name=layer.name,
+                kind=layer.kind,
+                parameters=layer.num_parameters,
+                output_shape=list(layer.output_shape),
+            )
+            for layer in layers
+        ],
+    )

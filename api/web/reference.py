@@ -1,0 +1,137 @@
+"""The reference of the API with an example for each call, made from the API's own description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+PATH_VALUES: Mapping[str, str] = {
+    "experiment_id": "$EXPERIMENT",
+    "run_id": "$RUN",
+    "artifact_id": "$ARTIFACT",
+    "checkpoint_id": "$CHECKPOINT",
+    "kind": "train",
+    "ending": "png",
+}
+NAMES: Mapping[str, str] = {"presets": "demo", "datasets": "digits", "plots": "learning_curve"}
+"""What `{name}` stands for, by the noun before it"""
+QUERIES: Mapping[str, Mapping[str, str]] = {
+    "GET /experiments": {"status": "succeeded", "limit": "20"},
+    "DELETE /experiments/{experiment_id}": {"dry_run": "true"},
+    "GET /experiments/{experiment_id}/metrics": {"names": "test_accuracy", "aggregate": "true"},
+    "GET /experiments/{experiment_id}/difference": {"point": "1", "baseline": "0"},
+    "GET /experiments/{experiment_id}/plots/{name}.{ending}": {"dpi": "200"},
+    "GET /presets/{name}": {"scale": "quick"},
+    "POST /datasets": {"name": "mine"},
+    "POST /checkpoints": {"title": "mine"},
+}
+FILES: Mapping[str, str] = {
+    "POST /datasets": "mine.npz",
+    "POST /checkpoints": "theta.safetensors",
+    "POST /import": "$EXPERIMENT.zip",
+}
+OUTPUTS: Mapping[str, str] = {
+    "GET /experiments/{experiment_id}/export": "$EXPERIMENT.zip",
+    "GET /experiments/{experiment_id}/plots/{name}.{ending}": "learning_curve.png",
+    "GET /artifacts/{artifact_id}": "theta_T.safetensors",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the API."""
+
+    tag: str
+    method: str
+    path: str
+    """As the description has it"""
+    text: str
+    parameters: list[tuple[str, str, str]] = field(default_factory=list)
+    """(name, where, what it is)"""
+    body: Any = None
+    """An example, where it takes JSON"""
+
+    @property
+    def key(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def curl(self) -> str:
+        """The call as one would paste it; $URL, $EXPERIMENT, $RUN and such are the reader's own."""
+        address = "$URL" + self._filled_path()
+        if self.key in QUERIES:
+            address += f"?{urlencode(QUERIES[self.key])}"
+        parts = ["curl -s", *([f"-X {self.method}"] if self.method in ("PATCH", "DELETE") else [])]
+        if self.method == "POST" and self.body is None and self.key not in FILES:
+            parts.append("-X POST")
+        parts.append(f'"{address}"')
+        if self.body is not None:
+            parts.append(f"-H 'content-type: application/json' -d '{json.dumps(self.body)}'")
+        if self.key in FILES:
+            parts.append(f'--data-binary "@{FILES[self.key]}"')
+        if self.key in OUTPUTS:
+            parts.append(f'-o "{OUTPUTS[self.key]}"')
+        return " ".join(parts)
+
+    def _filled_path(self) -> str:
+        noun = ""
+        found = []
+        for part in self.path.strip("/").split("/"):
+            for name, value in {**PATH_VALUES, "name": NAMES.get(noun, "")}.items():
+                part = part.replace(f"{{{name}}}", value)
+            found.append(part)
+            noun = part
+        return "/" + "/".join(found)
+
+
+def list_calls(description: Mapping[str, Any]) -> Iterator[Call]:
+    """Every call of the description, in its order."""
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            yield Call(
+                tag=operation.get("tags", ["other"])[0],
+                method=method.upper(),
+                path=path,
+                text=operation.get("description") or operation.get("summary", ""),
+                parameters=[
+                    (one["name"], one["in"], one.get("description", ""))
+                    for one in operation.get("parameters", ())
+                    if one["in"] != "path"
+                ],
+                body=_example_body(operation),
+            )
+
+
+def _example_body(operation: Mapping[str, Any]) -> Any:
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return next((one["value"] for one in content.get("examples", {}).values()), None)
+
+
+def reference_markdown(description: Mapping[str, Any]) -> str:
+    """The page: a heading a call, its parameters, its example."""
+    parts = [
+        "# API reference",
+        "Generated from the API's description. In the examples `$URL` is the service's address "
+        "(`http://127.0.0.1:8000`), `$EXPERIMENT`, `$RUN`, `$ARTIFACT` and `$CHECKPOINT` are ids. "
+        "Every error is a problem: see [Errors](errors.md).",
+    ]
+    tag = None
+    for call in list_calls(description):
+        if call.tag != tag:
+            tag = call.tag
+            parts.append(f"## {tag[:1].upper()}{tag[1:]}")
+        parts += [f"### `{call.method} {call.path}`", call.text]
+        if call.parameters:
+            rows = [
+                f"| `{name}` | {where} | {_cell(text)} |" for name, where, text in call.parameters
+            ]
+            parts.append("\n".join(["| parameter | in | what it is |", "|---|---|---|", *rows]))
+        parts.append(f"```sh\n{call.curl}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,1 +1,0 @@
-"""The commands that speak to a service, a file a concern; `client.cli` gathers them."""

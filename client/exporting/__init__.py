@@ -1,6 +1,0 @@
-"""An experiment as files of other tools: CSV, Parquet and TensorBoard's event files."""
-
-from client.exporting.source import ExportSource
-from client.exporting.writing import TABLE_FORMATS, TableFormat, find_writer
-
-__all__ = ["TABLE_FORMATS", "ExportSource", "TableFormat", "find_writer"]

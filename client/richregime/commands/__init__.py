@@ -1,0 +1,1 @@
+"""The commands that speak to a service, a file a concern; `richregime.cli` gathers them."""

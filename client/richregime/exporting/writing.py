@@ -1,0 +1,77 @@
+"""Writing an experiment into a folder, in one of the formats."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from richregime.errors import ExtraMissing
+from richregime.exporting.columns import Columns, list_tables
+from richregime.exporting.event_files import write_event_files
+from richregime.exporting.source import ExportSource
+
+TableFormat = Literal["csv", "parquet", "tensorboard"]
+Writer = Callable[[ExportSource, Path], Sequence[Path]]
+
+
+def find_writer(table_format: TableFormat) -> Writer:
+    """What writes this format and tells the files. Raises ExtraMissing where its package is not installed."""
+    if table_format == "parquet":
+        _import_parquet()
+    return TABLE_FORMATS[table_format]
+
+
+def write_csv(source: ExportSource, folder: Path) -> list[Path]:
+    """`metrics.csv` and `results.csv`, UTF-8; numbers in full precision, null as an empty cell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write_csv(folder / f"{name}.csv", columns) for name, columns in list_tables(source)]
+
+
+def write_parquet(source: ExportSource, folder: Path) -> list[Path]:
+    """`metrics.parquet` and `results.parquet`: the tables of `write_csv`, typed."""
+    arrow, parquet = import_module("pyarrow"), _import_parquet()
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, columns in list_tables(source):
+        path = folder / f"{name}.parquet"
+        arrays = {column: _to_array(arrow, values) for column, values in columns.items()}
+        parquet.write_table(arrow.table(arrays), path)
+        written.append(path)
+    return written
+
+
+TABLE_FORMATS: Mapping[TableFormat, Writer] = {
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "tensorboard": write_event_files,
+}
+
+
+def _write_csv(path: Path, columns: Columns) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def _import_parquet() -> Any:
+    try:
+        return import_module("pyarrow.parquet")
+    except ImportError:
+        raise ExtraMissing("pyarrow") from None
+
+
+def _to_array(arrow: Any, values: Sequence[Any]) -> Any:
+    """A column of the narrowest type that holds all of its values exactly."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return arrow.array(values, arrow.float64())
+    if len(kinds) > 1:
+        return arrow.array(
+            [value if value is None else str(value) for value in values], arrow.string()
+        )
+    return arrow.array(values)

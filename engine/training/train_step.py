@@ -1,0 +1,89 @@
+"""One batch through the layers that train: forward, backward and the optimiser's step, so that each can be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from engine.timing import Stopwatch
+from engine.training.losses import Loss
+from engine.training.recorder import RecordedStep, Recorder
+
+ComputeLoss = Callable[[Tensor, Tensor], Loss]
+"""The loss of the activations at the lowest layer in question, and labels."""
+
+
+class Tally:
+    """What the steps of an epoch add up on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.losses = torch.zeros((), device=device)
+        """Sum of the examples' cross-entropy"""
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.seen = torch.zeros((), dtype=torch.int64)
+        """Examples, counted on the CPU"""
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"losses": self.losses, "correct": self.correct, "seen": self.seen}
+
+
+class Pass:
+    """Steps of one form: batches of one size, from one layer up, with one set of layers that train."""
+
+    def __init__(
+        self,
+        trained: Sequence[nn.Parameter],
+        compute_loss: ComputeLoss,
+        optimizer: Optimizer,
+        tally: Tally,
+        recorder: Recorder,
+    ) -> None:
+        self._trained, self._compute_loss, self._tally = tuple(trained), compute_loss, tally
+        self._keeps_memory = recorder.keeps_memory
+        self._x: Tensor | None = None
+        self._y: Tensor | None = None
+        self._loss: Loss | None = None
+        self._gradients: tuple[Tensor | None, ...] = ()
+        self._step = RecordedStep(
+            recorder,
+            [
+                ("forward", self._forward),
+                ("backward", self._backward),
+                ("optimizer", optimizer.step),
+            ],
+        )
+
+    def run(self, x: Tensor, y: Tensor, stopwatch: Stopwatch) -> None:
+        """One step. x: a batch's activations at the lowest layer that trains; y: labels [n]."""
+        if self._keeps_memory and self._x is not None and self._y is not None:
+            self._x.copy_(x)
+            self._y.copy_(y)
+        elif self._keeps_memory:
+            self._x, self._y = x.clone(), y.clone()
+        else:
+            self._x, self._y = x, y
+        self._step.run(stopwatch)
+        if self._keeps_memory:
+            # a replay writes to the gradients' memory, but sets no attribute
+            for parameter, gradient in zip(self._trained, self._gradients, strict=True):
+                parameter.grad = gradient
+        else:
+            self._x = self._y = None
+
+    def _forward(self) -> None:
+        assert self._x is not None
+        assert self._y is not None
+        self._loss = self._compute_loss(self._x, self._y)
+        self._tally.losses.add_(self._loss.value * len(self._y))
+        self._tally.correct.add_((self._loss.logits.argmax(dim=1) == self._y).sum())
+
+    def _backward(self) -> None:
+        assert self._loss is not None
+        for parameter in self._trained:
+            parameter.grad = None
+        self._loss.backward()
+        self._loss = None  # kept, autograd would tie the next forward pass to this one's stream
+        self._gradients = tuple(parameter.grad for parameter in self._trained)

@@ -1,0 +1,1 @@
+"""What an operator types: the service on one machine, its parts, its keys, its check-up and its gallery."""

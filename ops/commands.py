@@ -1,0 +1,153 @@
+"""The command `richregime`: the client's commands, and those that start the service or a part of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ops.doctor.command import doctor
+from ops.keys import app as keys
+
+HOME_HELP = "Folder of the database, the files and the data sets; ~/.richregime by default."
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+app = typer.Typer()
+db = typer.Typer(no_args_is_help=True, help="The database.")
+app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
+app.command()(doctor)
+
+
+def add_commands(program: typer.Typer) -> None:
+    """Join the commands of the service to those of the client: the entry point `richregime.commands`."""
+    program.add_typer(app)
+
+
+@app.command()
+def up(
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Start everything on this machine: broker, database, API and workers. Ctrl-C stops it."""
+    from ops.up import up as start_everything
+    from runtime.settings import Settings
+
+    given: dict[str, Any] = {"home": home, "host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    raise typer.Exit(start_everything(settings))
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+def api(context: typer.Context) -> None:
+    """Start the API alone; options are those of `python -m api.app`."""
+    become("api.app", context.args)
+
+
+@app.command(context_settings=PASS_ON, add_help_option=False)
+def worker(context: typer.Context) -> None:
+    """Start a worker alone; options are those of `python -m workers.entry`."""
+    become("workers.entry", context.args)
+
+
+@db.command()
+def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -> None:
+    """Bring the database to the newest schema."""
+    from runtime.settings import Settings
+    from storage.database.engine import Database
+
+    settings = Settings(home=home) if home is not None else Settings()
+    database = Database(settings.resolved_database_url)
+    try:
+        database.upgrade()
+    finally:
+        database.dispose()
+    print("the database is at the newest schema")
+
+
+@app.command()
+def gc(
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    older_than: Annotated[
+        float, typer.Option(help="Spare files younger than so many seconds.")
+    ] = 600.0,
+) -> None:
+    """Delete stored files that nothing refers to. Safe at any time: a running service does the same."""
+    from runtime.settings import Settings
+    from storage.database.engine import Database
+    from storage.files.blobs import open_blobs
+    from storage.files.retention import delete_unreferenced, find_orphans
+
+    settings = Settings(home=home) if home is not None else Settings()
+    database = Database(settings.resolved_database_url)
+    blobs = open_blobs(settings)
+    try:
+        orphans = find_orphans(database, blobs, older_than)
+        if not dry_run:
+            delete_unreferenced(database, blobs, orphans)
+    finally:
+        database.dispose()
+    print(
+        f"{len(orphans)} files of {sum(orphans.values())} bytes {'would be' if dry_run else 'are'} deleted"
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the plots and numbers.")] = Path("demo"),
+) -> None:
+    """Start a throw-away service, train fifteen nets on real digits, draw what came out. About a minute."""
+    from ops.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+def gallery(
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this preset; may be repeated.")
+    ] = None,
+    home: Annotated[
+        Path,
+        typer.Option(help="Folder of the service that computes it; kept, so that it can go on."),
+    ] = Path.home() / ".richregime-gallery",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for paper-map.md and results/.")] = Path("docs"),
+    page_only: Annotated[
+        bool, typer.Option(help="Write the page again from the results in the folder.")
+    ] = False,
+) -> None:
+    """Compute every figure and table of the paper at the size of two cores, and write them up: an hour or more."""
+    from rich.console import Console
+
+    from ops.gallery.compute import compute
+    from ops.gallery.entries import list_entries
+    from ops.gallery.page import write_page
+
+    entries = [entry for entry in list_entries(data_dir) if not only or entry.preset in only]
+    missing = set(only or ()) - {entry.preset for entry in entries}
+    if missing:
+        raise typer.BadParameter(f"no preset at quick scale is called {', '.join(sorted(missing))}")
+    succeeded = page_only or compute(entries, home, data_dir, out / "results", Console())
+    write_page(out / "results", out / "paper-map.md")
+    raise typer.Exit(0 if succeeded else 1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the API's description (OpenAPI, YAML)."""
+    from api.http.openapi import openapi_yaml
+
+    sys.stdout.write(openapi_yaml())
+
+
+def become(module: str, arguments: list[str]) -> None:
+    """Turn this process into `python -m module`, so that signals reach it and nothing else is loaded beside it."""
+    sys.stdout.flush()
+    command = [sys.executable, "-m", module, *arguments]
+    os.execv(command[0], command)  # noqa: S606 - a module of ours, for want of a shell  # nosec B606

@@ -1,0 +1,120 @@
+"""Computes the gallery with the service itself: submits every entry, waits, writes numbers and pictures to a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine.paper.preset_deviations import list_preset_deviations
+from ops.demo import stopping_on_sigterm
+from ops.gallery.entries import Entry
+from ops.up import Stack
+from richregime.client import Client
+from richregime.errors import ProblemError
+from runtime.settings import Settings
+from schemas.resources import Experiment
+from schemas.status import ExperimentStatus
+
+LOOK_SECONDS = 10.0
+DPI = 110
+"""Of the pictures that are kept: fit for a page, small enough for a repository."""
+
+
+def compute(
+    entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Path, console: Console
+) -> bool:
+    """Write `<name>.json` and `<name>-<plot>.png` of every entry to `out`; whether all succeeded.
+
+    home: folder of the service, kept: called again, it goes on where it was and computes nothing twice.
+    """
+    settings = Settings(home=home, data_dir=data_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        stopping_on_sigterm(),
+        Stack(home, 0, settings=settings) as stack,
+        Client(stack.url) as client,
+    ):
+        for name in sorted({entry.data_file for entry in entries if entry.data_file is not None}):
+            assert data_dir is not None, "entries that need a file are listed for a data folder"
+            client.register_dataset(name.removesuffix(".npz"), data_dir / name)
+        submitted = [(entry, client.submit(entry.body())) for entry in entries]
+        return _finish_all(client, submitted, out, console)
+
+
+def _finish_all(
+    client: Client, submitted: Sequence[tuple[Entry, Experiment]], out: Path, console: Console
+) -> bool:
+    """Write each entry as soon as its experiment has ended; whether all succeeded."""
+    waiting, succeeded = list(submitted), True
+    while waiting:
+        for entry, experiment in list(waiting):
+            ended = client.get(experiment.id)
+            if ended.terminal:
+                waiting.remove((entry, experiment))
+                succeeded &= _finish(client, entry, ended, out, console)
+        time.sleep(LOOK_SECONDS)
+    return succeeded
+
+
+def _finish(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:
+    console.print(f"{entry.name} {ended.status}")
+    if ended.status is not ExperimentStatus.SUCCEEDED:
+        console.print(f"{ended.reason}: {ended.detail or ''}")
+        return False
+    preset = entry.find_preset()
+    if (
+        ended.name != entry.title
+    ):  # two figures of one experiment, which keeps the name of the first
+        ended = client.update(ended.id, name=entry.title)
+    for plot in preset.plots:
+        (out / f"{entry.name}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
+    record = _describe(client, entry, ended)
+    (out / f"{entry.name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return True
+
+
+def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str, Any]:
+    preset = entry.find_preset()
+    runs = list(client.runs(experiment.id))
+    result = client.result(experiment.id)
+    return {
+        "name": entry.name,
+        "preset": preset.name,
+        "scale": preset.scale,
+        "title": entry.title,
+        "description": preset.description,
+        "plots": list(preset.plots),
+        "body": entry.body(),
+        "deviations": list(list_preset_deviations(replace(preset, body=entry.body()))),
+        "is_changed": entry.body() != dict(preset.body),
+        "digest": experiment.digest,
+        "run_seconds": sum(run.elapsed_seconds or 0.0 for run in runs),
+        "machine": _machine_of(runs[0].manifest or {}),
+        "reused_trainings": bool(result["reused"]),
+        "points": result["points"],
+        "comparison": _compare(client, experiment.id),
+    }
+
+
+def _machine_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: manifest[name]
+        for name in ("versions", "device", "processor", "threads")
+        if name in manifest
+    }
+
+
+def _compare(client: Client, experiment_id: str) -> dict[str, Any] | None:
+    """The comparison with the paper; None for a kind that it claims nothing of."""
+    try:
+        return client.comparison(experiment_id)
+    except ProblemError as error:
+        if error.problem.status in (404, 409):
+            return None
+        raise

@@ -1,0 +1,124 @@
+"""What the gallery shows: for each figure and table, the preset and how far it is taken on two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.data.spec import BUILTIN_DATASETS
+from engine.experiments.registry import presets
+from engine.kind import Preset
+from engine.paper.literal import print_literally
+
+FIVE_SEEDS = (0, 1, 2, 3, 4)
+THREE_SEEDS = (0, 1, 2)
+MNIST = {"name": "mnist", "train_size": 10_000}
+SMALL_MNIST = {"name": "mnist", "train_size": 2_000, "test_size": 1_000}
+CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
+"""CIFAR-10 from images that were once compressed as JPEG: no figure of it is CIFAR-10's own, and it says so."""
+_TITLES = {"mnist": "MNIST", "cifar10-jpeg": "JPEG copies of CIFAR-10"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A preset at `quick` scale, and what is changed in its body: larger data and nets where two cores allow it."""
+
+    preset: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the form that replace the preset's."""
+    sweep: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Axes that replace the preset's."""
+    seeds: tuple[int, ...] = ()
+    """In place of the preset's; empty keeps them."""
+    literal: bool = False
+    """With the optimiser and the schedule as the paper prints them."""
+
+    @property
+    def name(self) -> str:
+        """Of the files that show it."""
+        return f"{self.preset}-literal" if self.literal else self.preset
+
+    @property
+    def data_file(self) -> str | None:
+        """The file in the data folder that the changes need, where no dependency ships it and nothing downloads it."""
+        name = self.spec.get("data", {}).get("name")
+        return None if name is None or name in BUILTIN_DATASETS else f"{name}.npz"
+
+    @property
+    def title(self) -> str:
+        """The preset's, true of what is changed."""
+        title = presets()[self.preset, "quick"].title
+        if "data" in self.spec:
+            name = self.spec["data"]["name"]
+            title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
+        return f"{title}, at the printed learning rate" if self.literal else title
+
+    def find_preset(self) -> Preset:
+        preset = presets()[self.preset, "quick"]
+        return print_literally(preset) if self.literal else preset
+
+    def body(self) -> dict[str, Any]:
+        """The submission."""
+        body: dict[str, Any] = deepcopy(dict(self.find_preset().body))
+        body["spec"] |= deepcopy(dict(self.spec))
+        body["sweep"] |= deepcopy(dict(self.sweep))
+        if self.seeds:
+            body["seeds"] = list(self.seeds)
+        return body | {"name": self.title}
+
+
+CHANGES: tuple[Entry, ...] = (
+    Entry("fig2", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
+    Entry(
+        "fig2",
+        {"data": MNIST, "epochs": 20},
+        {"model.width": [10, 100, 1_000]},
+        FIVE_SEEDS,
+        literal=True,
+    ),
+    Entry("fig4a", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
+    Entry("fig3", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
+    Entry("fig4b", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
+    Entry("fig7a", {"data": SMALL_MNIST}, seeds=FIVE_SEEDS),
+    Entry("fig8a", {"data": SMALL_MNIST}, seeds=FIVE_SEEDS),
+    Entry("fig10a", {"data": SMALL_MNIST}, seeds=THREE_SEEDS),
+    Entry("fig11a", {"data": SMALL_MNIST}, seeds=THREE_SEEDS),
+    Entry(
+        "fig23",
+        {"data": CIFAR10_JPEG, "model": {"name": "vgg11", "width_multiplier": 0.25}, "epochs": 12},
+        seeds=THREE_SEEDS,
+    ),
+)
+"""Presets that the gallery takes further than `quick`, or shows a second time; all others are shown as they come."""
+
+
+def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:
+    """An entry for every preset of a figure or table at `quick` scale, in the order of the paper, some twice.
+
+    Changes that need a file which `data_dir` has not are left out: the preset is shown as it comes.
+    """
+    changed = [entry for entry in CHANGES if _has_data(entry, data_dir)]
+    replaced = {entry.preset for entry in changed if not entry.literal}
+    unchanged = {
+        name
+        for name, scale in presets()
+        if scale == "quick" and name != "demo" and name not in replaced
+    }
+    return tuple(
+        sorted([*changed, *map(Entry, unchanged)], key=lambda entry: paper_order(entry.name))
+    )
+
+
+def _has_data(entry: Entry, data_dir: Path | None) -> bool:
+    return entry.data_file is None or (
+        data_dir is not None and (data_dir / entry.data_file).is_file()
+    )
+
+
+def paper_order(name: str) -> tuple[int, str]:
+    """Sorts `fig2` before `fig10`, and the table last."""
+    digits = "".join(letter for letter in name if letter.isdigit())
+    return (int(digits) if name.startswith("fig") else 1_000, name)

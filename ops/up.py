@@ -1,0 +1,278 @@
+"""The whole service on this machine as one process tree: broker, database, workers, API."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+from pydantic import SecretStr
+
+from ops.broker import Broker
+from ops.managed_process import Part
+from runtime.logs import LogFormat, set_up_logging
+from runtime.settings import Settings
+from storage.database.engine import Database
+from workers.devices import list_gpus
+
+READY_SECONDS = 120.0
+DRAIN_SECONDS = 35.0
+"""Longer than a worker gives its children."""
+PORT_SECONDS = 6.0
+"""How long the port may still belong to the service that was here before."""
+
+log = logging.getLogger("ops.up")
+
+
+class HomeInUse(Exception):
+    """Another service already uses this home."""
+
+
+class StartFailed(RuntimeError):
+    """A part did not come up; the message says which, and its last words."""
+
+
+class Stack:
+    """All parts over one home; a context manager that leaves no process behind.
+
+    port: 0 takes a free one. Enter it from a thread that stays (see `Part`).
+    """
+
+    def __init__(
+        self, home: Path, port: int, *, settings: Settings | None = None, verbose: bool = False
+    ) -> None:
+        base = settings or Settings()
+        self.settings = base.model_copy(
+            update={"home": home.absolute(), "port": port or _free_port(base.host)}
+        )
+        prefix = "{name:>8} | " if self.settings.log_format is LogFormat.TEXT else ""
+        self._echo = prefix if verbose else None
+        self._lock: IO[str] | None = None
+        self._broker: Broker | None = None
+        self._parts: list[Part] = []
+
+    @property
+    def url(self) -> str:
+        host = self.settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by part: `api`, `worker` or `worker-gpu...`, and `broker` where it is ours."""
+        found = {part.name: part.pid for part in self._parts}
+        if self._broker is not None:
+            found["broker"] = self._broker.process.pid
+        return found
+
+    def __enter__(self) -> Stack:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Return once the API and a worker are ready. Raises HomeInUse, StartFailed."""
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        self._wait_for_port()
+        if self.settings.broker_url is None:
+            self._broker = Broker(self.settings)
+            self._broker.start()
+        database = Database(self.settings.resolved_database_url)
+        database.upgrade()
+        database.dispose()
+        self._parts = self._make_parts()
+        for part in self._parts:
+            part.start()
+        self._wait_until_ready()
+
+    def watch(self) -> None:
+        """Start parts again that end by themselves, until an exception (a signal's) ends it."""
+        while True:
+            for part in self._parts:
+                part.mind()
+            if self._broker is not None and self._broker.process.poll() is not None:
+                log.warning("the broker ended and is started again")
+                try:
+                    self._broker.start()
+                except RuntimeError as error:
+                    log.warning("%s", error)
+                    time.sleep(2.0)
+            time.sleep(0.3)
+
+    def stop(self) -> None:
+        """Drain the workers, then end the API and the broker; interrupted, it kills what is left."""
+        workers = [part for part in self._parts if part.name.startswith("worker")]
+        others = [part for part in self._parts if part not in workers]
+        try:
+            for group, seconds in ((workers, DRAIN_SECONDS), (others, 10.0)):
+                for part in group:
+                    part.ask_to_end()
+                deadline = time.monotonic() + seconds
+                for part in group:
+                    part.wait(deadline - time.monotonic())
+        finally:
+            for part in self._parts:
+                part.kill()
+            self._parts = []
+            if self._broker is not None:
+                self._broker.stop()
+                self._broker = None
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+
+    def _take_lock(self) -> None:
+        lock = (self.settings.home / "up.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            who = lock.read().strip()
+            lock.close()
+            raise HomeInUse(
+                f"{self.settings.home} is already served by {who or 'another process'}"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} at {self.url}")
+        lock.flush()
+        self._lock = lock
+
+    def _wait_for_port(self) -> None:
+        deadline = time.monotonic() + PORT_SECONDS
+        while not _is_free(self.settings.host, self.settings.port):
+            if time.monotonic() > deadline:
+                raise StartFailed(
+                    f"port {self.settings.port} of {self.settings.host} is taken by another program; "
+                    "choose another with --port"
+                )
+            time.sleep(0.2)
+
+    def _make_parts(self) -> list[Part]:
+        folder = self.settings.home / "logs"
+        common = self._environment()
+
+        def part(name: str, *arguments: str, **environment: str) -> Part:
+            return Part(name, arguments, {**common, **environment}, folder, echo=self._echo)
+
+        workers = [
+            part(
+                f"worker-gpu{index}",
+                *("workers.entry", "--queue", "gpu"),
+                CUDA_DEVICE_ORDER="PCI_BUS_ID",  # NVML's order
+                CUDA_VISIBLE_DEVICES=gpu,
+            )
+            for index, gpu in enumerate(list_gpus())
+        ]
+        return [
+            part("api", "api.app"),
+            *(workers or [part("worker", "workers.entry", "--queue", "cpu")]),
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        """The settings, handed on as variables."""
+        names = {"home", "host", "port", *self.settings.model_fields_set}
+        values = {name: getattr(self.settings, name) for name in names}
+        return {
+            f"RICHREGIME_{name.upper()}": _show(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        # One client, as each new one reads all certificates; no proxy stands between us and our own address.
+        with httpx.Client(timeout=5, trust_env=False) as http:
+            while time.monotonic() < deadline:
+                for part in self._parts:
+                    if not part.is_running:
+                        raise StartFailed(
+                            f"{part.name} ended at once; its last words:\n{part.last_words()}"
+                        )
+                if self._is_ready(http):
+                    return
+                time.sleep(0.1)
+        logs = self.settings.home / "logs"
+        raise StartFailed(f"the service was not ready after {READY_SECONDS:.0f} s; see {logs}")
+
+    def _is_ready(self, http: httpx.Client) -> bool:
+        try:
+            return http.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False  # not listening yet
+
+
+def up(settings: Settings) -> int:
+    """Serve in the foreground until a signal; 0 after a clean stop, 1 where it could not start."""
+    set_up_logging(settings.log_format, "up")
+    stack = Stack(settings.home, settings.port, settings=settings, verbose=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(
+        signal.SIGINT, _interrupt
+    )  # a shell that starts us in the background has it ignored
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # but `nohup` means it
+        signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        with stack:
+            print(_greeting(stack), flush=True)
+            try:
+                stack.watch()
+            except KeyboardInterrupt:
+                print("stopping: runs under way are saved", flush=True)
+    except KeyboardInterrupt:
+        print("stopped in the midst", file=sys.stderr)
+        return 1
+    except (HomeInUse, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _greeting(stack: Stack) -> str:
+    url = stack.url
+    body = """'{"spec": {"kind": "train"}}'"""
+    return (
+        f"\nrichregime is ready\n  page     {url}/\n  Swagger  {url}/docs\n  state    {stack.settings.home}\n"
+        f"  try      curl -X POST {url}/experiments -H 'content-type: application/json' -d {body}\n"
+        "  Ctrl-C stops it; runs under way are saved and go on at the next start\n"
+    )
+
+
+def _show(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(_family(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""What every process of the service shares: settings, logs, traces, locks, fault points. Nothing here outlives a process."""

@@ -1,0 +1,1 @@
+"""Who may do what: API keys, logins, owners, quotas in use, the audit trail."""

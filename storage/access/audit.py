@@ -1,0 +1,90 @@
+"""The audit trail: an entry for every write, in its transaction. Nothing refers to it and it refers to nothing, so that
+it outlives what it tells of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete, insert, select
+from sqlmodel import Session
+
+from schemas.audit import Action, AuditEntry
+from storage.access.ownership import NOBODY, viewer_of
+from storage.database.cursors import decode_cursor, encode_cursor
+from storage.database.engine import Database, database_now
+from storage.database.ids import new_id
+from storage.database.tables import ApiKeyRow, AuditRow
+
+MAX_DETAIL = 200
+_INSERT = insert(AuditRow.__table__)
+"""A statement rather than a row of the session: all who write to SQLite wait meanwhile"""
+
+
+def record(
+    session: Session,
+    action: Action,
+    target: str | None = None,
+    detail: str | None = None,
+    *,
+    key: ApiKeyRow | None = None,
+) -> None:
+    """Note what this transaction does, by whoever uses the session, or by whoever has shown `key`."""
+    viewer = viewer_of(session)
+    owner, key_id = (key.owner, key.id) if key is not None else (NOBODY, None)
+    if key is None and viewer is not None:
+        owner, key_id = viewer.owner, viewer.key_id
+    entry = {
+        "id": new_id("aud"),
+        "at": database_now(session),
+        "owner": owner,
+        "key_id": key_id,
+        "action": action,
+        "target": target,
+        "request_id": session.info.get("request_id"),
+        "detail": None if detail is None else detail[:MAX_DETAIL],
+    }
+    session.execute(_INSERT, entry)
+
+
+def list_entries(
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    owner: str | None = None,
+    action: Action | None = None,
+    target: str | None = None,
+) -> tuple[list[AuditRow], str | None]:
+    """Newest first, and the cursor of the next page. Raises InvalidCursor."""
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(AuditRow.id < decode_cursor(cursor, str)[0])
+    for column, value in (
+        (AuditRow.owner, owner),
+        (AuditRow.action, action),
+        (AuditRow.target, target),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    rows = list(session.scalars(query))
+    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+
+
+def forget_entries(db: Database, older_than: timedelta) -> int:
+    """Delete older entries; how many."""
+    with db.write() as session:
+        old = AuditRow.at < database_now(session) - older_than
+        return int(session.execute(delete(AuditRow).where(old)).rowcount)
+
+
+def to_resource(row: AuditRow) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        at=row.at,
+        owner=row.owner or None,
+        key_id=row.key_id,
+        action=row.action,
+        target=row.target,
+        request_id=row.request_id,
+        detail=row.detail,
+    )

@@ -1,0 +1,95 @@
+"""API keys: shown once, stored as a hash, found by it. A row is never deleted, so that a service that asks for a key
+goes on asking."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from schemas.access import Key, Scope
+from storage.database.engine import as_utc, database_now
+from storage.database.ids import new_id
+from storage.database.tables import ApiKeyRow
+from storage.errors import NotFound
+
+SECRET_BYTES = 32
+"""43 characters; too many to be guessed, so that a plain hash of them is enough."""
+
+
+def create_key(
+    session: Session, *, owner: str, scopes: Collection[Scope], lifetime: timedelta | None
+) -> tuple[ApiKeyRow, str]:
+    """The row, and the key itself, which nobody can read again. A `lifetime` of None never ends."""
+    now = database_now(session)
+    key_id = new_id("rrk")
+    key = f"{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    row = ApiKeyRow(
+        id=key_id,
+        owner=owner,
+        scopes=" ".join(scope for scope in Scope if scope in scopes),
+        sha256=hash_secret(key),
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+    )
+    session.add(row)
+    session.flush()
+    return row, key
+
+
+def hash_secret(secret: str) -> str:
+    """What is stored, and looked up: comparing hashes tells nothing about the secret by the time it takes."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def has_keys(session: Session) -> bool:
+    """Whether a key was ever made, revoked and expired ones included."""
+    return session.scalars(select(ApiKeyRow.id).limit(1)).first() is not None
+
+
+def find_key(session: Session, key: str) -> ApiKeyRow | None:
+    """Whatever its state; see `why_refused`."""
+    return session.scalars(select(ApiKeyRow).where(ApiKeyRow.sha256 == hash_secret(key))).first()
+
+
+def why_refused(row: ApiKeyRow, now: datetime) -> str | None:
+    """`revoked` or `expired`; None for a key that holds."""
+    if row.revoked_at is not None:
+        return "revoked"
+    ends = as_utc(row.expires_at)
+    return "expired" if ends is not None and ends <= now else None
+
+
+def scopes_of(row: ApiKeyRow) -> tuple[Scope, ...]:
+    return tuple(Scope(name) for name in row.scopes.split())
+
+
+def list_keys(session: Session) -> list[ApiKeyRow]:
+    """Oldest first."""
+    return list(session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id)))
+
+
+def revoke_key(session: Session, key_id: str) -> ApiKeyRow:
+    """From now on nobody is let in by it. Again: no change. Raises NotFound."""
+    row = session.get(ApiKeyRow, key_id)
+    if row is None:
+        raise NotFound(f"there is no key {key_id[:40]!r}; `richregime keys list` shows them")
+    row.revoked_at = row.revoked_at or database_now(session)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def to_resource(row: ApiKeyRow) -> Key:
+    return Key(
+        id=row.id,
+        owner=row.owner,
+        scopes=list(scopes_of(row)),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )

@@ -1,0 +1,62 @@
+"""What an owner has, or all owners together: runs under way, bytes of stored files, rows of metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+from sqlmodel import Session
+
+from schemas.status import RunStatus
+from storage.access.ownership import EVERYONES
+from storage.database.tables import ArtifactRow, DatasetRow, MetricRow, RunRow, WeightsRow
+
+RUN = RunRow.__table__
+# Built once: every submission asks, under SQLite's lock.
+_ACTIVE = (
+    select(RUN.c.status, func.count())
+    .where(RUN.c.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))
+    .group_by(RUN.c.status)
+)
+_ACTIVE_OF_OWNER = _ACTIVE.where(RUN.c.submitted_by == bindparam("owner"))
+
+
+def count_active(session: Session, owner: str | None) -> dict[RunStatus, int]:
+    """Runs that wait and runs under way, of `owner`, without one of everyone; answered by an index."""
+    found = {RunStatus.QUEUED: 0, RunStatus.RUNNING: 0}
+    asked = (
+        session.execute(_ACTIVE, execution_options=EVERYONES)
+        if owner is None
+        else session.execute(_ACTIVE_OF_OWNER, {"owner": owner}, execution_options=EVERYONES)
+    )
+    return {**found, **dict(asked.all())}
+
+
+def count_bytes(session: Session, owner: str | None) -> int:
+    """Of the files of experiments, data sets and checkpoints, each file once. Reads the row of every file."""
+    artifacts = select(ArtifactRow.sha256, ArtifactRow.num_bytes)
+    others = [select(table.sha256, table.num_bytes) for table in (DatasetRow, WeightsRow)]
+    if owner is not None:
+        artifacts = artifacts.join(RunRow, RunRow.id == ArtifactRow.run_id).where(
+            RunRow.submitted_by == owner
+        )
+        others = [
+            query.where(table.owner == owner)
+            for query, table in zip(others, (DatasetRow, WeightsRow), strict=True)
+        ]
+    files = artifacts.union(*others).subquery()
+    return int(_ask(session, select(func.sum(files.c.num_bytes))).scalar_one() or 0)
+
+
+def count_metric_rows(session: Session, owner: str | None) -> int:
+    """Goes through an index of every metric of the owner's."""
+    query = select(func.count()).select_from(MetricRow)
+    if owner is not None:
+        query = query.join(RunRow, RunRow.id == MetricRow.run_id).where(
+            RunRow.submitted_by == owner
+        )
+    return int(_ask(session, query).scalar_one())
+
+
+def _ask(session: Session, query: Any) -> Any:
+    return session.execute(query, execution_options=EVERYONES)

@@ -1,0 +1,429 @@
+"""The tables: the only home of table models. Times are UTC; JSON columns hold plain values of one shape."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy import UniqueConstraint as Unique
+from sqlmodel import Field, SQLModel
+
+from engine.spec import Execution
+from schemas.audit import Action
+from schemas.status import ExperimentStatus, FailureReason, RunStatus
+from schemas.webhooks import NoticeState
+from storage.database.json_columns import JsonRow, ShapedJson
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def _enum(kind: type[Any]) -> Enum:
+    return Enum(
+        kind,
+        native_enum=False,
+        length=32,
+        values_callable=lambda members: [m.value for m in members],
+    )
+
+
+def _time(*, nullable: bool = True, index: bool = False) -> Any:
+    return Field(
+        default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable, index=index)
+    )
+
+
+def _json(shape: Any, default: str) -> Any:
+    return Column(ShapedJson(shape, default), nullable=False, server_default=text(f"'{default}'"))
+
+
+def _optional_json(shape: Any) -> Any:
+    return Column(ShapedJson(shape, "null"))
+
+
+def _parent(column: str, *, index: bool = True) -> Any:
+    return Column(String(40), ForeignKey(column, ondelete="CASCADE"), nullable=False, index=index)
+
+
+def _owner(**column: Any) -> Any:
+    """Of the key that made the row; empty: it was made while the service asked for none."""
+    return Field(
+        default="", sa_column=Column(String(64), nullable=False, server_default="", **column)
+    )
+
+
+class ExperimentRow(JsonRow, table=True):
+    """One submission. Its status is derived from its runs and stored with every move of theirs."""
+
+    __tablename__ = "experiment"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    owner: str = _owner(index=True)
+    kind: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    name: str | None = Field(default=None, sa_column=Column(String(200), index=True))
+    labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
+    priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    spec: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
+    sweep: dict[str, Any] = Field(default_factory=dict, sa_column=_json(dict[str, list[Any]], "{}"))
+    seeds: list[int] = Field(default_factory=list, sa_column=_json(list[int], "[]"))
+    execution: dict[str, Any] = Field(default_factory=dict, sa_column=_json(Execution, "{}"))
+    max_seconds: int | None = Field(default=None)
+    keep: str = Field(
+        default="all", sa_column=Column(String(8), nullable=False, server_default="all")
+    )
+    reuse: bool = Field(
+        default=True, sa_column_kwargs={"server_default": text("true"), "nullable": False}
+    )
+    digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    status: ExperimentStatus = Field(
+        default=ExperimentStatus.QUEUED,
+        sa_column=Column(
+            _enum(ExperimentStatus), nullable=False, index=True, server_default="queued"
+        ),
+    )
+    num_points: int = Field(
+        default=0, sa_column=Column(Integer, nullable=False, server_default="0")
+    )
+    imported_from: str | None = Field(default=None, sa_column=Column(String(40)))
+    """Its id at the service that computed it; such an experiment is read-only"""
+    imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    last_event: int = Field(
+        default=0, sa_column=Column(Integer, nullable=False, server_default="0")
+    )
+    summary: dict[str, Any] | None = Field(default=None, sa_column=_optional_json(dict[str, Any]))
+    created_at: datetime = _time(nullable=False, index=True)
+    started_at: datetime | None = _time()
+    finished_at: datetime | None = _time()
+
+
+class PointRow(JsonRow, table=True):
+    """One cell of an experiment's sweep: a fully expanded spec."""
+
+    __tablename__ = "point"
+    __table_args__ = (Unique("experiment_id", "index"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    experiment_id: str = Field(sa_column=_parent("experiment.id", index=False))
+    index: int = Field(sa_column=Column(Integer, nullable=False))
+    values: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
+    spec: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
+    digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+
+
+class RunRow(JsonRow, table=True):
+    """What a worker executes: one point with some of its seeds."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        Index(None, "status", "lane", "rank", "id"),
+        Index(None, "status", "submitted_by", "rank"),
+        Index(None, "status", "rung_at"),
+        Index(None, "submitted_by", "claimed_at"),
+        Index(None, "experiment_id", "status", "rank"),
+        Index(None, "status", "queue", "created_at"),
+    )
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    experiment_id: str = Field(sa_column=_parent("experiment.id", index=False))
+    submitted_by: str = _owner()
+    """The experiment's owner"""
+    point_id: str = Field(sa_column=_parent("point.id"))
+    seeds: list[int] = Field(sa_column=_json(list[int], "[]"))
+    queue: str = Field(
+        default="any", sa_column=Column(String(8), nullable=False, server_default="any")
+    )
+    memory_bytes: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    """That it needs of a worker, by estimate"""
+    requires: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    """Labels that it needs of a worker"""
+    lane: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    """What runs of one owner share that need the same of a worker"""
+    rank: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
+    """Its place among its owner's (see `storage.runs.claim_order`)"""
+    status: RunStatus = Field(
+        default=RunStatus.QUEUED,
+        sa_column=Column(_enum(RunStatus), nullable=False, server_default="queued"),
+    )
+    priority: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    fence: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    losses: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    """Workers lost since the last resume checkpoint: a run that moves on is no poison, however often it is killed"""
+    interruptions: int = Field(
+        default=0, sa_column=Column(Integer, nullable=False, server_default="0")
+    )
+    owner: str | None = Field(default=None, sa_column=Column(String(200)))
+    device: str | None = Field(default=None, sa_column=Column(String(100)))
+    lease_until: datetime | None = _time()
+    progress_at: datetime | None = _time()
+    rung_at: datetime | None = _time()
+    cancel_requested_at: datetime | None = _time()
+    progress_completed: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    progress_total: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    step_seconds: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    """The median step of this attempt; 0 while it is not known"""
+    progress_unit: str = Field(
+        default="", sa_column=Column(String(32), nullable=False, server_default="")
+    )
+    error_code: FailureReason | None = Field(default=None, sa_column=Column(_enum(FailureReason)))
+    error_detail: str | None = Field(default=None, sa_column=Column(Text))
+    result: list[dict[str, Any]] | None = Field(
+        default=None, sa_column=_optional_json(list[dict[str, Any]])
+    )
+    manifest: dict[str, Any] | None = Field(default=None, sa_column=_optional_json(dict[str, Any]))
+    elapsed_seconds: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    """Of the attempts that are over"""
+    trace_parent: str | None = Field(default=None, sa_column=Column(String(55)))
+    """The request that has asked for it, as W3C's `traceparent` names it; null where nobody traces"""
+    created_at: datetime = _time(nullable=False)
+    started_at: datetime | None = _time()
+    claimed_at: datetime | None = _time()
+    finished_at: datetime | None = _time()
+
+
+class EventRow(JsonRow, table=True):
+    """A dated fact; `sequence` counts from 1 within the experiment without gaps."""
+
+    __tablename__ = "event"
+
+    experiment_id: str = Field(
+        sa_column=Column(
+            String(40), ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True
+        )
+    )
+    sequence: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    run_id: str | None = Field(default=None, sa_column=Column(String(40)))
+    name: str = Field(sa_column=Column(String(64), nullable=False))
+    data: dict[str, Any] = Field(default_factory=dict, sa_column=_json(dict[str, Any], "{}"))
+    at: datetime = _time(nullable=False)
+
+
+class MetricRow(SQLModel, table=True):
+    """A number at a step of a seed; null where it was not finite."""
+
+    __tablename__ = "metric"
+
+    run_id: str = Field(
+        sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    )
+    name: str = Field(sa_column=Column(String(64), primary_key=True))
+    seed: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    step: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    value: float | None = Field(default=None)
+
+
+class ArtifactRow(SQLModel, table=True):
+    """A stored file of a run: a checkpoint, an artifact, or resume state."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (Index(None, "run_id", "role", "name", "seed"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    run_id: str = Field(sa_column=_parent("run.id", index=False))
+    role: str = Field(sa_column=Column(String(16), nullable=False))
+    name: str = Field(sa_column=Column(String(200), nullable=False))
+    seed: int | None = Field(default=None, sa_column=Column(BigInteger))
+    epoch: int | None = Field(default=None)
+    """Of resume state: its generation"""
+    fence: int = Field(sa_column=Column(Integer, nullable=False))
+    media_type: str = Field(sa_column=Column(String(100), nullable=False))
+    sha256: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class TrainingRow(JsonRow, table=True):
+    """One seed's finished training, found by its digest."""
+
+    __tablename__ = "training"
+
+    digest: str = Field(sa_column=Column(String(64), primary_key=True))
+    seed: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    run_id: str = Field(
+        sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    )
+    form_digest: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    """The digest but for the seed and the data: what a preview knows. Null in rows older than this column."""
+    result: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
+    created_at: datetime = _time(nullable=False)
+
+
+class WorkerRow(JsonRow, table=True):
+    """A worker process and when it was last seen."""
+
+    __tablename__ = "worker"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    host: str = Field(sa_column=Column(String(200), nullable=False))
+    pid: int = Field(sa_column=Column(Integer, nullable=False))
+    device: str = Field(sa_column=Column(String(100), nullable=False))
+    queue: str = Field(sa_column=Column(String(8), nullable=False))
+    slots: int = Field(sa_column=Column(Integer, nullable=False))
+    memory_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    host_memory_bytes: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
+    labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
+    versions: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
+    clock_ahead_seconds: float | None = Field(default=None)
+    """Of the database's clock, when it was last seen; null in rows older than this column"""
+    started_at: datetime = _time(nullable=False)
+    seen_at: datetime = _time(nullable=False)
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """The answer that a key was given."""
+
+    __tablename__ = "idempotency"
+
+    owner: str = _owner(primary_key=True)
+    key: str = Field(sa_column=Column(String(200), primary_key=True))
+    body_sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    experiment_id: str = Field(sa_column=Column(String(40), nullable=False))
+    status_code: int = Field(sa_column=Column(Integer, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class WeightsRow(JsonRow, table=True):
+    """A checkpoint that a user has brought along; its id says its content."""
+
+    __tablename__ = "weights"
+
+    owner: str = _owner(primary_key=True)
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    title: str | None = Field(default=None, sa_column=Column(String(200)))
+    tensors: dict[str, list[int]] = Field(sa_column=_json(dict[str, list[int]], "{}"))
+    """Shapes by name"""
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class DatasetRow(JsonRow, table=True):
+    """A data set that a user has registered."""
+
+    __tablename__ = "dataset"
+
+    owner: str = _owner(primary_key=True)
+    name: str = Field(sa_column=Column(String(64), primary_key=True))
+    title: str = Field(sa_column=Column(String(200), nullable=False))
+    shape: list[int] = Field(sa_column=_json(tuple[int, int, int], "[]"))
+    num_classes: int = Field(sa_column=Column(Integer, nullable=False))
+    train_size: int = Field(sa_column=Column(Integer, nullable=False))
+    test_size: int = Field(sa_column=Column(Integer, nullable=False))
+    sha256: str = Field(sa_column=Column(String(64), nullable=False))
+    num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = _time(nullable=False)
+
+
+class WebhookRow(SQLModel, table=True):
+    """Where an experiment's end is told."""
+
+    __tablename__ = "webhook"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    experiment_id: str = Field(sa_column=_parent("experiment.id"))
+    url: str = Field(sa_column=Column(Text, nullable=False))
+    secret: str | None = Field(default=None, sa_column=Column(Text), repr=False)
+    """Null: the service's own, as it is when a notice is sent"""
+    created_at: datetime = _time(nullable=False)
+
+
+class NoticeRow(SQLModel, table=True):
+    """One end of an experiment, to be told to one webhook. Whoever has claimed it has put off when it is due."""
+
+    __tablename__ = "notice"
+    __table_args__ = (Index(None, "state", "due_at"),)
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    webhook_id: str = Field(sa_column=_parent("webhook.id"))
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    state: NoticeState = Field(
+        default=NoticeState.PENDING,
+        sa_column=Column(_enum(NoticeState), nullable=False, server_default="pending"),
+    )
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
+    due_at: datetime = _time(nullable=False)
+    created_at: datetime = _time(nullable=False)
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """A key of its owner's; `sha256` is all that is kept of what was shown."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    owner: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    scopes: str = Field(sa_column=Column(String(64), nullable=False))
+    """Their names, with spaces between"""
+    sha256: str = Field(sa_column=Column(String(64), nullable=False, unique=True), repr=False)
+    created_at: datetime = _time(nullable=False)
+    expires_at: datetime | None = _time()
+    revoked_at: datetime | None = _time()
+
+
+class TallyRow(SQLModel, table=True):
+    """A count that only grows, or one bucket of a distribution; see `storage.monitoring.counters`."""
+
+    __tablename__ = "tally"
+
+    name: str = Field(sa_column=Column(String(32), primary_key=True))
+    label: str = Field(sa_column=Column(String(32), primary_key=True))
+    bucket: str = Field(
+        default="", sa_column=Column(String(16), primary_key=True, server_default="")
+    )
+    value: float = Field(sa_column=Column(Float, nullable=False))
+
+
+class LoginRow(SQLModel, table=True):
+    """A browser in which a key was shown; `sha256` is of the token in its cookie."""
+
+    __tablename__ = "login"
+
+    sha256: str = Field(sa_column=Column(String(64), primary_key=True), repr=False)
+    key_id: str = Field(sa_column=_parent("api_key.id"))
+    created_at: datetime = _time(nullable=False)
+    expires_at: datetime = _time(nullable=False, index=True)
+
+
+class AuditRow(SQLModel, table=True):
+    """Who did what; see `storage.access.audit`."""
+
+    __tablename__ = "audit"
+
+    id: str = Field(sa_column=Column(String(40), primary_key=True))
+    at: datetime = _time(nullable=False, index=True)
+    owner: str = Field(sa_column=Column(String(64), nullable=False))
+    key_id: str | None = Field(default=None, sa_column=Column(String(40)))
+    action: Action = Field(sa_column=Column(_enum(Action), nullable=False))
+    target: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    request_id: str | None = Field(default=None, sa_column=Column(String(16)))
+    detail: str | None = Field(default=None, sa_column=Column(String(200)))

@@ -1,0 +1,1 @@
+"""Messages that leave: webhooks, and wake-ups for the workers."""

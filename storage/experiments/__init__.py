@@ -1,0 +1,1 @@
+"""Experiments as rows: created, listed, changed, extended, finalized."""

@@ -1,0 +1,139 @@
+"""A submission is stored whole, in one transaction: experiment, points, queued runs and the first event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert
+from sqlmodel import Session
+
+from runtime.tracing import trace_parent
+from schemas.events import EventName
+from schemas.submission import Submission
+from storage.access.ownership import owner_of
+from storage.database.engine import database_now
+from storage.database.ids import new_id
+from storage.database.tables import EventRow, ExperimentRow, PointRow, RunRow
+from storage.runs.claim_order import lane_of, rank_of
+from storage.runs.placement import NOTHING_SPECIAL, Needs
+
+# Statements rather than rows of the session: all who write to SQLite wait meanwhile.
+_INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
+    insert(table.__table__) for table in (ExperimentRow, EventRow, PointRow, RunRow)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPoint:
+    index: int
+    values: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    point_index: int
+    seeds: tuple[int, ...]
+    needs: Needs = NOTHING_SPECIAL
+
+
+def create_experiment(
+    session: Session,
+    *,
+    submission: Submission,
+    spec: Mapping[str, Any],
+    digest: str,
+    points: Sequence[PlannedPoint],
+    runs: Sequence[PlannedRun],
+) -> ExperimentRow:
+    """Store a submission whole: experiment, points, queued runs and the first event. Returns its row as it is stored,
+    which the session does not hold."""
+    now = database_now(session)
+    experiment_id = new_id("exp")
+    values = {
+        "id": experiment_id,
+        "owner": owner_of(session),
+        "kind": str(spec["kind"]),
+        "name": submission.name,
+        "labels": submission.labels,
+        "priority": submission.priority,
+        "spec": dict(spec),
+        "sweep": submission.sweep,
+        "seeds": list(submission.seeds),
+        "execution": submission.execution.model_dump(mode="json"),
+        "max_seconds": submission.max_seconds,
+        "keep": submission.keep,
+        "reuse": submission.reuse,
+        "digest": digest,
+        "num_points": len(points),
+        "last_event": 1,
+        "created_at": now,
+    }
+    submitted = {
+        "experiment_id": experiment_id,
+        "sequence": 1,
+        "name": EventName.EXPERIMENT_SUBMITTED,
+        "data": {"points": len(points), "runs": len(runs)},
+        "at": now,
+    }
+    session.execute(_INSERT_EXPERIMENT, values)
+    session.execute(_INSERT_EVENT, submitted)
+    point_ids = add_points(session, experiment_id, points)
+    add_runs(session, experiment_id, point_ids, runs, submission.priority, values["owner"])
+    return ExperimentRow(**values)
+
+
+def add_points(
+    session: Session, experiment_id: str, points: Sequence[PlannedPoint]
+) -> dict[int, str]:
+    """Store points; returns their ids by index."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": new_id("pt"),
+            "experiment_id": experiment_id,
+            "index": point.index,
+            "values": dict(point.values),
+            "spec": dict(point.spec),
+            "digest": point.digest,
+        }
+        for point in points
+    ]
+    if rows:
+        session.execute(_INSERT_POINTS, rows)
+    return {row["index"]: row["id"] for row in rows}
+
+
+def add_runs(
+    session: Session,
+    experiment_id: str,
+    point_ids: Mapping[int, str],
+    runs: Sequence[PlannedRun],
+    priority: int,
+    owner: str,
+) -> list[tuple[str, Needs]]:
+    """Store queued runs; returns their (id, needs), for which a bell is to be rung. owner: the experiment's."""
+    now, parent = database_now(session), trace_parent()
+    rows: list[dict[str, Any]] = [
+        {
+            "id": new_id("run"),
+            "experiment_id": experiment_id,
+            "point_id": point_ids[run.point_index],
+            "seeds": list(run.seeds),
+            "submitted_by": owner,
+            "queue": run.needs.queue,
+            "memory_bytes": run.needs.memory_bytes,
+            "requires": run.needs.requires,
+            "lane": lane_of(owner, run.needs),
+            "rank": rank_of(now, priority),
+            "priority": priority,
+            "trace_parent": parent,
+            "created_at": now,
+        }
+        for run in runs
+    ]
+    if rows:
+        session.execute(_INSERT_RUNS, rows)
+    return [(row["id"], run.needs) for row, run in zip(rows, runs, strict=True)]

@@ -1,0 +1,56 @@
+"""Idempotency keys: the same key and body give the first answer again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from storage.access.ownership import owner_of
+from storage.database.engine import database_now
+from storage.database.tables import IdempotencyRow
+from storage.errors import KeyTaken
+
+KEEP = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    experiment_id: str
+    status_code: int
+    same_body: bool
+
+
+def find_answer(session: Session, key: str, body_sha256: str) -> StoredAnswer | None:
+    """What the key was answered, and whether to the same body; None for a fresh key."""
+    row = session.get(IdempotencyRow, (owner_of(session), key))
+    if row is None:
+        return None
+    return StoredAnswer(row.experiment_id, row.status_code, row.body_sha256 == body_sha256)
+
+
+def store_answer(
+    session: Session, key: str, body_sha256: str, experiment_id: str, status_code: int
+) -> None:
+    """In the transaction of the submission: there is an answer exactly where there is an experiment.
+
+    Raises KeyTaken where another transaction has stored an answer to this key meanwhile.
+    """
+    now = database_now(session)
+    session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now - KEEP))
+    session.add(
+        IdempotencyRow(
+            key=key,
+            body_sha256=body_sha256,
+            experiment_id=experiment_id,
+            status_code=status_code,
+            created_at=now,
+        )
+    )
+    try:
+        session.flush()
+    except IntegrityError:
+        raise KeyTaken(f"the key {key[:80]!r} has just been answered") from None

@@ -1,0 +1,62 @@
+"""The points of an experiment, with what their runs have found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlmodel import Session
+
+from engine.errors import InvalidSpec
+from engine.experiments.registry import get_kind, parse_spec
+from engine.kind import FinishedPoint
+from engine.result import SeedResult
+from engine.spec import ExperimentSpec
+from schemas.status import RunStatus
+from storage.database.tables import PointRow, RunRow
+from storage.experiments.lifecycle import get_experiment
+
+
+def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:
+    """Every point with the sheets of its finished seeds, by point and seed. Raises NotFound and UnreadableRow."""
+    row = get_experiment(session, experiment_id)
+    sheet = get_kind(row.kind).seed_result
+    results: dict[str, list[Any]] = {}
+    query = select(RunRow).where(
+        RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.SUCCEEDED
+    )
+    for run in session.scalars(query):
+        results.setdefault(run.point_id, []).extend(_read_sheets(run, sheet))
+    points = session.scalars(
+        select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
+    )
+    return [
+        FinishedPoint(
+            point.index,
+            point.values,
+            _read_spec(point),
+            sorted(results.get(point.id, []), key=lambda result: row.seeds.index(result.seed)),
+        )
+        for point in points
+    ]
+
+
+def _read_sheets(run: RunRow, sheet: type[SeedResult]) -> list[SeedResult]:
+    try:
+        return [sheet.model_validate(entry) for entry in run.result or ()]
+    except ValidationError as error:
+        raise run.unreadable_error("result") from error
+
+
+def _read_spec(point: PointRow) -> ExperimentSpec:
+    try:
+        return parse_spec(point.spec)
+    except InvalidSpec as error:
+        raise point.unreadable_error("spec") from error
+
+
+def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
+    """The swept fields and their values of every point, in their order; none where they cannot be read."""
+    query = select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
+    return [point.readable("values") for point in session.scalars(query)]

@@ -1,0 +1,238 @@
+"""Experiments as the API answers them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, select
+from sqlmodel import Session
+
+from engine.spec import Execution
+from schemas.resources import Experiment, Progress, QueuePosition
+from schemas.status import ExperimentStatus, RunStatus
+from schemas.submission import Keep
+from storage.access.ownership import EVERYONES
+from storage.database.engine import as_utc, database_now
+from storage.database.tables import ExperimentRow, RunRow
+from storage.runs.claim_order import Standing, count_ahead, list_standings
+from storage.runs.placement import Capacity, Needs
+from storage.runs.workers import by_queue, count_offered
+
+RUN = RunRow.__table__
+# Built once and of columns: building a statement takes longer than SQLite needs to answer these. Of experiments that the
+# session sees.
+_TALLIES = (
+    select(
+        RUN.c.experiment_id,
+        RUN.c.status,
+        func.count(),
+        func.sum(RUN.c.progress_completed),
+        func.sum(RUN.c.progress_total),
+        func.max(RUN.c.progress_unit),
+    )
+    .where(RUN.c.experiment_id.in_(bindparam("ids", expanding=True)))
+    .group_by(RUN.c.experiment_id, RUN.c.status)
+)
+_NEEDS = (
+    select(RUN.c.experiment_id, RUN.c.queue, RUN.c.memory_bytes, RUN.c.requires, func.count())
+    .where(
+        RUN.c.experiment_id.in_(bindparam("ids", expanding=True)), RUN.c.status == RunStatus.QUEUED
+    )
+    .group_by(RUN.c.experiment_id, RUN.c.queue, RUN.c.memory_bytes, RUN.c.requires)
+)
+
+
+def to_resource(
+    session: Session,
+    row: ExperimentRow,
+    *,
+    reused: bool = False,
+    limit_per_owner: int | None = None,
+) -> Experiment:
+    """One experiment as the API answers it."""
+    return to_resources(session, [row], reused=reused, limit_per_owner=limit_per_owner)[0]
+
+
+def to_new_resource(
+    session: Session,
+    row: ExperimentRow,
+    needs: Sequence[Needs],
+    *,
+    limit_per_owner: int | None = None,
+) -> Experiment:
+    """One that has just been stored, with runs of these needs, as nobody has looked at it yet: nothing of it is read."""
+    tally = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
+    return _assemble_all(
+        session, [row], {row.id: [tally]}, {row.id: Counter(needs)}, limit_per_owner
+    )[0]
+
+
+def to_resources(
+    session: Session,
+    rows: Sequence[ExperimentRow],
+    *,
+    reused: bool = False,
+    limit_per_owner: int | None = None,
+) -> list[Experiment]:
+    """Experiments as the API answers them, in a fixed number of queries. limit_per_owner: runs that one owner may have
+    under way, to say where it is what others wait for."""
+    tallies: dict[str, list[Any]] = {row.id: [] for row in rows}
+    for entry in session.execute(_TALLIES, {"ids": list(tallies)}, execution_options=EVERYONES):
+        tallies[entry[0]].append(entry[1:])
+    needs: dict[str, dict[Needs, int]] = {row.id: {} for row in rows if not row.status.is_terminal}
+    if needs:
+        found = session.execute(_NEEDS, {"ids": list(needs)}, execution_options=EVERYONES)
+        for experiment_id, *needed, number in found:
+            needs[experiment_id][Needs(*needed)] = number
+    return _assemble_all(session, rows, tallies, needs, limit_per_owner, reused)
+
+
+def _assemble_all(
+    session: Session,
+    rows: Sequence[ExperimentRow],
+    tallies: Mapping[str, Sequence[Any]],
+    needs: Mapping[str, Mapping[Needs, int]],
+    limit_per_owner: int | None,
+    reused: bool = False,
+) -> list[Experiment]:
+    """tallies: of runs by status; needs: of those that wait, with their numbers; both by experiment."""
+    failures = _first_failures(
+        session, [row.id for row in rows if row.status is ExperimentStatus.FAILED]
+    )
+    active = [row for row in rows if not row.status.is_terminal]
+    waiting = any(row.status is ExperimentStatus.QUEUED for row in active)
+    standings = (
+        list_standings(session) if waiting or (active and limit_per_owner is not None) else []
+    )
+    offered = count_offered(session)
+    now = database_now(session)
+    return [
+        _assemble(
+            row,
+            tallies[row.id],
+            failures.get(row.id),
+            QueuePosition(
+                runs_ahead=count_ahead(session, row.id, row.owner, standings)
+                if row.status is ExperimentStatus.QUEUED
+                else 0,
+                workers_listening=sum(by_queue(offered).values()),
+                reason=_describe_misfit(needs.get(row.id, {}), offered)
+                or _find_held(row, tallies[row.id], standings, limit_per_owner),
+            ),
+            now,
+            reused,
+        )
+        for row in rows
+    ]
+
+
+def _describe_misfit(needs: Mapping[Needs, int], offered: Collection[Capacity]) -> str | None:
+    """What so many waiting runs of an experiment need that no worker has which listens: of them that which needs most."""
+    misfits = [
+        one for one in needs if offered and not any(capacity.fits(one) for capacity in offered)
+    ]
+    if not misfits:
+        return None
+    worst = max(misfits, key=lambda one: one.memory_bytes)
+    runs = f"{needs[worst]} of its runs wait" if needs[worst] > 1 else "a run of it waits"
+    return f"{runs} for a worker that fits ({worst.describe()}); none that listens does"
+
+
+def _find_held(
+    row: ExperimentRow,
+    tally: Sequence[Any],
+    standings: Sequence[Standing],
+    limit_per_owner: int | None,
+) -> str | None:
+    """What is said where runs of it wait as their owner has as many under way as it may."""
+    number = next((count for status, count, *_ in tally if status is RunStatus.QUEUED), 0)
+    under_way = next((one.running for one in standings if one.owner == row.owner), 0)
+    if not number or limit_per_owner is None or under_way < limit_per_owner:
+        return None
+    runs = f"{number} of its runs wait" if number > 1 else "a run of it waits"
+    return f"{runs}: its owner has {under_way} under way, and limit_running_per_owner is {limit_per_owner}"
+
+
+def _assemble(
+    row: ExperimentRow,
+    tally: Sequence[Any],
+    failure: RunRow | None,
+    queue: QueuePosition,
+    now: datetime,
+    reused: bool,
+) -> Experiment:
+    counts = dict.fromkeys(RunStatus, 0)
+    fractions, completed, total, unit = 0.0, 0.0, 0.0, ""
+    for status, count, done, of, its_unit in tally:
+        counts[status] = count
+        fractions += count if status is RunStatus.SUCCEEDED else (count * done / of if of else 0.0)
+        completed, total, unit = completed + done, total + of, its_unit or unit
+    num_runs = sum(counts.values())
+    terminal = row.status.is_terminal
+    fraction = min(1.0, fractions / num_runs) if num_runs else 0.0
+    started = as_utc(row.started_at)
+    eta = None
+    if started is not None and not terminal and fraction > 0.01:
+        eta = (now - started).total_seconds() * (1 - fraction) / fraction
+    base = f"/experiments/{row.id}"
+    return Experiment(
+        id=row.id,
+        owner=row.owner or None,
+        kind=row.kind,
+        name=row.name,
+        labels=row.readable("labels"),
+        priority=row.priority,
+        status=row.status,
+        terminal=terminal,
+        reason=failure.error_code if failure else None,
+        detail=failure.error_detail if failure else None,
+        progress=Progress(
+            fraction=fraction, completed=completed, total=total, unit=unit, eta_seconds=eta
+        ),
+        queue=queue,
+        counts=counts,
+        num_points=row.num_points,
+        seeds=row.readable("seeds"),
+        sweep=row.readable("sweep"),
+        spec=row.readable("spec"),
+        execution=Execution.model_validate(row.readable("execution")),
+        max_seconds=row.max_seconds,
+        keep=Keep(row.keep),
+        digest=row.digest,
+        reused=reused,
+        imported_from=row.imported_from,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        unreadable=row.unreadable,
+        links={
+            "self": base,
+            **{
+                name: f"{base}/{name}"
+                for name in (
+                    "runs",
+                    "events",
+                    "metrics",
+                    "result",
+                    "comparison",
+                    "plots",
+                    "export",
+                    "cancel",
+                )
+            },
+        },
+    )
+
+
+def _first_failures(session: Session, ids: Sequence[str]) -> dict[str, RunRow]:
+    if not ids:
+        return {}
+    query = (
+        select(RunRow)
+        .where(RunRow.experiment_id.in_(ids), RunRow.status == RunStatus.FAILED)
+        .order_by(RunRow.finished_at.desc(), RunRow.id.desc())
+    )
+    return {row.experiment_id: row for row in session.scalars(query)}

@@ -1,0 +1,106 @@
+"""Experiments that go on: failed runs queued again, seeds and points added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlmodel import Session
+
+from schemas.events import EventName
+from schemas.status import ExperimentStatus, RunStatus
+from schemas.submission import Submission
+from storage.database.tables import ExperimentRow, PointRow, RunRow
+from storage.errors import InvalidTransition
+from storage.experiments.create import PlannedPoint, PlannedRun, add_points, add_runs
+from storage.experiments.lifecycle import get_experiment, refresh_status, require_own
+from storage.results.events import append_event
+from storage.runs.placement import Needs
+
+
+def retry_experiment(
+    session: Session, experiment_id: str
+) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
+    """failed → queued for every failed run, its losses forgiven; returns the (run id, needs) to ring for.
+
+    Raises NotFound, and InvalidTransition where no run has failed.
+    """
+    row = get_experiment(session, experiment_id)
+    require_own(row)
+    failed = session.execute(
+        update(RunRow)
+        .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.FAILED)
+        .values(
+            status=RunStatus.QUEUED,
+            fence=RunRow.fence + 1,
+            losses=0,
+            owner=None,
+            lease_until=None,
+            rung_at=None,
+            cancel_requested_at=None,
+            error_code=None,
+            error_detail=None,
+            finished_at=None,
+            elapsed_seconds=0.0,
+        )
+        .returning(RunRow.id, RunRow.queue, RunRow.memory_bytes, RunRow.requires)
+    ).all()
+    if not failed:
+        raise InvalidTransition(f"the experiment is {row.status} and none of its runs has failed")
+    for run_id, *_ in failed:
+        append_event(session, experiment_id, EventName.RUN_QUEUED, {"retry": True}, run_id)
+    _reopen(session, row)
+    return row, [(run_id, Needs(*needs)) for run_id, *needs in failed]
+
+
+def list_planned(
+    session: Session, experiment_id: str
+) -> list[tuple[int, Mapping[str, Any], set[int]]]:
+    """(index, swept values, seeds that have a run) of every point, by index. Raises UnreadableRow."""
+    seeds: dict[str, set[int]] = {}
+    for run in session.scalars(select(RunRow).where(RunRow.experiment_id == experiment_id)):
+        seeds.setdefault(run.point_id, set()).update(run.seeds)
+    points = session.scalars(
+        select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
+    )
+    return [(point.index, point.values, seeds.get(point.id, set())) for point in points]
+
+
+def extend_experiment(
+    session: Session,
+    experiment_id: str,
+    *,
+    submission: Submission,
+    digest: str,
+    points: Sequence[PlannedPoint],
+    runs: Sequence[PlannedRun],
+) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
+    """Add points and runs; `submission` is the whole experiment as it is now. Returns the (run id, needs) to ring for.
+
+    Raises NotFound, and InvalidTransition where it was cancelled.
+    """
+    row = get_experiment(session, experiment_id)
+    if row.status is ExperimentStatus.CANCELLED:
+        raise InvalidTransition("the experiment was cancelled; submit a new one")
+    row.sweep, row.seeds, row.digest = submission.sweep, list(submission.seeds), digest
+    row.num_points += len(points)
+    add_points(session, row.id, points)
+    ids = {  # noqa: C416  (a row is no pair to `dict`)
+        index: point_id
+        for index, point_id in session.execute(
+            select(PointRow.index, PointRow.id).where(PointRow.experiment_id == row.id)
+        )
+    }
+    made = add_runs(session, row.id, ids, runs, row.priority, row.owner)
+    data = {"points": len(points), "runs": len(runs), "seeds": list(submission.seeds)}
+    append_event(session, row.id, EventName.EXPERIMENT_EXTENDED, data)
+    _reopen(session, row)
+    return row, made
+
+
+def _reopen(session: Session, row: ExperimentRow) -> None:
+    """The summary and the end of before no longer hold."""
+    row.summary, row.finished_at = None, None
+    session.add(row)
+    refresh_status(session, row.id)

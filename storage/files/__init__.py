@@ -1,0 +1,1 @@
+"""Stored files: bytes, and the rows that refer to them."""

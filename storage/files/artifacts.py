@@ -1,0 +1,222 @@
+"""Stored files of a run: checkpoints, artifacts, resume state in two generations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session
+
+from schemas.resources import Artifact, Checkpoint
+from storage.access.ownership import EVERYONES
+from storage.database.engine import database_now
+from storage.database.ids import new_id
+from storage.database.tables import (
+    ArtifactRow,
+    DatasetRow,
+    PointRow,
+    RunRow,
+    TrainingRow,
+    WeightsRow,
+)
+from storage.errors import NotFound
+from storage.files.blobs import StoredBlob
+from storage.runs.transitions import holds_run
+
+Role = Literal["checkpoint", "artifact", "resume"]
+
+RESUME_GENERATIONS = 2
+
+
+def register_artifact(
+    session: Session,
+    *,
+    run_id: str,
+    fence: int,
+    role: Role,
+    name: str,
+    seed: int | None,
+    epoch: int | None,
+    media_type: str,
+    blob: StoredBlob,
+) -> str | None:
+    """Register a stored file under the fence; None, and nothing registered, where it was lost.
+
+    The same (role, name, seed) is replaced; of resume state the newest two generations stay.
+    """
+    if not holds_run(session, run_id, fence):
+        return None
+    same = select(ArtifactRow).where(
+        ArtifactRow.run_id == run_id,
+        ArtifactRow.role == role,
+        ArtifactRow.name == name,
+        ArtifactRow.seed == seed if seed is not None else ArtifactRow.seed.is_(None),
+    )
+    older = sorted(session.scalars(same), key=lambda row: row.id, reverse=True)
+    if role == "resume":
+        session.execute(update(RunRow).where(RunRow.id == run_id).values(losses=0))
+    for row in older[RESUME_GENERATIONS - 1 :] if role == "resume" else older:
+        session.delete(row)
+    row = ArtifactRow(
+        id=new_id("art"),
+        run_id=run_id,
+        role=role,
+        name=name,
+        seed=seed,
+        epoch=epoch,
+        fence=fence,
+        media_type=media_type,
+        sha256=blob.sha256,
+        num_bytes=blob.num_bytes,
+        created_at=database_now(session),
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRow]:
+    """By name, seed and age."""
+    query = (
+        select(ArtifactRow)
+        .where(ArtifactRow.run_id == run_id, ArtifactRow.role == role)
+        .order_by(ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
+    )
+    return list(session.scalars(query))
+
+
+def list_experiment_files(
+    session: Session, experiment_id: str, *, limit: int
+) -> list[tuple[ArtifactRow, Mapping[str, Any]]]:
+    """The checkpoints and artifacts of an experiment with the values of their points, by point, name and seed."""
+    query = (
+        select(ArtifactRow, PointRow)
+        .join(RunRow, RunRow.id == ArtifactRow.run_id)
+        .join(PointRow, PointRow.id == RunRow.point_id)
+        .where(
+            RunRow.experiment_id == experiment_id, ArtifactRow.role.in_(("checkpoint", "artifact"))
+        )
+        .order_by(PointRow.index, ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
+        .limit(limit)
+    )
+    return [(row, point.readable("values")) for row, point in session.execute(query)]
+
+
+def count_bytes(session: Session, experiment_id: str) -> int:
+    """Bytes of the files that the experiment's runs refer to."""
+    query = (
+        select(func.coalesce(func.sum(ArtifactRow.num_bytes), 0))
+        .join(RunRow, RunRow.id == ArtifactRow.run_id)
+        .where(RunRow.experiment_id == experiment_id)
+    )
+    return int(session.execute(query).scalar_one())
+
+
+def get_artifact(session: Session, artifact_id: str) -> ArtifactRow:
+    """Raises NotFound."""
+    row = session.get(ArtifactRow, artifact_id)
+    if row is None:
+        raise NotFound(f"there is no artifact {artifact_id[:80]!r}")
+    return row
+
+
+def find_artifact(
+    session: Session, run_ids: Sequence[str], name: str, seed: int, role: Role = "artifact"
+) -> ArtifactRow | None:
+    """The newest file of that name and seed among the runs."""
+    query = (
+        select(ArtifactRow)
+        .where(
+            ArtifactRow.run_id.in_(run_ids),
+            ArtifactRow.role == role,
+            ArtifactRow.name == name,
+            ArtifactRow.seed == seed,
+        )
+        .order_by(ArtifactRow.id.desc())
+        .limit(1)
+    )
+    return session.scalars(query).first()
+
+
+def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
+    """Which of these stored files some row speaks of."""
+    found: set[str] = set()
+    for table in (ArtifactRow, DatasetRow, WeightsRow):
+        query = select(table.sha256).where(table.sha256.in_(list(digests)))
+        found |= set(session.scalars(query, execution_options=EVERYONES))
+    return found
+
+
+def file_name(row: ArtifactRow) -> str:
+    """A name to save the file under: its own name, its seed, the ending of its media type; never a user's words."""
+    seed = "" if row.seed is None else f"-seed{row.seed}"
+    ending = {"application/vnd.safetensors": ".safetensors"}.get(row.media_type, "")
+    stem, dot, rest = row.name.partition(".")
+    return f"{stem}{seed}{dot}{rest}{ending}"
+
+
+def to_artifact(row: ArtifactRow) -> Artifact:
+    return Artifact(**_fields(row))
+
+
+def to_checkpoint(row: ArtifactRow) -> Checkpoint:
+    return Checkpoint(**_fields(row), epoch=row.epoch)
+
+
+def _fields(row: ArtifactRow) -> dict[str, object]:
+    names = ("id", "run_id", "name", "seed", "media_type", "sha256", "created_at")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "bytes": row.num_bytes,
+        "links": {"content": f"/artifacts/{row.id}"},
+    }
+
+
+def register_training(
+    session: Session,
+    *,
+    digest: str,
+    form_digest: str,
+    seed: int,
+    run_id: str,
+    fence: int,
+    result: dict[str, object],
+) -> bool:
+    """Offer a finished training to later runs, under the fence."""
+    if not holds_run(session, run_id, fence):
+        return False
+    session.merge(
+        TrainingRow(
+            digest=digest,
+            seed=seed,
+            run_id=run_id,
+            form_digest=form_digest,
+            result=result,
+            created_at=database_now(session),
+        )
+    )
+    return True
+
+
+def find_training(
+    session: Session, digest: str, seed: int, prefer_run: str | None = None
+) -> TrainingRow | None:
+    """A finished training with this digest, `prefer_run`'s own first, then the newest."""
+    query = select(TrainingRow).where(TrainingRow.digest == digest, TrainingRow.seed == seed)
+    rows = sorted(
+        session.scalars(query), key=lambda row: (row.run_id == prefer_run, row.run_id), reverse=True
+    )
+    return rows[0] if rows else None
+
+
+def find_trained_forms(
+    session: Session, form_digests: Collection[str], seeds: Collection[int]
+) -> dict[tuple[str, int], str]:
+    """By (form digest, seed) the newest run that has finished such a training; what nobody has trained is left out."""
+    query = (
+        select(TrainingRow.form_digest, TrainingRow.seed, TrainingRow.run_id)
+        .where(TrainingRow.form_digest.in_(list(form_digests)), TrainingRow.seed.in_(list(seeds)))
+        .order_by(TrainingRow.run_id)
+    )
+    return {(form, seed): run_id for form, seed, run_id in session.execute(query)}

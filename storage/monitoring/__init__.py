@@ -1,0 +1,1 @@
+"""What operators and Prometheus read: snapshots, counters, health checks."""

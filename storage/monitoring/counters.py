@@ -1,0 +1,124 @@
+"""Counts that only grow, whoever counts: kept in the database, so that they are one number however many processes there
+are, and outlive them and the experiments that they were counted at."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session
+
+from storage.database.tables import TallyRow
+
+SUM = "sum"
+"""The bucket in which a distribution's values are added up"""
+REST = "+Inf"
+"""The bucket of what is above all bounds"""
+
+
+class Count(StrEnum):
+    """What is counted; each by one label."""
+
+    LEASES_LOST = "leases_lost"
+    """By `expired` (its worker was silent) or `died` (its process was seen to be dead)"""
+    WEBHOOK_ATTEMPTS = "webhook_attempts"
+    """By `delivered`, `retried` or `failed` (given up)"""
+
+
+class Spread(StrEnum):
+    """What is measured, in seconds; each by the class of device, `cpu` or `gpu`."""
+
+    CLAIM = "claim"
+    """From the submission of a run to its first claim"""
+    STEP = "step"
+    """The median training step of a run that has succeeded"""
+
+
+LABELS: Mapping[Count | Spread, tuple[str, ...]] = MappingProxyType(
+    {
+        Count.LEASES_LOST: ("expired", "died"),
+        Count.WEBHOOK_ATTEMPTS: ("delivered", "retried", "failed"),
+        Spread.CLAIM: ("cpu", "gpu"),
+        Spread.STEP: ("cpu", "gpu"),
+    }
+)
+BOUNDS: Mapping[Spread, tuple[float, ...]] = MappingProxyType(
+    {
+        Spread.CLAIM: (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200),
+        Spread.STEP: (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """buckets: (upper bound, how many are at most that); the last has all."""
+
+    label: str
+    buckets: tuple[tuple[str, float], ...]
+    total: float
+
+
+def count(session: Session, what: Count, label: str) -> None:
+    """One more. Last in its transaction: others who count the same wait until it is over."""
+    _add(session, [(what, label, "", 1.0)])
+
+
+def measure(session: Session, what: Spread, label: str, seconds: float) -> None:
+    """One value more. Last in its transaction, as `count`."""
+    bounds = BOUNDS[what]
+    place = bisect_left(bounds, seconds)
+    bucket = _name(bounds[place]) if place < len(bounds) else REST
+    _add(session, [(what, label, bucket, 1.0), (what, label, SUM, seconds)])
+
+
+def counted(session: Session, what: Count) -> dict[str, float]:
+    """By label, none left out."""
+    query = select(TallyRow.label, TallyRow.value).where(TallyRow.name == what)
+    found = dict.fromkeys(LABELS[what], 0.0)
+    for label, value in session.execute(query):
+        found[label] = value
+    return found
+
+
+def measured(session: Session, what: Spread) -> list[Distribution]:
+    """One a label, none left out."""
+    query = select(TallyRow.label, TallyRow.bucket, TallyRow.value).where(TallyRow.name == what)
+    found: dict[str, dict[str, float]] = {label: {} for label in LABELS[what]}
+    for label, bucket, value in session.execute(query):
+        found.setdefault(label, {})[bucket] = value
+    return [_accumulate(what, label, values) for label, values in found.items()]
+
+
+def _accumulate(what: Spread, label: str, values: dict[str, float]) -> Distribution:
+    so_far, buckets = 0.0, []
+    for name in (*map(_name, BOUNDS[what]), REST):
+        so_far += values.get(name, 0.0)
+        buckets.append((name, so_far))
+    return Distribution(label, tuple(buckets), values.get(SUM, 0.0))
+
+
+def _name(bound: float) -> str:
+    return f"{bound:g}"
+
+
+def _add(session: Session, parts: Sequence[tuple[str, str, str, float]]) -> None:
+    """In one statement, so that two who count at once lose nothing."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    insert: Any = (sqlite if is_sqlite else postgresql).insert(TallyRow)
+    values = [
+        {"name": str(name), "label": label, "bucket": bucket, "value": value}
+        for name, label, bucket, value in parts
+    ]
+    session.execute(
+        insert.values(values).on_conflict_do_update(
+            index_elements=["name", "label", "bucket"],
+            set_={"value": TallyRow.value + insert.excluded.value},
+        )
+    )

@@ -1,0 +1,1 @@
+"""Runs as rows: claimed, moved from state to state, placed on workers, taken back when a lease expires."""

@@ -1,0 +1,210 @@
+"""The claim: how a worker comes by a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session
+
+from runtime.fault_points import reach
+from schemas.events import EventName
+from schemas.status import FailureReason, RunStatus
+from storage.database.engine import Database, as_utc, database_now
+from storage.database.tables import ExperimentRow, PointRow, RunRow
+from storage.errors import UnreadableRow
+from storage.experiments.lifecycle import refresh_status
+from storage.files.resume_state import drop_resume_state
+from storage.monitoring.counters import Spread, measure
+from storage.results.events import append_event
+from storage.runs.claim_order import First, first_of_lane, lanes_in_turn
+from storage.runs.placement import has_labels
+
+CLAIMING = 0x72696368
+"""The lock that claims on Postgres take one after the other where owners have a limit"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is now ours, until the lease is over."""
+
+    run_id: str
+    fence: int
+    experiment_id: str
+    kind: str
+    point_index: int
+    values: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    digest: str
+    seeds: tuple[int, ...]
+    execution: Mapping[str, Any]
+    reuse: bool
+    max_seconds: int | None
+    elapsed_seconds: float
+    attempts: int
+    experiment_owner: str
+    """Whose trainings, data sets and checkpoints it may use"""
+    trace_parent: str | None = None
+    """The request that has asked for it, where that is traced"""
+
+
+def claim_next(
+    db: Database,
+    *,
+    owner: str,
+    queue: str,
+    device: str,
+    lease_seconds: float,
+    memory_bytes: int = 0,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    limit_per_owner: int | None = None,
+) -> Claim | None:
+    """Claim the run that is first in the order of `storage.runs.claim_order` and fits this worker, or None.
+
+    memory_bytes: of the device, 0 where it is not known. limit_per_owner: runs that one owner may have under way.
+    A run that cannot be read is failed on the way: it starves nobody.
+    """
+    while True:
+        try:
+            with db.write() as session:
+                first = _choose(session, queue, memory_bytes, labels, limit_per_owner)
+                claim = (
+                    None
+                    if first is None
+                    else _take(session, first, owner, queue, device, lease_seconds)
+                )
+            if claim is not None:
+                reach("claim.3")
+            return claim
+        except _Unreadable as unreadable:
+            _fail_unreadable(db, unreadable)
+
+
+class _Unreadable(Exception):
+    """A queued row that no worker could execute."""
+
+    def __init__(self, run_id: str, fence: int, experiment_id: str, error: Exception) -> None:
+        why = str(error) if isinstance(error, UnreadableRow) else type(error).__name__
+        super().__init__(f"the run's stored form cannot be read: {why}")
+        self.run_id, self.fence, self.experiment_id = run_id, fence, experiment_id
+
+
+def _choose(
+    session: Session,
+    queue: str,
+    memory_bytes: int,
+    labels: Mapping[str, str],
+    limit_per_owner: int | None,
+) -> First | None:
+    """The run to be claimed."""
+    if limit_per_owner is not None and session.get_bind().dialect.name != "sqlite":
+        # Two claims at once would each count without the other's.
+        session.execute(select(func.pg_advisory_xact_lock(CLAIMING)))
+    lanes = lanes_in_turn(
+        session, queue=queue, memory_bytes=memory_bytes, limit_per_owner=limit_per_owner
+    )
+    for lane in lanes:
+        if has_labels(labels, lane.requires):
+            first = first_of_lane(session, lane.name)
+            if first is not None:
+                return first
+    return None
+
+
+def _take(
+    session: Session, first: First, owner: str, queue: str, device: str, lease_seconds: float
+) -> Claim | None:
+    """queued → running."""
+    run_id, fence, experiment_id, created_at, started_at = first
+    now = database_now(session)
+    reach("claim.1")
+    claimed = session.execute(
+        update(RunRow)
+        .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED, RunRow.fence == fence)
+        .values(
+            status=RunStatus.RUNNING,
+            fence=RunRow.fence + 1,
+            attempts=RunRow.attempts + 1,
+            owner=owner,
+            device=device,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            progress_at=now,
+            step_seconds=0.0,
+            started_at=func.coalesce(RunRow.started_at, now),
+            claimed_at=now,
+        )
+    )
+    if claimed.rowcount != 1:
+        return None
+    try:
+        found = _read_claim(session, run_id)
+    except (UnreadableRow, ValueError, TypeError, LookupError) as error:
+        raise _Unreadable(run_id, fence, experiment_id, error) from None
+    data = {
+        "attempt": found.attempts,
+        "fence": found.fence,
+        "device": device,
+        "worker": owner,
+        "seeds": list(found.seeds),
+        "point": found.point_index,
+    }
+    append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
+    refresh_status(session, found.experiment_id)
+    submitted_at = as_utc(created_at)
+    if started_at is None and submitted_at is not None:
+        measure(session, Spread.CLAIM, queue, max(0.0, (now - submitted_at).total_seconds()))
+    reach("claim.2")
+    return found
+
+
+def _read_claim(session: Session, run_id: str) -> Claim:
+    row = session.get_one(RunRow, run_id, populate_existing=True)
+    experiment = session.get_one(ExperimentRow, row.experiment_id)
+    point = session.get_one(PointRow, row.point_id)
+    return Claim(
+        run_id=row.id,
+        fence=row.fence,
+        experiment_id=row.experiment_id,
+        kind=experiment.kind,
+        point_index=point.index,
+        values=point.values,
+        spec=point.spec,
+        digest=point.digest,
+        seeds=tuple(row.seeds),
+        execution=experiment.execution,
+        reuse=experiment.reuse,
+        max_seconds=experiment.max_seconds,
+        elapsed_seconds=row.elapsed_seconds,
+        attempts=row.attempts,
+        experiment_owner=experiment.owner,
+        trace_parent=row.trace_parent,
+    )
+
+
+def _fail_unreadable(db: Database, run: _Unreadable) -> None:
+    """queued → failed."""
+    with db.write() as session:
+        moved = session.execute(
+            update(RunRow)
+            .where(
+                RunRow.id == run.run_id,
+                RunRow.fence == run.fence,
+                RunRow.status == RunStatus.QUEUED,
+            )
+            .values(
+                status=RunStatus.FAILED,
+                fence=RunRow.fence + 1,
+                error_code=FailureReason.INTERNAL,
+                error_detail=str(run),
+                finished_at=database_now(session),
+            )
+        )
+        if moved.rowcount == 1:
+            drop_resume_state(session, run.run_id)
+            data = {"reason": FailureReason.INTERNAL.value, "detail": str(run)}
+            append_event(session, run.experiment_id, EventName.RUN_FAILED, data, run.run_id)
+            refresh_status(session, run.experiment_id)

@@ -1,0 +1,238 @@
+"""The order in which runs are claimed: owners take turns, and an owner's runs go by priority and age.
+
+The owner with the fewest runs under way comes first; among equals the one whose last claim is longest ago, or who
+has had none. Of one owner the run with the lowest *rank* comes first: the time it was made, an hour earlier for each step of priority, so that none
+is overtaken for ever. Runs of one owner that need the same of a worker are a *lane*: a claim looks at the first run of
+each, and takes no longer where more runs wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, func, select
+from sqlmodel import Session
+
+from schemas.status import RunStatus
+from storage.access.ownership import EVERYONES
+from storage.database.engine import as_utc
+from storage.database.tables import RunRow
+from storage.runs.placement import Needs
+
+RUN = RunRow.__table__
+PRIORITY_STEP_SECONDS = 3600.0
+"""A step of priority is worth so long a wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Waiting runs of one owner that need the same of a worker."""
+
+    name: str
+    requires: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an owner stands whose runs wait."""
+
+    owner: str
+    queued: int
+    running: int
+    served_at: datetime | None
+    """Its last claim"""
+    first_rank: float
+    """Of its runs that wait"""
+
+    @property
+    def seniority(self) -> tuple[float, float]:
+        """Of owners with as many runs under way, whose is smaller is served first."""
+        served_at = as_utc(self.served_at)
+        return served_at.timestamp() if served_at else 0.0, self.first_rank
+
+
+def rank_of(created_at: datetime, priority: int) -> float:
+    """A run's place among its owner's, in seconds: the lowest is first."""
+    made = as_utc(created_at)
+    assert made is not None
+    return made.timestamp() - priority * PRIORITY_STEP_SECONDS
+
+
+def lane_of(owner: str, needs: Needs) -> str:
+    """The name of the lane."""
+    return f"{needs.queue}:{needs.memory_bytes}:{needs.requires}:{owner}"
+
+
+def lanes_in_turn(
+    session: Session, *, queue: str, memory_bytes: int, limit_per_owner: int | None
+) -> list[Lane]:
+    """The lanes that wait for a worker on `queue` with this memory (0: any), in the order in which they are served.
+
+    Owners with `limit_per_owner` runs under way are left out.
+    """
+    query = _lanes_query(bool(memory_bytes), limit_per_owner is not None)
+    given = {"queues": ("any", queue), "memory": memory_bytes, "most": limit_per_owner}
+    return [Lane(name, requires) for name, requires in session.execute(query, given)]
+
+
+@cache
+def _lanes_query(has_memory: bool, has_limit: bool) -> Any:
+    """Put together once a process, which takes longer than to execute it."""
+    lanes, busy = _waiting_lanes(), _running_by_owner()
+    first = select(
+        _first_of(RUN.alias("first"), lanes.c.name).scalar_subquery().label("id")
+    ).select_from(lanes)
+    # Postgres would otherwise look for each of them twice.
+    firsts = first.cte("first_of_lane").prefix_with("MATERIALIZED", dialect="postgresql")
+    head, other = RUN.alias("head"), RUN.alias("other")
+    running = func.coalesce(busy.c.running, 0)
+    served = select(func.max(other.c.claimed_at)).where(other.c.submitted_by == head.c.submitted_by)
+    query = (
+        select(head.c.lane, head.c.requires)
+        .select_from(firsts)
+        .join(head, head.c.id == firsts.c.id)
+        .outerjoin(busy, busy.c.owner == head.c.submitted_by)
+        .where(head.c.queue.in_(bindparam("queues", expanding=True)))
+        .order_by(running, served.scalar_subquery().nulls_first(), head.c.rank, head.c.id)
+    )
+    if has_memory:
+        query = query.where(head.c.memory_bytes <= bindparam("memory"))
+    return query.where(running < bindparam("most")) if has_limit else query
+
+
+class First(NamedTuple):
+    """The run that is first in its lane."""
+
+    id: str
+    fence: int
+    experiment_id: str
+    created_at: datetime
+    started_at: datetime | None
+
+
+def first_of_lane(session: Session, lane: str) -> First | None:
+    """On Postgres it is locked, and one that another transaction has locked is passed over."""
+    found = session.execute(_FIRST_OF_LANE, {"lane": lane}).first()
+    return None if found is None else First(*found)
+
+
+def _first_of(run: Any, lane: Any, *more: str) -> Any:
+    return (
+        select(run.c.id, *(run.c[name] for name in more))
+        .where(
+            run.c.status == RunStatus.QUEUED,
+            run.c.lane == lane,
+            run.c.cancel_requested_at.is_(None),
+        )
+        .order_by(run.c.rank, run.c.id)
+        .limit(1)
+    )
+
+
+_FIRST_OF_LANE = _first_of(RUN, bindparam("lane"), *First._fields[1:]).with_for_update(
+    skip_locked=True
+)
+
+
+def _waiting_lanes() -> Any:
+    """Each lane once, by a jump of the index from one to the next."""
+    run, behind = RUN.alias("run_0"), RUN.alias("behind")
+    lanes = select(func.min(run.c.lane).label("name")).where(run.c.status == RunStatus.QUEUED)
+    found = lanes.cte("waiting_lane", recursive=True)
+    following = select(func.min(behind.c.lane)).where(
+        behind.c.status == RunStatus.QUEUED, behind.c.lane > found.c.name
+    )
+    return found.union_all(select(following.scalar_subquery()).where(found.c.name.is_not(None)))
+
+
+def _running_by_owner() -> Any:
+    return (
+        select(RUN.c.submitted_by.label("owner"), func.count().label("running"))
+        .where(RUN.c.status == RunStatus.RUNNING)
+        .group_by(RUN.c.submitted_by)
+        .subquery()
+    )
+
+
+def list_standings(session: Session) -> list[Standing]:
+    """Of every owner whose runs wait, whoever asks."""
+    return [
+        Standing(*row) for row in session.execute(_standings_query(), execution_options=EVERYONES)
+    ]
+
+
+@cache
+def _standings_query() -> Any:
+    busy, last = _running_by_owner(), RUN.alias("last")
+    waiting = (
+        select(
+            RUN.c.submitted_by.label("owner"),
+            func.count().label("queued"),
+            func.min(RUN.c.rank).label("first"),
+        )
+        .where(RUN.c.status == RunStatus.QUEUED)
+        .group_by(RUN.c.submitted_by)
+        .subquery()
+    )
+    served = select(func.max(last.c.claimed_at)).where(last.c.submitted_by == waiting.c.owner)
+    return select(
+        waiting.c.owner,
+        waiting.c.queued,
+        func.coalesce(busy.c.running, 0),
+        served.scalar_subquery(),
+        waiting.c.first,
+    ).outerjoin(busy, busy.c.owner == waiting.c.owner)
+
+
+def count_ahead(session: Session, experiment_id: str, owner: str, standings: list[Standing]) -> int:
+    """Runs that would be claimed before the experiment's first one, if workers that fit all took them one after the other
+    and none ended meanwhile."""
+    given = {"experiment_id": experiment_id, "owner": owner}
+    own = int(session.execute(_OWN_AHEAD, given, execution_options=EVERYONES).scalar_one())
+    mine = next((standing for standing in standings if standing.owner == owner), None)
+    if mine is None:
+        return 0
+    return own + sum(_before(other, mine, own) for other in standings if other is not mine)
+
+
+_OF_EXPERIMENT = RUN.alias("of_experiment")
+_OWN_AHEAD = select(func.count()).where(
+    RUN.c.status == RunStatus.QUEUED,
+    RUN.c.submitted_by == bindparam("owner"),
+    RUN.c.rank
+    < select(func.min(_OF_EXPERIMENT.c.rank))
+    .where(
+        _OF_EXPERIMENT.c.experiment_id == bindparam("experiment_id"),
+        _OF_EXPERIMENT.c.status == RunStatus.QUEUED,
+    )
+    .scalar_subquery(),
+)
+
+
+def _before(other: Standing, mine: Standing, own: int) -> int:
+    """How many of the other's runs come before the one of mine that has `own` others of mine before it.
+
+    Who has more under way at the start is first whenever both have the same number: its last claim is longer ago.
+    """
+    is_first = (-other.running, other.seniority) < (-mine.running, mine.seniority)
+    return min(other.queued, max(0, mine.running + own - other.running + is_first))
+
+
+def list_first(session: Session, limit: int) -> list[str]:
+    """The waiting runs that the session sees, as they would be claimed by workers that fit all, none ending meanwhile."""
+    places = []
+    for standing in list_standings(session):
+        query = (
+            select(RunRow.id)
+            .where(RunRow.status == RunStatus.QUEUED, RunRow.submitted_by == standing.owner)
+            .order_by(RunRow.rank, RunRow.id)
+            .limit(limit)
+        )
+        places += [
+            (standing.running + own, -standing.running, standing.seniority, run_id)
+            for own, run_id in enumerate(session.scalars(query))
+        ]
+    return [run_id for *_, run_id in sorted(places)[:limit]]

@@ -1,0 +1,173 @@
+"""Runs under way, as whoever minds them sees them; and those whose worker is gone, which are taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from runtime.log_once import telling_once
+from schemas.events import EventName
+from schemas.status import FailureReason, RunStatus
+from storage.database.engine import Database, as_utc, database_now
+from storage.database.tables import ExperimentRow, RunRow
+from storage.experiments.lifecycle import refresh_status
+from storage.files.resume_state import drop_resume_state
+from storage.monitoring.counters import Count, count
+from storage.results.events import append_event
+from storage.runs.transitions import elapsed_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRun:
+    """A run under way, as whoever minds its process sees it."""
+
+    run_id: str
+    fence: int
+    owner: str
+    max_seconds: int | None
+    computed_seconds: float
+    """Over all attempts"""
+    silent_seconds: float
+    """Since the run last showed life"""
+    step_seconds: float
+    """What a step of it takes, as a rule; 0 while that is not known"""
+    seconds_since_cancel: float | None
+
+
+def reap_expired(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
+    """Take the runs back whose lease is over; each in its own transaction, so that one bad row starves nobody."""
+    with db.read() as session:
+        now = database_now(session)
+        query = (
+            select(RunRow.id)
+            .where(RunRow.status == RunStatus.RUNNING, RunRow.lease_until < now)
+            .order_by(RunRow.id)
+            .limit(limit)
+        )
+        candidates = list(session.scalars(query))
+    return _reap_each(db, candidates, max_attempts, owner=None)
+
+
+def reap_owner(db: Database, owner: str, max_attempts: int) -> list[str]:
+    """Take back at once the runs of a worker process that is known to be dead."""
+    with db.read() as session:
+        query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.owner == owner)
+        candidates = list(session.scalars(query))
+    return _reap_each(db, candidates, max_attempts, owner=owner)
+
+
+def _reap_each(
+    db: Database, run_ids: Sequence[str], max_attempts: int, owner: str | None
+) -> list[str]:
+    reaped = []
+    for run_id in run_ids:
+        with telling_once(f"run {run_id} could not be taken back"):
+            if _reap(db, run_id, max_attempts, owner):
+                reaped.append(run_id)
+    return reaped
+
+
+def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bool:
+    with db.write() as session:
+        of_reaped = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
+        timing = (RunRow.cancel_requested_at, RunRow.claimed_at, RunRow.elapsed_seconds)
+        locked = select(*of_reaped, *timing).where(RunRow.id == run_id).with_for_update()
+        row = session.execute(locked).first()
+        if row is None:
+            return False
+        now = database_now(session)
+        lost = RunRow.owner == owner if owner is not None else RunRow.lease_until < now
+        values: dict[str, Any] = {
+            "fence": RunRow.fence + 1,
+            "owner": None,
+            "lease_until": None,
+            "rung_at": None,
+            "losses": RunRow.losses + 1,
+            "elapsed_seconds": elapsed_seconds(session, row),
+        }
+        if row.cancel_requested_at is not None:
+            status, name, data = RunStatus.CANCELLED, EventName.RUN_CANCELLED, {}
+        elif row.losses + 1 >= max_attempts:
+            detail = f"the worker was lost {row.losses + 1} times without a new checkpoint"
+            status, name = RunStatus.FAILED, EventName.RUN_FAILED
+            data = {"reason": FailureReason.WORKER_LOST.value, "detail": detail}
+            values |= {"error_code": FailureReason.WORKER_LOST, "error_detail": detail}
+        else:
+            status, name, data = (
+                RunStatus.QUEUED,
+                EventName.RUN_LEASE_LOST,
+                {"attempt": str(row.attempts)},
+            )
+        if status.is_terminal:
+            values["finished_at"] = now
+        moved = session.execute(
+            update(RunRow)
+            .where(
+                RunRow.id == run_id,
+                RunRow.status == RunStatus.RUNNING,
+                RunRow.fence == row.fence,
+                lost,
+            )
+            .values(status=status, **values)
+        )
+        if moved.rowcount != 1:
+            return False
+        if status.is_terminal:
+            drop_resume_state(session, run_id)
+        append_event(session, row.experiment_id, name, data, run_id)
+        refresh_status(session, row.experiment_id)
+        count(session, Count.LEASES_LOST, "expired" if owner is None else "died")
+        return True
+
+
+def owners_of_running(db: Database, prefix: str) -> list[str]:
+    """The owners, beginning with `prefix`, of the runs under way."""
+    with db.read() as session:
+        query = (
+            select(RunRow.owner)
+            .where(
+                RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True)
+            )
+            .distinct()
+        )
+        return list(session.scalars(query))
+
+
+def list_running(db: Database, prefix: str) -> list[RunningRun]:
+    """The runs under way of the owners that begin with `prefix`."""
+    with db.read() as session:
+        now = database_now(session)
+        query = (
+            select(
+                *(RunRow.id, RunRow.fence, RunRow.owner, RunRow.claimed_at, RunRow.elapsed_seconds),
+                *(RunRow.progress_at, RunRow.step_seconds, RunRow.cancel_requested_at),
+                ExperimentRow.max_seconds,
+            )
+            .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
+            .where(
+                RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True)
+            )
+            .order_by(RunRow.id)
+        )
+        return [
+            RunningRun(
+                run_id=row.id,
+                fence=row.fence,
+                owner=row.owner,
+                max_seconds=row.max_seconds,
+                computed_seconds=elapsed_seconds(session, row),
+                silent_seconds=_seconds_since(row.progress_at, now) or 0.0,
+                step_seconds=row.step_seconds,
+                seconds_since_cancel=_seconds_since(row.cancel_requested_at, now),
+            )
+            for row in session.execute(query)
+        ]
+
+
+def _seconds_since(moment: datetime | None, now: datetime) -> float | None:
+    then = as_utc(moment)
+    return None if then is None else (now - then).total_seconds()

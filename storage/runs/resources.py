@@ -1,0 +1,142 @@
+"""Runs and the queue as the API answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session
+
+from schemas.resources import Progress, QueueState, Run, RunPoint
+from schemas.status import RunStatus
+from storage.access.ownership import EVERYONES
+from storage.database.cursors import decode_cursor, encode_cursor
+from storage.database.engine import as_utc, database_now
+from storage.database.tables import ExperimentRow, PointRow, RunRow
+from storage.errors import NotFound
+from storage.runs.claim_order import list_first
+from storage.runs.workers import count_listening
+
+_QUEUED = select(func.count()).where(RunRow.status == RunStatus.QUEUED)
+"""Built once, as every submission asks it under SQLite's lock: that takes longer than its answer does."""
+
+
+def get_run(session: Session, run_id: str) -> RunRow:
+    """Raises NotFound."""
+    row = session.get(RunRow, run_id)
+    if row is None:
+        raise NotFound(f"there is no run {run_id[:80]!r}")
+    return row
+
+
+def list_runs(
+    session: Session, experiment_id: str, *, limit: int, cursor: str | None = None
+) -> tuple[list[RunRow], str | None]:
+    """In the order they were made, and the cursor of the next page. Raises InvalidCursor."""
+    query = (
+        select(RunRow)
+        .where(RunRow.experiment_id == experiment_id)
+        .order_by(RunRow.id)
+        .limit(limit + 1)
+    )
+    if cursor is not None:
+        query = query.where(RunRow.id > decode_cursor(cursor, str)[0])
+    rows = list(session.scalars(query))
+    return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+
+
+def list_active_runs(session: Session, *, limit: int) -> list[RunRow]:
+    """Runs under way, then those that wait, in the order of `list_first`."""
+    query = (
+        select(RunRow).where(RunRow.status == RunStatus.RUNNING).order_by(RunRow.id).limit(limit)
+    )
+    running = list(session.scalars(query))
+    first = list_first(session, limit - len(running))
+    waiting = {row.id: row for row in session.scalars(select(RunRow).where(RunRow.id.in_(first)))}
+    return [*running, *(waiting[run_id] for run_id in first if run_id in waiting)]
+
+
+def run_resources(session: Session, rows: Sequence[RunRow]) -> list[Run]:
+    """Runs as the API answers them, in a fixed number of queries."""
+    ids = {row.point_id for row in rows}
+    points = {
+        point.id: point for point in session.scalars(select(PointRow).where(PointRow.id.in_(ids)))
+    }
+    now = database_now(session)
+    return [_assemble(row, points[row.point_id], now) for row in rows]
+
+
+def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
+    fraction = row.progress_completed / row.progress_total if row.progress_total else 0.0
+    if row.status is RunStatus.SUCCEEDED:
+        fraction = 1.0
+    claimed = as_utc(row.claimed_at)
+    elapsed, eta = (row.elapsed_seconds if row.started_at else None), None
+    if row.status is RunStatus.RUNNING and claimed is not None:
+        current = (now - claimed).total_seconds()
+        elapsed = row.elapsed_seconds + current
+        eta = elapsed * (1 - fraction) / fraction if fraction > 0.01 else None
+    base = f"/runs/{row.id}"
+    return Run(
+        id=row.id,
+        experiment_id=row.experiment_id,
+        point=RunPoint(index=point.index, values=point.readable("values")),
+        seeds=row.readable("seeds"),
+        status=row.status,
+        terminal=row.status.is_terminal,
+        attempts=row.attempts,
+        interruptions=row.interruptions,
+        reason=row.error_code,
+        detail=row.error_detail,
+        device=row.device,
+        worker=row.owner,
+        progress=Progress(
+            fraction=fraction,
+            completed=row.progress_completed,
+            total=row.progress_total,
+            unit=row.progress_unit,
+            eta_seconds=eta,
+        ),
+        cancel_requested=row.cancel_requested_at is not None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        elapsed_seconds=elapsed,
+        manifest=row.readable("manifest"),
+        unreadable=[*row.unreadable, *(["point"] if "values" in point.unreadable else [])],
+        links={
+            "self": base,
+            **{name: f"{base}/{name}" for name in ("metrics", "checkpoints", "artifacts")},
+        },
+    )
+
+
+def queue_state(session: Session) -> QueueState:
+    """What waits, of everyone, and who listens."""
+
+    def ask(query: Any) -> Any:
+        return session.execute(query, execution_options=EVERYONES)
+
+    counts: dict[RunStatus, int] = dict(
+        ask(select(RunRow.status, func.count()).group_by(RunRow.status)).all()
+    )
+    by_kind = ask(
+        select(ExperimentRow.kind, func.count())
+        .join(RunRow, RunRow.experiment_id == ExperimentRow.id)
+        .where(RunRow.status == RunStatus.QUEUED)
+        .group_by(ExperimentRow.kind)
+    ).all()
+    oldest = as_utc(
+        ask(
+            select(func.min(RunRow.created_at)).where(RunRow.status == RunStatus.QUEUED)
+        ).scalar_one()
+    )
+    return QueueState(
+        queued=counts.get(RunStatus.QUEUED, 0),
+        running=counts.get(RunStatus.RUNNING, 0),
+        by_kind=dict(by_kind),
+        workers_listening=sum(count_listening(session).values()),
+        oldest_queued_seconds=(database_now(session) - oldest).total_seconds() if oldest else None,
+    )

@@ -1,0 +1,219 @@
+"""The life of a run after its claim. Every move is one conditional UPDATE on (id, fence, status); zero rows means you lost: stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import and_, or_, select, update
+from sqlmodel import Session
+
+from schemas.events import EventName
+from schemas.status import FailureReason, RunStatus
+from storage.database.engine import Database, as_utc, database_now
+from storage.database.tables import RunRow
+from storage.experiments.lifecycle import refresh_status
+from storage.files.resume_state import drop_resume_state
+from storage.monitoring.counters import Spread, measure
+from storage.results.events import append_event
+from storage.runs.placement import Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a worker learns when it renews its lease."""
+
+    alive: bool
+    """False: the lease was lost, and nothing may be written any more"""
+    cancel_requested: bool
+
+
+def heartbeat(
+    db: Database,
+    run_id: str,
+    fence: int,
+    lease_seconds: float,
+    progress: tuple[float, float, str] | None = None,
+    step_seconds: float = 0.0,
+) -> Heartbeat:
+    """Renew the lease and note the progress (completed, total, unit) and how long a step takes."""
+    with db.write() as session:
+        now = database_now(session)
+        values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
+        if progress is not None:
+            completed, total, unit = progress
+            values |= {
+                "progress_completed": completed,
+                "progress_total": total,
+                "progress_unit": unit,
+            }
+            values |= {"progress_at": now, "step_seconds": step_seconds}
+        found = session.execute(
+            update(RunRow)
+            .where(_held(run_id, fence))
+            .values(**values)
+            .returning(RunRow.cancel_requested_at)
+        ).first()
+        return Heartbeat(
+            alive=found is not None, cancel_requested=found is not None and found[0] is not None
+        )
+
+
+def holds_run(session: Session, run_id: str, fence: int) -> bool:
+    """Whether the fence still holds; locks the row, so that what is written in this transaction cannot be stale."""
+    query = select(RunRow.id).where(_held(run_id, fence)).with_for_update()
+    return session.execute(query).first() is not None
+
+
+def finish_run(
+    session: Session,
+    run_id: str,
+    fence: int,
+    results: Sequence[Mapping[str, Any]],
+    manifest: Mapping[str, Any],
+) -> bool:
+    """running → succeeded, with one sheet a seed."""
+    stored = [dict(result) for result in results]
+    row = _end(session, run_id, fence, RunStatus.SUCCEEDED, result=stored, manifest=dict(manifest))
+    if row is None:
+        return False
+    session.execute(
+        update(RunRow).where(RunRow.id == run_id).values(progress_completed=RunRow.progress_total)
+    )
+    outcomes = [result["outcome"] for result in stored]
+    append_event(
+        session, row.experiment_id, EventName.RUN_SUCCEEDED, {"outcomes": outcomes}, run_id
+    )
+    refresh_status(session, row.experiment_id)
+    if row.step_seconds > 0:
+        measure(session, Spread.STEP, "gpu" if row.device == "cuda" else "cpu", row.step_seconds)
+    return True
+
+
+def fail_run(
+    session: Session,
+    run_id: str,
+    fence: int,
+    reason: FailureReason,
+    detail: str,
+    manifest: Mapping[str, Any] | None = None,
+) -> bool:
+    """running → failed, for one of the closed set of reasons."""
+    row = _end(
+        session,
+        run_id,
+        fence,
+        RunStatus.FAILED,
+        error_code=reason,
+        error_detail=detail[:2000],
+        manifest=dict(manifest) if manifest is not None else None,
+    )
+    if row is None:
+        return False
+    append_event(
+        session,
+        row.experiment_id,
+        EventName.RUN_FAILED,
+        {"reason": reason, "detail": detail[:2000]},
+        run_id,
+    )
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def cancel_run(session: Session, run_id: str, fence: int) -> bool:
+    """running → cancelled, as the worker that ran it has stopped."""
+    row = _end(session, run_id, fence, RunStatus.CANCELLED)
+    if row is None:
+        return False
+    append_event(session, row.experiment_id, EventName.RUN_CANCELLED, {}, run_id)
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def release_run(session: Session, run_id: str, fence: int) -> bool:
+    """running → queued, as the worker drains: the attempt does not count. A cancel request ends it instead."""
+    row = session.get(RunRow, run_id, with_for_update=True)
+    if row is not None and row.cancel_requested_at is not None:
+        cancelled = cancel_run(session, run_id, fence)
+        if cancelled:
+            drop_resume_state(session, run_id)
+        return cancelled
+    released = session.execute(
+        update(RunRow)
+        .where(_held(run_id, fence))
+        .values(
+            status=RunStatus.QUEUED,
+            owner=None,
+            lease_until=None,
+            rung_at=None,
+            attempts=RunRow.attempts - 1,
+            interruptions=RunRow.interruptions + 1,
+            elapsed_seconds=elapsed_seconds(session, row),
+        )
+    )
+    if row is None or released.rowcount != 1:
+        return False
+    append_event(session, row.experiment_id, EventName.RUN_INTERRUPTED, {}, run_id)
+    refresh_status(session, row.experiment_id)
+    return True
+
+
+def runs_to_ring(
+    db: Database, older_than_seconds: float, *, limit: int = 200
+) -> list[tuple[str, Needs]]:
+    """(id, needs) of queued runs whose bell has not been rung for so long; those never rung for come first."""
+    with db.read() as session:
+        before = database_now(session) - timedelta(seconds=older_than_seconds)
+        waiting = select(RunRow.id, RunRow.queue, RunRow.memory_bytes, RunRow.requires).where(
+            RunRow.status == RunStatus.QUEUED
+        )
+        never = waiting.where(
+            RunRow.rung_at.is_(None),
+            or_(RunRow.created_at < before, RunRow.attempts + RunRow.interruptions > 0),
+        )
+        found = session.execute(never.limit(limit)).all()
+        again = waiting.where(RunRow.rung_at < before).order_by(RunRow.rung_at)
+        found += session.execute(again.limit(limit - len(found))).all()
+        return [(run_id, Needs(*needs)) for run_id, *needs in found]
+
+
+def mark_rung(db: Database, run_ids: Sequence[str]) -> None:
+    """Note that the bells of these runs have been rung."""
+    with db.write() as session:
+        session.execute(
+            update(RunRow).where(RunRow.id.in_(run_ids)).values(rung_at=database_now(session))
+        )
+
+
+def _held(run_id: str, fence: int) -> Any:
+    return and_(RunRow.id == run_id, RunRow.fence == fence, RunRow.status == RunStatus.RUNNING)
+
+
+def _end(
+    session: Session, run_id: str, fence: int, status: RunStatus, **values: Any
+) -> RunRow | None:
+    row = session.get(RunRow, run_id)
+    ended = session.execute(
+        update(RunRow)
+        .where(_held(run_id, fence))
+        .values(
+            status=status,
+            finished_at=database_now(session),
+            lease_until=None,
+            elapsed_seconds=elapsed_seconds(session, row),
+            **values,
+        )
+    )
+    return row if row is not None and ended.rowcount == 1 else None
+
+
+def elapsed_seconds(session: Session, row: Any) -> float:
+    """Seconds computed over all attempts, the one that ends now included."""
+    if row is None or row.claimed_at is None:
+        return 0.0
+    began = as_utc(row.claimed_at)
+    assert began is not None
+    return float(row.elapsed_seconds) + max(0.0, (database_now(session) - began).total_seconds())

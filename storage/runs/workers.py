@@ -1,0 +1,170 @@
+"""Who works, on what device, and when it was last seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlmodel import Session
+
+from schemas.resources import Worker
+from schemas.status import RunStatus
+from storage.access.ownership import EVERYONES
+from storage.database.engine import as_utc, database_now
+from storage.database.ids import new_id
+from storage.database.json_columns import readable
+from storage.database.tables import RunRow, WorkerRow
+from storage.runs.placement import Capacity, write_labels
+
+LISTENING_SECONDS = 15
+"""A worker not seen for so long is taken to be gone."""
+
+
+RUN, WORKER = RunRow.__table__, WorkerRow.__table__
+# Built once and of columns, as every answer of an experiment and every bell asks them: rows of the session take longer.
+_LISTENING = select(
+    *(
+        WORKER.c[name]
+        for name in ("queue", "memory_bytes", "host_memory_bytes", "labels", "slots", "host", "pid")
+    )
+).where(WORKER.c.seen_at > bindparam("since"))
+_BUSY = (
+    select(RUN.c.owner, func.count()).where(RUN.c.status == RunStatus.RUNNING).group_by(RUN.c.owner)
+)
+
+
+def register_worker(
+    session: Session,
+    *,
+    host: str,
+    pid: int,
+    device: str,
+    queue: str,
+    slots: int,
+    memory_bytes: int,
+    versions: Mapping[str, str],
+    host_memory_bytes: int = 0,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Announce a worker process; returns its id. Rows of workers long gone are cleared on the way."""
+    now = database_now(session)
+    session.execute(delete(WorkerRow).where(WorkerRow.seen_at < now - timedelta(days=1)))
+    row = WorkerRow(
+        id=new_id("wrk"),
+        host=host,
+        pid=pid,
+        device=device,
+        queue=queue,
+        slots=slots,
+        memory_bytes=memory_bytes,
+        host_memory_bytes=host_memory_bytes,
+        labels=dict(labels),
+        versions=dict(versions),
+        started_at=now,
+        seen_at=now,
+    )
+    session.add(row)
+    return row.id
+
+
+def note_worker_seen(session: Session, worker_id: str) -> None:
+    """The worker, which calls this itself, is alive."""
+    now = database_now(session)
+    ahead = (datetime.now(UTC) - now).total_seconds()
+    session.execute(
+        update(WorkerRow)
+        .where(WorkerRow.id == worker_id)
+        .values(seen_at=now, clock_ahead_seconds=ahead)
+    )
+
+
+def remove_worker(session: Session, worker_id: str) -> None:
+    """The worker has gone by itself."""
+    session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
+
+
+def list_workers(session: Session) -> list[Worker]:
+    """Workers of the last day, by age."""
+    now = database_now(session)
+    busy = _runs_by_parent(session)
+    found = []
+    for row in session.scalars(select(WorkerRow).order_by(WorkerRow.id)):
+        seen = as_utc(row.seen_at)
+        assert seen is not None
+        found.append(
+            Worker.model_validate(
+                {
+                    **row.model_dump(exclude={"pid", "versions", "labels"}),
+                    "versions": row.readable("versions"),
+                    "unreadable": row.unreadable,
+                    "labels": row.readable("labels"),
+                    "gpu_memory": row.memory_bytes if row.queue == "gpu" else None,
+                    "runs": busy.get(f"{row.host}:{row.pid}", []),
+                    "listening": (now - seen).total_seconds() < LISTENING_SECONDS,
+                }
+            )
+        )
+    return found
+
+
+def _runs_by_parent(session: Session) -> dict[str, list[str]]:
+    """Runs under way by the `host:pid` of the worker."""
+    busy: dict[str, list[str]] = {}
+    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
+    for owner, run_id in session.execute(running):
+        busy.setdefault(_parent_of(owner), []).append(run_id)
+    return busy
+
+
+def _parent_of(owner: str | None) -> str:
+    """`host:pid` of the worker whose process has claimed the run."""
+    return ":".join((owner or "").split(":")[:2])
+
+
+def count_idle(session: Session) -> dict[Capacity, int]:
+    """Slots without a run of the workers that listen, by what these offer; of all owners' runs, whoever asks."""
+    busy: Counter[str] = Counter()
+    for owner, runs in session.execute(_BUSY, execution_options=EVERYONES):
+        busy[_parent_of(owner)] += runs
+    idle: Counter[Capacity] = Counter()
+    for capacity, slots, worker in _listening(session):
+        idle[capacity] += max(0, slots - busy[worker])
+    return idle
+
+
+def count_offered(session: Session) -> dict[Capacity, int]:
+    """Slots of the workers that listen, by what these offer."""
+    offered: Counter[Capacity] = Counter()
+    for capacity, slots, _ in _listening(session):
+        offered[capacity] += slots
+    return offered
+
+
+def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
+    """(what it offers, slots, `host:pid`) of each."""
+    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
+    found = session.execute(_LISTENING, {"since": since}, execution_options=EVERYONES)
+    for queue, memory, host_memory, labels, slots, host, pid in found:
+        yield (
+            Capacity(queue, memory, host_memory, write_labels(readable(labels))),
+            slots,
+            f"{host}:{pid}",
+        )
+
+
+def count_listening(session: Session) -> dict[str, int]:
+    """Slots of listening workers by queue, as `by_queue`."""
+    return by_queue(count_offered(session))
+
+
+def by_queue(offered: Mapping[Capacity, int]) -> dict[str, int]:
+    """Slots by queue. A GPU's worker computes what must run on a CPU where nobody else does."""
+    counts: Counter[str] = Counter()
+    for capacity, slots in offered.items():
+        counts[capacity.queue] += slots
+    if "gpu" in counts:
+        counts.setdefault("cpu", counts["gpu"])
+    return counts

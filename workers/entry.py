@@ -1,0 +1,35 @@
+"""The command of a worker: `python -m workers.entry --queue cpu --slots 2`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from runtime.logs import set_up_logging
+from runtime.settings import Settings
+from workers.parent import Worker
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Work until a signal ends it; the exit status."""
+    parser = argparse.ArgumentParser(prog="richregime worker", description=__doc__)
+    parser.add_argument("--queue", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument(
+        "--slots", type=int, help="runs computed at once; the setting cpu_workers, or 1 on a GPU"
+    )
+    parser.add_argument("--home", type=Path, help="folder of all state")
+    parser.add_argument(
+        "--seen-file",
+        type=Path,
+        help="touched whenever it has told the database that it is alive, for probes",
+    )
+    chosen = parser.parse_args(arguments)
+    settings = Settings(home=chosen.home) if chosen.home else Settings()
+    set_up_logging(settings.log_format, f"worker-{chosen.queue}")
+    slots = chosen.slots or (1 if chosen.queue == "gpu" else settings.cpu_workers)
+    return Worker(settings, chosen.queue, slots, seen_file=chosen.seen_file).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
