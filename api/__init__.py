@@ -1,1 +1,1 @@
-"""The front desk: files forms, answers questions, never enters a room."""
+"""The front desk: files specs, answers questions, never enters a kind."""

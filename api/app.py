@@ -14,8 +14,8 @@ from fastapi_offline import FastAPIOffline
 from api.dependencies import make_state
 from api.http import problems
 from api.http.openapi import PROBLEM_RESPONSES, describe
-from api.middleware.authentication import Gate
-from api.middleware.request_middleware import Edge, is_loopback
+from api.middleware.authentication import Authentication
+from api.middleware.request_middleware import RequestMiddleware, is_loopback
 from api.routes import (
     audit,
     catalog,
@@ -72,14 +72,14 @@ def create_app(settings: Settings) -> FastAPI:
         state = make_state(settings)
         state.db.require_schema()
         app.state.richregime = state
-        state.bell.start()
+        state.wake_ups.start()
         state.reconciler.start()
         state.notifier.start()
         yield
         state.closing.set()
         state.notifier.stop(patience_seconds=3)  # what it is sending is sent again
         state.reconciler.stop()
-        state.bell.stop()
+        state.wake_ups.stop()
         state.db.dispose()
 
     app = FastAPIOffline(
@@ -100,8 +100,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     is_private = is_loopback(settings.host)
-    app.add_middleware(Gate, always_asks=not is_private and not settings.allow_public)
-    app.add_middleware(Edge, only_loopback=is_private and not settings.allow_public)
+    app.add_middleware(Authentication, always_asks=not is_private and not settings.allow_public)
+    app.add_middleware(RequestMiddleware, only_loopback=is_private and not settings.allow_public)
     for module in ROUTES:
         app.include_router(module.router)
     pages.mount_assets(app)

@@ -1,4 +1,4 @@
-"""The engine as a benchmark uses it: forms, outsides over scratch folders, trained nets."""
+"""The engine as a benchmark uses it: specs, outsides over scratch folders, trained nets."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def make_context(
 
 
 def train_seeds(
-    options: Options, form: dict[str, Any], seeds: Sequence[int], **execution: Any
+    options: Options, spec: dict[str, Any], seeds: Sequence[int], **execution: Any
 ) -> list[TrainedSeed]:
     """A whole training as a user of the engine runs it: nets made, evaluated in every epoch, weights saved."""
     ctx = make_context(options, seeds, **execution)
-    trained = train(parse_spec({"kind": "train", **form}), ctx)
+    trained = train(parse_spec({"kind": "train", **spec}), ctx)
     ctx.discard()
     return trained
 
 
-def run_room(spec: ExperimentSpec, ctx: Context) -> Sequence[Any]:
-    """The sheets of a room's procedure."""
+def run_kind(spec: ExperimentSpec, ctx: Context) -> Sequence[Any]:
+    """The results of a kind's procedure."""
     return get_kind(spec.kind).load_run()(spec, ctx)

@@ -138,8 +138,8 @@ class Company:
         began = time.thread_time()
         claim = claim_next(
             self.db,
-            owner=f"simulated:1:{threading.get_ident()}",
-            queue="cpu",
+            worker=f"simulated:1:{threading.get_ident()}",
+            device_class="cpu",
             device="cpu",
             lease_seconds=600,
             memory_bytes=8 << 30,
@@ -158,7 +158,7 @@ class Company:
 
     def _finish(self, run: tuple[str, int, float]) -> Any:
         with self.db.write() as session:
-            assert finish_run(session, run[0], run[1], [{"outcome": "converged"}], {})
+            assert finish_run(session, run[0], run[1], [{"outcome": "trained"}], {})
         return partial(self.plan, 0.0, "claim")
 
 
@@ -173,12 +173,12 @@ def fill(db: Database, number: int) -> None:
             "experiment_id": experiment_id,
             "point_id": point_id,
             "seeds": [0],
-            "submitted_by": owner,
+            "owner": owner,
             "memory_bytes": NEEDS.memory_bytes,
             "lane": lane_of(owner, NEEDS),
             "rank": rank_of(now, 0),
             "created_at": now,
-            "rung_at": now,
+            "woken_at": now,
         }
         runs = [
             {**run, "id": new_id("run")} for _ in range(min(RUNS_OF_EXPERIMENT, number - start))

@@ -81,7 +81,7 @@ class Service:
             [
                 sys.executable,
                 "-m",
-                "ops.commands",
+                "richregime",
                 "up",
                 "--home",
                 str(self.home),

@@ -40,4 +40,4 @@ VOLUME /data
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=20s --timeout=5s --start-period=180s --retries=3 \
     CMD ["sh", "-c", "test -n \"$(find /tmp/seen -mmin -1)\""]
-CMD ["python", "-m", "workers.entry", "--queue", "cpu", "--seen-file", "/tmp/seen"]
+CMD ["python", "-m", "workers.entry", "--device", "cpu", "--seen-file", "/tmp/seen"]

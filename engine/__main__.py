@@ -11,12 +11,12 @@ from engine.errors import EngineError, InvalidSpec
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit 0 with the results written, 2 for a form that is wrong, 1 for any other error of the engine."""
+    """Exit 0 with the results written, 2 for a spec that is wrong, 1 for any other error of the engine."""
     parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a spec or a whole body from a JSON file")
     run.add_argument(
-        "spec", type=Path, help="JSON: a form, or a body with spec, sweep, seeds, execution"
+        "spec", type=Path, help="JSON: a spec, or a body with spec, sweep, seeds, execution"
     )
     run.add_argument(
         "--out", type=Path, required=True, help="folder for results; a second call goes on there"
@@ -57,11 +57,11 @@ def _run(chosen: argparse.Namespace) -> int:
         device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         allow_download=not chosen.no_download,
     )
-    for sheet in experiment.summary:
-        accuracy = sheet.test_accuracy
+    for point in experiment.summary:
+        accuracy = point.test_accuracy
         error = "" if accuracy.standard_error is None else f" ± {accuracy.standard_error:.4f}"
         print(
-            f"{dict(sheet.point) or 'net'}: test accuracy {accuracy.mean:.4f}{error} ({sheet.outcome})"
+            f"{dict(point.point) or 'net'}: test accuracy {accuracy.mean:.4f}{error} ({point.outcome})"
         )
     print(f"written to {chosen.out}")
     return 0

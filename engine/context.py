@@ -1,6 +1,6 @@
 """All the outside that a run may touch, as one protocol. Bytes and JSON only: no torch crosses it.
 
-Implemented by a folder (`engine.local`) and by the service's workers; a room never knows which.
+Implemented by a folder (`engine.local`) and by the service's workers; a kind never knows which.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FinishedTraining:
     """safetensors, one tensor a parameter (and buffer), names as in the model"""
     theta_T: bytes
     result: Mapping[str, Any]
-    """The training part of that seed's sheet: test accuracy, loss, timings, outcome."""
+    """The training part of that seed's result: test accuracy, loss, timings, outcome."""
     metrics: Sequence[tuple[str, int, float | None]]
     """(name, step, value) logged by the training; a run that reuses it logs them again as its own."""
 
@@ -83,7 +83,7 @@ class RunContext(Protocol):
         ...
 
     def log_event(self, name: str, data: Mapping[str, Any]) -> None:
-        """A dated fact about the run, e.g. `run.resumed`, `training.diverged`."""
+        """A dated fact about the run, e.g. `run.resumed`, `training.not_finite`."""
         ...
 
     def check(self) -> None:

@@ -100,7 +100,7 @@ def estimate(
     device: Literal["cpu", "cuda"] = "cpu",
     execution: Execution | None = None,
 ) -> Cost:
-    """The cost of training `num_seeds` seeds of one point, and of what its room computes besides (`spec.work()`).
+    """The cost of training `num_seeds` seeds of one point, and of what its kind computes besides (`spec.work()`).
 
     seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers * seconds_per_layer_step), where stacked
     seeds share their steps, and the memory traffic of activations and optimiser. With a `calibration` the basis is `measured`, otherwise `model` for `device`. Without
@@ -164,7 +164,7 @@ def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "c
 
 
 def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
-    """What two runs share that compute at the same speed, from the JSON of a form and of its execution.
+    """What two runs share that compute at the same speed, from the JSON of a spec and of its execution.
 
     Epochs, seeds, sizes of the data and what is drawn from it may differ: the cost's arithmetic knows what they do.
     """
@@ -239,7 +239,7 @@ def optimizer_slots(spec: OptimizerSpec) -> int:
 
 
 def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
-    """The process, the data, the stacked seeds, and for each theta_0, a copy to save, and the room's own vectors."""
+    """The process, the data, the stacked seeds, and for each theta_0, a copy to save, and the kind's own vectors."""
     layers = layout(spec.model, info)
     parameters = sum(layer.num_parameters for layer in layers)
     examples = sum(subset_sizes(spec, info))
@@ -262,7 +262,7 @@ def _workspace_bytes(layers: tuple[LayerLayout, ...], batch_size: int) -> int:
 
 
 def _disk_bytes(spec: ExperimentSpec, parameters: int, num_seeds: int) -> int:
-    """theta_0 and theta_T, the room's artifacts, two generations of resume state."""
+    """theta_0 and theta_T, the kind's artifacts, two generations of resume state."""
     kept = parameters * (2 * _FLOAT + spec.work().bytes_per_parameter)
     resume = 2 * parameters * _FLOAT * (2 + optimizer_slots(spec.optimizer))
     return num_seeds * (kept + resume)

@@ -1,7 +1,7 @@
 """Everything that can go wrong in the engine, as one small tree.
 
 EngineError
-├── InvalidSpec          the user's form is wrong; names every field at once
+├── InvalidSpec          the user's spec is wrong; names every field at once
 ├── DatasetUnavailable   the data is not on this machine and could not be downloaded
 ├── WeightsUnavailable   pretrained weights or a start checkpoint could not be loaded
 ├── OutOfMemory          the device has not the memory the run needs
@@ -23,7 +23,7 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with a form: where (RFC 6901 pointer), what, and the words to show."""
+    """One thing wrong with a spec: where (RFC 6901 pointer), what, and the words to show."""
 
     pointer: str
     code: str
@@ -31,7 +31,7 @@ class FieldError:
 
 
 class InvalidSpec(EngineError):
-    """The form is wrong. Holds all errors found, not only the first."""
+    """The spec is wrong. Holds all errors found, not only the first."""
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)

@@ -1,4 +1,4 @@
-"""A kind of experiment, as data: its form, its sheets, where its procedure lives. Imports no torch."""
+"""A kind of experiment, as data: its spec, its results, where its procedure lives. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class FinishedPoint:
     """The swept fields and their values, in the order of the sweep."""
     spec: ExperimentSpec
     results: Sequence[SeedResult]
-    """One sheet a finished seed, by seed."""
+    """One result a finished seed, by seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlotInfo:
-    """A plot that a room can draw."""
+    """A plot that a kind can draw."""
 
     name: str
     title: str
@@ -58,9 +58,9 @@ class Preset:
     scale: Literal["paper", "quick"]
     body: Mapping[str, Any]
     plots: tuple[str, ...]
-    """The room's plots that match the figure."""
+    """The kind's plots that match the figure."""
     deviations: tuple[str, ...] = ()
-    """Where this scale departs from the paper in what the form does not show."""
+    """Where this scale departs from the paper in what the spec does not show."""
 
 
 class PlotInput(Protocol):
@@ -76,7 +76,7 @@ class PlotInput(Protocol):
 
     @property
     def summary(self) -> Sequence[PointResult]:
-        """The room's summary of the points that have at least one finished seed."""
+        """The kind's summary of the points that have at least one finished seed."""
         ...
 
     def read_metric(
@@ -92,7 +92,7 @@ class PlotInput(Protocol):
 
 class RunProcedure(Protocol):
     def __call__(self, spec: Any, ctx: RunContext) -> Sequence[SeedResult]:
-        """Execute one point for the seeds of `ctx.seeds`; one sheet a seed, in their order."""
+        """Execute one point for the seeds of `ctx.seeds`; one result a seed, in their order."""
         ...
 
 
@@ -102,13 +102,13 @@ class JudgeProcedure(Protocol):
     ) -> Sequence[Any]:
         """A verdict (`engine.paper.verdict.Verdict`) on each of the paper's claims that these points can speak to.
 
-        summary: the room's sheet of every point with results, in their order.
+        summary: the kind's result of every point with results, in their order.
         """
         ...
 
 
 class PlotProcedures(Protocol):
-    """A room's `plots` module."""
+    """A kind's `plots` module."""
 
     def numbers(self, name: str, source: PlotInput) -> dict[str, Any]:
         """Exactly the numbers that the plot draws, as JSON."""
@@ -125,7 +125,7 @@ def no_presets() -> Sequence[Preset]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A room: everything the outside needs to offer, run, summarise and draw one type of study."""
+    """A kind: everything the outside needs to offer, run, summarise and draw one type of study."""
 
     name: str
     title: str
@@ -157,7 +157,7 @@ class Kind:
         return cast(JudgeProcedure, _load(self.judge_path))
 
     def read_page(self) -> str:
-        """The room's README: what is measured, by which formula (Markdown)."""
+        """The kind's README: what is measured, by which formula (Markdown)."""
         return (files(self.plots_path.rpartition(".")[0]) / "README.md").read_text(encoding="utf-8")
 
     def load_plots(self) -> PlotProcedures:

@@ -207,7 +207,7 @@ def run_local(
     device: str,
     allow_download: bool = True,
 ) -> LocalExperiment:
-    """Run every point of `body` (`{"spec", "sweep", "execution"}` or a bare form) and write all of it to `out`.
+    """Run every point of `body` (`{"spec", "sweep", "execution"}` or a bare spec) and write all of it to `out`.
 
     Called again with the same `out` after a kill it goes on from the last save. Raises what the engine raises.
     """
@@ -242,8 +242,8 @@ def _run_point(point: SweepPoint, ctx: LocalRunContext) -> Sequence[SeedResult]:
 
 
 def _write_results(experiment: LocalExperiment, kind: str, num_seeds: int, out: Path) -> None:
-    sheets = [sheet.model_dump(mode="json") for sheet in experiment.summary]
-    result = {"kind": kind, "points": sheets, "seeds": num_seeds, "reused": []}
+    seed_results = [seed_result.model_dump(mode="json") for seed_result in experiment.summary]
+    result = {"kind": kind, "points": seed_results, "seeds": num_seeds, "reused": []}
     write_atomically(out / "result.json", json.dumps(result, indent=2, allow_nan=False).encode())
     with (out / "metrics.csv").open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Outcome = Literal["converged", "diverged"]
-"""`diverged`: the loss became NaN or infinite, or the trained net is no better than chance. It is a result, not a fault."""
+Outcome = Literal["trained", "at_chance", "not_finite"]
+"""`not_finite`: the train loss became NaN or infinite. `at_chance`: the trained net is no better than
+guessing. Both are results, not faults."""
 
 
-class Sheet(BaseModel):
+class ResultModel(BaseModel):
     """Base of results: frozen, closed, and free of NaN and infinity (absent values are null)."""
 
     model_config = ConfigDict(
@@ -19,7 +20,7 @@ class Sheet(BaseModel):
     )
 
 
-class Statistic(Sheet):
+class Statistic(ResultModel):
     """A quantity over seeds. With one seed there is no error to state: `standard_error` and `ci95` are null."""
 
     mean: float
@@ -30,7 +31,7 @@ class Statistic(Sheet):
     n: int
 
 
-class Timings(Sheet):
+class Timings(ResultModel):
     """Seconds of one seed's training, device-synchronised (protocol, section 6). A stacked run's time is divided evenly among its seeds."""
 
     load_seconds: float = 0.0
@@ -59,7 +60,7 @@ class Timings(Sheet):
         )
 
 
-class TimingSummary(Sheet):
+class TimingSummary(ResultModel):
     """Timings over the seeds of a point; seeds of one stack count as one measurement, so that `n` and the error are of
     times that were measured apart."""
 
@@ -72,8 +73,8 @@ class TimingSummary(Sheet):
     train_seconds: Statistic
 
 
-class SeedResult(Sheet):
-    """What one seed's training gave; the base of each room's own sheet."""
+class SeedResult(ResultModel):
+    """What one seed's training gave; the base of each kind's own result."""
 
     seed: int
     outcome: Outcome
@@ -89,14 +90,14 @@ class SeedResult(Sheet):
     """What the reader must know, e.g. why the frozen-prefix cache was not used."""
 
 
-class PointResult(Sheet):
-    """One point over its seeds; the base of each room's own summary (a shape on the wire)."""
+class PointResult(ResultModel):
+    """One point over its seeds; the base of each kind's own summary (a shape on the wire)."""
 
     point: dict[str, Any]
     """The swept fields and their values."""
     outcome: Outcome
-    """`diverged` where any seed diverged."""
-    diverged_seeds: tuple[int, ...] = ()
+    """The worst of its seeds: `not_finite` before `at_chance` before `trained`."""
+    untrained_seeds: tuple[int, ...] = ()
     seeds: tuple[int, ...]
     test_accuracy: Statistic
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The forms: what a user may ask for, complete and immutable, with a digest.
+"""The specs: what a user may ask for, complete and immutable, with a digest.
 
 A *spec* is the whole input of one point. Every field has a default, every number a range, and nothing unknown
 is accepted. Two specs with the same digest ask for the same thing.
@@ -16,10 +16,10 @@ from pydantic import Field, Strict, StringConstraints
 from engine.data.spec import DataSpec
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
 from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
-from engine.spec_model import Form
+from engine.spec_model import SpecModel
 
 TRAINING_VERSION = 1
-"""Raised whenever the same training form would give other weights; part of every training digest."""
+"""Raised whenever the same training spec would give other weights; part of every training digest."""
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -27,7 +27,7 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 WorkerLabel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
-class Execution(Form):
+class Execution(SpecModel):
     """How a run is computed. It changes speed and rounding, never what is asked."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -64,7 +64,7 @@ class Execution(Form):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a room computes for a seed beside a plain training; `engine.cost` turns it into a price."""
+    """What a kind computes for a seed beside a plain training; `engine.cost` turns it into a price."""
 
     train_fraction: float = 1.0
     """Expected share of the plain training's FLOPs that the training takes."""
@@ -73,18 +73,18 @@ class Work:
     test_evaluations: int = 0
     """Evaluations of the whole test set beyond one an epoch and one before the first."""
     bytes_per_parameter: int = 0
-    """Memory, and bytes of artifacts, that the room keeps a parameter."""
+    """Memory, and bytes of artifacts, that the kind keeps a parameter."""
     scratch_bytes_per_parameter: int = 0
-    """Memory that the room takes now and then a parameter, for one seed at a time."""
+    """Memory that the kind takes now and then a parameter, for one seed at a time."""
 
 
-class ExperimentSpec(Form):
+class ExperimentSpec(SpecModel):
     """What every kind shares: data, net, initialisation and training (paper, Section 3)."""
 
     version: ClassVar[int] = 1
-    """The room's version: raised when its procedure gives other numbers for the same form."""
+    """The kind's version: raised when its procedure gives other numbers for the same spec."""
     loads_trainings: ClassVar[bool] = True
-    """Whether a training that another run has finished is loaded; rooms that watch the training do it themselves."""
+    """Whether a training that another run has finished is loaded; kinds that watch the training do it themselves."""
 
     kind: str
     data: DataSpec = DataSpec()
@@ -101,19 +101,19 @@ class ExperimentSpec(Form):
     )
 
     def work(self) -> Work:
-        """What this room computes beside a plain training; rooms that do more, or less, say so here."""
+        """What this room computes beside a plain training; kinds that do more, or less, say so here."""
         return Work()
 
     def canonical_json(self) -> str:
-        """The form as one line of JSON with sorted keys and every default written out."""
+        """The spec as one line of JSON with sorted keys and every default written out."""
         return canonical_json(self.model_dump(mode="json"))
 
     def digest(self) -> str:
-        """Identity of the form: sha256 over the expanded form and the room's version."""
+        """Identity of the spec: sha256 over the expanded spec and the kind's version."""
         return sha256_of({"spec": self.model_dump(mode="json"), "version": self.version})
 
-    def training_form(self) -> dict[str, Any]:
-        """The part of the form that decides the trained weights; rooms that train otherwise add to it."""
+    def training_spec(self) -> dict[str, Any]:
+        """The part of the spec that decides the trained weights; kinds that train otherwise add to it."""
         dumped = self.model_dump(mode="json")
         return {name: dumped[name] for name in TRAINING_FIELDS}
 
@@ -123,7 +123,7 @@ class ExperimentSpec(Form):
             {**self._training_identity(execution), "seed": seed, "data_sha256": data_sha256}
         )
 
-    def training_form_digest(self, execution: Execution) -> str:
+    def training_spec_digest(self, execution: Execution) -> str:
         """What can be told of that identity before the data are read: all but them and the seed."""
         return sha256_of(self._training_identity(execution))
 
@@ -132,7 +132,7 @@ class ExperimentSpec(Form):
             mode="json", include={"precision", "deterministic", "stack_seeds"}
         )
         return {
-            "training": self.training_form(),
+            "training": self.training_spec(),
             "execution": arithmetic,
             "version": TRAINING_VERSION,
         }
@@ -153,4 +153,12 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-__all__ = ["Execution", "ExperimentSpec", "Form", "Seed", "Work", "canonical_json", "sha256_of"]
+__all__ = [
+    "Execution",
+    "ExperimentSpec",
+    "Seed",
+    "SpecModel",
+    "Work",
+    "canonical_json",
+    "sha256_of",
+]

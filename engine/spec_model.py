@@ -1,4 +1,4 @@
-"""The base of every form: frozen, strict about types, nothing unknown accepted, no NaN."""
+"""The base of every spec: frozen, strict about types, nothing unknown accepted, no NaN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Many = Annotated[tuple[Item, ...], Strict(False)]
 """A tuple that may be written as a JSON list (a strict tuple would refuse one)."""
 
 
-class Form(BaseModel):
+class SpecModel(BaseModel):
     """Frozen, strict, closed: a value that can be hashed, compared and trusted."""
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""A sweep: from one form and some axes to the forms of all its points. Imports no torch."""
+"""A sweep: from one spec and some axes to the specs of all its points. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ERRORS = 100
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One cell: the swept fields' values, in the order of the sweep, and the whole form."""
+    """One cell: the swept fields' values, in the order of the sweep, and the whole spec."""
 
     values: dict[str, Any]
     spec: ExperimentSpec
@@ -27,7 +27,7 @@ class SweepPoint:
     """By path: which of the axis' values, and the value."""
 
     def place(self, error: FieldError) -> FieldError:
-        """An error of this point's form, pointing at the axis value that brought it in, where one did."""
+        """An error of this point's spec, pointing at the axis value that brought it in, where one did."""
         return _blame(error, self.choice) if self.choice else error
 
 
@@ -39,8 +39,8 @@ def num_points(sweep: Mapping[str, Sequence[Any]]) -> int:
 def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     """Every point: the product of the axes in the order given, the last one running fastest.
 
-    spec: the form as sent. sweep: dotted paths into the form, e.g. `model.width`, and the values each takes; a path
-    may name a whole part (`policy`). Raises InvalidSpec with all errors of the form and the axes, or those of the points
+    spec: the spec as sent. sweep: dotted paths into the spec, e.g. `model.width`, and the values each takes; a path
+    may name a whole part (`policy`). Raises InvalidSpec with all errors of the spec and the axes, or those of the points
     until there are MAX_ERRORS; they say at `#/sweep/<path>/<index>` which value is wrong and name the point.
     """
     errors = [
@@ -91,7 +91,7 @@ def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:
         known = ", ".join(_paths(base))
         return [
             FieldError(
-                pointer, "unknown-path", f"the form has no field {path[:80]!r}; it has {known}"
+                pointer, "unknown-path", f"the spec has no field {path[:80]!r}; it has {known}"
             )
         ]
     return []
@@ -121,7 +121,7 @@ def _set(data: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _blame(error: FieldError, chosen: Mapping[str, tuple[int, Any]]) -> FieldError:
-    """Point at the axis value that put the error into the form, or at the form where no axis did."""
+    """Point at the axis value that put the error into the spec, or at the spec where no axis did."""
     inner = error.pointer.removeprefix("#/spec/").replace("/", ".")
     for path, (index, _) in chosen.items():
         if inner == path or inner.startswith(f"{path}."):

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from ops import Client
+from richregime import Client
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ops import AsyncClient
+from richregime import AsyncClient
 
 
 async def accuracy_at(client: AsyncClient, learning_rate: float) -> float:

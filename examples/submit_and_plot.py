@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ops import Client
+from richregime import Client
 
 OUT = Path("example-out")
 

@@ -33,7 +33,7 @@ class Broker:
         return self._process
 
     def start(self) -> None:
-        """Return once it answers. Messages on disk that it cannot read are put aside: they are bells, no more.
+        """Return once it answers. Messages on disk that it cannot read are put aside: they are wake-ups, no more.
 
         Raises RuntimeError where it does not come up.
         """

@@ -24,7 +24,7 @@ STEADY_SECONDS = 60.0
 log = logging.getLogger("ops.up")
 
 
-class Part:
+class ManagedProcess:
     """`python -m module` under our eyes. When this process ends, however it ends, the part is asked to end too.
 
     echo: what stands before each of its lines on our standard error, `{name}` being its own; None: they are only kept.

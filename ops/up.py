@@ -16,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from ops.broker import Broker
-from ops.managed_process import Part
+from ops.managed_process import ManagedProcess
 from runtime.logs import LogFormat, set_up_logging
 from runtime.settings import Settings
 from storage.database.engine import Database
@@ -56,7 +56,7 @@ class Stack:
         self._echo = prefix if verbose else None
         self._lock: IO[str] | None = None
         self._broker: Broker | None = None
-        self._parts: list[Part] = []
+        self._processes: list[ManagedProcess] = []
 
     @property
     def url(self) -> str:
@@ -66,7 +66,7 @@ class Stack:
     @property
     def pids(self) -> dict[str, int]:
         """Process ids by part: `api`, `worker` or `worker-gpu...`, and `broker` where it is ours."""
-        found = {part.name: part.pid for part in self._parts}
+        found = {process.name: process.pid for process in self._processes}
         if self._broker is not None:
             found["broker"] = self._broker.process.pid
         return found
@@ -93,16 +93,16 @@ class Stack:
         database = Database(self.settings.resolved_database_url)
         database.upgrade()
         database.dispose()
-        self._parts = self._make_parts()
-        for part in self._parts:
-            part.start()
+        self._processes = self._make_processes()
+        for process in self._processes:
+            process.start()
         self._wait_until_ready()
 
     def watch(self) -> None:
         """Start parts again that end by themselves, until an exception (a signal's) ends it."""
         while True:
-            for part in self._parts:
-                part.mind()
+            for process in self._processes:
+                process.mind()
             if self._broker is not None and self._broker.process.poll() is not None:
                 log.warning("the broker ended and is started again")
                 try:
@@ -114,19 +114,19 @@ class Stack:
 
     def stop(self) -> None:
         """Drain the workers, then end the API and the broker; interrupted, it kills what is left."""
-        workers = [part for part in self._parts if part.name.startswith("worker")]
-        others = [part for part in self._parts if part not in workers]
+        workers = [process for process in self._processes if process.name.startswith("worker")]
+        others = [process for process in self._processes if process not in workers]
         try:
             for group, seconds in ((workers, DRAIN_SECONDS), (others, 10.0)):
-                for part in group:
-                    part.ask_to_end()
+                for process in group:
+                    process.ask_to_end()
                 deadline = time.monotonic() + seconds
-                for part in group:
-                    part.wait(deadline - time.monotonic())
+                for process in group:
+                    process.wait(deadline - time.monotonic())
         finally:
-            for part in self._parts:
-                part.kill()
-            self._parts = []
+            for process in self._processes:
+                process.kill()
+            self._processes = []
             if self._broker is not None:
                 self._broker.stop()
                 self._broker = None
@@ -160,25 +160,27 @@ class Stack:
                 )
             time.sleep(0.2)
 
-    def _make_parts(self) -> list[Part]:
+    def _make_processes(self) -> list[ManagedProcess]:
         folder = self.settings.home / "logs"
         common = self._environment()
 
-        def part(name: str, *arguments: str, **environment: str) -> Part:
-            return Part(name, arguments, {**common, **environment}, folder, echo=self._echo)
+        def process(name: str, *arguments: str, **environment: str) -> ManagedProcess:
+            return ManagedProcess(
+                name, arguments, {**common, **environment}, folder, echo=self._echo
+            )
 
         workers = [
-            part(
+            process(
                 f"worker-gpu{index}",
-                *("workers.entry", "--queue", "gpu"),
+                *("workers.entry", "--device", "gpu"),
                 CUDA_DEVICE_ORDER="PCI_BUS_ID",  # NVML's order
                 CUDA_VISIBLE_DEVICES=gpu,
             )
             for index, gpu in enumerate(list_gpus())
         ]
         return [
-            part("api", "api.app"),
-            *(workers or [part("worker", "workers.entry", "--queue", "cpu")]),
+            process("api", "api.app"),
+            *(workers or [process("worker", "workers.entry", "--device", "cpu")]),
         ]
 
     def _environment(self) -> dict[str, str]:
@@ -196,10 +198,10 @@ class Stack:
         # One client, as each new one reads all certificates; no proxy stands between us and our own address.
         with httpx.Client(timeout=5, trust_env=False) as http:
             while time.monotonic() < deadline:
-                for part in self._parts:
-                    if not part.is_running:
+                for process in self._processes:
+                    if not process.is_running:
                         raise StartFailed(
-                            f"{part.name} ended at once; its last words:\n{part.last_words()}"
+                            f"{process.name} ended at once; its last words:\n{process.last_words()}"
                         )
                 if self._is_ready(http):
                     return

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 
-class Turns:
+class FairLock:
     """Unlike `threading.Lock`, and unlike SQLite's own lock, whoever comes by when it is free does not overtake those who
     wait: with many at it, the slowest waits no longer than it takes all who were before."""
 

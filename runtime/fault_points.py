@@ -3,7 +3,7 @@
 A file in that folder named like the place (`finish.2`) and holding an action strikes whoever reaches the place next, and
 is gone then. The places, in the order a run reaches them:
 
-accept.1 an experiment committed, its bell not yet rung and its answer not given
+accept.1 an experiment committed, its wake-up not yet sent and its answer not given
 claim.1 chosen · claim.2 moved, not committed · claim.3 committed
 step     between two steps
 save.1 begun · save.2 stored and registered · save.3 older generation deleted
@@ -11,8 +11,8 @@ put.1 written, not yet under its name · put.2 under its name
 register.1 row written, not committed · register.2 committed
 finish.1 begun · finish.2 moved, not committed · finish.3 committed · finish.4 resume state deleted
 summary.1 made, not stored · summary.2 stored
-ring.1 committed, not rung · ring.2 rung, not noted
-notice.1 sent, not noted
+wake.1 committed, wake-up not sent · wake.2 sent, not noted
+delivery.1 sent, not noted
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FOLDER_VARIABLE = "RICHREGIME_FAULT_POINTS"
 PLACES = (
     *("accept.1", "claim.1", "claim.2", "claim.3", "step"),
     *("save.1", "save.2", "save.3", "put.1", "put.2", "register.1", "register.2"),
-    *("finish.1", "finish.2", "finish.3", "finish.4", "summary.1", "summary.2", "ring.1", "ring.2"),
-    "notice.1",
+    *("finish.1", "finish.2", "finish.3", "finish.4", "summary.1", "summary.2", "wake.1", "wake.2"),
+    "delivery.1",
 )
 
 

@@ -12,7 +12,7 @@ _told: set[tuple[str, type[Exception]]] = set()
 
 
 @contextmanager
-def telling_once(trouble: str) -> Iterator[None]:
+def log_once(trouble: str) -> Iterator[None]:
     """Whatever fails within is logged and goes no further: one bad row starves nobody. An error of the same type is told
     once a process.
 

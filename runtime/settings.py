@@ -71,16 +71,16 @@ class Settings(BaseSettings):
     )
     worker_labels: Annotated[dict[str, str], NoDecode] = Field(
         default={},
-        description="What runs may ask of a worker by `execution.requires`, as `room=basement,gpu=h100`.",
+        description="What runs may ask of a worker by `execution.requires`, as `kind=basement,gpu=h100`.",
     )
     lease_seconds: float = Field(
         30.0, gt=0, description="A run whose worker is silent for so long is given to another."
     )
     heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker renews its lease.")
     reconcile_seconds: float = Field(
-        2.0, gt=0, description="How often lost bells and leases are looked for."
+        2.0, gt=0, description="How often lost wake-ups and leases are looked for."
     )
-    ring_after_seconds: float = Field(
+    wake_after_seconds: float = Field(
         15.0, gt=0, description="A queued run is rung again after so long."
     )
     checkpoint_seconds: float = Field(
@@ -152,13 +152,15 @@ class Settings(BaseSettings):
     )
     webhook_secret: SecretStr | None = Field(
         None,
-        description=f"Signs the notices of webhooks that bring no secret of their own: {SECRET_FORM}.",
+        description=f"Signs the deliveries of webhooks that bring no secret of their own: {SECRET_FORM}.",
     )
     webhook_allow_private: bool = Field(
         False,
-        description="Send notices to addresses that are not public, such as loopback and private networks.",
+        description="Send deliveries to addresses that are not public, such as loopback and private networks.",
     )
-    webhook_attempts: int = Field(6, ge=1, le=20, description="How often a notice is sent at most.")
+    webhook_attempts: int = Field(
+        6, ge=1, le=20, description="How often a delivery is sent at most."
+    )
     webhook_retry_seconds: float = Field(
         30.0,
         gt=0,

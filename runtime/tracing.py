@@ -1,6 +1,6 @@
 """Traces by OpenTelemetry, where its own variables ask for them: from a request to the runs that it has asked for.
 
-A bell is a hint that may be lost: what a run belongs to is stored with its row, as W3C's `traceparent`.
+A wake-up is a hint that may be lost: what a run belongs to is stored with its row, as W3C's `traceparent`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class StoredResource(Resource):
     """An answer that tells which of its fields are damaged where they are stored."""
 
     unreadable: list[str] = []
-    """Fields whose stored form cannot be read; they are answered empty."""
+    """Fields whose stored spec cannot be read; they are answered empty."""
 
 
 class Request(BaseModel):

@@ -48,7 +48,7 @@ class BundledRun(Resource):
     finished_at: UtcDatetime | None
     manifest: dict[str, Any] | None
     result: list[dict[str, Any]] | None
-    """A sheet a seed, as the kind's `seed_result` has it."""
+    """A result a seed, as the kind's `seed_result` has it."""
     files: list[BundledFile]
 
 

@@ -9,7 +9,7 @@ from schemas.base import StoredResource, UtcDatetime
 
 
 class EventName(StrEnum):
-    """Names of the events that the service itself writes; rooms add their own (`training.*`, `cache.*`)."""
+    """Names of the events that the service itself writes; kinds add their own (`training.*`, `cache.*`)."""
 
     EXPERIMENT_SUBMITTED = "experiment.submitted"
     EXPERIMENT_IMPORTED = "experiment.imported"

@@ -141,7 +141,7 @@ class Worker(StoredResource):
     host: str
     device: str
     """`cpu`, or the GPU's name."""
-    queue: Literal["cpu", "gpu"]
+    device_class: Literal["cpu", "gpu"]
     slots: int
     """Runs it executes at once."""
     runs: list[str]

@@ -31,7 +31,7 @@ class Submission(Request):
     """One experiment: a spec, the axes it is swept over, and the seeds it is repeated with."""
 
     spec: dict[str, Any] = Field(
-        description="The form of one kind, chosen by its `kind`; see GET /kinds."
+        description="The spec of one kind, chosen by its `kind`; see GET /kinds."
     )
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict,

@@ -1,4 +1,4 @@
-"""Webhooks: where an experiment's end is told, and the notice that is sent there (Standard Webhooks)."""
+"""Webhooks: where an experiment's end is told, and the delivery that is sent there (Standard Webhooks)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Webhook(Request):
     )
     secret: Annotated[SecretStr, Strict(False)] | None = Field(
         None,
-        description=f"Signs the notices: {SECRET_FORM}. Null: the service's own, where it has one.",
+        description=f"Signs the deliveries: {SECRET_FORM}. Null: the service's own, where it has one.",
     )
 
 
-class NoticeType(StrEnum):
+class DeliveryType(StrEnum):
     SUCCEEDED = "experiment.succeeded"
     FAILED = "experiment.failed"
     CANCELLED = "experiment.cancelled"
 
 
-class NoticeState(StrEnum):
+class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -61,10 +61,10 @@ class EndedExperiment(Resource):
     links: dict[str, str]
 
 
-class Notice(Resource):
+class Delivery(Resource):
     """The body of what is sent."""
 
-    type: NoticeType
+    type: DeliveryType
     timestamp: UtcDatetime
     """When the experiment ended."""
     data: EndedExperiment

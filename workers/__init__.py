@@ -1,1 +1,1 @@
-"""The technicians: take a filed form, unlock its room, archive what comes out."""
+"""The technicians: take a filed spec, unlock its kind, archive what comes out."""

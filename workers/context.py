@@ -291,12 +291,12 @@ class StoredRunContext:
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
         self.flush()
-        form_digest = parse_spec(self._claim.spec).training_form_digest(self.execution)
+        spec_digest = parse_spec(self._claim.spec).training_spec_digest(self.execution)
         self._write(
             lambda session: register_training(
                 session,
                 digest=digest,
-                form_digest=form_digest,
+                spec_digest=spec_digest,
                 seed=seed,
                 run_id=self.run_id,
                 fence=self._claim.fence,

@@ -49,9 +49,9 @@ def list_gpus() -> list[str]:
     return [part for part in named if part and part != "-1"] if count else []
 
 
-def describe_device(queue: str) -> Device:
+def describe_device(device_class: str) -> Device:
     """The device of a worker on `queue`: this machine's processor, or the first visible GPU."""
-    if queue == "cpu":
+    if device_class == "cpu":
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Device("cpu", memory)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
@@ -63,11 +63,11 @@ def describe_device(queue: str) -> Device:
         return Device(str(name), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
 
 
-def offer(settings: Settings, queue: str) -> Capacity:
+def offer(settings: Settings, device_class: str) -> Capacity:
     """What a worker on `queue` offers here."""
     return Capacity(
-        queue,
-        describe_device(queue).memory_bytes,
+        device_class,
+        describe_device(device_class).memory_bytes,
         describe_device("cpu").memory_bytes,
         write_labels(settings.worker_labels),
     )

@@ -1,4 +1,4 @@
-"""The command of a worker: `python -m workers.entry --queue cpu --slots 2`."""
+"""The command of a worker: `python -m workers.entry --device cpu --slots 2`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.parent import Worker
 def main(arguments: list[str] | None = None) -> int:
     """Work until a signal ends it; the exit status."""
     parser = argparse.ArgumentParser(prog="richregime worker", description=__doc__)
-    parser.add_argument("--queue", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--device", dest="device_class", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument(
         "--slots", type=int, help="runs computed at once; the setting cpu_workers, or 1 on a GPU"
     )
@@ -26,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     settings = Settings(home=chosen.home) if chosen.home else Settings()
-    set_up_logging(settings.log_format, f"worker-{chosen.queue}")
-    slots = chosen.slots or (1 if chosen.queue == "gpu" else settings.cpu_workers)
-    return Worker(settings, chosen.queue, slots, seen_file=chosen.seen_file).run()
+    set_up_logging(settings.log_format, f"worker-{chosen.device_class}")
+    slots = chosen.slots or (1 if chosen.device_class == "gpu" else settings.cpu_workers)
+    return Worker(settings, chosen.device_class, slots, seen_file=chosen.seen_file).run()
 
 
 if __name__ == "__main__":

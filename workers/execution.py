@@ -1,4 +1,4 @@
-"""One run from claim to its end: the room's procedure, and what every way of ending means."""
+"""One run from claim to its end: the kind's procedure, and what every way of ending means."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.experiments.registry import get_kind, parse_spec
 from engine.result import SeedResult
 from engine.spec import TRAINING_VERSION
 from runtime.fault_points import reach
-from runtime.log_once import telling_once
+from runtime.log_once import log_once
 from runtime.settings import Settings
 from runtime.tracing import note_failure
 from runtime.version import SERVICE_VERSION
@@ -95,7 +95,7 @@ def execute_run(
 
 def _summarize(db: Database, blobs: BlobStore, claim: Claim) -> None:
     """Make the summary where this was the last run; what fails here the reconciler does again."""
-    with telling_once(f"experiment {claim.experiment_id}: its summary could not be made"):
+    with log_once(f"experiment {claim.experiment_id}: its summary could not be made"):
         finalize(db, blobs, claim.experiment_id)
 
 
@@ -107,9 +107,9 @@ class _Ending:
         self._run_id, self._fence = claim.run_id, claim.fence
 
     def finish(self, results: Sequence[SeedResult], manifest: Mapping[str, Any]) -> None:
-        sheets = [result.model_dump(mode="json") for result in results]
+        seed_results = [result.model_dump(mode="json") for result in results]
         self._end(
-            lambda session: finish_run(session, self._run_id, self._fence, sheets, manifest),
+            lambda session: finish_run(session, self._run_id, self._fence, seed_results, manifest),
             "succeeded",
         )
 

@@ -23,10 +23,10 @@ from celery.exceptions import SecurityWarning
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
 from storage.database.engine import Database
-from storage.delivery.wake_ups import BrokerUnavailable, Doorbell, make_celery
+from storage.delivery.wake_ups import BrokerUnavailable, WakeUps, make_celery
 from storage.files.blobs import open_blobs
 from storage.files.retention import sweep_orphans
-from storage.runs.lease_expiry import owners_of_running, reap_owner
+from storage.runs.lease_expiry import expire_worker, workers_with_runs
 from storage.runs.placement import Needs
 from storage.runs.reconcile import Reconciler, reconcile
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
@@ -50,13 +50,13 @@ class Worker:
     """
 
     def __init__(
-        self, settings: Settings, queue: str, slots: int, seen_file: Path | None = None
+        self, settings: Settings, device_class: str, slots: int, seen_file: Path | None = None
     ) -> None:
-        self.settings, self.queue, self.slots = settings, queue, slots
-        self.device = describe_device(queue)
-        self.capacity = offer(settings, queue)
-        self.app = make_celery(settings, self.capacity.bell)
-        self._doorbell = Doorbell(self.app)
+        self.settings, self.device_class, self.slots = settings, device_class, slots
+        self.device = describe_device(device_class)
+        self.capacity = offer(settings, device_class)
+        self.app = make_celery(settings, self.capacity.channel)
+        self._wake_ups = WakeUps(self.app)
         self.app.conf.worker_proc_alive_timeout = CHILD_START_SECONDS
         self._seen_file = seen_file
         self._child: Child | None = None
@@ -89,7 +89,7 @@ class Worker:
             "--without-heartbeat",
             "--loglevel=WARNING",
         ]
-        arguments += ["--hostname", f"{self.queue}-{os.getpid()}@%h"]
+        arguments += ["--hostname", f"{self.device_class}-{os.getpid()}@%h"]
         log_what_celery_prints()
         warnings.simplefilter(
             "ignore", SecurityWarning
@@ -113,7 +113,7 @@ class Worker:
                     host=socket.gethostname(),
                     pid=os.getpid(),
                     device=self.device.name,
-                    queue=self.queue,
+                    device_class=self.device_class,
                     slots=self.slots,
                     memory_bytes=self.capacity.memory_bytes,
                     host_memory_bytes=self.capacity.host_memory_bytes,
@@ -124,12 +124,15 @@ class Worker:
                         "torch": version("torch"),
                     },
                 )
-            with self._telling_broker():  # for runs that waited while no worker was there
-                self._doorbell.ring_at(self.capacity, self.slots)
+            with self._logging_broker_errors():  # for runs that waited while no worker was there
+                self._wake_ups.send_to(self.capacity, self.slots)
             self._db.dispose()
         self._reconciler.start()
         log.info(
-            "listening on queue %s with %d slots on %s", self.queue, self.slots, self.device.name
+            "listening for %s runs in %d slots on %s",
+            self.device_class,
+            self.slots,
+            self.device.name,
         )
 
     def _one_pass(self) -> None:
@@ -139,9 +142,9 @@ class Worker:
                     note_worker_seen(session, self._id)
                 if self._seen_file is not None:
                     self._seen_file.touch()
-                self._reap_dead_children()
+                self._expire_dead_children()
                 stop_deaf_children(self._db, self._prefix())
-                reconcile(self._db, self._blobs, self.settings, self._ring)
+                reconcile(self._db, self._blobs, self.settings, self._send_wake_ups)
                 self._sweep()
             finally:
                 self._db.dispose()
@@ -156,27 +159,27 @@ class Worker:
     def _prefix(self) -> str:
         return f"{socket.gethostname()}:{os.getpid()}:"
 
-    def _reap_dead_children(self) -> None:
-        for owner in owners_of_running(self._db, self._prefix()):
-            child = int(owner.rpartition(":")[2])
+    def _expire_dead_children(self) -> None:
+        for worker in workers_with_runs(self._db, self._prefix()):
+            child = int(worker.rpartition(":")[2])
             if not is_running(child, os.getpid()):
-                for run_id in reap_owner(self._db, owner, self.settings.max_attempts):
+                for run_id in expire_worker(self._db, worker, self.settings.max_attempts):
                     log.warning("run %s: the process %d that executed it is dead", run_id, child)
 
-    def _ring(self, runs: Sequence[tuple[str, Needs]]) -> None:
+    def _send_wake_ups(self, runs: Sequence[tuple[str, Needs]]) -> None:
         with self._db.read() as session:
             idle = count_idle(session)
-        with self._telling_broker():
-            self._doorbell.ring(runs, idle)
+        with self._logging_broker_errors():
+            self._wake_ups.send(runs, idle)
 
     @staticmethod
     @contextmanager
-    def _telling_broker() -> Iterator[None]:
+    def _logging_broker_errors() -> Iterator[None]:
         try:
             yield
         except BrokerUnavailable as error:
             log.warning(
-                "the broker does not answer (%s); queued runs are rung again later",
+                "the broker does not answer (%s); wake-ups are sent again later",
                 type(error).__name__,
             )
 
@@ -195,7 +198,7 @@ class Worker:
                 os.kill(process.pid, signal.SIGKILL)
         time.sleep(0.5)
         try:
-            self._reap_dead_children()
+            self._expire_dead_children()
         finally:
             os._exit(1)
 

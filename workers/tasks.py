@@ -1,4 +1,4 @@
-"""The task behind the doorbell: claim the best queued run, again and again until none waits."""
+"""The task behind the wake-up: claim the best queued run, again and again until none waits."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Child:
     blobs: BlobStore
     capacity: Capacity
     drain: DrainRequest
-    owner: str
+    worker: str
     """`host:parent:child`, so that a parent knows the runs of its own dead children"""
 
     def claim(self) -> tuple[Claim, str] | None:
         """The first run that fits and the device for it. A GPU's worker computes what must run on a CPU as well."""
         offered = self.capacity
         passes = [("cpu", "cpu", offered.host_memory_bytes)]
-        if offered.queue == "gpu":
+        if offered.device_class == "gpu":
             passes.insert(0, ("gpu", "cuda", offered.memory_bytes))
-        for queue, device, memory_bytes in passes:
+        for device_class, device, memory_bytes in passes:
             found = claim_next(
                 self.db,
-                owner=self.owner,
-                queue=queue,
+                worker=self.worker,
+                device_class=device_class,
                 device=device,
                 lease_seconds=self.settings.lease_seconds,
                 memory_bytes=memory_bytes,
@@ -80,7 +80,7 @@ def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> 
 
 
 def _warm() -> None:
-    """Import the rooms' procedures before the first run asks for them; a broken room does not stop the others."""
+    """Import the kinds' procedures before the first run asks for them; a broken kind does not stop the others."""
     import torch._dynamo  # noqa: F401 - the first optimizer of a process would import it, which takes seconds
 
     from engine.experiments.registry import kinds
@@ -93,7 +93,7 @@ def _warm() -> None:
 
 
 def work(child: Child) -> None:
-    """Execute queued runs until none is left for this worker, or until asked to yield: a lost bell costs little."""
+    """Execute queued runs until none is left for this worker, or until asked to yield: a lost wake-up costs little."""
     while not child.drain.is_set():
         claimed = child.claim()
         if claimed is None:
@@ -102,7 +102,7 @@ def work(child: Child) -> None:
         try:
             ids = _ids(claim)
             with (
-                about(**ids, worker_id=child.owner, owner=claim.experiment_owner),
+                about(**ids, worker_id=child.worker, owner=claim.experiment_owner),
                 span(f"run {claim.kind}", claim.trace_parent, ids),
             ):
                 execute_run(
@@ -119,7 +119,7 @@ def _ids(claim: Claim) -> dict[str, Any]:
     return {"run_id": claim.run_id, "experiment_id": claim.experiment_id, "attempt": claim.attempts}
 
 
-class HeardBell(Request):  # type: ignore[misc]
+class WakeUpRequest(Request):  # type: ignore[misc]
     """A message that the broker has forgotten: there is nothing to acknowledge."""
 
     def acknowledge(self) -> None:
@@ -129,7 +129,7 @@ class HeardBell(Request):  # type: ignore[misc]
 def register(app: Any, child_of: Callable[[], Child]) -> None:
     """Bind the task to a Celery application; `child_of` gives this process's Child."""
 
-    @app.task(name=EXECUTE, Request=HeardBell)  # type: ignore[untyped-decorator]
+    @app.task(name=EXECUTE, Request=WakeUpRequest)  # type: ignore[untyped-decorator]
     def execute(run_id: str) -> None:
         work(child_of())
         flush()  # a child of the pool ends without its exit handlers

@@ -23,12 +23,12 @@ log = logging.getLogger("richregime.worker")
 
 
 def stop_deaf_children(db: Database, prefix: str) -> None:
-    """Kill the processes, among the owners that begin with `prefix`, that ought to have stopped; end their runs."""
+    """Kill the processes, among the workers whose names begin with `prefix`, that ought to have stopped; end their runs."""
     for run in list_running(db, prefix):
         end = decide(run)
         if end is None:
             continue
-        child = int(run.owner.rpartition(":")[2])
+        child = int(run.worker.rpartition(":")[2])
         log.warning("run %s: the process %d does not hear, and is killed", run.run_id, child)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

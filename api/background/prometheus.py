@@ -22,7 +22,7 @@ from storage.delivery.wake_ups import ping
 from storage.files.blobs import BlobStore
 from storage.files.usage import weigh_roles
 from storage.monitoring.counters import Count, Distribution, Spread, counted, measured
-from storage.monitoring.snapshot import Census, take_census
+from storage.monitoring.snapshot import Snapshot, take_snapshot
 
 LOOK_SECONDS = 5.0
 """How old the counts may be"""
@@ -55,13 +55,13 @@ class Remembered(Generic[T]):
 class Look:
     """What was found when the database and the broker were last asked."""
 
-    census: Census
+    snapshot: Snapshot
     counts: Mapping[Count, Mapping[str, float]]
     spreads: Mapping[Spread, list[Distribution]]
     broker_up: bool
 
 
-class Watch(Collector):
+class PrometheusCollector(Collector):
     """Everything that `/metrics` tells; one an application."""
 
     def __init__(self, db: Database, blobs: BlobStore, settings: Settings) -> None:
@@ -94,22 +94,26 @@ class Watch(Collector):
 
     def collect(self) -> Iterator[Metric]:
         look = self._look.get()
-        census = look.census
+        snapshot = look.snapshot
         yield _gauge("build_info", "Of the service, always 1", "version", {SERVICE_VERSION: 1})
-        yield _gauge("runs", "Runs that there are", "status", census.runs)
+        yield _gauge("runs", "Runs that there are", "status", snapshot.runs)
         yield _gauge(
-            "queue_depth", "Runs that wait, by the device they ask for", "device", census.queued
+            "queue_depth", "Runs that wait, by the device they ask for", "device", snapshot.queued
         )
-        yield _gauge("workers_listening", "Worker processes that listen", "device", census.workers)
-        yield _gauge("slots_listening", "Runs that these compute at once", "device", census.slots)
+        yield _gauge(
+            "workers_listening", "Worker processes that listen", "device", snapshot.workers
+        )
+        yield _gauge("slots_listening", "Runs that these compute at once", "device", snapshot.slots)
         yield _gauge("stored_bytes", "Of the stored files", "role", self._bytes.get())
         yield _plain(
             "oldest_queued_seconds",
             "How long a run has waited at most",
-            census.oldest_queued_seconds,
+            snapshot.oldest_queued_seconds,
         )
         yield _plain(
-            "webhook_notices_pending", "Notices to be sent, or sent again", census.notices_pending
+            "webhook_notices_pending",
+            "Deliveries to be sent, or sent again",
+            snapshot.deliveries_pending,
         )
         yield _plain("broker_up", "Whether the broker answers", look.broker_up)
         free = self._blobs.free_bytes()
@@ -117,7 +121,7 @@ class Watch(Collector):
             yield _plain("free_bytes", "What the disk of the stored files still takes", free)
         leases, attempts = look.counts[Count.LEASES_LOST], look.counts[Count.WEBHOOK_ATTEMPTS]
         yield _counter("leases_lost", "Runs taken back from a worker", "how", leases)
-        yield _counter("webhook_attempts", "Notices sent to webhooks", "outcome", attempts)
+        yield _counter("webhook_attempts", "Deliveries sent to webhooks", "outcome", attempts)
         yield _histogram(
             "claim_seconds", "From submission to first claim", look.spreads[Spread.CLAIM]
         )
@@ -125,10 +129,10 @@ class Watch(Collector):
 
     def _ask(self) -> Look:
         with self._db.read() as session:
-            census = take_census(session)
+            snapshot = take_snapshot(session)
             counts = {what: counted(session, what) for what in Count}
             spreads = {what: measured(session, what) for what in Spread}
-        return Look(census, counts, spreads, ping(self._settings))
+        return Look(snapshot, counts, spreads, ping(self._settings))
 
     def _weigh(self) -> dict[str, int]:
         with self._db.read() as session:

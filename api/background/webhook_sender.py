@@ -1,4 +1,4 @@
-"""Sends the notices that are due: signed, to the address that was looked at, with a bound on everything."""
+"""Sends the deliveries that are due: signed, to the address that was looked at, with a bound on everything."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
 from schemas.webhooks import read_key
 from storage.database.engine import Database
-from storage.delivery.webhooks import ClaimedNotice, claim_notices, note_delivered, note_failed
+from storage.delivery.webhooks import ClaimedDelivery, claim_deliveries, note_delivered, note_failed
 
 BATCH = 32
-"""Notices sent at once"""
+"""Deliveries sent at once"""
 LEASE_MARGIN_SECONDS = 30.0
 """Longer than the outcome of an attempt takes to be written, even where the database is locked"""
 
-log = logging.getLogger("richregime.notices")
+log = logging.getLogger("richregime.deliveries")
 
 
 class AddressRefused(Exception):
@@ -36,44 +36,49 @@ class NoSecret(Exception):
     """The service's own secret was there at the submission and is gone."""
 
 
-def send_due_notices(db: Database, settings: Settings) -> None:
+def send_due_deliveries(db: Database, settings: Settings) -> None:
     """One pass: claim what is due, send it, write down each outcome."""
     lease_seconds = settings.webhook_timeout_seconds + LEASE_MARGIN_SECONDS
-    claimed = claim_notices(db, limit=BATCH, lease_seconds=lease_seconds)
+    claimed = claim_deliveries(db, limit=BATCH, lease_seconds=lease_seconds)
     if claimed:
         asyncio.run(_send_all(db, settings, claimed))
 
 
-async def _send_all(db: Database, settings: Settings, notices: Sequence[ClaimedNotice]) -> None:
+async def _send_all(
+    db: Database, settings: Settings, deliveries: Sequence[ClaimedDelivery]
+) -> None:
     async with open_client(settings) as http:
         outcomes = await asyncio.gather(
-            *(_deliver(db, settings, http, notice) for notice in notices), return_exceptions=True
+            *(_deliver(db, settings, http, delivery) for delivery in deliveries),
+            return_exceptions=True,
         )
-    for notice, outcome in zip(notices, outcomes, strict=True):
+    for delivery, outcome in zip(deliveries, outcomes, strict=True):
         if isinstance(outcome, BaseException):  # one bad row starves nobody
-            log.error("notice %s: its outcome could not be written", notice.id, exc_info=outcome)
+            log.error(
+                "delivery %s: its outcome could not be written", delivery.id, exc_info=outcome
+            )
 
 
 def open_client(settings: Settings) -> httpx.AsyncClient:
-    """What notices are sent with: by no proxy of the environment's, but with the certificates it names."""
+    """What deliveries are sent with: by no proxy of the environment's, but with the certificates it names."""
     return httpx.AsyncClient(
         trust_env=False, verify=httpx.create_ssl_context(), timeout=settings.webhook_timeout_seconds
     )
 
 
 async def _deliver(
-    db: Database, settings: Settings, http: httpx.AsyncClient, notice: ClaimedNotice
+    db: Database, settings: Settings, http: httpx.AsyncClient, delivery: ClaimedDelivery
 ) -> None:
-    if notice.attempt > settings.webhook_attempts:
+    if delivery.attempt > settings.webhook_attempts:
         await asyncio.to_thread(
-            note_failed, db, notice, "its sender was lost in the last attempt", None
+            note_failed, db, delivery, "its sender was lost in the last attempt", None
         )
         return
-    is_last = notice.attempt == settings.webhook_attempts
+    is_last = delivery.attempt == settings.webhook_attempts
     try:
         async with asyncio.timeout(settings.webhook_timeout_seconds):
-            status_code = await send(http, settings, notice)
-        reach("notice.1")
+            status_code = await send(http, settings, delivery)
+        reach("delivery.1")
     except AddressRefused as refused:
         detail, is_last = str(refused), True
     except NoSecret:
@@ -84,24 +89,24 @@ async def _deliver(
         detail = f"could not be reached ({type(error).__name__})"
     else:
         if 200 <= status_code < 300:
-            await asyncio.to_thread(note_delivered, db, notice, status_code)
+            await asyncio.to_thread(note_delivered, db, delivery, status_code)
             return
         detail = f"answered {status_code}"
-    log.warning("notice %s: attempt %d failed: %s", notice.id, notice.attempt, detail)
-    wait = None if is_last else settings.webhook_retry_seconds * 2 ** (notice.attempt - 1)
-    await asyncio.to_thread(note_failed, db, notice, detail, wait)
+    log.warning("delivery %s: attempt %d failed: %s", delivery.id, delivery.attempt, detail)
+    wait = None if is_last else settings.webhook_retry_seconds * 2 ** (delivery.attempt - 1)
+    await asyncio.to_thread(note_failed, db, delivery, detail, wait)
 
 
-async def send(http: httpx.AsyncClient, settings: Settings, notice: ClaimedNotice) -> int:
+async def send(http: httpx.AsyncClient, settings: Settings, delivery: ClaimedDelivery) -> int:
     """The status that the webhook answers with; redirects are not followed, and its body is not read.
 
     Raises AddressRefused, NoSecret, OSError and httpx.HTTPError.
     """
-    url = httpx.URL(notice.url)
+    url = httpx.URL(delivery.url)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"richregime/{SERVICE_VERSION}",
-        **sign(_key_of(notice, settings), notice.id, int(time.time()), notice.body),
+        **sign(_key_of(delivery, settings), delivery.id, int(time.time()), delivery.body),
     }
     addresses = await _resolve(url)
     if not settings.webhook_allow_private and not all(map(is_public, addresses)):
@@ -109,10 +114,10 @@ async def send(http: httpx.AsyncClient, settings: Settings, notice: ClaimedNotic
     *others, last = addresses
     for address in others:
         try:
-            return await _post(http, url, address, notice.body, headers)
+            return await _post(http, url, address, delivery.body, headers)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue
-    return await _post(http, url, last, notice.body, headers)
+    return await _post(http, url, last, delivery.body, headers)
 
 
 async def _post(
@@ -132,19 +137,19 @@ async def _post(
     return answer.status_code
 
 
-def sign(key: bytes, notice_id: str, timestamp: int, body: str) -> dict[str, str]:
+def sign(key: bytes, delivery_id: str, timestamp: int, body: str) -> dict[str, str]:
     """The headers of Standard Webhooks."""
-    mac = hmac.digest(key, f"{notice_id}.{timestamp}.{body}".encode(), "sha256")
+    mac = hmac.digest(key, f"{delivery_id}.{timestamp}.{body}".encode(), "sha256")
     return {
-        "webhook-id": notice_id,
+        "webhook-id": delivery_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
     }
 
 
-def _key_of(notice: ClaimedNotice, settings: Settings) -> bytes:
-    if notice.secret is not None:
-        return read_key(notice.secret)
+def _key_of(delivery: ClaimedDelivery, settings: Settings) -> bytes:
+    if delivery.secret is not None:
+        return read_key(delivery.secret)
     if settings.webhook_secret is None:
         raise NoSecret
     return read_key(settings.webhook_secret.get_secret_value())

@@ -12,12 +12,12 @@ ALLOW_PRIVATE = "the setting RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true allows it"
 
 
 def check_webhook(webhook: Webhook, settings: Settings) -> list[FieldError]:
-    """All that is wrong with it. What a name resolves to is looked at when a notice is sent."""
+    """All that is wrong with it. What a name resolves to is looked at when a delivery is sent."""
     errors = []
     host = webhook.url.host or ""
     if webhook.url.username or webhook.url.password:
         detail = (
-            "credentials in an address are not sent; the receiver knows a notice by its signature"
+            "credentials in an address are not sent; the receiver knows a delivery by its signature"
         )
         errors.append(FieldError("#/webhook/url", "credentials", detail))
     if not settings.webhook_allow_private and _is_plainly_private(host):
@@ -30,7 +30,7 @@ def check_webhook(webhook: Webhook, settings: Settings) -> list[FieldError]:
             errors.append(FieldError("#/webhook/secret", "secret-invalid", str(error)))
     elif settings.webhook_secret is None:
         detail = (
-            "the notices need a secret to be signed with: give one here (`whsec_` and 32 random bytes in base64), "
+            "the deliveries need a secret to be signed with: give one here (`whsec_` and 32 random bytes in base64), "
             "or set RICHREGIME_WEBHOOK_SECRET where the service runs"
         )
         errors.append(FieldError("#/webhook/secret", "secret-missing", detail))

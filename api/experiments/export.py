@@ -53,7 +53,7 @@ body.json        the submission: POST it to /experiments, or run it with rerun.s
 experiment.json  status, digest and times
 result.json      mean, standard error, 95 % interval and n of each quantity at each point
 metrics.csv      every number logged: point, seed, name, step, value
-specs/           the form of each point, every default filled in
+specs/           the spec of each point, every default filled in
 manifests/       of each run: versions, device, data set, timings
 files/           what the plots are drawn from beside the numbers; all checkpoints where they were asked for
 bundle.json      all of this for another service: POST the zip to its /import, or `richregime import FILE.zip`

@@ -1,5 +1,5 @@
-"""An exported archive on its way in. Nothing in it is trusted: sizes are counted, checksums compared, every form and
-sheet parsed, files stored under the digest of their bytes; no name in it becomes a path."""
+"""An exported archive on its way in. Nothing in it is trusted: sizes are counted, checksums compared, every spec and
+result parsed, files stored under the digest of their bytes; no name in it becomes a path."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from storage.access.ownership import narrowed
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
 from storage.experiments.imported import CheckedBundle, find_imported, store_imported
-from storage.files.blobs import BlobStore, StoredBlob, telling_full
-from storage.files.upload_transaction import taking_in
+from storage.files.blobs import BlobStore, StoredBlob, raising_storage_full
+from storage.files.upload_transaction import upload_transaction
 from storage.results.metrics import MetricPoint
 
 EXPANSION = 8
@@ -82,7 +82,7 @@ def import_bundle(
         entries = _list_files(checked.bundle)
         num_bytes = sum(archive.getinfo(entry).file_size for entry in entries.values())
         require_stored(num_bytes, checked.num_metrics)
-        with taking_in(db, blobs) as take:
+        with upload_transaction(db, blobs) as take:
             files = {
                 name: take(partial(_store_file, archive, blobs, entry))
                 for name, entry in entries.items()
@@ -213,16 +213,16 @@ def _check_runs(
 def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, Any]] | None:
     if run.result is None:
         return None
-    sheet = get_kind(kind).seed_result
+    seed_result = get_kind(kind).seed_result
     try:
-        found = [sheet.model_validate(one) for one in run.result]
+        found = [seed_result.model_validate(one) for one in run.result]
     except ValidationError as error:
         raise InvalidSpec(
             field_errors(error.errors(include_url=False), run.result, f"#/runs/{index}/result")
         ) from None
     if sorted(one.seed for one in found) != sorted(run.seeds):
         raise InvalidSpec.single(
-            f"#/runs/{index}/result", "seeds", "a sheet for each of the run's seeds"
+            f"#/runs/{index}/result", "seeds", "a result for each of the run's seeds"
         )
     return [one.model_dump(mode="json") for one in found]
 
@@ -244,7 +244,7 @@ def _list_files(bundle: Bundle) -> dict[str, str]:
 
 def _store_file(archive: zipfile.ZipFile, blobs: BlobStore, name: str) -> StoredBlob:
     with blobs.scratch() as scratch:
-        with telling_full(), archive.open(name) as entry, scratch.open("wb") as target:
+        with raising_storage_full(), archive.open(name) as entry, scratch.open("wb") as target:
             shutil.copyfileobj(entry, target, CHUNK)
         return blobs.put_file(scratch)
 

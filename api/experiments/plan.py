@@ -39,7 +39,7 @@ class Plan:
 
     submission: Submission
     base: Mapping[str, Any]
-    """The form before the sweep, every default filled in"""
+    """The spec before the sweep, every default filled in"""
     points: Sequence[SweepPoint]
     infos: Mapping[str, DatasetInfo]
     memory_bytes: Sequence[int]

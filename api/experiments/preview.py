@@ -17,7 +17,7 @@ from engine.spec import Execution
 from schemas.submission import Preview, PreviewPoint, ReusedTraining
 from storage.database.engine import Session
 from storage.experiments.lifecycle import find_reusable
-from storage.files.artifacts import find_trained_forms
+from storage.files.artifacts import find_trained_specs
 from storage.runs.measured_times import TimedRun, find_timed_runs
 from storage.runs.workers import count_listening, count_offered
 
@@ -73,21 +73,21 @@ def preview(session: Session, plan: Plan, refusals: Sequence[FieldError]) -> Pre
 def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
     """By point, the trainings that runs of any kind have done and that its runs would load."""
     submission = plan.submission
-    forms = [
-        point.spec.training_form_digest(submission.execution)
+    digests = [
+        point.spec.training_spec_digest(submission.execution)
         if point.spec.loads_trainings
         else None
         for point in plan.points
     ]
-    wanted = {form for form in forms if form is not None} if submission.reuse else set()
-    trained = find_trained_forms(session, wanted, submission.seeds)
+    wanted = {digest for digest in digests if digest is not None} if submission.reuse else set()
+    trained = find_trained_specs(session, wanted, submission.seeds)
     return [
         [
-            ReusedTraining(point=index, seed=seed, run_id=trained[form, seed])
+            ReusedTraining(point=index, seed=seed, run_id=trained[digest, seed])
             for seed in submission.seeds
-            if form is not None and (form, seed) in trained
+            if digest is not None and (digest, seed) in trained
         ]
-        for index, form in enumerate(forms)
+        for index, digest in enumerate(digests)
     ]
 
 

@@ -15,7 +15,7 @@ from storage.access.ownership import narrowed
 from storage.database.engine import Database
 from storage.files.blobs import BlobStore
 from storage.files.datasets import get_dataset, register_dataset, to_resource
-from storage.files.upload_transaction import taking_in
+from storage.files.upload_transaction import upload_transaction
 
 EXPANSION = 8
 """Decompressed arrays may be so many times larger than the largest file."""
@@ -39,7 +39,7 @@ def register(
     from engine.data.npz import NpzLimits, inspect_npz
 
     info = inspect_npz(path, name, NpzLimits(max_bytes=EXPANSION * limit), pointer="#/file")
-    with taking_in(db, blobs) as take:
+    with upload_transaction(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
         with db.write() as session, narrowed(session):
             known = get_dataset(session, name)

@@ -16,7 +16,7 @@ from storage.access.audit import record
 from storage.access.ownership import narrowed
 from storage.database.engine import Database
 from storage.files.blobs import BlobStore
-from storage.files.upload_transaction import taking_in
+from storage.files.upload_transaction import upload_transaction
 from storage.files.weights import get_weights, id_of, register_weights, to_resource
 
 MAX_HEADER_BYTES = 4 << 20
@@ -31,7 +31,7 @@ def register(db: Database, blobs: BlobStore, path: Path, title: str | None) -> t
     """Check the file and register it; whether it is new. Raises a 422 problem where it is no safetensors file, and
     StorageFull."""
     tensors = read_shapes(path)
-    with taking_in(db, blobs) as take:
+    with upload_transaction(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
         with db.write() as session, narrowed(session):
             known = get_weights(session, id_of(blob.sha256))

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from api.http.request_bodies import REFERENCE, body_schemas
 from api.middleware.authentication import needed_scope
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
-from schemas.webhooks import Notice, NoticeType
+from schemas.webhooks import Delivery, DeliveryType
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
@@ -44,7 +44,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,
-        webhooks=_describe_notices().routes,
+        webhooks=_describe_webhooks().routes,
     )
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     problem = Problem.model_json_schema(ref_template=REFERENCE)
@@ -59,16 +59,16 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return found
 
 
-def _describe_notices() -> APIRouter:
+def _describe_webhooks() -> APIRouter:
     """What the service itself sends; see `api.background.webhook_sender`."""
-    notices = APIRouter()
+    deliveries = APIRouter()
 
-    def receive(notice: Notice) -> None:
+    def receive(delivery: Delivery) -> None:
         """Sent to an experiment's `webhook` at its end, signed as Standard Webhooks says: `webhook-id`,
         `webhook-timestamp`, `webhook-signature`."""
 
-    for name in NoticeType:
-        notices.add_api_route(
+    for name in DeliveryType:
+        deliveries.add_api_route(
             *(name, receive),
             methods=["POST"],
             summary=name,
@@ -76,7 +76,7 @@ def _describe_notices() -> APIRouter:
             response_description="Taken, as by any 2xx",
             responses={"default": {"description": "It is sent again later, under the same id"}},
         )
-    return notices
+    return deliveries
 
 
 def openapi_yaml() -> str:

@@ -15,16 +15,16 @@ REFERENCE = "#/components/schemas/{model}"
 
 
 def body_schemas() -> dict[str, Any]:
-    """Schemas of all bodies by name; a submission's `spec` is one of the kinds' forms, chosen by `kind`."""
+    """Schemas of all bodies by name; a submission's `spec` is one of the kinds' specs, chosen by `kind`."""
     models: list[type[BaseModel]] = [Submission, Extension, ExperimentUpdate]
-    forms = {name: kind.spec for name, kind in kinds().items()}
+    specs = {name: kind.spec for name, kind in kinds().items()}
     _, found = models_json_schema(
-        [(model, "validation") for model in [*models, *forms.values()]], ref_template=REFERENCE
+        [(model, "validation") for model in [*models, *specs.values()]], ref_template=REFERENCE
     )
     schemas: dict[str, Any] = found["$defs"]
-    references = {name: REFERENCE.format(model=form.__name__) for name, form in forms.items()}
-    for form in forms.values():
-        schemas[form.__name__]["required"] = ["kind", *schemas[form.__name__].get("required", ())]
+    references = {name: REFERENCE.format(model=spec.__name__) for name, spec in specs.items()}
+    for spec in specs.values():
+        schemas[spec.__name__]["required"] = ["kind", *schemas[spec.__name__].get("required", ())]
     schemas["Submission"]["properties"]["spec"] = {
         "title": "Spec",
         "description": Submission.model_fields["spec"].description,

@@ -14,7 +14,7 @@ from api.http.problems import ProblemRaised
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
 from storage.errors import StorageFull
-from storage.files.blobs import BlobStore, telling_full
+from storage.files.blobs import BlobStore, raising_storage_full
 
 
 def upload(what: str, limit_of: Callable[[Settings], int]) -> Any:
@@ -33,7 +33,7 @@ async def _receive(request: Request, blobs: BlobStore, path: Path, limit: int, w
     """Raises StorageFull, and a 413 problem as soon as the body is over the limit."""
     _require_room(request, blobs)
     total = 0
-    with telling_full(), path.open("wb") as file:
+    with raising_storage_full(), path.open("wb") as file:
         async for part in request.stream():
             total += len(part)
             if total > limit:

@@ -89,7 +89,7 @@ class KeyRefused(ProblemRaised):
         self.key = key
 
 
-class Gate:
+class Authentication:
     """ASGI middleware. Where no key was ever made the service is open, unless it `always_asks`.
 
     Whoever is let in stands in the request's state as `caller`; None where nobody is asked.

@@ -34,11 +34,11 @@ HEADERS = {
 }
 POLICY = (
     "default-src 'self'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    "frame-ancestors 'none'; base-uri 'none'; spec-action 'self'"
 )
 
 
-class Edge:
+class RequestMiddleware:
     """ASGI middleware. `only_loopback`: answer only requests that name this machine, so that no page of another site
     reaches the service through a visitor's browser (DNS rebinding)."""
 
@@ -76,7 +76,7 @@ class Edge:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if started:
-                raise  # the answer is cut off, which the client must notice
+                raise  # the answer is cut off, which the client must delivery
             log.error("request %s failed", scope["state"]["request_id"], exc_info=error)
             detail = "an error inside the service; its log has the details under this request's id"
             problem = answer(request, 500, ProblemCode.INTERNAL, detail)

@@ -32,7 +32,7 @@ class KindResource(Resource):
     title: str
     description: str
     spec_schema: dict[str, Any]
-    """JSON Schema of the form"""
+    """JSON Schema of the spec"""
     result_schema: dict[str, Any]
     """JSON Schema of a point of the result"""
     plots: list[str]
@@ -86,7 +86,7 @@ MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
 
 @router.get("/kinds")
 def list_kinds() -> Page[KindResource]:
-    """The kinds of experiment: form, result, plots, and an example that runs as it stands."""
+    """The kinds of experiment: spec, result, plots, and an example that runs as it stands."""
     return Page[KindResource](items=[_describe_kind(kind) for kind in kinds().values()])
 
 

@@ -97,7 +97,7 @@ def submit_experiment(
     reach("accept.1")
     response.headers["Location"] = f"/experiments/{row.id}"
     if not reused:
-        state.bell.ring([("", one) for one in needs])
+        state.wake_ups.send([("", one) for one in needs])
     with state.db.read() as session:  # what is stored is told when others may write again
         if reused:
             return _show(state, session, experiments.get_experiment(session, row.id), reused=True)
@@ -209,7 +209,7 @@ def retry_experiment(experiment_id: str, state: StateDep) -> Experiment:
         _require_room(state, session, row, 0)  # those that wait again are counted
         record(session, Action.RETRIED, experiment_id)
         answer = _show(state, session, row)
-    state.bell.ring(runs)
+    state.wake_ups.send(runs)
     return answer
 
 
@@ -224,7 +224,7 @@ def extend_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
         if runs:
             record(session, Action.EXTENDED, experiment_id)
         answer = _show(state, session, row)
-    state.bell.ring(runs)
+    state.wake_ups.send(runs)
     return answer
 
 

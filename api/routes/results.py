@@ -23,7 +23,7 @@ router = APIRouter(tags=["results"])
 class Result(Resource):
     kind: str
     points: list[dict[str, Any]]
-    """One sheet a point, as the kind's `result_schema` describes it."""
+    """One result a point, as the kind's `result_schema` describes it."""
     seeds: int
     reused: list[ReusedTraining]
     """Trainings that were loaded instead of repeated, and the run each was taken from."""

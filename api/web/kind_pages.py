@@ -1,4 +1,4 @@
-"""A page for each kind: what its room says of it, and its form, result, plots and presets from the code."""
+"""A page for each kind: what its kind says of it, and its form, result, plots and presets from the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def kind_markdown(kind: Kind) -> str:
     presets = [f"| `{one.name}` | {one.scale} | {one.title} |" for one in kind.presets()]
     plots = [f"| `{plot.name}` | {plot.title} | {plot.description} |" for plot in kind.plots]
     parts = [
-        _read_room(kind) or f"# `{kind.name}`\n\n{kind.description}",
+        _read_readme(kind) or f"# `{kind.name}`\n\n{kind.description}",
         "## Try it",
         f"```json\n{json.dumps(dict(kind.example), indent=2)}\n```",
         "## Form",
@@ -33,8 +33,8 @@ def kind_markdown(kind: Kind) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _read_room(kind: Kind) -> str | None:
-    """The README of the room's folder."""
+def _read_readme(kind: Kind) -> str | None:
+    """The README of the kind's folder."""
     package = find_spec(kind.plots_path.rpartition(".")[0])
     for folder in (package.submodule_search_locations or ()) if package else ():
         path = Path(folder) / "README.md"
@@ -45,24 +45,24 @@ def _read_room(kind: Kind) -> str | None:
 
 def _fields_table(schema: Mapping[str, Any]) -> str:
     rows = ["| field | type | default | what it is |", "|---|---|---|---|"]
-    for name, form in schema["properties"].items():
+    for name, spec in schema["properties"].items():
         default = (
-            "" if "default" not in form else f"`{json.dumps(form['default'], ensure_ascii=False)}`"
+            "" if "default" not in spec else f"`{json.dumps(spec['default'], ensure_ascii=False)}`"
         )
-        text = str(form.get("description", "")).replace("|", "\\|").replace("\n", " ")
-        rows.append(f"| `{name}` | {_type_of(form)} | {default} | {text} |")
+        text = str(spec.get("description", "")).replace("|", "\\|").replace("\n", " ")
+        rows.append(f"| `{name}` | {_type_of(spec)} | {default} | {text} |")
     return "\n".join(rows)
 
 
-def _type_of(form: Mapping[str, Any]) -> str:
-    if "$ref" in form:
-        return f"`{form['$ref'].rpartition('/')[2]}`"
+def _type_of(spec: Mapping[str, Any]) -> str:
+    if "$ref" in spec:
+        return f"`{spec['$ref'].rpartition('/')[2]}`"
     for choice in ("oneOf", "anyOf"):
-        if choice in form:
-            return " or ".join(dict.fromkeys(_type_of(one) for one in form[choice]))
-    if "enum" in form or "const" in form:
-        return ", ".join(f"`{json.dumps(one)}`" for one in form.get("enum", [form.get("const")]))
-    if form.get("type") == "array":
-        return f"list of {_type_of(form.get('items', {}))}"
-    limits = [f"{sign} {form[name]}" for name, sign in CONSTRAINTS.items() if name in form]
-    return " ".join([str(form.get("type", "any")), ", ".join(limits)]).strip()
+        if choice in spec:
+            return " or ".join(dict.fromkeys(_type_of(one) for one in spec[choice]))
+    if "enum" in spec or "const" in spec:
+        return ", ".join(f"`{json.dumps(one)}`" for one in spec.get("enum", [spec.get("const")]))
+    if spec.get("type") == "array":
+        return f"list of {_type_of(spec.get('items', {}))}"
+    limits = [f"{sign} {spec[name]}" for name, sign in CONSTRAINTS.items() if name in spec]
+    return " ".join([str(spec.get("type", "any")), ", ".join(limits)]).strip()

@@ -1,4 +1,4 @@
-"""Results and runs as rows of text for the page; works for any kind: a column for each statistic of its sheets."""
+"""Results and runs as rows of text for the page; works for any kind: a column for each statistic of its results."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def show_point(values: Mapping[str, Any]) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A value of a form; a form within it by its name and fields."""
+    """A value of a spec; a form within it by its name and fields."""
     if isinstance(value, Mapping):
         rest = ", ".join(
             f"{key} {show_value(inner)}" for key, inner in value.items() if key != "name"

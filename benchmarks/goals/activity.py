@@ -19,12 +19,12 @@ CASES = ((100, 4), (1_000, 4), (1_000, 1))
 
 def measure(options: Options) -> Iterator[Figure]:
     for width, depth in CASES:
-        form = {
+        fields = {
             "kind": "train",
             "data": options.digits(),
             "model": {"name": "relu_net", "width": width, "depth": depth},
         }
-        spec, ctx = parse_spec(form), make_context(options, [0])
+        spec, ctx = parse_spec(fields), make_context(options, [0])
         data = resident_data(spec.data, "cpu", ctx)
         learner = build_learner(spec, data, [0], ctx, None)
         learner.begin_epoch(1, None)

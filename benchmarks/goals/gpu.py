@@ -11,7 +11,7 @@ import torch
 from benchmarks.figures import Figure, at_most, spread
 from benchmarks.images import write_colour_images
 from benchmarks.interleave import clocked, interleave, share, speed_up
-from benchmarks.laboratory import make_context, run_room, train_seeds
+from benchmarks.laboratory import make_context, run_kind, train_seeds
 from benchmarks.options import Options
 from engine.experiments.registry import parse_spec
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
@@ -33,8 +33,8 @@ def measure(options: Options) -> Iterator[Figure]:
 def _seeds(options: Options, device: str) -> Iterator[Figure]:
     epochs = options.size(100, 1)
     model = {"name": "relu_net", "width": 100}
-    form = {"data": options.digits(), "model": model, "epochs": epochs}
-    trained = partial(train_seeds, options, form, range(5), device=device)
+    spec = {"data": options.digits(), "model": model, "epochs": epochs}
+    trained = partial(train_seeds, options, spec, range(5), device=device)
     found = interleave(
         {
             "graphs": clocked(partial(trained, cuda_graphs=True)),
@@ -60,14 +60,14 @@ def _layerwise(options: Options, device: str) -> Iterator[Figure]:
     model = {"name": "vgg11", "width_multiplier": 0.1 if options.smoke else 1.0}
 
     def trained(policy: Mapping[str, Any]) -> float:
-        form = {"kind": "lws", "data": {"name": DATASET}, "model": model, "optimizer": SGD}
-        spec = parse_spec({**form, "policy": dict(policy), "epochs": epochs})
+        fields = {"kind": "lws", "data": {"name": DATASET}, "model": model, "optimizer": SGD}
+        spec = parse_spec({**fields, "policy": dict(policy), "epochs": epochs})
         ctx = make_context(
             options, [0], registered={DATASET: path}, device=device, precision="bf16"
         )
-        (sheet,) = run_room(spec, ctx)
+        (seed_result,) = run_kind(spec, ctx)
         ctx.discard()
-        seconds: float = sheet.timings.train_seconds
+        seconds: float = seed_result.timings.train_seconds
         return seconds
 
     found = interleave(
@@ -98,9 +98,9 @@ def _sweep(options: Options, device: str) -> Iterator[Figure]:
 
     def swept() -> float:
         ctx = make_context(options, [0], device=device)
-        (sheet,) = run_room(spec, ctx)
+        (seed_result,) = run_kind(spec, ctx)
         ctx.discard()
-        seconds: float = sheet.sweep_seconds
+        seconds: float = seed_result.sweep_seconds
         return seconds
 
     found = interleave({"sweep": swept}, options.rounds(3))

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.figures import Figure, Goal, at_most, spread
 from benchmarks.images import write_colour_images
 from benchmarks.interleave import interleave, share, speed_up
-from benchmarks.laboratory import make_context, run_room
+from benchmarks.laboratory import make_context, run_kind
 from benchmarks.options import Options
 from engine.data.spec import DatasetInfo
 from engine.experiments.lws.result import LwsSeedResult
@@ -30,7 +30,7 @@ FULL: Mapping[str, Any] = {"name": "full"}
 @dataclass(frozen=True, slots=True)
 class Policy:
     words: str
-    form: Mapping[str, Any]
+    spec: Mapping[str, Any]
     total: Goal
     limit: str
 
@@ -104,13 +104,13 @@ class Vgg:
     def train(
         self, policy: Mapping[str, Any], seed: int, **execution: Any
     ) -> tuple[LwsSeedResult, bytes]:
-        """The sheet and the bytes of the final weights."""
+        """The result and the bytes of the final weights."""
         ctx = make_context(self._options, [seed], registered=self._registered, **execution)
-        (sheet,) = run_room(self.spec(policy), ctx)
+        (seed_result,) = run_kind(self.spec(policy), ctx)
         weights = ctx.read_artifact(seed, "theta_T.safetensors")
         assert weights is not None
         ctx.discard()
-        return sheet, weights
+        return seed_result, weights
 
     def typical_seed(self, policy: Mapping[str, Any]) -> int:
         """The seed whose schedule takes most nearly what the policy takes on average, not one that is cheap by chance."""
@@ -155,29 +155,29 @@ def measure(options: Options) -> Iterator[Figure]:
 
 
 def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
-    seeds = {policy.words: vgg.typical_seed(policy.form) for policy in POLICIES}
-    sheets: dict[str, list[LwsSeedResult]] = {"full": []}
+    seeds = {policy.words: vgg.typical_seed(policy.spec) for policy in POLICIES}
+    seed_results: dict[str, list[LwsSeedResult]] = {"full": []}
     weights: dict[str, set[bytes]] = {}
 
-    def runner(name: str, form: Mapping[str, Any], seed: int, **execution: Any) -> Any:
+    def runner(name: str, spec: Mapping[str, Any], seed: int, **execution: Any) -> Any:
         def run() -> float:
-            sheet, theta = vgg.train(form, seed, **execution)
-            sheets.setdefault(name, []).append(sheet)
+            seed_result, theta = vgg.train(spec, seed, **execution)
+            seed_results.setdefault(name, []).append(seed_result)
             weights.setdefault(name.removesuffix(UNCACHED), set()).add(theta)
-            return sheet.timings.train_seconds
+            return seed_result.timings.train_seconds
 
         return run
 
     candidates = {"full": runner("full", FULL, 0)}
     for policy in POLICIES:
-        candidates[policy.words] = runner(policy.words, policy.form, seeds[policy.words])
+        candidates[policy.words] = runner(policy.words, policy.spec, seeds[policy.words])
     first = POLICIES[0]
     candidates[first.words + UNCACHED] = runner(
-        first.words + UNCACHED, first.form, seeds[first.words], prefix_cache=False
+        first.words + UNCACHED, first.spec, seeds[first.words], prefix_cache=False
     )
     found = interleave(candidates, options.rounds(3), warm_up=False)
     for policy in POLICIES:
-        possible = vgg.expected(vgg.schedule(policy.form, seeds[policy.words]))
+        possible = vgg.expected(vgg.schedule(policy.spec, seeds[policy.words]))
         yield share(
             f"VGG-11, {policy.words}, rho = 0.1, total training",
             found[policy.words],
@@ -189,7 +189,8 @@ def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
         )
     with_tests = {
         name: [
-            sheet.timings.train_seconds + sheet.timings.evaluation_seconds for sheet in sheets[name]
+            seed_result.timings.train_seconds + seed_result.timings.evaluation_seconds
+            for seed_result in seed_results[name]
         ]
         for name in ("full", first.words)
     }
@@ -217,15 +218,15 @@ def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
 
 
 def _with_tests(options: Options, vgg: Vgg, goal: float, limit: str) -> Iterator[Figure]:
-    form = POLICIES[0].form
-    seed = vgg.typical_seed(form)
+    spec = POLICIES[0].spec
+    seed = vgg.typical_seed(spec)
 
     def run(policy: Mapping[str, Any], chosen: int) -> float:
         timings = vgg.train(policy, chosen)[0].timings
         return timings.train_seconds + timings.evaluation_seconds
 
     found = interleave(
-        {"full": partial(run, FULL, 0), "sparse": partial(run, form, seed)},
+        {"full": partial(run, FULL, 0), "sparse": partial(run, spec, seed)},
         options.rounds(3),
         warm_up=False,
     )
@@ -242,21 +243,21 @@ def _with_tests(options: Options, vgg: Vgg, goal: float, limit: str) -> Iterator
 def _backward(options: Options, vgg: Vgg) -> Iterator[Figure]:
     """Back-propagation alone, where the share of full epochs that was drawn is nearest to rho."""
     rhos = (0.1, 0.2, 0.3, 0.4, 0.5)
-    forms = {rho: {"name": "top_k_all_bottoms", "k": 1, "rho": rho} for rho in rhos}
+    specs = {rho: {"name": "top_k_all_bottoms", "k": 1, "rho": rho} for rho in rhos}
 
     def drawn_share(rho: float, seed: int) -> float:
-        trained = vgg.schedule(forms[rho], seed).trained
+        trained = vgg.schedule(specs[rho], seed).trained
         return sum(0 in layers for layers in trained) / len(trained)
 
-    def backward(form: Mapping[str, Any], seed: int) -> float:
-        return vgg.train(form, seed)[0].timings.backward_seconds
+    def backward(spec: Mapping[str, Any], seed: int) -> float:
+        return vgg.train(spec, seed)[0].timings.backward_seconds
 
     def nearest_seed(rho: float) -> int:
         return min(CANDIDATE_SEEDS, key=lambda seed: abs(drawn_share(rho, seed) - rho))
 
     seeds = {rho: nearest_seed(rho) for rho in rhos}
     candidates = {"full": partial(backward, FULL, 0)}
-    candidates |= {f"{rho}": partial(backward, forms[rho], seeds[rho]) for rho in rhos}
+    candidates |= {f"{rho}": partial(backward, specs[rho], seeds[rho]) for rho in rhos}
     found = interleave(candidates, options.rounds(2), warm_up=False)
     for rho in rhos:
         yield share(

@@ -24,7 +24,7 @@ def measure_metrics(options: Options, service: Service, caller: Caller) -> Itera
     body = {**tiny(0), "execution": {"device": "cuda"}}
     experiment_id = caller.post("/experiments", body)["id"]
     db = Database(Settings(home=service.home, database_url=None).resolved_database_url)
-    claim = claim_next(db, owner="benchmark", queue="gpu", device="cuda", lease_seconds=600)
+    claim = claim_next(db, worker="benchmark", device_class="gpu", device="cuda", lease_seconds=600)
     assert claim is not None
     assert claim.experiment_id == experiment_id
 

@@ -56,7 +56,9 @@ def measure(options: Options) -> Iterator[Figure]:
         )
 
         db = Database(Settings(home=service.home, database_url=None).resolved_database_url)
-        claim = claim_next(db, owner="benchmark", queue="gpu", device="cuda", lease_seconds=600)
+        claim = claim_next(
+            db, worker="benchmark", device_class="gpu", device="cuda", lease_seconds=600
+        )
         assert claim is not None
         their_run = create_run(theirs, 0)
         points = options.size(POINTS, 1_000)

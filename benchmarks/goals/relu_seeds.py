@@ -76,12 +76,12 @@ def per_seed_epoch(
     **execution: Any,
 ) -> Timed:
     """Seconds a seed and epoch of a whole training: start, tests and saving of the weights are in it."""
-    form = {
+    spec = {
         "data": options.digits(),
         "model": {"name": "relu_net", "width": width, "depth": depth},
         "epochs": epochs,
     }
-    whole = clocked(lambda: train_seeds(options, form, seeds, **execution))
+    whole = clocked(lambda: train_seeds(options, spec, seeds, **execution))
     return lambda: whole() / (len(seeds) * epochs)
 
 

@@ -63,8 +63,8 @@ class TrainedNet:
 
 def train_net(options: Options, width: int) -> TrainedNet:
     """Two epochs are enough for parameters to have moved by all magnitudes; pixels that are never lit move none."""
-    form = {"data": options.digits(), "model": {"name": "relu_net", "width": width}, "epochs": 2}
-    (trained,) = train_seeds(options, form, [0])
+    spec = {"data": options.digits(), "model": {"name": "relu_net", "width": width}, "epochs": 2}
+    (trained,) = train_seeds(options, spec, [0])
     ctx = make_context(options, [0])
     data = resident_data(DataSpec.model_validate(options.digits()), "cpu", ctx)
     model = ReluNetSpec(width=width)

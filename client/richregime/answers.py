@@ -1,4 +1,4 @@
-"""Answers that can do something: metrics as columns, arrays or a frame, results as the kind's own sheets."""
+"""Answers that can do something: metrics as columns, arrays or a frame, results as the kind's own results."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Metrics(dict[str, Any]):
 class Result(dict[str, Any]):
     """The answer of `/result`."""
 
-    def sheets(self) -> list[PointResult]:
+    def typed_points(self) -> list[PointResult]:
         """Its points as the kind's own class, e.g. `engine.experiments.lws.result.LwsPointResult`."""
-        sheet = get_kind(self["kind"]).point_result
-        return [sheet.model_validate(point) for point in self["points"]]
+        seed_result = get_kind(self["kind"]).point_result
+        return [seed_result.model_validate(point) for point in self["points"]]
 
 
 def _flatten(item: Mapping[str, Any]) -> dict[str, Any]:

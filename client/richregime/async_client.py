@@ -241,7 +241,7 @@ class AsyncClient:
     # What came out
 
     async def result(self, experiment_id: str) -> Result:
-        """The kind's summary; `sheets()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
+        """The kind's summary; `results()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
         return await self.send(calls.get_result(experiment_id))
 
     async def comparison(self, experiment_id: str) -> calls.Json:

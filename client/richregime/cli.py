@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -29,8 +30,14 @@ def keep_key(
     given_key.set(key)
 
 
-def main() -> None:
-    """Entry point of the console script: the client's commands, and those of a service where one is installed."""
+@cache
+def load_commands() -> typer.Typer:
+    """The client's commands, and those of a service where one is installed."""
     for entry in entry_points(group="richregime.commands"):
         entry.load()(app)
-    app(prog_name="richregime")
+    return app
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    load_commands()(prog_name="richregime")

@@ -237,7 +237,7 @@ class Client:
     # What came out
 
     def result(self, experiment_id: str) -> Result:
-        """The kind's summary; `sheets()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
+        """The kind's summary; `results()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
         return self.send(calls.get_result(experiment_id))
 
     def comparison(self, experiment_id: str) -> calls.Json:

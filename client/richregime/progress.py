@@ -88,18 +88,18 @@ class _Curves:
         self._client, self._id, self._names = client, experiment_id, names
         self._points: dict[int, dict[str, Any]] = {}
         self._table = Table(box=None)
-        self._looks = 0
+        self._styles = 0
 
     def look(self, experiment: Experiment) -> Table:
         if experiment.num_points > len(self._points):
             runs = self._client.runs(self._id)
             self._points = {run.point.index: run.point.values for run in runs}
-        if experiment.terminal or self._looks % LOOKS_A_CURVE == 0:
+        if experiment.terminal or self._styles % LOOKS_A_CURVE == 0:
             found = self._client.metrics(
                 self._id, names=self._names, aggregate=True, points=STEPS_DRAWN
             )
             self._table = curves_table(found, self._points, self._names)
-        self._looks += 1
+        self._styles += 1
         return self._table
 
 

@@ -28,7 +28,7 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
     """A result's points as rows: the swept values, then every statistic as mean ± standard error.
 
     Works for any kind: a column stands for each field that holds a statistic in some point. The outcome is shown where
-    a point diverged.
+    a point did not train.
     """
     points: Sequence[Mapping[str, Any]] = result["points"]
     axes = _names(point["point"] for point in points)
@@ -36,7 +36,7 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
         {name: None for name, value in point.items() if _statistic(value) is not None}
         for point in points
     )
-    diverged = any(point.get("outcome") == "diverged" for point in points)
+    any_untrained = any(point.get("outcome", "trained") != "trained" for point in points)
     table = Table(
         title=title,
         caption="mean ± one standard error over the seeds",
@@ -49,7 +49,7 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
     for field in fields:
         table.add_column(field.replace("_", " "), justify="right")
     table.add_column("seeds", justify="right", no_wrap=True)
-    if diverged:
+    if any_untrained:
         table.add_column("outcome")
     for point in points:
         shown = [_statistic(point.get(field)) for field in fields]
@@ -57,7 +57,7 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
             *(show_value(point["point"].get(axis, "")) for axis in axes),
             *("" if one is None else show_statistic(one).replace(" ", UNBROKEN) for one in shown),
             str(len(point.get("seeds", ()))),
-            *((str(point.get("outcome", "")),) if diverged else ()),
+            *((str(point.get("outcome", "")),) if any_untrained else ()),
         )
     return table
 

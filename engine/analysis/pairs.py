@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from engine.analysis.stats import measured_apart, summarize, warn_of_few_seeds
-from engine.result import SeedResult, Sheet, Statistic
+from engine.result import ResultModel, SeedResult, Statistic
 
 AnySeedResult = TypeVar("AnySeedResult", bound=SeedResult)
 
 
-class PairedComparison(Sheet):
+class PairedComparison(ResultModel):
     """One point against another over the seeds that both have finished."""
 
     seeds: tuple[int, ...]
@@ -25,7 +25,7 @@ class PairedComparison(Sheet):
 def pair_by_seed(
     results: Sequence[AnySeedResult], baseline: Sequence[AnySeedResult]
 ) -> list[tuple[AnySeedResult, AnySeedResult]]:
-    """(ours, the baseline's) sheets of each seed that both have, in the order of `results`."""
+    """(ours, the baseline's) results of each seed that both have, in the order of `results`."""
     by_seed = {result.seed: result for result in baseline}
     return [(result, by_seed[result.seed]) for result in results if result.seed in by_seed]
 

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any, TypeVar
 
 from engine.kind import FinishedPoint
-from engine.result import Statistic, Timings, TimingSummary
+from engine.result import Outcome, Statistic, Timings, TimingSummary
 
 Sample = TypeVar("Sample")
 _T975 = (
@@ -91,15 +91,20 @@ def warn_of_few_seeds(count: int) -> str | None:
     return f"{count} {'seed is' if count == 1 else 'seeds are'} too few for a statistic; the paper takes 5"
 
 
+def worst_outcome(outcomes: Iterable[Outcome]) -> Outcome:
+    """`not_finite` before `at_chance` before `trained`."""
+    return max(outcomes, key=("trained", "at_chance", "not_finite").index, default="trained")
+
+
 def point_fields(point: FinishedPoint) -> dict[str, Any]:
-    """The fields that every room's point sheet shares."""
-    diverged = tuple(result.seed for result in point.results if result.outcome == "diverged")
+    """The fields that every kind's point result shares."""
+    untrained = tuple(result.seed for result in point.results if result.outcome != "trained")
     few = warn_of_few_seeds(len(point.results))
     notes = dict.fromkeys(note for result in point.results for note in result.notes)
     return {
         "point": dict(point.values),
-        "outcome": "diverged" if diverged else "converged",
-        "diverged_seeds": diverged,
+        "outcome": worst_outcome(result.outcome for result in point.results),
+        "untrained_seeds": untrained,
         "seeds": tuple(result.seed for result in point.results),
         "test_accuracy": summarize(result.test_accuracy for result in point.results),
         "notes": (*((few,) if few else ()), *notes),

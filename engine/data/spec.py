@@ -1,4 +1,4 @@
-"""The data part of a form, and what is known of each built-in data set without loading it."""
+"""The data part of a spec, and what is known of each built-in data set without loading it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from engine.errors import FieldError
-from engine.spec_model import Form
+from engine.spec_model import SpecModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ BUILTIN_DATASETS: dict[str, DatasetInfo] = {
 }
 
 
-class DataSpec(Form):
+class DataSpec(SpecModel):
     """Which images to train and test on (paper, Section 3)."""
 
     name: str = Field(

@@ -1,1 +1,1 @@
-"""Drawings that several rooms share. Imports matplotlib, never pyplot or torch."""
+"""Drawings that several kinds share. Imports matplotlib, never pyplot or torch."""

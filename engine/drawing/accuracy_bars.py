@@ -15,8 +15,8 @@ from engine.result import Statistic
 DARK, LIGHT = "#08519C", "#9ECAE1"
 
 
-class _AccuracySheet(Protocol):
-    """What a room's point sheet must hold."""
+class _AccuracyResult(Protocol):
+    """What a kind's point result must hold."""
 
     point: dict[str, Any]
     initial_test_accuracy: Statistic
@@ -27,8 +27,8 @@ class _AccuracySheet(Protocol):
 def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "points": [...]}`: each point's accuracy at initialisation and at the end, in [0, 1]."""
     points = []
-    for sheet in source.summary:
-        accuracies = cast(_AccuracySheet, sheet)
+    for seed_result in source.summary:
+        accuracies = cast(_AccuracyResult, seed_result)
         points.append(
             {
                 "values": accuracies.point,
@@ -59,7 +59,7 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
         axes.text(
             place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold"
         )
-        mark = "†" if point["outcome"] == "diverged" else ""
+        mark = "†" if point["outcome"] != "trained" else ""
         above = 0.0 if isnan(margin) else margin
         axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
     axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
@@ -70,6 +70,6 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="x", visible=False)
     add_legend(figure, axes)
-    if any(point["outcome"] == "diverged" for point in points):
-        figure.text(0.99, 0.99, "† diverged", ha="right", va="top", fontsize=8)
+    if any(point["outcome"] != "trained" for point in points):
+        figure.text(0.99, 0.99, "† not trained", ha="right", va="top", fontsize=8)
     return figure

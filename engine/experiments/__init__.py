@@ -1,1 +1,1 @@
-"""The rooms: one folder a kind of experiment. Rooms do not import one another."""
+"""The kinds: one folder a kind of experiment. Kinds do not import one another."""

@@ -1,4 +1,4 @@
-"""Finds the rooms: every sub-package of `engine.experiments` that defines KIND, and those of plug-ins. No torch."""
+"""Finds the kinds: every sub-package of `engine.experiments` that defines KIND, and those of plug-ins. No torch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from engine.spec import ExperimentSpec
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All rooms by name, in alphabetical order with `train` first. Raises PluginBroken."""
+    """All kinds by name, in alphabetical order with `train` first. Raises PluginBroken."""
     found: dict[str, Kind] = {}
     for module in iter_modules(engine.experiments.__path__):
         if module.ispkg:
             kind: Kind = import_module(f"engine.experiments.{module.name}").KIND
-            assert kind.name == module.name, f"the room {module.name} calls itself {kind.name}"
+            assert kind.name == module.name, f"the kind {module.name} calls itself {kind.name}"
             found[kind.name] = kind
     for plugin in load_plugin_kinds():
         if plugin.name in found:
@@ -38,7 +38,7 @@ def kinds() -> Mapping[str, Kind]:
 
 
 def get_kind(name: str) -> Kind:
-    """The room of that name. Raises InvalidSpec with the known names."""
+    """The kind of that name. Raises InvalidSpec with the known names."""
     try:
         return kinds()[name]
     except KeyError:
@@ -50,7 +50,7 @@ def get_kind(name: str) -> Kind:
 
 
 def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
-    """A form from JSON values, every default filled in. Raises InvalidSpec naming every field that is wrong."""
+    """A spec from JSON values, every default filled in. Raises InvalidSpec naming every field that is wrong."""
     if not isinstance(data, Mapping):
         raise InvalidSpec.single(pointer, "object-required", "a spec is an object with a `kind`")
     kind = data.get("kind")
@@ -72,7 +72,7 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
 
 @cache
 def presets() -> Mapping[tuple[str, str], Preset]:
-    """All presets of all rooms by (name, scale), in the order of the paper's figures, the quick ones first."""
+    """All presets of all kinds by (name, scale), in the order of the paper's figures, the quick ones first."""
     found = sorted(
         (preset for kind in kinds().values() for preset in kind.presets()), key=_place_of
     )

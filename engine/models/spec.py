@@ -1,4 +1,4 @@
-"""The model and initialisation parts of a form (paper, Section 3 and Figure 13)."""
+"""The model and initialisation parts of a spec (paper, Section 3 and Figure 13)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
-from engine.spec_model import Form
+from engine.spec_model import SpecModel
 
 WidthMultiplier = Annotated[
     float,
@@ -20,7 +20,7 @@ WidthMultiplier = Annotated[
 ]
 
 
-class ReluNetSpec(Form):
+class ReluNetSpec(SpecModel):
     """Fully connected: `depth` hidden layers of `width` ReLU units, then a linear layer."""
 
     name: Literal["relu_net"] = "relu_net"
@@ -30,7 +30,7 @@ class ReluNetSpec(Form):
     )
 
 
-class ConvNetSpec(Form):
+class ConvNetSpec(SpecModel):
     """`depth` 3x3 convolutions of `width` channels, each with ReLU and a 2x2 max-pool while the side is > 1, then a linear layer."""
 
     name: Literal["conv_net"] = "conv_net"
@@ -40,7 +40,7 @@ class ConvNetSpec(Form):
     )
 
 
-class Vgg5Spec(Form):
+class Vgg5Spec(SpecModel):
     """VGG-5 of Figure 13(a): four conv blocks and a classifier block make its 5 layers."""
 
     name: Literal["vgg5"] = "vgg5"
@@ -54,14 +54,14 @@ class Vgg5Spec(Form):
     )
 
 
-class Vgg11Spec(Form):
+class Vgg11Spec(SpecModel):
     """VGG-11 of Figure 13(b): 8 convolutions and 3 linear layers, 11 layers."""
 
     name: Literal["vgg11"] = "vgg11"
     width_multiplier: WidthMultiplier = 1.0
 
 
-class Resnet18Spec(Form):
+class Resnet18Spec(SpecModel):
     """The CIFAR ResNet-18: 3x3 stem, four stages of two basic blocks, batch normalisation (Figure 1)."""
 
     name: Literal["resnet18"] = "resnet18"
@@ -73,7 +73,7 @@ ModelSpec = Annotated[
 ]
 
 
-class XavierSpec(Form):
+class XavierSpec(SpecModel):
     """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)), biases zero."""
 
     name: Literal["xavier"] = "xavier"
@@ -85,7 +85,7 @@ class XavierSpec(Form):
     )
 
 
-class PretrainedSpec(Form):
+class PretrainedSpec(SpecModel):
     """ImageNet weights of torchvision's VGG-11 in the eight convolutions; Xavier in the linear layers, whose sizes differ."""
 
     name: Literal["pretrained"] = "pretrained"
@@ -94,7 +94,7 @@ class PretrainedSpec(Form):
     )
 
 
-class CheckpointSpec(Form):
+class CheckpointSpec(SpecModel):
     """Start from an earlier run's checkpoint of the same model, or from one that was brought along."""
 
     name: Literal["checkpoint"] = "checkpoint"

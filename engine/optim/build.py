@@ -1,4 +1,4 @@
-"""From a form to a torch optimiser (paper, Section 3)."""
+"""From a spec to a torch optimiser (paper, Section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The optimiser and schedule parts of a form (paper, Section 3)."""
+"""The optimiser and schedule parts of a spec (paper, Section 3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.spec_model import Form
+from engine.spec_model import SpecModel
 
 LearningRate = Annotated[float, Field(gt=0, le=100, description="Step size.")]
 WeightDecay = Annotated[
@@ -14,7 +14,7 @@ WeightDecay = Annotated[
 ]
 
 
-class AdamSpec(Form):
+class AdamSpec(SpecModel):
     """Adam (Kingma & Ba) without amsgrad."""
 
     name: Literal["adam"] = "adam"
@@ -25,14 +25,14 @@ class AdamSpec(Form):
     weight_decay: WeightDecay = 0.0
 
 
-class SgdSpec(Form):
+class SgdSpec(SpecModel):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"] = "sgd"
     lr: LearningRate = 0.01
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = Field(
-        True, description="Nesterov's form of momentum; without momentum it changes nothing."
+        True, description="Nesterov's spec of momentum; without momentum it changes nothing."
     )
     weight_decay: WeightDecay = 0.0
 
@@ -40,13 +40,13 @@ class SgdSpec(Form):
 OptimizerSpec = Annotated[AdamSpec | SgdSpec, Field(discriminator="name")]
 
 
-class ConstantSpec(Form):
+class ConstantSpec(SpecModel):
     """The learning rate stays as it is."""
 
     name: Literal["constant"] = "constant"
 
 
-class StepSpec(Form):
+class StepSpec(SpecModel):
     """The learning rate is multiplied by `factor` after every `every_epochs` epochs."""
 
     name: Literal["step"] = "step"

@@ -1,4 +1,4 @@
 """What Li & Banerjee published, and whether our results carry it; imports no torch.
 
-Rooms may read `table1`; only `comparison` and the judges know rooms.
+Kinds may read `table1`; only `comparison` and the judges know kinds.
 """

@@ -12,10 +12,10 @@ from engine.models.layout import num_parameters
 from engine.paper.deviations import list_deviations
 from engine.paper.published import PARAMETERS, PublishedNumber, list_published
 from engine.paper.verdict import Verdict
-from engine.result import PointResult, Sheet, Statistic
+from engine.result import PointResult, ResultModel, Statistic
 
 
-class PublishedValue(Sheet):
+class PublishedValue(ResultModel):
     """A number that the paper prints, and ours."""
 
     quantity: str
@@ -32,7 +32,7 @@ class PublishedValue(Sheet):
     source: str
 
 
-class PaperComparison(Sheet):
+class PaperComparison(ResultModel):
     """What an experiment says of the paper."""
 
     verdicts: tuple[Verdict, ...]
@@ -46,7 +46,7 @@ class PaperComparison(Sheet):
 def compare(
     kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
 ) -> PaperComparison:
-    """Hold the finished seeds of `points` against the paper. summary: the sheet of each point with results, in order."""
+    """Hold the finished seeds of `points` against the paper. summary: the result of each point with results, in order."""
     finished = [point for point in points if point.results]
     judge = kind.load_judge()
     verdicts = tuple(judge(points, summary)) if judge is not None else ()
@@ -54,8 +54,8 @@ def compare(
     return PaperComparison(
         verdicts=verdicts,
         published=tuple(
-            _hold(number, point, sheet)
-            for point, sheet in zip(finished, summary, strict=True)
+            _hold(number, point, seed_result)
+            for point, seed_result in zip(finished, summary, strict=True)
             for number in list_published(
                 point.spec.model, point.spec.init, getattr(point.spec, "policy", None)
             )
@@ -65,7 +65,9 @@ def compare(
     )
 
 
-def _hold(number: PublishedNumber, point: FinishedPoint, sheet: PointResult) -> PublishedValue:
+def _hold(
+    number: PublishedNumber, point: FinishedPoint, seed_result: PointResult
+) -> PublishedValue:
     return PublishedValue(
         quantity=number.quantity,
         point=dict(point.values),
@@ -74,7 +76,7 @@ def _hold(number: PublishedNumber, point: FinishedPoint, sheet: PointResult) -> 
         at_most=number.at_most,
         ours=_count_parameters(point)
         if number.quantity == PARAMETERS
-        else getattr(sheet, number.quantity),
+        else getattr(seed_result, number.quantity),
         source=number.source,
     )
 

@@ -29,10 +29,10 @@ bounded by 100 / alpha, so that there is little room to grow."""
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """A point of a ReLU-Net or Conv-Net, and its sheet."""
+    """A point of a ReLU-Net or Conv-Net, and its result."""
 
     point: FinishedPoint
-    sheet: ActivityMapPointResult
+    seed_result: ActivityMapPointResult
     spec: ActivityMapSpec
     width: int
 
@@ -61,13 +61,13 @@ def _group_points(
     """Each group in ascending order of width. The claim is about no other models."""
     groups: dict[str, list[_Cell]] = {}
     finished = [point for point in points if point.results]
-    for point, sheet in zip(finished, summary, strict=True):
-        assert isinstance(sheet, ActivityMapPointResult)
+    for point, seed_result in zip(finished, summary, strict=True):
+        assert isinstance(seed_result, ActivityMapPointResult)
         assert isinstance(point.spec, ActivityMapSpec)
         model = point.spec.model
         if isinstance(model, ReluNetSpec | ConvNetSpec):
             key = point.spec.model_dump_json(exclude={"model": {"width"}})
-            groups.setdefault(key, []).append(_Cell(point, sheet, point.spec, model.width))
+            groups.setdefault(key, []).append(_Cell(point, seed_result, point.spec, model.width))
     return [sorted(group, key=lambda cell: cell.width) for group in groups.values()]
 
 
@@ -84,16 +84,16 @@ def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
 def _find(group: Sequence[_Cell]) -> list[Finding]:
     """For each end of the net: it is concentrated in the widest net, and more so than in the narrowest."""
     narrow, wide = group[0], group[-1]
-    alpha = percent_key(_choose_alpha(wide.sheet.alphas_percent))
+    alpha = percent_key(_choose_alpha(wide.seed_result.alphas_percent))
     ends = {"bottom": 0}
     if isinstance(wide.spec.model, ReluNetSpec):
-        ends["top"] = len(wide.sheet.layers) - 1
+        ends["top"] = len(wide.seed_result.layers) - 1
     statement = f"The active set (alpha = {alpha} %) concentrates in the {' and '.join(ends)} layer with width"
     if narrow.width == wide.width:
         return [undecided(statement, "only one width has finished")]
-    if len(wide.sheet.layers) == 2 and len(ends) == 2:
+    if len(wide.seed_result.layers) == 2 and len(ends) == 2:
         return [undecided(statement, "a net of two layers has nothing between its ends")]
-    if "diverged" in (narrow.sheet.outcome, wide.sheet.outcome):
+    if (narrow.seed_result.outcome, wide.seed_result.outcome) != ("trained", "trained"):
         return [undecided(statement, "a net of the two widths compared did not train")]
     findings = []
     for end, layer in ends.items():

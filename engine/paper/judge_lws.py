@@ -35,10 +35,10 @@ HALF_TIME = 0.6
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """A point, its sheet, its policy."""
+    """A point, its result, its policy."""
 
     point: FinishedPoint
-    sheet: LwsPointResult
+    seed_result: LwsPointResult
     spec: LwsSpec
 
     @property
@@ -71,11 +71,11 @@ def _group_points(
 ) -> list[list[_Cell]]:
     groups: dict[str, list[_Cell]] = {}
     finished = [point for point in points if point.results]
-    for point, sheet in zip(finished, summary, strict=True):
-        assert isinstance(sheet, LwsPointResult)
+    for point, seed_result in zip(finished, summary, strict=True):
+        assert isinstance(seed_result, LwsPointResult)
         assert isinstance(point.spec, LwsSpec)
         key = point.spec.model_dump_json(exclude={"policy"})
-        groups.setdefault(key, []).append(_Cell(point, sheet, point.spec))
+        groups.setdefault(key, []).append(_Cell(point, seed_result, point.spec))
     return list(groups.values())
 
 
@@ -127,11 +127,11 @@ def _keeps_accuracy(statement: str, cell: _Cell | None, group: Sequence[_Cell]) 
         return undecided(statement, "no such point has finished")
     statement = f"{statement}, at {title_of(cell.policy)}"
     full = _first(group, FullPolicy)
-    if full is None or cell.sheet.difference is None:
+    if full is None or cell.seed_result.difference is None:
         return undecided(statement, "no full point with the same seeds has finished")
-    if full.sheet.outcome == "diverged":
+    if full.seed_result.outcome != "trained":
         return undecided(statement, "the full net itself did not train")
-    return judge_bounds(statement, cell.sheet.difference, above=-ACCURACY_MARGIN)
+    return judge_bounds(statement, cell.seed_result.difference, above=-ACCURACY_MARGIN)
 
 
 def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
@@ -202,12 +202,12 @@ def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
     for statement, ratio, bound in (
         (
             f"Back-propagation of {name} takes at most half the time of full",
-            cell.sheet.backward_ratio,
+            cell.seed_result.backward_ratio,
             0.5,
         ),
         (
             f"Training by {name} takes about half the time of full, or less",
-            cell.sheet.train_ratio,
+            cell.seed_result.train_ratio,
             HALF_TIME,
         ),
     ):

@@ -45,10 +45,10 @@ class _Net:
 
     @property
     def is_trained(self) -> bool:
-        return all(result.outcome == "converged" for result in self.point.results)
+        return all(result.outcome == "trained" for result in self.point.results)
 
     def swept(self) -> list[ReinitSeedResult]:
-        """Empty for the room `train`."""
+        """Empty for the kind `train`."""
         return [result for result in self.point.results if isinstance(result, ReinitSeedResult)]
 
 

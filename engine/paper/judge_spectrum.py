@@ -31,15 +31,17 @@ def judge_spectrum(
     return [
         conclude(
             get_claim(8),
-            _find(point, sheet),
+            _find(point, seed_result),
             dict(point.values),
             list_deviations([point.spec], len(point.results)),
         )
-        for point, sheet in zip((point for point in points if point.results), summary, strict=True)
+        for point, seed_result in zip(
+            (point for point in points if point.results), summary, strict=True
+        )
     ]
 
 
-def _find(point: FinishedPoint, sheet: PointResult) -> list[Finding]:
+def _find(point: FinishedPoint, seed_result: PointResult) -> list[Finding]:
     near_zero = f"Most components, more than {MOST:.0%}, are smaller than 1 % of the largest, at every step measured"
     few = f"The largest {FEW_PERCENT} % hold more than {SIGNIFICANT:.0%} of the squared norm, at every step measured"
     seeds = [
@@ -47,7 +49,7 @@ def _find(point: FinishedPoint, sheet: PointResult) -> list[Finding]:
         for result in point.results
         if isinstance(result, SpectrumSeedResult) and result.steps
     ]
-    if sheet.outcome == "diverged" or not seeds:
+    if seed_result.outcome != "trained" or not seeds:
         reason = "the net did not train" if seeds else "no step was reached with a finite gradient"
         return [undecided(statement, reason) for statement in (near_zero, few)]
 

@@ -8,7 +8,7 @@ from engine.sweep import expand
 
 
 def list_preset_deviations(preset: Preset) -> tuple[str, ...]:
-    """Each departure once; those that the form does not show come first."""
+    """Each departure once; those that the spec does not show come first."""
     points = expand(preset.body["spec"], preset.body["sweep"])
     found = list_deviations((point.spec for point in points), len(preset.body["seeds"]))
     return tuple(dict.fromkeys((*preset.deviations, *found)))

@@ -16,7 +16,7 @@ from engine.training.policies import (
 )
 
 PARAMETERS = "parameters"
-"""The one quantity that is no field of a point's sheet: p, of the net alone."""
+"""The one quantity that is no field of a point's result: p, of the net alone."""
 SMALLEST_RHO = 0.1
 
 
@@ -25,7 +25,7 @@ class PublishedNumber:
     """One number, or bounds of one. Accuracies, their differences and ratios as in results: in [0, 1], to `full`."""
 
     quantity: str
-    """A field of the point's sheet, or `parameters`."""
+    """A field of the point's result, or `parameters`."""
     at_least: float | None
     at_most: float | None
     """Equal where the paper prints one number."""

@@ -1,6 +1,6 @@
-"""How presets are made: the paper's training (Section 3) as a form, and a body ready to submit.
+"""How presets are made: the paper's training (Section 3) as a spec, and a body ready to submit.
 
-Imports no torch. Rooms list their figures in their own `presets.py`, with these two functions.
+Imports no torch. Kinds list their figures in their own `presets.py`, with these two functions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ TRAINING_ADAM_LR = 0.001
 Scale = Literal["paper", "quick"]
 
 
-def paper_form(kind: str, data: str, model: Mapping[str, Any], /, **room: Any) -> dict[str, Any]:
-    """The form of `kind` that trains `model` on `data` (`mnist`, `fashion_mnist` or `cifar10`) as the paper does, but
+def paper_spec(kind: str, data: str, model: Mapping[str, Any], /, **fields: Any) -> dict[str, Any]:
+    """The spec of `kind` that trains `model` on `data` (`mnist`, `fashion_mnist` or `cifar10`) as the paper does, but
     for Adam's learning rate; CIFAR-10 with random crops and flips, without which its accuracies are not reached.
 
-    room: further fields of the form, or others in place of these.
+    fields: further fields of the spec, or others in place of these.
     """
     recipe = RECIPES[data]
     optimizer = recipe.optimizer
@@ -41,7 +41,7 @@ def paper_form(kind: str, data: str, model: Mapping[str, Any], /, **room: Any) -
         "schedule": recipe.schedule.model_dump(mode="json"),
         "epochs": recipe.epochs,
         "batch_size": PAPER_BATCH_SIZE,
-        **room,
+        **fields,
     }
 
 
@@ -50,7 +50,7 @@ def make_preset(
     scale: Scale,
     title: str,
     description: str,
-    form: Mapping[str, Any],
+    spec: Mapping[str, Any],
     *,
     plots: Sequence[str],
     sweep: Mapping[str, Sequence[Any]] | None = None,
@@ -59,12 +59,12 @@ def make_preset(
     deviations: Sequence[str] = (),
     experiment: str | None = None,
 ) -> Preset:
-    """A body ready to submit. deviations: those that the form does not show (`list_preset_deviations` adds the others).
+    """A body ready to submit. deviations: those that the spec does not show (`list_preset_deviations` adds the others).
 
     experiment: the name it takes there, which its plots are titled by, where several figures draw one experiment.
     """
     axes = {path: list(values) for path, values in (sweep or {}).items()}
-    body: dict[str, Any] = {"spec": dict(form), "sweep": axes, "seeds": list(seeds)}
+    body: dict[str, Any] = {"spec": dict(spec), "sweep": axes, "seeds": list(seeds)}
     if execution:
         body["execution"] = dict(execution)
     body |= {"name": experiment or title, "labels": {"preset": name, "scale": scale}}

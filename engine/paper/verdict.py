@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from engine.analysis.stats import MIN_SEEDS
 from engine.paper.claims import Claim
-from engine.result import Sheet, Statistic
+from engine.result import ResultModel, Statistic
 
 VerdictName = Literal["reproduced", "not reproduced", "inconclusive"]
 
 
-class Finding(Sheet):
+class Finding(ResultModel):
     """One quantity held against a bound."""
 
     statement: str
@@ -25,7 +25,7 @@ class Finding(Sheet):
     reason: str
 
 
-class Verdict(Sheet):
+class Verdict(ResultModel):
     """One claim held against one experiment, or against one part of it that differs in what the claim is not about."""
 
     claim: int

@@ -1,4 +1,4 @@
-"""The nets of Figures 2 to 4 and 14 to 16: ReLU-Nets from narrow to wide, one form for all, so that each is trained once.
+"""The nets of Figures 2 to 4 and 14 to 16: ReLU-Nets from narrow to wide, one spec for all, so that each is trained once.
 
 The paper's text names the ends of its grids (10 to 100,000 with one hidden layer, 10 to 5,000 with four) and, on
 Fashion-MNIST with one, a width of 20; the widths between are a decade apart, or at half a decade where the grid is short.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from engine.kind import Preset
-from engine.paper.recipes import Scale, make_preset, paper_form
+from engine.paper.recipes import Scale, make_preset, paper_spec
 
 Depth = Literal[1, 4]
 Data = Literal["mnist", "fashion_mnist"]
@@ -45,10 +45,10 @@ def make_width_preset(
     plots: Sequence[str],
 ) -> Preset:
     """A preset of `kind` over the widths of one depth."""
-    form = paper_form(kind, data, {"name": "relu_net", "depth": depth})
+    spec = paper_spec(kind, data, {"name": "relu_net", "depth": depth})
     execution = None
     if scale == "quick":
-        form |= {"data": dict(QUICK_DATA[data]), "epochs": QUICK_EPOCHS}
+        spec |= {"data": dict(QUICK_DATA[data]), "epochs": QUICK_EPOCHS}
         execution = {"seeds_per_run": QUICK_SEEDS_PER_RUN}
     widths = list(WIDTHS[depth, scale])
     if data == "fashion_mnist" and depth == 1:
@@ -57,9 +57,9 @@ def make_width_preset(
     return make_preset(
         name,
         scale,
-        f"{title}: ReLU-Nets with {layers} on {TITLES[form['data']['name']]}",
+        f"{title}: ReLU-Nets with {layers} on {TITLES[spec['data']['name']]}",
         description,
-        form,
+        spec,
         sweep={"model.width": widths},
         plots=plots,
         execution=execution,

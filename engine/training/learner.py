@@ -13,7 +13,7 @@ from engine.timing import Stopwatch
 
 @dataclass(frozen=True, slots=True)
 class EpochStatistics:
-    """Of one seed over one epoch; NaN where the training has diverged."""
+    """Of one seed over one epoch; NaN where the loss is not finite."""
 
     train_loss: float
     """Mean cross-entropy over the epoch's examples, each before the step that used it."""
@@ -29,7 +29,7 @@ class Evaluation:
 
 
 class Learner(Protocol):
-    """K nets of the same form, one a seed, in training together."""
+    """K nets of the same spec, one a seed, in training together."""
 
     @property
     def seeds(self) -> tuple[int, ...]: ...

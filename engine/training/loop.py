@@ -161,7 +161,7 @@ class _Training:
             self._train_epoch(
                 learner, histories, epoch, trained, first_step if epoch == first_epoch else 0
             )
-            if all(history.has_diverged for history in histories):
+            if all(history.is_not_finite for history in histories):
                 break
         self._finish_group(learner, seeds, thetas, histories)
 
@@ -191,11 +191,9 @@ class _Training:
                 epoch,
                 {"train_loss": history.train_loss, "train_accuracy": one.train_accuracy},
             )
-            if history.train_loss is None and not history.has_diverged:
-                history.has_diverged = True
-                self._ctx.log_event(
-                    "training.diverged", {"seed": seed, "epoch": epoch, "reason": "loss not finite"}
-                )
+            if history.train_loss is None and not history.is_not_finite:
+                history.is_not_finite = True
+                self._ctx.log_event("training.not_finite", {"seed": seed, "epoch": epoch})
         self._collect_timings(learner, histories, epoch)
         if self._on_epoch_end is not None:
             self._on_epoch_end(learner, epoch)
@@ -263,10 +261,9 @@ class _Training:
                 self._data.info.num_classes,
                 len(self._data.y_test),
             )
-            if trained.outcome == "diverged" and not history.has_diverged:
+            if trained.outcome == "at_chance":
                 self._ctx.log_event(
-                    "training.diverged",
-                    {"seed": seed, "epoch": self._spec.epochs, "reason": "accuracy at chance"},
+                    "training.at_chance", {"seed": seed, "epoch": self._spec.epochs}
                 )
             self._ctx.register_training(self._digest(seed), seed, trained.to_json())
             self._done[seed] = trained

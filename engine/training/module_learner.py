@@ -1,4 +1,4 @@
-"""One net of any form, trained by autograd; the layers of an epoch's schedule, and backward only as far as it must."""
+"""One net of any spec, trained by autograd; the layers of an epoch's schedule, and backward only as far as it must."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from engine.training.losses import AutogradLoss, LinearLoss, Loss, find_linear_p
 from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 from engine.training.recorder import Recorder
-from engine.training.train_step import ComputeLoss, Pass, Tally
+from engine.training.train_step import ComputeLoss, Counter, Pass
 
 EVALUATION_BATCH = 250
 """Test images a forward pass: few enough for the activations to stay in the CPU's cache."""
 
 MOST_PASSES = 16
-"""Forms of a step that are kept: recorded, each has memory of its own, and a policy can draw other layers each epoch."""
+"""Specs of a step that are kept: recorded, each has memory of its own, and a policy can draw other layers each epoch."""
 
 
 class ModuleLearner:
@@ -71,7 +71,7 @@ class ModuleLearner:
         self._prefix: FrozenPrefix | None = None
         if schedule is not None and execution.prefix_cache:
             self._prefix = build_prefix(spec, data, schedule, self._count_stable_layers)
-        self._tally = Tally(device)
+        self._counter = Counter(device)
         self._passes: OrderedDict[tuple[frozenset[int] | None, int], Pass] = OrderedDict()
         """By the layers that train and the examples of a batch"""
         self._order = torch.empty(0)
@@ -134,18 +134,18 @@ class ModuleLearner:
         with self._arithmetic():
             x = self._run_frozen_layers(level, x, indices)
         self._find_pass(len(y)).run(x, y, watch)
-        self._tally.seen += len(y)
+        self._counter.seen += len(y)
 
     def _find_pass(self, count: int) -> Pass:
-        form = (self._layers, count)
-        if form not in self._passes:
-            self._passes[form] = Pass(
-                self._trained, self._compute_loss(), self._optimizer, self._tally, self._recorder
+        shape = (self._layers, count)
+        if shape not in self._passes:
+            self._passes[shape] = Pass(
+                self._trained, self._compute_loss(), self._optimizer, self._counter, self._recorder
             )
             if len(self._passes) > MOST_PASSES:
                 self._passes.popitem(last=False)
-        self._passes.move_to_end(form)
-        return self._passes[form]
+        self._passes.move_to_end(shape)
+        return self._passes[shape]
 
     def _compute_loss(self) -> ComputeLoss:
         """The loss of a batch at the lowest trained layer, with gradients from there up and none below it."""
@@ -199,10 +199,10 @@ class ModuleLearner:
             return count_stable_layers(self._net, self._x_train, {self._frozen_batch})
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
-        tally = self._tally
-        seen = max(int(tally.seen), 1)
-        found = EpochStatistics(tally.losses.item() / seen, tally.correct.item() / seen)
-        for accumulator in tally.tensors().values():
+        counter = self._counter
+        seen = max(int(counter.seen), 1)
+        found = EpochStatistics(counter.losses.item() / seen, counter.correct.item() / seen)
+        for accumulator in counter.tensors().values():
             accumulator.zero_()
         return [found]
 
@@ -279,7 +279,7 @@ class ModuleLearner:
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{position}.{name}"] = value
-        tensors |= self._tally.tensors()
+        tensors |= self._counter.tensors()
         return {
             name: tensor.detach().to("cpu", copy=True).contiguous()
             for name, tensor in tensors.items()
@@ -297,7 +297,7 @@ class ModuleLearner:
                 position, _, entry = rest.partition(".")
                 parameter = parameters[int(position)]
                 self._optimizer.state[parameter][entry] = self._like(parameter, value)
-        for name, accumulator in self._tally.tensors().items():
+        for name, accumulator in self._counter.tensors().items():
             accumulator.copy_(tensors[name])
         self._passes.clear()  # recorded, they hold the tensors of before
 

@@ -30,7 +30,7 @@ class SeedHistory:
     initial_test_accuracy: float = 0.0
     test_accuracy: float = 0.0
     train_loss: float | None = None
-    has_diverged: bool = False
+    is_not_finite: bool = False
     epoch_timings: list[dict[str, float]] = field(default_factory=list)
     """Seconds by part of each epoch; entry 0 is the evaluation at initialisation."""
 
@@ -68,7 +68,7 @@ class TrainedSeed:
     theta_T: dict[str, Tensor]
     reused_from: str | None = None
 
-    def sheet_fields(self) -> dict[str, Any]:
+    def result_fields(self) -> dict[str, Any]:
         """The fields of `engine.result.SeedResult`."""
         names = (
             "seed",
@@ -122,9 +122,11 @@ class TrainedSeed:
         num_test: int,
     ) -> TrainedSeed:
         """Judge a training that has come to its end."""
-        diverged = history.has_diverged or is_at_chance(
-            history.test_accuracy, num_classes, num_test
-        )
+        outcome: Outcome = "trained"
+        if history.is_not_finite:
+            outcome = "not_finite"
+        elif is_at_chance(history.test_accuracy, num_classes, num_test):
+            outcome = "at_chance"
         parts = [Timings(**entry) for entry in history.epoch_timings]
         seconds = [name for name in Timings.model_fields if name.endswith("_seconds")]
         total = Timings(
@@ -133,7 +135,7 @@ class TrainedSeed:
         )
         return cls(
             seed=seed,
-            outcome="diverged" if diverged else "converged",
+            outcome=outcome,
             test_accuracy=history.test_accuracy,
             initial_test_accuracy=history.initial_test_accuracy,
             train_loss=history.train_loss,

@@ -23,7 +23,7 @@ STACK_BYTES = 2 * 1024**3
 
 
 def can_stack(spec: ExperimentSpec, execution: Execution, has_schedule: bool) -> bool:
-    """Whether the hand-written stacked learner computes what the form asks for."""
+    """Whether the hand-written stacked learner computes what the spec asks for."""
     return (
         execution.stack_seeds
         and isinstance(spec.model, ReluNetSpec)

@@ -1,6 +1,6 @@
 """Which layers train in which epoch (paper, Section 6); imports no torch.
 
-A policy is the form; a schedule is what one seed draws from it, whole, before training starts. Layers are indices
+A policy is the spec; a schedule is what one seed draws from it, whole, before training starts. Layers are indices
 from the bottom: 0 takes the images, `num_layers - 1` gives the logits.
 """
 
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from engine.errors import FieldError
 from engine.seeds import derive_seed
-from engine.spec_model import Form
+from engine.spec_model import SpecModel
 
 TopLayers = Annotated[
     int, Field(ge=1, le=64, description="Layers trained from the top (the output side).")
@@ -29,27 +29,27 @@ Probability = Annotated[
 ]
 
 
-class FullPolicy(Form):
+class FullPolicy(SpecModel):
     """Every layer in every epoch: vanilla SGD."""
 
     name: Literal["full"] = "full"
 
 
-class TopKPolicy(Form):
+class TopKPolicy(SpecModel):
     """Only ever the top k layers."""
 
     name: Literal["top_k"] = "top_k"
     k: TopLayers = 1
 
 
-class BottomQPolicy(Form):
+class BottomQPolicy(SpecModel):
     """Only ever the bottom q layers."""
 
     name: Literal["bottom_q"] = "bottom_q"
     q: BottomLayers = 1
 
 
-class TopKBottomQPolicy(Form):
+class TopKBottomQPolicy(SpecModel):
     """Only ever the top k and the bottom q layers; where they overlap, their union."""
 
     name: Literal["top_k_bottom_q"] = "top_k_bottom_q"
@@ -57,13 +57,13 @@ class TopKBottomQPolicy(Form):
     q: BottomLayers = 1
 
 
-class MiddlePolicy(Form):
+class MiddlePolicy(SpecModel):
     """All layers but the very top and the very bottom one."""
 
     name: Literal["middle"] = "middle"
 
 
-class ProbTopKBottomQPolicy(Form):
+class ProbTopKBottomQPolicy(SpecModel):
     """The top k layers in every epoch; with probability rho also the bottom q."""
 
     name: Literal["prob_top_k_bottom_q"] = "prob_top_k_bottom_q"
@@ -72,7 +72,7 @@ class ProbTopKBottomQPolicy(Form):
     rho: Probability = 0.1
 
 
-class TopKAllBottomsPolicy(Form):
+class TopKAllBottomsPolicy(SpecModel):
     """The top k layers in every epoch; with probability rho the whole net."""
 
     name: Literal["top_k_all_bottoms"] = "top_k_all_bottoms"
@@ -80,7 +80,7 @@ class TopKAllBottomsPolicy(Form):
     rho: Probability = 0.1
 
 
-class RandomUniformPolicy(Form):
+class RandomUniformPolicy(SpecModel):
     """The top k layers, k drawn uniformly from {1..d} each epoch, d being the number of layers.
 
     The paper says d is the depth. Elsewhere it counts hidden layers only (Section 3), but its times fit k up to 11 in
@@ -91,7 +91,7 @@ class RandomUniformPolicy(Form):
     name: Literal["random_uniform"] = "random_uniform"
 
 
-class RandomBetaPolicy(Form):
+class RandomBetaPolicy(SpecModel):
     """The top k layers, k = round(1 + (d - 1) b) with b ~ Beta(alpha, beta) each epoch; d as in `random_uniform`."""
 
     name: Literal["random_beta"] = "random_beta"
@@ -192,7 +192,7 @@ def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -
     The draws of a seed do not depend on rho, k or q: an epoch that trains the bottom layers at rho = 0.1 does so at
     every larger rho. Raises AssertionError for k or q beyond the net; `check_policy` tells the user.
     """
-    assert not check_policy(policy, num_layers), "a form is checked before it is run"
+    assert not check_policy(policy, num_layers), "a spec is checked before it is run"
     generator = random.Random(derive_seed(seed, "policy"))  # noqa: S311 - chance that repeats  # nosec B311
     draw = _epoch_drawer(policy, num_layers, generator)
     return EpochSchedule(num_layers, tuple(draw() for _ in range(epochs)))

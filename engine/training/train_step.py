@@ -16,7 +16,7 @@ ComputeLoss = Callable[[Tensor, Tensor], Loss]
 """The loss of the activations at the lowest layer in question, and labels."""
 
 
-class Tally:
+class Counter:
     """What the steps of an epoch add up on the device."""
 
     def __init__(self, device: torch.device) -> None:
@@ -31,17 +31,17 @@ class Tally:
 
 
 class Pass:
-    """Steps of one form: batches of one size, from one layer up, with one set of layers that train."""
+    """Steps of one spec: batches of one size, from one layer up, with one set of layers that train."""
 
     def __init__(
         self,
         trained: Sequence[nn.Parameter],
         compute_loss: ComputeLoss,
         optimizer: Optimizer,
-        tally: Tally,
+        counter: Counter,
         recorder: Recorder,
     ) -> None:
-        self._trained, self._compute_loss, self._tally = tuple(trained), compute_loss, tally
+        self._trained, self._compute_loss, self._counter = tuple(trained), compute_loss, counter
         self._keeps_memory = recorder.keeps_memory
         self._x: Tensor | None = None
         self._y: Tensor | None = None
@@ -77,8 +77,8 @@ class Pass:
         assert self._x is not None
         assert self._y is not None
         self._loss = self._compute_loss(self._x, self._y)
-        self._tally.losses.add_(self._loss.value * len(self._y))
-        self._tally.correct.add_((self._loss.logits.argmax(dim=1) == self._y).sum())
+        self._counter.losses.add_(self._loss.value * len(self._y))
+        self._counter.correct.add_((self._loss.logits.argmax(dim=1) == self._y).sum())
 
     def _backward(self) -> None:
         assert self._loss is not None

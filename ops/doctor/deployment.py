@@ -31,10 +31,10 @@ from storage.files.retention import find_orphans
 from storage.monitoring.health_checks import (
     PATIENCE_SECONDS,
     leftover_resume_state,
-    overdue_notices,
+    overdue_deliveries,
     stuck_runs,
 )
-from storage.monitoring.snapshot import Census, take_census
+from storage.monitoring.snapshot import Snapshot, take_snapshot
 from storage.runs.workers import list_workers
 
 SKEW_SECONDS = 2.0
@@ -146,7 +146,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
                 _check_clock,
                 _check_workers,
                 _check_runs,
-                _check_notices,
+                _check_deliveries,
                 _check_leftovers,
             ):
                 yield from check(session)
@@ -192,10 +192,10 @@ def _check_clock(session: Session) -> Iterator[Finding]:
 def _check_workers(session: Session) -> Iterator[Finding]:
     found = list_workers(session)
     listening = [worker for worker in found if worker.listening]
-    yield from judge_workers(listening, take_census(session))
+    yield from judge_workers(listening, take_snapshot(session))
 
 
-def judge_workers(listening: list[Worker], census: Census) -> Iterator[Finding]:
+def judge_workers(listening: list[Worker], snapshot: Snapshot) -> Iterator[Finding]:
     """Whether somebody listens for what waits, with this version and a clock that is right."""
     about = "workers"
     if not listening:
@@ -205,9 +205,9 @@ def judge_workers(listening: list[Worker], census: Census) -> Iterator[Finding]:
         f"{worker.host} ({worker.device}, {worker.slots} slots)" for worker in listening
     )
     yield ok(about, f"{len(listening)} listen: {names}")
-    if census.queued["gpu"] and not census.workers["gpu"]:
-        found = f"{census.queued['gpu']} runs ask for a GPU, and no worker of one listens"
-        yield warning(about, found, "`richregime worker --queue gpu` on a host with a GPU")
+    if snapshot.queued["gpu"] and not snapshot.workers["gpu"]:
+        found = f"{snapshot.queued['gpu']} runs ask for a GPU, and no worker of one listens"
+        yield warning(about, found, "`richregime worker --device gpu` on a host with a GPU")
     for worker in listening:
         ours, theirs = SERVICE_VERSION, worker.versions.get("richregime")
         if theirs != ours:
@@ -228,34 +228,32 @@ def _check_runs(session: Session) -> Iterator[Finding]:
         yield wrong("runs", f"{run_id}: {why}", todo)
     if len(stuck) > 5:
         yield wrong("runs", f"{len(stuck) - 5} more are stuck", todo)
-    yield from judge_queue(take_census(session), any_stuck=bool(stuck))
+    yield from judge_queue(take_snapshot(session), any_stuck=bool(stuck))
 
 
-def judge_queue(census: Census, *, any_stuck: bool) -> Iterator[Finding]:
+def judge_queue(snapshot: Snapshot, *, any_stuck: bool) -> Iterator[Finding]:
     """Whether somebody who has nothing to do leaves others waiting."""
-    queued, running = census.runs[RunStatus.QUEUED], census.runs[RunStatus.RUNNING]
-    free = sum(census.slots.values()) - running
-    served = census.queued["any"] or any(
-        census.queued[name] and census.slots[name] for name in ("cpu", "gpu")
+    queued, running = snapshot.runs[RunStatus.QUEUED], snapshot.runs[RunStatus.RUNNING]
+    free = sum(snapshot.slots.values()) - running
+    served = snapshot.queued["any"] or any(
+        snapshot.queued[name] and snapshot.slots[name] for name in ("cpu", "gpu")
     )
-    if queued and served and free > 0 and census.oldest_queued_seconds > PATIENCE_SECONDS:
-        found = (
-            f"a run has waited for {census.oldest_queued_seconds:.0f} s while {free} slots are free"
-        )
+    if queued and served and free > 0 and snapshot.oldest_queued_seconds > PATIENCE_SECONDS:
+        found = f"a run has waited for {snapshot.oldest_queued_seconds:.0f} s while {free} slots are free"
         yield wrong(
             "runs",
             found,
-            "the bell does not reach the workers: is their broker this one? see their logs",
+            "the wake-up does not reach the workers: is their broker this one? see their logs",
         )
     elif not any_stuck:
         yield ok("runs", f"{running} under way, {queued} wait, none is stuck")
 
 
-def _check_notices(session: Session) -> Iterator[Finding]:
-    overdue = overdue_notices(session)
+def _check_deliveries(session: Session) -> Iterator[Finding]:
+    overdue = overdue_deliveries(session)
     if overdue:
         todo = "an API must run, and be allowed out of the network; see its log"
-        yield warning("webhooks", f"{overdue} notices were due more than a minute ago", todo)
+        yield warning("webhooks", f"{overdue} deliveries were due more than a minute ago", todo)
 
 
 def _check_leftovers(session: Session) -> Iterator[Finding]:
@@ -287,7 +285,7 @@ def _check_orphans(db: Database, settings: Settings) -> Iterator[Finding]:
     damaged = sorted((settings.home / "broker").glob("appendonlydir.damaged-*"))
     if damaged:
         found = f"{len(damaged)} folders of broker messages that could not be read, under {settings.home}/broker"
-        yield warning("leftovers", found, "delete them: they held bells, which were rung again")
+        yield warning("leftovers", found, "delete them: they held wake-ups, which were rung again")
     if len(orphans) > MANY_ORPHANS:
         found = (
             f"{len(orphans)} files of {sum(orphans.values()) / 1e6:.1f} MB that nothing refers to"

@@ -61,7 +61,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """A misspelt setting is ignored, which nobody notices."""
+    """A misspelt setting is ignored, which nobody deliveries."""
     known = {f"RICHREGIME_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
     unknown = sorted(
         name for name in environment if name.startswith("RICHREGIME_") and name not in known

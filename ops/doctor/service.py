@@ -126,7 +126,7 @@ def _check_workers(http: httpx.Client, workers: list[Mapping[str, Any]]) -> Iter
         found = (
             f"a run has waited for {waited:.0f} s while {slots - queue['running']} slots are free"
         )
-        todo = "it may ask for a device that is not there; else the bell does not reach the workers: see their logs"
+        todo = "it may ask for a device that is not there; else the wake-up does not reach the workers: see their logs"
         yield warning("runs", found, todo)
     else:
         yield ok(

@@ -28,7 +28,7 @@ class Entry:
 
     preset: str
     spec: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the form that replace the preset's."""
+    """Fields of the spec that replace the preset's."""
     sweep: Mapping[str, list[Any]] = field(default_factory=dict)
     """Axes that replace the preset's."""
     seeds: tuple[int, ...] = ()

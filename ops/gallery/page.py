@@ -149,11 +149,11 @@ def _result_table(points: Sequence[Record]) -> list[str]:
             show_statistic(Statistic.model_validate(point[field])) if point.get(field) else ""
             for field in fields
         ]
-        dagger = " †" if point["outcome"] == "diverged" else ""
+        dagger = " †" if point["outcome"] != "trained" else ""
         lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
-    if any(point["outcome"] == "diverged" for point in points):
+    if any(point["outcome"] != "trained" for point in points):
         lines.append(
-            "\n† diverged: the loss was not finite, or the trained net is no better than chance."
+            "\n† not trained: the loss was not finite, or the trained net is no better than chance."
         )
     return [*lines, ""]
 

@@ -20,16 +20,16 @@ from storage.database.tables import (
     ApiKeyRow,
     ArtifactRow,
     AuditRow,
+    CounterRow,
     DatasetRow,
+    DeliveryRow,
     EventRow,
     ExperimentRow,
     IdempotencyRow,
     LoginRow,
     MetricRow,
-    NoticeRow,
     PointRow,
     RunRow,
-    TallyRow,
     TrainingRow,
     WebhookRow,
     WeightsRow,
@@ -45,7 +45,7 @@ OWNED = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
 """Their `owner` says whose they are."""
 OF_EXPERIMENT = (PointRow, RunRow, EventRow, WebhookRow)
 OF_RUN = (MetricRow, ArtifactRow, TrainingRow)
-OF_THE_SERVICE = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, NoticeRow, TallyRow)
+OF_THE_SERVICE = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, DeliveryRow, CounterRow)
 """No owner's: read only where that is right."""
 
 

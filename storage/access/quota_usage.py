@@ -18,7 +18,7 @@ _ACTIVE = (
     .where(RUN.c.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)))
     .group_by(RUN.c.status)
 )
-_ACTIVE_OF_OWNER = _ACTIVE.where(RUN.c.submitted_by == bindparam("owner"))
+_ACTIVE_OF_OWNER = _ACTIVE.where(RUN.c.owner == bindparam("owner"))
 
 
 def count_active(session: Session, owner: str | None) -> dict[RunStatus, int]:
@@ -38,7 +38,7 @@ def count_bytes(session: Session, owner: str | None) -> int:
     others = [select(table.sha256, table.num_bytes) for table in (DatasetRow, WeightsRow)]
     if owner is not None:
         artifacts = artifacts.join(RunRow, RunRow.id == ArtifactRow.run_id).where(
-            RunRow.submitted_by == owner
+            RunRow.owner == owner
         )
         others = [
             query.where(table.owner == owner)
@@ -52,9 +52,7 @@ def count_metric_rows(session: Session, owner: str | None) -> int:
     """Goes through an index of every metric of the owner's."""
     query = select(func.count()).select_from(MetricRow)
     if owner is not None:
-        query = query.join(RunRow, RunRow.id == MetricRow.run_id).where(
-            RunRow.submitted_by == owner
-        )
+        query = query.join(RunRow, RunRow.id == MetricRow.run_id).where(RunRow.owner == owner)
     return int(_ask(session, query).scalar_one())
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlmodel import Session
 
-from runtime.fair_lock import Turns
+from runtime.fair_lock import FairLock
 from storage.access.ownership import OwnersSession, Viewer
 from storage.database import schema
 from storage.errors import SchemaOutdated
@@ -39,7 +39,7 @@ class Database:
             database = make_url(url).database
             assert database, "SQLite needs a file: connections of several processes share it"
             Path(database).parent.mkdir(parents=True, exist_ok=True)
-        self._turns = Turns()
+        self._fair_lock = FairLock()
         self._waiting = threading.local()
         """`until`: when a thread that wants to write stops waiting, on the clock of `time.monotonic`"""
         self._writer = self._create_engine(read_only=False)
@@ -106,7 +106,7 @@ class Database:
         """One writing transaction, committed at the end of the block and rolled back on any error. A thread must not have
         two: on SQLite the second would wait for the first."""
         with (
-            _telling_unavailable(),
+            _raising_unavailable(),
             self._turn(),
             self._open(self._writer) as session,
             session.begin(),
@@ -120,17 +120,17 @@ class Database:
             yield
             return
         self._waiting.until = time.monotonic() + LOCKED_SECONDS
-        if not self._turns.acquire(LOCKED_SECONDS):
+        if not self._fair_lock.acquire(LOCKED_SECONDS):
             raise DatabaseUnavailable("the turn to write has not come", None, TimeoutError())
         try:
             yield
         finally:
-            self._turns.release()
+            self._fair_lock.release()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view; writes are refused on SQLite."""
-        with _telling_unavailable(), self._open(self._reader) as session:
+        with _raising_unavailable(), self._open(self._reader) as session:
             yield session
 
     def dispose(self) -> None:
@@ -176,7 +176,7 @@ class Database:
 
 
 @contextmanager
-def _telling_unavailable() -> Iterator[None]:
+def _raising_unavailable() -> Iterator[None]:
     """A pool without a free connection, or a connection cut in the midst, is a database that does not answer."""
     try:
         yield

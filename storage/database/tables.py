@@ -24,7 +24,7 @@ from sqlmodel import Field, SQLModel
 from engine.spec import Execution
 from schemas.audit import Action
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
-from schemas.webhooks import NoticeState
+from schemas.webhooks import DeliveryState
 from storage.database.json_columns import JsonRow, ShapedJson
 
 SQLModel.metadata.naming_convention = {
@@ -134,20 +134,20 @@ class RunRow(JsonRow, table=True):
     __tablename__ = "run"
     __table_args__ = (
         Index(None, "status", "lane", "rank", "id"),
-        Index(None, "status", "submitted_by", "rank"),
-        Index(None, "status", "rung_at"),
-        Index(None, "submitted_by", "claimed_at"),
+        Index(None, "status", "owner", "rank"),
+        Index(None, "status", "woken_at"),
+        Index(None, "owner", "claimed_at"),
         Index(None, "experiment_id", "status", "rank"),
-        Index(None, "status", "queue", "created_at"),
+        Index(None, "status", "device_class", "created_at"),
     )
 
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     experiment_id: str = Field(sa_column=_parent("experiment.id", index=False))
-    submitted_by: str = _owner()
+    owner: str = _owner()
     """The experiment's owner"""
     point_id: str = Field(sa_column=_parent("point.id"))
     seeds: list[int] = Field(sa_column=_json(list[int], "[]"))
-    queue: str = Field(
+    device_class: str = Field(
         default="any", sa_column=Column(String(8), nullable=False, server_default="any")
     )
     memory_bytes: int = Field(
@@ -172,11 +172,11 @@ class RunRow(JsonRow, table=True):
     interruptions: int = Field(
         default=0, sa_column=Column(Integer, nullable=False, server_default="0")
     )
-    owner: str | None = Field(default=None, sa_column=Column(String(200)))
+    worker: str | None = Field(default=None, sa_column=Column(String(200)))
     device: str | None = Field(default=None, sa_column=Column(String(100)))
     lease_until: datetime | None = _time()
     progress_at: datetime | None = _time()
-    rung_at: datetime | None = _time()
+    woken_at: datetime | None = _time()
     cancel_requested_at: datetime | None = _time()
     progress_completed: float = Field(
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
@@ -270,7 +270,7 @@ class TrainingRow(JsonRow, table=True):
     run_id: str = Field(
         sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     )
-    form_digest: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    spec_digest: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     """The digest but for the seed and the data: what a preview knows. Null in rows older than this column."""
     result: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
     created_at: datetime = _time(nullable=False)
@@ -285,7 +285,7 @@ class WorkerRow(JsonRow, table=True):
     host: str = Field(sa_column=Column(String(200), nullable=False))
     pid: int = Field(sa_column=Column(Integer, nullable=False))
     device: str = Field(sa_column=Column(String(100), nullable=False))
-    queue: str = Field(sa_column=Column(String(8), nullable=False))
+    device_class: str = Field(sa_column=Column(String(8), nullable=False))
     slots: int = Field(sa_column=Column(Integer, nullable=False))
     memory_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     host_memory_bytes: int = Field(
@@ -353,22 +353,22 @@ class WebhookRow(SQLModel, table=True):
     experiment_id: str = Field(sa_column=_parent("experiment.id"))
     url: str = Field(sa_column=Column(Text, nullable=False))
     secret: str | None = Field(default=None, sa_column=Column(Text), repr=False)
-    """Null: the service's own, as it is when a notice is sent"""
+    """Null: the service's own, as it is when a delivery is sent"""
     created_at: datetime = _time(nullable=False)
 
 
-class NoticeRow(SQLModel, table=True):
+class DeliveryRow(SQLModel, table=True):
     """One end of an experiment, to be told to one webhook. Whoever has claimed it has put off when it is due."""
 
-    __tablename__ = "notice"
+    __tablename__ = "delivery"
     __table_args__ = (Index(None, "state", "due_at"),)
 
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     webhook_id: str = Field(sa_column=_parent("webhook.id"))
     body: str = Field(sa_column=Column(Text, nullable=False))
-    state: NoticeState = Field(
-        default=NoticeState.PENDING,
-        sa_column=Column(_enum(NoticeState), nullable=False, server_default="pending"),
+    state: DeliveryState = Field(
+        default=DeliveryState.PENDING,
+        sa_column=Column(_enum(DeliveryState), nullable=False, server_default="pending"),
     )
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     due_at: datetime = _time(nullable=False)
@@ -390,10 +390,10 @@ class ApiKeyRow(SQLModel, table=True):
     revoked_at: datetime | None = _time()
 
 
-class TallyRow(SQLModel, table=True):
+class CounterRow(SQLModel, table=True):
     """A count that only grows, or one bucket of a distribution; see `storage.monitoring.counters`."""
 
-    __tablename__ = "tally"
+    __tablename__ = "counter"
 
     name: str = Field(sa_column=Column(String(32), primary_key=True))
     label: str = Field(sa_column=Column(String(32), primary_key=True))

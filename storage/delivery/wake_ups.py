@@ -1,4 +1,4 @@
-"""The doorbell: Celery messages that say `look at the table`. A bell may be lost or rung twice; no run is."""
+"""The wake-up: Celery messages that say `look at the table`. A wake-up may be lost or rung twice; no run is."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def socket_path(settings: Settings) -> str:
     return f"{SHORT_FOLDER}/richregime-{name}/valkey.sock"
 
 
-def make_celery(settings: Settings, bell: str = "cpu") -> Celery:
-    """The Celery application, its options as docs/decisions tells them; it imports no task. bell: what a worker hears."""
+def make_celery(settings: Settings, channel: str = "cpu") -> Celery:
+    """The Celery application, its options as docs/decisions tells them; it imports no task. wake-up: what a worker hears."""
     app = Celery("richregime", broker=broker_address(settings))
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
         task_acks_late=False,
-        # A bell is gone when it is heard: kombu never reads on behind one whose acknowledgement a dying broker missed.
-        task_queues=[_bell_queue(bell)],
+        # A wake-up is gone when it is heard: kombu never reads on behind one whose acknowledgement a dying broker missed.
+        task_queues=[_queue_of(channel)],
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -52,7 +52,7 @@ def make_celery(settings: Settings, bell: str = "cpu") -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
-        task_default_queue=bell,
+        task_default_queue=channel,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -67,51 +67,51 @@ def make_celery(settings: Settings, bell: str = "cpu") -> Celery:
     return app
 
 
-def _bell_queue(name: str) -> Queue:
+def _queue_of(name: str) -> Queue:
     exchange = Exchange(name)  # type: ignore[no-untyped-call]
     return Queue(name, exchange, routing_key=name, no_ack=True)  # type: ignore[no-untyped-call]
 
 
 class BrokerUnavailable(Exception):
-    """The broker does not answer. No run is lost: its bell is rung again."""
+    """The broker does not answer. No run is lost: its wake-up is rung again."""
 
 
-class Doorbell:
-    """Rings through a Celery application."""
+class WakeUps:
+    """SendWakeUps through a Celery application."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
-        """Ring for (run id, needs) the bells of all workers that fit.
+    def send(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
+        """Ring for (run id, needs) the wake-ups of all workers that fit.
 
-        idle: slots without a run, by what their workers offer. Each is rung for once at most: whoever hears a bell works
+        idle: slots without a run, by what their workers offer. Each is rung for once at most: whoever hears a wake-up works
         until nothing waits, and more would only pile up. Where none is idle nothing is sent: a worker looks at the table
         when it begins to listen and whenever a run has ended. Raises BrokerUnavailable.
         """
         left = {capacity: slots for capacity, slots in idle.items() if slots > 0}
-        bells = []
+        wake_ups = []
         for run_id, needs in runs:
             if not left:
                 break
             for capacity in [found for found in left if found.fits(needs)]:
-                bells.append((run_id, capacity.bell))
+                wake_ups.append((run_id, capacity.channel))
                 left[capacity] -= 1
                 if not left[capacity]:
                     del left[capacity]
-        self._send(bells)
+        self._send(wake_ups)
 
-    def ring_at(self, capacity: Capacity, times: int) -> None:
-        """Ring the bell of the workers that offer this. Raises BrokerUnavailable."""
-        self._send([("", capacity.bell)] * times)
+    def send_to(self, capacity: Capacity, times: int) -> None:
+        """Ring the wake-up of the workers that offer this. Raises BrokerUnavailable."""
+        self._send([("", capacity.channel)] * times)
 
-    def _send(self, bells: Sequence[tuple[str, str]]) -> None:
-        if not bells:
+    def _send(self, wake_ups: Sequence[tuple[str, str]]) -> None:
+        if not wake_ups:
             return
         try:
             with self._app.producer_or_acquire() as producer:
-                for run_id, bell in bells:
-                    options = {"queue": _bell_queue(bell), "retry": False, "expires": 3600}
+                for run_id, channel in wake_ups:
+                    options = {"queue": _queue_of(channel), "retry": False, "expires": 3600}
                     self._app.send_task(EXECUTE, args=[run_id], producer=producer, **options)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(str(error)) from error

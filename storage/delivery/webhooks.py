@@ -1,4 +1,4 @@
-"""Webhooks and the notices to them: filed with the move that ends an experiment, claimed, told of in its events."""
+"""Webhooks and the deliveries to them: filed with the move that ends an experiment, claimed, told of in its events."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sqlmodel import Session
 
 from schemas.events import EventName
 from schemas.resources import Experiment
-from schemas.webhooks import EndedExperiment, Notice, NoticeState, NoticeType, Webhook
+from schemas.webhooks import Delivery, DeliveryState, DeliveryType, EndedExperiment, Webhook
 from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
-from storage.database.tables import ExperimentRow, NoticeRow, WebhookRow
+from storage.database.tables import DeliveryRow, ExperimentRow, WebhookRow
 from storage.monitoring.counters import Count, count
 from storage.results.events import append_event
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedNotice:
-    """A notice that is ours to send, until its lease is over."""
+class ClaimedDelivery:
+    """A delivery that is ours to send, until its lease is over."""
 
     id: str
     experiment_id: str
@@ -62,32 +62,35 @@ def list_webhooks(session: Session, experiment_id: str) -> list[WebhookRow]:
     return list(session.scalars(query))
 
 
-def file_notices(session: Session, webhooks: Sequence[WebhookRow], experiment: Experiment) -> None:
-    """A notice to each, due now; what each says is fixed here, however often it is sent."""
+def add_deliveries(
+    session: Session, webhooks: Sequence[WebhookRow], experiment: Experiment
+) -> None:
+    """A delivery to each, due now; what each says is fixed here, however often it is sent."""
     data = EndedExperiment.model_validate(experiment.model_dump())
-    notice = Notice(
-        type=NoticeType(f"experiment.{data.status}"), timestamp=data.finished_at, data=data
+    delivery = Delivery(
+        type=DeliveryType(f"experiment.{data.status}"), timestamp=data.finished_at, data=data
     ).model_dump_json()
     now = database_now(session)
     for webhook in webhooks:
         session.add(
-            NoticeRow(
-                id=new_id("msg"), webhook_id=webhook.id, body=notice, due_at=now, created_at=now
+            DeliveryRow(
+                id=new_id("msg"), webhook_id=webhook.id, body=delivery, due_at=now, created_at=now
             )
         )
     session.flush()
 
 
-def claim_notices(db: Database, *, limit: int, lease_seconds: float) -> list[ClaimedNotice]:
-    """Claim what is due, the longest due first. A notice whose sender dies is due again when its lease is over."""
+def claim_deliveries(db: Database, *, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
+    """Claim what is due, the longest due first. A delivery whose sender dies is due again when its lease is over."""
 
     def due(session: Session) -> Any:
         return (
-            select(NoticeRow.id, NoticeRow.attempts)
+            select(DeliveryRow.id, DeliveryRow.attempts)
             .where(
-                NoticeRow.state == NoticeState.PENDING, NoticeRow.due_at <= database_now(session)
+                DeliveryRow.state == DeliveryState.PENDING,
+                DeliveryRow.due_at <= database_now(session),
             )
-            .order_by(NoticeRow.due_at, NoticeRow.id)
+            .order_by(DeliveryRow.due_at, DeliveryRow.id)
             .limit(limit)
         )
 
@@ -98,80 +101,82 @@ def claim_notices(db: Database, *, limit: int, lease_seconds: float) -> list[Cla
     with db.write() as session:
         query = due(session) if db.is_sqlite else due(session).with_for_update(skip_locked=True)
         lease_until = database_now(session) + timedelta(seconds=lease_seconds)
-        for notice_id, attempts in session.execute(query).all():
+        for delivery_id, attempts in session.execute(query).all():
             moved = session.execute(
-                update(NoticeRow)
-                .where(_pending(notice_id, attempts))
+                update(DeliveryRow)
+                .where(_pending(delivery_id, attempts))
                 .values(attempts=attempts + 1, due_at=lease_until)
             )
             if moved.rowcount == 1:
-                claimed.append(notice_id)
-        return [_read_notice(session, notice_id) for notice_id in claimed]
+                claimed.append(delivery_id)
+        return [_read_delivery(session, delivery_id) for delivery_id in claimed]
 
 
-def _read_notice(session: Session, notice_id: str) -> ClaimedNotice:
-    notice = session.get_one(NoticeRow, notice_id)
-    webhook = session.get_one(WebhookRow, notice.webhook_id)
-    return ClaimedNotice(
-        id=notice.id,
+def _read_delivery(session: Session, delivery_id: str) -> ClaimedDelivery:
+    delivery = session.get_one(DeliveryRow, delivery_id)
+    webhook = session.get_one(WebhookRow, delivery.webhook_id)
+    return ClaimedDelivery(
+        id=delivery.id,
         experiment_id=webhook.experiment_id,
         url=webhook.url,
         secret=webhook.secret,
-        body=notice.body,
-        attempt=notice.attempts,
+        body=delivery.body,
+        attempt=delivery.attempts,
     )
 
 
-def note_delivered(db: Database, notice: ClaimedNotice, status_code: int) -> bool:
+def note_delivered(db: Database, delivery: ClaimedDelivery, status_code: int) -> bool:
     """pending → delivered; False where another has claimed it since."""
     data = {"status_code": status_code}
-    return _note(db, notice, EventName.WEBHOOK_DELIVERED, data, state=NoticeState.DELIVERED)
+    return _note(db, delivery, EventName.WEBHOOK_DELIVERED, data, state=DeliveryState.DELIVERED)
 
 
 def note_failed(
-    db: Database, notice: ClaimedNotice, detail: str, retry_seconds: float | None
+    db: Database, delivery: ClaimedDelivery, detail: str, retry_seconds: float | None
 ) -> bool:
     """Due again after so long, or pending → failed; False where another has claimed it since."""
     data = {"detail": detail, "retry_seconds": retry_seconds}
     if retry_seconds is None:
-        return _note(db, notice, EventName.WEBHOOK_FAILED, data, state=NoticeState.FAILED)
-    return _note(db, notice, EventName.WEBHOOK_FAILED, data, due_in=retry_seconds)
+        return _note(db, delivery, EventName.WEBHOOK_FAILED, data, state=DeliveryState.FAILED)
+    return _note(db, delivery, EventName.WEBHOOK_FAILED, data, due_in=retry_seconds)
 
 
 def _note(
     db: Database,
-    notice: ClaimedNotice,
+    delivery: ClaimedDelivery,
     name: EventName,
     data: Mapping[str, Any],
     *,
-    state: NoticeState = NoticeState.PENDING,
+    state: DeliveryState = DeliveryState.PENDING,
     due_in: float = 0.0,
 ) -> bool:
     with db.write() as session:
-        # The experiment before its notices, as where it is deleted: the order in which rows are locked.
+        # The experiment before its deliveries, as where it is deleted: the order in which rows are locked.
         session.execute(
             select(ExperimentRow.id)
-            .where(ExperimentRow.id == notice.experiment_id)
+            .where(ExperimentRow.id == delivery.experiment_id)
             .with_for_update()
         )
         moved = session.execute(
-            update(NoticeRow)
-            .where(_pending(notice.id, notice.attempt))
+            update(DeliveryRow)
+            .where(_pending(delivery.id, delivery.attempt))
             .values(state=state, due_at=database_now(session) + timedelta(seconds=due_in))
         )
         if moved.rowcount != 1:
             return False
-        told = {"id": notice.id, "to": _origin(notice.url), "attempt": notice.attempt, **data}
-        append_event(session, notice.experiment_id, name, told)
-        count(session, Count.WEBHOOK_ATTEMPTS, "retried" if state is NoticeState.PENDING else state)
+        told = {"id": delivery.id, "to": _origin(delivery.url), "attempt": delivery.attempt, **data}
+        append_event(session, delivery.experiment_id, name, told)
+        count(
+            session, Count.WEBHOOK_ATTEMPTS, "retried" if state is DeliveryState.PENDING else state
+        )
         return True
 
 
-def _pending(notice_id: str, attempts: int) -> Any:
+def _pending(delivery_id: str, attempts: int) -> Any:
     return (
-        (NoticeRow.id == notice_id)
-        & (NoticeRow.attempts == attempts)
-        & (NoticeRow.state == NoticeState.PENDING)
+        (DeliveryRow.id == delivery_id)
+        & (DeliveryRow.attempts == attempts)
+        & (DeliveryRow.state == DeliveryState.PENDING)
     )
 
 

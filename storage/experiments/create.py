@@ -114,7 +114,7 @@ def add_runs(
     priority: int,
     owner: str,
 ) -> list[tuple[str, Needs]]:
-    """Store queued runs; returns their (id, needs), for which a bell is to be rung. owner: the experiment's."""
+    """Store queued runs; returns their (id, needs), for which a wake-up is to be rung. owner: the experiment's."""
     now, parent = database_now(session), trace_parent()
     rows: list[dict[str, Any]] = [
         {
@@ -122,8 +122,8 @@ def add_runs(
             "experiment_id": experiment_id,
             "point_id": point_ids[run.point_index],
             "seeds": list(run.seeds),
-            "submitted_by": owner,
-            "queue": run.needs.queue,
+            "owner": owner,
+            "device_class": run.needs.device_class,
             "memory_bytes": run.needs.memory_bytes,
             "requires": run.needs.requires,
             "lane": lane_of(owner, run.needs),

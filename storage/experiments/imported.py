@@ -28,18 +28,18 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CheckedBundle:
-    """A bundle in which every form has been parsed."""
+    """A bundle in which every spec has been parsed."""
 
     bundle: Bundle
     sha256: str
     """Of the whole archive."""
     submission: Submission
     spec: Mapping[str, Any]
-    """The form before the sweep, every default filled in."""
+    """The spec before the sweep, every default filled in."""
     specs: Sequence[ExperimentSpec]
     """Of each point"""
     results: Sequence[Sequence[Mapping[str, Any]] | None]
-    """Of each run: its sheets"""
+    """Of each run: its results"""
     num_metrics: int
 
 

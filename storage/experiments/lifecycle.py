@@ -16,7 +16,7 @@ from storage.access.ownership import EVERYONES
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.engine import database_now
 from storage.database.tables import ArtifactRow, ExperimentRow, RunRow
-from storage.delivery.webhooks import add_webhook, file_notices, list_webhooks
+from storage.delivery.webhooks import add_deliveries, add_webhook, list_webhooks
 from storage.errors import InvalidTransition, NotFound
 from storage.experiments.resources import to_resource
 from storage.files.resume_state import drop_resume_state
@@ -90,7 +90,7 @@ def _label(session: Session, key: str) -> Any:
 def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
     """Derive the status from the runs; called in the transaction of every move of a run.
 
-    The move that ends the last run writes `experiment.finished` and files the notices to webhooks, once.
+    The move that ends the last run writes `experiment.finished` and files the deliveries to webhooks, once.
     """
     session.flush()
     query = (
@@ -120,7 +120,7 @@ def _tell_webhooks(session: Session, experiment_id: str) -> None:
     webhooks = list_webhooks(session, experiment_id)
     if webhooks:
         row = session.get_one(ExperimentRow, experiment_id, populate_existing=True)
-        file_notices(session, webhooks, to_resource(session, row))
+        add_deliveries(session, webhooks, to_resource(session, row))
 
 
 def attach_webhook(session: Session, experiment_id: str, webhook: Webhook) -> None:
@@ -133,7 +133,7 @@ def attach_webhook(session: Session, experiment_id: str, webhook: Webhook) -> No
         raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
     added = add_webhook(session, experiment_id, webhook)
     if locked.status.is_terminal:
-        file_notices(session, [added], to_resource(session, locked))
+        add_deliveries(session, [added], to_resource(session, locked))
 
 
 def update_experiment(

@@ -19,15 +19,15 @@ from storage.experiments.lifecycle import get_experiment
 
 
 def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:
-    """Every point with the sheets of its finished seeds, by point and seed. Raises NotFound and UnreadableRow."""
+    """Every point with the results of its finished seeds, by point and seed. Raises NotFound and UnreadableRow."""
     row = get_experiment(session, experiment_id)
-    sheet = get_kind(row.kind).seed_result
+    seed_result = get_kind(row.kind).seed_result
     results: dict[str, list[Any]] = {}
     query = select(RunRow).where(
         RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.SUCCEEDED
     )
     for run in session.scalars(query):
-        results.setdefault(run.point_id, []).extend(_read_sheets(run, sheet))
+        results.setdefault(run.point_id, []).extend(_read_results(run, seed_result))
     points = session.scalars(
         select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
     )
@@ -42,9 +42,9 @@ def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]
     ]
 
 
-def _read_sheets(run: RunRow, sheet: type[SeedResult]) -> list[SeedResult]:
+def _read_results(run: RunRow, seed_result: type[SeedResult]) -> list[SeedResult]:
     try:
-        return [sheet.model_validate(entry) for entry in run.result or ()]
+        return [seed_result.model_validate(entry) for entry in run.result or ()]
     except ValidationError as error:
         raise run.unreadable_error("result") from error
 

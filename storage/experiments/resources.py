@@ -19,12 +19,12 @@ from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, RunRow
 from storage.runs.claim_order import Standing, count_ahead, list_standings
 from storage.runs.placement import Capacity, Needs
-from storage.runs.workers import by_queue, count_offered
+from storage.runs.workers import by_device_class, count_offered
 
 RUN = RunRow.__table__
 # Built once and of columns: building a statement takes longer than SQLite needs to answer these. Of experiments that the
 # session sees.
-_TALLIES = (
+_COUNTS = (
     select(
         RUN.c.experiment_id,
         RUN.c.status,
@@ -37,11 +37,13 @@ _TALLIES = (
     .group_by(RUN.c.experiment_id, RUN.c.status)
 )
 _NEEDS = (
-    select(RUN.c.experiment_id, RUN.c.queue, RUN.c.memory_bytes, RUN.c.requires, func.count())
+    select(
+        RUN.c.experiment_id, RUN.c.device_class, RUN.c.memory_bytes, RUN.c.requires, func.count()
+    )
     .where(
         RUN.c.experiment_id.in_(bindparam("ids", expanding=True)), RUN.c.status == RunStatus.QUEUED
     )
-    .group_by(RUN.c.experiment_id, RUN.c.queue, RUN.c.memory_bytes, RUN.c.requires)
+    .group_by(RUN.c.experiment_id, RUN.c.device_class, RUN.c.memory_bytes, RUN.c.requires)
 )
 
 
@@ -64,9 +66,9 @@ def to_new_resource(
     limit_per_owner: int | None = None,
 ) -> Experiment:
     """One that has just been stored, with runs of these needs, as nobody has looked at it yet: nothing of it is read."""
-    tally = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
+    counter = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
     return _assemble_all(
-        session, [row], {row.id: [tally]}, {row.id: Counter(needs)}, limit_per_owner
+        session, [row], {row.id: [counter]}, {row.id: Counter(needs)}, limit_per_owner
     )[0]
 
 
@@ -79,21 +81,21 @@ def to_resources(
 ) -> list[Experiment]:
     """Experiments as the API answers them, in a fixed number of queries. limit_per_owner: runs that one owner may have
     under way, to say where it is what others wait for."""
-    tallies: dict[str, list[Any]] = {row.id: [] for row in rows}
-    for entry in session.execute(_TALLIES, {"ids": list(tallies)}, execution_options=EVERYONES):
-        tallies[entry[0]].append(entry[1:])
+    counters: dict[str, list[Any]] = {row.id: [] for row in rows}
+    for entry in session.execute(_COUNTS, {"ids": list(counters)}, execution_options=EVERYONES):
+        counters[entry[0]].append(entry[1:])
     needs: dict[str, dict[Needs, int]] = {row.id: {} for row in rows if not row.status.is_terminal}
     if needs:
         found = session.execute(_NEEDS, {"ids": list(needs)}, execution_options=EVERYONES)
         for experiment_id, *needed, number in found:
             needs[experiment_id][Needs(*needed)] = number
-    return _assemble_all(session, rows, tallies, needs, limit_per_owner, reused)
+    return _assemble_all(session, rows, counters, needs, limit_per_owner, reused)
 
 
 def _assemble_all(
     session: Session,
     rows: Sequence[ExperimentRow],
-    tallies: Mapping[str, Sequence[Any]],
+    counters: Mapping[str, Sequence[Any]],
     needs: Mapping[str, Mapping[Needs, int]],
     limit_per_owner: int | None,
     reused: bool = False,
@@ -112,15 +114,15 @@ def _assemble_all(
     return [
         _assemble(
             row,
-            tallies[row.id],
+            counters[row.id],
             failures.get(row.id),
             QueuePosition(
                 runs_ahead=count_ahead(session, row.id, row.owner, standings)
                 if row.status is ExperimentStatus.QUEUED
                 else 0,
-                workers_listening=sum(by_queue(offered).values()),
+                workers_listening=sum(by_device_class(offered).values()),
                 reason=_describe_misfit(needs.get(row.id, {}), offered)
-                or _find_held(row, tallies[row.id], standings, limit_per_owner),
+                or _find_held(row, counters[row.id], standings, limit_per_owner),
             ),
             now,
             reused,
@@ -143,12 +145,12 @@ def _describe_misfit(needs: Mapping[Needs, int], offered: Collection[Capacity]) 
 
 def _find_held(
     row: ExperimentRow,
-    tally: Sequence[Any],
+    counter: Sequence[Any],
     standings: Sequence[Standing],
     limit_per_owner: int | None,
 ) -> str | None:
     """What is said where runs of it wait as their owner has as many under way as it may."""
-    number = next((count for status, count, *_ in tally if status is RunStatus.QUEUED), 0)
+    number = next((count for status, count, *_ in counter if status is RunStatus.QUEUED), 0)
     under_way = next((one.running for one in standings if one.owner == row.owner), 0)
     if not number or limit_per_owner is None or under_way < limit_per_owner:
         return None
@@ -158,7 +160,7 @@ def _find_held(
 
 def _assemble(
     row: ExperimentRow,
-    tally: Sequence[Any],
+    counter: Sequence[Any],
     failure: RunRow | None,
     queue: QueuePosition,
     now: datetime,
@@ -166,7 +168,7 @@ def _assemble(
 ) -> Experiment:
     counts = dict.fromkeys(RunStatus, 0)
     fractions, completed, total, unit = 0.0, 0.0, 0.0, ""
-    for status, count, done, of, its_unit in tally:
+    for status, count, done, of, its_unit in counter:
         counts[status] = count
         fractions += count if status is RunStatus.SUCCEEDED else (count * done / of if of else 0.0)
         completed, total, unit = completed + done, total + of, its_unit or unit

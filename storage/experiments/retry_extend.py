@@ -35,16 +35,16 @@ def retry_experiment(
             status=RunStatus.QUEUED,
             fence=RunRow.fence + 1,
             losses=0,
-            owner=None,
+            worker=None,
             lease_until=None,
-            rung_at=None,
+            woken_at=None,
             cancel_requested_at=None,
             error_code=None,
             error_detail=None,
             finished_at=None,
             elapsed_seconds=0.0,
         )
-        .returning(RunRow.id, RunRow.queue, RunRow.memory_bytes, RunRow.requires)
+        .returning(RunRow.id, RunRow.device_class, RunRow.memory_bytes, RunRow.requires)
     ).all()
     if not failed:
         raise InvalidTransition(f"the experiment is {row.status} and none of its runs has failed")

@@ -177,7 +177,7 @@ def register_training(
     session: Session,
     *,
     digest: str,
-    form_digest: str,
+    spec_digest: str,
     seed: int,
     run_id: str,
     fence: int,
@@ -191,7 +191,7 @@ def register_training(
             digest=digest,
             seed=seed,
             run_id=run_id,
-            form_digest=form_digest,
+            spec_digest=spec_digest,
             result=result,
             created_at=database_now(session),
         )
@@ -210,13 +210,13 @@ def find_training(
     return rows[0] if rows else None
 
 
-def find_trained_forms(
-    session: Session, form_digests: Collection[str], seeds: Collection[int]
+def find_trained_specs(
+    session: Session, spec_digests: Collection[str], seeds: Collection[int]
 ) -> dict[tuple[str, int], str]:
-    """By (form digest, seed) the newest run that has finished such a training; what nobody has trained is left out."""
+    """By (spec digest, seed) the newest run that has finished such a training; what nobody has trained is left out."""
     query = (
-        select(TrainingRow.form_digest, TrainingRow.seed, TrainingRow.run_id)
-        .where(TrainingRow.form_digest.in_(list(form_digests)), TrainingRow.seed.in_(list(seeds)))
+        select(TrainingRow.spec_digest, TrainingRow.seed, TrainingRow.run_id)
+        .where(TrainingRow.spec_digest.in_(list(spec_digests)), TrainingRow.seed.in_(list(seeds)))
         .order_by(TrainingRow.run_id)
     )
-    return {(form, seed): run_id for form, seed, run_id in session.execute(query)}
+    return {(spec, seed): run_id for spec, seed, run_id in session.execute(query)}

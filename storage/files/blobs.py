@@ -23,7 +23,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def telling_full() -> Iterator[None]:
+def raising_storage_full() -> Iterator[None]:
     """Raises StorageFull for what the system says of a full disk."""
     try:
         yield
@@ -64,7 +64,7 @@ class BlobStore:
             return replace(blob, is_new=False)
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         try:
-            with telling_full():
+            with raising_storage_full():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with temporary.open("wb") as stream:
                     stream.write(data)
@@ -82,7 +82,7 @@ class BlobStore:
     def put_file(self, source: Path) -> StoredBlob:
         """Move a finished file of the same file system in, its bytes never in memory at once; it stays where it is if the
         store has it already. Raises StorageFull."""
-        with telling_full():
+        with raising_storage_full():
             with source.open("rb+") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 os.fsync(stream.fileno())
@@ -111,7 +111,7 @@ class BlobStore:
         """A fresh name beside the stored files, for a file that `put_file` may take; what is there after the block goes,
         and the sweep removes what a crash has left. Raises StorageFull."""
         path = self._place(f"{secrets.token_hex(32)}.partial")
-        with telling_full():
+        with raising_storage_full():
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield path

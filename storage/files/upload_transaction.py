@@ -13,7 +13,7 @@ Store = Callable[[], StoredBlob]
 
 
 @contextmanager
-def taking_in(db: Database, blobs: BlobStore) -> Iterator[Callable[[Store], StoredBlob]]:
+def upload_transaction(db: Database, blobs: BlobStore) -> Iterator[Callable[[Store], StoredBlob]]:
     """Yields what a file is stored by, so that the block may write its row. Where the block fails, the files that it has
     made go again; one that has gone meanwhile, as another that brought the same bytes has failed, is stored once more."""
     stored: list[tuple[StoredBlob, Store]] = []

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
-from storage.database.tables import TallyRow
+from storage.database.tables import CounterRow
 
 SUM = "sum"
 """The bucket in which a distribution's values are added up"""
@@ -80,7 +80,7 @@ def measure(session: Session, what: Spread, label: str, seconds: float) -> None:
 
 def counted(session: Session, what: Count) -> dict[str, float]:
     """By label, none left out."""
-    query = select(TallyRow.label, TallyRow.value).where(TallyRow.name == what)
+    query = select(CounterRow.label, CounterRow.value).where(CounterRow.name == what)
     found = dict.fromkeys(LABELS[what], 0.0)
     for label, value in session.execute(query):
         found[label] = value
@@ -89,7 +89,9 @@ def counted(session: Session, what: Count) -> dict[str, float]:
 
 def measured(session: Session, what: Spread) -> list[Distribution]:
     """One a label, none left out."""
-    query = select(TallyRow.label, TallyRow.bucket, TallyRow.value).where(TallyRow.name == what)
+    query = select(CounterRow.label, CounterRow.bucket, CounterRow.value).where(
+        CounterRow.name == what
+    )
     found: dict[str, dict[str, float]] = {label: {} for label in LABELS[what]}
     for label, bucket, value in session.execute(query):
         found.setdefault(label, {})[bucket] = value
@@ -111,7 +113,7 @@ def _name(bound: float) -> str:
 def _add(session: Session, parts: Sequence[tuple[str, str, str, float]]) -> None:
     """In one statement, so that two who count at once lose nothing."""
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    insert: Any = (sqlite if is_sqlite else postgresql).insert(TallyRow)
+    insert: Any = (sqlite if is_sqlite else postgresql).insert(CounterRow)
     values = [
         {"name": str(name), "label": label, "bucket": bucket, "value": value}
         for name, label, bucket, value in parts
@@ -119,6 +121,6 @@ def _add(session: Session, parts: Sequence[tuple[str, str, str, float]]) -> None
     session.execute(
         insert.values(values).on_conflict_do_update(
             index_elements=["name", "label", "bucket"],
-            set_={"value": TallyRow.value + insert.excluded.value},
+            set_={"value": CounterRow.value + insert.excluded.value},
         )
     )

@@ -1,4 +1,4 @@
-"""What ought not to be there: runs that do not move, notices that nobody sends, resume state of runs that are over."""
+"""What ought not to be there: runs that do not move, deliveries that nobody sends, resume state of runs that are over."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
-from schemas.webhooks import NoticeState
+from schemas.webhooks import DeliveryState
 from storage.database.engine import as_utc, database_now
-from storage.database.tables import ArtifactRow, NoticeRow, RunRow
+from storage.database.tables import ArtifactRow, DeliveryRow, RunRow
 
 PATIENCE_SECONDS = 60.0
 """Longer than any of these takes where all is well"""
@@ -57,10 +57,10 @@ def leftover_resume_state(session: Session) -> tuple[int, int]:
     return int(files), int(size)
 
 
-def overdue_notices(session: Session) -> int:
-    """Notices to webhooks that were due long ago."""
+def overdue_deliveries(session: Session) -> int:
+    """Deliveries to webhooks that were due long ago."""
     before = database_now(session) - timedelta(seconds=PATIENCE_SECONDS)
     query = select(func.count()).where(
-        NoticeRow.state == NoticeState.PENDING, NoticeRow.due_at < before
+        DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.due_at < before
     )
     return int(session.execute(query).scalar_one())

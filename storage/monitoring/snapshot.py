@@ -9,16 +9,16 @@ from sqlalchemy import func, select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
-from schemas.webhooks import NoticeState
+from schemas.webhooks import DeliveryState
 from storage.database.engine import as_utc, database_now
-from storage.database.tables import NoticeRow, RunRow, WorkerRow
+from storage.database.tables import DeliveryRow, RunRow, WorkerRow
 from storage.runs.workers import LISTENING_SECONDS
 
-QUEUES = ("any", "cpu", "gpu")
+DEVICE_CLASSES = ("any", "cpu", "gpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class Snapshot:
     runs: dict[RunStatus, int]
     queued: dict[str, int]
     """Runs that wait, by the class of device they ask for: `any`, `cpu`, `gpu`"""
@@ -28,32 +28,32 @@ class Census:
     """Processes that listen, by queue"""
     slots: dict[str, int]
     """Runs that these compute at once, by queue"""
-    notices_pending: int
+    deliveries_pending: int
 
 
-def take_census(session: Session) -> Census:
+def take_snapshot(session: Session) -> Snapshot:
     """The session must see every owner's rows."""
-    by_status = select(RunRow.status, RunRow.queue, func.count()).group_by(
-        RunRow.status, RunRow.queue
+    by_status = select(RunRow.status, RunRow.device_class, func.count()).group_by(
+        RunRow.status, RunRow.device_class
     )
-    runs, queued = dict.fromkeys(RunStatus, 0), dict.fromkeys(QUEUES, 0)
-    for status, queue, number in session.execute(by_status):
+    runs, queued = dict.fromkeys(RunStatus, 0), dict.fromkeys(DEVICE_CLASSES, 0)
+    for status, device_class, number in session.execute(by_status):
         runs[status] += number
         if status is RunStatus.QUEUED:
-            queued[queue] = number
+            queued[device_class] = number
     now = database_now(session)
     first = select(func.min(RunRow.created_at)).where(RunRow.status == RunStatus.QUEUED)
     oldest = as_utc(session.execute(first).scalar_one())
     listening = (
-        select(WorkerRow.queue, func.count(), func.sum(WorkerRow.slots))
+        select(WorkerRow.device_class, func.count(), func.sum(WorkerRow.slots))
         .where(WorkerRow.seen_at > now - timedelta(seconds=LISTENING_SECONDS))
-        .group_by(WorkerRow.queue)
+        .group_by(WorkerRow.device_class)
     )
     workers, slots = {"cpu": 0, "gpu": 0}, {"cpu": 0, "gpu": 0}
-    for queue, number, of_them in session.execute(listening):
-        workers[queue], slots[queue] = number, int(of_them)
-    pending = select(func.count()).where(NoticeRow.state == NoticeState.PENDING)
-    return Census(
+    for device_class, number, of_them in session.execute(listening):
+        workers[device_class], slots[device_class] = number, int(of_them)
+    pending = select(func.count()).where(DeliveryRow.state == DeliveryState.PENDING)
+    return Snapshot(
         runs,
         queued,
         (now - oldest).total_seconds() if oldest is not None else 0.0,

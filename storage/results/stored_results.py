@@ -79,7 +79,7 @@ def require_readable(session: Session, experiment_id: str) -> None:
 
 def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:
     """The body of `/result`."""
-    sheets = [sheet.model_dump(mode="json") for sheet in source.summary]
+    seed_results = [seed_result.model_dump(mode="json") for seed_result in source.summary]
     reused = [
         ReusedTraining(point=point.index, seed=result.seed, run_id=result.reused_from).model_dump(
             mode="json"
@@ -89,4 +89,4 @@ def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:
         if result.reused_from
     ]
     seeds = {result.seed for point in source.points for result in point.results}
-    return {"kind": source.kind.name, "points": sheets, "seeds": len(seeds), "reused": reused}
+    return {"kind": source.kind.name, "points": seed_results, "seeds": len(seeds), "reused": reused}

@@ -55,8 +55,8 @@ class Claim:
 def claim_next(
     db: Database,
     *,
-    owner: str,
-    queue: str,
+    worker: str,
+    device_class: str,
     device: str,
     lease_seconds: float,
     memory_bytes: int = 0,
@@ -71,11 +71,11 @@ def claim_next(
     while True:
         try:
             with db.write() as session:
-                first = _choose(session, queue, memory_bytes, labels, limit_per_owner)
+                first = _choose(session, device_class, memory_bytes, labels, limit_per_owner)
                 claim = (
                     None
                     if first is None
-                    else _take(session, first, owner, queue, device, lease_seconds)
+                    else _take(session, first, worker, device_class, device, lease_seconds)
                 )
             if claim is not None:
                 reach("claim.3")
@@ -89,13 +89,13 @@ class _Unreadable(Exception):
 
     def __init__(self, run_id: str, fence: int, experiment_id: str, error: Exception) -> None:
         why = str(error) if isinstance(error, UnreadableRow) else type(error).__name__
-        super().__init__(f"the run's stored form cannot be read: {why}")
+        super().__init__(f"the run's stored spec cannot be read: {why}")
         self.run_id, self.fence, self.experiment_id = run_id, fence, experiment_id
 
 
 def _choose(
     session: Session,
-    queue: str,
+    device_class: str,
     memory_bytes: int,
     labels: Mapping[str, str],
     limit_per_owner: int | None,
@@ -105,7 +105,10 @@ def _choose(
         # Two claims at once would each count without the other's.
         session.execute(select(func.pg_advisory_xact_lock(CLAIMING)))
     lanes = lanes_in_turn(
-        session, queue=queue, memory_bytes=memory_bytes, limit_per_owner=limit_per_owner
+        session,
+        device_class=device_class,
+        memory_bytes=memory_bytes,
+        limit_per_owner=limit_per_owner,
     )
     for lane in lanes:
         if has_labels(labels, lane.requires):
@@ -116,7 +119,12 @@ def _choose(
 
 
 def _take(
-    session: Session, first: First, owner: str, queue: str, device: str, lease_seconds: float
+    session: Session,
+    first: First,
+    worker: str,
+    device_class: str,
+    device: str,
+    lease_seconds: float,
 ) -> Claim | None:
     """queued → running."""
     run_id, fence, experiment_id, created_at, started_at = first
@@ -129,7 +137,7 @@ def _take(
             status=RunStatus.RUNNING,
             fence=RunRow.fence + 1,
             attempts=RunRow.attempts + 1,
-            owner=owner,
+            worker=worker,
             device=device,
             lease_until=now + timedelta(seconds=lease_seconds),
             progress_at=now,
@@ -148,7 +156,7 @@ def _take(
         "attempt": found.attempts,
         "fence": found.fence,
         "device": device,
-        "worker": owner,
+        "worker": worker,
         "seeds": list(found.seeds),
         "point": found.point_index,
     }
@@ -156,7 +164,7 @@ def _take(
     refresh_status(session, found.experiment_id)
     submitted_at = as_utc(created_at)
     if started_at is None and submitted_at is not None:
-        measure(session, Spread.CLAIM, queue, max(0.0, (now - submitted_at).total_seconds()))
+        measure(session, Spread.CLAIM, device_class, max(0.0, (now - submitted_at).total_seconds()))
     reach("claim.2")
     return found
 

@@ -63,18 +63,22 @@ def rank_of(created_at: datetime, priority: int) -> float:
 
 def lane_of(owner: str, needs: Needs) -> str:
     """The name of the lane."""
-    return f"{needs.queue}:{needs.memory_bytes}:{needs.requires}:{owner}"
+    return f"{needs.device_class}:{needs.memory_bytes}:{needs.requires}:{owner}"
 
 
 def lanes_in_turn(
-    session: Session, *, queue: str, memory_bytes: int, limit_per_owner: int | None
+    session: Session, *, device_class: str, memory_bytes: int, limit_per_owner: int | None
 ) -> list[Lane]:
     """The lanes that wait for a worker on `queue` with this memory (0: any), in the order in which they are served.
 
     Owners with `limit_per_owner` runs under way are left out.
     """
     query = _lanes_query(bool(memory_bytes), limit_per_owner is not None)
-    given = {"queues": ("any", queue), "memory": memory_bytes, "most": limit_per_owner}
+    given = {
+        "device_classes": ("any", device_class),
+        "memory": memory_bytes,
+        "most": limit_per_owner,
+    }
     return [Lane(name, requires) for name, requires in session.execute(query, given)]
 
 
@@ -89,13 +93,13 @@ def _lanes_query(has_memory: bool, has_limit: bool) -> Any:
     firsts = first.cte("first_of_lane").prefix_with("MATERIALIZED", dialect="postgresql")
     head, other = RUN.alias("head"), RUN.alias("other")
     running = func.coalesce(busy.c.running, 0)
-    served = select(func.max(other.c.claimed_at)).where(other.c.submitted_by == head.c.submitted_by)
+    served = select(func.max(other.c.claimed_at)).where(other.c.owner == head.c.owner)
     query = (
         select(head.c.lane, head.c.requires)
         .select_from(firsts)
         .join(head, head.c.id == firsts.c.id)
-        .outerjoin(busy, busy.c.owner == head.c.submitted_by)
-        .where(head.c.queue.in_(bindparam("queues", expanding=True)))
+        .outerjoin(busy, busy.c.owner == head.c.owner)
+        .where(head.c.device_class.in_(bindparam("device_classes", expanding=True)))
         .order_by(running, served.scalar_subquery().nulls_first(), head.c.rank, head.c.id)
     )
     if has_memory:
@@ -150,9 +154,9 @@ def _waiting_lanes() -> Any:
 
 def _running_by_owner() -> Any:
     return (
-        select(RUN.c.submitted_by.label("owner"), func.count().label("running"))
+        select(RUN.c.owner.label("owner"), func.count().label("running"))
         .where(RUN.c.status == RunStatus.RUNNING)
-        .group_by(RUN.c.submitted_by)
+        .group_by(RUN.c.owner)
         .subquery()
     )
 
@@ -169,15 +173,15 @@ def _standings_query() -> Any:
     busy, last = _running_by_owner(), RUN.alias("last")
     waiting = (
         select(
-            RUN.c.submitted_by.label("owner"),
+            RUN.c.owner.label("owner"),
             func.count().label("queued"),
             func.min(RUN.c.rank).label("first"),
         )
         .where(RUN.c.status == RunStatus.QUEUED)
-        .group_by(RUN.c.submitted_by)
+        .group_by(RUN.c.owner)
         .subquery()
     )
-    served = select(func.max(last.c.claimed_at)).where(last.c.submitted_by == waiting.c.owner)
+    served = select(func.max(last.c.claimed_at)).where(last.c.owner == waiting.c.owner)
     return select(
         waiting.c.owner,
         waiting.c.queued,
@@ -201,7 +205,7 @@ def count_ahead(session: Session, experiment_id: str, owner: str, standings: lis
 _OF_EXPERIMENT = RUN.alias("of_experiment")
 _OWN_AHEAD = select(func.count()).where(
     RUN.c.status == RunStatus.QUEUED,
-    RUN.c.submitted_by == bindparam("owner"),
+    RUN.c.owner == bindparam("owner"),
     RUN.c.rank
     < select(func.min(_OF_EXPERIMENT.c.rank))
     .where(
@@ -227,7 +231,7 @@ def list_first(session: Session, limit: int) -> list[str]:
     for standing in list_standings(session):
         query = (
             select(RunRow.id)
-            .where(RunRow.status == RunStatus.QUEUED, RunRow.submitted_by == standing.owner)
+            .where(RunRow.status == RunStatus.QUEUED, RunRow.owner == standing.owner)
             .order_by(RunRow.rank, RunRow.id)
             .limit(limit)
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from runtime.log_once import telling_once
+from runtime.log_once import log_once
 from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
 from storage.database.engine import Database, as_utc, database_now
@@ -27,7 +27,7 @@ class RunningRun:
 
     run_id: str
     fence: int
-    owner: str
+    worker: str
     max_seconds: int | None
     computed_seconds: float
     """Over all attempts"""
@@ -38,7 +38,7 @@ class RunningRun:
     seconds_since_cancel: float | None
 
 
-def reap_expired(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
+def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
     """Take the runs back whose lease is over; each in its own transaction, so that one bad row starves nobody."""
     with db.read() as session:
         now = database_now(session)
@@ -49,29 +49,29 @@ def reap_expired(db: Database, max_attempts: int, *, limit: int = 100) -> list[s
             .limit(limit)
         )
         candidates = list(session.scalars(query))
-    return _reap_each(db, candidates, max_attempts, owner=None)
+    return _expire_each(db, candidates, max_attempts, worker=None)
 
 
-def reap_owner(db: Database, owner: str, max_attempts: int) -> list[str]:
+def expire_worker(db: Database, worker: str, max_attempts: int) -> list[str]:
     """Take back at once the runs of a worker process that is known to be dead."""
     with db.read() as session:
-        query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.owner == owner)
+        query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.worker == worker)
         candidates = list(session.scalars(query))
-    return _reap_each(db, candidates, max_attempts, owner=owner)
+    return _expire_each(db, candidates, max_attempts, worker=worker)
 
 
-def _reap_each(
-    db: Database, run_ids: Sequence[str], max_attempts: int, owner: str | None
+def _expire_each(
+    db: Database, run_ids: Sequence[str], max_attempts: int, worker: str | None
 ) -> list[str]:
     reaped = []
     for run_id in run_ids:
-        with telling_once(f"run {run_id} could not be taken back"):
-            if _reap(db, run_id, max_attempts, owner):
+        with log_once(f"run {run_id} could not be taken back"):
+            if _expire(db, run_id, max_attempts, worker):
                 reaped.append(run_id)
     return reaped
 
 
-def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bool:
+def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) -> bool:
     with db.write() as session:
         of_reaped = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
         timing = (RunRow.cancel_requested_at, RunRow.claimed_at, RunRow.elapsed_seconds)
@@ -80,12 +80,12 @@ def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bo
         if row is None:
             return False
         now = database_now(session)
-        lost = RunRow.owner == owner if owner is not None else RunRow.lease_until < now
+        lost = RunRow.worker == worker if worker is not None else RunRow.lease_until < now
         values: dict[str, Any] = {
             "fence": RunRow.fence + 1,
-            "owner": None,
+            "worker": None,
             "lease_until": None,
-            "rung_at": None,
+            "woken_at": None,
             "losses": RunRow.losses + 1,
             "elapsed_seconds": elapsed_seconds(session, row),
         }
@@ -120,17 +120,18 @@ def _reap(db: Database, run_id: str, max_attempts: int, owner: str | None) -> bo
             drop_resume_state(session, run_id)
         append_event(session, row.experiment_id, name, data, run_id)
         refresh_status(session, row.experiment_id)
-        count(session, Count.LEASES_LOST, "expired" if owner is None else "died")
+        count(session, Count.LEASES_LOST, "expired" if worker is None else "died")
         return True
 
 
-def owners_of_running(db: Database, prefix: str) -> list[str]:
-    """The owners, beginning with `prefix`, of the runs under way."""
+def workers_with_runs(db: Database, prefix: str) -> list[str]:
+    """The workers, beginning with `prefix`, of the runs under way."""
     with db.read() as session:
         query = (
-            select(RunRow.owner)
+            select(RunRow.worker)
             .where(
-                RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True)
+                RunRow.status == RunStatus.RUNNING,
+                RunRow.worker.startswith(prefix, autoescape=True),
             )
             .distinct()
         )
@@ -138,18 +139,25 @@ def owners_of_running(db: Database, prefix: str) -> list[str]:
 
 
 def list_running(db: Database, prefix: str) -> list[RunningRun]:
-    """The runs under way of the owners that begin with `prefix`."""
+    """The runs under way of the workers that begin with `prefix`."""
     with db.read() as session:
         now = database_now(session)
         query = (
             select(
-                *(RunRow.id, RunRow.fence, RunRow.owner, RunRow.claimed_at, RunRow.elapsed_seconds),
+                *(
+                    RunRow.id,
+                    RunRow.fence,
+                    RunRow.worker,
+                    RunRow.claimed_at,
+                    RunRow.elapsed_seconds,
+                ),
                 *(RunRow.progress_at, RunRow.step_seconds, RunRow.cancel_requested_at),
                 ExperimentRow.max_seconds,
             )
             .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
             .where(
-                RunRow.status == RunStatus.RUNNING, RunRow.owner.startswith(prefix, autoescape=True)
+                RunRow.status == RunStatus.RUNNING,
+                RunRow.worker.startswith(prefix, autoescape=True),
             )
             .order_by(RunRow.id)
         )
@@ -157,7 +165,7 @@ def list_running(db: Database, prefix: str) -> list[RunningRun]:
             RunningRun(
                 run_id=row.id,
                 fence=row.fence,
-                owner=row.owner,
+                worker=row.worker,
                 max_seconds=row.max_seconds,
                 computed_seconds=elapsed_seconds(session, row),
                 silent_seconds=_seconds_since(row.progress_at, now) or 0.0,

@@ -55,7 +55,9 @@ def find_timed_runs(
             continue
         spec, execution = point.spec, experiment.execution
         shape = shape_of(spec, execution)
-        if shape not in shapes or any(sheet.get("reused_from") for sheet in run.result or ()):
+        if shape not in shapes or any(
+            seed_result.get("reused_from") for seed_result in run.result or ()
+        ):
             continue
         timed = TimedRun(spec, execution, run.device or "cpu", len(run.seeds), run.elapsed_seconds)
         found.setdefault(shape, []).append(timed)

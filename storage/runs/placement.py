@@ -14,7 +14,7 @@ MEMORY_STEP = 256 << 20
 class Needs:
     """What a run needs of the worker that computes it."""
 
-    queue: str = "any"
+    device_class: str = "any"
     """`cpu`, `gpu` or `any`"""
     memory_bytes: int = 0
     """By estimate; 0: nothing is known of it"""
@@ -24,7 +24,7 @@ class Needs:
     def describe(self) -> str:
         """As a user reads it."""
         memory = f"{self.memory_bytes / 2**30:.4g} GiB of memory" if self.memory_bytes else ""
-        device = {"any": "", "cpu": "a CPU", "gpu": "a GPU"}[self.queue]
+        device = {"any": "", "cpu": "a CPU", "gpu": "a GPU"}[self.device_class]
         return ", ".join(filter(None, (device, memory, self.requires.replace(",", ", "))))
 
 
@@ -35,7 +35,7 @@ NOTHING_SPECIAL = Needs()
 class Capacity:
     """What a worker offers."""
 
-    queue: str
+    device_class: str
     """`cpu` or `gpu`"""
     memory_bytes: int = 0
     """Of its device; 0: it is not known, and everything fits"""
@@ -46,21 +46,22 @@ class Capacity:
 
     def fits(self, needs: Needs) -> bool:
         """Whether the worker can compute the run, on its own device or, a GPU's worker, on the CPU beside it."""
-        offers = [(self.queue, self.memory_bytes)]
-        if self.queue == "gpu":
+        offers = [(self.device_class, self.memory_bytes)]
+        if self.device_class == "gpu":
             offers.append(("cpu", self.host_memory_bytes))
         return has_labels(read_labels(self.labels), needs.requires) and any(
-            needs.queue in ("any", queue) and (not memory or needs.memory_bytes <= memory)
-            for queue, memory in offers
+            needs.device_class in ("any", device_class)
+            and (not memory or needs.memory_bytes <= memory)
+            for device_class, memory in offers
         )
 
     @property
-    def bell(self) -> str:
-        """The name of the bell that is heard by the workers that offer the same, and by no others."""
+    def channel(self) -> str:
+        """The name of the wake-up that is heard by the workers that offer the same, and by no others."""
         if not (self.memory_bytes or self.labels):
-            return self.queue
+            return self.device_class
         told = f"{self.memory_bytes}:{self.host_memory_bytes}:{self.labels}"
-        return f"{self.queue}.{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        return f"{self.device_class}.{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 def write_labels(labels: Mapping[str, str]) -> str:

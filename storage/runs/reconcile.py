@@ -1,4 +1,4 @@
-"""One pass over the table that mends what was lost: bells, leases, summaries. Needs neither broker nor leader."""
+"""One pass over the table that mends what was lost: wake-ups, leases, summaries. Needs neither broker nor leader."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.fault_points import reach
-from runtime.log_once import telling_once
+from runtime.log_once import log_once
 from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.experiments.lifecycle import experiments_without_summary, get_experiment, store_summary
 from storage.files.blobs import BlobStore
 from storage.files.retention import delete_unreferenced, release_checkpoints
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
-from storage.runs.lease_expiry import reap_expired
+from storage.runs.lease_expiry import expire_leases
 from storage.runs.placement import Needs
-from storage.runs.transitions import mark_rung, runs_to_ring
+from storage.runs.transitions import mark_woken, runs_to_wake
 
 log = logging.getLogger("richregime.reconciler")
 
-Ring = Callable[[Sequence[tuple[str, Needs]]], None]
+SendWakeUps = Callable[[Sequence[tuple[str, Needs]]], None]
 
 
-def reconcile(db: Database, blobs: BlobStore, settings: Settings, ring: Ring) -> None:
-    """Take expired runs back, ring for queued runs that nobody has heard of, make missing summaries."""
-    for run_id in reap_expired(db, settings.max_attempts):
+def reconcile(
+    db: Database, blobs: BlobStore, settings: Settings, send_wake_ups: SendWakeUps
+) -> None:
+    """Take expired runs back, send wake-ups for queued runs that no worker was told of, make missing summaries."""
+    for run_id in expire_leases(db, settings.max_attempts):
         log.warning("run %s: its worker is silent, the lease is over", run_id)
-    waiting = runs_to_ring(db, settings.ring_after_seconds)
+    waiting = runs_to_wake(db, settings.wake_after_seconds)
     if waiting:
-        reach("ring.1")
-        ring(waiting)
-        reach("ring.2")
-        mark_rung(db, [run_id for run_id, _ in waiting])
+        reach("wake.1")
+        send_wake_ups(waiting)
+        reach("wake.2")
+        mark_woken(db, [run_id for run_id, _ in waiting])
     _make_summaries(db, blobs)
 
 
@@ -46,7 +48,7 @@ def _make_summaries(db: Database, blobs: BlobStore) -> None:
         if not unfinished:
             return
         for experiment_id in unfinished:
-            with telling_once(f"experiment {experiment_id}: its summary could not be made"):
+            with log_once(f"experiment {experiment_id}: its summary could not be made"):
                 finalize(db, blobs, experiment_id)
         last = unfinished[-1]
 

@@ -91,7 +91,7 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
         reason=row.error_code,
         detail=row.error_detail,
         device=row.device,
-        worker=row.owner,
+        worker=row.worker,
         progress=Progress(
             fraction=fraction,
             completed=row.progress_completed,

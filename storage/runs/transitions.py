@@ -74,7 +74,7 @@ def finish_run(
     results: Sequence[Mapping[str, Any]],
     manifest: Mapping[str, Any],
 ) -> bool:
-    """running → succeeded, with one sheet a seed."""
+    """running → succeeded, with one result a seed."""
     stored = [dict(result) for result in results]
     row = _end(session, run_id, fence, RunStatus.SUCCEEDED, result=stored, manifest=dict(manifest))
     if row is None:
@@ -146,9 +146,9 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
         .where(_held(run_id, fence))
         .values(
             status=RunStatus.QUEUED,
-            owner=None,
+            worker=None,
             lease_until=None,
-            rung_at=None,
+            woken_at=None,
             attempts=RunRow.attempts - 1,
             interruptions=RunRow.interruptions + 1,
             elapsed_seconds=elapsed_seconds(session, row),
@@ -161,30 +161,30 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
     return True
 
 
-def runs_to_ring(
+def runs_to_wake(
     db: Database, older_than_seconds: float, *, limit: int = 200
 ) -> list[tuple[str, Needs]]:
-    """(id, needs) of queued runs whose bell has not been rung for so long; those never rung for come first."""
+    """(id, needs) of queued runs whose wake-up has not been rung for so long; those never rung for come first."""
     with db.read() as session:
         before = database_now(session) - timedelta(seconds=older_than_seconds)
-        waiting = select(RunRow.id, RunRow.queue, RunRow.memory_bytes, RunRow.requires).where(
-            RunRow.status == RunStatus.QUEUED
-        )
+        waiting = select(
+            RunRow.id, RunRow.device_class, RunRow.memory_bytes, RunRow.requires
+        ).where(RunRow.status == RunStatus.QUEUED)
         never = waiting.where(
-            RunRow.rung_at.is_(None),
+            RunRow.woken_at.is_(None),
             or_(RunRow.created_at < before, RunRow.attempts + RunRow.interruptions > 0),
         )
         found = session.execute(never.limit(limit)).all()
-        again = waiting.where(RunRow.rung_at < before).order_by(RunRow.rung_at)
+        again = waiting.where(RunRow.woken_at < before).order_by(RunRow.woken_at)
         found += session.execute(again.limit(limit - len(found))).all()
         return [(run_id, Needs(*needs)) for run_id, *needs in found]
 
 
-def mark_rung(db: Database, run_ids: Sequence[str]) -> None:
-    """Note that the bells of these runs have been rung."""
+def mark_woken(db: Database, run_ids: Sequence[str]) -> None:
+    """Note that the wake-ups of these runs have been rung."""
     with db.write() as session:
         session.execute(
-            update(RunRow).where(RunRow.id.in_(run_ids)).values(rung_at=database_now(session))
+            update(RunRow).where(RunRow.id.in_(run_ids)).values(woken_at=database_now(session))
         )
 
 

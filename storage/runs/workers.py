@@ -24,15 +24,25 @@ LISTENING_SECONDS = 15
 
 
 RUN, WORKER = RunRow.__table__, WorkerRow.__table__
-# Built once and of columns, as every answer of an experiment and every bell asks them: rows of the session take longer.
+# Built once and of columns, as every answer of an experiment and every wake-up asks them: rows of the session take longer.
 _LISTENING = select(
     *(
         WORKER.c[name]
-        for name in ("queue", "memory_bytes", "host_memory_bytes", "labels", "slots", "host", "pid")
+        for name in (
+            "device_class",
+            "memory_bytes",
+            "host_memory_bytes",
+            "labels",
+            "slots",
+            "host",
+            "pid",
+        )
     )
 ).where(WORKER.c.seen_at > bindparam("since"))
 _BUSY = (
-    select(RUN.c.owner, func.count()).where(RUN.c.status == RunStatus.RUNNING).group_by(RUN.c.owner)
+    select(RUN.c.worker, func.count())
+    .where(RUN.c.status == RunStatus.RUNNING)
+    .group_by(RUN.c.worker)
 )
 
 
@@ -42,7 +52,7 @@ def register_worker(
     host: str,
     pid: int,
     device: str,
-    queue: str,
+    device_class: str,
     slots: int,
     memory_bytes: int,
     versions: Mapping[str, str],
@@ -57,7 +67,7 @@ def register_worker(
         host=host,
         pid=pid,
         device=device,
-        queue=queue,
+        device_class=device_class,
         slots=slots,
         memory_bytes=memory_bytes,
         host_memory_bytes=host_memory_bytes,
@@ -101,7 +111,7 @@ def list_workers(session: Session) -> list[Worker]:
                     "versions": row.readable("versions"),
                     "unreadable": row.unreadable,
                     "labels": row.readable("labels"),
-                    "gpu_memory": row.memory_bytes if row.queue == "gpu" else None,
+                    "gpu_memory": row.memory_bytes if row.device_class == "gpu" else None,
                     "runs": busy.get(f"{row.host}:{row.pid}", []),
                     "listening": (now - seen).total_seconds() < LISTENING_SECONDS,
                 }
@@ -113,22 +123,22 @@ def list_workers(session: Session) -> list[Worker]:
 def _runs_by_parent(session: Session) -> dict[str, list[str]]:
     """Runs under way by the `host:pid` of the worker."""
     busy: dict[str, list[str]] = {}
-    running = select(RunRow.owner, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
-    for owner, run_id in session.execute(running):
-        busy.setdefault(_parent_of(owner), []).append(run_id)
+    running = select(RunRow.worker, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
+    for worker, run_id in session.execute(running):
+        busy.setdefault(_parent_of(worker), []).append(run_id)
     return busy
 
 
-def _parent_of(owner: str | None) -> str:
+def _parent_of(worker: str | None) -> str:
     """`host:pid` of the worker whose process has claimed the run."""
-    return ":".join((owner or "").split(":")[:2])
+    return ":".join((worker or "").split(":")[:2])
 
 
 def count_idle(session: Session) -> dict[Capacity, int]:
     """Slots without a run of the workers that listen, by what these offer; of all owners' runs, whoever asks."""
     busy: Counter[str] = Counter()
-    for owner, runs in session.execute(_BUSY, execution_options=EVERYONES):
-        busy[_parent_of(owner)] += runs
+    for worker, runs in session.execute(_BUSY, execution_options=EVERYONES):
+        busy[_parent_of(worker)] += runs
     idle: Counter[Capacity] = Counter()
     for capacity, slots, worker in _listening(session):
         idle[capacity] += max(0, slots - busy[worker])
@@ -147,24 +157,24 @@ def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
     """(what it offers, slots, `host:pid`) of each."""
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
     found = session.execute(_LISTENING, {"since": since}, execution_options=EVERYONES)
-    for queue, memory, host_memory, labels, slots, host, pid in found:
+    for device_class, memory, host_memory, labels, slots, host, pid in found:
         yield (
-            Capacity(queue, memory, host_memory, write_labels(readable(labels))),
+            Capacity(device_class, memory, host_memory, write_labels(readable(labels))),
             slots,
             f"{host}:{pid}",
         )
 
 
 def count_listening(session: Session) -> dict[str, int]:
-    """Slots of listening workers by queue, as `by_queue`."""
-    return by_queue(count_offered(session))
+    """Slots of listening workers by device_class, as `by_device_class`."""
+    return by_device_class(count_offered(session))
 
 
-def by_queue(offered: Mapping[Capacity, int]) -> dict[str, int]:
-    """Slots by queue. A GPU's worker computes what must run on a CPU where nobody else does."""
+def by_device_class(offered: Mapping[Capacity, int]) -> dict[str, int]:
+    """Slots by device_class. A GPU's worker computes what must run on a CPU where nobody else does."""
     counts: Counter[str] = Counter()
     for capacity, slots in offered.items():
-        counts[capacity.queue] += slots
+        counts[capacity.device_class] += slots
     if "gpu" in counts:
         counts.setdefault("cpu", counts["gpu"])
     return counts

@@ -57,7 +57,9 @@ class Desk:
     def claim(self, experiment_id: str) -> Claim | None:
         """The experiment's next queued run, put before all others first; None when it has none."""
         self.http.patch(f"/experiments/{experiment_id}", json={"priority": 10})
-        claimed = claim_next(self.db, owner="test:1:1", queue="cpu", device="cpu", lease_seconds=60)
+        claimed = claim_next(
+            self.db, worker="test:1:1", device_class="cpu", device="cpu", lease_seconds=60
+        )
         if claimed is None or claimed.experiment_id != experiment_id:
             return None
         return claimed
@@ -75,7 +77,7 @@ class Desk:
         results = [
             TrainSeedResult(
                 seed=seed,
-                outcome="converged",
+                outcome="trained",
                 test_accuracy=0.9 + 0.01 * position,
                 initial_test_accuracy=0.1,
                 train_loss=0.2,

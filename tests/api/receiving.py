@@ -1,4 +1,4 @@
-"""A real receiver of notices on this machine, that answers as it is told to."""
+"""A real receiver of deliveries on this machine, that answers as it is told to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Received:
         return self.headers["webhook-id"]
 
     @property
-    def notice(self) -> dict[str, Any]:
+    def delivery(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.body)
         return found
 

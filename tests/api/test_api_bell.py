@@ -1,4 +1,4 @@
-"""The bell of the API: rung at once for a lone submission, together for a burst."""
+"""The wake-up of the API: rung at once for a lone submission, together for a burst."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from api.dependencies import BELL_SECONDS, Bell
+from api.background.wake_ups import BATCH_SECONDS, WakeUpSender
 from storage.database.engine import Database
-from storage.delivery.wake_ups import Doorbell
+from storage.delivery.wake_ups import WakeUps
 from storage.runs.placement import NOTHING_SPECIAL, Capacity, Needs
 
 
-class Counting(Doorbell):
+class Counting(WakeUps):
     """Counts how often it is rung and for how many runs."""
 
     def __init__(self) -> None:
         self.rings: list[int] = []
         self.heard = threading.Event()
 
-    def ring(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
+    def send(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
         self.rings.append(len(list(runs)))
         self.heard.set()
 
 
 def test_a_burst_is_rung_for_together_and_none_is_left_out(tmp_path: Path) -> None:
-    db = Database(f"sqlite:///{tmp_path / 'bell.sqlite3'}")
+    db = Database(f"sqlite:///{tmp_path / 'wake-up.sqlite3'}")
     db.upgrade()
-    doorbell = Counting()
-    bell = Bell(doorbell, db)
-    bell.start()
+    wake_ups = Counting()
+    channel = WakeUpSender(wake_ups, db)
+    channel.start()
     began = time.monotonic()
     for _ in range(200):
-        bell.ring([("", NOTHING_SPECIAL)])
-        time.sleep(BELL_SECONDS / 40)
-    assert doorbell.heard.wait(10)
-    bell.stop()
+        channel.send([("", NOTHING_SPECIAL)])
+        time.sleep(BATCH_SECONDS / 40)
+    assert wake_ups.heard.wait(10)
+    channel.stop()
     took = time.monotonic() - began
     db.dispose()
-    assert sum(doorbell.rings) == 200
-    assert len(doorbell.rings) <= took / BELL_SECONDS + 2
+    assert sum(wake_ups.rings) == 200
+    assert len(wake_ups.rings) <= took / BATCH_SECONDS + 2

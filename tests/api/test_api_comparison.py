@@ -31,10 +31,10 @@ BACKWARD = {0: [10.0, 10.0, 10.0], 1: [2.0, 2.5, 3.0]}
 
 
 def finish_lws(desk: Desk, claimed: Claim) -> None:
-    sheets = [
+    seed_results = [
         LwsSeedResult(
             seed=seed,
-            outcome="converged",
+            outcome="trained",
             test_accuracy=ACCURACY[claimed.point_index][seed],
             initial_test_accuracy=0.1,
             train_loss=0.5,
@@ -48,7 +48,7 @@ def finish_lws(desk: Desk, claimed: Claim) -> None:
         for seed in claimed.seeds
     ]
     with desk.db.write() as session:
-        assert finish_run(session, claimed.run_id, claimed.fence, sheets, {})
+        assert finish_run(session, claimed.run_id, claimed.fence, seed_results, {})
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +185,12 @@ def train_one(desk: Desk, spec: dict[str, Any], seed: int) -> None:
     experiment = desk.submit({"spec": spec, "seeds": [seed], "reuse": False})
     claimed = desk.claim(experiment["id"])
     assert claimed is not None
-    form = expand(spec, {})[0].spec.training_form_digest(Execution(device="cpu"))
+    spec_digest = expand(spec, {})[0].spec.training_spec_digest(Execution(device="cpu"))
     with desk.db.write() as session:
         assert register_training(
             session,
             digest="d",
-            form_digest=form,
+            spec_digest=spec_digest,
             seed=seed,
             run_id=claimed.run_id,
             fence=claimed.fence,

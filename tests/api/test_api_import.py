@@ -198,13 +198,13 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "a point of another kind": lambda archive: changed(
         archive, set_in("points", 0, "spec", {"kind": "lws"})
     ),
-    "a form that is wrong": lambda archive: changed(
+    "a spec that is wrong": lambda archive: changed(
         archive, set_in("points", 0, "spec", "epochs", 0)
     ),
     "an accuracy above one": lambda archive: changed(
         archive, set_in("runs", 0, "result", 0, "test_accuracy", 1.5)
     ),
-    "a result that is no sheet": lambda archive: changed(
+    "a result that is no result": lambda archive: changed(
         archive, set_in("runs", 0, "result", 0, "x", 1)
     ),
     "a seed that was not asked for": lambda archive: changed(

@@ -24,12 +24,12 @@ BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
 
 class Log:
-    """All that the process logs in the meantime, in one of the two forms."""
+    """All that the process logs in the meantime, in one of the two specs."""
 
-    def __init__(self, form: LogFormat) -> None:
+    def __init__(self, spec: LogFormat) -> None:
         self._stream = io.StringIO()
         self.handler = logging.StreamHandler(self._stream)
-        self.handler.setFormatter(make_formatter(form, "api"))
+        self.handler.setFormatter(make_formatter(spec, "api"))
 
     @property
     def text(self) -> str:

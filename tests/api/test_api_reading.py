@@ -110,7 +110,7 @@ def test_what_has_succeeded_cannot_be_cancelled(desk: Desk, finished: str) -> No
 def test_metrics_come_by_point_seed_name_and_step(desk: Desk, finished: str) -> None:
     found = desk.get(f"/experiments/{finished}/metrics")
     assert Metrics.model_validate(found).model_dump(mode="json") == found, (
-        "it has the form that is described"
+        "it has the spec that is described"
     )
     assert len(found["items"]) == 2 * 2 * 2 * 4
     assert not found["sampled"]

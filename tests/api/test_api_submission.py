@@ -205,7 +205,9 @@ def test_a_preview_takes_no_time_from_a_run_that_was_spared_its_training(desk: D
     (claimed,) = desk.work(desk.submit({"spec": spec, "seeds": [0]})["id"])
     with desk.db.write() as session:
         row = session.get_one(RunRow, claimed.run_id)
-        row.result = [{**sheet, "reused_from": "run_before"} for sheet in row.result or ()]
+        row.result = [
+            {**seed_result, "reused_from": "run_before"} for seed_result in row.result or ()
+        ]
     body = {"spec": {**spec, "epochs": 9}, "seeds": [0]}
     assert desk.http.post("/experiments/preview", json=body).json()["basis"] == "model"
 
@@ -297,7 +299,14 @@ def test_a_thousand_points_are_planned_in_seconds(desk: Desk) -> None:
 
 def listen(desk: Desk, **labels: str) -> None:
     """A worker of 2 GiB is announced."""
-    announced = {"host": "h", "pid": 1, "device": "cpu", "queue": "cpu", "slots": 1, "versions": {}}
+    announced = {
+        "host": "h",
+        "pid": 1,
+        "device": "cpu",
+        "device_class": "cpu",
+        "slots": 1,
+        "versions": {},
+    }
     with desk.db.write() as session:
         register_worker(
             session, **announced, memory_bytes=2 << 30, host_memory_bytes=2 << 30, labels=labels
@@ -307,7 +316,7 @@ def listen(desk: Desk, **labels: str) -> None:
 def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
     both_desks: Desk,
 ) -> None:
-    execution = {"requires": {"room": "basement", "gpu": "h100"}}
+    execution = {"requires": {"kind": "basement", "gpu": "h100"}}
     body = fresh(execution=execution)
     first = both_desks.submit(body)
     assert first["execution"]["requires"] == execution["requires"]
@@ -315,13 +324,13 @@ def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
     listen(both_desks)
     told = both_desks.get(f"/experiments/{first['id']}")["queue"]["reason"]
     assert told.startswith("a run of it waits for a worker that fits (")
-    assert "gpu=h100, room=basement" in told
+    assert "gpu=h100, kind=basement" in told
     warnings = both_desks.http.post("/experiments/preview", json=body).json()["warnings"]
     assert any("no worker that listens fits" in warning for warning in warnings)
     assert told in both_desks.http.get(f"/view/{first['id']}").text
-    listen(both_desks, room="basement", gpu="h100")
+    listen(both_desks, kind="basement", gpu="h100")
     assert both_desks.get(f"/experiments/{first['id']}")["queue"]["reason"] is None
-    assert both_desks.get("/workers")["items"][-1]["labels"] == {"room": "basement", "gpu": "h100"}
+    assert both_desks.get("/workers")["items"][-1]["labels"] == {"kind": "basement", "gpu": "h100"}
 
 
 def test_a_run_of_more_memory_than_any_listening_worker_has_is_told(desk: Desk) -> None:
@@ -335,7 +344,7 @@ def test_a_run_of_more_memory_than_any_listening_worker_has_is_told(desk: Desk) 
 
 def test_where_it_is_computed_is_no_part_of_what_is_asked(desk: Desk) -> None:
     first = desk.submit({"spec": {"kind": "train", "epochs": 2}})
-    again = {"spec": {"kind": "train", "epochs": 2}, "execution": {"requires": {"room": "attic"}}}
+    again = {"spec": {"kind": "train", "epochs": 2}, "execution": {"requires": {"kind": "attic"}}}
     answer = desk.http.post("/experiments", json=again)
     assert (answer.json()["id"], answer.json()["reused"]) == (first["id"], True)
 

@@ -12,9 +12,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
-from api.background.prometheus import Watch
+from api.background.prometheus import PrometheusCollector
 from storage.runs.claim import claim_next
-from storage.runs.lease_expiry import reap_owner
+from storage.runs.lease_expiry import expire_worker
 from storage.runs.reconcile import reconcile
 from storage.runs.transitions import heartbeat
 from tests.api.desk import Desk
@@ -28,7 +28,7 @@ Samples = dict[tuple[str, frozenset[str]], float]
 
 def look(desk: Desk) -> Samples:
     """Everything by (name, label values), as another process of the API would tell it now."""
-    return read(Watch(desk.db, desk.blobs, desk.settings).text().decode())
+    return read(PrometheusCollector(desk.db, desk.blobs, desk.settings).text().decode())
 
 
 def read(text: str) -> Samples:
@@ -62,12 +62,14 @@ def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(both_desks: Desk) -
 
     for owner in ("host:1:2", "host:1:3"):
         assert (
-            claim_next(desk.db, owner=owner, queue="gpu", device="cuda", lease_seconds=0.0)
+            claim_next(desk.db, worker=owner, device_class="gpu", device="cuda", lease_seconds=0.0)
             is not None
         )
-    assert reap_owner(desk.db, "host:1:2", max_attempts=3)
+    assert expire_worker(desk.db, "host:1:2", max_attempts=3)
     reconcile(desk.db, desk.blobs, desk.settings, lambda runs: None)
-    again = claim_next(desk.db, owner="host:1:4", queue="gpu", device="cuda", lease_seconds=60)
+    again = claim_next(
+        desk.db, worker="host:1:4", device_class="gpu", device="cuda", lease_seconds=60
+    )
     assert again is not None
     heartbeat(desk.db, again.run_id, again.fence, 60, (1, 2, "epochs"), step_seconds=0.02)
     desk.finish(again)
@@ -130,17 +132,17 @@ def statements(desk: Desk) -> Iterator[list[str]]:
 
 
 def test_who_asks_often_asks_the_database_seldom(desk: Desk, statements: list[str]) -> None:
-    watch = Watch(desk.db, desk.blobs, desk.settings)
+    watch = PrometheusCollector(desk.db, desk.blobs, desk.settings)
     watch.text()
-    asked = len([one for one in statements if " tally" in one])
+    asked = len([one for one in statements if " counter" in one])
     assert asked
     for _ in range(20):
         watch.text()
-    assert len([one for one in statements if " tally" in one]) == asked
+    assert len([one for one in statements if " counter" in one]) == asked
 
 
 def test_counting_runs_reads_an_index_and_no_run(desk: Desk, statements: list[str]) -> None:
-    Watch(desk.db, desk.blobs, desk.settings).text()
+    PrometheusCollector(desk.db, desk.blobs, desk.settings).text()
     of_runs = [one for one in statements if " run " in one.replace("\n", " ")]
     assert len(of_runs) >= 2
     with desk.db._reader.connect() as connection:

@@ -49,7 +49,7 @@ PRIVATE = [
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
-    """A service with a secret of its own that looks for due notices all the time."""
+    """A service with a secret of its own that looks for due deliveries all the time."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serving(make_settings(home, webhook_secret=OF_SERVICE, **QUICK)) as opened:
@@ -80,7 +80,7 @@ def body(receiver: Receiver, secret: str | None = SECRET, **fields: Any) -> dict
 
 
 def outcomes(desk: Desk, experiment_id: str, count: int) -> list[dict[str, Any]]:
-    """The events that tell of its notices; waits until there are so many."""
+    """The events that tell of its deliveries; waits until there are so many."""
 
     def told() -> list[dict[str, Any]]:
         events = desk.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
@@ -112,7 +112,7 @@ def test_each_way_to_end_is_told_by_one_signed_post(
     (received,) = receiver.received
     assert received.is_signed_with(SECRET)
     assert received.headers["content-type"] == "application/json"
-    told = received.notice
+    told = received.delivery
     now = either_desk.get(f"/experiments/{experiment_id}")
     assert (told["type"], told["timestamp"]) == (f"experiment.{status}", now["finished_at"])
     assert told["data"] == {name: now[name] for name in told["data"]}
@@ -188,11 +188,11 @@ def test_an_experiment_that_goes_on_is_told_of_at_each_end(desk: Desk, receiver:
     assert desk.http.post(f"/experiments/{experiment_id}/retry").status_code == 200
     end(desk, experiment_id, "succeeded")
     first, second = receiver.wait_for(2)
-    assert (first.notice["type"], second.notice["type"]) == (
+    assert (first.delivery["type"], second.delivery["type"]) == (
         "experiment.failed",
         "experiment.succeeded",
     )
-    assert first.notice["data"]["reason"] == "out_of_memory"
+    assert first.delivery["data"]["reason"] == "out_of_memory"
     assert first.id != second.id
 
 
@@ -218,7 +218,7 @@ def test_the_webhook_is_no_part_of_what_makes_two_experiments_identical(
         )
         assert third.json()["reused"] is True
         (late,) = receiver.wait_for(1)
-        assert late.notice["type"] == "experiment.succeeded", (
+        assert late.delivery["type"] == "experiment.succeeded", (
             "it had ended before and is told at once"
         )
         again = desk.http.post(
@@ -251,7 +251,7 @@ def test_deleting_an_experiment_deletes_what_is_not_told_yet(
     other = desk.submit(body(receiver))["id"]
     end(desk, other, "cancelled")
     outcomes(desk, other, 1)
-    assert [one.notice["data"]["id"] for one in receiver.received] == [experiment_id, other]
+    assert [one.delivery["data"]["id"] for one in receiver.received] == [experiment_id, other]
 
 
 @pytest.fixture(scope="module")

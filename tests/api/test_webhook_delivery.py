@@ -1,4 +1,4 @@
-"""Who sends a notice, how often, and to which address: passes made one by one, on both databases."""
+"""Who sends a delivery, how often, and to which address: passes made one by one, on both databases."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from api.background import webhook_sender as notices
-from api.background.webhook_sender import send_due_notices, sign
+from api.background import webhook_sender as deliveries
+from api.background.webhook_sender import send_due_deliveries, sign
 from ops.up import Stack
 from runtime.fault_points import FOLDER_VARIABLE
 from runtime.settings import Settings
-from schemas.webhooks import NoticeState, Webhook, read_key
+from schemas.webhooks import DeliveryState, Webhook, read_key
 from storage.database.engine import Database
-from storage.database.tables import NoticeRow
+from storage.database.tables import DeliveryRow
 from storage.delivery import webhooks
 from storage.experiments.lifecycle import attach_webhook
 from tests.api.desk import Desk, make_settings, serving
@@ -37,8 +37,8 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SEND = """
-from api.background.webhook_sender import Database, Settings, send_due_notices
-send_due_notices(Database(Settings().resolved_database_url), Settings())
+from api.background.webhook_sender import Database, Settings, send_due_deliveries
+send_due_deliveries(Database(Settings().resolved_database_url), Settings())
 """
 QUIET = {"reconcile_seconds": 3600.0, "webhook_allow_private": True}
 """The service sends nothing by itself."""
@@ -69,7 +69,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def end_one(desk: Desk, url: str) -> str:
-    """A cancelled experiment whose notice is due; its webhook is put past the checks of a submission."""
+    """A cancelled experiment whose delivery is due; its webhook is put past the checks of a submission."""
     experiment_id = str(desk.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     with desk.db.write() as session:
         attach_webhook(
@@ -80,7 +80,7 @@ def end_one(desk: Desk, url: str) -> str:
 
 
 def told(desk: Desk, experiment_id: str) -> list[tuple[str, Any]]:
-    """(name, detail) of each event about its notices."""
+    """(name, detail) of each event about its deliveries."""
     events = desk.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
     return [
         (event["name"], event["data"].get("detail"))
@@ -89,15 +89,15 @@ def told(desk: Desk, experiment_id: str) -> list[tuple[str, Any]]:
     ]
 
 
-def notice_states(desk: Desk) -> list[tuple[str, int]]:
+def delivery_states(desk: Desk) -> list[tuple[str, int]]:
     with desk.db.read() as session:
-        return [(row.state, row.attempts) for row in session.scalars(select(NoticeRow))]
+        return [(row.state, row.attempts) for row in session.scalars(select(DeliveryRow))]
 
 
 def make_due(desk: Desk) -> None:
     """As if every lease were over."""
     with desk.db.write() as session:
-        session.execute(text("UPDATE notice SET due_at = created_at"))
+        session.execute(text("UPDATE delivery SET due_at = created_at"))
 
 
 def with_settings(desk: Desk, **values: Any) -> Settings:
@@ -112,14 +112,14 @@ def test_many_senders_send_each_notice_once(desk: Desk, receiver: Receiver) -> N
         own = Database(desk.settings.resolved_database_url)
         barrier.wait()
         for _ in range(3):
-            send_due_notices(own, desk.settings)
+            send_due_deliveries(own, desk.settings)
         own.dispose()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(send_as_another_process, range(4)))
     assert len(receiver.received) == len({one.id for one in receiver.received}) == 12
-    assert notice_states(desk) == [(NoticeState.DELIVERED, 1)] * 12
-    assert {one.notice["data"]["id"] for one in receiver.received} == set(experiments)
+    assert delivery_states(desk) == [(DeliveryState.DELIVERED, 1)] * 12
+    assert {one.delivery["data"]["id"] for one in receiver.received} == set(experiments)
 
 
 @pytest.mark.parametrize("lease", ["held", "over"])
@@ -134,20 +134,20 @@ def test_only_when_its_sender_s_lease_is_over_does_another_send_a_notice(
     experiment_id = end_one(desk, receiver.url)
     settings = with_settings(desk, webhook_timeout_seconds=60.0)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(send_due_notices, desk.db, settings)
+        first = pool.submit(send_due_deliveries, desk.db, settings)
         receiver.wait_for(1)
         if lease == "over":
             make_due(desk)
         receiver.answers = [503]
-        send_due_notices(desk.db, settings)
+        send_due_deliveries(desk.db, settings)
         released.set()
         first.result(timeout=60)
     if lease == "held":
         assert told(desk, experiment_id) == [("webhook.delivered", None)]
-        assert notice_states(desk) == [("delivered", 1)]
+        assert delivery_states(desk) == [("delivered", 1)]
         return
     assert told(desk, experiment_id) == [("webhook.failed", "answered 503")]
-    assert notice_states(desk) == [("pending", 2)]
+    assert delivery_states(desk) == [("pending", 2)]
 
 
 def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that_sends_the_same_again(
@@ -155,7 +155,7 @@ def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that
 ) -> None:
     faults = tmp_path / "faults"
     faults.mkdir()
-    (faults / "notice.1").write_text("kill")
+    (faults / "delivery.1").write_text("kill")
     experiment_id = end_one(desk, receiver.url)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RICHREGIME_")},
@@ -170,10 +170,10 @@ def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that
     killed = subprocess.run(command, env=environment, cwd=ROOT, timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (len(receiver.received), told(desk, experiment_id)) == (1, [])
-    send_due_notices(desk.db, desk.settings)
+    send_due_deliveries(desk.db, desk.settings)
     assert len(receiver.received) == 1, "nobody else sends it while the lease lasts"
     make_due(desk)
-    send_due_notices(desk.db, desk.settings)
+    send_due_deliveries(desk.db, desk.settings)
     first, second = receiver.received
     assert (first.id, first.body) == (second.id, second.body)
     assert second.is_signed_with(SECRET)
@@ -183,14 +183,14 @@ def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that
 def test_a_notice_that_kills_every_sender_is_given_up(desk: Desk) -> None:
     experiment_id = end_one(desk, "http://127.0.0.1:9/")
     for _ in range(desk.settings.webhook_attempts):
-        assert webhooks.claim_notices(desk.db, limit=10, lease_seconds=60)
+        assert webhooks.claim_deliveries(desk.db, limit=10, lease_seconds=60)
         make_due(desk)
-    send_due_notices(desk.db, desk.settings)
+    send_due_deliveries(desk.db, desk.settings)
     assert told(desk, experiment_id) == [
         ("webhook.failed", "its sender was lost in the last attempt")
     ]
     make_due(desk)
-    assert webhooks.claim_notices(desk.db, limit=10, lease_seconds=60) == []
+    assert webhooks.claim_deliveries(desk.db, limit=10, lease_seconds=60) == []
 
 
 def test_a_webhook_that_is_added_while_the_experiment_ends_is_told(desk: Desk) -> None:
@@ -204,7 +204,7 @@ def test_a_webhook_that_is_added_while_the_experiment_ends_is_told(desk: Desk) -
             if desk.settings.database_url is not None:
                 wait_until(lambda: ending.done() or some_wait_for_a_lock(desk))
         assert ending.result(timeout=60).status_code == 200
-    assert notice_states(desk) == [("pending", 0)]
+    assert delivery_states(desk) == [("pending", 0)]
 
 
 def some_wait_for_a_lock(desk: Desk) -> bool:
@@ -218,15 +218,15 @@ def test_one_that_cannot_be_sent_at_all_starves_no_other(
     desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = end_one(desk, "http://127.0.0.1:9/"), end_one(desk, receiver.url)
-    send = notices.send
+    send = deliveries.send
 
-    async def fail_on_bad(http: Any, settings: Settings, notice: Any) -> int:
-        if notice.experiment_id == bad:
+    async def fail_on_bad(http: Any, settings: Settings, delivery: Any) -> int:
+        if delivery.experiment_id == bad:
             raise RuntimeError
-        return await send(http, settings, notice)
+        return await send(http, settings, delivery)
 
-    monkeypatch.setattr(notices, "send", fail_on_bad)
-    send_due_notices(desk.db, desk.settings)
+    monkeypatch.setattr(deliveries, "send", fail_on_bad)
+    send_due_deliveries(desk.db, desk.settings)
     assert (told(desk, bad), told(desk, good)) == ([], [("webhook.delivered", None)])
 
 
@@ -242,7 +242,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
 
     receiver.answers = [drip]
     experiment_id = end_one(desk, receiver.url)
-    send_due_notices(desk.db, with_settings(desk, webhook_timeout_seconds=0.5))
+    send_due_deliveries(desk.db, with_settings(desk, webhook_timeout_seconds=0.5))
     assert told(desk, experiment_id) == [("webhook.failed", "no answer within 0.5 s")]
 
 
@@ -252,13 +252,13 @@ def test_a_name_that_stands_for_this_machine_is_sent_to_only_where_that_is_allow
     desk: Desk, receiver: Receiver, allowed: bool
 ) -> None:
     experiment_id = end_one(desk, f"http://localhost:{receiver.port}/")
-    send_due_notices(desk.db, with_settings(desk, webhook_allow_private=allowed))
+    send_due_deliveries(desk.db, with_settings(desk, webhook_allow_private=allowed))
     ((name, detail),) = told(desk, experiment_id)
     assert (name, len(receiver.received)) == (
         ("webhook.delivered", 1) if allowed else ("webhook.failed", 0)
     )
     assert allowed or "localhost is not a public address" in detail
-    assert notice_states(desk) == [("delivered" if allowed else "failed", 1)], "given up at once"
+    assert delivery_states(desk) == [("delivered" if allowed else "failed", 1)], "given up at once"
 
 
 class NameServer:
@@ -286,9 +286,9 @@ def test_the_address_that_is_connected_to_is_the_one_that_was_looked_at(
     desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = NameServer(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
-    monkeypatch.setattr(notices, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(deliveries, "is_public", lambda address: address == "127.0.0.1")
     experiment_id = end_one(desk, f"http://rebinds.test:{receiver.port}/x")
-    send_due_notices(desk.db, with_settings(desk, webhook_allow_private=False))
+    send_due_deliveries(desk.db, with_settings(desk, webhook_allow_private=False))
     assert told(desk, experiment_id) == [("webhook.delivered", None)]
     assert receiver.received[0].headers["host"] == f"rebinds.test:{receiver.port}"
     assert names.asked == 1, (
@@ -302,7 +302,7 @@ def test_a_name_one_of_whose_addresses_is_private_is_refused(
 ) -> None:
     NameServer(monkeypatch, ["1.1.1.1", "127.0.0.1"])
     experiment_id = end_one(desk, f"http://rebinds.test:{receiver.port}/x")
-    send_due_notices(desk.db, with_settings(desk, webhook_allow_private=False))
+    send_due_deliveries(desk.db, with_settings(desk, webhook_allow_private=False))
     assert [name for name, _ in told(desk, experiment_id)] == ["webhook.failed"]
     assert receiver.received == []
 
@@ -313,7 +313,7 @@ def test_the_next_address_of_a_name_is_tried_where_nobody_listens_at_the_first(
 ) -> None:
     NameServer(monkeypatch, ["127.0.0.3", "127.0.0.1"])
     experiment_id = end_one(desk, f"http://rebinds.test:{receiver.port}/x")
-    send_due_notices(desk.db, desk.settings)
+    send_due_deliveries(desk.db, desk.settings)
     assert told(desk, experiment_id) == [("webhook.delivered", None)]
 
 
@@ -324,9 +324,9 @@ def test_a_service_that_has_lost_its_secret_says_so_and_tries_again(
     experiment_id = end_one(desk, receiver.url)
     with desk.db.write() as session:
         session.execute(text("UPDATE webhook SET secret = NULL"))
-    send_due_notices(desk.db, desk.settings)
+    send_due_deliveries(desk.db, desk.settings)
     ((name, detail),) = told(desk, experiment_id)
-    assert (name, notice_states(desk)) == ("webhook.failed", [("pending", 1)])
+    assert (name, delivery_states(desk)) == ("webhook.failed", [("pending", 1)])
     assert "RICHREGIME_WEBHOOK_SECRET" in detail
 
 
@@ -366,7 +366,7 @@ def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
                 text("UPDATE webhook SET secret = :other WHERE experiment_id = :id"),
                 {"other": "whsec_" + "b3RoZXIg" * 5, "id": forged},
             )
-        send_due_notices(desk.db, desk.settings)
+        send_due_deliveries(desk.db, desk.settings)
         assert told(desk, genuine) == [("webhook.delivered", None)]
         assert told(desk, forged) == [("webhook.failed", "answered 401")]
     finally:

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COPIED = (
-    *("engine", "schemas", "storage", "api", "workers", "client", "richregime", "migrations"),
+    *("engine", "schemas", "storage", "api", "runtime", "workers", "client", "ops", "migrations"),
     *("tests", "docs", "pyproject.toml", "README.md"),
 )
 WRITTEN_FILE = re.compile(
@@ -82,7 +82,7 @@ def test_it_runs_without_a_service(tree: Path, tmp_path: Path) -> None:
 
 
 def test_the_tests_that_walk_all_kinds_include_it(tree: Path) -> None:
-    """Among them: POSTed its example is taken, `/kinds` serves its form and its page, it runs and is drawn."""
+    """Among them: POSTed its example is taken, `/kinds` serves its spec and its page, it runs and is drawn."""
     chosen = f"{NAME} or has_an_example or forms_and_sheets"
     told = python(
         tree, "-m", "pytest", "-vv", "-p", "no:cacheprovider", "-k", chosen, *WALKING_TESTS
@@ -97,7 +97,7 @@ def test_the_tests_that_walk_all_kinds_include_it(tree: Path) -> None:
 
 
 def test_the_description_of_the_api_holds_its_form_and_its_example(tree: Path) -> None:
-    found = yaml.safe_load(python(tree, "-m", "ops.commands", "openapi"))
+    found = yaml.safe_load(python(tree, "-m", "richregime", "openapi"))
     body = found["paths"]["/experiments"]["post"]["requestBody"]["content"]["application/json"]
     assert body["examples"][NAME]["value"]["spec"]["kind"] == NAME
     assert "WeightNormsSpec" in found["components"]["schemas"]

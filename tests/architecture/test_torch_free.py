@@ -28,7 +28,7 @@ sys.meta_path.insert(0, Refuse())
 for name in sys.argv[2].split(","):
     module = import_module(name)
 from engine.experiments.registry import kinds, presets
-assert kinds(), "no rooms were found"
+assert kinds(), "no kinds were found"
 presets()
 loaded = HEAVY & {name.partition(".")[0] for name in sys.modules}
 assert not loaded, f"loaded all the same: {loaded}"
@@ -49,9 +49,9 @@ def modules_of(package: str) -> list[str]:
 
 
 def torch_free_engine_modules() -> list[str]:
-    """The files that architecture calls torch-free: forms, sheets, presets, kinds, and what they stand on."""
-    named = {"spec", "kind", "context", "errors", "cost", "form", "result", "seeds"}
-    room = {"__init__", "spec", "result", "presets", "registry"}
+    """The files that architecture calls torch-free: specs, results, presets, kinds, and what they stand on."""
+    named = {"spec", "kind", "context", "errors", "cost", "result", "seeds"}
+    kind = {"__init__", "spec", "result", "presets", "registry"}
     found = [
         name
         for name in modules_of("engine")
@@ -59,7 +59,7 @@ def torch_free_engine_modules() -> list[str]:
     ]
     found += [name for name in modules_of("engine") if name.endswith(".spec") and name not in found]
     for file in sorted((ROOT / "engine" / "experiments").rglob("*.py")):
-        if file.stem in room:
+        if file.stem in kind:
             found.append(
                 ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             )

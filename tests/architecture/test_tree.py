@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("engine", "schemas", "storage", "api", "workers", "client", "richregime")
+PACKAGES = ("engine", "schemas", "storage", "api", "workers", "runtime", "ops", "client/richregime")
 FOREIGN = re.compile(
     r"/work/|/root/|/home/\w+/|\bfile:///|pypi\.org|pythonhosted\.org|download\.pytorch\.org|--index-url|--extra-index-url",
 )

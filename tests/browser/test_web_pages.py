@@ -132,7 +132,7 @@ def test_a_webhook_is_asked_for_beside_the_body(
     browser.wait_for("document.querySelectorAll('#problems li').length === 2")
     shown = browser.evaluate("document.getElementById('problems').textContent")
     assert "Address: 10.0.0.1 is not a public address" in shown
-    assert "Secret: the notices need a secret" in shown
+    assert "Secret: the deliveries need a secret" in shown
     assert browser.evaluate(
         "[body, ...document.querySelectorAll('#webhook input')].map((one) => one.getAttribute('aria-invalid'))"
     ) == [None, "true", "true"]

@@ -51,7 +51,7 @@ def command() -> Command:
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         root = Path(__file__).parents[2]
         return subprocess.run(
-            [sys.executable, "-m", "ops.commands", *arguments],
+            [sys.executable, "-m", "richregime", *arguments],
             cwd=root,
             input=stdin,
             capture_output=True,
@@ -66,6 +66,6 @@ def command() -> Command:
 @pytest.fixture(scope="session")
 def invoke() -> Callable[..., Result]:
     """Runs `richregime` within this process: what a new one would cost is saved."""
-    from ops.commands import app
+    from richregime.cli import load_commands
 
-    return lambda *arguments: CliRunner().invoke(app, arguments)
+    return lambda *arguments: CliRunner().invoke(load_commands(), arguments)

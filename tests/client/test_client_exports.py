@@ -102,11 +102,11 @@ def test_csv_holds_every_metric_and_every_statistic(place: Place, tmp_path: Path
     header, *rows = csv.reader(written[1].read_text().splitlines())
     assert header[:5] == ["point", *axes, "outcome"]
     found = {(row[0], row[5]): dict(zip(header, row, strict=True)) for row in rows}
-    for index, sheet in enumerate(client.result(finished)["points"]):
-        row, statistic = found[str(index), "test_accuracy"], sheet["test_accuracy"]
+    for index, seed_result in enumerate(client.result(finished)["points"]):
+        row, statistic = found[str(index), "test_accuracy"], seed_result["test_accuracy"]
         assert float(row["mean"]) == statistic["mean"]
         assert [float(row["ci95_low"]), float(row["ci95_high"])] == statistic["ci95"]
-        assert (row["n"], row["model.width"]) == ("2", str(sheet["point"]["model.width"]))
+        assert (row["n"], row["model.width"]) == ("2", str(seed_result["point"]["model.width"]))
         assert (str(index), "timings.backward_seconds") in found
 
 
@@ -134,9 +134,9 @@ def test_parquet_holds_the_same_with_types(place: Place, tmp_path: Path) -> None
         }
         for row in results.to_pylist()
     }
-    for index, sheet in enumerate(client.result(finished)["points"]):
+    for index, seed_result in enumerate(client.result(finished)["points"]):
         for name in ("test_accuracy", "train_loss", "initial_test_accuracy"):
-            assert statistics[index, name] == sheet[name]
+            assert statistics[index, name] == seed_result[name]
 
 
 def test_event_files_hold_every_metric_under_its_point_and_seed(
@@ -226,9 +226,9 @@ def test_the_async_client_writes_the_same(place: Place, tmp_path: Path) -> None:
 
 def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place) -> None:
     client, _, partial = place
-    sheet = {
+    seed_result = {
         "point": {},
-        "outcome": "converged",
+        "outcome": "trained",
         "seeds": [0, 1],
         "curves": [
             {
@@ -246,7 +246,7 @@ def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place
         client.get(partial),
         [*client.runs(partial)],
         Metrics(items=[]),
-        Result(kind="x", points=[sheet]),
+        Result(kind="x", points=[seed_result]),
     )
     columns = result_columns(source)
     assert columns["quantity"] == ["curves.test_accuracy"] * 2 + ["epochs_by_layer"] * 2
@@ -336,7 +336,7 @@ def test_no_export_needs_torch(place: Place, tmp_path: Path) -> None:
     client, finished, _ = place
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from client import Client\n"
+        "from richregime import Client\n"
         "for table_format in ('csv', 'parquet', 'tensorboard'):\n"
         f"    assert Client({client.url!r}).export_tables({finished!r}, {str(tmp_path)!r}, table_format=table_format)\n"
     )

@@ -126,7 +126,7 @@ def test_flags_submit_and_a_dry_run_starts_nothing(
     told = invoke("submit", *flags, "--dry-run", "--json")
     assert json.loads(told.stdout)["num_runs"] == 2
     assert "nothing started" in invoke("submit", *flags, "--dry-run").stdout
-    made = invoke("submit", *flags, "--name", "by flags", "--label", "a=b", "--afresh", "--json")
+    made = invoke("submit", *flags, "--name", "by flags", "--label", "a=b", "--no-reuse", "--json")
     experiment = client.get(json.loads(made.stdout)["id"])
     assert (experiment.name, experiment.labels, experiment.seeds) == (
         "by flags",

@@ -32,7 +32,7 @@ TINY = (
 def finished(
     invoke: Invoke, service_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, str, Path]:
-    """Two experiments that differ in the learning rate, watched to their end; what a notice wrote."""
+    """Two experiments that differ in the learning rate, watched to their end; what a delivery wrote."""
     told = tmp_path_factory.mktemp("told") / "told"
     write = f"sh -c 'echo $RICHREGIME_EXPERIMENT $RICHREGIME_STATUS > {told}'"
     ids = []

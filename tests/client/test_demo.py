@@ -34,7 +34,7 @@ def test_the_demo_draws_real_results_and_leaves_nothing_running(tmp_path: Path) 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "ops.commands", "demo"],
+        [sys.executable, "-m", "richregime", "demo"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)},
         capture_output=True,

@@ -72,7 +72,7 @@ def test_the_notebook_s_cells_run_in_order(
 
 
 def test_metrics_are_handed_over_as_arrays(service_url: str) -> None:
-    from ops import Client
+    from richregime import Client
 
     with Client(service_url) as client:
         experiment = client.submit(
@@ -84,7 +84,7 @@ def test_metrics_are_handed_over_as_arrays(service_url: str) -> None:
         assert columns["value"].dtype.kind == "f"
         one = client.metrics(experiment.id, aggregate=True).to_numpy()
         assert one["standard_error"].dtype.kind == "f", "null is NaN"
-        assert client.result(experiment.id).sheets()[0].test_accuracy.n == 1
+        assert client.result(experiment.id).typed_points()[0].test_accuracy.n == 1
 
 
 def test_the_script_with_httpx_alone_runs(service_url: str, tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from ops.broker import Broker
-from ops.commands import app
 from ops.doctor.deployment import check_blobs, check_broker, check_database, examine
 from ops.doctor.findings import Finding, Level, worst
 from ops.doctor.local_checks import check_folder, check_variables
+from richregime.cli import load_commands
 from runtime.settings import Settings
 from schemas.access import Scope
 from storage.access.keys import create_key
@@ -31,7 +31,7 @@ from storage.delivery.wake_ups import socket_path
 from storage.files.blobs import BlobStore
 from storage.runs.claim import claim_next
 from storage.runs.workers import note_worker_seen, register_worker
-from tests.storage.conftest import Archive
+from tests.storage.conftest import Store
 
 NOBODY = 65534
 
@@ -72,7 +72,7 @@ def add_worker(db: Database, **versions: str) -> str:
             "host": "lab",
             "pid": 1,
             "device": "cpu",
-            "queue": "cpu",
+            "device_class": "cpu",
             "slots": 2,
             "memory_bytes": 1 << 30,
         }
@@ -244,18 +244,20 @@ def test_nobody_listens_and_then_somebody_of_another_version_with_a_wrong_clock(
             session.execute(
                 update(WorkerRow).where(WorkerRow.id == worker).values(clock_ahead_seconds=-90.0)
             )
-        Archive(db).submit(queue="gpu")
+        Store(db).submit(device_class="gpu")
     found = told(check_database(settings), "workers", Level.WARNING)
     assert "-90.0 s" in found
     assert "version 0.0.1" in found
-    assert "--queue gpu" in found
+    assert "--device gpu" in found
 
 
 def test_a_run_that_nobody_takes_back(home: Path) -> None:
     settings = settings_of(home)
     with open_database(settings) as db:
-        _, (run_id,) = Archive(db).submit()
-        claimed = claim_next(db, owner="lab:1:2", queue="cpu", device="cpu", lease_seconds=60)
+        _, (run_id,) = Store(db).submit()
+        claimed = claim_next(
+            db, worker="lab:1:2", device_class="cpu", device="cpu", lease_seconds=60
+        )
         assert claimed is not None
         assert "none is stuck" in told(check_database(settings), "runs", Level.OK)
         for column, words in (
@@ -276,7 +278,7 @@ def test_a_run_that_nobody_takes_back(home: Path) -> None:
 
 def test_a_run_that_waits_beside_a_free_slot(healthy: Settings) -> None:
     with open_database(healthy) as db:
-        Archive(db).submit()
+        Store(db).submit()
         with db.write() as session:
             session.execute(
                 update(RunRow).values(created_at=database_now(session) - timedelta(minutes=5))
@@ -291,15 +293,15 @@ def test_resume_state_and_files_that_nobody_needs(home: Path) -> None:
         blob = blobs.put(f"file {number}".encode())
         os.utime(blobs.path(blob.sha256), (0, 0))
     with open_database(settings) as db:
-        archive = Archive(db)
-        archive.submit()
-        claimed = archive.claim()
+        store = Store(db)
+        store.submit()
+        claimed = store.claim()
         with db.write() as session:
             session.connection().exec_driver_sql(
                 "INSERT INTO artifact (id, run_id, role, name, fence, media_type, sha256, num_bytes, created_at) "
                 f"VALUES ('art_1', '{claimed.run_id}', 'resume', 'resume', 1, 'x', '{'0' * 64}', 7, '2026-01-01')"
             )
-        archive.finish(claimed.run_id, claimed.fence)
+        store.finish(claimed.run_id, claimed.fence)
     found = told(check_database(settings), "leftovers", Level.WARNING)
     assert "1 files" in found
     assert "120 files" in found
@@ -333,11 +335,13 @@ def test_a_misspelt_setting() -> None:
 def test_the_worst_finding_is_the_exit_code(healthy: Settings) -> None:
     run = CliRunner()
     environment = {"RICHREGIME_BROKER_URL": healthy.broker_url, "RICHREGIME_DATABASE_URL": None}
-    done = run.invoke(app, ["doctor", "--json", "--home", str(healthy.home)], env=environment)
+    done = run.invoke(
+        load_commands(), ["doctor", "--json", "--home", str(healthy.home)], env=environment
+    )
     assert '"about": "broker"' in done.stdout
     assert done.exit_code == worst(examine(healthy)), done.output
     environment["RICHREGIME_BROKER_URL"] = "redis://127.0.0.1:1"
-    done = run.invoke(app, ["doctor", "--home", str(healthy.home)], env=environment)
+    done = run.invoke(load_commands(), ["doctor", "--home", str(healthy.home)], env=environment)
     assert done.exit_code == 2
     assert "wrong    broker" in done.stdout
     assert "→ start it, or correct the address" in done.stdout

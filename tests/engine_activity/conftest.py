@@ -1,4 +1,4 @@
-"""Runs the room `activity_map` on a small piece of the embedded digits, interrupted where a test says so."""
+"""Runs the kind `activity_map` on a small piece of the embedded digits, interrupted where a test says so."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Laboratory:
         self, spec: ActivityMapSpec, seeds: Sequence[int] = (0,), *, stack: bool = True
     ) -> tuple[list[ActivityMapSeedResult], InterruptedContext]:
         ctx = self.context(seeds, stack=stack)
-        return self.sheets(spec, ctx), ctx
+        return self.seed_results(spec, ctx), ctx
 
     @staticmethod
-    def sheets(spec: ActivityMapSpec, ctx: InterruptedContext) -> list[ActivityMapSeedResult]:
-        return [ActivityMapSeedResult.model_validate(sheet) for sheet in run(spec, ctx)]
+    def seed_results(spec: ActivityMapSpec, ctx: InterruptedContext) -> list[ActivityMapSeedResult]:
+        return [ActivityMapSeedResult.model_validate(seed_result) for seed_result in run(spec, ctx)]
 
     @staticmethod
     def counts(ctx: InterruptedContext, seed: int = 0) -> Counts:
@@ -83,7 +83,7 @@ def laboratory(tmp_path: Path) -> Laboratory:
 
 @pytest.fixture
 def make_spec() -> SpecMaker:
-    """A small form; keyword arguments replace its parts."""
+    """A small spec; keyword arguments replace its parts."""
 
     def make(**parts: Any) -> ActivityMapSpec:
         return ActivityMapSpec.model_validate(

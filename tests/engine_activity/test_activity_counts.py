@@ -13,7 +13,7 @@ from engine.analysis.activity import ActivityCounter
 from engine.analysis.fractions import count_of, percent_key
 from engine.data.resident import resident_data
 from engine.errors import RunInterrupted
-from engine.experiments.activity_map import run as room
+from engine.experiments.activity_map import run as kind
 from engine.experiments.activity_map.maps import MAPS_FILE
 from engine.models.build import build_model
 from engine.models.weights import load_tensors
@@ -40,25 +40,25 @@ def sum_counts(counts: dict[str, Any], alpha: float) -> int:
 @pytest.mark.parametrize("model", [RELU, CONV, VGG])
 def test_counts_sum_to_the_active_set_s_size_times_the_epochs(laboratory, make_spec, model):
     spec = make_spec(model=model, alphas_percent=[0.3, 1, 10, 30])
-    (sheet,), ctx = laboratory.run(spec)
+    (seed_result,), ctx = laboratory.run(spec)
     counts = laboratory.counts(ctx)
-    p = sum(layer.parameters for layer in sheet.layers)
-    assert sheet.num_epochs == spec.epochs == counts["epochs"]
+    p = sum(layer.parameters for layer in seed_result.layers)
+    assert seed_result.num_epochs == spec.epochs == counts["epochs"]
     for alpha in spec.alphas_percent:
         assert sum_counts(counts, alpha) == count_of(alpha, p) * spec.epochs
-        of_layers = sum(layer.active[percent_key(alpha)] for layer in sheet.layers)
+        of_layers = sum(layer.active[percent_key(alpha)] for layer in seed_result.layers)
         assert of_layers == count_of(alpha, p) * spec.epochs
 
 
 def test_exact_zeros_are_missing_from_the_sum(laboratory, make_spec):
     # A unit that is active for no image has no gradient: at 100 % all others are counted.
     spec = make_spec(alphas_percent=[30, 100])
-    (sheet,), ctx = laboratory.run(spec)
+    (seed_result,), ctx = laboratory.run(spec)
     counts = laboratory.counts(ctx)
-    p = sum(layer.parameters for layer in sheet.layers)
-    assert sheet.zeros > 0
+    p = sum(layer.parameters for layer in seed_result.layers)
+    assert seed_result.zeros > 0
     assert sum_counts(counts, 30) == count_of(30, p) * spec.epochs
-    assert sum_counts(counts, 100) == p * spec.epochs - sheet.zeros
+    assert sum_counts(counts, 100) == p * spec.epochs - seed_result.zeros
 
 
 def test_an_active_set_contains_those_of_smaller_alphas(laboratory, make_spec):
@@ -78,7 +78,7 @@ def test_a_killed_and_resumed_run_gives_equal_counts(laboratory, make_spec, mode
     while True:
         attempts += 1
         try:
-            found = laboratory.sheets(spec, ctx)
+            found = laboratory.seed_results(spec, ctx)
             break
         except RunInterrupted:
             continue
@@ -182,25 +182,25 @@ def test_a_counter_that_forgets_its_past_when_resumed_would_be_seen(
         def restore(self, tensors: object) -> None:
             self._seeds.clear()
 
-    monkeypatch.setattr(room, "ActivityCounter", Forgetful)
+    monkeypatch.setattr(kind, "ActivityCounter", Forgetful)
     spec = make_spec()
     _, whole = laboratory.run(spec)
     ctx = laboratory.context()
     ctx.every = 7  # once, in the second epoch
     with pytest.raises(RunInterrupted):
-        laboratory.sheets(spec, ctx)
+        laboratory.seed_results(spec, ctx)
     ctx.every = None
-    (sheet,) = laboratory.sheets(spec, ctx)
-    assert sheet.num_epochs == spec.epochs - 1
+    (seed_result,) = laboratory.seed_results(spec, ctx)
+    assert seed_result.num_epochs == spec.epochs - 1
     with pytest.raises(AssertionError):
         assert_equal_counts(laboratory.counts(ctx), laboratory.counts(whole))
 
 
 def test_in_a_dead_net_only_what_has_a_gradient_is_active(laboratory, make_spec):
     optimizer, init = {"name": "sgd", "lr": 100.0}, {"name": "xavier", "gain": 1000.0}
-    (sheet,), _ = laboratory.run(make_spec(optimizer=optimizer, init=init))
-    bottom, middle, top = sheet.layers
+    (seed_result,), _ = laboratory.run(make_spec(optimizer=optimizer, init=init))
+    bottom, middle, top = seed_result.layers
     p = bottom.parameters + middle.parameters + top.parameters
-    assert sheet.outcome == "diverged"
+    assert seed_result.outcome == "at_chance"
     assert bottom.active["30"] == middle.active["30"] == 0
-    assert top.active["30"] == 3 * p - sheet.zeros < 3 * count_of(30, p)
+    assert top.active["30"] == 3 * p - seed_result.zeros < 3 * count_of(30, p)

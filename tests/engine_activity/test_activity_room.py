@@ -1,4 +1,4 @@
-"""The room as a whole: its form, its sheets by hand, its drawings' numbers, its presets, and the verdict on claim 5."""
+"""The kind as a whole: its spec, its results by hand, its drawings' numbers, its presets, and the verdict on claim 5."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from engine.result import Timings
 WIDE, NARROW = 100, 10
 
 
-def make_sheet(
+def make_result(
     seed: int, active: dict[str, list[int]], sizes: list[int], **fields: Any
 ) -> ActivityMapSeedResult:
     return ActivityMapSeedResult(
         **{
             "seed": seed,
-            "outcome": "converged",
+            "outcome": "trained",
             "test_accuracy": 0.9,
             "initial_test_accuracy": 0.1,
             "train_loss": 0.1,
@@ -70,7 +70,7 @@ def make_point(
         {"kind": "activity_map", "model": {"name": model, "width": width, "depth": 2}}
     )
     results = [
-        make_sheet(seed, {"1": one}, [100, 800, 100], **fields) for seed, one in enumerate(shares)
+        make_result(seed, {"1": one}, [100, 800, 100], **fields) for seed, one in enumerate(shares)
     ]
     return FinishedPoint(index, {"model.width": width}, spec, results)
 
@@ -103,8 +103,8 @@ def test_a_wrong_alpha_is_answered_with_a_pointer(alphas: Any, pointer: str) -> 
 def test_the_price_holds_the_full_gradients_and_the_counts() -> None:
     digits = BUILTIN_DATASETS["digits"]
     plain, counted, more = (
-        estimate(parse_spec({"epochs": 10, **form}), 1, digits)
-        for form in (
+        estimate(parse_spec({"epochs": 10, **spec}), 1, digits)
+        for spec in (
             {"kind": "train"},
             {"kind": "activity_map"},
             {"kind": "activity_map", "alphas_percent": [1, 2, 3, 4]},
@@ -122,18 +122,18 @@ def test_the_most_epochs_that_a_form_allows_can_be_counted() -> None:
 
 
 def test_shares_by_hand() -> None:
-    sheets = [
-        make_sheet(
+    seed_results = [
+        make_result(
             0, {"1": [6, 2, 0], "50": [10, 8, 2]}, [2, 4, 2], zeros=8, tied={"1": 2, "50": 0}
         ),
-        make_sheet(1, {"1": [2, 2, 0], "50": [8, 8, 0]}, [2, 4, 2]),
+        make_result(1, {"1": [2, 2, 0], "50": [8, 8, 0]}, [2, 4, 2]),
     ]
-    (sheet,) = summarize_points(
-        [FinishedPoint(0, {}, parse_spec({"kind": "activity_map"}), sheets)]
+    (seed_result,) = summarize_points(
+        [FinishedPoint(0, {}, parse_spec({"kind": "activity_map"}), seed_results)]
     )
-    assert isinstance(sheet, ActivityMapPointResult)
-    bottom, middle, top = sheet.layers
-    assert [layer.parameter_share for layer in sheet.layers] == [0.25, 0.5, 0.25]
+    assert isinstance(seed_result, ActivityMapPointResult)
+    bottom, middle, top = seed_result.layers
+    assert [layer.parameter_share for layer in seed_result.layers] == [0.25, 0.5, 0.25]
     assert bottom.share["1"] is not None
     assert bottom.share["1"].mean == (6 / 8 + 2 / 4) / 2
     assert bottom.concentration["1"] is not None
@@ -142,20 +142,20 @@ def test_shares_by_hand() -> None:
     assert middle.mean_frequency["50"].mean == 8 / (4 * 4)
     assert top.share["1"] is not None
     assert top.share["1"].mean == 0
-    assert sheet.tied_share["1"] is not None
-    assert sheet.tied_share["1"].mean == (2 / 8 + 0) / 2
-    assert sheet.zero_share is not None
-    assert sheet.zero_share.mean == (8 / (8 * 4) + 0) / 2
+    assert seed_result.tied_share["1"] is not None
+    assert seed_result.tied_share["1"].mean == (2 / 8 + 0) / 2
+    assert seed_result.zero_share is not None
+    assert seed_result.zero_share.mean == (8 / (8 * 4) + 0) / 2
 
 
 def test_where_nothing_was_counted_there_is_no_share() -> None:
-    point = make_point(WIDE, [[0, 0, 0]], num_epochs=0, outcome="diverged")
-    (sheet,) = summarize_points([point])
-    assert isinstance(sheet, ActivityMapPointResult)
+    point = make_point(WIDE, [[0, 0, 0]], num_epochs=0, outcome="not_finite")
+    (seed_result,) = summarize_points([point])
+    assert isinstance(seed_result, ActivityMapPointResult)
     assert (
-        sheet.layers[0].share["1"]
-        is sheet.layers[0].mean_frequency["1"]
-        is sheet.zero_share
+        seed_result.layers[0].share["1"]
+        is seed_result.layers[0].mean_frequency["1"]
+        is seed_result.zero_share
         is None
     )
 
@@ -203,7 +203,7 @@ def test_a_conv_net_is_judged_by_its_bottom_layer_alone() -> None:
         (
             [
                 make_point(NARROW, [[10, 80, 10]] * 3),
-                make_point(WIDE, [[30, 40, 30]] * 3, index=1, outcome="diverged"),
+                make_point(WIDE, [[30, 40, 30]] * 3, index=1, outcome="not_finite"),
             ],
             "did not train",
         ),
@@ -222,7 +222,7 @@ def test_a_net_of_two_layers_says_nothing_of_its_ends() -> None:
             index,
             {"model.width": width},
             parse_spec({**spec, "model": {**spec["model"], "width": width}}),  # type: ignore[dict-item]
-            [make_sheet(seed, {"1": [9, 1 + seed]}, [90, 10]) for seed in range(3)],
+            [make_result(seed, {"1": [9, 1 + seed]}, [90, 10]) for seed in range(3)],
         )
         for index, width in enumerate((10, 100))
     ]
@@ -324,7 +324,7 @@ def test_the_titles_of_wide_layers_do_not_run_into_one_another() -> None:
 
     point = {
         "values": {"model.width": 5000},
-        "outcome": "converged",
+        "outcome": "trained",
         "n": 5,
         "parameters": 75_000_000,
         "test_accuracy": {"mean": 0.9},

@@ -36,7 +36,7 @@ class InterruptedContext(LocalRunContext):
 
 
 class Laboratory:
-    """Runs the room `lws` on a small piece of the embedded digits."""
+    """Runs the kind `lws` on a small piece of the embedded digits."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class Laboratory:
             with pytest.raises(RunInterrupted):
                 run(spec, ctx)
             ctx.stop_before = None
-        return [LwsSeedResult.model_validate(sheet) for sheet in run(spec, ctx)], ctx
+        return [LwsSeedResult.model_validate(seed_result) for seed_result in run(spec, ctx)], ctx
 
     @staticmethod
     def theta(ctx: InterruptedContext, name: str = "theta_T", seed: int = 0) -> dict[str, Any]:
@@ -82,7 +82,7 @@ SpecMaker = Callable[..., LwsSpec]
 
 @pytest.fixture
 def make_spec() -> SpecMaker:
-    """A small form; keyword arguments replace its parts."""
+    """A small spec; keyword arguments replace its parts."""
 
     def make(**parts: Any) -> LwsSpec:
         return LwsSpec.model_validate(

@@ -145,32 +145,34 @@ def test_where_the_cache_would_be_wrong_it_is_not_used_and_the_result_says_why(
 ):
     top = {"name": "top_k", "k": 1}
     normalised = {"name": "vgg5", "width_multiplier": 0.1, "batch_norm": True}
-    sheets, ctx = laboratory.run(make_spec(model=normalised, policy=top, epochs=2))
+    seed_results, ctx = laboratory.run(make_spec(model=normalised, policy=top, epochs=2))
     _, plain = laboratory.run(make_spec(model=normalised, policy=top, epochs=2), prefix_cache=False)
-    assert "batch normalisation" in sheets[0].notes[0]
-    assert sheets[0].timings.cache_seconds == 0
+    assert "batch normalisation" in seed_results[0].notes[0]
+    assert seed_results[0].timings.cache_seconds == 0
     assert_equal(laboratory.theta(ctx), laboratory.theta(plain))
 
     data = {"name": "digits", "train_size": 300, "test_size": 100, "augmentation": "crop_flip"}
-    sheets, ctx = laboratory.run(make_spec(data=data, policy=top, epochs=3))
+    seed_results, ctx = laboratory.run(make_spec(data=data, policy=top, epochs=3))
     _, plain = laboratory.run(make_spec(data=data, policy=top, epochs=3), prefix_cache=False)
-    assert "augmentation" in sheets[0].notes[0]
-    assert sheets[0].timings.cache_seconds == 0
+    assert "augmentation" in seed_results[0].notes[0]
+    assert seed_results[0].timings.cache_seconds == 0
     assert_equal(laboratory.theta(ctx), laboratory.theta(plain))
     assert ctx.metrics() == plain.metrics()
 
 
 def test_two_seeds_draw_and_keep_their_own_schedules(laboratory, make_spec):
     spec = make_spec(policy={"name": "random_uniform"}, epochs=8)
-    sheets, ctx = laboratory.run(spec, seeds=(0, 1))
+    seed_results, ctx = laboratory.run(spec, seeds=(0, 1))
     kept = [ctx.read_artifact(seed, "schedule.json") for seed in (0, 1)]
     assert kept[0] != kept[1]
-    assert [sum(sheet.epochs_by_lowest_layer) for sheet in sheets] == [8, 8]
-    assert all(len(sheet.cumulative_backward_seconds) == 8 for sheet in sheets)
+    assert [sum(seed_result.epochs_by_lowest_layer) for seed_result in seed_results] == [8, 8]
+    assert all(len(seed_result.cumulative_backward_seconds) == 8 for seed_result in seed_results)
 
 
 def test_a_run_that_was_done_is_loaded_with_its_times(laboratory, make_spec):
     spec = make_spec(epochs=2)
-    sheets, ctx = laboratory.run(spec, stop_before=7)
+    seed_results, ctx = laboratory.run(spec, stop_before=7)
     again = run(spec, ctx)
-    assert [sheet.timings for sheet in again] == [sheet.timings for sheet in sheets]
+    assert [seed_result.timings for seed_result in again] == [
+        seed_result.timings for seed_result in seed_results
+    ]

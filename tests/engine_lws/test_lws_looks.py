@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.experiments.lws.styles import POLICY_COLORS, POLICY_WORDS, curve_looks, family_looks
+from engine.experiments.lws.styles import POLICY_COLORS, POLICY_WORDS, curve_styles, family_styles
 from engine.training.policies import STATIC_POLICIES
 
 
@@ -21,7 +21,7 @@ def test_every_policy_has_a_colour_and_a_word():
 
 
 def test_a_colour_is_a_kind_and_a_marker_its_k():
-    looks = family_looks(
+    looks = family_styles(
         [
             point("Full", "full"),
             *(point(f"Top {k} Bottom {k}", "prob_top_k_bottom_q") for k in (1, 2)),
@@ -42,7 +42,7 @@ def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line():
         for setting in ("Xavier", "pretrained")
         for policy in ("Full", "Top 4 All Bottoms")
     ]
-    (full, top, full_too, top_too) = curve_looks(points)
+    (full, top, full_too, top_too) = curve_styles(points)
     assert (full[0], top[0]) == (full_too[0], top_too[0])
     assert full[0] != top[0]
     assert full[1] == top[1] != full_too[1] == top_too[1]
@@ -52,4 +52,4 @@ def test_curves_of_one_policy_differ_in_colour():
     points = [
         point("Full", "full", f"width {width}", **{"model.width": width}) for width in (10, 20, 30)
     ]
-    assert len({color for color, _ in curve_looks(points)}) == 3
+    assert len({color for color, _ in curve_styles(points)}) == 3

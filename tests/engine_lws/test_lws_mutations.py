@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.determinism import deterministic
-from engine.experiments.lws import run as room
+from engine.experiments.lws import run as kind
 from engine.training.loop import resident_data
 from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
@@ -180,7 +180,7 @@ def skip_an_epoch(patch: Patch) -> None:
             num_layers, (*right.trained[:-1], top if right.trained[-1] == every else every)
         )
 
-    patch.setattr(room, "draw_schedule", draw)
+    patch.setattr(kind, "draw_schedule", draw)
 
 
 def freeze_nothing(patch: Patch) -> None:

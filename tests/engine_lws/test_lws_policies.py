@@ -1,4 +1,4 @@
-"""What each policy draws, and what a form is told that asks too much of a net."""
+"""What each policy draws, and what a spec is told that asks too much of a net."""
 
 from __future__ import annotations
 

@@ -84,9 +84,9 @@ def test_chances_are_those_of_what_is_drawn(policy: PolicySpec):
 
 
 def test_a_sparse_training_is_priced_as_the_share_it_takes():
-    form = {"model": {"name": "vgg11"}, "data": {"name": "cifar10"}, "epochs": 100}
+    spec = {"model": {"name": "vgg11"}, "data": {"name": "cifar10"}, "epochs": 100}
     full, sparse = (
-        estimate(LwsSpec.model_validate({**form, "policy": policy}), 5, BUILTIN_DATASETS["cifar10"])
+        estimate(LwsSpec.model_validate({**spec, "policy": policy}), 5, BUILTIN_DATASETS["cifar10"])
         for policy in ({"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1})
     )
     # 0.1301 in the long run, and 0.81 of a forward pass, a third of a training step, in the first of 100 epochs

@@ -19,7 +19,7 @@ def bars(*samples: list[float]) -> Figure:
             "values": {"model.width": 10 * number},
             "initial_test_accuracy": summarize([0.1]).model_dump(),
             "test_accuracy": summarize(sample).model_dump(),
-            "outcome": "converged",
+            "outcome": "trained",
         }
         for number, sample in enumerate(samples, 1)
     ]

@@ -7,10 +7,10 @@ from engine.analysis.stats import summarize_timings
 from engine.result import SeedResult, Timings
 
 
-def sheet(seed: int, seconds: float, stacked_seeds: int = 1) -> SeedResult:
+def seed_result(seed: int, seconds: float, stacked_seeds: int = 1) -> SeedResult:
     return SeedResult(
         seed=seed,
-        outcome="converged",
+        outcome="trained",
         test_accuracy=0.9,
         initial_test_accuracy=0.1,
         train_loss=0.1,
@@ -19,20 +19,24 @@ def sheet(seed: int, seconds: float, stacked_seeds: int = 1) -> SeedResult:
 
 
 def test_a_stack_of_seeds_counts_once_and_has_no_error() -> None:
-    stack = [sheet(seed, 2.0, stacked_seeds=3) for seed in range(3)]
+    stack = [seed_result(seed, 2.0, stacked_seeds=3) for seed in range(3)]
     alone = summarize_timings([one.timings for one in stack]).backward_seconds
     assert (alone.mean, alone.standard_error, alone.n) == (2.0, None, 1)
-    two = summarize_timings([one.timings for one in (*stack, sheet(3, 4.0, 2), sheet(4, 4.0, 2))])
+    two = summarize_timings(
+        [one.timings for one in (*stack, seed_result(3, 4.0, 2), seed_result(4, 4.0, 2))]
+    )
     assert (two.backward_seconds.mean, two.backward_seconds.n) == (3.0, 2)
 
 
 def test_seeds_that_trained_alone_count_each_even_where_their_times_are_equal() -> None:
-    found = summarize_timings([sheet(seed, 2.0).timings for seed in range(3)]).backward_seconds
+    found = summarize_timings(
+        [seed_result(seed, 2.0).timings for seed in range(3)]
+    ).backward_seconds
     assert (found.mean, found.standard_error, found.n) == (2.0, 0.0, 3)
 
 
 def test_a_ratio_of_two_stacks_is_one_measurement_and_their_accuracies_are_three() -> None:
-    pairs = [(sheet(seed, 2.0, 3), sheet(seed, 4.0, 3)) for seed in range(3)]
+    pairs = [(seed_result(seed, 2.0, 3), seed_result(seed, 4.0, 3)) for seed in range(3)]
     found = compare_pairs(pairs)
     assert (found.ratio["backward_seconds"].mean, found.ratio["backward_seconds"].n) == (0.5, 1)
     assert found.difference["test_accuracy"].n == 3

@@ -1,4 +1,4 @@
-"""Runs of the room on a small piece of the embedded digits, and an outside that interrupts them where a test says so."""
+"""Runs of the kind on a small piece of the embedded digits, and an outside that interrupts them where a test says so."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def make_context(tmp_path: Path) -> ContextMaker:
 
 
 @pytest.fixture
-def make_form() -> Callable[..., dict[str, Any]]:
-    """A small form; keyword arguments replace its parts."""
+def make_spec() -> Callable[..., dict[str, Any]]:
+    """A small spec; keyword arguments replace its parts."""
 
     def make(**parts: Any) -> dict[str, Any]:
         return {
@@ -77,15 +77,15 @@ def make_form() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def sweep(
-    make_context: ContextMaker, make_form: Callable[..., dict[str, Any]]
+    make_context: ContextMaker, make_spec: Callable[..., dict[str, Any]]
 ) -> Callable[..., Any]:
-    """Run a form to its end; gives the sheets and the run's outside."""
+    """Run a spec to its end; gives the results and the run's outside."""
 
-    def run_form(
+    def run_spec(
         *, folder: str = "run", seeds: Sequence[int] = (0,), **parts: Any
     ) -> tuple[list[ReinitSeedResult], WatchedContext]:
         ctx = make_context(folder, seeds=seeds)
-        sheets = run(ReinitSweepSpec.model_validate(make_form(**parts)), ctx)
-        return [ReinitSeedResult.model_validate(sheet) for sheet in sheets], ctx
+        seed_results = run(ReinitSweepSpec.model_validate(make_spec(**parts)), ctx)
+        return [ReinitSeedResult.model_validate(seed_result) for seed_result in seed_results], ctx
 
-    return run_form
+    return run_spec

@@ -39,7 +39,7 @@ def make_points(
     noise: float = 0.004,
     modes: Sequence[str] = ("active", "lazy"),
     fractions: Sequence[float] = FRACTIONS,
-    outcome: str = "converged",
+    outcome: str = "trained",
     depth: int = 1,
     generator: random.Random | None = None,
     **parts: Any,
@@ -47,21 +47,21 @@ def make_points(
     generator = generator or random.Random(0)
     points = []
     for index, (width, pair) in enumerate(curves.items()):
-        form = {
+        spec = {
             "kind": "reinit_sweep",
             "modes": list(modes),
             "fractions_percent": list(fractions),
             "model": {"name": "relu_net", "width": width, "depth": depth},
             **parts,
         }
-        sheets = []
+        seed_results = []
         for seed in range(seeds):
             drawn = [
                 [min(1, max(0, value + generator.gauss(0, noise))) for value in curve]
                 for curve in pair
             ]
             by_mode = dict(zip(("active", "lazy"), drawn, strict=True))
-            sheets.append(
+            seed_results.append(
                 ReinitSeedResult(
                     seed=seed,
                     outcome=outcome,  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def make_points(
                     ),
                 )
             )
-        points.append(FinishedPoint(index, {"model.width": width}, parse_spec(form), sheets))
+        points.append(FinishedPoint(index, {"model.width": width}, parse_spec(spec), seed_results))
     return points
 
 
@@ -161,7 +161,7 @@ def test_narrow_nets_leave_the_claims_on_wide_ones_open() -> None:
 
 
 def test_nets_that_did_not_train_leave_the_claims_open() -> None:
-    found = judge(make_points(AS_PUBLISHED, outcome="diverged"))
+    found = judge(make_points(AS_PUBLISHED, outcome="not_finite"))
     assert {found[claim].verdict for claim in (1, 2, 3, 4)} == {"inconclusive"}
 
 
@@ -193,10 +193,10 @@ def test_points_that_differ_in_more_than_the_width_are_judged_apart() -> None:
 def test_the_room_train_speaks_to_claim_3() -> None:
     points = []
     for index, (width, start, end) in enumerate(((10, 0.1, 0.9), (1000, 0.2, 0.97))):
-        sheets: list[SeedResult] = [
+        seed_results: list[SeedResult] = [
             TrainSeedResult(
                 seed=seed,
-                outcome="converged",
+                outcome="trained",
                 test_accuracy=end,
                 initial_test_accuracy=start + seed / 1000,
                 train_loss=0.1,
@@ -205,7 +205,7 @@ def test_the_room_train_speaks_to_claim_3() -> None:
             for seed in range(3)
         ]
         spec = parse_spec({"kind": "train", "model": {"name": "relu_net", "width": width}})
-        points.append(FinishedPoint(index, {"model.width": width}, spec, sheets))
+        points.append(FinishedPoint(index, {"model.width": width}, spec, seed_results))
     judge_train = get_kind("train").load_judge()
     assert judge_train is not None
     (verdict,) = judge_train(points, get_kind("train").summarize(points))

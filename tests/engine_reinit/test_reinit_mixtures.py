@@ -177,19 +177,19 @@ def test_a_toy_net_has_the_accuracies_worked_out_by_hand() -> None:
     ids=["d1", "d4", "conv"],
 )
 def test_the_sweep_agrees_with_the_nets_themselves(
-    sweep: Callable[..., Any], make_form: Callable[..., dict[str, Any]], model: dict[str, Any]
+    sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]], model: dict[str, Any]
 ) -> None:
     """The shared product sums in another order, so an image whose two best classes are equal but for rounding may be
     counted otherwise: one in 10,000 at most, which of 500 images in 11 inner mixtures of each mode is one at all; two
     are allowed here, and none at the ends.
     """
     fractions = (0.0, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0, 75.0, 90.0, 100.0)
-    (sheet,), ctx = sweep(model=model, fractions_percent=fractions)
-    spec = parse_spec(make_form(model=model, fractions_percent=fractions))
+    (seed_result,), ctx = sweep(model=model, fractions_percent=fractions)
+    spec = parse_spec(make_spec(model=model, fractions_percent=fractions))
     data = resident_data(spec.data, "cpu", ctx)
     net = build_model(spec.model, data.info)
-    curves = {curve.mode: curve for curve in sheet.curves}
-    counts = distinct_counts(fractions, sheet.num_parameters)
+    curves = {curve.mode: curve for curve in seed_result.curves}
+    counts = distinct_counts(fractions, seed_result.num_parameters)
     mixtures = Mixtures(net, ctx.theta("theta_0", 0), ctx.theta("theta_T", 0), counts)
     flips = 0
     for mode, curve in curves.items():
@@ -198,14 +198,16 @@ def test_the_sweep_agrees_with_the_nets_themselves(
             with torch.no_grad():
                 plain = int((net(data.x_test).argmax(dim=1) == data.y_test).sum())
             flips += abs(round(accuracy * 500) - plain)
-            if count in (0, sheet.num_parameters):
+            if count in (0, seed_result.num_parameters):
                 assert accuracy == plain / 500
     assert flips <= 2
     assert (
-        curves["active"].test_accuracy[0] == curves["lazy"].test_accuracy[-1] == sheet.test_accuracy
+        curves["active"].test_accuracy[0]
+        == curves["lazy"].test_accuracy[-1]
+        == seed_result.test_accuracy
     )
     assert (
         curves["active"].test_accuracy[-1]
         == curves["lazy"].test_accuracy[0]
-        == sheet.initial_test_accuracy
+        == seed_result.initial_test_accuracy
     )

@@ -1,4 +1,4 @@
-"""The drawings of the room: what they draw is what the sheets hold, on the asked axis, in every format."""
+"""The drawings of the kind: what they draw is what the results hold, on the asked axis, in every format."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ class Results:
 
 
 @pytest.fixture
-def results(sweep: Callable[..., Any], make_form: Callable[..., dict[str, Any]]) -> Results:
+def results(sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]) -> Results:
     points = []
     for index, width in enumerate((4, 8)):
         model = {"name": "relu_net", "width": width}
         parts = {"fractions_percent": FRACTIONS, "model": model, "epochs": 1}
-        sheets, _ = sweep(folder=f"run{index}", seeds=(0, 1), **parts)
+        seed_results, _ = sweep(folder=f"run{index}", seeds=(0, 1), **parts)
         points.append(
-            FinishedPoint(index, {"model.width": width}, parse_spec(make_form(**parts)), sheets)
+            FinishedPoint(
+                index, {"model.width": width}, parse_spec(make_spec(**parts)), seed_results
+            )
         )
     return Results("a title of many words " * 12, points, KIND.summarize(points))
 
@@ -48,11 +50,11 @@ def test_every_plot_is_drawn_in_every_format(results: Results) -> None:
 
 def test_the_curves_are_those_of_the_sheets_and_end_at_the_two_nets(results: Results) -> None:
     numbers = plots.numbers("curves_log", results)  # type: ignore[arg-type]
-    for point, sheet in zip(numbers["points"], results.summary, strict=True):
+    for point, seed_result in zip(numbers["points"], results.summary, strict=True):
         active, lazy = point["curves"]
         assert active["mean"][0] == lazy["mean"][-1] == point["trained_test_accuracy"]
         assert active["mean"][-1] == lazy["mean"][0] == point["random_test_accuracy"]
-        assert point["trained_test_accuracy"] == sheet.test_accuracy.mean
+        assert point["trained_test_accuracy"] == seed_result.test_accuracy.mean
     figure = plots.draw("curves_log", numbers, PlotOptions())
     (legend,) = figure.legends
     texts = [text.get_text().removesuffix(" †") for text in legend.get_texts()]

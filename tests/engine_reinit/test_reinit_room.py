@@ -1,4 +1,4 @@
-"""The room as its users meet it: what it refuses, what it shares with the room `train`, how it goes on after a kill."""
+"""The kind as its users meet it: what it refuses, what it shares with the kind `train`, how it goes on after a kill."""
 
 from __future__ import annotations
 
@@ -96,35 +96,39 @@ def test_figures_of_the_same_nets_ask_for_the_same_trainings(
 
 
 def test_a_net_that_the_room_train_has_trained_is_not_trained_again(
-    make_context: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
+    make_context: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]
 ) -> None:
-    form = make_form(fractions_percent=FRACTIONS)
-    plain = {name: value for name, value in form.items() if name != "fractions_percent"} | {
+    spec = make_spec(fractions_percent=FRACTIONS)
+    plain = {name: value for name, value in spec.items() if name != "fractions_percent"} | {
         "kind": "train"
     }
     first = make_context(seeds=(0, 1))
     trained = run_train(parse_spec(plain), first)
     again = make_context(seeds=(0, 1))
-    swept = run(parse_spec(form), again)
+    swept = run(parse_spec(spec), again)
     assert (first.registered, again.registered) == (2, 0)
-    assert [sheet.timings for sheet in swept] == [sheet.timings for sheet in trained]
+    assert [seed_result.timings for seed_result in swept] == [
+        seed_result.timings for seed_result in trained
+    ]
     assert first.metrics() == again.metrics()
 
 
-def without_times(sheets: list[ReinitSeedResult]) -> list[dict[str, Any]]:
-    return [sheet.model_dump(exclude={"sweep_seconds", "timings"}) for sheet in sheets]
+def without_times(seed_results: list[ReinitSeedResult]) -> list[dict[str, Any]]:
+    return [
+        seed_result.model_dump(exclude={"sweep_seconds", "timings"}) for seed_result in seed_results
+    ]
 
 
 @pytest.mark.parametrize("model", ["relu_net", "conv_net"])
 def test_a_run_killed_in_its_sweep_goes_on_from_its_trainings_with_equal_bits(
     sweep: Callable[..., Any],
     make_context: Callable[..., Any],
-    make_form: Callable[..., dict[str, Any]],
+    make_spec: Callable[..., dict[str, Any]],
     model: str,
 ) -> None:
     parts = {"model": {"name": model, "width": 8}, "fractions_percent": FRACTIONS, "epochs": 2}
     whole, ctx = sweep(folder="whole", seeds=(0, 1), **parts)
-    spec = parse_spec(make_form(**parts))
+    spec = parse_spec(make_spec(**parts))
     for before_end in (1, 3):
         stopped = make_context(f"killed{before_end}", seeds=(0, 1))
         stopped.stop_at = ctx.checks - before_end
@@ -132,9 +136,9 @@ def test_a_run_killed_in_its_sweep_goes_on_from_its_trainings_with_equal_bits(
             run(spec, stopped)
         assert stopped.registered == 2
         resumed = make_context(f"killed{before_end}", seeds=(0, 1))
-        sheets = run(spec, resumed)
+        seed_results = run(spec, resumed)
         assert resumed.registered == 0
-        assert without_times(sheets) == without_times(whole)
+        assert without_times(seed_results) == without_times(whole)
         for seed in (0, 1):
             kept = [one.read_artifact(seed, "movement.json") for one in (ctx, resumed)]
             assert kept[0] is not None
@@ -149,13 +153,13 @@ def test_repeats_and_stacking_change_no_bit(sweep: Callable[..., Any]) -> None:
 
 
 def test_progress_only_grows_and_ends_at_the_whole(
-    make_context: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
+    make_context: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]
 ) -> None:
     shares: list[float] = []
     ctx = make_context(seeds=(0, 1))
     ctx.report_progress = lambda completed, total, unit: shares.append(completed / total)
     run(
-        parse_spec(make_form(fractions_percent=FRACTIONS, model={"name": "conv_net", "width": 4})),
+        parse_spec(make_spec(fractions_percent=FRACTIONS, model={"name": "conv_net", "width": 4})),
         ctx,
     )
     assert shares == sorted(shares)
@@ -163,17 +167,17 @@ def test_progress_only_grows_and_ends_at_the_whole(
     assert len([share for share in shares if share > 0.5]) > 5
 
 
-def test_a_diverged_seed_is_swept_and_says_so(sweep: Callable[..., Any]) -> None:
+def test_a_seed_that_did_not_train_is_swept_and_says_so(sweep: Callable[..., Any]) -> None:
     optimizer = {"name": "sgd", "lr": 100.0}
-    (sheet,), ctx = sweep(
+    (seed_result,), ctx = sweep(
         model={"name": "relu_net", "width": 20, "depth": 3},
         optimizer=optimizer,
         fractions_percent=FRACTIONS,
     )
-    assert sheet.outcome == "diverged"
-    assert NOT_FINITE in sheet.notes
-    active, lazy = sheet.curves
-    assert active.test_accuracy[-1] == lazy.test_accuracy[0] == sheet.initial_test_accuracy
+    assert seed_result.outcome == "not_finite"
+    assert NOT_FINITE in seed_result.notes
+    active, lazy = seed_result.curves
+    assert active.test_accuracy[-1] == lazy.test_accuracy[0] == seed_result.initial_test_accuracy
     movement = ctx.read_artifact(0, "movement.json")
     assert movement is not None
     assert b"null" in movement
@@ -182,28 +186,28 @@ def test_a_diverged_seed_is_swept_and_says_so(sweep: Callable[..., Any]) -> None
 def test_movement_counts_add_up_over_the_layers(sweep: Callable[..., Any]) -> None:
     import json
 
-    (sheet,), ctx = sweep(fractions_percent=FRACTIONS)
+    (seed_result,), ctx = sweep(fractions_percent=FRACTIONS)
     movement = json.loads(ctx.read_artifact(0, "movement.json"))
     by_layer = [layer["counts"] for layer in movement["layers"]]
     assert [sum(column) for column in zip(*by_layer, strict=True)] == movement["counts"]
-    assert movement["counts"][-1] == movement["num_parameters"] == sheet.num_parameters
+    assert movement["counts"][-1] == movement["num_parameters"] == seed_result.num_parameters
     thresholds = movement["thresholds"]
     assert thresholds[0] is None
     assert thresholds[1:] == sorted(thresholds[1:], reverse=True)
 
 
 def test_a_point_sheet_holds_a_statistic_a_fraction_and_means_what_the_seeds_say(
-    sweep: Callable[..., Any], make_form: Callable[..., dict[str, Any]]
+    sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]
 ) -> None:
-    sheets, _ = sweep(seeds=(0, 1, 2), modes=["lazy"], fractions_percent=[1, 1.001, 20])
-    spec = parse_spec(make_form(modes=["lazy"], fractions_percent=[1, 1.001, 20]))
-    (summary,) = get_kind("reinit_sweep").summarize([FinishedPoint(0, {}, spec, sheets)])
+    seed_results, _ = sweep(seeds=(0, 1, 2), modes=["lazy"], fractions_percent=[1, 1.001, 20])
+    spec = parse_spec(make_spec(modes=["lazy"], fractions_percent=[1, 1.001, 20]))
+    (summary,) = get_kind("reinit_sweep").summarize([FinishedPoint(0, {}, spec, seed_results)])
     assert isinstance(summary, ReinitPointResult)
     (curve,) = summary.curves
     assert curve.mode == "lazy"
     assert curve.counts[0] == curve.counts[1] == round(0.01 * summary.num_parameters)
     assert curve.test_accuracy[0] == curve.test_accuracy[1]
-    values = [sheet.curves[0].test_accuracy[2] for sheet in sheets]
+    values = [seed_result.curves[0].test_accuracy[2] for seed_result in seed_results]
     assert curve.test_accuracy[2].mean == pytest.approx(sum(values) / 3, abs=1e-15)
     assert curve.test_accuracy[2].n == 3
     canonical_json(summary.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""The gradient spectrum against what defines it, resumed against undisturbed, its form, its drawings and its claim."""
+"""The gradient spectrum against what defines it, resumed against undisturbed, its spec, its drawings and its claim."""
 
 from __future__ import annotations
 
@@ -114,21 +114,21 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
 ) -> None:
     spec = make_spec(model=MODELS[model])
     ctx = make_context(tmp_path)
-    sheets = run(spec, ctx)
+    seed_results = run(spec, ctx)
     data = load_dataset(
         spec.data, data_dir=tmp_path, allow_download=False, registered=lambda name: None
     )
-    for sheet in sheets:
-        assert isinstance(sheet, SpectrumSeedResult)
+    for seed_result in seed_results:
+        assert isinstance(seed_result, SpectrumSeedResult)
         net = build_model(spec.model, data.info)
         net.load_state_dict(
-            load_tensors((tmp_path / f"theta_0-seed{sheet.seed}.safetensors").read_bytes())
+            load_tensors((tmp_path / f"theta_0-seed{seed_result.seed}.safetensors").read_bytes())
         )
-        measured = {one.step: one for one in sheet.steps}
+        measured = {one.step: one for one in seed_result.steps}
         assert sorted(measured) == [1, 4, 7]
         step, before = 0, None
         for epoch in range(spec.epochs):
-            order = epoch_order(sheet.seed, epoch, len(data.y_train))
+            order = epoch_order(seed_result.seed, epoch, len(data.y_train))
             for start, stop in batch_bounds(len(order), spec.batch_size):
                 step += 1
                 chosen = order[start:stop]
@@ -139,7 +139,7 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
                 )
                 if step in measured:
                     expected = gradient.abs().sort(descending=True).values
-                    found = torch.from_numpy(read_magnitudes(ctx, sheet.seed, step))
+                    found = torch.from_numpy(read_magnitudes(ctx, seed_result.seed, step))
                     torch.testing.assert_close(found, expected, atol=2e-6, rtol=2e-4)
                     assert before is None or not torch.allclose(found, before, atol=1e-3), (
                         "it is another step's"
@@ -235,8 +235,8 @@ def test_figure_1_is_a_preset_of_each_scale(name: str, scale: str) -> None:
     assert set(preset.plots) <= {plot.name for plot in KIND.plots}
 
 
-def sheet_of(
-    seed: int, near_zero: float, share: float, outcome: Any = "converged"
+def result_of(
+    seed: int, near_zero: float, share: float, outcome: Any = "trained"
 ) -> SpectrumSeedResult:
     def step(number: int, worse: float) -> StepSpectrum:
         return StepSpectrum(
@@ -259,21 +259,21 @@ def sheet_of(
     )
 
 
-def judge(sheets: list[SpectrumSeedResult]) -> Any:
-    points = [FinishedPoint(0, {}, make_spec(), sheets)]
+def judge(seed_results: list[SpectrumSeedResult]) -> Any:
+    points = [FinishedPoint(0, {}, make_spec(), seed_results)]
     (verdict,) = judge_spectrum(points, KIND.summarize(points))
     return verdict
 
 
 def test_claim_8_is_judged_by_the_step_at_which_it_holds_least() -> None:
-    assert judge([sheet_of(seed, 0.9, 0.95) for seed in range(5)]).verdict == "reproduced"
-    flat = judge([sheet_of(seed, 0.04, 0.44) for seed in range(5)])
+    assert judge([result_of(seed, 0.9, 0.95) for seed in range(5)]).verdict == "reproduced"
+    flat = judge([result_of(seed, 0.04, 0.44) for seed in range(5)])
     assert flat.verdict == "not reproduced"
     assert flat.findings[1].value == pytest.approx(0.44 - 0.002), "the later, lower step"
-    assert judge([sheet_of(seed, 0.9, 0.6) for seed in range(5)]).verdict == "not reproduced"
-    assert judge([sheet_of(seed, 0.9, 0.95) for seed in range(2)]).verdict == "inconclusive"
+    assert judge([result_of(seed, 0.9, 0.6) for seed in range(5)]).verdict == "not reproduced"
+    assert judge([result_of(seed, 0.9, 0.95) for seed in range(2)]).verdict == "inconclusive"
     assert (
-        judge([sheet_of(seed, 0.9, 0.95, "diverged") for seed in range(5)]).verdict
+        judge([result_of(seed, 0.9, 0.95, "not_finite") for seed in range(5)]).verdict
         == "inconclusive"
     )
     assert any("digits" in line for line in flat.deviations)

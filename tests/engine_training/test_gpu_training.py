@@ -67,7 +67,7 @@ def test_no_step_waits_for_the_device(
         learner.train_step(step)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for step in range(2, learner.num_steps - 1):  # the last is of another form
+        for step in range(2, learner.num_steps - 1):  # the last is of another spec
             learner.train_step(step)
     finally:
         torch.cuda.set_sync_debug_mode("default")

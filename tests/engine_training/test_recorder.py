@@ -104,7 +104,7 @@ def test_a_replayed_training_has_the_same_bits(
     plain = weights(tmp_path / "plain", spec)
     record_by(monkeypatch, counted)
     assert weights(tmp_path / "replayed", spec) == plain
-    # of each epoch's five steps the last is smaller; the first of either form is run as it is
+    # of each epoch's five steps the last is smaller; the first of either spec is run as it is
     steps_of_a_learner = 3 * 5 - 2
     assert counted.replayed % steps_of_a_learner == 0
     assert counted.replayed // steps_of_a_learner == counted.recorded // 2

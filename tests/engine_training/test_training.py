@@ -149,14 +149,14 @@ def test_a_training_repeats_itself_to_the_bit(tmp_path: Path) -> None:
     assert first.test_accuracy == second.test_accuracy
 
 
-def test_a_step_too_long_is_told_as_diverged(tmp_path: Path) -> None:
+def test_a_learning_rate_too_high_ends_as_not_finite(tmp_path: Path) -> None:
     spec = make_spec(
         optimizer={"name": "sgd", "lr": 100.0}, model={"name": "relu_net", "width": 20, "depth": 4}
     )
     ctx = make_context(tmp_path / "run", [0])
     (trained,) = train(spec, ctx)
-    assert trained.outcome == "diverged"
-    assert any(event["name"] == "training.diverged" for event in ctx.events)
+    assert trained.outcome == "not_finite"
+    assert any(event["name"] == "training.not_finite" for event in ctx.events)
 
 
 def test_chance_is_judged_by_the_size_of_the_test_set() -> None:

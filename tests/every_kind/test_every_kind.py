@@ -35,8 +35,8 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
         for point in experiment.points
         for result in point.results
     )
-    assert all(isinstance(sheet, kind.point_result) for sheet in experiment.summary)
-    assert {sheet.outcome for sheet in experiment.summary} == {"converged"}
+    assert all(isinstance(seed_result, kind.point_result) for seed_result in experiment.summary)
+    assert {seed_result.outcome for seed_result in experiment.summary} == {"trained"}
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["kind"] == name
     assert [kind.point_result.model_validate(point) for point in written["points"]] == list(

@@ -19,7 +19,7 @@ from storage.experiments.lifecycle import cancel_experiment
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from storage.runs.claim import Claim, claim_next
-from storage.runs.lease_expiry import reap_owner
+from storage.runs.lease_expiry import expire_worker
 from storage.runs.reconcile import reconcile
 from tests.faults.invariants import Findings, Reference, assert_invariants, bits_of
 from tests.workers.conftest import Lab, make_lab
@@ -44,15 +44,17 @@ class Bench(Lab):
     def submit(
         self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), **more: Any
     ) -> tuple[str, str]:
-        experiment_id, run_id = super().submit(spec, seeds, ring=False, **more)
+        experiment_id, run_id = super().submit(spec, seeds, wake=False, **more)
         self.accepted.append(experiment_id)
         return experiment_id, run_id
 
-    def claim(self, owner: str = OWNER) -> Claim | None:
-        return claim_next(self.db, owner=owner, queue="cpu", device="cpu", lease_seconds=30)
+    def claim(self, worker: str = OWNER) -> Claim | None:
+        return claim_next(
+            self.db, worker=worker, device_class="cpu", device="cpu", lease_seconds=30
+        )
 
-    def claimed(self, owner: str = OWNER) -> Claim:
-        found = self.claim(owner)
+    def claimed(self, worker: str = OWNER) -> Claim:
+        found = self.claim(worker)
         assert found is not None
         return found
 
@@ -73,7 +75,7 @@ class Bench(Lab):
         return True
 
     def reap(self) -> None:
-        reap_owner(self.db, OWNER, self.settings.max_attempts)
+        expire_worker(self.db, OWNER, self.settings.max_attempts)
 
     def resume_states(self, run_id: str) -> list[ArtifactRow]:
         with self.db.read() as session:

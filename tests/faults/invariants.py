@@ -70,9 +70,13 @@ def examine(
 def bits_of(db: Database, run_id: str) -> Bits:
     with db.read() as session:
         row = session.get_one(RunRow, run_id)
-        sheets = [
-            {name: value for name, value in sheet.items() if name not in ("timings", "reused_from")}
-            for sheet in row.result or []
+        seed_results = [
+            {
+                name: value
+                for name, value in seed_result.items()
+                if name not in ("timings", "reused_from")
+            }
+            for seed_result in row.result or []
         ]
         files = session.exec(
             select(ArtifactRow.role, ArtifactRow.name, ArtifactRow.seed, ArtifactRow.sha256)
@@ -80,7 +84,7 @@ def bits_of(db: Database, run_id: str) -> Bits:
             .order_by(ArtifactRow.role, ArtifactRow.name, ArtifactRow.seed)
         ).all()
         metrics = [(m.seed, m.name, m.step, m.value) for m in read_metrics(session, run_id=run_id)]
-    return (sheets, [tuple(one) for one in files], metrics)
+    return (seed_results, [tuple(one) for one in files], metrics)
 
 
 def _examine_experiment(

@@ -81,7 +81,7 @@ class Soak:
             "broker killed": (1, self._kill_broker),
             "broker emptied": (2, self._empty_broker),
             "broker frozen": (1, self._freeze_broker),
-            "50 bells": (2, self._ring_often),
+            "50 wake-ups": (2, self._send_often),
             "database locked": (2, self._lock_database),
             "cancelled": (2, self._cancel),
             "checkpoint damaged": (4, self._damage_checkpoint),
@@ -137,11 +137,11 @@ class Soak:
             ).all()
         if len(waiting) < UNFINISHED:
             spec, seeds = self.rng.choice(SPECS), self.rng.choice(SEEDS)
-            experiment_id, run_id = self.lab.submit(spec, seeds, ring=False)
+            experiment_id, run_id = self.lab.submit(spec, seeds, wake=False)
             self.accepted.append(experiment_id)
             if self.rng.random() < 0.7:
                 with suppress(BrokerUnavailable):
-                    self.lab.ring(run_id)
+                    self.lab.send(run_id)
 
     def _mind(self) -> None:
         """What a supervisor does: dead workers and a dead broker are started again."""
@@ -162,7 +162,7 @@ class Soak:
         }
         with (settings.home / "worker.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "workers.entry", "--queue", "cpu", "--slots", "1"],
+                [sys.executable, "-m", "workers.entry", "--device", "cpu", "--slots", "1"],
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -202,8 +202,8 @@ class Soak:
 
     def _child(self) -> int | None:
         runs = self._running()
-        owner = self.rng.choice(runs).owner if runs else None
-        return int(owner.rpartition(":")[2]) if owner else None
+        worker = self.rng.choice(runs).worker if runs else None
+        return int(worker.rpartition(":")[2]) if worker else None
 
     def _after(self, seconds: float, what: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + seconds, what))
@@ -261,11 +261,11 @@ class Soak:
         self._after(self.rng.uniform(1, 3), lambda: _send(pid, signal.SIGCONT) and None)
         return _send(pid, signal.SIGSTOP)
 
-    def _ring_often(self) -> bool:
+    def _send_often(self) -> bool:
         run = self.rng.choice(self.accepted)
         with suppress(BrokerUnavailable):
             for _ in range(50):
-                self.lab.ring(self.lab.runs(run)[0].id)
+                self.lab.send(self.lab.runs(run)[0].id)
         return True
 
     def _lock_database(self) -> bool:
@@ -332,7 +332,7 @@ def soak_settings(home: Path, **more: Any) -> Settings:
         lease_seconds=LEASE_SECONDS,
         heartbeat_seconds=0.5,
         reconcile_seconds=0.5,
-        ring_after_seconds=1.0,
+        wake_after_seconds=1.0,
         max_attempts=100,
         threads_per_run=1,
         **more,

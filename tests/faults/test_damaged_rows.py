@@ -167,7 +167,7 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other(desk: Desk) -> None
     rows = {
         "dataset": "name, title, shape, num_classes, train_size, test_size, sha256, num_bytes, created_at",
         "weights": "id, title, tensors, sha256, num_bytes, created_at",
-        "worker": "id, host, pid, device, queue, slots, memory_bytes, versions, started_at, seen_at",
+        "worker": "id, host, pid, device, device_class, slots, memory_bytes, versions, started_at, seen_at",
     }
     values = {"shape": "[1]", "tensors": "{", "versions": "3"}
     numbers = {

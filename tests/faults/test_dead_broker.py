@@ -27,7 +27,7 @@ AT_ONCE = 5.0
 """Seconds in which a request is answered on a busy machine, whatever the broker does"""
 
 
-class Bells:
+class WakeUps:
     """A broker that may be struck, and what lies in it: a worker is announced, but nobody listens."""
 
     def __init__(self, home: Path) -> None:
@@ -36,7 +36,7 @@ class Bells:
         self.broker.start()
         self._socket = socket_path(settings)
         self._db = Database(settings.resolved_database_url)
-        announced = {"host": "here", "pid": 1, "device": "cpu", "queue": "cpu", "slots": 1}
+        announced = {"host": "here", "pid": 1, "device": "cpu", "device_class": "cpu", "slots": 1}
         with self._db.write() as session:
             self._worker = register_worker(session, **announced, memory_bytes=0, versions={})
 
@@ -77,8 +77,8 @@ def home(tmp_path: Path, sqlite_template: Path) -> Path:
 
 
 @pytest.fixture
-def bells(home: Path) -> Iterator[Bells]:
-    made = Bells(home)
+def wake_ups(home: Path) -> Iterator[WakeUps]:
+    made = WakeUps(home)
     yield made
     made.close()
 
@@ -88,20 +88,20 @@ def timed(ask: Callable[[], Any]) -> tuple[Any, float]:
     return ask(), time.monotonic() - began
 
 
-def is_ready(service: Service, bells: Bells) -> bool:
-    bells.be_seen()
+def is_ready(service: Service, wake_ups: WakeUps) -> bool:
+    wake_ups.be_seen()
     return service.http.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(("strike", "heal"), [("kill", "restart"), ("freeze", "thaw")])
 def test_a_broker_that_does_not_answer_is_told_and_waited_for_by_nobody(
-    home: Path, bells: Bells, strike: str, heal: str
+    home: Path, wake_ups: WakeUps, strike: str, heal: str
 ) -> None:
-    with serving(home, ring_after_seconds=RING_AFTER) as service:
-        assert is_ready(service, bells)
+    with serving(home, wake_after_seconds=RING_AFTER) as service:
+        assert is_ready(service, wake_ups)
         assert service.submit().status_code == 201
-        wait_until(bells.take, 10)
-        getattr(bells, strike)()
+        wait_until(wake_ups.take, 10)
+        getattr(wake_ups, strike)()
         answer, seconds = timed(lambda: service.http.get("/readyz"))
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "the broker does not answer" in answer.json()["detail"]
@@ -112,6 +112,6 @@ def test_a_broker_that_does_not_answer_is_told_and_waited_for_by_nobody(
             assert answer.status_code == 201
             assert seconds < AT_ONCE
         assert service.http.get("/queue").json()["queued"] == 4
-        getattr(bells, heal)()
-        wait_until(lambda: is_ready(service, bells), 10)
-        wait_until(bells.take, 30)
+        getattr(wake_ups, heal)()
+        wait_until(lambda: is_ready(service, wake_ups), 10)
+        wait_until(wake_ups.take, 30)

@@ -23,7 +23,7 @@ SPEC = {
 SEEDS = (0, 1)
 IN_TRANSACTION = {"claim.1", "claim.2", "register.1", "finish.2"}
 """Nobody else moves anything there"""
-OF_THE_API = {"accept.1", "ring.1", "ring.2", "notice.1"}
+OF_THE_API = {"accept.1", "wake.1", "wake.2", "delivery.1"}
 """No worker comes there"""
 
 Listen = Callable[[Callable[[str], None] | None], None]

@@ -1,4 +1,4 @@
-"""A disk that is full while files come in and experiments are submitted: told, nothing half done, healed by room."""
+"""A disk that is full while files come in and experiments are submitted: told, nothing half done, healed by kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import pytest
 from storage.errors import StorageFull
 from storage.files.artifacts import register_artifact
 from storage.files.blobs import BlobStore
-from storage.files.upload_transaction import taking_in
+from storage.files.upload_transaction import upload_transaction
 from tests.api.desk import Desk, make_settings
 from tests.api.desk import serving as serving_desk
 from tests.faults.conftest import Bench
@@ -246,7 +246,7 @@ def test_files_go_with_the_row_that_could_not_be_written(bench: Bench) -> None:
     kept = bench.blobs.put(b"of before")
 
     def bring(blobs: BlobStore) -> None:
-        with taking_in(bench.db, blobs) as take:
+        with upload_transaction(bench.db, blobs) as take:
             for data in (b"of before", b"new"):
                 take(lambda data=data: blobs.put(data))
             raise StorageFull
@@ -257,7 +257,7 @@ def test_files_go_with_the_row_that_could_not_be_written(bench: Bench) -> None:
 
 
 def test_a_file_that_went_with_the_failure_of_another_is_stored_once_more(bench: Bench) -> None:
-    with taking_in(bench.db, bench.blobs) as take:
+    with upload_transaction(bench.db, bench.blobs) as take:
         blob = take(lambda: bench.blobs.put(b"of two"))
         bench.blobs.delete(blob.sha256)
     assert bench.blobs.exists(blob.sha256)

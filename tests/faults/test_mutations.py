@@ -18,7 +18,7 @@ from storage.results import metrics
 from storage.runs import reconcile
 from storage.runs import transitions as runs
 from storage.runs.claim import Claim
-from storage.runs.lease_expiry import reap_owner
+from storage.runs.lease_expiry import expire_worker
 from tests.faults.conftest import OWNER, Bench, die
 from tests.faults.invariants import Reference, examine
 from tests.faults.test_fault_points import SEEDS, SPEC
@@ -45,7 +45,7 @@ def write_as_zombie(bench: Bench) -> None:
     """A worker that lost its run to another wakes up and writes."""
     bench.submit(SPEC, SEEDS)
     old = bench.claimed()
-    reap_owner(bench.db, OWNER, 3)
+    expire_worker(bench.db, OWNER, 3)
     bench.work_until_idle()
     try:
         context_of(bench, old).save_artifact("counts", 0, "text/plain", b"old")
@@ -57,10 +57,10 @@ def finish_as_zombie(bench: Bench) -> None:
     """... and ends it."""
     _, run_id = bench.submit(SPEC, SEEDS)
     old = bench.claimed()
-    reap_owner(bench.db, OWNER, 3)
+    expire_worker(bench.db, OWNER, 3)
     new = bench.claimed("host:1:9")
     with bench.db.write() as session:
-        runs.finish_run(session, run_id, old.fence, [{"outcome": "converged", "seed": 0}], {})
+        runs.finish_run(session, run_id, old.fence, [{"outcome": "trained", "seed": 0}], {})
     if bench.run(run_id).status == "running":
         bench.execute(new)
     else:
@@ -198,7 +198,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None], Scenario, str]] = [
     ),
     (
         "runs of dead workers are taken back",
-        lambda patch: patch.setattr("tests.faults.conftest.reap_owner", lambda *args: []),
+        lambda patch: patch.setattr("tests.faults.conftest.expire_worker", lambda *args: []),
         lose_worker_once,
         "is running",
     ),
@@ -244,7 +244,7 @@ def test_metrics_of_a_lost_run_are_refused_by_the_fence_alone(
 ) -> None:
     _, run_id = bench.submit(SPEC, SEEDS)
     old = bench.claimed()
-    reap_owner(bench.db, OWNER, 3)
+    expire_worker(bench.db, OWNER, 3)
     for holds, stored in ((None, 0), (hold_anything, 1)):
         if holds is not None:
             monkeypatch.setattr(metrics, "holds_run", holds)

@@ -41,13 +41,13 @@ def soak(tmp_path: Path, sqlite_template: Path) -> Iterator[Soak]:
     made = Soak(soak_settings(home).model_copy(update={"max_attempts": 3}), seed=0, num_workers=1)
     made.broker.start()
     made._mind()
-    wait_until(lambda: "listening on queue" in made.lab.log, 240)
+    wait_until(lambda: "listening for cpu runs" in made.lab.log, 240)
     yield made
     made.close()
 
 
 def submit(soak: Soak, spec: dict[str, Any], **more: Any) -> tuple[str, str]:
-    experiment_id, run_id = soak.lab.submit(spec, (0, 1), ring=False, **more)
+    experiment_id, run_id = soak.lab.submit(spec, (0, 1), wake=False, **more)
     soak.accepted.append(experiment_id)
     return experiment_id, run_id
 

@@ -130,7 +130,7 @@ def test_the_command_tells_first_and_deletes_then(bench: Bench) -> None:
         "PATH": "/usr/bin:/bin",
         "HOME": str(bench.settings.home),
     }
-    command = [sys.executable, "-m", "ops.commands", "gc", "--older-than", "-1"]
+    command = [sys.executable, "-m", "richregime", "gc", "--older-than", "-1"]
     for more, there, words in ((["--dry-run"], True, "would be"), ([], False, "are")):
         done = subprocess.run(
             [*command, *more],

@@ -29,7 +29,7 @@ from storage.files.artifacts import register_artifact
 from storage.files.blobs import BlobStore
 from storage.results.metrics import write_metrics
 from storage.runs.claim import Claim, claim_next
-from storage.runs.lease_expiry import reap_expired, reap_owner
+from storage.runs.lease_expiry import expire_leases, expire_worker
 from storage.runs.transitions import cancel_run, fail_run, finish_run, heartbeat, release_run
 from tests.postgres import new_database
 from tests.workers.conftest import Lab
@@ -70,13 +70,15 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     @rule(priority=st.integers(-2, 2))
     def submit(self, priority: int) -> None:
-        experiment_id, run_id = self.lab.submit(SPEC, ring=False, priority=priority)
+        experiment_id, run_id = self.lab.submit(SPEC, wake=False, priority=priority)
         self.experiments.append(experiment_id)
         self.fences[run_id] = 0
 
-    @rule(target=claims, owner=st.sampled_from(OWNERS), lease=st.sampled_from([60.0, -1.0]))
-    def claim(self, owner: str, lease: float) -> Any:
-        found = claim_next(self.lab.db, owner=owner, queue="cpu", device="cpu", lease_seconds=lease)
+    @rule(target=claims, worker=st.sampled_from(OWNERS), lease=st.sampled_from([60.0, -1.0]))
+    def claim(self, worker: str, lease: float) -> Any:
+        found = claim_next(
+            self.lab.db, worker=worker, device_class="cpu", device="cpu", lease_seconds=lease
+        )
         waiting = [run for run in self.fences if run not in self.held and run not in self.ends]
         assert (found is None) == (not waiting)
         if found is not None:
@@ -94,7 +96,7 @@ class LifeOfRuns(RuleBasedStateMachine):
         with self.lab.db.write() as session:
             match move:
                 case "finish":
-                    moved = finish_run(session, run_id, fence, [{"outcome": "converged"}], {})
+                    moved = finish_run(session, run_id, fence, [{"outcome": "trained"}], {})
                 case "fail":
                     moved = fail_run(session, run_id, fence, FailureReason.INTERNAL, "a defect")
                 case "cancel":
@@ -159,15 +161,15 @@ class LifeOfRuns(RuleBasedStateMachine):
             for run_id in failed:
                 del self.ends[run_id]
 
-    @rule(owner=st.sampled_from(OWNERS))
-    def lose_worker(self, owner: str) -> None:
-        self._note_reaped(reap_owner(self.lab.db, owner, MAX_ATTEMPTS))
+    @rule(worker=st.sampled_from(OWNERS))
+    def lose_worker(self, worker: str) -> None:
+        self._note_expired(expire_worker(self.lab.db, worker, MAX_ATTEMPTS))
 
     @rule()
     def lose_leases(self) -> None:
-        self._note_reaped(reap_expired(self.lab.db, MAX_ATTEMPTS))
+        self._note_expired(expire_leases(self.lab.db, MAX_ATTEMPTS))
 
-    def _note_reaped(self, run_ids: list[str]) -> None:
+    def _note_expired(self, run_ids: list[str]) -> None:
         for run_id in run_ids:
             del self.held[run_id]
             row = self.lab.run(run_id)

@@ -17,7 +17,7 @@ from storage.files.blobs import BlobStore
 from storage.runs import claim as claims
 from storage.runs import lease_expiry as reaping
 from storage.runs import transitions as runs
-from storage.runs.lease_expiry import reap_expired
+from storage.runs.lease_expiry import expire_leases
 from storage.runs.transitions import heartbeat
 from tests.faults.conftest import Bench, make_settings
 from tests.faults.test_fault_points import SPEC
@@ -151,13 +151,13 @@ def test_leases_go_by_the_database_s_clock_however_wrong_a_worker_s_is(
                     wrong.setattr(moves, "database_now", by_the_own_clock)
             claim = bench.claimed()
             assert heartbeat(bench.db, run_id, claim.fence, 30.0).alive
-        kept = reap_expired(bench.db, 3) == []
+        kept = expire_leases(bench.db, 3) == []
         with monkeypatch.context() as wrong:
             wrong.setattr(storage_db, "datetime", shifted_clock(hours))
             if not protected:
                 for moves in (claims, reaping, runs):
                     wrong.setattr(moves, "database_now", by_the_own_clock)
             heartbeat(bench.db, run_id, claim.fence, -1.0)
-        ended = reap_expired(bench.db, 3) == [run_id]
+        ended = expire_leases(bench.db, 3) == [run_id]
         bench.db.dispose()
         assert (kept and ended) == protected

@@ -65,7 +65,7 @@ def targets(ground: Ground) -> Mapping[str, Target]:
 
 
 def check_spec(data: bytes) -> bool:
-    """A form is itself again when written and read, and has a price on every data set."""
+    """A spec is itself again when written and read, and has a price on every data set."""
     try:
         spec = parse_spec(json.loads(data))
     except InvalidSpec as refused:

@@ -45,14 +45,16 @@ def traced(exporter: InMemorySpanExporter, tmp_path: Path, sqlite_template: Path
 
 def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) -> Claim:
     """As a child of a worker does, but for the computing."""
-    claimed = claim_next(desk.db, owner="host:1:2", queue="cpu", device="cpu", lease_seconds=60)
+    claimed = claim_next(
+        desk.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+    )
     assert claimed is not None
     claims = iter([(claimed, "cpu"), None])
     drain = SimpleNamespace(is_set=lambda: False)
     child = SimpleNamespace(
         claim=lambda: next(claims),
         drain=drain,
-        owner="host:1:2",
+        worker="host:1:2",
         db=None,
         blobs=None,
         settings=None,

@@ -33,7 +33,7 @@ def test_bells_outlive_a_killed_broker(settings: Settings, brokers: list[Broker]
     broker = brokers[0]
     broker.start()
     with connect(settings) as connection:
-        connection.lpush("cpu", "bell")
+        connection.lpush("cpu", "wake-up")
         connection.execute_command("WAITAOF", 1, 0, 5000)
     broker.process.kill()
     broker.process.wait()

@@ -51,7 +51,7 @@ class Tree:
         return [
             sys.executable,
             "-m",
-            "ops.commands",
+            "richregime",
             "up",
             "--home",
             str(self.home),
@@ -61,7 +61,7 @@ class Tree:
 
     @staticmethod
     def environment() -> dict[str, str]:
-        return {**os.environ, "RICHREGIME_CPU_WORKERS": "1", "RICHREGIME_RING_AFTER_SECONDS": "2"}
+        return {**os.environ, "RICHREGIME_CPU_WORKERS": "1", "RICHREGIME_WAKE_AFTER_SECONDS": "2"}
 
     def wait_until_ready(self) -> None:
         def ready() -> bool:

@@ -1,4 +1,4 @@
-"""The archive on both databases, and the few things that every test does to it."""
+"""The store on both databases, and the few things that every test does to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TABLES = ("experiment", "worker", "idempotency", "dataset", "api_key")
 
 
 @dataclass(frozen=True)
-class Archive:
+class Store:
     db: Database
 
     def submit(
@@ -39,7 +39,7 @@ class Archive:
         seeds: Sequence[tuple[int, ...]] = ((0,),),
         *,
         priority: int = 0,
-        queue: str = "any",
+        device_class: str = "any",
         needs: Needs | None = None,
         owner: str = "",
         sweep: dict[str, list[Any]] | None = None,
@@ -47,7 +47,7 @@ class Archive:
     ) -> tuple[str, list[str]]:
         """An experiment with a run for each tuple of seeds at every point; (experiment id, run ids)."""
         expanded = expand(SPEC, sweep or {})
-        forms = [point.spec.model_dump(mode="json") for point in expanded]
+        specs = [point.spec.model_dump(mode="json") for point in expanded]
         submission = Submission(
             spec=SPEC,
             sweep=sweep or {},
@@ -59,15 +59,15 @@ class Archive:
             experiment_id = create_experiment(
                 session,
                 submission=submission,
-                spec=forms[0],
-                digest=sha256_of(forms),
+                spec=specs[0],
+                digest=sha256_of(specs),
                 points=[
-                    PlannedPoint(index, point.values, form, point.spec.digest())
-                    for index, (point, form) in enumerate(zip(expanded, forms, strict=True))
+                    PlannedPoint(index, point.values, spec, point.spec.digest())
+                    for index, (point, spec) in enumerate(zip(expanded, specs, strict=True))
                 ],
                 runs=[
-                    PlannedRun(index, group, needs or Needs(queue))
-                    for index in range(len(forms))
+                    PlannedRun(index, group, needs or Needs(device_class))
+                    for index in range(len(specs))
                     for group in seeds
                 ],
             ).id
@@ -76,16 +76,20 @@ class Archive:
             return experiment_id, list(session.scalars(query, {"id": experiment_id}))
 
     def claim(
-        self, *, queue: str = "cpu", lease_seconds: float = 60.0, owner: str = "host:1:2"
+        self, *, device_class: str = "cpu", lease_seconds: float = 60.0, worker: str = "host:1:2"
     ) -> Claim:
         """The best queued run; there must be one."""
         claimed = claim_next(
-            self.db, owner=owner, queue=queue, device=queue, lease_seconds=lease_seconds
+            self.db,
+            worker=worker,
+            device_class=device_class,
+            device=device_class,
+            lease_seconds=lease_seconds,
         )
         assert claimed is not None
         return claimed
 
-    def finish(self, run_id: str, fence: int, outcome: str = "converged") -> bool:
+    def finish(self, run_id: str, fence: int, outcome: str = "trained") -> bool:
         with self.db.write() as session:
             return finish_run(session, run_id, fence, [{"outcome": outcome}], {})
 
@@ -143,8 +147,8 @@ def db(both_databases: Database) -> Database:
 
 
 @pytest.fixture
-def archive(db: Database) -> Archive:
-    return Archive(db)
+def store(db: Database) -> Store:
+    return Store(db)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_each_step_goes_up_and_down_and_ends_at_what_the_code_expects(database: 
         connection = session.connection()
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
-        assert "form_digest" in {
+        assert "spec_digest" in {
             column["name"] for column in sa.inspect(connection).get_columns("training")
         }
 

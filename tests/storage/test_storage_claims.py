@@ -12,54 +12,62 @@ from storage.database.engine import Database
 from storage.experiments.lifecycle import cancel_experiment, update_experiment
 from storage.runs.claim import claim_next
 from storage.runs.placement import Needs
-from storage.runs.transitions import mark_rung, runs_to_ring
-from tests.storage.conftest import Archive
+from storage.runs.transitions import mark_woken, runs_to_wake
+from tests.storage.conftest import Store
 
 pytestmark = pytest.mark.xdist_group("storage")
 
 ROUNDS = 200
 
 
-def claims_in_order(archive: Archive, queue: str = "cpu") -> list[str]:
+def claims_in_order(store: Store, device_class: str = "cpu") -> list[str]:
     claimed = []
     while (
-        found := claim_next(archive.db, owner="a:1:1", queue=queue, device=queue, lease_seconds=60)
+        found := claim_next(
+            store.db,
+            worker="a:1:1",
+            device_class=device_class,
+            device=device_class,
+            lease_seconds=60,
+        )
     ) is not None:
         claimed.append(found.run_id)
     return claimed
 
 
-def test_runs_are_claimed_by_priority_and_then_by_age(archive: Archive) -> None:
-    old = archive.submit(((0,), (1,)))[1]
-    urgent = archive.submit(((0,),), priority=5)[1]
-    young = archive.submit()[1]
-    last = archive.submit(priority=-1)[1]
-    assert claims_in_order(archive) == [*urgent, *old, *young, *last]
+def test_runs_are_claimed_by_priority_and_then_by_age(store: Store) -> None:
+    old = store.submit(((0,), (1,)))[1]
+    urgent = store.submit(((0,),), priority=5)[1]
+    young = store.submit()[1]
+    last = store.submit(priority=-1)[1]
+    assert claims_in_order(store) == [*urgent, *old, *young, *last]
 
 
-def test_a_new_priority_moves_the_runs_that_wait(archive: Archive) -> None:
-    first, second = archive.submit()[1], archive.submit()
-    with archive.db.write() as session:
+def test_a_new_priority_moves_the_runs_that_wait(store: Store) -> None:
+    first, second = store.submit()[1], store.submit()
+    with store.db.write() as session:
         update_experiment(session, second[0], ExperimentUpdate(priority=1))
-    assert claims_in_order(archive) == [*second[1], *first]
+    assert claims_in_order(store) == [*second[1], *first]
 
 
-def test_a_worker_claims_what_it_can_compute(archive: Archive) -> None:
-    on_cpu, on_gpu, anywhere = (archive.submit(queue=queue)[1] for queue in ("cpu", "gpu", "any"))
-    assert claims_in_order(archive, "gpu") == [*on_gpu, *anywhere]
-    assert claims_in_order(archive, "cpu") == on_cpu
+def test_a_worker_claims_what_it_can_compute(store: Store) -> None:
+    on_cpu, on_gpu, anywhere = (
+        store.submit(device_class=device_class)[1] for device_class in ("cpu", "gpu", "any")
+    )
+    assert claims_in_order(store, "gpu") == [*on_gpu, *anywhere]
+    assert claims_in_order(store, "cpu") == on_cpu
 
 
-def test_a_cancelled_run_is_not_claimed(archive: Archive) -> None:
-    experiment_id, _ = archive.submit()
-    with archive.db.write() as session:
+def test_a_cancelled_run_is_not_claimed(store: Store) -> None:
+    experiment_id, _ = store.submit()
+    with store.db.write() as session:
         cancel_experiment(session, experiment_id)
-    assert claims_in_order(archive) == []
+    assert claims_in_order(store) == []
 
 
-def test_a_claim_tells_all_that_is_to_be_computed(archive: Archive) -> None:
-    experiment_id, run_ids = archive.submit(((3, 4),), sweep={"model.width": [10, 20]})
-    first, second = archive.claim(), archive.claim()
+def test_a_claim_tells_all_that_is_to_be_computed(store: Store) -> None:
+    experiment_id, run_ids = store.submit(((3, 4),), sweep={"model.width": [10, 20]})
+    first, second = store.claim(), store.claim()
     assert [first.run_id, second.run_id] == run_ids
     assert (second.experiment_id, second.kind, second.seeds, second.point_index) == (
         experiment_id,
@@ -71,16 +79,20 @@ def test_a_claim_tells_all_that_is_to_be_computed(archive: Archive) -> None:
     assert (second.fence, second.attempts, second.reuse) == (1, 1, True)
 
 
-def test_of_two_workers_exactly_one_gets_a_run(archive: Archive) -> None:
+def test_of_two_workers_exactly_one_gets_a_run(store: Store) -> None:
     """Two hundred times, each worker with connections of its own, as two processes have."""
-    run_id = archive.submit()[1][0]
-    others = [Database(archive.db.url) for _ in range(2)]
+    run_id = store.submit()[1][0]
+    others = [Database(store.db.url) for _ in range(2)]
     together = Barrier(2)
 
     def claim(number: int) -> int | None:
         together.wait(timeout=60)
         found = claim_next(
-            others[number], owner=f"a:{number}:1", queue="cpu", device="cpu", lease_seconds=60
+            others[number],
+            worker=f"a:{number}:1",
+            device_class="cpu",
+            device="cpu",
+            lease_seconds=60,
         )
         return None if found is None else found.fence
 
@@ -88,19 +100,19 @@ def test_of_two_workers_exactly_one_gets_a_run(archive: Archive) -> None:
         for fence in range(1, ROUNDS + 1):
             won = [found for found in pool.map(claim, range(2)) if found is not None]
             assert won == [fence]
-            assert archive.release(run_id, fence)
+            assert store.release(run_id, fence)
     for other in others:
         other.dispose()
 
 
-def test_many_workers_at_once_get_different_runs(archive: Archive) -> None:
-    run_ids = archive.submit(tuple((seed,) for seed in range(30)))[1]
+def test_many_workers_at_once_get_different_runs(store: Store) -> None:
+    run_ids = store.submit(tuple((seed,) for seed in range(30)))[1]
 
     def work(number: int) -> list[str]:
         mine = []
         while (
             found := claim_next(
-                archive.db, owner=f"a:{number}:1", queue="cpu", device="cpu", lease_seconds=60
+                store.db, worker=f"a:{number}:1", device_class="cpu", device="cpu", lease_seconds=60
             )
         ) is not None:
             mine.append(found.run_id)
@@ -109,15 +121,15 @@ def test_many_workers_at_once_get_different_runs(archive: Archive) -> None:
     with ThreadPoolExecutor(6) as pool:
         claimed = [run_id for mine in pool.map(work, range(6)) for run_id in mine]
     # Postgres passes over a row that another claim has locked, so that a worker may leave before all are claimed.
-    claimed += claims_in_order(archive)
+    claimed += claims_in_order(store)
     assert sorted(claimed) == sorted(run_ids)
 
 
-def test_a_bell_is_due_for_a_run_that_nobody_has_heard_of(archive: Archive) -> None:
-    run_id = archive.submit()[1][0]
-    assert runs_to_ring(archive.db, 60) == []
-    assert runs_to_ring(archive.db, -1) == [(run_id, Needs())]
-    mark_rung(archive.db, [run_id])
-    assert runs_to_ring(archive.db, 60) == []
-    archive.release(run_id, archive.claim().fence)
-    assert runs_to_ring(archive.db, 60) == [(run_id, Needs())]
+def test_a_bell_is_due_for_a_run_that_nobody_has_heard_of(store: Store) -> None:
+    run_id = store.submit()[1][0]
+    assert runs_to_wake(store.db, 60) == []
+    assert runs_to_wake(store.db, -1) == [(run_id, Needs())]
+    mark_woken(store.db, [run_id])
+    assert runs_to_wake(store.db, 60) == []
+    store.release(run_id, store.claim().fence)
+    assert runs_to_wake(store.db, 60) == [(run_id, Needs())]

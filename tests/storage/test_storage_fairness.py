@@ -22,7 +22,7 @@ from storage.runs import claim as claims
 from storage.runs import claim_order as fairness
 from storage.runs.claim import claim_next
 from storage.runs.claim_order import Lane, list_first
-from tests.storage.conftest import Archive, Needs
+from tests.storage.conftest import Needs, Store
 
 pytestmark = pytest.mark.xdist_group("storage")
 
@@ -34,7 +34,7 @@ OWNERS = ("ada", "ben", "zoe")
 class Hall:
     """A few slots and owners with work; whoever has a free slot claims at once."""
 
-    archive: Archive
+    store: Store
     limit: int | None = None
     waiting: dict[str, list[str]] = field(default_factory=dict)
     """By owner, in the order in which they were submitted"""
@@ -45,7 +45,7 @@ class Hall:
     def submit(self, owner: str, number: int, priority: int = 0) -> None:
         group = tuple((seed,) for seed in range(number))
         self.waiting.setdefault(owner, []).extend(
-            self.archive.submit(group, priority=priority, owner=owner)[1]
+            self.store.submit(group, priority=priority, owner=owner)[1]
         )
 
     def under_way(self, owner: str) -> int:
@@ -59,9 +59,9 @@ class Hall:
     def claim(self) -> str | None:
         """Whose run was claimed."""
         found = claim_next(
-            self.archive.db,
-            owner="a:1:1",
-            queue="cpu",
+            self.store.db,
+            worker="a:1:1",
+            device_class="cpu",
             device="cpu",
             lease_seconds=60,
             limit_per_owner=self.limit,
@@ -77,7 +77,7 @@ class Hall:
     def finish(self, index: int) -> None:
         run_id = list(self.running)[index % len(self.running)]
         _, fence = self.running.pop(run_id)
-        assert self.archive.finish(run_id, fence)
+        assert self.store.finish(run_id, fence)
 
 
 def last_turn(hall: Hall, owner: str) -> int:
@@ -88,13 +88,13 @@ def last_turn(hall: Hall, owner: str) -> int:
 def check_claim(hall: Hall) -> None:
     """One claim: somebody is served where anybody may run, with the fewest under way, of equals longest not served."""
     ready = {owner: hall.under_way(owner) for owner in OWNERS if hall.may_run(owner)}
-    turns = {owner: last_turn(hall, owner) for owner in ready}
+    fair_lock = {owner: last_turn(hall, owner) for owner in ready}
     served = hall.claim()
     assert (served is None) == (not ready)
     if served is not None:
         fewest = [owner for owner, number in ready.items() if number == min(ready.values())]
         assert served in fewest
-        assert turns[served] == min(turns[owner] for owner in fewest)
+        assert fair_lock[served] == min(fair_lock[owner] for owner in fewest)
 
 
 STEPS = st.lists(
@@ -111,7 +111,7 @@ STEPS = st.lists(
 
 def play(db: Database, steps: list[Any], limit: int | None) -> None:
     empty(db)
-    hall = Hall(Archive(db), limit)
+    hall = Hall(Store(db), limit)
     for step in steps:
         if step == "claim":
             check_claim(hall)
@@ -142,8 +142,8 @@ def test_whoever_has_the_fewest_runs_under_way_is_served_first_and_nobody_is_pas
     play(both_databases, steps, limit)
 
 
-def test_whose_runs_are_over_is_served_before_whose_run_goes_on(archive: Archive) -> None:
-    hall = Hall(archive)
+def test_whose_runs_are_over_is_served_before_whose_run_goes_on(store: Store) -> None:
+    hall = Hall(store)
     hall.submit("ada", 2)
     hall.submit("zoe", 3)
     assert [hall.claim(), hall.claim()] == ["ada", "zoe"]
@@ -152,9 +152,9 @@ def test_whose_runs_are_over_is_served_before_whose_run_goes_on(archive: Archive
     assert hall.claim() == "ada"
 
 
-def wait_of_the_meek(archive: Archive) -> int:
+def wait_of_the_meek(store: Store) -> int:
     """Claims until the second owner's only run is served, beside one who has much, urgent and short work."""
-    hall = Hall(archive)
+    hall = Hall(store)
     hall.submit("ada", 30, priority=10)
     hall.claim()
     hall.submit("zoe", 1, priority=-10)
@@ -165,8 +165,8 @@ def wait_of_the_meek(archive: Archive) -> int:
     return 30
 
 
-def test_an_owner_does_not_wait_behind_another_s_many_and_urgent_runs(archive: Archive) -> None:
-    assert wait_of_the_meek(archive) == 1
+def test_an_owner_does_not_wait_behind_another_s_many_and_urgent_runs(store: Store) -> None:
+    assert wait_of_the_meek(store) == 1
 
 
 def by_rank_alone(session: Any, **_: Any) -> list[Lane]:
@@ -180,31 +180,31 @@ def without_limit(order: Callable[..., list[Lane]]) -> Callable[..., list[Lane]]
 
 
 def test_without_turns_the_meek_wait_until_the_end(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "lanes_in_turn", by_rank_alone)
-    assert wait_of_the_meek(archive) > 20
+    assert wait_of_the_meek(store) > 20
 
 
-def served_with_a_limit(archive: Archive) -> list[str | None]:
-    hall = Hall(archive, limit=2)
+def served_with_a_limit(store: Store) -> list[str | None]:
+    hall = Hall(store, limit=2)
     hall.submit("ada", 4)
     hall.submit("zoe", 1)
     return [hall.claim() for _ in range(4)]
 
 
 def test_an_owner_at_its_limit_is_passed_over_and_blocks_nobody(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert served_with_a_limit(archive) == ["ada", "zoe", "ada", None]
-    empty(archive.db)
+    assert served_with_a_limit(store) == ["ada", "zoe", "ada", None]
+    empty(store.db)
     monkeypatch.setattr(claims, "lanes_in_turn", without_limit(fairness.lanes_in_turn))
-    assert served_with_a_limit(archive) == ["ada", "zoe", "ada", "ada"]
+    assert served_with_a_limit(store) == ["ada", "zoe", "ada", "ada"]
 
 
-def make_older(archive: Archive, run_id: str, hours: float) -> None:
+def make_older(store: Store, run_id: str, hours: float) -> None:
     """As if it had been submitted so much earlier."""
-    with archive.db.write() as session:
+    with store.db.write() as session:
         run = session.get_one(RunRow, run_id)
         run.rank -= hours * HOUR
         session.add(run)
@@ -212,23 +212,23 @@ def make_older(archive: Archive, run_id: str, hours: float) -> None:
 
 @pytest.mark.parametrize(("hours", "is_overtaken"), [(19.9, True), (20.1, False)])
 def test_a_step_of_priority_is_worth_an_hour(
-    archive: Archive, hours: float, is_overtaken: bool
+    store: Store, hours: float, is_overtaken: bool
 ) -> None:
-    low = archive.submit(priority=-10)[1][0]
-    make_older(archive, low, hours)
-    archive.submit(priority=10)
-    assert (archive.claim().run_id != low) == is_overtaken
+    low = store.submit(priority=-10)[1][0]
+    make_older(store, low, hours)
+    store.submit(priority=10)
+    assert (store.claim().run_id != low) == is_overtaken
 
 
 def test_a_run_whose_priority_was_changed_and_changed_back_is_where_it_was(
-    archive: Archive,
+    store: Store,
 ) -> None:
-    experiment_id, (run_id,) = archive.submit()
-    before = archive.run(run_id).rank
+    experiment_id, (run_id,) = store.submit()
+    before = store.run(run_id).rank
     for priority in (7, -3, 0):
-        with archive.db.write() as session:
+        with store.db.write() as session:
             update_experiment(session, experiment_id, ExperimentUpdate(priority=priority))
-    assert archive.run(run_id).rank == before
+    assert store.run(run_id).rank == before
 
 
 @settings(
@@ -244,7 +244,7 @@ def test_the_number_of_runs_ahead_is_that_of_the_claims_that_come_first(
     both_databases: Database, steps: list[Any]
 ) -> None:
     play(both_databases, steps, None)
-    archive = Archive(both_databases)
+    store = Store(both_databases)
     with both_databases.read() as session:
         waiting = list(session.scalars(text("SELECT id FROM experiment WHERE status = 'queued'")))
         ahead = {
@@ -254,46 +254,59 @@ def test_the_number_of_runs_ahead_is_that_of_the_claims_that_come_first(
             for experiment_id in waiting
         }
         expected = list_first(session, 100)
-    claimed = list(claim_all(archive))
+    claimed = list(claim_all(store))
     assert [run_id for run_id, _ in claimed] == expected
     order = [experiment_id for _, experiment_id in claimed]
     assert {experiment_id: order.index(experiment_id) for experiment_id in waiting} == ahead
 
 
-def claim_all(archive: Archive) -> Iterator[tuple[str, str]]:
+def claim_all(store: Store) -> Iterator[tuple[str, str]]:
     """(run id, experiment id), until none waits."""
     while True:
-        found = claim_next(archive.db, owner="a:1:1", queue="cpu", device="cpu", lease_seconds=60)
+        found = claim_next(
+            store.db, worker="a:1:1", device_class="cpu", device="cpu", lease_seconds=60
+        )
         if found is None:
             return
         yield found.run_id, found.experiment_id
 
 
-def fitting(archive: Archive, **offered: Any) -> bool:
+def fitting(store: Store, **offered: Any) -> bool:
     """Whether a worker that offers this claims anything."""
-    asked = {"owner": "a:1:1", "queue": "cpu", "device": "cpu", "lease_seconds": 60, **offered}
-    found = claim_next(archive.db, **asked)
+    asked = {
+        "worker": "a:1:1",
+        "device_class": "cpu",
+        "device": "cpu",
+        "lease_seconds": 60,
+        **offered,
+    }
+    found = claim_next(store.db, **asked)
     if found is not None:
-        archive.release(found.run_id, found.fence)
+        store.release(found.run_id, found.fence)
     return found is not None
 
 
-def test_a_worker_claims_only_what_fits_its_memory_and_labels(archive: Archive) -> None:
-    archive.submit(needs=Needs("any", 4 << 30, "gpu=h100,room=basement"))
-    labels = {"gpu": "h100", "room": "basement", "rack": "3"}
-    assert fitting(archive, memory_bytes=4 << 30, labels=labels)
-    assert fitting(archive, labels=labels), "a memory that is not known holds everything"
-    assert not fitting(archive, memory_bytes=2 << 30, labels=labels)
-    assert not fitting(archive, memory_bytes=4 << 30, labels={**labels, "room": "attic"})
-    assert not fitting(archive, memory_bytes=4 << 30, labels={"gpu": "h100"})
+def test_a_worker_claims_only_what_fits_its_memory_and_labels(store: Store) -> None:
+    store.submit(needs=Needs("any", 4 << 30, "gpu=h100,kind=basement"))
+    labels = {"gpu": "h100", "kind": "basement", "rack": "3"}
+    assert fitting(store, memory_bytes=4 << 30, labels=labels)
+    assert fitting(store, labels=labels), "a memory that is not known holds everything"
+    assert not fitting(store, memory_bytes=2 << 30, labels=labels)
+    assert not fitting(store, memory_bytes=4 << 30, labels={**labels, "kind": "attic"})
+    assert not fitting(store, memory_bytes=4 << 30, labels={"gpu": "h100"})
 
 
-def test_what_fits_nobody_blocks_nobody(archive: Archive) -> None:
-    archive.submit(needs=Needs("any", 64 << 30), priority=10)
-    archive.submit(needs=Needs("any", 0, "room=moon"), priority=10)
-    small = archive.submit()[1][0]
+def test_what_fits_nobody_blocks_nobody(store: Store) -> None:
+    store.submit(needs=Needs("any", 64 << 30), priority=10)
+    store.submit(needs=Needs("any", 0, "kind=moon"), priority=10)
+    small = store.submit()[1][0]
     found = claim_next(
-        archive.db, owner="a:1:1", queue="cpu", device="cpu", lease_seconds=60, memory_bytes=1 << 30
+        store.db,
+        worker="a:1:1",
+        device_class="cpu",
+        device="cpu",
+        lease_seconds=60,
+        memory_bytes=1 << 30,
     )
     assert found is not None
     assert found.run_id == small
@@ -308,7 +321,7 @@ def plan_of(url: str) -> str:
         event.listen(
             connection, "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3]))
         )
-        fairness.lanes_in_turn(session, queue="cpu", memory_bytes=1, limit_per_owner=1)
+        fairness.lanes_in_turn(session, device_class="cpu", memory_bytes=1, limit_per_owner=1)
         statement, values = asked[0]
         explain = "EXPLAIN QUERY PLAN" if db.is_sqlite else "EXPLAIN"
         steps = connection.exec_driver_sql(f"{explain} {statement}", values)

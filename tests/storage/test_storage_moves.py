@@ -18,38 +18,38 @@ from storage.files.artifacts import list_artifacts, register_artifact, register_
 from storage.files.blobs import StoredBlob
 from storage.results.events import list_events
 from storage.results.metrics import read_metrics, write_metrics
-from storage.runs.lease_expiry import reap_expired, reap_owner
+from storage.runs.lease_expiry import expire_leases, expire_worker
 from storage.runs.placement import Needs
 from storage.runs.transitions import heartbeat, release_run
-from tests.storage.conftest import Archive
+from tests.storage.conftest import Store
 
 pytestmark = pytest.mark.xdist_group("storage")
 
-Move = Callable[[Archive, str, int], bool]
+Move = Callable[[Store, str, int], bool]
 
 MOVES: dict[str, tuple[Move, RunStatus]] = {
-    "finish": (Archive.finish, RunStatus.SUCCEEDED),
-    "fail": (Archive.fail, RunStatus.FAILED),
-    "cancel": (Archive.cancel, RunStatus.CANCELLED),
-    "release": (Archive.release, RunStatus.QUEUED),
+    "finish": (Store.finish, RunStatus.SUCCEEDED),
+    "fail": (Store.fail, RunStatus.FAILED),
+    "cancel": (Store.cancel, RunStatus.CANCELLED),
+    "release": (Store.release, RunStatus.QUEUED),
 }
 
 
-def beat(archive: Archive, run_id: str, fence: int) -> bool:
-    return heartbeat(archive.db, run_id, fence, 60, (1.0, 2.0, "epochs")).alive
+def beat(store: Store, run_id: str, fence: int) -> bool:
+    return heartbeat(store.db, run_id, fence, 60, (1.0, 2.0, "epochs")).alive
 
 
-def metrics(archive: Archive, run_id: str, fence: int) -> bool:
-    with archive.db.write() as session:
+def metrics(store: Store, run_id: str, fence: int) -> bool:
+    with store.db.write() as session:
         return write_metrics(session, run_id, fence, [(0, "train_loss", 1, 0.5)])
 
 
-def training(archive: Archive, run_id: str, fence: int) -> bool:
-    with archive.db.write() as session:
+def training(store: Store, run_id: str, fence: int) -> bool:
+    with store.db.write() as session:
         return register_training(
             session,
             digest="d" * 64,
-            form_digest="f" * 64,
+            spec_digest="f" * 64,
             seed=0,
             run_id=run_id,
             fence=fence,
@@ -57,8 +57,8 @@ def training(archive: Archive, run_id: str, fence: int) -> bool:
         )
 
 
-def artifact(archive: Archive, run_id: str, fence: int) -> bool:
-    with archive.db.write() as session:
+def artifact(store: Store, run_id: str, fence: int) -> bool:
+    with store.db.write() as session:
         made = register_artifact(
             session,
             run_id=run_id,
@@ -81,74 +81,74 @@ WRITES: dict[str, Move] = {
 }
 
 
-def event_names(archive: Archive, experiment_id: str) -> list[str]:
-    with archive.db.read() as session:
+def event_names(store: Store, experiment_id: str) -> list[str]:
+    with store.db.read() as session:
         return [event.name for event in list_events(session, experiment_id, 0, 1_000)]
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_a_move_is_made_once_and_told_once(archive: Archive, name: str) -> None:
+def test_a_move_is_made_once_and_told_once(store: Store, name: str) -> None:
     move, status = MOVES[name]
-    experiment_id, (run_id,) = archive.submit()
-    fence = archive.claim().fence
-    assert archive.run(run_id).status is RunStatus.RUNNING
-    assert move(archive, run_id, fence)
-    told = event_names(archive, experiment_id)
-    row = archive.run(run_id)
+    experiment_id, (run_id,) = store.submit()
+    fence = store.claim().fence
+    assert store.run(run_id).status is RunStatus.RUNNING
+    assert move(store, run_id, fence)
+    told = event_names(store, experiment_id)
+    row = store.run(run_id)
     assert (row.status, row.finished_at is not None) == (status, status.is_terminal)
-    assert archive.experiment(experiment_id).status == status.value
-    assert not move(archive, run_id, fence)
-    assert event_names(archive, experiment_id) == told
+    assert store.experiment(experiment_id).status == status.value
+    assert not move(store, run_id, fence)
+    assert event_names(store, experiment_id) == told
     assert told.count("experiment.finished") == status.is_terminal
 
 
 @pytest.mark.parametrize("name", [*MOVES, *WRITES])
-def test_nothing_is_written_with_a_fence_that_is_over(archive: Archive, name: str) -> None:
+def test_nothing_is_written_with_a_fence_that_is_over(store: Store, name: str) -> None:
     """The run was taken back and claimed by another: the first worker wakes and finds that it has lost."""
     move = MOVES[name][0] if name in MOVES else WRITES[name]
-    experiment_id, (run_id,) = archive.submit()
-    stale = archive.claim().fence
-    archive.end_lease(run_id)
-    assert reap_expired(archive.db, max_attempts=4) == [run_id]
-    fresh = archive.claim(owner="host:3:4").fence
-    before, told = archive.run(run_id), event_names(archive, experiment_id)
+    experiment_id, (run_id,) = store.submit()
+    stale = store.claim().fence
+    store.end_lease(run_id)
+    assert expire_leases(store.db, max_attempts=4) == [run_id]
+    fresh = store.claim(worker="host:3:4").fence
+    before, told = store.run(run_id), event_names(store, experiment_id)
     assert fresh == stale + 2
-    assert not move(archive, run_id, stale)
-    assert archive.run(run_id).model_dump() == before.model_dump()
-    assert event_names(archive, experiment_id) == told
-    with archive.db.read() as session:
+    assert not move(store, run_id, stale)
+    assert store.run(run_id).model_dump() == before.model_dump()
+    assert event_names(store, experiment_id) == told
+    with store.db.read() as session:
         assert read_metrics(session, run_id=run_id) == []
         assert list_artifacts(session, run_id, "artifact") == []
-    assert move(archive, run_id, fresh)
+    assert move(store, run_id, fresh)
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_nothing_is_written_to_a_run_that_has_ended(archive: Archive, name: str) -> None:
-    run_id = archive.submit()[1][0]
-    fence = archive.claim().fence
-    assert archive.finish(run_id, fence)
-    assert not WRITES[name](archive, run_id, fence)
+def test_nothing_is_written_to_a_run_that_has_ended(store: Store, name: str) -> None:
+    run_id = store.submit()[1][0]
+    fence = store.claim().fence
+    assert store.finish(run_id, fence)
+    assert not WRITES[name](store, run_id, fence)
 
 
-def test_a_heartbeat_renews_the_lease_and_brings_the_cancel_request(archive: Archive) -> None:
-    experiment_id, (run_id,) = archive.submit()
-    fence = archive.claim(lease_seconds=0.0).fence
-    assert heartbeat(archive.db, run_id, fence, 60, (3.0, 10.0, "epochs")).cancel_requested is False
-    assert reap_expired(archive.db, max_attempts=4) == []
-    row = archive.run(run_id)
+def test_a_heartbeat_renews_the_lease_and_brings_the_cancel_request(store: Store) -> None:
+    experiment_id, (run_id,) = store.submit()
+    fence = store.claim(lease_seconds=0.0).fence
+    assert heartbeat(store.db, run_id, fence, 60, (3.0, 10.0, "epochs")).cancel_requested is False
+    assert expire_leases(store.db, max_attempts=4) == []
+    row = store.run(run_id)
     assert (row.progress_completed, row.progress_total, row.progress_unit) == (3.0, 10.0, "epochs")
-    with archive.db.write() as session:
+    with store.db.write() as session:
         cancel_experiment(session, experiment_id)
-    assert archive.run(run_id).status is RunStatus.RUNNING
-    assert heartbeat(archive.db, run_id, fence, 60).cancel_requested is True
+    assert store.run(run_id).status is RunStatus.RUNNING
+    assert heartbeat(store.db, run_id, fence, 60).cancel_requested is True
 
 
-def test_a_drained_run_keeps_its_attempts(archive: Archive) -> None:
-    run_id = archive.submit()[1][0]
+def test_a_drained_run_keeps_its_attempts(store: Store) -> None:
+    run_id = store.submit()[1][0]
     for interruptions in (1, 2):
-        assert archive.release(run_id, archive.claim().fence)
-        row = archive.run(run_id)
-        assert (row.attempts, row.interruptions, row.losses, row.owner) == (
+        assert store.release(run_id, store.claim().fence)
+        row = store.run(run_id)
+        assert (row.attempts, row.interruptions, row.losses, row.worker) == (
             0,
             interruptions,
             0,
@@ -156,28 +156,28 @@ def test_a_drained_run_keeps_its_attempts(archive: Archive) -> None:
         )
 
 
-def test_a_run_that_loses_its_worker_too_often_fails_once(archive: Archive) -> None:
-    experiment_id, (run_id,) = archive.submit()
+def test_a_run_that_loses_its_worker_too_often_fails_once(store: Store) -> None:
+    experiment_id, (run_id,) = store.submit()
     for losses in range(1, 4):
-        archive.claim(owner="host:1:2")
-        assert reap_owner(archive.db, "host:9:9", max_attempts=3) == []
-        assert reap_owner(archive.db, "host:1:2", max_attempts=3) == [run_id]
-        assert archive.run(run_id).losses == losses
-    row = archive.run(run_id)
+        store.claim(worker="host:1:2")
+        assert expire_worker(store.db, "host:9:9", max_attempts=3) == []
+        assert expire_worker(store.db, "host:1:2", max_attempts=3) == [run_id]
+        assert store.run(run_id).losses == losses
+    row = store.run(run_id)
     assert (row.status, row.error_code) == (RunStatus.FAILED, FailureReason.WORKER_LOST)
-    assert archive.experiment(experiment_id).status is ExperimentStatus.FAILED
-    assert reap_expired(archive.db, max_attempts=3) == []
-    assert event_names(archive, experiment_id).count("run.failed") == 1
+    assert store.experiment(experiment_id).status is ExperimentStatus.FAILED
+    assert expire_leases(store.db, max_attempts=3) == []
+    assert event_names(store, experiment_id).count("run.failed") == 1
 
 
-def test_a_lost_run_whose_cancel_was_asked_for_is_cancelled(archive: Archive) -> None:
-    experiment_id, (run_id,) = archive.submit()
-    archive.claim()
-    with archive.db.write() as session:
+def test_a_lost_run_whose_cancel_was_asked_for_is_cancelled(store: Store) -> None:
+    experiment_id, (run_id,) = store.submit()
+    store.claim()
+    with store.db.write() as session:
         cancel_experiment(session, experiment_id)
-    archive.end_lease(run_id)
-    assert reap_expired(archive.db, max_attempts=4) == [run_id]
-    assert archive.run(run_id).status is RunStatus.CANCELLED
+    store.end_lease(run_id)
+    assert expire_leases(store.db, max_attempts=4) == [run_id]
+    assert store.run(run_id).status is RunStatus.CANCELLED
 
 
 def wait_for_a_lock(db: Database) -> None:
@@ -195,56 +195,56 @@ def wait_for_a_lock(db: Database) -> None:
 
 
 @pytest.mark.parametrize("move", ["release", "reap"])
-def test_a_cancel_request_that_comes_as_the_run_goes_back_wins(archive: Archive, move: str) -> None:
+def test_a_cancel_request_that_comes_as_the_run_goes_back_wins(store: Store, move: str) -> None:
     """A run that is queued and asked to stop would be claimed by nobody and would wait for ever."""
-    experiment_id, (run_id,) = archive.submit()
-    fence = archive.claim().fence
+    experiment_id, (run_id,) = store.submit()
+    fence = store.claim().fence
 
     def go_back() -> bool:
         if move == "reap":
-            return reap_owner(archive.db, "host:1:2", max_attempts=4) == [run_id]
-        with archive.db.write() as session:
+            return expire_worker(store.db, "host:1:2", max_attempts=4) == [run_id]
+        with store.db.write() as session:
             return release_run(session, run_id, fence)
 
     with ThreadPoolExecutor(1) as pool:
-        with archive.db.write() as session:
+        with store.db.write() as session:
             cancel_experiment(session, experiment_id)
             moved = pool.submit(go_back)
-            wait_for_a_lock(archive.db)
+            wait_for_a_lock(store.db)
         assert moved.result(timeout=60)
-    assert archive.run(run_id).status is RunStatus.CANCELLED
-    assert archive.experiment(experiment_id).status is ExperimentStatus.CANCELLED
+    assert store.run(run_id).status is RunStatus.CANCELLED
+    assert store.experiment(experiment_id).status is ExperimentStatus.CANCELLED
 
 
-def test_cancelling_ends_what_waits_and_asks_what_runs(archive: Archive) -> None:
-    experiment_id, (running, waiting) = archive.submit(((0,), (1,)))
-    fence = archive.claim().fence
+def test_cancelling_ends_what_waits_and_asks_what_runs(store: Store) -> None:
+    experiment_id, (running, waiting) = store.submit(((0,), (1,)))
+    fence = store.claim().fence
     for _ in range(2):
-        with archive.db.write() as session:
+        with store.db.write() as session:
             cancel_experiment(session, experiment_id)
-        assert archive.run(waiting).status is RunStatus.CANCELLED
-        assert archive.experiment(experiment_id).status is ExperimentStatus.RUNNING
-    assert archive.cancel(running, fence)
-    assert archive.experiment(experiment_id).status is ExperimentStatus.CANCELLED
-    assert event_names(archive, experiment_id).count("experiment.cancel_requested") == 1
+        assert store.run(waiting).status is RunStatus.CANCELLED
+        assert store.experiment(experiment_id).status is ExperimentStatus.RUNNING
+    assert store.cancel(running, fence)
+    assert store.experiment(experiment_id).status is ExperimentStatus.CANCELLED
+    assert event_names(store, experiment_id).count("experiment.cancel_requested") == 1
 
 
-def test_what_has_ended_is_not_cancelled(archive: Archive) -> None:
-    experiment_id, (run_id,) = archive.submit()
-    archive.finish(run_id, archive.claim().fence)
-    with pytest.raises(InvalidTransition, match="already succeeded"), archive.db.write() as session:
+def test_what_has_ended_is_not_cancelled(store: Store) -> None:
+    experiment_id, (run_id,) = store.submit()
+    store.finish(run_id, store.claim().fence)
+    with pytest.raises(InvalidTransition, match="already succeeded"), store.db.write() as session:
         cancel_experiment(session, experiment_id)
 
 
-def test_a_retry_gives_failed_runs_a_new_fence(archive: Archive) -> None:
-    experiment_id, (failed, done) = archive.submit(((0,), (1,)))
-    fence = archive.claim().fence
-    archive.fail(failed, fence)
-    archive.finish(done, archive.claim().fence)
-    with archive.db.write() as session:
-        _, rung = retry_experiment(session, experiment_id)
-    assert rung == [(failed, Needs())]
-    row = archive.run(failed)
+def test_a_retry_gives_failed_runs_a_new_fence(store: Store) -> None:
+    experiment_id, (failed, done) = store.submit(((0,), (1,)))
+    fence = store.claim().fence
+    store.fail(failed, fence)
+    store.finish(done, store.claim().fence)
+    with store.db.write() as session:
+        _, sent = retry_experiment(session, experiment_id)
+    assert sent == [(failed, Needs())]
+    row = store.run(failed)
     assert (row.status, row.fence, row.error_code) == (RunStatus.QUEUED, fence + 1, None)
-    assert archive.finish(failed, archive.claim().fence)
-    assert archive.experiment(experiment_id).status is ExperimentStatus.SUCCEEDED
+    assert store.finish(failed, store.claim().fence)
+    assert store.experiment(experiment_id).status is ExperimentStatus.SUCCEEDED

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from runtime.fair_lock import Turns
+from runtime.fair_lock import FairLock
 from storage.database import engine as storage_db
 from storage.database.engine import Database, DatabaseUnavailable
 from tests.waiting import wait_until
@@ -20,19 +20,19 @@ PATIENCE = 30.0
 
 
 def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
-    turns, had = Turns(), []
+    fair_lock, had = FairLock(), []
 
     def take(number: int) -> None:
-        assert turns.acquire(PATIENCE)
+        assert fair_lock.acquire(PATIENCE)
         had.append(number)
-        turns.release()
+        fair_lock.release()
 
-    assert turns.acquire(PATIENCE)
+    assert fair_lock.acquire(PATIENCE)
     threads = [threading.Thread(target=take, args=(number,)) for number in range(20)]
     for count, thread in enumerate(threads, 1):
         thread.start()
-        wait_until(lambda count=count: len(turns._waiting) == count)
-    turns.release()
+        wait_until(lambda count=count: len(fair_lock._waiting) == count)
+    fair_lock.release()
     take(20)
     for thread in threads:
         thread.join()
@@ -40,21 +40,21 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
 
 
 def test_who_has_waited_long_enough_leaves_the_line_and_nobody_is_lost() -> None:
-    turns = Turns()
-    assert turns.acquire(PATIENCE)
-    assert not turns.acquire(0.01)
+    fair_lock = FairLock()
+    assert fair_lock.acquire(PATIENCE)
+    assert not fair_lock.acquire(0.01)
     with ThreadPoolExecutor(8) as pool:
-        early = [pool.submit(turns.acquire, 0.0005 * number) for number in range(7)]
-        late = pool.submit(turns.acquire, PATIENCE)
+        early = [pool.submit(fair_lock.acquire, 0.0005 * number) for number in range(7)]
+        late = pool.submit(fair_lock.acquire, PATIENCE)
         time.sleep(0.002)
-        turns.release()  # while others give up
+        fair_lock.release()  # while others give up
         for one in early:
             if one.result():
-                turns.release()
+                fair_lock.release()
         assert late.result()
-    assert turns._waiting == turns._waiting.__class__()
-    turns.release()
-    assert turns.acquire(0.0)
+    assert fair_lock._waiting == fair_lock._waiting.__class__()
+    fair_lock.release()
+    assert fair_lock.acquire(0.0)
 
 
 @pytest.fixture

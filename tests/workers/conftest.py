@@ -20,7 +20,7 @@ from runtime.settings import Settings
 from schemas.submission import Submission
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow, RunRow
-from storage.delivery.wake_ups import Doorbell, make_celery
+from storage.delivery.wake_ups import WakeUps, make_celery
 from storage.experiments.create import PlannedPoint, PlannedRun, create_experiment
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
@@ -43,39 +43,39 @@ class Lab:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def submit(
-        self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), *, ring: bool = True, **more: Any
+        self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), *, wake: bool = True, **more: Any
     ) -> tuple[str, str]:
         """One experiment of one run, never reused; (experiment id, run id)."""
         submission = Submission(spec=spec, seeds=list(seeds), reuse=False, **more)
         needs = Needs(requires=write_labels(submission.execution.requires))
         point = expand(spec, {})[0]
-        form = point.spec.model_dump(mode="json")
+        expanded = point.spec.model_dump(mode="json")
         with self.db.write() as session:
             experiment_id = create_experiment(
                 session,
                 submission=submission,
-                spec=form,
-                digest=sha256_of(form),
-                points=[PlannedPoint(0, {}, form, point.spec.digest())],
+                spec=expanded,
+                digest=sha256_of(expanded),
+                points=[PlannedPoint(0, {}, expanded, point.spec.digest())],
                 runs=[PlannedRun(0, seeds, needs)],
             ).id
         run = self.runs(experiment_id)[0]
-        if ring:
-            self.ring(run.id, needs)
+        if wake:
+            self.send(run.id, needs)
         return experiment_id, run.id
 
-    def ring(self, run_id: str, needs: Needs = NOTHING_SPECIAL) -> None:
+    def send(self, run_id: str, needs: Needs = NOTHING_SPECIAL) -> None:
         with self.db.read() as session:
             idle = count_idle(session)
-        Doorbell(make_celery(self.settings)).ring([(run_id, needs)], idle)
+        WakeUps(make_celery(self.settings)).send([(run_id, needs)], idle)
 
     def start_worker(self, slots: int = 1, **more: str) -> subprocess.Popen[bytes]:
         """more: further variables."""
-        names = ("home", "broker_url", "checkpoint_seconds", "lease_seconds", "ring_after_seconds")
+        names = ("home", "broker_url", "checkpoint_seconds", "lease_seconds", "wake_after_seconds")
         values = {f"RICHREGIME_{name.upper()}": str(getattr(self.settings, name)) for name in names}
         log = (self.settings.home / "worker.log").open("ab")
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.entry", "--queue", "cpu", "--slots", str(slots)],
+            [sys.executable, "-m", "workers.entry", "--device", "cpu", "--slots", str(slots)],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -95,7 +95,7 @@ class Lab:
         return process
 
     def _listens(self, pid: int) -> bool:
-        return "listening on queue" in self.log
+        return "listening for cpu runs" in self.log
 
     @property
     def log(self) -> str:
@@ -137,9 +137,9 @@ class Lab:
         wait_until(saved, 180)
 
     def child_of(self, run_id: str) -> int:
-        owner = self.run(run_id).owner
-        assert owner is not None
-        return int(owner.rpartition(":")[2])
+        worker = self.run(run_id).worker
+        assert worker is not None
+        return int(worker.rpartition(":")[2])
 
     def events(self, experiment_id: str) -> list[str]:
         with self.db.read() as session:
@@ -188,7 +188,7 @@ def make_lab(
         options = {
             "broker_url": shared,
             "checkpoint_seconds": 0.1,
-            "ring_after_seconds": 2.0,
+            "wake_after_seconds": 2.0,
             **changes,
         }
         settings = Settings(home=home, **options)

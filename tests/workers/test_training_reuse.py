@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from storage.access.ownership import Viewer
 from storage.database.engine import Database
 from storage.database.tables import RunRow
-from storage.files.artifacts import find_trained_forms
+from storage.files.artifacts import find_trained_specs
 from storage.files.blobs import BlobStore
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
 from storage.runs.claim import claim_next
@@ -41,8 +41,10 @@ def lab(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[Lab]:
 
 def run_through(lab: Lab, spec: dict[str, Any], seeds: tuple[int, ...]) -> tuple[str, str]:
     """Execute it here and now, with reuse; (experiment id, run id)."""
-    ids = lab.submit(spec, seeds, ring=False)
-    claim = claim_next(lab.db, owner="host:1:2", queue="cpu", device="cpu", lease_seconds=60)
+    ids = lab.submit(spec, seeds, wake=False)
+    claim = claim_next(
+        lab.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+    )
     assert claim is not None
     execute_run(lab.db, lab.blobs, lab.settings, replace(claim, reuse=True), "cpu", lambda: False)
     assert lab.run(claim.run_id).status == "succeeded", lab.run(claim.run_id).error_detail
@@ -51,9 +53,9 @@ def run_through(lab: Lab, spec: dict[str, Any], seeds: tuple[int, ...]) -> tuple
 
 def trained(lab: Lab, spec: dict[str, Any]) -> dict[int, str]:
     """By seed, the run whose training a preview names."""
-    form = expand(spec, {})[0].spec.training_form_digest(Execution())
+    spec = expand(spec, {})[0].spec.training_spec_digest(Execution())
     with lab.db.read() as session:
-        found = find_trained_forms(session, [form], [0, 1])
+        found = find_trained_specs(session, [spec], [0, 1])
     return {seed: run_id for (_, seed), run_id in found.items()}
 
 
@@ -75,7 +77,7 @@ def test_another_net_is_not_the_same_training(lab: Lab) -> None:
 
 
 def test_a_training_is_reused_within_its_owner_s_runs_alone(lab: Lab) -> None:
-    ada, ben = (replace(lab, db=lab.db.seen_by(Viewer(owner))) for owner in ("ada", "ben"))
+    ada, ben = (replace(lab, db=lab.db.seen_by(Viewer(worker))) for worker in ("ada", "ben"))
     _, first = submit_and_run(ada, lab)
     _, second = submit_and_run(ben, lab)
     _, third = submit_and_run(ben, lab)
@@ -86,10 +88,12 @@ def test_a_training_is_reused_within_its_owner_s_runs_alone(lab: Lab) -> None:
     assert loaded == [None, None, second]
 
 
-def submit_and_run(owner: Lab, lab: Lab) -> tuple[str, str]:
-    """Submitted by the owner, executed by a worker of the service."""
-    ids = owner.submit(SPEC, (0,), ring=False)
-    claim = claim_next(lab.db, owner="host:1:2", queue="cpu", device="cpu", lease_seconds=60)
+def submit_and_run(worker: Lab, lab: Lab) -> tuple[str, str]:
+    """Submitted by the worker, executed by a worker of the service."""
+    ids = worker.submit(SPEC, (0,), wake=False)
+    claim = claim_next(
+        lab.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+    )
     assert claim is not None
     execute_run(lab.db, lab.blobs, lab.settings, replace(claim, reuse=True), "cpu", lambda: False)
     return ids

@@ -39,14 +39,14 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Broker, s
 def test_a_worker_hears_again_whose_broker_died_between_a_bell_and_its_answer(
     make_lab: Callable[..., Lab], mortal: tuple[Broker, str]
 ) -> None:
-    """The child is held so that the bell is read but not begun; when it begins, there is nobody to tell."""
+    """The child is held so that the wake-up is read but not begun; when it begins, there is nobody to tell."""
     broker, socket = mortal
-    lab = make_lab(broker_url=f"redis+socket://{socket}", ring_after_seconds=600.0)
+    lab = make_lab(broker_url=f"redis+socket://{socket}", wake_after_seconds=600.0)
     lab.start_worker()
     child = lab.child_of(lab.wait(lab.submit(SPEC)[1], "succeeded").id)
     with Redis(unix_socket_path=socket) as connection:
         wait_until(lambda: is_read_by_a_held_child(lab, child, connection))
-    heard = lab.submit(SPEC, ring=False)[1]
+    heard = lab.submit(SPEC, wake=False)[1]
     broker.process.kill()
     broker.process.wait()
     os.kill(child, signal.SIGCONT)
@@ -56,15 +56,15 @@ def test_a_worker_hears_again_whose_broker_died_between_a_bell_and_its_answer(
 
 
 def is_read_by_a_held_child(lab: Lab, child: int, connection: Redis) -> bool:
-    """Hold the child and ring; where it was not idle yet the bell is left lying, and the child goes on to be so."""
-    bell = offer(lab.settings, "cpu").bell
+    """Hold the child and ring; where it was not idle yet the wake-up is left lying, and the child goes on to be so."""
+    channel = offer(lab.settings, "cpu").channel
     os.kill(child, signal.SIGSTOP)
-    lab.ring("")
+    lab.send("")
     deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
-        if connection.llen(bell) == 0:
+        if connection.llen(channel) == 0:
             return True
         time.sleep(0.02)
     os.kill(child, signal.SIGCONT)
-    wait_until(lambda: connection.llen(bell) == 0)
+    wait_until(lambda: connection.llen(channel) == 0)
     return False

@@ -23,30 +23,30 @@ SPEC = {
 def test_each_of_two_parents_hears_the_bells_that_are_for_it_and_takes_what_fits(
     make_lab: Callable[..., Lab], tmp_path: Path
 ) -> None:
-    """Nothing is rung again in this test: a bell that reached the other parent would not be heard."""
-    lab = make_lab(ring_after_seconds=600.0)
+    """Nothing is rung again in this test: a wake-up that reached the other parent would not be heard."""
+    lab = make_lab(wake_after_seconds=600.0)
     shared = {
         "RICHREGIME_DATABASE_URL": lab.settings.resolved_database_url,
         "RICHREGIME_BLOB_DIR": str(lab.settings.resolved_blob_dir),
-        "RICHREGIME_RING_AFTER_SECONDS": "600",
+        "RICHREGIME_WAKE_AFTER_SECONDS": "600",
     }
     parents = {}
-    for room in ("attic", "basement"):
-        home = tmp_path / room
+    for kind in ("attic", "basement"):
+        home = tmp_path / kind
         home.mkdir()
         host = replace(lab, settings=lab.settings.model_copy(update={"home": home}))
-        labels = f"room={room}"
-        parents[room] = host.start_worker(
+        labels = f"kind={kind}"
+        parents[kind] = host.start_worker(
             **shared, RICHREGIME_HOME=str(home), RICHREGIME_WORKER_LABELS=labels
         )
     with lab.db.read() as session:
         assert [one.labels for one in list_workers(session)] == [
-            {"room": "attic"},
-            {"room": "basement"},
+            {"kind": "attic"},
+            {"kind": "basement"},
         ]
-    for room in ("basement", "basement", "attic", "basement"):
-        _, run_id = lab.submit(SPEC, execution={"requires": {"room": room}})
+    for kind in ("basement", "basement", "attic", "basement"):
+        _, run_id = lab.submit(SPEC, execution={"requires": {"kind": kind}})
         row = lab.wait(run_id, "succeeded", 60)
-        assert row.owner is not None
-        assert int(row.owner.split(":")[1]) == parents[room].pid
+        assert row.worker is not None
+        assert int(row.worker.split(":")[1]) == parents[kind].pid
     lab.wait(lab.submit(SPEC)[1], "succeeded")

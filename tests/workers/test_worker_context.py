@@ -26,7 +26,7 @@ from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from storage.files.retention import sweep_orphans
 from storage.runs.claim import Claim, claim_next
-from storage.runs.lease_expiry import RunningRun, list_running, reap_owner
+from storage.runs.lease_expiry import RunningRun, expire_worker, list_running
 from tests.workers.conftest import Lab
 from workers import context, execution, watchdog
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext
@@ -48,12 +48,12 @@ def lab(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[Lab]:
 
 @pytest.fixture
 def claim(lab: Lab) -> Claim:
-    lab.submit(SPEC, ring=False)
+    lab.submit(SPEC, wake=False)
     return claim_run(lab)
 
 
 def claim_run(lab: Lab) -> Claim:
-    claim = claim_next(lab.db, owner=OWNER, queue="cpu", device="cpu", lease_seconds=30)
+    claim = claim_next(lab.db, worker=OWNER, device_class="cpu", device="cpu", lease_seconds=30)
     assert claim is not None
     return claim
 
@@ -131,7 +131,7 @@ def test_whoever_lost_the_run_writes_nothing(lab: Lab, claim: Claim) -> None:
     ctx = make_context(lab, claim)
     ctx.log_metrics(0, 1, {"test_accuracy": 0.5})
     ctx.flush()
-    reap_owner(lab.db, OWNER, 3)
+    expire_worker(lab.db, OWNER, 3)
     again = claim_run(lab)
     assert again.fence > claim.fence
     events, metrics = lab.events(claim.experiment_id), lab.metrics(claim.run_id)
@@ -161,7 +161,7 @@ def test_the_heartbeat_tells_of_a_lost_run_and_of_a_cancel_request(lab: Lab, cla
     assert lease.beat()
     with pytest.raises(RunCancelled):
         ctx.check()
-    reap_owner(lab.db, OWNER, 3)
+    expire_worker(lab.db, OWNER, 3)
     assert not lease.beat()
     with pytest.raises(LeaseLost):
         ctx.check()
@@ -248,7 +248,7 @@ def running(**changes: Any) -> RunningRun:
     usual: dict[str, Any] = {
         "run_id": "run_1",
         "fence": 1,
-        "owner": OWNER,
+        "worker": OWNER,
         "max_seconds": None,
         "computed_seconds": 10.0,
         "silent_seconds": 1.0,

@@ -51,7 +51,7 @@ def test_every_line_within_a_run_tells_whose_it_is_and_no_line_after_it(
     child = SimpleNamespace(
         claim=lambda: next(claims),
         drain=drain,
-        owner="host:1:2",
+        worker="host:1:2",
         db=None,
         blobs=None,
         settings=None,

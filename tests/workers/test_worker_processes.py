@@ -33,7 +33,7 @@ def lab(make_lab: Callable[..., Lab]) -> Lab:
 def test_a_run_is_executed_and_archived_whole(lab: Lab) -> None:
     experiment_id, run_id = lab.submit(SHORT, (3, 4))
     row = lab.wait(run_id, "succeeded")
-    assert [sheet["seed"] for sheet in row.result] == [3, 4]
+    assert [seed_result["seed"] for seed_result in row.result] == [3, 4]
     assert row.attempts == 1
     assert row.progress_completed == row.progress_total == 4
     assert sorted(lab.thetas(run_id)) == [
@@ -95,7 +95,7 @@ def test_a_run_under_way_is_cancelled_within_seconds_and_keeps_its_numbers(lab: 
 def test_a_bell_rung_many_times_runs_a_run_once(lab: Lab) -> None:
     experiment_id, run_id = lab.submit(SHORT)
     for _ in range(20):
-        lab.ring(run_id)
+        lab.send(run_id)
     assert lab.wait(run_id, "succeeded").attempts == 1
     _, after = lab.submit(SHORT)
     lab.wait(after, "succeeded")
@@ -103,7 +103,7 @@ def test_a_bell_rung_many_times_runs_a_run_once(lab: Lab) -> None:
 
 
 def test_a_run_whose_bell_was_lost_is_found(lab: Lab) -> None:
-    _, run_id = lab.submit(SHORT, ring=False)
+    _, run_id = lab.submit(SHORT, wake=False)
     lab.wait(run_id, "succeeded", 30)
 
 

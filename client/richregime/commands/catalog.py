@@ -79,8 +79,8 @@ def kinds(
     (kind,) = found
     fields = kind["spec_schema"]["properties"]
     rows = [
-        (field, str(form.get("default", "")), form.get("description", ""))
-        for field, form in fields.items()
+        (field, str(spec.get("default", "")), spec.get("description", ""))
+        for field, spec in fields.items()
     ]
     print(f"{kind['title']}: {kind['description']}\nplots: {', '.join(kind['plots'])}")
     _print_table(("field", "default", "what it is"), rows)
@@ -99,13 +99,13 @@ def workers(as_json: AsJson = False, url: Url = None) -> None:
         (
             one.host,
             one.device,
-            one.queue,
+            one.device_class,
             f"{len(one.runs)}/{one.slots}",
             "listening" if one.listening else "gone",
         )
         for one in found
     ]
-    _print_table(("host", "device", "queue", "busy", "state"), rows)
+    _print_table(("host", "device", "class", "busy", "state"), rows)
 
 
 @app.command()

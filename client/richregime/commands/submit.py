@@ -51,7 +51,7 @@ Axes = Annotated[
 Seeds = Annotated[str | None, typer.Option(help="0-4 or 0,1,7.")]
 Name = Annotated[str | None, typer.Option(help="Its name.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value. May be repeated.")]
-Notify = Annotated[bool, typer.Option("--notify", help="Ring the terminal's bell at the end.")]
+Notify = Annotated[bool, typer.Option("--notify", help="Ring the terminal's wake-up at the end.")]
 NotifyCommand = Annotated[
     str | None,
     typer.Option(help="Run this at the end, with RICHREGIME_EXPERIMENT and RICHREGIME_STATUS set."),
@@ -114,8 +114,8 @@ def submit(
     max_seconds: Annotated[
         int | None, typer.Option(min=1, help="A run that computes for longer fails.")
     ] = None,
-    afresh: Annotated[
-        bool, typer.Option("--afresh", help="Compute it even if an identical one exists.")
+    no_reuse: Annotated[
+        bool, typer.Option("--no-reuse", help="Compute it even if an identical one exists.")
     ] = False,
     webhook: Annotated[
         str | None,
@@ -143,7 +143,7 @@ def submit(
             name=name,
             priority=priority,
             max_seconds=max_seconds,
-            reuse=False if afresh else None,
+            reuse=False if no_reuse else None,
             webhook={"url": webhook} if webhook else None,
         )
         if dry_run:
@@ -157,7 +157,7 @@ def submit(
             print(experiment.id, flush=True)
         if experiment.reused:
             print(
-                "an identical experiment exists; this is it, under the name it has (--afresh computes it anew)",
+                "an identical experiment exists; this is it, under the name it has (--no-reuse computes it anew)",
                 file=sys.stderr,
             )
         if watch:
@@ -244,8 +244,8 @@ def _follow(
     raise typer.Exit(EXIT_CODES[experiment.status])
 
 
-def _notify(experiment: Experiment, bell: bool, command: str | None) -> None:
-    if bell:
+def _notify(experiment: Experiment, channel: bool, command: str | None) -> None:
+    if channel:
         print("\a", end="", file=sys.stderr, flush=True)
     if command is None:
         return

@@ -49,22 +49,22 @@ def metric_columns(source: ExportSource) -> Columns:
 
 
 def result_columns(source: ExportSource) -> Columns:
-    """A row a statistic, wherever in a point's sheet it stands.
+    """A row a statistic, wherever in a point's result it stands.
 
-    `quantity` is its path in the sheet. Of an entry of a list, such as a layer or a curve, the entry's own fields stand
+    `quantity` is its path in the result. Of an entry of a list, such as a layer or a curve, the entry's own fields stand
     beside it (`curves.mode`); of a statistic in a list, its place there and what lists of equal length in the same entry
     hold at that place (`curves.fractions_percent`).
     """
     assert source.result is not None
     points = source.points()
     rows: list[Row] = []
-    for sheet in source.result["points"]:
-        index = source.find_point(sheet["point"])
-        fields = {name: value for name, value in sheet.items() if name != "point"}
+    for seed_result in source.result["points"]:
+        index = source.find_point(seed_result["point"])
+        fields = {name: value for name, value in seed_result.items() if name != "point"}
         rows += [
             {
                 "point": index,
-                "outcome": sheet["outcome"],
+                "outcome": seed_result["outcome"],
                 **_axes(points[index], RESULT_COLUMNS),
                 "quantity": quantity,
                 **entry,

@@ -65,7 +65,7 @@ def _encode_cell(
     items = sorted(items, key=lambda item: (item["step"], item["name"]))
     events = [
         encode_version(began),
-        *encode_hyperparameters(began, {**_read_form(experiment, run), "seed": seed}, names),
+        *encode_hyperparameters(began, {**_read_spec(experiment, run), "seed": seed}, names),
         *(encode_scalar(began, item["step"], item["name"], item["value"]) for item in items),
     ]
     if run.finished_at is not None:
@@ -74,7 +74,7 @@ def _encode_cell(
     return b"".join(map(frame, events))
 
 
-def _read_form(experiment: Experiment, run: Run) -> dict[str, Any]:
+def _read_spec(experiment: Experiment, run: Run) -> dict[str, Any]:
     """The run's form, a value a dotted path: the experiment's, with the point's values in the place of the swept fields."""
     swept = run.point.values
     kept = {

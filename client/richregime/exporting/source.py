@@ -43,7 +43,7 @@ class ExportSource:
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, scalar) of each field of a form; a list stands as JSON."""
+    """(dotted path, scalar) of each field of a spec; a list stands as JSON."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from flatten(inner, f"{path}.{name}" if path else name)

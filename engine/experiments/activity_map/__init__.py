@@ -1,4 +1,4 @@
-"""The room `activity_map`: how often each parameter is among those with the largest gradients (paper, Section 5)."""
+"""The kind `activity_map`: how often each parameter is among those with the largest gradients (paper, Section 5)."""
 
 from engine.experiments.activity_map.presets import presets
 from engine.experiments.activity_map.result import (

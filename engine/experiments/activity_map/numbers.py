@@ -27,9 +27,9 @@ DECIMALS = 4
 def share_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "points": [...]}`: each point's layers, bottom first, with shares of the active set by alpha."""
     points = []
-    for point, sheet in _finished(source):
-        layers = [layer.model_dump(mode="json") for layer in sheet.layers]
-        points.append({**_identity(point, sheet), "layers": layers})
+    for point, seed_result in _finished(source):
+        layers = [layer.model_dump(mode="json") for layer in seed_result.layers]
+        points.append({**_identity(point, seed_result), "layers": layers})
     return {"title": source.title, "points": points}
 
 
@@ -40,15 +40,19 @@ def map_numbers(source: PlotInput, reduction: Reduction) -> dict[str, Any]:
     then averaged over seeds. `bin_shape` says how many parameters a bin spans; the same of all maps where they have
     no more than `max_side` rows or columns.
     """
-    kept = [(point, sheet, _read_maps(source, point)) for point, sheet in _finished(source)]
-    kept = [(point, sheet, maps) for point, sheet, maps in kept if maps]
+    kept = [
+        (point, seed_result, _read_maps(source, point)) for point, seed_result in _finished(source)
+    ]
+    kept = [(point, seed_result, maps) for point, seed_result, maps in kept if maps]
     max_side = _choose_side([maps for _, _, maps in kept])
     points = [
         {
-            **_identity(point, sheet),
-            "maps": [_map_numbers(name, maps, sheet, reduction, max_side) for name in maps[0][1]],
+            **_identity(point, seed_result),
+            "maps": [
+                _map_numbers(name, maps, seed_result, reduction, max_side) for name in maps[0][1]
+            ],
         }
-        for point, sheet, maps in kept
+        for point, seed_result, maps in kept
     ]
     return {"title": source.title, "reduction": reduction, "max_side": max_side, "points": points}
 
@@ -60,17 +64,21 @@ _SeedMaps = tuple[int, dict[str, dict[str, BinnedPicture]]]
 def _finished(source: PlotInput) -> list[tuple[FinishedPoint, ActivityMapPointResult]]:
     finished = [point for point in source.points if point.results]
     pairs = list(zip(finished, source.summary, strict=True))
-    return [(point, sheet) for point, sheet in pairs if isinstance(sheet, ActivityMapPointResult)]
+    return [
+        (point, seed_result)
+        for point, seed_result in pairs
+        if isinstance(seed_result, ActivityMapPointResult)
+    ]
 
 
-def _identity(point: FinishedPoint, sheet: ActivityMapPointResult) -> dict[str, Any]:
+def _identity(point: FinishedPoint, seed_result: ActivityMapPointResult) -> dict[str, Any]:
     return {
         "values": dict(point.values),
-        "outcome": sheet.outcome,
-        "n": len(sheet.seeds),
-        "parameters": sum(layer.parameters for layer in sheet.layers),
-        "test_accuracy": sheet.test_accuracy.model_dump(mode="json"),
-        "alphas_percent": list(sheet.alphas_percent),
+        "outcome": seed_result.outcome,
+        "n": len(seed_result.seeds),
+        "parameters": sum(layer.parameters for layer in seed_result.layers),
+        "test_accuracy": seed_result.test_accuracy.model_dump(mode="json"),
+        "alphas_percent": list(seed_result.alphas_percent),
     }
 
 
@@ -106,13 +114,13 @@ def _count_cells(picture: BinnedPicture, max_side: int) -> int:
 def _map_numbers(
     name: str,
     maps: Sequence[_SeedMaps],
-    sheet: ActivityMapPointResult,
+    seed_result: ActivityMapPointResult,
     reduction: Reduction,
     max_side: int,
 ) -> dict[str, Any]:
     by_alpha = maps[0][1][name]
     first = coarsen(next(iter(by_alpha.values())), max_side)
-    layers = [layer.name for layer in sheet.layers]
+    layers = [layer.name for layer in seed_result.layers]
     layer = next(
         number for number, prefix in enumerate(layers, start=1) if name.startswith(f"{prefix}.")
     )

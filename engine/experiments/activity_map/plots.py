@@ -120,7 +120,7 @@ def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
 
 def _describe_point(point: Mapping[str, Any]) -> str:
     accuracy = 100 * point["test_accuracy"]["mean"]
-    mark = ", diverged" if point["outcome"] == "diverged" else ""
+    mark = ", not trained" if point["outcome"] != "trained" else ""
     name = point_label(point["values"]) or "net"
     return f"{name}  (p = {point['parameters']:,}, test accuracy {accuracy:.1f} %{mark})"
 

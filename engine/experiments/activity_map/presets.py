@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.kind import Preset
-from engine.paper.recipes import make_preset, paper_form
+from engine.paper.recipes import make_preset, paper_spec
 
 PLOTS = ("activity_map", "activity_map_max", "layer_shares", "concentration")
 QUICK_SEEDS = (0, 1, 2)
@@ -57,13 +57,13 @@ def _make_scales(figure: _Figure) -> Iterator[Preset]:
         f"How often each parameter of {net} (d = {figure.depth}) is among the 1, 10 and 30 % with the largest gradients, "
         f"in a narrow and a wide net (Figure {figure.name.removeprefix('fig')})."
     )
-    form = paper_form("activity_map", figure.data, {"name": figure.model, "depth": figure.depth})
+    spec = paper_spec("activity_map", figure.data, {"name": figure.model, "depth": figure.depth})
     yield make_preset(
         figure.name,
         "paper",
         f"Activity of {net} on {WORDS[figure.data]}",
         description,
-        form,
+        spec,
         sweep={"model.width": figure.widths},
         plots=PLOTS,
     )
@@ -75,7 +75,7 @@ def _make_scales(figure: _Figure) -> Iterator[Preset]:
         f"Activity of {net} on {WORDS[data]}",
         description,
         {
-            **form,
+            **spec,
             "data": {"name": data, "train_size": QUICK_TRAIN_SIZE, "test_size": QUICK_TEST_SIZE},
             **QUICK_TRAINING,
         },

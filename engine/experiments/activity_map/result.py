@@ -1,4 +1,4 @@
-"""The sheets of an activity map: one a seed, one a point."""
+"""The results of an activity map: one a seed, one a point."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from engine.analysis.fractions import percent_key
 from engine.analysis.stats import point_fields, summarize
 from engine.kind import FinishedPoint
-from engine.result import PointResult, SeedResult, Sheet, Statistic
+from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
 _OfLayer = Callable[["ActivityMapSeedResult", int, str], float | None]
 """A quantity of one seed's layer at one alpha"""
 
 
-class LayerActivity(Sheet):
+class LayerActivity(ResultModel):
     """One layer of one seed's net, weights and biases together."""
 
     name: str
@@ -39,7 +39,7 @@ class ActivityMapSeedResult(SeedResult):
     """Gradient components that were exactly zero, summed over epochs; such are never active."""
 
 
-class LayerSummary(Sheet):
+class LayerSummary(ResultModel):
     """One layer over the seeds of a point. By alpha, null where nothing was ever active."""
 
     name: str
@@ -70,7 +70,7 @@ class ActivityMapPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One sheet a point that has at least one finished seed."""
+    """One result a point that has at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 

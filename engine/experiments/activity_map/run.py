@@ -31,7 +31,7 @@ Counts = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
 def run(spec: ActivityMapSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context and count; one sheet a seed.
+    """Train every seed of the context and count; one result a seed.
 
     Keeps each seed's `counts.npz`, the whole map, and `maps.npz`, the same in bins for drawing.
     """
@@ -58,7 +58,7 @@ def _finish_seed(
     for name, pack in ((COUNTS_FILE, pack_counts), (MAPS_FILE, pack_maps)):
         ctx.save_artifact(name, trained.seed, MEDIA_TYPE, pack(counts, activity.num_epochs))
     return ActivityMapSeedResult(
-        **trained.sheet_fields(),
+        **trained.result_fields(),
         alphas_percent=spec.alphas_percent,
         num_epochs=activity.num_epochs,
         layers=tuple(_describe_layer(layer, counts) for layer in layers),

@@ -1,4 +1,4 @@
-"""The form of the activity map (paper, Section 5)."""
+"""The spec of the activity map (paper, Section 5)."""
 
 from __future__ import annotations
 

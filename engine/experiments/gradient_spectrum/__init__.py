@@ -1,4 +1,4 @@
-"""The room `gradient_spectrum`: how few components of a stochastic gradient are large (paper, Section 1, Figure 1)."""
+"""The kind `gradient_spectrum`: how few components of a stochastic gradient are large (paper, Section 1, Figure 1)."""
 
 from engine.experiments.gradient_spectrum.presets import presets
 from engine.experiments.gradient_spectrum.result import (

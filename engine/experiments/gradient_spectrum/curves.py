@@ -38,7 +38,7 @@ def spectrum_numbers(source: PlotInput) -> dict[str, Any]:
                     "values": dict(point.values),
                     "n": len(point.results),
                     "p": steps[0]["p"],
-                    "diverged": any(result.outcome == "diverged" for result in point.results),
+                    "untrained": any(result.outcome != "trained" for result in point.results),
                     "steps": steps,
                 }
             )

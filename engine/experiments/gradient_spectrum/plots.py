@@ -165,7 +165,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _name(point: Mapping[str, Any]) -> str:
     label = point_label(point["values"])
-    mark = " †" if point["diverged"] else ""
+    mark = " †" if point["untrained"] else ""
     return f"{label + ', ' if label else ''}p = {point['p']:,}{mark}"
 
 
@@ -174,6 +174,6 @@ def _add_title(
 ) -> None:
     seeds = max(point["n"] for point in points)
     text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
-    if any(point["diverged"] for point in points):
-        text += "; † diverged"
+    if any(point["untrained"] for point in points):
+        text += "; † not trained"
     add_title(figure, numbers["title"], text)

@@ -1,4 +1,4 @@
-"""Named bodies of the room `gradient_spectrum`: Figure 1's two nets."""
+"""Named bodies of the kind `gradient_spectrum`: Figure 1's two nets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from engine.kind import Preset
 from engine.paper.deviations import PAPER_SEEDS
-from engine.paper.recipes import make_preset, paper_form
+from engine.paper.recipes import make_preset, paper_spec
 
 KIND = "gradient_spectrum"
 PLOTS = ("spectrum", "share_of_norm")
@@ -27,40 +27,40 @@ UNNAMED_STEPS = "the paper does not say at which steps"
 def presets() -> Sequence[Preset]:
     """Each net at both scales; quick ones are a quarter as wide and train on the embedded digits."""
     return (
-        _make("fig1a", "paper", paper_form(KIND, "mnist", VGG5, steps=(1, 10, 100, 1000, 7800))),
+        _make("fig1a", "paper", paper_spec(KIND, "mnist", VGG5, steps=(1, 10, 100, 1000, 7800))),
         _make(
             "fig1a",
             "quick",
-            _quick_form("mnist", VGG5, train_size=2000, epochs=4, steps=(1, 4, 16, 60)),
+            _quick_spec("mnist", VGG5, train_size=2000, epochs=4, steps=(1, 4, 16, 60)),
         ),
         _make(
             "fig1b",
             "paper",
-            paper_form(KIND, "cifar10", RESNET18, steps=(1, 10, 100, 1000, 10_000, 70_000)),
+            paper_spec(KIND, "cifar10", RESNET18, steps=(1, 10, 100, 1000, 10_000, 70_000)),
         ),
         _make(
             "fig1b",
             "quick",
-            _quick_form("cifar10", RESNET18, train_size=1000, epochs=4, steps=(1, 4, 12, 32)),
+            _quick_spec("cifar10", RESNET18, train_size=1000, epochs=4, steps=(1, 4, 12, 32)),
         ),
     )
 
 
-def _quick_form(
+def _quick_spec(
     data: str, model: dict[str, Any], *, train_size: int, epochs: int, steps: tuple[int, ...]
 ) -> dict[str, Any]:
     narrow = {**model, "width_multiplier": 0.25}
     digits = {"name": "digits", "train_size": train_size, "test_size": 500}
-    return {**paper_form(KIND, data, narrow, epochs=epochs, steps=steps), "data": digits}
+    return {**paper_spec(KIND, data, narrow, epochs=epochs, steps=steps), "data": digits}
 
 
-def _make(name: str, scale: Literal["paper", "quick"], form: dict[str, Any]) -> Preset:
+def _make(name: str, scale: Literal["paper", "quick"], spec: dict[str, Any]) -> Preset:
     return make_preset(
         name,
         scale,
         TITLES[name, scale],
         DESCRIPTION,
-        form,
+        spec,
         plots=PLOTS,
         seeds=QUICK_SEEDS if scale == "quick" else range(PAPER_SEEDS),
         deviations=(UNNAMED_STEPS,),

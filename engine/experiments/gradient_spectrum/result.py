@@ -1,4 +1,4 @@
-"""The sheets of a gradient spectrum: one a seed, one a point."""
+"""The results of a gradient spectrum: one a seed, one a point."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from engine.analysis.stats import point_fields, summarize
 from engine.kind import FinishedPoint
-from engine.result import PointResult, SeedResult, Sheet, Statistic
+from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
 NEAR_ZERO_PERCENT = 1.0
 """A component is near zero where it is smaller than this share of the largest one."""
 
 
-class StepSpectrum(Sheet):
+class StepSpectrum(ResultModel):
     """One seed's gradient at one step."""
 
     step: int
@@ -35,7 +35,7 @@ class SpectrumSeedResult(SeedResult):
     """Those of the asked steps that were reached with a finite gradient."""
 
 
-class StepSummary(Sheet):
+class StepSummary(ResultModel):
     """One step over the seeds that reached it with a finite gradient."""
 
     step: int
@@ -58,7 +58,7 @@ class SpectrumPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One sheet a point that has at least one finished seed."""
+    """One result a point that has at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 

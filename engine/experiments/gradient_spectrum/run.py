@@ -30,7 +30,7 @@ SHARE_PERCENTS = (0.1, 1.0, 10.0)
 
 
 def run(spec: GradientSpectrumSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context and measure; one sheet a seed.
+    """Train every seed of the context and measure; one result a seed.
 
     Keeps each seed's sorted magnitudes, a file a step, and `curves.json`, what is drawn of them. Raises InvalidSpec
     for steps that the data set is too small for.
@@ -67,7 +67,7 @@ def _finish_seed(
     ]
     stored = canonical_json({"steps": curves}).encode()
     ctx.save_artifact(CURVES_FILE, trained.seed, "application/json", stored)
-    fields = trained.sheet_fields()
+    fields = trained.result_fields()
     missing = [step for step in spec.steps if step not in spectra]
     if missing:
         steps = ", ".join(map(str, missing))

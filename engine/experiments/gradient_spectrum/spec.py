@@ -1,4 +1,4 @@
-"""The form of the gradient spectrum (paper, Section 1 and Figure 1)."""
+"""The spec of the gradient spectrum (paper, Section 1 and Figure 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The room `lws`: layer-wise sparse SGD, which trains only some layers in each epoch (paper, Section 6)."""
+"""The kind `lws`: layer-wise sparse SGD, which trains only some layers in each epoch (paper, Section 6)."""
 
 from engine.experiments.lws.presets import presets
 from engine.experiments.lws.result import LwsPointResult, LwsSeedResult, summarize_points

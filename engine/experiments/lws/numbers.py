@@ -28,10 +28,15 @@ PUBLISHED = ("test_accuracy", "difference", "backward_seconds", "backward_ratio"
 def point_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "points": [...]}`: each point's names and statistics (bars, scatters)."""
     points = []
-    for point, sheet in _finished(source):
-        statistics = {name: _dump(getattr(sheet, name)) for name in OURS}
+    for point, seed_result in _finished(source):
+        statistics = {name: _dump(getattr(seed_result, name)) for name in OURS}
         points.append(
-            {**_identity(point), "outcome": sheet.outcome, "n": sheet.test_accuracy.n, **statistics}
+            {
+                **_identity(point),
+                "outcome": seed_result.outcome,
+                "n": seed_result.test_accuracy.n,
+                **statistics,
+            }
         )
     return {"title": source.title, "points": points}
 
@@ -95,7 +100,11 @@ def table_numbers(source: PlotInput) -> dict[str, Any]:
 def _finished(source: PlotInput) -> list[tuple[FinishedPoint, LwsPointResult]]:
     finished = [point for point in source.points if point.results]
     pairs = list(zip(finished, source.summary, strict=True))
-    return [(point, sheet) for point, sheet in pairs if isinstance(sheet, LwsPointResult)]
+    return [
+        (point, seed_result)
+        for point, seed_result in pairs
+        if isinstance(seed_result, LwsPointResult)
+    ]
 
 
 def _identity(point: FinishedPoint) -> dict[str, Any]:

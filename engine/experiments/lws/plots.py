@@ -14,8 +14,8 @@ from engine.experiments.lws.styles import (
     FULL_COLOR,
     POLICY_COLORS,
     POLICY_WORDS,
-    curve_looks,
-    family_looks,
+    curve_styles,
+    family_styles,
 )
 from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
@@ -111,7 +111,7 @@ def _draw_bars(
 
 
 def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
-    mark = "†" if point["outcome"] == "diverged" else ""
+    mark = "†" if point["outcome"] != "trained" else ""
     if quantity == "test_accuracy":
         return f"{mean:.1f}{mark}"
     ratio = point["backward_ratio"]
@@ -126,7 +126,7 @@ def _draw_scatter(
     figure = new_figure(options, 8.4, 4.8)
     axes = figure.subplots()
     settings = list(dict.fromkeys(point["setting"] for point in points))
-    looks = family_looks(points)
+    looks = family_styles(points)
     for point in points:
         mean, spread = point[seconds]["mean"], point[seconds]["standard_error"] or 0.0
         error = 100 * (1 - point["test_accuracy"]["mean"])
@@ -210,7 +210,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     rows = -(-len(points) // _num_columns(8.4, longest))
     figure = new_figure(options, 8.4, 3.6 + 0.18 * rows)
     panels = dict(zip(("train_error", "test_error"), figure.subplots(1, 2), strict=True))
-    for point, (color, line) in zip(points, curve_looks(points), strict=True):
+    for point, (color, line) in zip(points, curve_styles(points), strict=True):
         for quantity, axes in panels.items():
             plot_band(
                 axes,
@@ -258,7 +258,7 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
     if counts == [1]:
         text = "one seed"
     return text + (
-        "; † diverged" if any(point.get("outcome") == "diverged" for point in points) else ""
+        "; † not trained" if any(point.get("outcome") != "trained" for point in points) else ""
     )
 
 

@@ -1,6 +1,6 @@
 """Figures 7 to 12 and 21 to 23 and Table 1 of the paper (Section 6 and appendix) as bodies ready to submit.
 
-Two training forms a net serve all of them at quick scale, one for static and one for drawn policies: a training that
+Two training specs a net serve all of them at quick scale, one for static and one for drawn policies: a training that
 one figure has done is found by its digest and not repeated by the next.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from engine.experiments.lws.spec import LwsSpec, count_layers
 from engine.kind import Preset
-from engine.paper.recipes import Scale, make_preset, paper_form
+from engine.paper.recipes import Scale, make_preset, paper_spec
 
 Net = Literal["vgg5", "vgg11"]
 Study = Literal["static", "drawn"]
@@ -200,10 +200,10 @@ def _make(
     """init: None is both, one after the other. fewer_k: quick scale leaves some k out. experiment: as in `make_preset`."""
     sweep: dict[str, Sequence[Any]] = {"policy": policies}
     if scale == "paper":
-        form = paper_form("lws", _DATA[net], {"name": net}, init=init or XAVIER)
+        spec = paper_spec("lws", _DATA[net], {"name": net}, init=init or XAVIER)
         sweep = {"init": (XAVIER, PRETRAINED), **sweep} if init is None else sweep
         return make_preset(
-            name, scale, title, description, form, plots=plots, sweep=sweep, experiment=experiment
+            name, scale, title, description, spec, plots=plots, sweep=sweep, experiment=experiment
         )
     deviations = []
     if init is not XAVIER:
@@ -217,7 +217,7 @@ def _make(
         scale,
         title,
         description,
-        _quick_form(net, study),
+        _quick_spec(net, study),
         plots=plots,
         sweep=sweep,
         seeds=_QUICK_SEEDS[study],
@@ -226,10 +226,10 @@ def _make(
     )
 
 
-def _quick_form(net: Net, study: Study) -> dict[str, Any]:
+def _quick_spec(net: Net, study: Study) -> dict[str, Any]:
     """A narrow net on few images, by Adam: SGD at the paper's rate does not get VGG-11 off its plateau that soon."""
     size = _QUICK_SIZES[study, net]
-    return paper_form(
+    return paper_spec(
         "lws",
         _DATA[net],
         {"name": net, "width_multiplier": size.width_multiplier},

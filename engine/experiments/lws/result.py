@@ -1,4 +1,4 @@
-"""The sheets of layer-wise sparse SGD: one a seed, one a point, compared with the `full` point beside it."""
+"""The results of layer-wise sparse SGD: one a seed, one a point, compared with the `full` point beside it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LwsPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One sheet a point that has at least one finished seed."""
+    """One result a point that has at least one finished seed."""
     return [
         _summarize_point(point, find_full_point(point, points)) for point in points if point.results
     ]
@@ -59,18 +59,18 @@ def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
 
 def find_full_point(point: FinishedPoint, points: Sequence[FinishedPoint]) -> FinishedPoint | None:
     """The point that trains all layers and is equal in all else; the first, should there be several."""
-    wanted = _form_without_policy(point)
+    wanted = _spec_without_policy(point)
     for candidate in points:
         assert isinstance(candidate.spec, LwsSpec)
         if (
             isinstance(candidate.spec.policy, FullPolicy)
-            and _form_without_policy(candidate) == wanted
+            and _spec_without_policy(candidate) == wanted
         ):
             return candidate
     return None
 
 
-def _form_without_policy(point: FinishedPoint) -> dict[str, Any]:
+def _spec_without_policy(point: FinishedPoint) -> dict[str, Any]:
     return point.spec.model_dump(mode="json", exclude={"policy"})
 
 

@@ -16,7 +16,7 @@ from engine.training.policies import EpochSchedule, draw_schedule
 
 
 def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context under the policy; one sheet a seed.
+    """Train every seed of the context under the policy; one result a seed.
 
     Keeps each seed's `schedule.json`: the layers trained in each epoch.
     """
@@ -30,14 +30,14 @@ def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
         counts = schedule.count_epochs_by_lowest_layer()
         ctx.log_event("schedule.drawn", {"seed": seed, "epochs_by_lowest_layer": list(counts)})
     return [
-        _fill_sheet(trained, schedules[trained.seed])
+        _fill_result(trained, schedules[trained.seed])
         for trained in train(spec, ctx, draw_schedule=schedules.__getitem__)
     ]
 
 
-def _fill_sheet(trained: TrainedSeed, schedule: EpochSchedule) -> LwsSeedResult:
+def _fill_result(trained: TrainedSeed, schedule: EpochSchedule) -> LwsSeedResult:
     return LwsSeedResult(
-        **trained.sheet_fields(),
+        **trained.result_fields(),
         epochs_by_lowest_layer=schedule.count_epochs_by_lowest_layer(),
         cumulative_backward_seconds=tuple(
             accumulate(epoch.backward_seconds for epoch in trained.epoch_timings)

@@ -1,4 +1,4 @@
-"""The form of layer-wise sparse SGD (paper, Section 6)."""
+"""The spec of layer-wise sparse SGD (paper, Section 6)."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class LwsSpec(ExperimentSpec):
         shares = expect_shares(self.policy, layers, self.epochs, keeps_prefix=keeps_prefix)
         return Work(train_fraction=shares.train)
 
-    def training_form(self) -> dict[str, Any]:
-        """With the policy; without it for `full`, which is the training of the room `train`.
+    def training_spec(self) -> dict[str, Any]:
+        """With the policy; without it for `full`, which is the training of the kind `train`.
 
-        A ReLU-Net keeps it even then: the room `train` stacks its seeds, while here they train one by one like those of
+        A ReLU-Net keeps it even then: the kind `train` stacks its seeds, while here they train one by one like those of
         the other policies, so that times can be compared.
         """
-        form = super().training_form()
+        spec = super().training_spec()
         if not isinstance(self.policy, FullPolicy) or isinstance(self.model, ReluNetSpec):
-            form["policy"] = self.policy.model_dump(mode="json")
-        return form
+            spec["policy"] = self.policy.model_dump(mode="json")
+        return spec
 
 
 def count_layers(model: ModelSpec) -> int:

@@ -35,7 +35,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 
 
-def family_looks(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """(colour, marker) by family: the colour tells the kind of policy, the marker the families of a kind apart.
 
     So Top 1 Bottom 1 and Top 1 All Bottoms, first of their kinds, share a marker.
@@ -51,7 +51,7 @@ def family_looks(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, st
     return looks
 
 
-def curve_looks(points: Sequence[Mapping[str, Any]]) -> list[tuple[Any, str]]:
+def curve_styles(points: Sequence[Mapping[str, Any]]) -> list[tuple[Any, str]]:
     """(colour, line) a point: the colour tells policies apart, the line their settings; else the colour tells all."""
     settings = list(dict.fromkeys(point["setting"] for point in points))
     policies = list(dict.fromkeys(point["policy"] for point in points))

@@ -38,8 +38,8 @@ def _list_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         notes.append(
             "Published: differences are to the full net from Xavier initialisation; times on an NVIDIA Tesla K40m."
         )
-    if any(row["outcome"] == "diverged" for row in rows):
-        notes.append("† diverged.")
+    if any(row["outcome"] != "trained" for row in rows):
+        notes.append("† not trained.")
     return notes
 
 
@@ -91,7 +91,7 @@ def _statistic(
         text = f"{scale * statistic['mean']:{'+' if sign else ''}.{digits}f}"
         if statistic["standard_error"] is not None:
             text += f" ± {scale * statistic['standard_error']:.{digits}f}"
-        return text + (" †" if dagger and row["outcome"] == "diverged" else "")
+        return text + (" †" if dagger and row["outcome"] != "trained" else "")
 
     return write
 

@@ -1,4 +1,4 @@
-"""The room `reinit_sweep`: set back what moved most in training, or all else, and see what is lost (paper, Section 4)."""
+"""The kind `reinit_sweep`: set back what moved most in training, or all else, and see what is lost (paper, Section 4)."""
 
 from engine.experiments.reinit_sweep.presets import presets
 from engine.experiments.reinit_sweep.result import (

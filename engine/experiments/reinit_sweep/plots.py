@@ -53,15 +53,15 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _curve_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
-    for sheet in source.summary:
-        assert isinstance(sheet, ReinitPointResult)
+    for seed_result in source.summary:
+        assert isinstance(seed_result, ReinitPointResult)
         points.append(
             {
-                "values": sheet.point,
-                "n": sheet.test_accuracy.n,
-                "outcome": sheet.outcome,
-                "trained_test_accuracy": sheet.test_accuracy.mean,
-                "random_test_accuracy": sheet.initial_test_accuracy.mean,
+                "values": seed_result.point,
+                "n": seed_result.test_accuracy.n,
+                "outcome": seed_result.outcome,
+                "trained_test_accuracy": seed_result.test_accuracy.mean,
+                "random_test_accuracy": seed_result.initial_test_accuracy.mean,
                 "curves": [
                     {
                         "mode": curve.mode,
@@ -71,7 +71,7 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
                             statistic.standard_error for statistic in curve.test_accuracy
                         ],
                     }
-                    for curve in sheet.curves
+                    for curve in seed_result.curves
                 ],
             }
         )
@@ -155,7 +155,7 @@ def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
 
 
 def _name(point: Mapping[str, Any]) -> str:
-    mark = " †" if point["outcome"] == "diverged" else ""
+    mark = " †" if point["outcome"] != "trained" else ""
     return (point_label(point["values"]) or "net") + mark
 
 
@@ -193,5 +193,5 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
     counts = sorted({point["n"] for point in points})
     seeds = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     text = "one seed" if counts == [1] else f"mean of {seeds} seeds, band: one standard error"
-    mark = "; † diverged" if any(point["outcome"] == "diverged" for point in points) else ""
+    mark = "; † not trained" if any(point["outcome"] != "trained" for point in points) else ""
     return text + mark

@@ -1,4 +1,4 @@
-"""Named bodies of the room `reinit_sweep`: Figures 2, 3, 14 and 15."""
+"""Named bodies of the kind `reinit_sweep`: Figures 2, 3, 14 and 15."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sheets of a re-initialisation sweep: one a seed, one a point, with a curve a mode."""
+"""The results of a re-initialisation sweep: one a seed, one a point, with a curve a mode."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from engine.analysis.fractions import Mode
 from engine.analysis.stats import point_fields, summarize, summarize_timings
 from engine.kind import FinishedPoint
-from engine.result import PointResult, SeedResult, Sheet, Statistic, TimingSummary
+from engine.result import PointResult, ResultModel, SeedResult, Statistic, TimingSummary
 
 
-class SeedCurve(Sheet):
+class SeedCurve(ResultModel):
     """One mode's test accuracies of one seed."""
 
     mode: Mode
@@ -30,7 +30,7 @@ class ReinitSeedResult(SeedResult):
     """Ranking all parameters and evaluating every mixture."""
 
 
-class PointCurve(Sheet):
+class PointCurve(ResultModel):
     """One mode's test accuracy over the seeds."""
 
     mode: Mode
@@ -54,7 +54,7 @@ class ReinitPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One sheet a point that has at least one finished seed."""
+    """One result a point that has at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 
@@ -74,14 +74,14 @@ def _summarize_point(point: FinishedPoint) -> ReinitPointResult:
 
 
 def reinit_results(point: FinishedPoint) -> list[ReinitSeedResult]:
-    """The sheets of the point's finished seeds."""
+    """The results of the point's finished seeds."""
     results = [result for result in point.results if isinstance(result, ReinitSeedResult)]
     assert len(results) == len(point.results)
     return results
 
 
 def _summarize_curve(curves: Sequence[SeedCurve]) -> PointCurve:
-    """The seeds of a point have one form, so one grid."""
+    """The seeds of a point have one spec, so one grid."""
     first = curves[0]
     by_fraction = zip(*(curve.test_accuracy for curve in curves), strict=True)
     return PointCurve(

@@ -1,4 +1,4 @@
-"""The procedure of a re-initialisation sweep: train as the room `train` does, then evaluate every mixture."""
+"""The procedure of a re-initialisation sweep: train as the kind `train` does, then evaluate every mixture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_FINITE = (
 
 
 def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context, or load its training, and sweep it; one sheet a seed.
+    """Train every seed of the context, or load its training, and sweep it; one result a seed.
 
     Keeps each seed's `movement.json`. A run that is killed in a sweep begins that run's sweeps again, from the
     trainings it has registered.
@@ -43,7 +43,7 @@ def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
         epochs = _sweep_epochs(spec, data)
         trainings = train(spec, ctx, epochs_afterwards=epochs)
         num_seeds = len(trainings)
-        sheets = []
+        seed_results = []
         for index, trained in enumerate(trainings):
 
             def report(share: float, done: int = index) -> None:
@@ -51,8 +51,8 @@ def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
                 completed = num_seeds * spec.epochs + epochs * (done + share)
                 ctx.report_progress(completed, num_seeds * (spec.epochs + epochs), "seed-epochs")
 
-            sheets.append(_sweep_seed(spec, ctx, data, trained, report))
-        return sheets
+            seed_results.append(_sweep_seed(spec, ctx, data, trained, report))
+        return seed_results
 
 
 def _sweep_epochs(spec: ReinitSweepSpec, data: ResidentData) -> float:
@@ -87,7 +87,7 @@ def _sweep_seed(
     ctx.save_artifact("movement.json", trained.seed, "application/json", movement)
     of_fraction = [count_of(percent, size) for percent in spec.fractions_percent]
     places = [counts.index(count) for count in of_fraction]
-    fields = trained.sheet_fields()
+    fields = trained.result_fields()
     if not bool(torch.isfinite(mixtures.flat_T).all()):
         fields["notes"] = (*fields["notes"], NOT_FINITE)
     return ReinitSeedResult(

@@ -1,4 +1,4 @@
-"""The form of active and lazy re-initialisation (paper, Section 4)."""
+"""The spec of active and lazy re-initialisation (paper, Section 4)."""
 
 from __future__ import annotations
 

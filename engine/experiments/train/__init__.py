@@ -1,4 +1,4 @@
-"""The room `train`: train a net, follow its loss and accuracy, keep theta_0 and theta_T."""
+"""The kind `train`: train a net, follow its loss and accuracy, keep theta_0 and theta_T."""
 
 from engine.experiments.train.presets import presets
 from engine.experiments.train.result import TrainPointResult, TrainSeedResult, summarize_points

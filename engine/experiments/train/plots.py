@@ -120,10 +120,12 @@ def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
 
 def _timing_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
-    for sheet in source.summary:
-        assert isinstance(sheet, TrainPointResult)
-        seconds = {part: getattr(sheet.timings, f"{part}_seconds").mean for part in PARTS}
-        points.append({"values": sheet.point, "seconds": seconds, "n": sheet.test_accuracy.n})
+    for seed_result in source.summary:
+        assert isinstance(seed_result, TrainPointResult)
+        seconds = {part: getattr(seed_result.timings, f"{part}_seconds").mean for part in PARTS}
+        points.append(
+            {"values": seed_result.point, "seconds": seconds, "n": seed_result.test_accuracy.n}
+        )
     return {"title": source.title, "points": points}
 
 

@@ -1,4 +1,4 @@
-"""Named bodies of the room `train`: the demo, Figures 4, 13 and 16."""
+"""Named bodies of the kind `train`: the demo, Figures 4, 13 and 16."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def _make_bars(scale: Scale) -> list[Preset]:
 
 
 def _make_nets(scale: Scale) -> list[Preset]:
-    """The figure is drawn from the form alone; one epoch over a few images makes it an experiment like others."""
+    """The figure is drawn from the spec alone; one epoch over a few images makes it an experiment like others."""
     presets = []
     for name, title, model, data in NETS:
         images = data if scale == "paper" else "digits"
-        form = {
+        spec = {
             "kind": "train",
             "data": {"name": images, "train_size": 100, "test_size": 100},
             "model": {"name": model},
@@ -80,7 +80,7 @@ def _make_nets(scale: Scale) -> list[Preset]:
                 scale,
                 f"The architecture of {title}",
                 "The layers of the net with their parameter counts, full width (Figure 13).",
-                form,
+                spec,
                 plots=("architecture",),
                 deviations=deviations,
             )

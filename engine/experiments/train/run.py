@@ -12,5 +12,5 @@ from engine.training.loop import train
 
 
 def run(spec: TrainSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context; one sheet a seed."""
-    return [TrainSeedResult(**trained.sheet_fields()) for trained in train(spec, ctx)]
+    """Train every seed of the context; one result a seed."""
+    return [TrainSeedResult(**trained.result_fields()) for trained in train(spec, ctx)]

@@ -1,4 +1,4 @@
-"""The form of a plain training (paper, Section 3 and Figure 4)."""
+"""The spec of a plain training (paper, Section 3 and Figure 4)."""
 
 from __future__ import annotations
 
