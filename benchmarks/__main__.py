@@ -1,4 +1,4 @@
-"""`python -m benchmarks all`, or the name of one: measure, print a table, write JSON. `page` writes docs/performance.md."""
+"""`python -m benchmarks all`, or the name of one: measure, print a table, write JSON. `page` writes docs/reference/performance.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.page import TITLES, print_figure, write_page
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "reference" / "performance.md"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""docs/performance.md from the JSON of a measurement, and the table that is printed."""
+"""docs/reference/performance.md from the JSON of a measurement, and the table that is printed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ COMPUTED_DEFAULTS: Mapping[str, str] = MappingProxyType(
 
 
 def settings_markdown() -> str:
-    """docs/settings.md: every setting with its type, default and description."""
+    """docs/reference/settings.md: every setting with its type, default and description."""
     prefix = Settings.model_config.get("env_prefix", "")
     rows = [
         f"| `{prefix}{name.upper()}` | {_type_of(info)} | {_default_of(name, info)} | {info.description} |"
@@ -52,7 +52,7 @@ def _default_of(name: str, info: FieldInfo) -> str:
 
 
 def main() -> None:
-    (ROOT / "docs" / "settings.md").write_text(settings_markdown(), encoding="utf-8")
+    (ROOT / "docs" / "reference" / "settings.md").write_text(settings_markdown(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,24 +19,35 @@ from engine.experiments.registry import kinds
 DOCS = Path(__file__).parents[2] / "docs"
 """There in a checkout and in the image; a bare wheel has the generated pages only."""
 FIRST = "quick-start"
-ORDER = (
-    *(FIRST, "concepts", "paper-map", "your-own", "adding-a-kind"),
-    *(
-        "api",
-        "access",
-        "webhooks",
-        "errors",
-        "settings",
-        "deployment",
-        "operations",
-        "scaling",
-        "reliability",
-        "performance",
-        "architecture",
-        "citing",
+ORDER: Mapping[str, tuple[str, ...]] = {
+    "Tutorial": (f"tutorial/{FIRST}",),
+    "How-to guides": (
+        "how-to/your-own",
+        "adding-a-kind",
+        "how-to/webhooks",
+        "how-to/access",
+        "how-to/deployment",
+        "how-to/operations",
+        "how-to/citing",
     ),
-)
-"""Documents in the order they are read; others follow by name."""
+    "Reference": (
+        "reference/glossary",
+        "reference/api",
+        "reference/python-client",
+        "reference/command-line",
+        "reference/errors",
+        "reference/settings",
+        "reference/performance",
+        "paper-map",
+    ),
+    "Explanation": (
+        "explanation/concepts",
+        "architecture",
+        "explanation/reliability",
+        "explanation/scaling",
+    ),
+}
+"""The documents of each group, by path in `docs/` without the suffix."""
 HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>')
 """Before a heading's words: a short name to lead to"""
@@ -48,21 +59,18 @@ class GuidePage:
     slug: str
     title: str
     group: str
+    document: str | None = None
+    """Its path in `docs/` without the suffix; None for a generated page"""
 
 
 def list_pages() -> list[GuidePage]:
-    """Every page, in order."""
-    names = [
-        path.relative_to(DOCS).with_suffix("").as_posix() for path in sorted(DOCS.rglob("*.md"))
-    ]
-    first = [name for name in ORDER if name in names]
-    others = [name for name in names if name not in first and "/" not in name]
-    decisions = [name for name in names if "/" in name]
+    """Every page: the documents by group, the API reference, a page for each kind, the decisions."""
+    decisions = [f"decisions/{path.stem}" for path in sorted(DOCS.glob("decisions/*.md"))]
     return [
-        *(GuidePage(name, _title_of(name), "Guide") for name in [*first, *others]),
+        *(page for group, names in ORDER.items() for page in _document_pages(group, names)),
+        GuidePage("reference", "API reference, call by call", "API reference"),
         *(GuidePage(f"kinds/{name}", kind.title, "Kinds") for name, kind in kinds().items()),
-        GuidePage("reference", "API reference", "Reference"),
-        *(GuidePage(name, _title_of(name), "Decisions") for name in decisions),
+        *_document_pages("Decisions", decisions),
     ]
 
 
@@ -78,9 +86,10 @@ def render_page(slug: str, description: Callable[[], Mapping[str, Any]]) -> str 
     if slug.startswith("kinds/"):
         kind = kinds().get(slug.removeprefix("kinds/"))
         return None if kind is None else _render(kind_markdown(kind), slug)
-    if slug not in {page.slug for page in list_pages()}:
+    name = next((page.document for page in list_pages() if page.slug == slug), None)
+    if name is None:
         return None
-    return _render((DOCS / f"{slug}.md").read_text(encoding="utf-8"), slug)
+    return _render((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)
 
 
 def list_sections(html: str) -> list[tuple[str, str]]:
@@ -88,18 +97,33 @@ def list_sections(html: str) -> list[tuple[str, str]]:
     return SECTION.findall(html)
 
 
+def _document_pages(group: str, names: Sequence[str]) -> list[GuidePage]:
+    """Those of the documents that exist: a distribution without `docs/` has none."""
+    return [
+        GuidePage(_slug_of(name), _title_of(name), group, document=name)
+        for name in names
+        if (DOCS / f"{name}.md").is_file()
+    ]
+
+
+def _slug_of(name: str) -> str:
+    """`access` for `how-to/access`, so that a page keeps its address when it changes its group."""
+    return name if name.startswith("decisions/") else name.rpartition("/")[2]
+
+
 def _title_of(name: str) -> str:
     found = HEADING.search((DOCS / f"{name}.md").read_text(encoding="utf-8"))
     return found[1].replace("`", "") if found else name
 
 
-def _render(text: str, slug: str) -> str:
+def _render(text: str, document: str) -> str:
+    """`document`: the path in `docs/` that relative links start from."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     _name_headings(tokens)
     for token in tokens:
         for child in token.children or ():
-            _lead_on(child, slug)
+            _adapt_link(child, document)
     html = str(markdown.renderer.render(tokens, markdown.options, {}))
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
     return html.replace("<table>", scroll).replace("</table>", "</table></div>")
@@ -121,8 +145,8 @@ def _name_headings(tokens: Sequence[Token]) -> None:
             opening.attrSet("id", name if count == 1 else f"{name}-{count}")
 
 
-def _lead_on(token: Token, slug: str) -> None:
-    """Links and pictures of the documents lead to the guide's pages; what lies outside of them is only named."""
+def _adapt_link(token: Token, document: str) -> None:
+    """Point links and pictures of a document at the guide; drop links to files outside `docs/`."""
     attribute = {"link_open": "href", "image": "src"}.get(token.type)
     target = str(token.attrGet(attribute) or "") if attribute else ""
     if (
@@ -132,11 +156,12 @@ def _lead_on(token: Token, slug: str) -> None:
     ):
         return
     path, _, anchor = target.partition("#")
-    full = (DOCS / slug).parent / path
+    full = (DOCS / document).parent / path
     inside = full.is_file() and full.resolve().is_relative_to(DOCS.resolve())
     if not inside:
         token.attrs.pop(attribute)
         return
     found = full.resolve().relative_to(DOCS.resolve()).as_posix()
-    address = f"/guide/{found.removesuffix('.md')}"
+    page = _slug_of(found.removesuffix(".md")) if found.endswith(".md") else found
+    address = f"/guide/{page}"
     token.attrSet(attribute, f"{address}#{anchor}" if anchor else address)

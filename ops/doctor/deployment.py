@@ -172,7 +172,7 @@ def _check_schema(db: Database) -> Finding:
         return warning(
             "database", found, f"bring this host to that version, too; it has {SERVICE_VERSION}"
         )
-    todo = "stop the workers, `richregime db upgrade`, start everything (docs/operations.md)"
+    todo = "stop the workers, `richregime db upgrade`, start everything (docs/how-to/operations.md)"
     return wrong("database", f"{kind}, its schema is of an earlier version", todo)
 
 
@@ -275,7 +275,7 @@ def _check_access(session: Session, settings: Settings) -> Iterator[Finding]:
         )
     else:
         found = f"the API will not start on {settings.host}: there is no key"
-        yield wrong("access", found, "`richregime keys create --owner NAME` (docs/access.md)")
+        yield wrong("access", found, "`richregime keys create --owner NAME` (docs/how-to/access.md)")
 
 
 def _check_orphans(db: Database, settings: Settings) -> Iterator[Finding]:

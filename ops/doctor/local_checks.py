@@ -70,7 +70,7 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield warning(
             "settings",
             f"no setting: {', '.join(unknown)}",
-            "docs/settings.md lists the settings' names",
+            "docs/reference/settings.md lists the settings' names",
         )
 
 

@@ -93,7 +93,7 @@ def _check_access(http: httpx.Client, url: str) -> Iterator[Finding]:
         return
     if address.scheme != "https":
         yield warning(
-            "access", "a key travels as plain text", "put TLS before the service (docs/access.md)"
+            "access", "a key travels as plain text", "put TLS before the service (docs/how-to/access.md)"
         )
     if httpx.get(f"{url}/queue", timeout=TIMEOUT_SECONDS).status_code == 200:
         yield wrong(

@@ -345,7 +345,7 @@ def test_the_parts_of_a_service_are_handed_its_secret(tmp_path: Path) -> None:
 def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
     desk: Desk, tmp_path: Path
 ) -> None:
-    page = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "webhooks.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

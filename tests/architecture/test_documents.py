@@ -16,7 +16,7 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def test_the_settings_page_is_fresh() -> None:
-    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert written == settings_markdown(), "run `python -m ops.documents`"
 
 

@@ -33,7 +33,7 @@ def run_script(
 
 
 def test_the_quick_start_works_when_pasted(service_url: str, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "tutorial" / "quick-start.md").read_text(encoding="utf-8")
     session = "\n".join(BLOCK.findall(text)).replace("./run ", "richregime ")
     python = Path(sys.executable).parent
     done = subprocess.run(

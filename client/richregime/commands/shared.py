@@ -69,7 +69,7 @@ AFTER_A_FAILURE: Mapping[FailureReason, str] = {
     FailureReason.TIMEOUT: "raise `max_seconds`, or train for fewer epochs",
     FailureReason.WORKER_LOST: f"look at the worker's log, then `{PROGRAM} retry ID`: runs go on from their last checkpoint",
     FailureReason.STORAGE_FULL: f"make room (`{PROGRAM} gc`), then `{PROGRAM} retry ID`",
-    FailureReason.DATASET_UNAVAILABLE: f"put the data set in place or allow downloads (docs/settings.md), then `{PROGRAM} retry ID`",
+    FailureReason.DATASET_UNAVAILABLE: f"put the data set in place or allow downloads (docs/reference/settings.md), then `{PROGRAM} retry ID`",
 }
 """What to do next, by the reason of a failure"""
 
