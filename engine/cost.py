@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
+from engine.experiments.registry import get_kind
 from engine.models.layout import LayerLayout, layout
-from engine.models.spec import ReluNetSpec
 from engine.optim.spec import AdamSpec, OptimizerSpec
 from engine.spec import Execution, ExperimentSpec, sha256_of
 
@@ -19,6 +19,8 @@ STACK_BYTES = 2 << 30
 PROCESS_BYTES = 500 << 20
 """What a process takes with torch imported and nothing trained."""
 _FLOAT = 4
+_EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds")
+"""Fields of the execution that decide how fast a run computes on a given device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +166,17 @@ def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "c
 
 
 def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
-    """What two runs share that compute at the same speed, from the JSON of a spec and of its execution.
+    """Digest of what decides a run's speed, from the JSON of its spec and execution.
 
-    Epochs, seeds, sizes of the data and what is drawn from it may differ: the cost's arithmetic knows what they do.
+    Runs of one shape calibrate each other. They may differ in epochs, seeds and sizes of the data, whose effect
+    `estimate` computes. Raises InvalidSpec for an unknown kind.
     """
-    data = spec.get("data", {})
-    parts: dict[str, Any] = {name: spec.get(name) for name in ("kind", "model", "batch_size")}
-    parts["optimizer"] = spec.get("optimizer", {}).get("name")
-    parts["data"] = [data.get("name"), data.get("augmentation")]
-    parts["policy"] = spec.get("policy")
-    parts["execution"] = {
-        name: execution.get(name)
-        for name in ("precision", "deterministic", "prefix_cache", "stack_seeds")
-    }
-    return sha256_of(parts)
+    return sha256_of(
+        {
+            "spec": get_kind(spec["kind"]).spec.describe_speed(spec),
+            "execution": {name: execution.get(name) for name in _EXECUTION_SPEED},
+        }
+    )
 
 
 def check(cost: Cost, limits: CostLimits, pointer: str = "#/spec") -> list[FieldError]:
@@ -205,19 +204,9 @@ def subset_sizes(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
     return spec.data.train_size or info.train_size, spec.data.test_size or info.test_size
 
 
-def can_stack(spec: ExperimentSpec, execution: Execution) -> bool:
-    """Whether several seeds of this spec can be trained as one batched net."""
-    return (
-        execution.stack_seeds
-        and isinstance(spec.model, ReluNetSpec)
-        and spec.data.augmentation == "none"
-        and execution.precision != "bf16"
-    )
-
-
 def stack_size(spec: ExperimentSpec, info: DatasetInfo, execution: Execution) -> int:
     """How many seeds fit in one stacked group; 1 where they are trained one by one."""
-    if not can_stack(spec, execution):
+    if not spec.stacks_seeds(execution):
         return 1
     return max(1, STACK_BYTES // seed_bytes(spec, info))
 

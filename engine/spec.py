@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -101,8 +102,35 @@ class ExperimentSpec(SpecModel):
     )
 
     def work(self) -> Work:
-        """What this room computes beside a plain training; kinds that do more, or less, say so here."""
+        """What this kind computes beside a plain training; kinds that do more, or less, say so here."""
         return Work()
+
+    def stacks_seeds(self, execution: Execution) -> bool:
+        """Whether the seeds of one run train together as one batched net.
+
+        `engine.training.stacked_learner` trains all layers of ReLU-Nets. A kind that passes a schedule of trained
+        layers to `train` overrides this to return False.
+        """
+        return (
+            execution.stack_seeds
+            and isinstance(self.model, ReluNetSpec)
+            and self.data.augmentation == "none"
+            and execution.precision != "bf16"
+        )
+
+    @classmethod
+    def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a spec's JSON that decide how fast its runs compute.
+
+        `engine.cost` computes how much work there is from `epochs`, the sizes of the data and `work()`, so they are
+        left out. Every field that a kind adds is included; a kind overrides this to leave out fields that `work()`
+        counts or that change no time.
+        """
+        speed = {name: value for name, value in spec.items() if name not in FIELDS_WITHOUT_SPEED}
+        data, optimizer = spec.get("data", {}), spec.get("optimizer", {})
+        speed["data"] = [data.get("name"), data.get("augmentation")]
+        speed["optimizer"] = optimizer.get("name")
+        return speed
 
     def canonical_json(self) -> str:
         """The spec as one line of JSON with sorted keys and every default written out."""
@@ -138,6 +166,7 @@ class ExperimentSpec(SpecModel):
         }
 
 
+FIELDS_WITHOUT_SPEED = frozenset({"init", "schedule", "epochs"})
 TRAINING_FIELDS = ("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size")
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from api.experiments.check_webhook import check_webhook
 from api.http.problems import ProblemRaised
-from engine.cost import CostLimits, can_stack, check, estimate
+from engine.cost import CostLimits, check, estimate
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, validate_data
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import parse_spec
@@ -112,7 +112,7 @@ def seeds_per_run(point: SweepPoint, submission: Submission) -> int:
     """How many seeds one run holds: `auto` keeps the seeds of a stacked net together and gives each other its own."""
     execution: Execution = submission.execution
     if execution.seeds_per_run == "auto":
-        return len(submission.seeds) if can_stack(point.spec, execution) else 1
+        return len(submission.seeds) if point.spec.stacks_seeds(execution) else 1
     return execution.seeds_per_run
 
 

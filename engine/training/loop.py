@@ -86,26 +86,18 @@ class _Training:
                 hook.restore(_under(f"hook{number}.", tensors))
         self._load_finished()
         missing = [seed for seed in self._ctx.seeds if seed not in self._done]
-        groups = plan_groups(
-            self._spec, self._data, missing, self._ctx.execution, self._draw_schedule is not None
-        )
+        groups = self._plan_groups(missing)
         if set(state.get("seeds", ())) & set(missing) and state["seeds"] not in groups:
             # The group that was under way comes first, whatever the memory of this device would suggest.
             rest = [seed for seed in missing if seed not in state["seeds"]]
-            groups = [
-                list(state["seeds"]),
-                *plan_groups(
-                    self._spec,
-                    self._data,
-                    rest,
-                    self._ctx.execution,
-                    self._draw_schedule is not None,
-                ),
-            ]
+            groups = [list(state["seeds"]), *self._plan_groups(rest)]
         for group in groups:
             under_way = state if state.get("seeds") == group else {}
             self._train_group(group, under_way, tensors)
         return [self._done[seed] for seed in self._ctx.seeds]
+
+    def _plan_groups(self, seeds: Sequence[int]) -> list[list[int]]:
+        return plan_groups(self._spec, self._data.info, seeds, self._ctx.execution)
 
     def _load_finished(self) -> None:
         """Take over trainings that are done: this run's own, and (without hooks) those of other runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from engine.cost import (
     stack_size,
 )
 from engine.data.spec import BUILTIN_DATASETS, DataSpec
+from engine.experiments.registry import kinds, parse_spec
 from engine.experiments.train.spec import TrainSpec
 from engine.models.spec import ReluNetSpec, Vgg5Spec, Vgg11Spec
 from engine.optim.spec import AdamSpec, SgdSpec
@@ -26,6 +28,7 @@ from engine.spec import Execution
 
 DIGITS = BUILTIN_DATASETS["digits"]
 CIFAR10 = BUILTIN_DATASETS["cifar10"]
+DEEP = {"name": "relu_net", "depth": 3}
 
 
 def test_flops_of_a_small_net_are_those_of_pen_and_paper() -> None:
@@ -63,17 +66,44 @@ def test_a_measured_rate_prices_the_run_it_was_measured_on_at_its_own_time() -> 
     assert estimate(spec, 1, DIGITS, device="cuda").seconds < model.seconds
 
 
-def test_runs_of_one_shape_differ_in_epochs_and_data_sizes_alone() -> None:
-    def shape(**changes: object) -> str:
-        return shape_of(
-            TrainSpec(**changes).model_dump(mode="json"), Execution().model_dump(mode="json")
-        )
+def shape(kind: str = "train", execution: Execution | None = None, **fields: Any) -> str:
+    spec = parse_spec({"kind": kind, **fields})
+    return shape_of(
+        spec.model_dump(mode="json"), (execution or Execution()).model_dump(mode="json")
+    )
 
-    assert shape(epochs=3, data=DataSpec(train_size=500)) == shape()
-    assert shape(optimizer=AdamSpec(lr=0.1)) == shape()
-    assert shape(optimizer=SgdSpec()) != shape()
+
+def test_runs_of_one_shape_differ_in_epochs_and_data_sizes_alone() -> None:
+    assert shape(epochs=3, data={"train_size": 500, "seed": 4}) == shape()
+    assert shape(optimizer={"name": "adam", "lr": 0.1}) == shape()
+    assert shape(init={"name": "xavier", "gain": 3.0}) == shape()
+    assert shape(schedule={"name": "step"}) == shape()
+    assert shape(optimizer={"name": "sgd"}) != shape()
     assert shape(batch_size=64) != shape()
-    assert shape(model=ReluNetSpec(width=101)) != shape()
+    assert shape(model={"name": "relu_net", "width": 101}) != shape()
+    assert shape(data={"augmentation": "crop_flip"}) != shape()
+    assert shape(execution=Execution(stack_seeds=False)) != shape()
+    assert shape(execution=Execution(requires={"gpu": "h100"})) == shape()
+
+
+def test_a_kinds_own_fields_are_part_of_the_shape_unless_the_kind_leaves_them_out() -> None:
+    assert len({shape(kind) for kind in kinds()}) == len(kinds())
+    assert shape("lws", policy={"name": "middle"}, model=DEEP) != shape("lws", model=DEEP)
+    assert shape("activity_map", alphas_percent=[1.0]) != shape("activity_map")
+    assert shape("reinit_sweep", modes=["lazy"], fractions_percent=[1.0]) == shape("reinit_sweep")
+    assert shape("gradient_spectrum", steps=[2]) == shape("gradient_spectrum")
+
+
+def test_fields_of_a_new_kind_are_part_of_the_shape() -> None:
+    class NewSpec(TrainSpec):
+        repeats: int = 1
+
+    one, two = (
+        NewSpec.describe_speed(NewSpec(repeats=repeats).model_dump(mode="json"))
+        for repeats in (1, 2)
+    )
+    assert one != two
+    assert one == one | TrainSpec.describe_speed(TrainSpec().model_dump(mode="json"))
 
 
 def test_a_measured_rate_keeps_overhead_and_arithmetic_apart() -> None:
@@ -145,6 +175,7 @@ from pathlib import Path
 from engine.cost import estimate
 from engine.data.load import load_dataset
 from engine.data.spec import DataSpec
+from engine.experiments.registry import kinds, parse_spec
 from engine.experiments.train.spec import TrainSpec
 from engine.models.build import build_model, initialise
 from engine.models.spec import *

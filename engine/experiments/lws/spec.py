@@ -12,7 +12,7 @@ from engine.errors import FieldError
 from engine.models.layout import layout
 from engine.models.plans import plan_model
 from engine.models.spec import ModelSpec, ReluNetSpec
-from engine.spec import ExperimentSpec, Work
+from engine.spec import Execution, ExperimentSpec, Work
 from engine.training.cost_shares import expect_shares
 from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolicy, check_policy
 
@@ -41,6 +41,10 @@ class LwsSpec(ExperimentSpec):
         )
         shares = expect_shares(self.policy, layers, self.epochs, keeps_prefix=keeps_prefix)
         return Work(train_fraction=shares.train)
+
+    def stacks_seeds(self, execution: Execution) -> bool:
+        """Never: every policy, `full` included, trains by a schedule of layers."""
+        return False
 
     def training_spec(self) -> dict[str, Any]:
         """With the policy; without it for `full`, which is the training of the kind `train`.

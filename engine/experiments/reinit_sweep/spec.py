@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -53,6 +54,16 @@ class ReinitSweepSpec(ExperimentSpec):
         if not is_ascending(fractions):
             raise PydanticCustomError("not-ascending", "the fractions must ascend, each once")
         return fractions
+
+    @classmethod
+    def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Without the modes and fractions, whose evaluations `work` counts."""
+        speed = super().describe_speed(spec)
+        return {
+            name: value
+            for name, value in speed.items()
+            if name not in ("modes", "fractions_percent")
+        }
 
     def work(self) -> Work:
         """The test set once a fraction and mode; less where they share a product."""
