@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -13,6 +16,9 @@ from engine.errors import FieldError
 from schemas.problems import ProblemCode
 
 MAX_DEPTH = 16
+MAX_ERRORS = 100
+"""Errors listed in one response"""
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 DRAINED_BODIES = 16
 """A body that is too large is read to its end up to so many times the limit, so that its sender reads the answer."""
 
@@ -64,7 +70,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         detail = f"the body is not usable JSON: {str(error)[:200]}"
         raise ProblemRaised(400, ProblemCode.INVALID_REQUEST, detail) from None
-    errors = errors or list(_find_errors(value, "#", 1))
+    errors = errors or list(islice(_find_errors(value, "#", 1), MAX_ERRORS))
     if not errors and not isinstance(value, dict):
         errors = [FieldError("#", "object-required", "the body must be an object")]
     if errors:
@@ -78,8 +84,8 @@ def _gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) == len(pairs):
         return found
     doubled = _Doubled(pairs)
-    names = [name for name, _ in pairs]
-    doubled.keys_twice = tuple(name for name in found if names.count(name) > 1)
+    counts = Counter(name for name, _ in pairs)
+    doubled.keys_twice = tuple(name for name, count in counts.items() if count > 1)
     return doubled
 
 
@@ -104,7 +110,7 @@ def _find_errors(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
 
 def _find_text_errors(text: str, pointer: str) -> Iterator[FieldError]:
     """No database stores a NUL, and half a surrogate pair is no character."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if UNSTORABLE.search(text):
         yield FieldError(pointer, "text", "text may hold neither NUL nor half of a surrogate pair")
 
 
