@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any, Literal, Protocol, cast
 
 from engine.context import RunContext
+from engine.paper.published import PublishedNumber
 from engine.result import PointResult, SeedResult
 from engine.spec import ExperimentSpec
 from engine.tables import TextTable
@@ -123,6 +124,10 @@ def no_presets() -> Sequence[Preset]:
     return ()
 
 
+def nothing_published(spec: ExperimentSpec) -> Sequence[PublishedNumber]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind: everything the outside needs to offer, run, summarise and draw one type of study."""
@@ -143,8 +148,12 @@ class Kind:
     """A body that runs as it stands, small enough to try."""
     presets: Callable[[], Sequence[Preset]] = field(default=no_presets)
     judge_path: str | None = None
-    """`package.module:function` that holds finished points against the paper's claims; None where no claim is about
+    """`package.module:function` that compares finished points with the paper's claims; None where no claim is about
     this kind."""
+    list_published: Callable[[ExperimentSpec], Sequence[PublishedNumber]] = field(
+        default=nothing_published
+    )
+    """The numbers that the paper prints about the results of a spec; parameter counts are added for every kind."""
 
     def load_run(self) -> RunProcedure:
         """Import and return the procedure; the first call imports torch."""

@@ -19,8 +19,8 @@ from engine.models.spec import (
     Vgg5Spec,
     Vgg11Spec,
 )
-from engine.paper.literal import print_literally
 from engine.paper.preset_deviations import list_preset_deviations
+from engine.paper.printed_recipe import use_printed_recipe
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
 
@@ -133,7 +133,9 @@ LiteralQuery = Annotated[
 def list_presets(scale: PresetScale = None, literal: LiteralQuery = False) -> Page[PresetResource]:
     """Bodies ready to submit, by name and scale."""
     chosen = [preset for preset in presets().values() if scale in (None, preset.scale)]
-    found = [_describe_preset(print_literally(preset) if literal else preset) for preset in chosen]
+    found = [
+        _describe_preset(use_printed_recipe(preset) if literal else preset) for preset in chosen
+    ]
     return Page[PresetResource](items=found)
 
 
@@ -155,7 +157,7 @@ def get_preset(
             ProblemCode.NOT_FOUND,
             f"there is no preset {name[:80]!r} at that scale; known: {known}",
         )
-    return _describe_preset(print_literally(chosen[0]) if literal else chosen[0])
+    return _describe_preset(use_printed_recipe(chosen[0]) if literal else chosen[0])
 
 
 def _describe_preset(preset: Preset) -> PresetResource:

@@ -1,4 +1,4 @@
-"""What Li & Banerjee published, and whether our results carry it; imports no torch.
+"""What Li & Banerjee published, and how results compare with it.
 
-Kinds may read `table1`; only `comparison` and the judges know kinds.
+Imports no torch and no kind: each kind judges its own results (`Kind.judge_path`).
 """

@@ -1,4 +1,7 @@
-"""An experiment beside the paper: the claims it can speak to, and the printed numbers next to ours. Imports no torch."""
+"""Compare an experiment with the paper: verdicts on its claims, its printed numbers beside ours.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.kind import FinishedPoint, Kind
 from engine.models.layout import num_parameters
 from engine.paper.deviations import list_deviations
-from engine.paper.published import PARAMETERS, PublishedNumber, list_published
+from engine.paper.published import PARAMETERS, PublishedNumber, list_parameter_counts
 from engine.paper.verdict import Verdict
 from engine.result import PointResult, ResultModel, Statistic
 
@@ -21,32 +24,35 @@ class PublishedValue(ResultModel):
     quantity: str
     """A field of the result's points, or `parameters`, of the net alone."""
     point: dict[str, Any]
-    """The swept values of the point it is said of."""
+    """The swept values of the point that the number is about."""
     printed: str
-    """As the paper says it."""
+    """As printed in the paper."""
     at_least: float | None
     at_most: float | None
     """Bounds of the printed number; equal where it is one number."""
     ours: Statistic | None
-    """Null where this experiment does not give the quantity, e.g. a ratio without a full point."""
+    """Null where this experiment does not measure it, e.g. a ratio without a full point."""
     source: str
 
 
 class PaperComparison(ResultModel):
-    """What an experiment says of the paper."""
+    """How an experiment compares with the paper."""
 
     verdicts: tuple[Verdict, ...]
     published: tuple[PublishedValue, ...]
     deviations: tuple[str, ...]
-    """Where the experiment's points depart from the paper's protocol; each verdict has those of its own points."""
+    """Where the points depart from the paper's protocol; a verdict lists those of its own points."""
     note: str
-    """How to read it."""
+    """How to read the comparison."""
 
 
 def compare(
     kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
 ) -> PaperComparison:
-    """Hold the finished seeds of `points` against the paper. summary: the result of each point with results, in order."""
+    """Compare the finished seeds of `points` with the paper.
+
+    summary: the result of each point that has results, in their order.
+    """
     finished = [point for point in points if point.results]
     judge = kind.load_judge()
     verdicts = tuple(judge(points, summary)) if judge is not None else ()
@@ -54,10 +60,11 @@ def compare(
     return PaperComparison(
         verdicts=verdicts,
         published=tuple(
-            _hold(number, point, seed_result)
-            for point, seed_result in zip(finished, summary, strict=True)
-            for number in list_published(
-                point.spec.model, point.spec.init, getattr(point.spec, "policy", None)
+            _compare_number(number, point, point_result)
+            for point, point_result in zip(finished, summary, strict=True)
+            for number in (
+                *list_parameter_counts(point.spec.model),
+                *kind.list_published(point.spec),
             )
         ),
         deviations=list_deviations((point.spec for point in finished), seeds),
@@ -65,8 +72,8 @@ def compare(
     )
 
 
-def _hold(
-    number: PublishedNumber, point: FinishedPoint, seed_result: PointResult
+def _compare_number(
+    number: PublishedNumber, point: FinishedPoint, point_result: PointResult
 ) -> PublishedValue:
     return PublishedValue(
         quantity=number.quantity,
@@ -76,13 +83,13 @@ def _hold(
         at_most=number.at_most,
         ours=_count_parameters(point)
         if number.quantity == PARAMETERS
-        else getattr(seed_result, number.quantity),
+        else getattr(point_result, number.quantity),
         source=number.source,
     )
 
 
 def _count_parameters(point: FinishedPoint) -> Statistic | None:
-    """p, the same for every seed; None for a registered data set, whose shape decides it."""
+    """p, the same for every seed; None for a registered data set, as p depends on its shape."""
     info = BUILTIN_DATASETS.get(point.spec.data.name)
     return (
         summarize([num_parameters(point.spec.model, info)] * len(point.results)) if info else None
@@ -91,11 +98,14 @@ def _count_parameters(point: FinishedPoint) -> Statistic | None:
 
 def _describe(kind: Kind, verdicts: Sequence[Verdict], seeds: int) -> str:
     if not verdicts:
-        return f"The paper claims nothing that these points of the kind {kind.name} measure."
+        return f"The paper makes no claim that these points of the kind {kind.name} measure."
     read = (
-        "Reproduced: the whole 95 % interval over seeds lies where the claim says. "
+        "Reproduced: the whole 95 % interval over seeds agrees with the claim. "
         "Read each verdict with its deviations from the paper."
     )
     if seeds < MIN_SEEDS:
-        return f"{read} Some point has {seeds} finished seed{'s' * (seeds != 1)}; {MIN_SEEDS} are the least for a verdict."
+        return (
+            f"{read} Some point has {seeds} finished seed{'s' * (seeds != 1)}; "
+            f"a verdict needs {MIN_SEEDS}."
+        )
     return read

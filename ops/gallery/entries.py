@@ -11,7 +11,7 @@ from typing import Any
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import presets
 from engine.kind import Preset
-from engine.paper.literal import print_literally
+from engine.paper.printed_recipe import use_printed_recipe
 
 FIVE_SEEDS = (0, 1, 2, 3, 4)
 THREE_SEEDS = (0, 1, 2)
@@ -58,7 +58,7 @@ class Entry:
 
     def find_preset(self) -> Preset:
         preset = presets()[self.preset, "quick"]
-        return print_literally(preset) if self.literal else preset
+        return use_printed_recipe(preset) if self.literal else preset
 
     def body(self) -> dict[str, Any]:
         """The submission."""

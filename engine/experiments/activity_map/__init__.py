@@ -43,7 +43,7 @@ KIND = Kind(
     ),
     run_path="engine.experiments.activity_map.run:run",
     plots_path="engine.experiments.activity_map.plots",
-    judge_path="engine.paper.judge_activity:judge_activity",
+    judge_path="engine.experiments.activity_map.judge:judge",
     example={
         "spec": {
             "kind": "activity_map",

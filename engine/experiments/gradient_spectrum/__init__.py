@@ -30,7 +30,7 @@ KIND = Kind(
         ),
     ),
     run_path="engine.experiments.gradient_spectrum.run:run",
-    judge_path="engine.paper.judge_spectrum:judge_spectrum",
+    judge_path="engine.experiments.gradient_spectrum.judge:judge",
     plots_path="engine.experiments.gradient_spectrum.plots",
     example={
         "spec": {

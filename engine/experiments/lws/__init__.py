@@ -1,6 +1,7 @@
 """The kind `lws`: layer-wise sparse SGD, which trains only some layers in each epoch (paper, Section 6)."""
 
 from engine.experiments.lws.presets import presets
+from engine.experiments.lws.published import list_published
 from engine.experiments.lws.result import LwsPointResult, LwsSeedResult, summarize_points
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import Kind, PlotInfo
@@ -48,7 +49,8 @@ KIND = Kind(
         ),
     ),
     run_path="engine.experiments.lws.run:run",
-    judge_path="engine.paper.judge_lws:judge_lws",
+    judge_path="engine.experiments.lws.judge:judge",
+    list_published=list_published,
     plots_path="engine.experiments.lws.plots",
     example={
         "spec": {

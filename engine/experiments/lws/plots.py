@@ -258,7 +258,9 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
     if counts == [1]:
         text = "one seed"
     return text + (
-        "; † not trained" if any(point.get("outcome", "trained") != "trained" for point in points) else ""
+        "; † not trained"
+        if any(point.get("outcome", "trained") != "trained" for point in points)
+        else ""
     )
 
 

@@ -34,7 +34,7 @@ KIND = Kind(
             "Stacked bars a point, as in Figures 4 and 16.",
         ),
     ),
-    judge_path="engine.paper.judge_reinit:judge_reinit",
+    judge_path="engine.experiments.reinit_sweep.judge:judge",
     run_path="engine.experiments.reinit_sweep.run:run",
     plots_path="engine.experiments.reinit_sweep.plots",
     example={

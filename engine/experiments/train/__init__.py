@@ -34,7 +34,7 @@ KIND = Kind(
             default=False,
         ),
     ),
-    judge_path="engine.paper.judge_reinit:judge_reinit",
+    judge_path="engine.experiments.train.judge:judge",
     run_path="engine.experiments.train.run:run",
     plots_path="engine.experiments.train.plots",
     example={"spec": {"kind": "train", "epochs": 3}, "seeds": [0, 1]},

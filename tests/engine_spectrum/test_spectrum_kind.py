@@ -20,6 +20,7 @@ from engine.data.resident import epoch_order
 from engine.errors import InvalidSpec, RunInterrupted
 from engine.experiments.gradient_spectrum import KIND
 from engine.experiments.gradient_spectrum.curves import spectrum_numbers
+from engine.experiments.gradient_spectrum.judge import judge as judge_points
 from engine.experiments.gradient_spectrum.plots import draw
 from engine.experiments.gradient_spectrum.result import SpectrumSeedResult, StepSpectrum
 from engine.experiments.gradient_spectrum.run import run
@@ -29,7 +30,6 @@ from engine.kind import FinishedPoint
 from engine.local import LocalExperiment, LocalRunContext
 from engine.models.build import build_model
 from engine.models.weights import load_tensors
-from engine.paper.judge_spectrum import judge_spectrum
 from engine.plotting import PlotOptions, save
 from engine.result import Timings
 from engine.spec import Execution
@@ -261,7 +261,7 @@ def result_of(
 
 def judge(seed_results: list[SpectrumSeedResult]) -> Any:
     points = [FinishedPoint(0, {}, make_spec(), seed_results)]
-    (verdict,) = judge_spectrum(points, KIND.summarize(points))
+    (verdict,) = judge_points(points, KIND.summarize(points))
     return verdict
 
 

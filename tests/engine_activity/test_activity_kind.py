@@ -15,6 +15,7 @@ from engine.cost import estimate
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec
 from engine.experiments.activity_map import KIND, maps, numbers
+from engine.experiments.activity_map.judge import judge as judge_points
 from engine.experiments.activity_map.result import (
     ActivityMapPointResult,
     ActivityMapSeedResult,
@@ -25,7 +26,6 @@ from engine.experiments.activity_map.run import run
 from engine.experiments.registry import parse_spec
 from engine.kind import FinishedPoint
 from engine.local import LocalExperiment
-from engine.paper.judge_activity import judge_activity
 from engine.paper.preset_deviations import list_preset_deviations
 from engine.plotting import PlotOptions, save
 from engine.result import Timings
@@ -76,7 +76,7 @@ def make_point(
 
 
 def judge(*points: FinishedPoint) -> Any:
-    (verdict,) = judge_activity(points, summarize_points(points))
+    (verdict,) = judge_points(points, summarize_points(points))
     return verdict
 
 

@@ -24,9 +24,7 @@ SIGNIFICANT = 0.9
 of Laplace's, whose tails are heavy, 60 %."""
 
 
-def judge_spectrum(
-    points: Sequence[FinishedPoint], summary: Sequence[PointResult]
-) -> list[Verdict]:
+def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
     """A verdict on claim 8 for every point with results; the step at which it holds least decides for each seed."""
     return [
         conclude(

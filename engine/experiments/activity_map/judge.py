@@ -45,9 +45,7 @@ class _Cell:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def judge_activity(
-    points: Sequence[FinishedPoint], summary: Sequence[PointResult]
-) -> list[Verdict]:
+def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
     """A verdict on claim 5 for every group of points that differ in nothing but the width."""
     return [
         conclude(get_claim(5), _find(group), _shared_values(group), _deviations(group))

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import get_kind, parse_spec
+from engine.experiments.reinit_sweep import judge as judge_module
+from engine.experiments.reinit_sweep.judge import judge as judge_points
 from engine.experiments.reinit_sweep.result import ReinitSeedResult, SeedCurve
 from engine.experiments.train.result import TrainSeedResult
 from engine.kind import FinishedPoint
-from engine.paper import judge_reinit as judge_module
-from engine.paper.judge_reinit import judge_reinit
 from engine.paper.verdict import Verdict
 from engine.result import SeedResult, Timings
 
@@ -87,7 +87,7 @@ def make_points(
 
 
 def judge(points: Sequence[FinishedPoint]) -> dict[int, Verdict]:
-    verdicts = judge_reinit(points, get_kind(points[0].spec.kind).summarize(points))
+    verdicts = judge_points(points, get_kind(points[0].spec.kind).summarize(points))
     return {verdict.claim: verdict for verdict in verdicts}
 
 
@@ -186,7 +186,7 @@ def test_on_fashion_the_trained_net_is_that_of_figure_16() -> None:
 
 def test_points_that_differ_in_more_than_the_width_are_judged_apart() -> None:
     points = [*make_points(AS_PUBLISHED), *make_points(AS_PUBLISHED, epochs=3)]
-    verdicts = judge_reinit(points, get_kind("reinit_sweep").summarize(points))
+    verdicts = judge_points(points, get_kind("reinit_sweep").summarize(points))
     assert sorted(verdict.claim for verdict in verdicts) == [1, 1, 2, 2, 3, 3, 4, 4]
 
 

@@ -53,7 +53,7 @@ class _Cell:
         }
 
 
-def judge_lws(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
     """A verdict on claims 6 and 7 for every group of points that differ in nothing but the policy."""
     verdicts = []
     for group in _group_points(points, summary):

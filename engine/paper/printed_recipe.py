@@ -1,4 +1,7 @@
-"""Presets with the learning rate that the paper prints, in place of the one at which the nets train."""
+"""Presets with the optimiser and schedule that the paper prints.
+
+Other presets train at a learning rate at which the nets do train.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from engine.kind import Preset
 from engine.paper.deviations import find_recipe
 
 
-def print_literally(preset: Preset) -> Preset:
+def use_printed_recipe(preset: Preset) -> Preset:
     """The preset with the optimiser and the schedule that the paper prints for its net (Section 3).
 
     Adam's printed rate of 0.1 leaves all but the shallowest nets at chance.
