@@ -95,14 +95,16 @@ async def get_state(request: Request) -> State:
     state: State = request.app.state.richregime
     caller = request.state.caller
     if caller is None:
-        return replace(state, db=state.db.seen_by(None, request.state.request_id))
+        return replace(state, db=state.db.for_viewer(None, request.state.request_id))
     viewer = Viewer(
         caller.owner,
         sees_all=Scope.ADMIN in caller.scopes,
         key_id=caller.key_id,
         login=caller.login,
     )
-    return replace(state, db=state.db.seen_by(viewer, request.state.request_id), owner=caller.owner)
+    return replace(
+        state, db=state.db.for_viewer(viewer, request.state.request_id), owner=caller.owner
+    )
 
 
 StateDep = Annotated[State, Depends(get_state)]

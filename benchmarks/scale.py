@@ -34,7 +34,7 @@ from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.runs.claim import claim_next
-from storage.runs.claim_order import RUN, lane_of, rank_of
+from storage.runs.claim_order import RUN, claim_group_of, rank_of
 from storage.runs.placement import Needs
 from storage.runs.transitions import finish_run, heartbeat
 from tests.postgres import new_database, postgres_server
@@ -175,7 +175,7 @@ def fill(db: Database, number: int) -> None:
             "seeds": [0],
             "owner": owner,
             "memory_bytes": NEEDS.memory_bytes,
-            "lane": lane_of(owner, NEEDS),
+            "claim_group": claim_group_of(owner, NEEDS),
             "rank": rank_of(now, 0),
             "created_at": now,
             "woken_at": now,

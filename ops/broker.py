@@ -13,7 +13,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from runtime.settings import Settings
-from storage.delivery.wake_ups import ask_once, socket_path
+from storage.delivery.wake_ups import connect_without_retries, socket_path
 from workers.process_control import die_with_parent
 
 READY_SECONDS = 10.0
@@ -82,7 +82,7 @@ class Broker:
 
     def answers(self) -> bool:
         try:
-            with ask_once(f"unix://{self._socket}", seconds=2) as connection:
+            with connect_without_retries(f"unix://{self._socket}", seconds=2) as connection:
                 return bool(connection.ping())
         except (RedisError, OSError):
             return False
@@ -105,7 +105,7 @@ class Broker:
         """End a server on our socket whose parent is gone; the home's lock says that nobody else uses it."""
         if not self.answers():
             return
-        with ask_once(f"unix://{self._socket}", seconds=2) as connection:
+        with connect_without_retries(f"unix://{self._socket}", seconds=2) as connection:
             pid = int(connection.info("server")["process_id"])
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + READY_SECONDS

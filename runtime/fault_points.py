@@ -57,7 +57,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
 }
 
 
-def strike_as_told_in(folder: Path) -> Callable[[str], None]:
+def listener_for_folder(folder: Path) -> Callable[[str], None]:
     """A listener that does what the folder's files say."""
 
     def strike(name: str) -> None:
@@ -74,7 +74,9 @@ def strike_as_told_in(folder: Path) -> Callable[[str], None]:
 
 
 listener: Callable[[str], None] | None = (
-    strike_as_told_in(Path(os.environ[FOLDER_VARIABLE])) if FOLDER_VARIABLE in os.environ else None
+    listener_for_folder(Path(os.environ[FOLDER_VARIABLE]))
+    if FOLDER_VARIABLE in os.environ
+    else None
 )
 
 

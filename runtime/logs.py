@@ -25,7 +25,7 @@ CHATTY = ("alembic", "celery", "httpx")
 
 about = bound_contextvars
 """Within the block every line tells these as well."""
-also_about = bind_contextvars
+add_log_context = bind_contextvars
 """As `about`, until the block around it ends."""
 
 

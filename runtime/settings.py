@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.logs import LogFormat
 from schemas.webhooks import SECRET_FORM, read_key
-from storage.runs.placement import read_labels
+from storage.runs.placement import parse_labels
 
 
 class Settings(BaseSettings):
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     @field_validator("worker_labels", mode="before")
     @classmethod
     def _labels_are_read(cls, labels: object) -> object:
-        return read_labels(labels) if isinstance(labels, str) else labels
+        return parse_labels(labels) if isinstance(labels, str) else labels
 
     @field_validator("webhook_secret")
     @classmethod

@@ -22,7 +22,7 @@ log = logging.getLogger("richregime.tracing")
 _provider: TracerProvider | None = None
 
 
-def is_wanted(environment: Mapping[str, str]) -> bool:
+def is_tracing_configured(environment: Mapping[str, str]) -> bool:
     """Whether OpenTelemetry's variables name somebody who takes traces, and none of them switches it off."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
@@ -36,7 +36,7 @@ def start_tracing(part: str) -> None:
 
     part: names the service unless OTEL_SERVICE_NAME does.
     """
-    if not is_wanted(os.environ):
+    if not is_tracing_configured(os.environ):
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -91,7 +91,7 @@ def span(name: str, parent: str | None, attributes: Mapping[str, str | int]) -> 
         yield
 
 
-def note_failure(reason: str) -> None:
+def mark_span_failed(reason: str) -> None:
     """The span within which this is called has failed."""
     if _provider is None:
         return

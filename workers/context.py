@@ -22,13 +22,12 @@ from storage.files.artifacts import (
     RESUME_GENERATIONS,
     Role,
     find_artifact,
-    find_training,
     list_artifacts,
     register_artifact,
-    register_training,
 )
 from storage.files.blobs import BlobStore
 from storage.files.datasets import get_dataset
+from storage.files.trainings import find_training, register_training
 from storage.files.weights import find_weights_blob
 from storage.results.events import append_event
 from storage.results.metrics import MetricValue, seed_metrics, write_metrics
@@ -82,7 +81,7 @@ class StoredRunContext:
         should_yield: Callable[[], bool],
     ) -> None:
         self._db, self._blobs, self._settings = db, blobs, settings
-        self._of_owner = db.seen_by(Viewer(claim.experiment_owner))
+        self._of_owner = db.for_viewer(Viewer(claim.experiment_owner))
         """What a run uses of what is there: its owner's alone"""
         self._claim, self._lease, self._should_yield = claim, lease, should_yield
         self.run_id = claim.run_id

@@ -13,7 +13,7 @@ from typing import Any
 import pynvml
 
 from runtime.settings import Settings
-from storage.runs.placement import Capacity, write_labels
+from storage.runs.placement import Capacity, format_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def offer(settings: Settings, device_class: str) -> Capacity:
         device_class,
         describe_device(device_class).memory_bytes,
         describe_device("cpu").memory_bytes,
-        write_labels(settings.worker_labels),
+        format_labels(settings.worker_labels),
     )
 
 

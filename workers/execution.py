@@ -23,15 +23,15 @@ from engine.spec import TRAINING_VERSION
 from runtime.fault_points import reach
 from runtime.log_once import log_once
 from runtime.settings import Settings
-from runtime.tracing import note_failure
+from runtime.tracing import mark_span_failed
 from runtime.version import SERVICE_VERSION
 from schemas.status import FailureReason
 from storage.database.engine import Database
 from storage.errors import StorageFull
+from storage.experiments.finalize import finalize
 from storage.files.blobs import FULL, BlobStore
 from storage.files.resume_state import drop_resume_state
 from storage.runs.claim import Claim
-from storage.runs.reconcile import finalize
 from storage.runs.transitions import cancel_run, fail_run, finish_run, release_run
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held
 from workers.devices import describe_device, describe_processor
@@ -84,7 +84,7 @@ def execute_run(
         except Exception as error:
             reason, detail = classify(error)
             log.error("run %s failed: %s", claim.run_id, reason.value, exc_info=error)
-            note_failure(reason.value)
+            mark_span_failed(reason.value)
             ending.fail(reason, detail, _describe_failed(claim, ctx))
             broken = error if is_device_broken(error) else None
             _free_memory(reason)

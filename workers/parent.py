@@ -26,9 +26,10 @@ from storage.database.engine import Database
 from storage.delivery.wake_ups import BrokerUnavailable, WakeUps, make_celery
 from storage.files.blobs import open_blobs
 from storage.files.retention import sweep_orphans
-from storage.runs.lease_expiry import expire_worker, workers_with_runs
+from storage.runs.lease_expiry import expire_worker
 from storage.runs.placement import Needs
 from storage.runs.reconcile import Reconciler, reconcile
+from storage.runs.running import workers_with_runs
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
 from workers.devices import describe_device, offer
 from workers.process_control import DrainRequest, ForkGuard, is_running
@@ -166,7 +167,7 @@ class Worker:
                 for run_id in expire_worker(self._db, worker, self.settings.max_attempts):
                     log.warning("run %s: the process %d that executed it is dead", run_id, child)
 
-    def _send_wake_ups(self, runs: Sequence[tuple[str, Needs]]) -> None:
+    def _send_wake_ups(self, runs: Sequence[Needs]) -> None:
         with self._db.read() as session:
             idle = count_idle(session)
         with self._logging_broker_errors():

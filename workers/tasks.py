@@ -11,11 +11,11 @@ from typing import Any
 
 from celery.worker.request import Request
 
-from runtime.logs import about
+from runtime.logs import log_context
 from runtime.settings import Settings
 from runtime.tracing import flush, span, start_tracing
 from storage.database.engine import Database
-from storage.delivery.wake_ups import EXECUTE
+from storage.delivery.wake_ups import WAKE_UP_TASK
 from storage.files.blobs import BlobStore, open_blobs
 from storage.runs.claim import Claim, claim_next
 from storage.runs.placement import Capacity
@@ -102,7 +102,7 @@ def work(child: Child) -> None:
         try:
             ids = _ids(claim)
             with (
-                about(**ids, worker_id=child.worker, owner=claim.experiment_owner),
+                log_context(**ids, worker_id=child.worker, owner=claim.experiment_owner),
                 span(f"run {claim.kind}", claim.trace_parent, ids),
             ):
                 execute_run(
@@ -129,7 +129,7 @@ class WakeUpRequest(Request):  # type: ignore[misc]
 def register(app: Any, child_of: Callable[[], Child]) -> None:
     """Bind the task to a Celery application; `child_of` gives this process's Child."""
 
-    @app.task(name=EXECUTE, Request=WakeUpRequest)  # type: ignore[untyped-decorator]
-    def execute(run_id: str) -> None:
+    @app.task(name=WAKE_UP_TASK, Request=WakeUpRequest)  # type: ignore[untyped-decorator]
+    def wake_up() -> None:
         work(child_of())
         flush()  # a child of the pool ends without its exit handlers

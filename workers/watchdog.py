@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from schemas.status import FailureReason
 from storage.database.engine import Database
-from storage.runs.lease_expiry import RunningRun, list_running
+from storage.runs.running import RunningRun, list_running
 from storage.runs.transitions import cancel_run, fail_run
 
 DEAF_SECONDS = 30.0

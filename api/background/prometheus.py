@@ -20,8 +20,14 @@ from schemas.status import RunStatus
 from storage.database.engine import Database
 from storage.delivery.wake_ups import ping
 from storage.files.blobs import BlobStore
-from storage.files.usage import weigh_roles
-from storage.monitoring.counters import Count, Distribution, Spread, counted, measured
+from storage.files.usage import count_bytes_by_role
+from storage.monitoring.counters import (
+    CounterName,
+    HistogramName,
+    HistogramValues,
+    read_counter,
+    read_histogram,
+)
 from storage.monitoring.snapshot import Snapshot, take_snapshot
 
 LOOK_SECONDS = 5.0
@@ -56,8 +62,8 @@ class Look:
     """What was found when the database and the broker were last asked."""
 
     snapshot: Snapshot
-    counts: Mapping[Count, Mapping[str, float]]
-    spreads: Mapping[Spread, list[Distribution]]
+    counts: Mapping[CounterName, Mapping[str, float]]
+    spreads: Mapping[HistogramName, list[HistogramValues]]
     broker_up: bool
 
 
@@ -119,24 +125,29 @@ class PrometheusCollector(Collector):
         free = self._blobs.free_bytes()
         if free is not None:
             yield _plain("free_bytes", "What the disk of the stored files still takes", free)
-        leases, attempts = look.counts[Count.LEASES_LOST], look.counts[Count.WEBHOOK_ATTEMPTS]
+        leases, attempts = (
+            look.counts[CounterName.LEASES_LOST],
+            look.counts[CounterName.WEBHOOK_ATTEMPTS],
+        )
         yield _counter("leases_lost", "Runs taken back from a worker", "how", leases)
         yield _counter("webhook_attempts", "Deliveries sent to webhooks", "outcome", attempts)
         yield _histogram(
-            "claim_seconds", "From submission to first claim", look.spreads[Spread.CLAIM]
+            "claim_seconds", "From submission to first claim", look.spreads[HistogramName.CLAIM]
         )
-        yield _histogram("step_seconds", "Median step of a finished run", look.spreads[Spread.STEP])
+        yield _histogram(
+            "step_seconds", "Median step of a finished run", look.spreads[HistogramName.STEP]
+        )
 
     def _ask(self) -> Look:
         with self._db.read() as session:
             snapshot = take_snapshot(session)
-            counts = {what: counted(session, what) for what in Count}
-            spreads = {what: measured(session, what) for what in Spread}
+            counts = {what: read_counter(session, what) for what in CounterName}
+            spreads = {what: read_histogram(session, what) for what in HistogramName}
         return Look(snapshot, counts, spreads, ping(self._settings))
 
     def _weigh(self) -> dict[str, int]:
         with self._db.read() as session:
-            return {one.role: one.bytes for one in weigh_roles(session)}
+            return {one.role: one.bytes for one in count_bytes_by_role(session)}
 
 
 def route_of(scope: Scope) -> str:
@@ -164,7 +175,7 @@ def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> M
     return family
 
 
-def _histogram(name: str, text: str, found: list[Distribution]) -> Metric:
+def _histogram(name: str, text: str, found: list[HistogramValues]) -> Metric:
     family = HistogramMetricFamily(f"richregime_{name}", text, labels=["device"])
     for one in found:
         family.add_metric([one.label], buckets=list(one.buckets), sum_value=one.total)

@@ -24,7 +24,7 @@ class WakeUpSender:
 
     def __init__(self, wake_ups: WakeUps, db: Database) -> None:
         self._wake_ups, self._db = wake_ups, db
-        self._waiting: queue.Queue[Sequence[tuple[str, Needs]] | None] = queue.Queue(maxsize=10_000)
+        self._waiting: queue.Queue[Sequence[Needs] | None] = queue.Queue(maxsize=10_000)
         self._thread = threading.Thread(target=self._loop, name="wake-up", daemon=True)
 
     def start(self) -> None:
@@ -34,8 +34,8 @@ class WakeUpSender:
         self._waiting.put(None)
         self._thread.join(timeout=3)
 
-    def send(self, runs: Sequence[tuple[str, Needs]]) -> None:
-        """Send soon for these (run id, needs). A full queue drops them: the reconciler sends again."""
+    def send(self, runs: Sequence[Needs]) -> None:
+        """Send soon for runs with these needs. A full queue drops them: the reconciler sends again."""
         try:
             self._waiting.put_nowait(runs)
         except queue.Full:
@@ -56,9 +56,9 @@ class WakeUpSender:
                 )
             time.sleep(max(0.0, looked_at + BATCH_SECONDS - time.monotonic()))
 
-    def _take_waiting(self) -> list[tuple[str, Needs]]:
+    def _take_waiting(self) -> list[Needs]:
         """The wake-ups that have come in meanwhile, up to a request to stop."""
-        taken: list[tuple[str, Needs]] = []
+        taken: list[Needs] = []
         while True:
             try:
                 runs = self._waiting.get_nowait()

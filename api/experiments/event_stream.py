@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from api.dependencies import State
 from schemas.events import Event, EventName
-from storage.access.logins import still_holds
+from storage.access.logins import are_credentials_valid
 from storage.errors import NotFound
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
 from storage.results import events
 
 POLL_SECONDS = 0.25
@@ -70,10 +70,10 @@ def _read_on(state: State, experiment_id: str, after: int) -> tuple[list[Event],
     The status is read first: an event that came with the last move is on this page or the next.
     """
     with state.db.read() as session:
-        if not still_holds(session):
+        if not are_credentials_valid(session):
             return None
         try:
-            row = experiments.get_experiment(session, experiment_id)
+            row = find.get_experiment(session, experiment_id)
         except NotFound:
             return [], True
         return events.list_events(session, experiment_id, after, PAGE), row.status.is_terminal

@@ -24,7 +24,7 @@ from schemas.resources import Experiment, Run
 from schemas.status import RunStatus
 from storage.database.engine import Database
 from storage.database.tables import ArtifactRow, RunRow
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
 from storage.experiments.resources import to_resource
 from storage.files import artifacts
 from storage.files.blobs import BlobStore
@@ -110,7 +110,7 @@ def _list_entries(
     db: Database, blobs: BlobStore, experiment_id: str, source: StoredPlotInput, with_files: bool
 ) -> Iterator[tuple[str, bytes]]:
     with db.read() as session:
-        row = experiments.get_experiment(session, experiment_id)
+        row = find.get_experiment(session, experiment_id)
         experiment = to_resource(session, row)
         summary = row.summary or summarize_experiment(source)
         rows = metrics.read_metrics(session, experiment_id=experiment_id)

@@ -15,11 +15,11 @@ from engine.spec import canonical_json
 from engine.sweep import SweepPoint
 from runtime.settings import Settings
 from schemas.submission import Extension
-from storage.access.ownership import narrowed
+from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
 from storage.experiments.create import PlannedPoint
-from storage.experiments.lifecycle import get_experiment, require_own
+from storage.experiments.find import get_experiment, require_not_imported
 from storage.experiments.retry_extend import extend_experiment, list_planned
 from storage.runs.placement import Needs
 
@@ -30,14 +30,14 @@ def extend(
     experiment_id: str,
     body: Mapping[str, Any],
     require_room: Callable[[ExperimentRow, int], None],
-) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
+) -> tuple[ExperimentRow, list[Needs]]:
     """Add the seeds and values that the experiment has not, and only the runs that are missing.
 
-    Points keep their index; new ones come behind. Returns the (run id, needs) to ring for; none where nothing is missing.
+    Points keep their index; new ones come behind. Returns the needs of the added runs; none where nothing is missing.
     `require_room` is asked whether the experiment may have so many runs more.
     """
     row = get_experiment(session, experiment_id)
-    require_own(row)
+    require_not_imported(row)
     added = _parse(body, row)
     plan = _plan_whole(session, settings, row, added)
     planned = list_planned(session, experiment_id)
@@ -104,7 +104,7 @@ def _plan_whole(session: Session, settings: Settings, row: ExperimentRow, added:
     }
     offsets = {f"#/sweep/{path}/": len(values) for path, values in row.sweep.items()}
     try:
-        with narrowed(session, row.owner):
+        with restricted_to_owner(session, row.owner):
             return plan_submission(session, settings, body)
     except InvalidSpec as invalid:
         raise InvalidSpec(_shift(error, offsets) for error in invalid.errors) from None

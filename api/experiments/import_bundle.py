@@ -31,7 +31,7 @@ from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, Bun
 from schemas.problems import ProblemCode
 from schemas.submission import Submission
 from storage.access.audit import record
-from storage.access.ownership import narrowed
+from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
 from storage.experiments.imported import CheckedBundle, find_imported, store_imported
@@ -70,7 +70,7 @@ def import_bundle(
     """
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    with db.read() as session, narrowed(session):
+    with db.read() as session, restricted_to_owner(session):
         known = find_imported(session, sha256)
         if known is not None:
             return known, False
@@ -87,7 +87,7 @@ def import_bundle(
                 name: take(partial(_store_file, archive, blobs, entry))
                 for name, entry in entries.items()
             }
-            with db.write() as session, narrowed(session):
+            with db.write() as session, restricted_to_owner(session):
                 known = find_imported(session, sha256)
                 if known is not None:
                     return known, False

@@ -26,7 +26,7 @@ from storage.errors import NotFound
 from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.files.datasets import get_dataset, list_datasets, to_info
 from storage.files.weights import find_weights_blob, get_weights
-from storage.runs.placement import Needs, round_up, write_labels
+from storage.runs.placement import Needs, format_labels, round_up
 
 QUEUES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
 MAX_ERRORS = 100
@@ -126,7 +126,7 @@ def plan_runs(
     """
     queue, requires = (
         QUEUES[submission.execution.device],
-        write_labels(submission.execution.requires),
+        format_labels(submission.execution.requires),
     )
     runs = [
         (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))

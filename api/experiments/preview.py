@@ -16,8 +16,8 @@ from engine.experiments.registry import parse_spec
 from engine.spec import Execution
 from schemas.submission import Preview, PreviewPoint, ReusedTraining
 from storage.database.engine import Session
-from storage.experiments.lifecycle import find_reusable
-from storage.files.artifacts import find_trained_specs
+from storage.experiments.find import find_reusable
+from storage.files.trainings import find_trained_specs
 from storage.runs.measured_times import TimedRun, find_timed_runs
 from storage.runs.workers import count_listening, count_offered
 

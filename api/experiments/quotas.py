@@ -13,7 +13,7 @@ from runtime.settings import Settings
 from schemas.problems import ProblemCode
 from schemas.resources import Used
 from schemas.status import RunStatus
-from storage.access.quota_usage import count_active, count_bytes, count_metric_rows
+from storage.access.quota_usage import count_active, count_metric_rows, count_stored_bytes
 from storage.database.engine import Database, Session
 
 COUNT_SECONDS = 60.0
@@ -115,7 +115,7 @@ class Quotas:
 
     def _count(self, owner: str | None) -> Stored:
         with self._db.read() as session:
-            return Stored(count_bytes(session, owner), count_metric_rows(session, owner))
+            return Stored(count_stored_bytes(session, owner), count_metric_rows(session, owner))
 
 
 def refuse_any(stored: Sequence[FieldError], waiting: Sequence[FieldError] = ()) -> None:

@@ -11,7 +11,7 @@ from schemas.audit import Action
 from schemas.problems import ProblemCode
 from schemas.resources import Dataset
 from storage.access.audit import record
-from storage.access.ownership import narrowed
+from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Database
 from storage.files.blobs import BlobStore
 from storage.files.datasets import get_dataset, register_dataset, to_resource
@@ -41,7 +41,7 @@ def register(
     info = inspect_npz(path, name, NpzLimits(max_bytes=EXPANSION * limit), pointer="#/file")
     with upload_transaction(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
-        with db.write() as session, narrowed(session):
+        with db.write() as session, restricted_to_owner(session):
             known = get_dataset(session, name)
             if known is None:
                 record(session, Action.UPLOADED, name, f"data set, {blob.num_bytes} bytes")

@@ -13,7 +13,7 @@ from schemas.audit import Action
 from schemas.problems import ProblemCode
 from schemas.resources import Weights
 from storage.access.audit import record
-from storage.access.ownership import narrowed
+from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Database
 from storage.files.blobs import BlobStore
 from storage.files.upload_transaction import upload_transaction
@@ -33,7 +33,7 @@ def register(db: Database, blobs: BlobStore, path: Path, title: str | None) -> t
     tensors = read_shapes(path)
     with upload_transaction(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
-        with db.write() as session, narrowed(session):
+        with db.write() as session, restricted_to_owner(session):
             known = get_weights(session, id_of(blob.sha256))
             row = known or register_weights(session, blob, tensors, title)
             if known is None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problems import ProblemRaised, answer, answer_busy
 from api.middleware.origins import SAFE_METHODS, is_own_page
-from runtime.logs import also_about
+from runtime.logs import add_log_context
 from schemas.access import Scope as KeyScope
 from schemas.access import allows
 from schemas.audit import Action
@@ -120,7 +120,7 @@ class Authentication:
         else:
             caller = request.state.caller
             if caller is not None:
-                also_about(key_id=caller.key_id, owner=caller.owner)
+                add_log_context(key_id=caller.key_id, owner=caller.owner)
             await self._app(scope, receive, _adding_headers(request, send))
             return
         await refusal(scope, receive, send)
@@ -203,7 +203,7 @@ def note_refusal(request: Request, refused: KeyRefused) -> None:
     ):
         return
     asked = f"{refused.status} {request.method} {request.url.path[:120]}"
-    with state.db.seen_by(None, request.state.request_id).write() as session:
+    with state.db.for_viewer(None, request.state.request_id).write() as session:
         record(
             session, Action.REFUSED, detail=f"{asked} from {address_of(request)}", key=refused.key
         )

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.background.prometheus import route_of
 from api.http.problems import answer
 from api.middleware.origins import SAFE_METHODS, is_cross_site
-from runtime.logs import about
+from runtime.logs import log_context
 from schemas.problems import ProblemCode
 
 log = logging.getLogger("richregime.api")
@@ -51,7 +51,7 @@ class RequestMiddleware:
             return
         request = Request(scope, receive)
         request.state.request_id = request_id = _request_id(request.headers.get(REQUEST_ID, ""))
-        with about(request_id=request_id):
+        with log_context(request_id=request_id):
             await self._answer(request, send)
 
     async def _answer(self, request: Request, send: Send) -> None:

@@ -13,7 +13,7 @@ from engine.errors import FieldError
 from schemas.base import Page
 from schemas.events import Event
 from schemas.problems import ProblemCode
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
 from storage.results import events
 
 router = APIRouter(tags=["progress"])
@@ -45,7 +45,7 @@ def list_events(
     if cursor is not None:
         after = _read_sequence(cursor, "#/query/cursor")
     with state.db.read() as session:
-        experiments.get_experiment(session, experiment_id)
+        find.get_experiment(session, experiment_id)
         if accept is None or "text/event-stream" not in accept:
             found = events.list_events(session, experiment_id, after, limit)
             following = str(found[-1].sequence) if len(found) == limit else None

@@ -27,14 +27,16 @@ from schemas.resources import Deletion, Experiment, ExperimentUpdate, Run
 from schemas.status import ExperimentStatus
 from schemas.submission import Preview
 from storage.access.audit import record
-from storage.access.ownership import narrowed
+from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
+from storage.experiments import cancel, delete, find, update
 from storage.experiments import idempotency as keys
-from storage.experiments import lifecycle as experiments
 from storage.experiments import retry_extend as reopening
 from storage.experiments.create import create_experiment
+from storage.experiments.find import find_reusable
 from storage.experiments.resources import to_new_resource, to_resource, to_resources
+from storage.experiments.status import attach_webhook
 from storage.files.retention import delete_unreferenced
 from storage.runs import resources as run_resources
 
@@ -62,7 +64,7 @@ def submit_experiment(
     """Submit an experiment. 201 with `Location`; 200 with `reused: true` where an identical one has succeeded or is
     under way and the body does not say `"reuse": false`."""
     body_sha256 = hashlib.sha256(body).hexdigest()
-    with state.db.read() as session, narrowed(session):
+    with state.db.read() as session, restricted_to_owner(session):
         replayed = _replay(state, session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
@@ -70,11 +72,11 @@ def submit_experiment(
         planned_points = plan.planned_points()
     stored_errors = state.quotas.find_stored_errors(state.owner)
     needs = [run.needs for run in plan.runs]
-    with state.db.write() as session, narrowed(session):
+    with state.db.write() as session, restricted_to_owner(session):
         replayed = _replay(state, session, idempotency_key, body_sha256, response)
         if replayed is not None:
             return replayed
-        row = experiments.find_reusable(session, plan.digest) if plan.submission.reuse else None
+        row = find_reusable(session, plan.digest) if plan.submission.reuse else None
         reused = row is not None
         if row is None:
             refuse_any(
@@ -90,17 +92,17 @@ def submit_experiment(
             )
         response.status_code = 200 if reused else 201
         if plan.submission.webhook is not None:
-            experiments.attach_webhook(session, row.id, plan.submission.webhook)
+            attach_webhook(session, row.id, plan.submission.webhook)
         record(session, Action.SUBMITTED, row.id, "reused" if reused else None)
         if idempotency_key is not None:
-            keys.store_answer(session, idempotency_key, body_sha256, row.id, response.status_code)
+            keys.store_response(session, idempotency_key, body_sha256, row.id, response.status_code)
     reach("accept.1")
     response.headers["Location"] = f"/experiments/{row.id}"
     if not reused:
-        state.wake_ups.send([("", one) for one in needs])
+        state.wake_ups.send(needs)
     with state.db.read() as session:  # what is stored is told when others may write again
         if reused:
-            return _show(state, session, experiments.get_experiment(session, row.id), reused=True)
+            return _show(state, session, find.get_experiment(session, row.id), reused=True)
         return to_new_resource(
             session, row, needs, limit_per_owner=state.settings.limit_running_per_owner
         )
@@ -110,13 +112,13 @@ def _replay(
     state: State, session: Session, key: str | None, body_sha256: str, response: Response
 ) -> Experiment | None:
     """The answer that the key was given before; None for a fresh key."""
-    known = keys.find_answer(session, key, body_sha256) if key is not None else None
+    known = keys.find_response(session, key, body_sha256) if key is not None else None
     if known is None:
         return None
     if not known.same_body:
         detail = "this Idempotency-Key was used with another body; use a new key"
         raise ProblemRaised(422, ProblemCode.IDEMPOTENCY_MISMATCH, detail)
-    row = experiments.get_experiment(session, known.experiment_id)
+    row = find.get_experiment(session, known.experiment_id)
     response.status_code = known.status_code
     response.headers["Location"] = f"/experiments/{row.id}"
     return _show(state, session, row, reused=known.status_code == 200)
@@ -126,7 +128,7 @@ def _replay(
 def preview_experiment(body: BodyDep, state: StateDep) -> Preview:
     """What a submission would do: points, runs, cost, what would be reused, warnings. Starts nothing."""
     refusals = state.quotas.find_stored_errors(state.owner)
-    with state.db.read() as session, narrowed(session):
+    with state.db.read() as session, restricted_to_owner(session):
         plan = plan_submission(session, state.settings, parse_object(body))
         refusals += state.quotas.find_queue_errors(session, state.owner, len(plan.runs))
         return preview(session, plan, refusals)
@@ -145,7 +147,7 @@ def list_experiments(
 ) -> Page[Experiment]:
     """Experiments, newest first."""
     with state.db.read() as session:
-        rows, following = experiments.list_experiments(
+        rows, following = find.list_experiments(
             session,
             limit=limit,
             cursor=cursor,
@@ -164,7 +166,7 @@ def list_experiments(
 def get_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """One experiment with its status, progress and place in the queue."""
     with state.db.read() as session:
-        return _show(state, session, experiments.get_experiment(session, experiment_id))
+        return _show(state, session, find.get_experiment(session, experiment_id))
 
 
 @router.patch("/experiments/{experiment_id}", openapi_extra=UPDATE_BODY)
@@ -176,7 +178,7 @@ def update_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
     except ValidationError as error:
         raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
     with state.db.write() as session:
-        row = experiments.update_experiment(session, experiment_id, change)
+        row = update.update_experiment(session, experiment_id, change)
         record(session, Action.CHANGED, experiment_id, ", ".join(sorted(change.model_fields_set)))
         return _show(state, session, row)
 
@@ -185,7 +187,7 @@ def update_experiment(experiment_id: str, body: BodyDep, state: StateDep) -> Exp
 def delete_experiment(experiment_id: str, state: StateDep, dry_run: bool = False) -> Deletion:
     """Delete a terminal experiment with its files; `dry_run` only tells the bytes."""
     with state.db.write() as session:
-        told, freed = experiments.delete_experiment(session, experiment_id, dry_run=dry_run)
+        told, freed = delete.delete_experiment(session, experiment_id, dry_run=dry_run)
         if not dry_run:
             record(session, Action.DELETED, experiment_id)
     delete_unreferenced(state.db, state.blobs, freed)
@@ -196,7 +198,7 @@ def delete_experiment(experiment_id: str, state: StateDep, dry_run: bool = False
 def cancel_experiment(experiment_id: str, state: StateDep) -> Experiment:
     """Cancel it in whatever state that is not final; what its runs have logged so far stays."""
     with state.db.write() as session:
-        row = experiments.cancel_experiment(session, experiment_id)
+        row = cancel.cancel_experiment(session, experiment_id)
         record(session, Action.CANCELLED, experiment_id)
         return _show(state, session, row)
 
@@ -251,7 +253,7 @@ def list_runs(
 ) -> Page[Run]:
     """The runs of an experiment, in the order they were made."""
     with state.db.read() as session:
-        experiments.get_experiment(session, experiment_id)
+        find.get_experiment(session, experiment_id)
         rows, following = run_resources.list_runs(
             session, experiment_id, limit=limit, cursor=cursor
         )

@@ -13,9 +13,9 @@ from api.experiments.import_bundle import import_bundle
 from api.http.request_bodies import ARCHIVE_BODY
 from api.http.uploads import upload
 from schemas.resources import Experiment
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
+from storage.experiments.finalize import finalize
 from storage.experiments.resources import to_resource
-from storage.runs.reconcile import finalize
 
 router = APIRouter(tags=["results"])
 
@@ -39,4 +39,4 @@ def import_experiment(upload: UploadDep, state: StateDep, response: Response) ->
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/experiments/{row.id}"
     with state.db.read() as session:
-        return to_resource(session, experiments.get_experiment(session, row.id))
+        return to_resource(session, find.get_experiment(session, row.id))

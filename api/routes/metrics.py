@@ -13,7 +13,7 @@ from api.experiments.metric_tables import aggregate as aggregate_rows
 from api.experiments.metric_tables import sample, to_csv
 from engine.result import Statistic
 from schemas.base import Page, Resource
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
 from storage.results import metrics
 from storage.results.metrics import MetricPoint
 from storage.runs import resources as run_resources
@@ -84,7 +84,7 @@ def read_experiment_metrics(
     """Metrics by point, seed, name and step, or aggregated over the seeds; with `Accept: text/csv` or `format=csv` the columns
     `point,seed,name,step,value`."""
     with state.db.read() as session:
-        experiments.get_experiment(session, experiment_id)
+        find.get_experiment(session, experiment_id)
         rows = metrics.read_metrics(session, experiment_id=experiment_id, names=_split(names))
     return _answer(rows, aggregate, points, _wants_csv(written_as, accept))
 

@@ -16,7 +16,7 @@ from engine.spec import canonical_json
 from engine.tables import to_csv, to_html
 from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
-from storage.experiments.lifecycle import get_experiment
+from storage.experiments.find import get_experiment
 from storage.results.stored_results import StoredPlotInput
 
 router = APIRouter(tags=["plots"])

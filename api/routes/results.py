@@ -14,7 +14,7 @@ from api.http.problems import ProblemRaised
 from schemas.base import Resource
 from schemas.problems import ProblemCode
 from schemas.submission import ReusedTraining
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
 from storage.results.stored_results import StoredPlotInput, require_readable, summarize_experiment
 
 router = APIRouter(tags=["results"])
@@ -33,7 +33,7 @@ class Result(Resource):
 def read_result(experiment_id: str, state: StateDep) -> Result:
     """The kind's summary over the seeds; 409 while there is none, 500 `unreadable` where damage keeps it from being made."""
     with state.db.read() as session:
-        row = experiments.get_experiment(session, experiment_id)
+        row = find.get_experiment(session, experiment_id)
     if row.summary is None and not row.status.is_terminal:
         raise ProblemRaised(
             409,

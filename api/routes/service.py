@@ -11,7 +11,7 @@ from schemas.base import Page, Resource
 from schemas.problems import ProblemCode
 from schemas.resources import Limits, QueueState, Storage, Worker
 from storage.delivery.wake_ups import ping
-from storage.files.usage import storage_state
+from storage.files.usage import measure_storage
 from storage.runs.resources import queue_state
 from storage.runs.workers import count_listening, list_workers
 
@@ -46,7 +46,7 @@ def get_queue(state: StateDep) -> QueueState:
 @router.get("/storage")
 def get_storage(state: StateDep) -> Storage:
     """What the stored files take: by role, by experiment, by nobody; and what the disk still takes."""
-    return storage_state(state.db, state.blobs)
+    return measure_storage(state.db, state.blobs)
 
 
 @router.get("/limits")

@@ -27,7 +27,7 @@ from schemas.audit import Action
 from schemas.problems import ProblemCode
 from storage.access.audit import record
 from storage.access.keys import scopes_of
-from storage.access.logins import begin_login, end_login
+from storage.access.logins import create_login, delete_login
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,8 +59,8 @@ def log_in(request: Request, body: BodyDep, state: StateDep) -> Response:
         return _login_page(request, wanted, refused)
     seconds = state.settings.login_seconds
     with state.db.write() as session:
-        end_login(session, request.cookies.get(COOKIE, ""))
-        token = begin_login(session, key, timedelta(seconds=seconds))
+        delete_login(session, request.cookies.get(COOKIE, ""))
+        token = create_login(session, key, timedelta(seconds=seconds))
         record(session, Action.LOGGED_IN, detail=f"from {address_of(request)}", key=key)
     leading = RedirectResponse(local_address(wanted), 303, headers={"Cache-Control": PRIVATE})
     _set_cookie(leading, request, token, int(seconds))
@@ -72,7 +72,7 @@ def log_out(request: Request, state: StateDep) -> Response:
     """End the browser's login."""
     require_own_page(request)
     with state.db.write() as session:
-        key = end_login(session, request.cookies.get(COOKIE, ""))
+        key = delete_login(session, request.cookies.get(COOKIE, ""))
         if key is not None:
             record(session, Action.LOGGED_OUT, key=key)
     leading = RedirectResponse("/login", 303, headers={"Cache-Control": PRIVATE})

@@ -31,7 +31,7 @@ from schemas.status import ExperimentStatus
 from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
 from storage.errors import UnreadableRow
-from storage.experiments import lifecycle as experiments
+from storage.experiments import find
 from storage.experiments.points import point_values
 from storage.experiments.resources import to_resource, to_resources
 from storage.files import artifacts
@@ -96,7 +96,7 @@ def show_experiments(
         if value
     }
     with state.db.read() as session:
-        rows, following = experiments.list_experiments(
+        rows, following = find.list_experiments(
             session,
             limit=PAGE,
             cursor=cursor,
@@ -132,7 +132,7 @@ def _read_status(text: str | None) -> ExperimentStatus | None:
 def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Response:
     """One experiment: progress and curves while it runs, then its table, plots, comparison, cost and files."""
     with state.db.read() as session:
-        row = experiments.get_experiment(session, experiment_id)
+        row = find.get_experiment(session, experiment_id)
         experiment = to_resource(
             session, row, limit_per_owner=state.settings.limit_running_per_owner
         )
@@ -140,7 +140,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         run_list = run_resources.run_resources(session, runs)
         log = events.newest_events(session, experiment_id, MAX_EVENTS_SHOWN, EventName.RUN_PROGRESS)
         files = artifacts.list_experiment_files(session, experiment_id, limit=MAX_FILES_SHOWN + 1)
-        num_bytes = artifacts.count_bytes(session, experiment_id)
+        num_bytes = artifacts.count_experiment_bytes(session, experiment_id)
         series = _series_of(session, experiment, "")
     summary, damage = _read_summary(state, row, run_list)
     return render(
@@ -204,9 +204,9 @@ def compare_experiments(
     """Several experiments: what was asked differently, what came out differently, their curves over one another."""
     ids = list(dict.fromkeys(id or ()))
     with state.db.read() as session:
-        rows = [experiments.get_experiment(session, one) for one in ids]
+        rows = [find.get_experiment(session, one) for one in ids]
         found = to_resources(session, rows)
-        newest, _ = experiments.list_experiments(session, limit=100)
+        newest, _ = find.list_experiments(session, limit=100)
         others = [one for one in to_resources(session, newest) if one.id not in ids]
         series = [
             _series_of(session, one, letter) for letter, one in zip(LETTERS, found, strict=False)
@@ -255,7 +255,7 @@ def show_form(
     chosen = f"kind:{kind}" if kind else f"preset:{preset}:{scale}" if preset else ""
     if source is not None:
         with state.db.read() as session:
-            earlier = to_resource(session, experiments.get_experiment(session, source))
+            earlier = to_resource(session, find.get_experiment(session, source))
         groups["An earlier experiment"] = [
             (f"from:{source}", earlier.name or source, write_body(_body_of(earlier)), "")
         ]
@@ -309,8 +309,7 @@ def show_machines(request: Request, state: StateDep) -> Response:
         rows = run_resources.list_active_runs(session, limit=MAX_RUNS_SHOWN)
         runs = run_resources.run_resources(session, rows)
         owners = {
-            one: experiments.get_experiment(session, one)
-            for one in {run.experiment_id for run in runs}
+            one: find.get_experiment(session, one) for one in {run.experiment_id for run in runs}
         }
     return render(
         request,

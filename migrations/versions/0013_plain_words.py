@@ -24,10 +24,12 @@ RENAMED = (
     ("run", "submitted_by", "owner"),
     ("run", "queue", "device_class"),
     ("run", "rung_at", "woken_at"),
+    ("run", "lane", "claim_group"),
     ("worker", "queue", "device_class"),
     ("training", "form_digest", "spec_digest"),
 )
 INDEXES = (
+    ("run", ("status", "lane", "rank", "id"), ("status", "claim_group", "rank", "id")),
     ("run", ("status", "submitted_by", "rank"), ("status", "owner", "rank")),
     ("run", ("status", "rung_at"), ("status", "woken_at")),
     ("run", ("submitted_by", "claimed_at"), ("owner", "claimed_at")),

@@ -30,9 +30,9 @@ from storage.files.blobs import open_blobs
 from storage.files.retention import find_orphans
 from storage.monitoring.health_checks import (
     PATIENCE_SECONDS,
-    leftover_resume_state,
-    overdue_deliveries,
-    stuck_runs,
+    count_leftover_resume_state,
+    count_overdue_deliveries,
+    find_stuck_runs,
 )
 from storage.monitoring.snapshot import Snapshot, take_snapshot
 from storage.runs.workers import list_workers
@@ -71,7 +71,7 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
             f"{todo}; what is accepted waits meanwhile",
         )
         return
-    if state.speaks < OLDEST_BROKER:
+    if state.redis_version < OLDEST_BROKER:
         yield wrong("broker", f"{state.program} is too old", "use Valkey, or Redis 6.2 or newer")
     if state.max_bytes and state.eviction != "noeviction":
         found = f"it drops messages when its memory is full (maxmemory-policy {state.eviction})"
@@ -222,7 +222,7 @@ def judge_workers(listening: list[Worker], snapshot: Snapshot) -> Iterator[Findi
 
 
 def _check_runs(session: Session) -> Iterator[Finding]:
-    stuck = stuck_runs(session)
+    stuck = find_stuck_runs(session)
     todo = "an API or a worker must run to take it back; look at the log of its worker, then end that process"
     for run_id, why in islice(stuck, 5):
         yield wrong("runs", f"{run_id}: {why}", todo)
@@ -250,14 +250,14 @@ def judge_queue(snapshot: Snapshot, *, any_stuck: bool) -> Iterator[Finding]:
 
 
 def _check_deliveries(session: Session) -> Iterator[Finding]:
-    overdue = overdue_deliveries(session)
+    overdue = count_overdue_deliveries(session)
     if overdue:
         todo = "an API must run, and be allowed out of the network; see its log"
         yield warning("webhooks", f"{overdue} deliveries were due more than a minute ago", todo)
 
 
 def _check_leftovers(session: Session) -> Iterator[Finding]:
-    files, size = leftover_resume_state(session)
+    files, size = count_leftover_resume_state(session)
     if files:
         found = f"resume state of runs that are over: {files} files, {size / 1e6:.1f} MB"
         yield warning("leftovers", found, "it goes with its experiment: delete or retry that")
@@ -275,7 +275,9 @@ def _check_access(session: Session, settings: Settings) -> Iterator[Finding]:
         )
     else:
         found = f"the API will not start on {settings.host}: there is no key"
-        yield wrong("access", found, "`richregime keys create --owner NAME` (docs/how-to/access.md)")
+        yield wrong(
+            "access", found, "`richregime keys create --owner NAME` (docs/how-to/access.md)"
+        )
 
 
 def _check_orphans(db: Database, settings: Settings) -> Iterator[Finding]:

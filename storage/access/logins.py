@@ -14,7 +14,7 @@ from storage.database.engine import as_utc, database_now
 from storage.database.tables import ApiKeyRow, LoginRow
 
 
-def begin_login(session: Session, key: ApiKeyRow, lifetime: timedelta) -> str:
+def create_login(session: Session, key: ApiKeyRow, lifetime: timedelta) -> str:
     """The token. Logins whose time is over are forgotten."""
     now = database_now(session)
     session.execute(delete(LoginRow).where(LoginRow.expires_at <= now))
@@ -41,7 +41,7 @@ def find_login(session: Session, token: str) -> tuple[LoginRow, ApiKeyRow] | Non
     return found[0], found[1]
 
 
-def end_login(session: Session, token: str) -> ApiKeyRow | None:
+def delete_login(session: Session, token: str) -> ApiKeyRow | None:
     """From now on the token lets nobody in. The key of the login; None where there was none."""
     login = session.get(LoginRow, hash_secret(token))
     if login is None:
@@ -50,7 +50,7 @@ def end_login(session: Session, token: str) -> ApiKeyRow | None:
     return session.get_one(ApiKeyRow, login.key_id)
 
 
-def still_holds(session: Session) -> bool:
+def are_credentials_valid(session: Session) -> bool:
     """Whether that by which this session's viewer was let in, a key or a login, holds still."""
     viewer = viewer_of(session)
     if viewer is None or viewer.key_id is None:

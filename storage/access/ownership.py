@@ -38,14 +38,14 @@ from storage.database.tables import (
 
 NOBODY = ""
 """The owner of what was made while the service asked for no key."""
-EVERYONES: Mapping[str, Any] = MappingProxyType({"everyones": True})
+ALL_OWNERS: Mapping[str, Any] = MappingProxyType({"all_owners": True})
 """Execution options of a statement that has to see every owner's rows, such as one that counts the queue."""
 
-OWNED = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
+OWNED_TABLES = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
 """Their `owner` says whose they are."""
-OF_EXPERIMENT = (PointRow, RunRow, EventRow, WebhookRow)
-OF_RUN = (MetricRow, ArtifactRow, TrainingRow)
-OF_THE_SERVICE = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, DeliveryRow, CounterRow)
+EXPERIMENT_TABLES = (PointRow, RunRow, EventRow, WebhookRow)
+RUN_TABLES = (MetricRow, ArtifactRow, TrainingRow)
+SERVICE_TABLES = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, DeliveryRow, CounterRow)
 """No owner's: read only where that is right."""
 
 
@@ -60,12 +60,12 @@ class Viewer:
     """Hash of the login by which it was, where it showed a cookie instead of the key"""
 
 
-class OwnersSession(Session):
+class OwnerScopedSession(Session):
     """A session with a viewer."""
 
 
 @contextmanager
-def narrowed(session: Session, owner: str | None = None) -> Iterator[None]:
+def restricted_to_owner(session: Session, owner: str | None = None) -> Iterator[None]:
     """Within, the session sees one owner's rows alone, an admin's too: that of `owner`, without one the viewer's own."""
     viewer = viewer_of(session)
     if viewer is None:
@@ -92,10 +92,10 @@ def owner_of(session: Session) -> str:
     return NOBODY if viewer is None else viewer.owner
 
 
-@event.listens_for(OwnersSession, "do_orm_execute")
+@event.listens_for(OwnerScopedSession, "do_orm_execute")
 def _show_own_rows(execution: Any) -> None:
     viewer: Viewer = execution.session.info["viewer"]
-    if viewer.sees_all or not execution.is_select or execution.execution_options.get("everyones"):
+    if viewer.sees_all or not execution.is_select or execution.execution_options.get("all_owners"):
         return
     execution.statement = execution.statement.options(
         *(
@@ -109,16 +109,16 @@ def _conditions(owner: str) -> Iterator[tuple[type[SQLModel], Any]]:
     experiments, runs = ExperimentRow.__table__, RunRow.__table__
     own_experiments = select(experiments.c.id).where(experiments.c.owner == owner)
     own_runs = select(runs.c.id).where(runs.c.experiment_id.in_(own_experiments))
-    for owned in OWNED:
+    for owned in OWNED_TABLES:
         yield owned, owned.owner == owner
-    for part in OF_EXPERIMENT:
+    for part in EXPERIMENT_TABLES:
         yield part, part.experiment_id.in_(own_experiments)
-    for file in OF_RUN:
+    for file in RUN_TABLES:
         yield file, file.run_id.in_(own_runs)
 
 
-@event.listens_for(OwnersSession, "before_flush")
+@event.listens_for(OwnerScopedSession, "before_flush")
 def _make_own_rows(session: Session, context: Any, instances: Any) -> None:
     for row in session.new:
-        if isinstance(row, OWNED):
+        if isinstance(row, OWNED_TABLES):
             row.owner = owner_of(session)

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
-from storage.access.ownership import EVERYONES
+from storage.access.ownership import ALL_OWNERS
 from storage.database.tables import ArtifactRow, DatasetRow, MetricRow, RunRow, WeightsRow
 
 RUN = RunRow.__table__
@@ -25,14 +25,14 @@ def count_active(session: Session, owner: str | None) -> dict[RunStatus, int]:
     """Runs that wait and runs under way, of `owner`, without one of everyone; answered by an index."""
     found = {RunStatus.QUEUED: 0, RunStatus.RUNNING: 0}
     asked = (
-        session.execute(_ACTIVE, execution_options=EVERYONES)
+        session.execute(_ACTIVE, execution_options=ALL_OWNERS)
         if owner is None
-        else session.execute(_ACTIVE_OF_OWNER, {"owner": owner}, execution_options=EVERYONES)
+        else session.execute(_ACTIVE_OF_OWNER, {"owner": owner}, execution_options=ALL_OWNERS)
     )
     return {**found, **dict(asked.all())}
 
 
-def count_bytes(session: Session, owner: str | None) -> int:
+def count_stored_bytes(session: Session, owner: str | None) -> int:
     """Of the files of experiments, data sets and checkpoints, each file once. Reads the row of every file."""
     artifacts = select(ArtifactRow.sha256, ArtifactRow.num_bytes)
     others = [select(table.sha256, table.num_bytes) for table in (DatasetRow, WeightsRow)]
@@ -57,4 +57,4 @@ def count_metric_rows(session: Session, owner: str | None) -> int:
 
 
 def _ask(session: Session, query: Any) -> Any:
-    return session.execute(query, execution_options=EVERYONES)
+    return session.execute(query, execution_options=ALL_OWNERS)

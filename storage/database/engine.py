@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlmodel import Session
 
 from runtime.fair_lock import FairLock
-from storage.access.ownership import OwnersSession, Viewer
+from storage.access.ownership import OwnerScopedSession, Viewer
 from storage.database import schema
 from storage.errors import SchemaOutdated
 
@@ -47,7 +47,7 @@ class Database:
         self._viewer: Viewer | None = None
         self._request_id: str | None = None
 
-    def seen_by(self, viewer: Viewer | None, request_id: str | None = None) -> Database:
+    def for_viewer(self, viewer: Viewer | None, request_id: str | None = None) -> Database:
         """The same database, of which its sessions see and make the viewer's rows alone (see `storage.access.ownership`), and
         note the request in what they record (see `storage.access.audit`)."""
         seen = copy(self)
@@ -58,7 +58,7 @@ class Database:
         if self._viewer is None:
             return Session(engine, expire_on_commit=False, info={"request_id": self._request_id})
         info = {"viewer": self._viewer, "request_id": self._request_id}
-        return OwnersSession(engine, expire_on_commit=False, info=info)
+        return OwnerScopedSession(engine, expire_on_commit=False, info=info)
 
     def _create_engine(self, *, read_only: bool) -> Engine:
         # An error that tells the values of its statement would take secrets to the log.
@@ -213,4 +213,18 @@ def as_utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-__all__ = ["Database", "DatabaseError", "DatabaseUnavailable", "Session", "as_utc", "database_now"]
+def seconds_since(moment: datetime | None, now: datetime) -> float | None:
+    """None where there is no moment."""
+    then = as_utc(moment)
+    return None if then is None else (now - then).total_seconds()
+
+
+__all__ = [
+    "Database",
+    "DatabaseError",
+    "DatabaseUnavailable",
+    "Session",
+    "as_utc",
+    "database_now",
+    "seconds_since",
+]

@@ -133,7 +133,7 @@ class RunRow(JsonRow, table=True):
 
     __tablename__ = "run"
     __table_args__ = (
-        Index(None, "status", "lane", "rank", "id"),
+        Index(None, "status", "claim_group", "rank", "id"),
         Index(None, "status", "owner", "rank"),
         Index(None, "status", "woken_at"),
         Index(None, "owner", "claimed_at"),
@@ -156,7 +156,7 @@ class RunRow(JsonRow, table=True):
     """That it needs of a worker, by estimate"""
     requires: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
     """Labels that it needs of a worker"""
-    lane: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    claim_group: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
     """What runs of one owner share that need the same of a worker"""
     rank: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
     """Its place among its owner's (see `storage.runs.claim_order`)"""

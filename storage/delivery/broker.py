@@ -16,7 +16,7 @@ from storage.delivery.wake_ups import BrokerUnavailable, socket_path
 class BrokerState:
     program: str
     """`valkey` or `redis`, with its version"""
-    speaks: tuple[int, ...]
+    redis_version: tuple[int, ...]
     """The version of Redis that it is compatible with"""
     keeps_messages: bool
     """Whether they outlive its restart"""

@@ -1,4 +1,8 @@
-"""The wake-up: Celery messages that say `look at the table`. A wake-up may be lost or rung twice; no run is."""
+"""Wake-ups: empty Celery messages that make idle workers look at the table of queued runs.
+
+A wake-up may be lost or doubled; no run is lost by that: the row is the truth, a worker claims runs
+until none is left, and the reconciler sends overdue wake-ups again.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,13 @@ from redis.retry import Retry
 from runtime.settings import Settings
 from storage.runs.placement import Capacity, Needs
 
-EXECUTE = "richregime.execute"
+WAKE_UP_TASK = "richregime.wake_up"
+EXPIRES_SECONDS = 3600
 SHORT_FOLDER = "/tmp"  # noqa: S108 - the broker refuses a socket of another user  # nosec B108
 
 
 def broker_address(settings: Settings) -> str:
-    """The external broker's address, or the embedded one's socket."""
+    """The address of the external broker, or the socket of the embedded one."""
     return settings.broker_url or f"redis+socket://{socket_path(settings)}"
 
 
@@ -36,14 +41,18 @@ def socket_path(settings: Settings) -> str:
 
 
 def make_celery(settings: Settings, channel: str = "cpu") -> Celery:
-    """The Celery application, its options as docs/decisions tells them; it imports no task. wake-up: what a worker hears."""
+    """The Celery application, without tasks; docs/decisions gives the reasons for its options.
+
+    channel: the `Capacity.channel` that a worker of this application reads.
+    """
     app = Celery("richregime", broker=broker_address(settings))
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
         task_acks_late=False,
-        # A wake-up is gone when it is heard: kombu never reads on behind one whose acknowledgement a dying broker missed.
+        # A wake-up is deleted when it is received: with acknowledgements, kombu would stop reading
+        # behind a message whose acknowledgement was lost in a broker restart.
         task_queues=[_queue_of(channel)],
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -67,52 +76,58 @@ def make_celery(settings: Settings, channel: str = "cpu") -> Celery:
     return app
 
 
-def _queue_of(name: str) -> Queue:
-    exchange = Exchange(name)  # type: ignore[no-untyped-call]
-    return Queue(name, exchange, routing_key=name, no_ack=True)  # type: ignore[no-untyped-call]
+def _queue_of(channel: str) -> Queue:
+    exchange = Exchange(channel)  # type: ignore[no-untyped-call]
+    return Queue(channel, exchange, routing_key=channel, no_ack=True)  # type: ignore[no-untyped-call]
 
 
 class BrokerUnavailable(Exception):
-    """The broker does not answer. No run is lost: its wake-up is rung again."""
+    """The broker does not answer. No run is lost: the reconciler sends its wake-up again."""
 
 
 class WakeUps:
-    """SendWakeUps through a Celery application."""
+    """Sends wake-ups through a Celery application."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def send(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
-        """Ring for (run id, needs) the wake-ups of all workers that fit.
+    def send(self, needs: Iterable[Needs], idle: Mapping[Capacity, int]) -> None:
+        """Wake idle workers for queued runs with these needs. Raises BrokerUnavailable.
 
-        idle: slots without a run, by what their workers offer. Each is rung for once at most: whoever hears a wake-up works
-        until nothing waits, and more would only pile up. Where none is idle nothing is sent: a worker looks at the table
-        when it begins to listen and whenever a run has ended. Raises BrokerUnavailable.
+        idle: slots without a run, by what their workers offer. Each slot is woken at most once: a
+        woken worker claims runs until none is left, and further messages would only pile up.
+        Without an idle slot nothing is sent: a worker claims runs when it starts and whenever a run
+        has ended.
         """
         left = {capacity: slots for capacity, slots in idle.items() if slots > 0}
-        wake_ups = []
-        for run_id, needs in runs:
+        channels = []
+        for one in needs:
             if not left:
                 break
-            for capacity in [found for found in left if found.fits(needs)]:
-                wake_ups.append((run_id, capacity.channel))
+            for capacity in [found for found in left if found.fits(one)]:
+                channels.append(capacity.channel)
                 left[capacity] -= 1
                 if not left[capacity]:
                     del left[capacity]
-        self._send(wake_ups)
+        self._send(channels)
 
     def send_to(self, capacity: Capacity, times: int) -> None:
-        """Ring the wake-up of the workers that offer this. Raises BrokerUnavailable."""
-        self._send([("", capacity.channel)] * times)
+        """Send so many wake-ups to the workers that offer this. Raises BrokerUnavailable."""
+        self._send([capacity.channel] * times)
 
-    def _send(self, wake_ups: Sequence[tuple[str, str]]) -> None:
-        if not wake_ups:
+    def _send(self, channels: Sequence[str]) -> None:
+        if not channels:
             return
         try:
             with self._app.producer_or_acquire() as producer:
-                for run_id, channel in wake_ups:
-                    options = {"queue": _queue_of(channel), "retry": False, "expires": 3600}
-                    self._app.send_task(EXECUTE, args=[run_id], producer=producer, **options)
+                for channel in channels:
+                    self._app.send_task(
+                        WAKE_UP_TASK,
+                        producer=producer,
+                        queue=_queue_of(channel),
+                        retry=False,
+                        expires=EXPIRES_SECONDS,
+                    )
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(str(error)) from error
 
@@ -121,15 +136,17 @@ def ping(settings: Settings) -> bool:
     """Whether the broker answers."""
     address = settings.broker_url or f"unix://{socket_path(settings)}"
     try:
-        with ask_once(address, seconds=1) as connection:
+        with connect_without_retries(address, seconds=1) as connection:
             return bool(connection.ping())
     except (RedisError, OSError):
         return False
 
 
-def ask_once(address: str, seconds: float) -> Redis:
-    """A connection that waits `seconds` at most and tells at once where nobody answers: redis-py itself tries again
-    for four seconds."""
+def connect_without_retries(address: str, seconds: float) -> Redis:
+    """A connection with this timeout that fails at once where nobody listens.
+
+    By default redis-py retries for four seconds.
+    """
     return Redis.from_url(
         address, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
     )

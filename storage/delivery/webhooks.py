@@ -17,7 +17,7 @@ from schemas.webhooks import Delivery, DeliveryState, DeliveryType, EndedExperim
 from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
 from storage.database.tables import DeliveryRow, ExperimentRow, WebhookRow
-from storage.monitoring.counters import Count, count
+from storage.monitoring.counters import CounterName, increment
 from storage.results.events import append_event
 
 
@@ -166,8 +166,10 @@ def _note(
             return False
         told = {"id": delivery.id, "to": _origin(delivery.url), "attempt": delivery.attempt, **data}
         append_event(session, delivery.experiment_id, name, told)
-        count(
-            session, Count.WEBHOOK_ATTEMPTS, "retried" if state is DeliveryState.PENDING else state
+        increment(
+            session,
+            CounterName.WEBHOOK_ATTEMPTS,
+            "retried" if state is DeliveryState.PENDING else state,
         )
         return True
 

@@ -16,8 +16,8 @@ from storage.access.ownership import owner_of
 from storage.database.engine import database_now
 from storage.database.ids import new_id
 from storage.database.tables import EventRow, ExperimentRow, PointRow, RunRow
-from storage.runs.claim_order import lane_of, rank_of
-from storage.runs.placement import NOTHING_SPECIAL, Needs
+from storage.runs.claim_order import claim_group_of, rank_of
+from storage.runs.placement import NO_NEEDS, Needs
 
 # Statements rather than rows of the session: all who write to SQLite wait meanwhile.
 _INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
@@ -37,7 +37,7 @@ class PlannedPoint:
 class PlannedRun:
     point_index: int
     seeds: tuple[int, ...]
-    needs: Needs = NOTHING_SPECIAL
+    needs: Needs = NO_NEEDS
 
 
 def create_experiment(
@@ -113,8 +113,8 @@ def add_runs(
     runs: Sequence[PlannedRun],
     priority: int,
     owner: str,
-) -> list[tuple[str, Needs]]:
-    """Store queued runs; returns their (id, needs), for which a wake-up is to be rung. owner: the experiment's."""
+) -> None:
+    """Store queued runs. owner: the experiment's."""
     now, parent = database_now(session), trace_parent()
     rows: list[dict[str, Any]] = [
         {
@@ -126,7 +126,7 @@ def add_runs(
             "device_class": run.needs.device_class,
             "memory_bytes": run.needs.memory_bytes,
             "requires": run.needs.requires,
-            "lane": lane_of(owner, run.needs),
+            "claim_group": claim_group_of(owner, run.needs),
             "rank": rank_of(now, priority),
             "priority": priority,
             "trace_parent": parent,
@@ -136,4 +136,3 @@ def add_runs(
     ]
     if rows:
         session.execute(_INSERT_RUNS, rows)
-    return [(row["id"], run.needs) for row, run in zip(rows, runs, strict=True)]

@@ -18,21 +18,21 @@ KEEP = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAnswer:
+class StoredResponse:
     experiment_id: str
     status_code: int
     same_body: bool
 
 
-def find_answer(session: Session, key: str, body_sha256: str) -> StoredAnswer | None:
+def find_response(session: Session, key: str, body_sha256: str) -> StoredResponse | None:
     """What the key was answered, and whether to the same body; None for a fresh key."""
     row = session.get(IdempotencyRow, (owner_of(session), key))
     if row is None:
         return None
-    return StoredAnswer(row.experiment_id, row.status_code, row.body_sha256 == body_sha256)
+    return StoredResponse(row.experiment_id, row.status_code, row.body_sha256 == body_sha256)
 
 
-def store_answer(
+def store_response(
     session: Session, key: str, body_sha256: str, experiment_id: str, status_code: int
 ) -> None:
     """In the transaction of the submission: there is an answer exactly where there is an experiment.

@@ -18,7 +18,7 @@ from storage.database.engine import database_now
 from storage.database.ids import new_id
 from storage.database.tables import ArtifactRow, ExperimentRow, RunRow
 from storage.experiments.create import PlannedPoint, add_points
-from storage.experiments.lifecycle import refresh_status
+from storage.experiments.status import refresh_status
 from storage.files.blobs import StoredBlob
 from storage.results.events import append_event
 from storage.results.metrics import MetricPoint, store_metrics

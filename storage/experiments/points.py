@@ -15,7 +15,7 @@ from engine.result import SeedResult
 from engine.spec import ExperimentSpec
 from schemas.status import RunStatus
 from storage.database.tables import PointRow, RunRow
-from storage.experiments.lifecycle import get_experiment
+from storage.experiments.find import get_experiment
 
 
 def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:

@@ -14,12 +14,12 @@ from engine.spec import Execution
 from schemas.resources import Experiment, Progress, QueuePosition
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Keep
-from storage.access.ownership import EVERYONES
+from storage.access.ownership import ALL_OWNERS
 from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, RunRow
-from storage.runs.claim_order import Standing, count_ahead, list_standings
+from storage.runs.claim_order import OwnerQueue, count_ahead, list_owner_queues
 from storage.runs.placement import Capacity, Needs
-from storage.runs.workers import by_device_class, count_offered
+from storage.runs.workers import count_offered, slots_by_device_class
 
 RUN = RunRow.__table__
 # Built once and of columns: building a statement takes longer than SQLite needs to answer these. Of experiments that the
@@ -82,11 +82,11 @@ def to_resources(
     """Experiments as the API answers them, in a fixed number of queries. limit_per_owner: runs that one owner may have
     under way, to say where it is what others wait for."""
     counters: dict[str, list[Any]] = {row.id: [] for row in rows}
-    for entry in session.execute(_COUNTS, {"ids": list(counters)}, execution_options=EVERYONES):
+    for entry in session.execute(_COUNTS, {"ids": list(counters)}, execution_options=ALL_OWNERS):
         counters[entry[0]].append(entry[1:])
     needs: dict[str, dict[Needs, int]] = {row.id: {} for row in rows if not row.status.is_terminal}
     if needs:
-        found = session.execute(_NEEDS, {"ids": list(needs)}, execution_options=EVERYONES)
+        found = session.execute(_NEEDS, {"ids": list(needs)}, execution_options=ALL_OWNERS)
         for experiment_id, *needed, number in found:
             needs[experiment_id][Needs(*needed)] = number
     return _assemble_all(session, rows, counters, needs, limit_per_owner, reused)
@@ -106,8 +106,8 @@ def _assemble_all(
     )
     active = [row for row in rows if not row.status.is_terminal]
     waiting = any(row.status is ExperimentStatus.QUEUED for row in active)
-    standings = (
-        list_standings(session) if waiting or (active and limit_per_owner is not None) else []
+    owner_queues = (
+        list_owner_queues(session) if waiting or (active and limit_per_owner is not None) else []
     )
     offered = count_offered(session)
     now = database_now(session)
@@ -117,12 +117,12 @@ def _assemble_all(
             counters[row.id],
             failures.get(row.id),
             QueuePosition(
-                runs_ahead=count_ahead(session, row.id, row.owner, standings)
+                runs_ahead=count_ahead(session, row.id, row.owner, owner_queues)
                 if row.status is ExperimentStatus.QUEUED
                 else 0,
-                workers_listening=sum(by_device_class(offered).values()),
+                workers_listening=sum(slots_by_device_class(offered).values()),
                 reason=_describe_misfit(needs.get(row.id, {}), offered)
-                or _find_held(row, counters[row.id], standings, limit_per_owner),
+                or _find_held(row, counters[row.id], owner_queues, limit_per_owner),
             ),
             now,
             reused,
@@ -146,12 +146,12 @@ def _describe_misfit(needs: Mapping[Needs, int], offered: Collection[Capacity]) 
 def _find_held(
     row: ExperimentRow,
     counter: Sequence[Any],
-    standings: Sequence[Standing],
+    owner_queues: Sequence[OwnerQueue],
     limit_per_owner: int | None,
 ) -> str | None:
     """What is said where runs of it wait as their owner has as many under way as it may."""
     number = next((count for status, count, *_ in counter if status is RunStatus.QUEUED), 0)
-    under_way = next((one.running for one in standings if one.owner == row.owner), 0)
+    under_way = next((one.running for one in owner_queues if one.owner == row.owner), 0)
     if not number or limit_per_owner is None or under_way < limit_per_owner:
         return None
     runs = f"{number} of its runs wait" if number > 1 else "a run of it waits"

@@ -1,4 +1,4 @@
-"""Experiments that go on: failed runs queued again, seeds and points added."""
+"""Retry the failed runs of an experiment; extend it by seeds and points."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from schemas.submission import Submission
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import InvalidTransition
 from storage.experiments.create import PlannedPoint, PlannedRun, add_points, add_runs
-from storage.experiments.lifecycle import get_experiment, refresh_status, require_own
+from storage.experiments.find import get_experiment, require_not_imported
+from storage.experiments.status import refresh_status
 from storage.results.events import append_event
 from storage.runs.placement import Needs
 
 
-def retry_experiment(
-    session: Session, experiment_id: str
-) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
-    """failed → queued for every failed run, its losses forgiven; returns the (run id, needs) to ring for.
+def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRow, list[Needs]]:
+    """failed → queued for every failed run, with `losses` reset; returns their needs.
 
     Raises NotFound, and InvalidTransition where no run has failed.
     """
     row = get_experiment(session, experiment_id)
-    require_own(row)
+    require_not_imported(row)
     failed = session.execute(
         update(RunRow)
         .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.FAILED)
@@ -51,7 +50,7 @@ def retry_experiment(
     for run_id, *_ in failed:
         append_event(session, experiment_id, EventName.RUN_QUEUED, {"retry": True}, run_id)
     _reopen(session, row)
-    return row, [(run_id, Needs(*needs)) for run_id, *needs in failed]
+    return row, [Needs(*needs) for _, *needs in failed]
 
 
 def list_planned(
@@ -75,8 +74,8 @@ def extend_experiment(
     digest: str,
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
-) -> tuple[ExperimentRow, list[tuple[str, Needs]]]:
-    """Add points and runs; `submission` is the whole experiment as it is now. Returns the (run id, needs) to ring for.
+) -> tuple[ExperimentRow, list[Needs]]:
+    """Add points and runs; `submission` is the whole experiment as it is now. Returns the needs of the added runs.
 
     Raises NotFound, and InvalidTransition where it was cancelled.
     """
@@ -92,15 +91,15 @@ def extend_experiment(
             select(PointRow.index, PointRow.id).where(PointRow.experiment_id == row.id)
         )
     }
-    made = add_runs(session, row.id, ids, runs, row.priority, row.owner)
+    add_runs(session, row.id, ids, runs, row.priority, row.owner)
     data = {"points": len(points), "runs": len(runs), "seeds": list(submission.seeds)}
     append_event(session, row.id, EventName.EXPERIMENT_EXTENDED, data)
     _reopen(session, row)
-    return row, made
+    return row, [run.needs for run in runs]
 
 
 def _reopen(session: Session, row: ExperimentRow) -> None:
-    """The summary and the end of before no longer hold."""
+    """Drop the summary and the end time: they are outdated."""
     row.summary, row.finished_at = None, None
     session.add(row)
     refresh_status(session, row.id)

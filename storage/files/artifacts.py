@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlmodel import Session
 
 from schemas.resources import Artifact, Checkpoint
-from storage.access.ownership import EVERYONES
+from storage.access.ownership import ALL_OWNERS
 from storage.database.engine import database_now
 from storage.database.ids import new_id
 from storage.database.tables import (
@@ -17,7 +17,6 @@ from storage.database.tables import (
     DatasetRow,
     PointRow,
     RunRow,
-    TrainingRow,
     WeightsRow,
 )
 from storage.errors import NotFound
@@ -103,7 +102,7 @@ def list_experiment_files(
     return [(row, point.readable("values")) for row, point in session.execute(query)]
 
 
-def count_bytes(session: Session, experiment_id: str) -> int:
+def count_experiment_bytes(session: Session, experiment_id: str) -> int:
     """Bytes of the files that the experiment's runs refer to."""
     query = (
         select(func.coalesce(func.sum(ArtifactRow.num_bytes), 0))
@@ -144,7 +143,7 @@ def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
     found: set[str] = set()
     for table in (ArtifactRow, DatasetRow, WeightsRow):
         query = select(table.sha256).where(table.sha256.in_(list(digests)))
-        found |= set(session.scalars(query, execution_options=EVERYONES))
+        found |= set(session.scalars(query, execution_options=ALL_OWNERS))
     return found
 
 
@@ -171,52 +170,3 @@ def _fields(row: ArtifactRow) -> dict[str, object]:
         "bytes": row.num_bytes,
         "links": {"content": f"/artifacts/{row.id}"},
     }
-
-
-def register_training(
-    session: Session,
-    *,
-    digest: str,
-    spec_digest: str,
-    seed: int,
-    run_id: str,
-    fence: int,
-    result: dict[str, object],
-) -> bool:
-    """Offer a finished training to later runs, under the fence."""
-    if not holds_run(session, run_id, fence):
-        return False
-    session.merge(
-        TrainingRow(
-            digest=digest,
-            seed=seed,
-            run_id=run_id,
-            spec_digest=spec_digest,
-            result=result,
-            created_at=database_now(session),
-        )
-    )
-    return True
-
-
-def find_training(
-    session: Session, digest: str, seed: int, prefer_run: str | None = None
-) -> TrainingRow | None:
-    """A finished training with this digest, `prefer_run`'s own first, then the newest."""
-    query = select(TrainingRow).where(TrainingRow.digest == digest, TrainingRow.seed == seed)
-    rows = sorted(
-        session.scalars(query), key=lambda row: (row.run_id == prefer_run, row.run_id), reverse=True
-    )
-    return rows[0] if rows else None
-
-
-def find_trained_specs(
-    session: Session, spec_digests: Collection[str], seeds: Collection[int]
-) -> dict[tuple[str, int], str]:
-    """By (spec digest, seed) the newest run that has finished such a training; what nobody has trained is left out."""
-    query = (
-        select(TrainingRow.spec_digest, TrainingRow.seed, TrainingRow.run_id)
-        .where(TrainingRow.spec_digest.in_(list(spec_digests)), TrainingRow.seed.in_(list(seeds)))
-        .order_by(TrainingRow.run_id)
-    )
-    return {(spec, seed): run_id for spec, seed, run_id in session.execute(query)}

@@ -14,10 +14,10 @@ from storage.files.retention import ORPHAN_SECONDS, find_orphans
 LARGEST = 20
 
 
-def storage_state(db: Database, blobs: BlobStore) -> Storage:
+def measure_storage(db: Database, blobs: BlobStore) -> Storage:
     """A file that several rows speak of counts once in each sum that it belongs to."""
     with db.read() as session:
-        roles = weigh_roles(session)
+        roles = count_bytes_by_role(session)
         largest = _largest_experiments(session)
         stored = _sum_of_files(session)
     orphans = find_orphans(db, blobs)
@@ -32,7 +32,7 @@ def storage_state(db: Database, blobs: BlobStore) -> Storage:
     )
 
 
-def weigh_roles(session: Session) -> list[RoleStorage]:
+def count_bytes_by_role(session: Session) -> list[RoleStorage]:
     """Each file once a role. Reads every row of a file: not for every moment."""
     files = (
         select(ArtifactRow.role, ArtifactRow.sha256, ArtifactRow.num_bytes).distinct().subquery()

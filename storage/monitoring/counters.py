@@ -1,5 +1,5 @@
 """Counts that only grow, whoever counts: kept in the database, so that they are one number however many processes there
-are, and outlive them and the experiments that they were counted at."""
+are, and outlive them and the experiments that they were read_counter at."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ REST = "+Inf"
 """The bucket of what is above all bounds"""
 
 
-class Count(StrEnum):
-    """What is counted; each by one label."""
+class CounterName(StrEnum):
+    """What is read_counter; each by one label."""
 
     LEASES_LOST = "leases_lost"
     """By `expired` (its worker was silent) or `died` (its process was seen to be dead)"""
@@ -31,8 +31,8 @@ class Count(StrEnum):
     """By `delivered`, `retried` or `failed` (given up)"""
 
 
-class Spread(StrEnum):
-    """What is measured, in seconds; each by the class of device, `cpu` or `gpu`."""
+class HistogramName(StrEnum):
+    """What is read_histogram, in seconds; each by the class of device, `cpu` or `gpu`."""
 
     CLAIM = "claim"
     """From the submission of a run to its first claim"""
@@ -40,24 +40,38 @@ class Spread(StrEnum):
     """The median training step of a run that has succeeded"""
 
 
-LABELS: Mapping[Count | Spread, tuple[str, ...]] = MappingProxyType(
+LABELS: Mapping[CounterName | HistogramName, tuple[str, ...]] = MappingProxyType(
     {
-        Count.LEASES_LOST: ("expired", "died"),
-        Count.WEBHOOK_ATTEMPTS: ("delivered", "retried", "failed"),
-        Spread.CLAIM: ("cpu", "gpu"),
-        Spread.STEP: ("cpu", "gpu"),
+        CounterName.LEASES_LOST: ("expired", "died"),
+        CounterName.WEBHOOK_ATTEMPTS: ("delivered", "retried", "failed"),
+        HistogramName.CLAIM: ("cpu", "gpu"),
+        HistogramName.STEP: ("cpu", "gpu"),
     }
 )
-BOUNDS: Mapping[Spread, tuple[float, ...]] = MappingProxyType(
+BOUNDS: Mapping[HistogramName, tuple[float, ...]] = MappingProxyType(
     {
-        Spread.CLAIM: (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200),
-        Spread.STEP: (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+        HistogramName.CLAIM: (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 43200),
+        HistogramName.STEP: (
+            0.0005,
+            0.001,
+            0.0025,
+            0.005,
+            0.01,
+            0.025,
+            0.05,
+            0.1,
+            0.25,
+            0.5,
+            1,
+            2.5,
+            10,
+        ),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
+class HistogramValues:
     """buckets: (upper bound, how many are at most that); the last has all."""
 
     label: str
@@ -65,12 +79,12 @@ class Distribution:
     total: float
 
 
-def count(session: Session, what: Count, label: str) -> None:
+def increment(session: Session, what: CounterName, label: str) -> None:
     """One more. Last in its transaction: others who count the same wait until it is over."""
     _add(session, [(what, label, "", 1.0)])
 
 
-def measure(session: Session, what: Spread, label: str, seconds: float) -> None:
+def observe(session: Session, what: HistogramName, label: str, seconds: float) -> None:
     """One value more. Last in its transaction, as `count`."""
     bounds = BOUNDS[what]
     place = bisect_left(bounds, seconds)
@@ -78,7 +92,7 @@ def measure(session: Session, what: Spread, label: str, seconds: float) -> None:
     _add(session, [(what, label, bucket, 1.0), (what, label, SUM, seconds)])
 
 
-def counted(session: Session, what: Count) -> dict[str, float]:
+def read_counter(session: Session, what: CounterName) -> dict[str, float]:
     """By label, none left out."""
     query = select(CounterRow.label, CounterRow.value).where(CounterRow.name == what)
     found = dict.fromkeys(LABELS[what], 0.0)
@@ -87,7 +101,7 @@ def counted(session: Session, what: Count) -> dict[str, float]:
     return found
 
 
-def measured(session: Session, what: Spread) -> list[Distribution]:
+def read_histogram(session: Session, what: HistogramName) -> list[HistogramValues]:
     """One a label, none left out."""
     query = select(CounterRow.label, CounterRow.bucket, CounterRow.value).where(
         CounterRow.name == what
@@ -98,12 +112,12 @@ def measured(session: Session, what: Spread) -> list[Distribution]:
     return [_accumulate(what, label, values) for label, values in found.items()]
 
 
-def _accumulate(what: Spread, label: str, values: dict[str, float]) -> Distribution:
+def _accumulate(what: HistogramName, label: str, values: dict[str, float]) -> HistogramValues:
     so_far, buckets = 0.0, []
     for name in (*map(_name, BOUNDS[what]), REST):
         so_far += values.get(name, 0.0)
         buckets.append((name, so_far))
-    return Distribution(label, tuple(buckets), values.get(SUM, 0.0))
+    return HistogramValues(label, tuple(buckets), values.get(SUM, 0.0))
 
 
 def _name(bound: float) -> str:

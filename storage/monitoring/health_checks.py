@@ -19,7 +19,7 @@ SILENT_STEPS = 20
 LIMIT = 100
 
 
-def stuck_runs(session: Session) -> list[tuple[str, str]]:
+def find_stuck_runs(session: Session) -> list[tuple[str, str]]:
     """(id, why) of runs under way that do not move, by id; a hundred at most."""
     now = database_now(session)
     query = select(RunRow).where(RunRow.status == RunStatus.RUNNING).order_by(RunRow.id)
@@ -43,7 +43,7 @@ def _why_stuck(run: RunRow, now: datetime) -> str | None:
     return None
 
 
-def leftover_resume_state(session: Session) -> tuple[int, int]:
+def count_leftover_resume_state(session: Session) -> tuple[int, int]:
     """(files, bytes) of runs that are over."""
     query = (
         select(func.count(), func.coalesce(func.sum(ArtifactRow.num_bytes), 0))
@@ -57,7 +57,7 @@ def leftover_resume_state(session: Session) -> tuple[int, int]:
     return int(files), int(size)
 
 
-def overdue_deliveries(session: Session) -> int:
+def count_overdue_deliveries(session: Session) -> int:
     """Deliveries to webhooks that were due long ago."""
     before = database_now(session) - timedelta(seconds=PATIENCE_SECONDS)
     query = select(func.count()).where(

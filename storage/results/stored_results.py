@@ -14,7 +14,7 @@ from engine.result import PointResult
 from schemas.submission import ReusedTraining
 from storage.database.engine import Database, Session
 from storage.database.tables import PointRow, RunRow
-from storage.experiments.lifecycle import get_experiment
+from storage.experiments.find import get_experiment
 from storage.experiments.points import finished_points
 from storage.files.artifacts import find_artifact
 from storage.files.blobs import BlobStore

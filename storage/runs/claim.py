@@ -17,11 +17,11 @@ from schemas.status import FailureReason, RunStatus
 from storage.database.engine import Database, as_utc, database_now
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import UnreadableRow
-from storage.experiments.lifecycle import refresh_status
+from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
-from storage.monitoring.counters import Spread, measure
+from storage.monitoring.counters import HistogramName, observe
 from storage.results.events import append_event
-from storage.runs.claim_order import First, first_of_lane, lanes_in_turn
+from storage.runs.claim_order import First, first_of_group, list_claim_groups
 from storage.runs.placement import has_labels
 
 CLAIMING = 0x72696368
@@ -104,15 +104,15 @@ def _choose(
     if limit_per_owner is not None and session.get_bind().dialect.name != "sqlite":
         # Two claims at once would each count without the other's.
         session.execute(select(func.pg_advisory_xact_lock(CLAIMING)))
-    lanes = lanes_in_turn(
+    groups = list_claim_groups(
         session,
         device_class=device_class,
         memory_bytes=memory_bytes,
         limit_per_owner=limit_per_owner,
     )
-    for lane in lanes:
-        if has_labels(labels, lane.requires):
-            first = first_of_lane(session, lane.name)
+    for claim_group in groups:
+        if has_labels(labels, claim_group.requires):
+            first = first_of_group(session, claim_group.name)
             if first is not None:
                 return first
     return None
@@ -164,7 +164,12 @@ def _take(
     refresh_status(session, found.experiment_id)
     submitted_at = as_utc(created_at)
     if started_at is None and submitted_at is not None:
-        measure(session, Spread.CLAIM, device_class, max(0.0, (now - submitted_at).total_seconds()))
+        observe(
+            session,
+            HistogramName.CLAIM,
+            device_class,
+            max(0.0, (now - submitted_at).total_seconds()),
+        )
     reach("claim.2")
     return found
 

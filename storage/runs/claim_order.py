@@ -2,7 +2,7 @@
 
 The owner with the fewest runs under way comes first; among equals the one whose last claim is longest ago, or who
 has had none. Of one owner the run with the lowest *rank* comes first: the time it was made, an hour earlier for each step of priority, so that none
-is overtaken for ever. Runs of one owner that need the same of a worker are a *lane*: a claim looks at the first run of
+is overtaken for ever. Runs of one owner that need the same of a worker are a *claim_group*: a claim looks at the first run of
 each, and takes no longer where more runs wait.
 """
 
@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
-from storage.access.ownership import EVERYONES
+from storage.access.ownership import ALL_OWNERS
 from storage.database.engine import as_utc
 from storage.database.tables import RunRow
 from storage.runs.placement import Needs
@@ -28,7 +28,7 @@ PRIORITY_STEP_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ClaimGroup:
     """Waiting runs of one owner that need the same of a worker."""
 
     name: str
@@ -36,7 +36,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OwnerQueue:
     """Where an owner stands whose runs wait."""
 
     owner: str
@@ -61,41 +61,41 @@ def rank_of(created_at: datetime, priority: int) -> float:
     return made.timestamp() - priority * PRIORITY_STEP_SECONDS
 
 
-def lane_of(owner: str, needs: Needs) -> str:
-    """The name of the lane."""
+def claim_group_of(owner: str, needs: Needs) -> str:
+    """The name of the claim_group."""
     return f"{needs.device_class}:{needs.memory_bytes}:{needs.requires}:{owner}"
 
 
-def lanes_in_turn(
+def list_claim_groups(
     session: Session, *, device_class: str, memory_bytes: int, limit_per_owner: int | None
-) -> list[Lane]:
-    """The lanes that wait for a worker on `queue` with this memory (0: any), in the order in which they are served.
+) -> list[ClaimGroup]:
+    """The groups that wait for a worker on `queue` with this memory (0: any), in the order in which they are served.
 
     Owners with `limit_per_owner` runs under way are left out.
     """
-    query = _lanes_query(bool(memory_bytes), limit_per_owner is not None)
+    query = _groups_query(bool(memory_bytes), limit_per_owner is not None)
     given = {
         "device_classes": ("any", device_class),
         "memory": memory_bytes,
         "most": limit_per_owner,
     }
-    return [Lane(name, requires) for name, requires in session.execute(query, given)]
+    return [ClaimGroup(name, requires) for name, requires in session.execute(query, given)]
 
 
 @cache
-def _lanes_query(has_memory: bool, has_limit: bool) -> Any:
+def _groups_query(has_memory: bool, has_limit: bool) -> Any:
     """Put together once a process, which takes longer than to execute it."""
-    lanes, busy = _waiting_lanes(), _running_by_owner()
+    groups, busy = _waiting_groups(), _running_by_owner()
     first = select(
-        _first_of(RUN.alias("first"), lanes.c.name).scalar_subquery().label("id")
-    ).select_from(lanes)
+        _first_of(RUN.alias("first"), groups.c.name).scalar_subquery().label("id")
+    ).select_from(groups)
     # Postgres would otherwise look for each of them twice.
-    firsts = first.cte("first_of_lane").prefix_with("MATERIALIZED", dialect="postgresql")
+    firsts = first.cte("first_of_group").prefix_with("MATERIALIZED", dialect="postgresql")
     head, other = RUN.alias("head"), RUN.alias("other")
     running = func.coalesce(busy.c.running, 0)
     served = select(func.max(other.c.claimed_at)).where(other.c.owner == head.c.owner)
     query = (
-        select(head.c.lane, head.c.requires)
+        select(head.c.claim_group, head.c.requires)
         .select_from(firsts)
         .join(head, head.c.id == firsts.c.id)
         .outerjoin(busy, busy.c.owner == head.c.owner)
@@ -108,7 +108,7 @@ def _lanes_query(has_memory: bool, has_limit: bool) -> Any:
 
 
 class First(NamedTuple):
-    """The run that is first in its lane."""
+    """The run that is first in its claim_group."""
 
     id: str
     fence: int
@@ -117,18 +117,18 @@ class First(NamedTuple):
     started_at: datetime | None
 
 
-def first_of_lane(session: Session, lane: str) -> First | None:
+def first_of_group(session: Session, claim_group: str) -> First | None:
     """On Postgres it is locked, and one that another transaction has locked is passed over."""
-    found = session.execute(_FIRST_OF_LANE, {"lane": lane}).first()
+    found = session.execute(_FIRST_OF_LANE, {"claim_group": claim_group}).first()
     return None if found is None else First(*found)
 
 
-def _first_of(run: Any, lane: Any, *more: str) -> Any:
+def _first_of(run: Any, claim_group: Any, *more: str) -> Any:
     return (
         select(run.c.id, *(run.c[name] for name in more))
         .where(
             run.c.status == RunStatus.QUEUED,
-            run.c.lane == lane,
+            run.c.claim_group == claim_group,
             run.c.cancel_requested_at.is_(None),
         )
         .order_by(run.c.rank, run.c.id)
@@ -136,18 +136,20 @@ def _first_of(run: Any, lane: Any, *more: str) -> Any:
     )
 
 
-_FIRST_OF_LANE = _first_of(RUN, bindparam("lane"), *First._fields[1:]).with_for_update(
+_FIRST_OF_LANE = _first_of(RUN, bindparam("claim_group"), *First._fields[1:]).with_for_update(
     skip_locked=True
 )
 
 
-def _waiting_lanes() -> Any:
-    """Each lane once, by a jump of the index from one to the next."""
+def _waiting_groups() -> Any:
+    """Each claim_group once, by a jump of the index from one to the next."""
     run, behind = RUN.alias("run_0"), RUN.alias("behind")
-    lanes = select(func.min(run.c.lane).label("name")).where(run.c.status == RunStatus.QUEUED)
-    found = lanes.cte("waiting_lane", recursive=True)
-    following = select(func.min(behind.c.lane)).where(
-        behind.c.status == RunStatus.QUEUED, behind.c.lane > found.c.name
+    groups = select(func.min(run.c.claim_group).label("name")).where(
+        run.c.status == RunStatus.QUEUED
+    )
+    found = groups.cte("waiting_group", recursive=True)
+    following = select(func.min(behind.c.claim_group)).where(
+        behind.c.status == RunStatus.QUEUED, behind.c.claim_group > found.c.name
     )
     return found.union_all(select(following.scalar_subquery()).where(found.c.name.is_not(None)))
 
@@ -161,10 +163,11 @@ def _running_by_owner() -> Any:
     )
 
 
-def list_standings(session: Session) -> list[Standing]:
+def list_owner_queues(session: Session) -> list[OwnerQueue]:
     """Of every owner whose runs wait, whoever asks."""
     return [
-        Standing(*row) for row in session.execute(_standings_query(), execution_options=EVERYONES)
+        OwnerQueue(*row)
+        for row in session.execute(_standings_query(), execution_options=ALL_OWNERS)
     ]
 
 
@@ -191,15 +194,17 @@ def _standings_query() -> Any:
     ).outerjoin(busy, busy.c.owner == waiting.c.owner)
 
 
-def count_ahead(session: Session, experiment_id: str, owner: str, standings: list[Standing]) -> int:
+def count_ahead(
+    session: Session, experiment_id: str, owner: str, owner_queues: list[OwnerQueue]
+) -> int:
     """Runs that would be claimed before the experiment's first one, if workers that fit all took them one after the other
     and none ended meanwhile."""
     given = {"experiment_id": experiment_id, "owner": owner}
-    own = int(session.execute(_OWN_AHEAD, given, execution_options=EVERYONES).scalar_one())
-    mine = next((standing for standing in standings if standing.owner == owner), None)
+    own = int(session.execute(_OWN_AHEAD, given, execution_options=ALL_OWNERS).scalar_one())
+    mine = next((owner_queue for owner_queue in owner_queues if owner_queue.owner == owner), None)
     if mine is None:
         return 0
-    return own + sum(_before(other, mine, own) for other in standings if other is not mine)
+    return own + sum(_before(other, mine, own) for other in owner_queues if other is not mine)
 
 
 _OF_EXPERIMENT = RUN.alias("of_experiment")
@@ -216,7 +221,7 @@ _OWN_AHEAD = select(func.count()).where(
 )
 
 
-def _before(other: Standing, mine: Standing, own: int) -> int:
+def _before(other: OwnerQueue, mine: OwnerQueue, own: int) -> int:
     """How many of the other's runs come before the one of mine that has `own` others of mine before it.
 
     Who has more under way at the start is first whenever both have the same number: its last claim is longer ago.
@@ -228,15 +233,15 @@ def _before(other: Standing, mine: Standing, own: int) -> int:
 def list_first(session: Session, limit: int) -> list[str]:
     """The waiting runs that the session sees, as they would be claimed by workers that fit all, none ending meanwhile."""
     places = []
-    for standing in list_standings(session):
+    for owner_queue in list_owner_queues(session):
         query = (
             select(RunRow.id)
-            .where(RunRow.status == RunStatus.QUEUED, RunRow.owner == standing.owner)
+            .where(RunRow.status == RunStatus.QUEUED, RunRow.owner == owner_queue.owner)
             .order_by(RunRow.rank, RunRow.id)
             .limit(limit)
         )
         places += [
-            (standing.running + own, -standing.running, standing.seniority, run_id)
+            (owner_queue.running + own, -owner_queue.running, owner_queue.seniority, run_id)
             for own, run_id in enumerate(session.scalars(query))
         ]
     return [run_id for *_, run_id in sorted(places)[:limit]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
@@ -12,30 +10,13 @@ from sqlalchemy import select, update
 from runtime.log_once import log_once
 from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
-from storage.database.engine import Database, as_utc, database_now
-from storage.database.tables import ExperimentRow, RunRow
-from storage.experiments.lifecycle import refresh_status
+from storage.database.engine import Database, database_now
+from storage.database.tables import RunRow
+from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
-from storage.monitoring.counters import Count, count
+from storage.monitoring.counters import CounterName, increment
 from storage.results.events import append_event
 from storage.runs.transitions import elapsed_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class RunningRun:
-    """A run under way, as whoever minds its process sees it."""
-
-    run_id: str
-    fence: int
-    worker: str
-    max_seconds: int | None
-    computed_seconds: float
-    """Over all attempts"""
-    silent_seconds: float
-    """Since the run last showed life"""
-    step_seconds: float
-    """What a step of it takes, as a rule; 0 while that is not known"""
-    seconds_since_cancel: float | None
 
 
 def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
@@ -120,62 +101,5 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
             drop_resume_state(session, run_id)
         append_event(session, row.experiment_id, name, data, run_id)
         refresh_status(session, row.experiment_id)
-        count(session, Count.LEASES_LOST, "expired" if worker is None else "died")
+        increment(session, CounterName.LEASES_LOST, "expired" if worker is None else "died")
         return True
-
-
-def workers_with_runs(db: Database, prefix: str) -> list[str]:
-    """The workers, beginning with `prefix`, of the runs under way."""
-    with db.read() as session:
-        query = (
-            select(RunRow.worker)
-            .where(
-                RunRow.status == RunStatus.RUNNING,
-                RunRow.worker.startswith(prefix, autoescape=True),
-            )
-            .distinct()
-        )
-        return list(session.scalars(query))
-
-
-def list_running(db: Database, prefix: str) -> list[RunningRun]:
-    """The runs under way of the workers that begin with `prefix`."""
-    with db.read() as session:
-        now = database_now(session)
-        query = (
-            select(
-                *(
-                    RunRow.id,
-                    RunRow.fence,
-                    RunRow.worker,
-                    RunRow.claimed_at,
-                    RunRow.elapsed_seconds,
-                ),
-                *(RunRow.progress_at, RunRow.step_seconds, RunRow.cancel_requested_at),
-                ExperimentRow.max_seconds,
-            )
-            .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
-            .where(
-                RunRow.status == RunStatus.RUNNING,
-                RunRow.worker.startswith(prefix, autoescape=True),
-            )
-            .order_by(RunRow.id)
-        )
-        return [
-            RunningRun(
-                run_id=row.id,
-                fence=row.fence,
-                worker=row.worker,
-                max_seconds=row.max_seconds,
-                computed_seconds=elapsed_seconds(session, row),
-                silent_seconds=_seconds_since(row.progress_at, now) or 0.0,
-                step_seconds=row.step_seconds,
-                seconds_since_cancel=_seconds_since(row.cancel_requested_at, now),
-            )
-            for row in session.execute(query)
-        ]
-
-
-def _seconds_since(moment: datetime | None, now: datetime) -> float | None:
-    then = as_utc(moment)
-    return None if then is None else (now - then).total_seconds()

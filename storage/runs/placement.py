@@ -19,7 +19,7 @@ class Needs:
     memory_bytes: int = 0
     """By estimate; 0: nothing is known of it"""
     requires: str = ""
-    """Labels, as `write_labels` writes them"""
+    """Labels, as `format_labels` writes them"""
 
     def describe(self) -> str:
         """As a user reads it."""
@@ -28,7 +28,7 @@ class Needs:
         return ", ".join(filter(None, (device, memory, self.requires.replace(",", ", "))))
 
 
-NOTHING_SPECIAL = Needs()
+NO_NEEDS = Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class Capacity:
     host_memory_bytes: int = 0
     """Of its machine, alike; what a GPU's worker has for runs on the CPU"""
     labels: str = ""
-    """As `write_labels` writes them"""
+    """As `format_labels` writes them"""
 
     def fits(self, needs: Needs) -> bool:
         """Whether the worker can compute the run, on its own device or, a GPU's worker, on the CPU beside it."""
         offers = [(self.device_class, self.memory_bytes)]
         if self.device_class == "gpu":
             offers.append(("cpu", self.host_memory_bytes))
-        return has_labels(read_labels(self.labels), needs.requires) and any(
+        return has_labels(parse_labels(self.labels), needs.requires) and any(
             needs.device_class in ("any", device_class)
             and (not memory or needs.memory_bytes <= memory)
             for device_class, memory in offers
@@ -64,13 +64,13 @@ class Capacity:
         return f"{self.device_class}.{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
-def write_labels(labels: Mapping[str, str]) -> str:
+def format_labels(labels: Mapping[str, str]) -> str:
     """`name=value` with commas between, by name: equal labels are written alike."""
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
-def read_labels(text: str) -> dict[str, str]:
-    """The labels of `write_labels`. Raises ValueError where a part is no `name=value`."""
+def parse_labels(text: str) -> dict[str, str]:
+    """The labels of `format_labels`. Raises ValueError where a part is no `name=value`."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (word.strip() for word in part.partition("="))
@@ -82,7 +82,7 @@ def read_labels(text: str) -> dict[str, str]:
 
 def has_labels(labels: Mapping[str, str], requires: str) -> bool:
     """Whether all labels that are required are there."""
-    return all(labels.get(name) == value for name, value in read_labels(requires).items())
+    return all(labels.get(name) == value for name, value in parse_labels(requires).items())
 
 
 def round_up(memory_bytes: int) -> int:

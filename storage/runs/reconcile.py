@@ -1,4 +1,7 @@
-"""One pass over the table that mends what was lost: wake-ups, leases, summaries. Needs neither broker nor leader."""
+"""One pass over the tables that repairs lost wake-ups, expired leases and missing summaries.
+
+It needs neither the broker nor a leader: every process may run it at any time.
+"""
 
 from __future__ import annotations
 
@@ -9,73 +12,39 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.fault_points import reach
-from runtime.log_once import log_once
 from runtime.settings import Settings
 from storage.database.engine import Database
-from storage.experiments.lifecycle import experiments_without_summary, get_experiment, store_summary
+from storage.experiments.finalize import finalize_all
 from storage.files.blobs import BlobStore
-from storage.files.retention import delete_unreferenced, release_checkpoints
-from storage.results.stored_results import StoredPlotInput, summarize_experiment
 from storage.runs.lease_expiry import expire_leases
 from storage.runs.placement import Needs
-from storage.runs.transitions import mark_woken, runs_to_wake
+from storage.runs.transitions import list_runs_to_wake, mark_woken
 
 log = logging.getLogger("richregime.reconciler")
 
-SendWakeUps = Callable[[Sequence[tuple[str, Needs]]], None]
+SendWakeUps = Callable[[Sequence[Needs]], None]
 
 
 def reconcile(
     db: Database, blobs: BlobStore, settings: Settings, send_wake_ups: SendWakeUps
 ) -> None:
-    """Take expired runs back, send wake-ups for queued runs that no worker was told of, make missing summaries."""
+    """Requeue runs whose lease has expired, send overdue wake-ups, store missing summaries."""
     for run_id in expire_leases(db, settings.max_attempts):
-        log.warning("run %s: its worker is silent, the lease is over", run_id)
-    waiting = runs_to_wake(db, settings.wake_after_seconds)
+        log.warning("run %s: its lease has expired; the worker sends no heartbeat", run_id)
+    waiting = list_runs_to_wake(db, settings.wake_after_seconds)
     if waiting:
         reach("wake.1")
-        send_wake_ups(waiting)
+        send_wake_ups(list(waiting.values()))
         reach("wake.2")
-        mark_woken(db, [run_id for run_id, _ in waiting])
-    _make_summaries(db, blobs)
-
-
-def _make_summaries(db: Database, blobs: BlobStore) -> None:
-    last = ""
-    while True:
-        with db.read() as session:
-            unfinished = experiments_without_summary(session, after=last)
-        if not unfinished:
-            return
-        for experiment_id in unfinished:
-            with log_once(f"experiment {experiment_id}: its summary could not be made"):
-                finalize(db, blobs, experiment_id)
-        last = unfinished[-1]
-
-
-def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:
-    """Make the summary of an experiment whose last run has ended, and drop the checkpoints that it does not keep.
-
-    Whoever comes second changes nothing.
-    """
-    with db.read() as session:
-        row = get_experiment(session, experiment_id)
-        if not row.status.is_terminal or row.summary is not None:
-            return False
-    summary = summarize_experiment(StoredPlotInput(db, blobs, experiment_id))
-    reach("summary.1")
-    with db.write() as session:
-        if get_experiment(session, experiment_id).last_event != row.last_event:
-            return False  # it was reopened meanwhile: that summary is of the past
-        stored = store_summary(session, experiment_id, summary)
-        released = release_checkpoints(session, row) if stored else []
-    reach("summary.2")
-    delete_unreferenced(db, blobs, released)
-    return stored
+        mark_woken(db, list(waiting))
+    finalize_all(db, blobs)
 
 
 class Reconciler:
-    """A thread that makes a pass every few seconds; every API and worker parent has one that reconciles."""
+    """A thread that calls `one_pass` every `interval_seconds`; errors do not end it.
+
+    Every API process and every worker parent runs one.
+    """
 
     def __init__(
         self, one_pass: Callable[[], None], interval_seconds: float, *, name: str = "reconciler"
@@ -87,18 +56,16 @@ class Reconciler:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, patience_seconds: float = 20.0) -> None:
-        """Return once the pass under way is over, or has taken too long."""
+    def stop(self, timeout_seconds: float = 20.0) -> None:
+        """Return when the current pass has ended or the timeout has passed."""
         self._stop.set()
-        self._thread.join(timeout=patience_seconds)
+        self._thread.join(timeout=timeout_seconds)
 
     def _loop(self) -> None:
         while not self._stop.wait(self._interval):
             try:
                 self._pass()
             except (SQLAlchemyError, OSError) as error:
-                log.warning(
-                    "a pass was cut short (%s); the next one begins anew", type(error).__name__
-                )
+                log.warning("a pass failed (%s); the next one starts anew", type(error).__name__)
             except Exception:
                 log.exception("a pass failed")

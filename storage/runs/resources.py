@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from schemas.resources import Progress, QueueState, Run, RunPoint
 from schemas.status import RunStatus
-from storage.access.ownership import EVERYONES
+from storage.access.ownership import ALL_OWNERS
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, PointRow, RunRow
@@ -117,7 +117,7 @@ def queue_state(session: Session) -> QueueState:
     """What waits, of everyone, and who listens."""
 
     def ask(query: Any) -> Any:
-        return session.execute(query, execution_options=EVERYONES)
+        return session.execute(query, execution_options=ALL_OWNERS)
 
     counts: dict[RunStatus, int] = dict(
         ask(select(RunRow.status, func.count()).group_by(RunRow.status)).all()

@@ -14,9 +14,9 @@ from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
 from storage.database.engine import Database, as_utc, database_now
 from storage.database.tables import RunRow
-from storage.experiments.lifecycle import refresh_status
+from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
-from storage.monitoring.counters import Spread, measure
+from storage.monitoring.counters import HistogramName, observe
 from storage.results.events import append_event
 from storage.runs.placement import Needs
 
@@ -88,7 +88,9 @@ def finish_run(
     )
     refresh_status(session, row.experiment_id)
     if row.step_seconds > 0:
-        measure(session, Spread.STEP, "gpu" if row.device == "cuda" else "cpu", row.step_seconds)
+        observe(
+            session, HistogramName.STEP, "gpu" if row.device == "cuda" else "cpu", row.step_seconds
+        )
     return True
 
 
@@ -161,10 +163,13 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
     return True
 
 
-def runs_to_wake(
+def list_runs_to_wake(
     db: Database, older_than_seconds: float, *, limit: int = 200
-) -> list[tuple[str, Needs]]:
-    """(id, needs) of queued runs whose wake-up has not been rung for so long; those never rung for come first."""
+) -> dict[str, Needs]:
+    """The needs, by run id, of queued runs without a wake-up for so long.
+
+    Runs that never had one come first.
+    """
     with db.read() as session:
         before = database_now(session) - timedelta(seconds=older_than_seconds)
         waiting = select(
@@ -177,11 +182,11 @@ def runs_to_wake(
         found = session.execute(never.limit(limit)).all()
         again = waiting.where(RunRow.woken_at < before).order_by(RunRow.woken_at)
         found += session.execute(again.limit(limit - len(found))).all()
-        return [(run_id, Needs(*needs)) for run_id, *needs in found]
+        return {run_id: Needs(*needs) for run_id, *needs in found}
 
 
 def mark_woken(db: Database, run_ids: Sequence[str]) -> None:
-    """Note that the wake-ups of these runs have been rung."""
+    """Store that wake-ups for these runs have been sent."""
     with db.write() as session:
         session.execute(
             update(RunRow).where(RunRow.id.in_(run_ids)).values(woken_at=database_now(session))

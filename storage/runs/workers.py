@@ -12,12 +12,12 @@ from sqlmodel import Session
 
 from schemas.resources import Worker
 from schemas.status import RunStatus
-from storage.access.ownership import EVERYONES
+from storage.access.ownership import ALL_OWNERS
 from storage.database.engine import as_utc, database_now
 from storage.database.ids import new_id
 from storage.database.json_columns import readable
 from storage.database.tables import RunRow, WorkerRow
-from storage.runs.placement import Capacity, write_labels
+from storage.runs.placement import Capacity, format_labels
 
 LISTENING_SECONDS = 15
 """A worker not seen for so long is taken to be gone."""
@@ -137,7 +137,7 @@ def _parent_of(worker: str | None) -> str:
 def count_idle(session: Session) -> dict[Capacity, int]:
     """Slots without a run of the workers that listen, by what these offer; of all owners' runs, whoever asks."""
     busy: Counter[str] = Counter()
-    for worker, runs in session.execute(_BUSY, execution_options=EVERYONES):
+    for worker, runs in session.execute(_BUSY, execution_options=ALL_OWNERS):
         busy[_parent_of(worker)] += runs
     idle: Counter[Capacity] = Counter()
     for capacity, slots, worker in _listening(session):
@@ -156,21 +156,21 @@ def count_offered(session: Session) -> dict[Capacity, int]:
 def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
     """(what it offers, slots, `host:pid`) of each."""
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
-    found = session.execute(_LISTENING, {"since": since}, execution_options=EVERYONES)
+    found = session.execute(_LISTENING, {"since": since}, execution_options=ALL_OWNERS)
     for device_class, memory, host_memory, labels, slots, host, pid in found:
         yield (
-            Capacity(device_class, memory, host_memory, write_labels(readable(labels))),
+            Capacity(device_class, memory, host_memory, format_labels(readable(labels))),
             slots,
             f"{host}:{pid}",
         )
 
 
 def count_listening(session: Session) -> dict[str, int]:
-    """Slots of listening workers by device_class, as `by_device_class`."""
-    return by_device_class(count_offered(session))
+    """Slots of listening workers by device_class, as `slots_by_device_class`."""
+    return slots_by_device_class(count_offered(session))
 
 
-def by_device_class(offered: Mapping[Capacity, int]) -> dict[str, int]:
+def slots_by_device_class(offered: Mapping[Capacity, int]) -> dict[str, int]:
     """Slots by device_class. A GPU's worker computes what must run on a CPU where nobody else does."""
     counts: Counter[str] = Counter()
     for capacity, slots in offered.items():

@@ -50,7 +50,7 @@ class Desk:
 
     def num_experiments(self) -> int:
         with self.db.read() as session:
-            from storage.experiments.lifecycle import list_experiments
+            from storage.experiments.find import list_experiments
 
             return len(list_experiments(session, limit=10_000)[0])
 

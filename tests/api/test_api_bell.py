@@ -10,7 +10,7 @@ from pathlib import Path
 from api.background.wake_ups import BATCH_SECONDS, WakeUpSender
 from storage.database.engine import Database
 from storage.delivery.wake_ups import WakeUps
-from storage.runs.placement import NOTHING_SPECIAL, Capacity, Needs
+from storage.runs.placement import NO_NEEDS, Capacity, Needs
 
 
 class Counting(WakeUps):
@@ -20,7 +20,7 @@ class Counting(WakeUps):
         self.rings: list[int] = []
         self.heard = threading.Event()
 
-    def send(self, runs: Iterable[tuple[str, Needs]], idle: Mapping[Capacity, int]) -> None:
+    def send(self, runs: Iterable[Needs], idle: Mapping[Capacity, int]) -> None:
         self.rings.append(len(list(runs)))
         self.heard.set()
 
@@ -33,7 +33,7 @@ def test_a_burst_is_rung_for_together_and_none_is_left_out(tmp_path: Path) -> No
     channel.start()
     began = time.monotonic()
     for _ in range(200):
-        channel.send([("", NOTHING_SPECIAL)])
+        channel.send([NO_NEEDS])
         time.sleep(BATCH_SECONDS / 40)
     assert wake_ups.heard.wait(10)
     channel.stop()

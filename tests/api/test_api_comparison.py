@@ -14,7 +14,7 @@ from engine.result import Timings
 from engine.spec import Execution
 from engine.sweep import expand
 from richregime.tables import published_table, verdicts_table
-from storage.files.artifacts import register_training
+from storage.files.trainings import register_training
 from storage.runs.claim import Claim
 from storage.runs.transitions import finish_run
 from tests.api.desk import Desk

@@ -12,7 +12,7 @@ import httpx
 
 from richregime import Client
 from schemas.access import Scope
-from storage.access.quota_usage import count_active, count_bytes, count_metric_rows
+from storage.access.quota_usage import count_active, count_metric_rows, count_stored_bytes
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, make_file
@@ -176,8 +176,8 @@ def test_all_limits_that_are_met_are_told_at_once(tmp_path: Path, sqlite_templat
         desk.http.headers["Authorization"] = f"Bearer {ada}"
         desk.work(made)
         with desk.db.read() as session:
-            stored = count_bytes(session, "ada"), count_metric_rows(session, "ada")
-            assert (count_bytes(session, "ben"), count_metric_rows(session, "ben")) == (0, 0)
+            stored = count_stored_bytes(session, "ada"), count_metric_rows(session, "ada")
+            assert (count_stored_bytes(session, "ben"), count_metric_rows(session, "ben")) == (0, 0)
             assert sum(count_active(session, "ada").values()) == 0
         assert (stored[0] > 10, stored[1] > 3) == (True, True)
     with serving(make_settings(tmp_path, **bounds, **of_all)) as desk:

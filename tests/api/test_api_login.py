@@ -14,7 +14,7 @@ import pytest
 from api.middleware.authentication import COOKIE
 from schemas.access import Scope
 from storage.access.keys import find_key, list_keys, revoke_key
-from storage.access.logins import begin_login
+from storage.access.logins import create_login
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_pages import Reading
@@ -189,7 +189,7 @@ def test_a_login_ends_with_a_logout_its_time_and_its_key(
             row = find_key(session, made)
             assert row is not None
             browser.cookies.clear()
-            browser.cookies.set(COOKIE, begin_login(session, row, timedelta(seconds=seconds)))
+            browser.cookies.set(COOKIE, create_login(session, row, timedelta(seconds=seconds)))
             if its_key == "revoked":
                 revoke_key(session, row.id)
         assert not is_logged_in(browser), (seconds, its_key)

@@ -20,8 +20,8 @@ from api.middleware.authentication import COOKIE
 from runtime.settings import Settings
 from schemas.access import Scope
 from storage.access.keys import find_key, list_keys, revoke_key
-from storage.access.logins import begin_login
-from storage.access.ownership import OF_EXPERIMENT, OF_RUN, OF_THE_SERVICE, OWNED
+from storage.access.logins import create_login
+from storage.access.ownership import EXPERIMENT_TABLES, OWNED_TABLES, RUN_TABLES, SERVICE_TABLES
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.keyed import ask, make_key
 from tests.api.test_api_bring_your_own import SHAPES, body_from, make_file
@@ -250,7 +250,10 @@ def test_every_route_is_declared_and_every_declaration_is_of_a_route() -> None:
 
 
 def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
-    declared = [table.__tablename__ for table in (*OWNED, *OF_EXPERIMENT, *OF_RUN, *OF_THE_SERVICE)]
+    declared = [
+        table.__tablename__
+        for table in (*OWNED_TABLES, *EXPERIMENT_TABLES, *RUN_TABLES, *SERVICE_TABLES)
+    ]
     assert sorted(declared) == sorted(SQLModel.metadata.tables)
 
 
@@ -304,7 +307,7 @@ def test_by_another_owner(group: Group, route: str) -> None:
 @pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
 def test_with_a_login_and_no_page_of_ours(group: Group, route: str) -> None:
     with group.desk.db.write() as session:
-        token = begin_login(session, find_key(session, group.ada), timedelta(minutes=1))
+        token = create_login(session, find_key(session, group.ada), timedelta(minutes=1))
     group.desk.http.cookies.set(COOKIE, token)
     method, _, path = route.partition(" ")
     answer = ask(group.desk, None, method, path)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.routes.metrics import Metrics
-from storage.experiments.lifecycle import get_experiment
+from storage.experiments.find import get_experiment
 from tests.api.desk import Desk
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.tracing import is_wanted
+from runtime.tracing import is_tracing_configured
 from storage.runs.claim import claim_next
 from tests.api.desk import Desk
 
@@ -45,7 +45,7 @@ def test_nothing_is_stored_where_nothing_is_traced(desk: Desk) -> None:
     ],
 )
 def test_opentelemetry_s_own_variables_decide(variables: dict[str, str], wanted: bool) -> None:
-    assert is_wanted(variables) is wanted
+    assert is_tracing_configured(variables) is wanted
 
 
 def test_who_does_not_trace_loads_nothing_for_it() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runtime.settings import Settings
-from storage.experiments.lifecycle import experiments_without_summary
+from storage.experiments.finalize import experiments_without_summary
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.receiving import SECRET, Receiver, receiving
 from tests.postgres import new_database

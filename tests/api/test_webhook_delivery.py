@@ -29,7 +29,7 @@ from schemas.webhooks import DeliveryState, Webhook, read_key
 from storage.database.engine import Database
 from storage.database.tables import DeliveryRow
 from storage.delivery import webhooks
-from storage.experiments.lifecycle import attach_webhook
+from storage.experiments.status import attach_webhook
 from tests.api.desk import Desk, make_settings, serving
 from tests.api.receiving import SECRET, Receiver, receiving
 from tests.postgres import new_database

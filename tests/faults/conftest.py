@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.database.tables import ArtifactRow
 from storage.errors import InvalidTransition
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from storage.runs.claim import Claim, claim_next

@@ -28,7 +28,7 @@ from storage.database.engine import Database, DatabaseUnavailable
 from storage.database.tables import RunRow
 from storage.delivery.wake_ups import BrokerUnavailable, socket_path
 from storage.errors import InvalidTransition
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from tests.faults.invariants import Findings, Reference, examine
@@ -141,7 +141,7 @@ class Soak:
             self.accepted.append(experiment_id)
             if self.rng.random() < 0.7:
                 with suppress(BrokerUnavailable):
-                    self.lab.send(run_id)
+                    self.lab.send_wake_up()
 
     def _mind(self) -> None:
         """What a supervisor does: dead workers and a dead broker are started again."""
@@ -265,7 +265,7 @@ class Soak:
         run = self.rng.choice(self.accepted)
         with suppress(BrokerUnavailable):
             for _ in range(50):
-                self.lab.send(self.lab.runs(run)[0].id)
+                self.lab.send_wake_up()
         return True
 
     def _lock_database(self) -> bool:

@@ -231,7 +231,7 @@ def test_a_cancel_request_at_any_place_ends_the_run_once(bench: Bench, listen: L
 
 
 def test_the_folder_of_orders_strikes_once(tmp_path: Path) -> None:
-    strike = fault_points.strike_as_told_in(tmp_path)
+    strike = fault_points.listener_for_folder(tmp_path)
     (tmp_path / "step").write_text("memory")
     strike("claim.1")
     with pytest.raises(MemoryError):

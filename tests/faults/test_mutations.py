@@ -10,7 +10,7 @@ from sqlalchemy import and_
 
 from storage.database.tables import RunRow
 from storage.errors import NotFound
-from storage.experiments import lifecycle as experiments
+from storage.experiments import cancel
 from storage.files import artifacts, retention
 from storage.files.blobs import BlobStore
 from storage.files.retention import sweep_orphans
@@ -186,13 +186,13 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None], Scenario, str]] = [
     ),
     (
         "resume state ends with a run that is cancelled while it waits",
-        lambda patch: patch.setattr(experiments, "drop_resume_state", lambda session, run_id: []),
+        lambda patch: patch.setattr(cancel, "drop_resume_state", lambda session, run_id: []),
         cancel_while_it_waits,
         "resume state outlives",
     ),
     (
         "the reconciler makes the summaries that dead workers owe",
-        lambda patch: patch.setattr(reconcile, "_make_summaries", lambda db, blobs: None),
+        lambda patch: patch.setattr(reconcile, "finalize_all", lambda db, blobs: None),
         die_before_summary,
         "has no summary",
     ),

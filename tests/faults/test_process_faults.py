@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from storage.database.engine import Database
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.files.blobs import BlobStore
 from tests.faults.invariants import assert_invariants
 from tests.faults.soaking import SPECS, Soak, soak_settings

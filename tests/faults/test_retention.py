@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.experiments.lifecycle import delete_experiment
+from storage.experiments.delete import delete_experiment
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import ASIDE
 from storage.files.retention import delete_unreferenced, find_orphans, sweep_orphans
-from storage.files.usage import storage_state
+from storage.files.usage import measure_storage
 from tests.faults.conftest import Bench
 from tests.faults.test_fault_points import SEEDS, SPEC
 
@@ -115,7 +115,7 @@ def test_the_sum_of_what_is_stored_counts_each_file_once(bench: Bench) -> None:
     bench.work_until_idle()
     with bench.db.read() as session:
         size = sum(row.num_bytes for row in list_artifacts(session, run_id, "checkpoint"))
-    found = storage_state(bench.db, bench.blobs)
+    found = measure_storage(bench.db, bench.blobs)
     assert found.bytes == size
     assert {role.role: role.bytes for role in found.roles if role.bytes} == {"checkpoint": size}
     assert experiment_id in [one.id for one in found.largest_experiments if one.bytes == size]

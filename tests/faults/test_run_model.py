@@ -23,7 +23,7 @@ from runtime.settings import Settings
 from schemas.status import FailureReason
 from storage.database.engine import Database
 from storage.errors import InvalidTransition
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.experiments.retry_extend import retry_experiment
 from storage.files.artifacts import register_artifact
 from storage.files.blobs import BlobStore

@@ -29,9 +29,9 @@ from engine.experiments.registry import kinds, parse_spec, presets
 from schemas.resources import Experiment
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.errors import InvalidCursor
-from storage.experiments.lifecycle import list_experiments
+from storage.experiments.finalize import finalize
+from storage.experiments.find import list_experiments
 from storage.experiments.resources import to_resource
-from storage.runs.reconcile import finalize
 from tests.hostile.ground import Ground, make_arrays, make_weights, with_header
 from tests.hostile.shapes import (
     VALUES,

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from runtime import tracing
-from runtime.tracing import note_failure
+from runtime.tracing import mark_span_failed
 from storage.runs.claim import Claim, claim_next
 from tests.api.desk import Desk, make_settings, serving
 from workers import tasks
@@ -62,7 +62,7 @@ def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) 
 
     def execute(*_: Any) -> None:
         if failing:
-            note_failure("out_of_memory")
+            mark_span_failed("out_of_memory")
 
     monkeypatch.setattr(tasks, "execute_run", execute)
     work(cast(Child, child))

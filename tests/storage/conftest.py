@@ -55,7 +55,7 @@ class Store:
             priority=priority,
             name=name,
         )
-        with self.db.seen_by(Viewer(owner)).write() as session:
+        with self.db.for_viewer(Viewer(owner)).write() as session:
             experiment_id = create_experiment(
                 session,
                 submission=submission,

@@ -49,14 +49,14 @@ def wake_ups(settings: Settings) -> WakeUps:
 def test_a_bell_reaches_every_kind_of_worker_that_fits_and_no_other(
     wake_ups: WakeUps, sent: Counter[str], needs: Needs, heard_by: set[Capacity]
 ) -> None:
-    wake_ups.send([("run", needs)], {PLAIN: 1, BASEMENT: 1, GPU: 1})
+    wake_ups.send([needs], {PLAIN: 1, BASEMENT: 1, GPU: 1})
     assert sent == Counter({one.channel: 1 for one in heard_by})
 
 
 def test_an_idle_slot_is_rung_for_once_and_a_busy_one_not_at_all(
     wake_ups: WakeUps, sent: Counter[str]
 ) -> None:
-    wake_ups.send([("run", Needs())] * 9, {PLAIN: 3, BASEMENT: 0})
+    wake_ups.send([Needs()] * 9, {PLAIN: 3, BASEMENT: 0})
     assert sent == {PLAIN.channel: 3}
 
 

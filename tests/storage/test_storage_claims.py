@@ -9,10 +9,11 @@ import pytest
 
 from schemas.resources import ExperimentUpdate
 from storage.database.engine import Database
-from storage.experiments.lifecycle import cancel_experiment, update_experiment
+from storage.experiments.cancel import cancel_experiment
+from storage.experiments.update import update_experiment
 from storage.runs.claim import claim_next
 from storage.runs.placement import Needs
-from storage.runs.transitions import mark_woken, runs_to_wake
+from storage.runs.transitions import list_runs_to_wake, mark_woken
 from tests.storage.conftest import Store
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -127,9 +128,9 @@ def test_many_workers_at_once_get_different_runs(store: Store) -> None:
 
 def test_a_bell_is_due_for_a_run_that_nobody_has_heard_of(store: Store) -> None:
     run_id = store.submit()[1][0]
-    assert runs_to_wake(store.db, 60) == []
-    assert runs_to_wake(store.db, -1) == [(run_id, Needs())]
+    assert list_runs_to_wake(store.db, 60) == {}
+    assert list_runs_to_wake(store.db, -1) == {run_id: Needs()}
     mark_woken(store.db, [run_id])
-    assert runs_to_wake(store.db, 60) == []
+    assert list_runs_to_wake(store.db, 60) == {}
     store.release(run_id, store.claim().fence)
-    assert runs_to_wake(store.db, 60) == [(run_id, Needs())]
+    assert list_runs_to_wake(store.db, 60) == {run_id: Needs()}

@@ -16,12 +16,13 @@ from sqlalchemy import event, text
 from schemas.resources import ExperimentUpdate
 from storage.database.engine import Database
 from storage.database.tables import RunRow
-from storage.experiments.lifecycle import get_experiment, update_experiment
+from storage.experiments.find import get_experiment
 from storage.experiments.resources import to_resource
+from storage.experiments.update import update_experiment
 from storage.runs import claim as claims
 from storage.runs import claim_order as fairness
 from storage.runs.claim import claim_next
-from storage.runs.claim_order import Lane, list_first
+from storage.runs.claim_order import ClaimGroup, list_first
 from tests.storage.conftest import Needs, Store
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -169,20 +170,22 @@ def test_an_owner_does_not_wait_behind_another_s_many_and_urgent_runs(store: Sto
     assert wait_of_the_meek(store) == 1
 
 
-def by_rank_alone(session: Any, **_: Any) -> list[Lane]:
+def by_rank_alone(session: Any, **_: Any) -> list[ClaimGroup]:
     """Every owner's runs in one row."""
-    query = text("SELECT lane, requires FROM run WHERE status = 'queued' ORDER BY rank, id LIMIT 1")
-    return [Lane(*row) for row in session.execute(query)]
+    query = text(
+        "SELECT claim_group, requires FROM run WHERE status = 'queued' ORDER BY rank, id LIMIT 1"
+    )
+    return [ClaimGroup(*row) for row in session.execute(query)]
 
 
-def without_limit(order: Callable[..., list[Lane]]) -> Callable[..., list[Lane]]:
+def without_limit(order: Callable[..., list[ClaimGroup]]) -> Callable[..., list[ClaimGroup]]:
     return lambda session, **asked: order(session, **{**asked, "limit_per_owner": None})
 
 
 def test_without_turns_the_meek_wait_until_the_end(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "lanes_in_turn", by_rank_alone)
+    monkeypatch.setattr(claims, "list_claim_groups", by_rank_alone)
     assert wait_of_the_meek(store) > 20
 
 
@@ -198,7 +201,7 @@ def test_an_owner_at_its_limit_is_passed_over_and_blocks_nobody(
 ) -> None:
     assert served_with_a_limit(store) == ["ada", "zoe", "ada", None]
     empty(store.db)
-    monkeypatch.setattr(claims, "lanes_in_turn", without_limit(fairness.lanes_in_turn))
+    monkeypatch.setattr(claims, "list_claim_groups", without_limit(fairness.list_claim_groups))
     assert served_with_a_limit(store) == ["ada", "zoe", "ada", "ada"]
 
 
@@ -321,7 +324,7 @@ def plan_of(url: str) -> str:
         event.listen(
             connection, "before_cursor_execute", lambda *seen: asked.append((seen[2], seen[3]))
         )
-        fairness.lanes_in_turn(session, device_class="cpu", memory_bytes=1, limit_per_owner=1)
+        fairness.list_claim_groups(session, device_class="cpu", memory_bytes=1, limit_per_owner=1)
         statement, values = asked[0]
         explain = "EXPLAIN QUERY PLAN" if db.is_sqlite else "EXPLAIN"
         steps = connection.exec_driver_sql(f"{explain} {statement}", values)
@@ -337,13 +340,13 @@ def test_a_claim_jumps_from_lane_to_lane_however_many_runs_wait(
     path.write_bytes(sqlite_template.read_bytes())
     url = f"sqlite:///{path}"
     walked = re.compile(
-        r"SCAN (?!waiting_lane)\w+|SEARCH (run_0|behind|first) .*\(status=\?\)$", re.MULTILINE
+        r"SCAN (?!waiting_group)\w+|SEARCH (run_0|behind|first) .*\(status=\?\)$", re.MULTILINE
     )
     assert walked.findall(plan_of(url)) == ["run_0"], (
         "where the first lane is looked up, which is one step"
     )
     db = Database(url)
     with db.write() as session:
-        session.execute(text("DROP INDEX ix_run_status_lane_rank_id"))
+        session.execute(text("DROP INDEX ix_run_status_claim_group_rank_id"))
     db.dispose()
     assert len(walked.findall(plan_of(url))) > 1

@@ -12,10 +12,11 @@ from sqlalchemy import text
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from storage.database.engine import Database
 from storage.errors import InvalidTransition
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.experiments.retry_extend import retry_experiment
-from storage.files.artifacts import list_artifacts, register_artifact, register_training
+from storage.files.artifacts import list_artifacts, register_artifact
 from storage.files.blobs import StoredBlob
+from storage.files.trainings import register_training
 from storage.results.events import list_events
 from storage.results.metrics import read_metrics, write_metrics
 from storage.runs.lease_expiry import expire_leases, expire_worker
@@ -243,7 +244,7 @@ def test_a_retry_gives_failed_runs_a_new_fence(store: Store) -> None:
     store.finish(done, store.claim().fence)
     with store.db.write() as session:
         _, sent = retry_experiment(session, experiment_id)
-    assert sent == [(failed, Needs())]
+    assert sent == [Needs()]
     row = store.run(failed)
     assert (row.status, row.fence, row.error_code) == (RunStatus.QUEUED, fence + 1, None)
     assert store.finish(failed, store.claim().fence)

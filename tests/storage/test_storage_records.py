@@ -11,22 +11,13 @@ from schemas.status import ExperimentStatus
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.engine import DatabaseUnavailable
 from storage.errors import InvalidCursor, InvalidTransition, KeyTaken, NotFound
-from storage.experiments.idempotency import find_answer, store_answer
-from storage.experiments.lifecycle import (
-    delete_experiment,
-    find_reusable,
-    get_experiment,
-    list_experiments,
-)
-from storage.files.artifacts import (
-    find_training,
-    list_artifacts,
-    referenced_blobs,
-    register_artifact,
-    register_training,
-)
+from storage.experiments.delete import delete_experiment
+from storage.experiments.find import find_reusable, get_experiment, list_experiments
+from storage.experiments.idempotency import find_response, store_response
+from storage.files.artifacts import list_artifacts, referenced_blobs, register_artifact
 from storage.files.blobs import BlobStore, StoredBlob
 from storage.files.retention import sweep_orphans
+from storage.files.trainings import find_training, register_training
 from storage.results.events import append_event, list_events, newest_events
 from storage.results.metrics import read_metrics, write_metrics
 from storage.runs.resources import list_runs
@@ -243,10 +234,10 @@ def test_a_finished_training_is_found_by_its_digest_and_seed(store: Store) -> No
 
 def test_a_key_keeps_its_first_answer(store: Store) -> None:
     with store.db.write() as session:
-        assert find_answer(session, "key", "a" * 64) is None
-        store_answer(session, "key", "a" * 64, "exp_1", 201)
+        assert find_response(session, "key", "a" * 64) is None
+        store_response(session, "key", "a" * 64, "exp_1", 201)
     with store.db.read() as session:
-        same, other = (find_answer(session, "key", digest * 64) for digest in "ab")
+        same, other = (find_response(session, "key", digest * 64) for digest in "ab")
     assert same is not None
     assert other is not None
     assert (same.experiment_id, same.status_code, same.same_body) == ("exp_1", 201, True)
@@ -257,7 +248,7 @@ def test_of_many_that_use_one_key_at_once_one_is_stored(store: Store) -> None:
     def answer(number: int) -> bool:
         try:
             with store.db.write() as session:
-                store_answer(session, "key", "a" * 64, f"exp_{number}", 201)
+                store_response(session, "key", "a" * 64, f"exp_{number}", 201)
         except KeyTaken:
             return False
         return True

@@ -26,7 +26,7 @@ from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from storage.results.events import list_events
 from storage.results.metrics import MetricPoint, read_metrics
-from storage.runs.placement import NOTHING_SPECIAL, Needs, write_labels
+from storage.runs.placement import NO_NEEDS, Needs, format_labels
 from storage.runs.workers import count_idle
 from tests.waiting import wait_until
 
@@ -47,7 +47,7 @@ class Lab:
     ) -> tuple[str, str]:
         """One experiment of one run, never reused; (experiment id, run id)."""
         submission = Submission(spec=spec, seeds=list(seeds), reuse=False, **more)
-        needs = Needs(requires=write_labels(submission.execution.requires))
+        needs = Needs(requires=format_labels(submission.execution.requires))
         point = expand(spec, {})[0]
         expanded = point.spec.model_dump(mode="json")
         with self.db.write() as session:
@@ -61,13 +61,13 @@ class Lab:
             ).id
         run = self.runs(experiment_id)[0]
         if wake:
-            self.send(run.id, needs)
+            self.send_wake_up(needs)
         return experiment_id, run.id
 
-    def send(self, run_id: str, needs: Needs = NOTHING_SPECIAL) -> None:
+    def send_wake_up(self, needs: Needs = NO_NEEDS) -> None:
         with self.db.read() as session:
             idle = count_idle(session)
-        WakeUps(make_celery(self.settings)).send([(run_id, needs)], idle)
+        WakeUps(make_celery(self.settings)).send([needs], idle)
 
     def start_worker(self, slots: int = 1, **more: str) -> subprocess.Popen[bytes]:
         """more: further variables."""

@@ -15,8 +15,8 @@ from runtime.settings import Settings
 from storage.access.ownership import Viewer
 from storage.database.engine import Database
 from storage.database.tables import RunRow
-from storage.files.artifacts import find_trained_specs
 from storage.files.blobs import BlobStore
+from storage.files.trainings import find_trained_specs
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
 from storage.runs.claim import claim_next
 from tests.workers.conftest import Lab
@@ -77,7 +77,7 @@ def test_another_net_is_not_the_same_training(lab: Lab) -> None:
 
 
 def test_a_training_is_reused_within_its_owner_s_runs_alone(lab: Lab) -> None:
-    ada, ben = (replace(lab, db=lab.db.seen_by(Viewer(worker))) for worker in ("ada", "ben"))
+    ada, ben = (replace(lab, db=lab.db.for_viewer(Viewer(worker))) for worker in ("ada", "ben"))
     _, first = submit_and_run(ada, lab)
     _, second = submit_and_run(ben, lab)
     _, third = submit_and_run(ben, lab)

@@ -59,7 +59,7 @@ def is_read_by_a_held_child(lab: Lab, child: int, connection: Redis) -> bool:
     """Hold the child and ring; where it was not idle yet the wake-up is left lying, and the child goes on to be so."""
     channel = offer(lab.settings, "cpu").channel
     os.kill(child, signal.SIGSTOP)
-    lab.send("")
+    lab.send_wake_up()
     deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
         if connection.llen(channel) == 0:

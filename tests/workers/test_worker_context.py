@@ -21,12 +21,13 @@ from engine.errors import (
 )
 from runtime.settings import Settings
 from storage.database.engine import Database
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from storage.files.retention import sweep_orphans
 from storage.runs.claim import Claim, claim_next
-from storage.runs.lease_expiry import RunningRun, expire_worker, list_running
+from storage.runs.lease_expiry import expire_worker
+from storage.runs.running import RunningRun, list_running
 from tests.workers.conftest import Lab
 from workers import context, execution, watchdog
 from workers.context import LeaseLost, RunTimedOut, StoredRunContext

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.experiments.lifecycle import cancel_experiment
+from storage.experiments.cancel import cancel_experiment
 from storage.files.artifacts import list_artifacts
 from storage.runs.workers import list_workers
 from tests.waiting import wait_until
@@ -95,7 +95,7 @@ def test_a_run_under_way_is_cancelled_within_seconds_and_keeps_its_numbers(lab: 
 def test_a_bell_rung_many_times_runs_a_run_once(lab: Lab) -> None:
     experiment_id, run_id = lab.submit(SHORT)
     for _ in range(20):
-        lab.send(run_id)
+        lab.send_wake_up()
     assert lab.wait(run_id, "succeeded").attempts == 1
     _, after = lab.submit(SHORT)
     lab.wait(after, "succeeded")

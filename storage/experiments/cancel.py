@@ -1,0 +1,56 @@
+"""Cancel an experiment."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from schemas.events import EventName
+from schemas.status import ExperimentStatus, RunStatus
+from storage.database.engine import database_now
+from storage.database.tables import ExperimentRow, RunRow
+from storage.errors import InvalidTransition
+from storage.experiments.find import get_experiment
+from storage.experiments.status import refresh_status
+from storage.files.resume_state import drop_resume_state
+from storage.results.events import append_event
+
+
+def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
+    """Cancel the queued runs at once and request the running ones to stop.
+
+    A second call changes nothing. Raises NotFound, and InvalidTransition where the experiment has
+    already succeeded or failed.
+    """
+    row = get_experiment(session, experiment_id)
+    if row.status is ExperimentStatus.CANCELLED:
+        return row
+    if row.status.is_terminal:
+        raise InvalidTransition(
+            f"the experiment has already {row.status}; only a queued or running one can be "
+            "cancelled"
+        )
+    now = database_now(session)
+    query = (
+        select(RunRow)
+        .where(
+            RunRow.experiment_id == experiment_id,
+            RunRow.status.in_((RunStatus.QUEUED, RunStatus.RUNNING)),
+            RunRow.cancel_requested_at.is_(None),
+        )
+        .order_by(RunRow.id)
+    )
+    runs = list(session.scalars(query.with_for_update()))
+    if runs:
+        append_event(
+            session, experiment_id, EventName.EXPERIMENT_CANCEL_REQUESTED, {"runs": len(runs)}
+        )
+    for run in runs:
+        run.cancel_requested_at = now
+        if run.status is RunStatus.QUEUED:
+            run.status, run.finished_at = RunStatus.CANCELLED, now
+            drop_resume_state(session, run.id)
+            append_event(session, experiment_id, EventName.RUN_CANCELLED, {}, run.id)
+        session.add(run)
+    refresh_status(session, experiment_id)
+    return row

@@ -1,0 +1,102 @@
+"""Find one experiment, list experiments, find one that a submission can reuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import case, func, or_, select
+from sqlmodel import Session
+
+from schemas.status import ExperimentStatus
+from storage.database.cursors import decode_cursor, encode_cursor
+from storage.database.tables import ExperimentRow
+from storage.errors import InvalidTransition, NotFound
+
+
+def get_experiment(session: Session, experiment_id: str) -> ExperimentRow:
+    """Raises NotFound."""
+    row = session.get(ExperimentRow, experiment_id)
+    if row is None:
+        raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
+    return row
+
+
+def require_not_imported(row: ExperimentRow) -> None:
+    """Raises InvalidTransition for an experiment that another service computed."""
+    if row.imported_from is not None:
+        raise InvalidTransition(
+            f"the experiment was imported (its original id is {row.imported_from}) and is "
+            "read-only; submit its body to compute it here"
+        )
+
+
+def list_experiments(
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    kind: str | None = None,
+    status: ExperimentStatus | None = None,
+    label: tuple[str, str | None] | None = None,
+    name: str | None = None,
+    containing: str | None = None,
+) -> tuple[list[ExperimentRow], str | None]:
+    """One page, newest first, and the cursor of the next page.
+
+    label: (name, value); a value of None matches every value.
+    containing: text in the name or the id; case is ignored.
+
+    Raises InvalidCursor.
+    """
+    query = select(ExperimentRow).order_by(ExperimentRow.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(ExperimentRow.id < decode_cursor(cursor, str)[0])
+    if kind is not None:
+        query = query.where(ExperimentRow.kind == kind)
+    if status is not None:
+        query = query.where(ExperimentRow.status == status)
+    if name is not None:
+        query = query.where(ExperimentRow.name == name)
+    if containing is not None:
+        query = query.where(
+            or_(
+                ExperimentRow.name.icontains(containing, autoescape=True),
+                ExperimentRow.id.icontains(containing, autoescape=True),
+            )
+        )
+    if label is not None:
+        key, value = label
+        stored = _label(session, key)
+        query = query.where(stored.is_not(None) if value is None else stored == value)
+    rows = list(session.scalars(query))
+    more = len(rows) > limit
+    return rows[:limit], encode_cursor(rows[limit - 1].id) if more else None
+
+
+def _label(session: Session, key: str) -> Any:
+    """The value of a label in SQL. Damaged labels give NULL: SQLite would fail the whole query."""
+    value = ExperimentRow.labels[key].as_string()
+    if session.get_bind().dialect.name == "sqlite":
+        return case((func.json_valid(ExperimentRow.labels), value))
+    return value
+
+
+def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
+    """The newest experiment with this digest that has succeeded or is queued or running.
+
+    Imported experiments are left out. None where there is no such row or the row is damaged.
+    """
+    query = (
+        select(ExperimentRow)
+        .where(
+            ExperimentRow.digest == digest,
+            ExperimentRow.imported_from.is_(None),
+            ExperimentRow.status.in_(
+                (ExperimentStatus.SUCCEEDED, ExperimentStatus.QUEUED, ExperimentStatus.RUNNING)
+            ),
+        )
+        .order_by(ExperimentRow.id.desc())
+        .limit(1)
+    )
+    row = session.scalars(query).first()
+    return None if row is None or row.unreadable else row

@@ -1,0 +1,73 @@
+"""Derive an experiment's status from its runs, and file webhook deliveries when it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session
+
+from schemas.events import EventName
+from schemas.status import ExperimentStatus, RunStatus, derive_experiment_status
+from schemas.webhooks import Webhook
+from storage.database.engine import database_now
+from storage.database.tables import ExperimentRow, RunRow
+from storage.delivery.webhooks import add_deliveries, add_webhook, list_webhooks
+from storage.errors import NotFound
+from storage.experiments.resources import to_resource
+from storage.results.events import append_event
+
+
+def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
+    """Derive and store the status; called in the transaction of every transition of a run.
+
+    The transition that ends the last run also appends `experiment.finished` and files the webhook
+    deliveries, once.
+    """
+    session.flush()
+    status = derive_experiment_status(_count_runs(session, experiment_id))
+    times = select(ExperimentRow.started_at, ExperimentRow.finished_at).where(
+        ExperimentRow.id == experiment_id
+    )
+    started_at, finished_at = session.execute(times).one()
+    values: dict[str, Any] = {"status": status}
+    has_ended = status.is_terminal and finished_at is None
+    if status is not ExperimentStatus.QUEUED and started_at is None:
+        values["started_at"] = database_now(session)
+    if has_ended:
+        values["finished_at"] = database_now(session)
+        append_event(session, experiment_id, EventName.EXPERIMENT_FINISHED, {"status": status})
+    session.execute(update(ExperimentRow).where(ExperimentRow.id == experiment_id).values(**values))
+    if has_ended:
+        _file_deliveries(session, experiment_id)
+    return status
+
+
+def _count_runs(session: Session, experiment_id: str) -> dict[RunStatus, int]:
+    query = (
+        select(RunRow.status, func.count())
+        .where(RunRow.experiment_id == experiment_id)
+        .group_by(RunRow.status)
+    )
+    return dict(session.execute(query).all())
+
+
+def _file_deliveries(session: Session, experiment_id: str) -> None:
+    webhooks = list_webhooks(session, experiment_id)
+    if webhooks:
+        row = session.get_one(ExperimentRow, experiment_id, populate_existing=True)
+        add_deliveries(session, webhooks, to_resource(session, row))
+
+
+def attach_webhook(session: Session, experiment_id: str, webhook: Webhook) -> None:
+    """Store the webhook; files its delivery at once where the experiment has already ended.
+
+    Locks the row, so that a concurrent transaction that ends the experiment either commits first
+    or sees the webhook. Raises NotFound.
+    """
+    locked = session.get(ExperimentRow, experiment_id, populate_existing=True, with_for_update=True)
+    if locked is None:
+        raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
+    added = add_webhook(session, experiment_id, webhook)
+    if locked.status.is_terminal:
+        add_deliveries(session, [added], to_resource(session, locked))

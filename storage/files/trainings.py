@@ -1,0 +1,61 @@
+"""Finished trainings, which later runs with the same digest reuse."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from storage.database.engine import database_now
+from storage.database.tables import TrainingRow
+from storage.runs.transitions import holds_run
+
+
+def register_training(
+    session: Session,
+    *,
+    digest: str,
+    spec_digest: str,
+    seed: int,
+    run_id: str,
+    fence: int,
+    result: dict[str, object],
+) -> bool:
+    """Store a finished training for reuse. False, and nothing stored, for a lost fence."""
+    if not holds_run(session, run_id, fence):
+        return False
+    session.merge(
+        TrainingRow(
+            digest=digest,
+            seed=seed,
+            run_id=run_id,
+            spec_digest=spec_digest,
+            result=result,
+            created_at=database_now(session),
+        )
+    )
+    return True
+
+
+def find_training(
+    session: Session, digest: str, seed: int, prefer_run: str | None = None
+) -> TrainingRow | None:
+    """A finished training with this digest: that of run `prefer_run`, else the newest."""
+    query = select(TrainingRow).where(TrainingRow.digest == digest, TrainingRow.seed == seed)
+    rows = sorted(
+        session.scalars(query), key=lambda row: (row.run_id == prefer_run, row.run_id), reverse=True
+    )
+    return rows[0] if rows else None
+
+
+def find_trained_specs(
+    session: Session, spec_digests: Collection[str], seeds: Collection[int]
+) -> dict[tuple[str, int], str]:
+    """(spec digest, seed) to the id of the newest run that finished it; others are left out."""
+    query = (
+        select(TrainingRow.spec_digest, TrainingRow.seed, TrainingRow.run_id)
+        .where(TrainingRow.spec_digest.in_(list(spec_digests)), TrainingRow.seed.in_(list(seeds)))
+        .order_by(TrainingRow.run_id)
+    )
+    return {(spec, seed): run_id for spec, seed, run_id in session.execute(query)}
