@@ -1,1 +1,1 @@
-"""The laboratory: the paper's experiments on PyTorch, with no knowledge of any service."""
+"""The engine: the paper's experiments on PyTorch. It knows nothing of the service."""

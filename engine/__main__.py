@@ -1,4 +1,4 @@
-"""`python -m engine run spec.json --seeds 0,1,2 --out DIR`: an experiment with no service."""
+"""`python -m engine run spec.json --seeds 0,1,2 --out DIR`: run without the service."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from engine.errors import EngineError, InvalidSpec
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit 0 with the results written, 2 for a spec that is wrong, 1 for any other error of the engine."""
+    """Return 0 when the results are written, 2 for an invalid spec, 1 for other engine errors."""
     parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a spec or a whole body from a JSON file")
+    run = commands.add_parser("run", help="run a spec or an experiment from a JSON file")
     run.add_argument(
-        "spec", type=Path, help="JSON: a spec, or a body with spec, sweep, seeds, execution"
+        "spec",
+        type=Path,
+        help="JSON file: a spec, or an experiment with spec, sweep, seeds and execution",
     )
     run.add_argument(
-        "--out", type=Path, required=True, help="folder for results; a second call goes on there"
+        "--out", type=Path, required=True, help="folder for results; a repeated call resumes there"
     )
-    run.add_argument("--seeds", type=_seeds, help="comma-separated; the body's, else 0, by default")
+    run.add_argument(
+        "--seeds", type=_seeds, help="comma-separated; default: those in the file, else 0"
+    )
     run.add_argument("--data-dir", type=Path, default=Path.home() / ".richregime" / "data")
     run.add_argument("--no-download", action="store_true", help="never download a data set")
-    run.add_argument("--device", choices=["cpu", "cuda"], help="cuda where there is one by default")
-    run.add_argument(
-        "--threads", type=int, help="CPU threads; as many as torch would take by default"
-    )
+    run.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if available")
+    run.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     chosen = parser.parse_args(arguments)
     try:
         return _run(chosen)
@@ -60,9 +62,8 @@ def _run(chosen: argparse.Namespace) -> int:
     for point in experiment.summary:
         accuracy = point.test_accuracy
         error = "" if accuracy.standard_error is None else f" ± {accuracy.standard_error:.4f}"
-        print(
-            f"{dict(point.point) or 'net'}: test accuracy {accuracy.mean:.4f}{error} ({point.outcome})"
-        )
+        name = dict(point.point) or "net"
+        print(f"{name}: test accuracy {accuracy.mean:.4f}{error} ({point.outcome})")
     print(f"written to {chosen.out}")
     return 0
 

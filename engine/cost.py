@@ -1,4 +1,4 @@
-"""What a spec will take, by arithmetic alone: parameters, FLOPs, memory, disk and seconds; imports no torch."""
+"""Estimate what a spec takes: parameters, FLOPs, memory, disk and seconds. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from engine.optim.spec import AdamSpec, OptimizerSpec
 from engine.spec import Execution, ExperimentSpec, sha256_of
 
 STACK_BYTES = 2 << 30
-"""Memory that the seeds stacked into one batched net may take; fewer are stacked where they would take more."""
+"""Memory limit of the seeds that are stacked into one batched net."""
 PROCESS_BYTES = 500 << 20
-"""What a process takes with torch imported and nothing trained."""
+"""Memory of a process that has imported torch and trained nothing."""
 _FLOAT = 4
 _EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds")
 """Fields of the execution that decide how fast a run computes on a given device."""
@@ -25,20 +25,20 @@ _EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds")
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How fast a machine is. Measured from an earlier run (`calibrate`), or one of the two models below."""
+    """The speed of a machine: measured from earlier runs (`calibrate`), or a model below."""
 
     seconds_per_flop: float
     seconds_per_step: float = 0.0
-    """Overhead of an optimiser step whatever its size."""
+    """Overhead of an optimiser step of any size."""
     seconds_per_layer_step: float = 0.0
     """Overhead of each layer in a step."""
     seconds_per_activation: float = 0.0
-    """Memory traffic of a float that backward needs kept, each time that it is computed or gone through."""
+    """Memory traffic of a float saved for backward, each time that it is written or read."""
     seconds_per_parameter_step: float = 0.0
     """Memory traffic of the optimiser."""
 
     def stretched(self, factor: float) -> Calibration:
-        """As much slower in everything."""
+        """Every rate times `factor`."""
         return Calibration(*(factor * getattr(self, field.name) for field in fields(self)))
 
 
@@ -49,8 +49,8 @@ CPU_MODEL = Calibration(
     seconds_per_activation=3e-9,
     seconds_per_parameter_step=1e-8,
 )
-"""A process of one thread on a core with AVX-512: 100 GFLOP/s in matrix products of the paper's sizes; narrow nets wait
-for memory."""
+"""A process of one thread on a core with AVX-512: 100 GFLOP/s in matrix products of the paper's
+sizes; narrow nets are memory-bound."""
 CUDA_MODEL = Calibration(
     seconds_per_flop=5e-14,
     seconds_per_step=2e-4,
@@ -58,20 +58,20 @@ CUDA_MODEL = Calibration(
     seconds_per_activation=7e-12,
     seconds_per_parameter_step=1.3e-11,
 )
-"""A data-centre GPU in fp32: 20 TFLOP/s, 3 TB/s, and the time to launch a step's kernels; not measured."""
+"""A data-centre GPU in fp32: 20 TFLOP/s, 3 TB/s and the launch times of kernels; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The price tag of one point with some seeds."""
+    """The estimated cost of one point with some seeds."""
 
     parameters: int
-    """p of one net"""
+    """p, of one net"""
     train_flops: int
-    """all seeds; a multiply-add counts 2, the backward pass twice the forward"""
+    """of all seeds; a multiply-add counts 2, the backward pass twice the forward pass"""
     evaluation_flops: int
     memory_bytes: int
-    """at the peak, of one process that trains it"""
+    """peak, of one process that trains it"""
     disk_bytes: int
     """checkpoints, resume state and artifacts of all seeds"""
     seconds: float
@@ -84,7 +84,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class CostLimits:
-    """What one point may take at most; None means no limit."""
+    """The limits of one point; None means no limit."""
 
     max_parameters: int | None = 500_000_000
     max_memory_bytes: int | None = 64 << 30
@@ -102,11 +102,13 @@ def estimate(
     device: Literal["cpu", "cuda"] = "cpu",
     execution: Execution | None = None,
 ) -> Cost:
-    """The cost of training `num_seeds` seeds of one point, and of what its kind computes besides (`spec.work()`).
+    """The cost of training `num_seeds` seeds of one point and of the kind's own work
+    (`spec.work()`).
 
-    seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers * seconds_per_layer_step), where stacked
-    seeds share their steps, and the memory traffic of activations and optimiser. With a `calibration` the basis is `measured`, otherwise `model` for `device`. Without
-    `execution` its defaults hold.
+    seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
+    seconds_per_layer_step) + the memory traffic of activations and optimiser; stacked seeds share
+    their steps. With a `calibration` the basis is `measured`, otherwise it is the `model` of
+    `device`. execution: None means its defaults.
     """
     layers = layout(spec.model, info)
     parameters = sum(layer.num_parameters for layer in layers)
@@ -155,10 +157,11 @@ def estimate(
 
 
 def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "cpu") -> Calibration:
-    """The device's model, stretched so that a finished run of this `cost` by that model took its `seconds`.
+    """The device's model, stretched so that it gives the measured `seconds` of a run of this
+    `cost`.
 
-    Good for runs of the same shape (`shape_of`): overhead is kept apart from arithmetic, so that runs with other
-    numbers of epochs, examples or stacked seeds are priced as well.
+    Valid for runs of the same shape (`shape_of`). Overhead and arithmetic stay separate terms, so
+    it also holds for other numbers of epochs, examples or stacked seeds.
     """
     assert cost.basis == "model"
     model = CUDA_MODEL if device == "cuda" else CPU_MODEL
@@ -168,8 +171,8 @@ def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "c
 def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
     """Digest of what decides a run's speed, from the JSON of its spec and execution.
 
-    Runs of one shape calibrate each other. They may differ in epochs, seeds and sizes of the data, whose effect
-    `estimate` computes. Raises InvalidSpec for an unknown kind.
+    Runs of one shape calibrate each other. They may differ in epochs, seeds and sizes of the data,
+    whose effect `estimate` computes. Raises InvalidSpec for an unknown kind.
     """
     return sha256_of(
         {
@@ -180,7 +183,7 @@ def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:
 
 
 def check(cost: Cost, limits: CostLimits, pointer: str = "#/spec") -> list[FieldError]:
-    """Every limit that `cost` is over, at the field that mends it best, with value and limit."""
+    """An error for every limit exceeded, at the field that lowers it best, with value and limit."""
     bounds: tuple[tuple[str, str, float, float | None], ...] = (
         ("model", "parameters", cost.parameters, limits.max_parameters),
         ("model", "bytes of memory", cost.memory_bytes, limits.max_memory_bytes),
@@ -205,36 +208,41 @@ def subset_sizes(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
 
 
 def stack_size(spec: ExperimentSpec, info: DatasetInfo, execution: Execution) -> int:
-    """How many seeds fit in one stacked group; 1 where they are trained one by one."""
+    """How many seeds fit in one stacked group; 1 if seeds train one by one."""
     if not spec.stacks_seeds(execution):
         return 1
     return max(1, STACK_BYTES // seed_bytes(spec, info))
 
 
 def seed_bytes(spec: ExperimentSpec, info: DatasetInfo) -> int:
-    """Memory of one seed in training: parameters, gradient, optimiser, activations and their gradients, a batch."""
+    """Memory of one seed in training.
+
+    Parameters, gradient, optimiser state, activations and their gradients, and a batch.
+    """
     layers = layout(spec.model, info)
     parameters = sum(layer.num_parameters for layer in layers)
     state = 2 + optimizer_slots(spec.optimizer)
-    an_example = 2 * sum(layer.saved_floats for layer in layers) + prod(info.shape)
-    return _FLOAT * (state * parameters + spec.batch_size * an_example)
+    floats_per_example = 2 * sum(layer.saved_floats for layer in layers) + prod(info.shape)
+    return _FLOAT * (state * parameters + spec.batch_size * floats_per_example)
 
 
 def optimizer_slots(spec: OptimizerSpec) -> int:
-    """Numbers a parameter that the optimiser remembers."""
+    """Floats of optimiser state per parameter."""
     if isinstance(spec, AdamSpec):
         return 2
     return 1 if spec.momentum > 0 else 0
 
 
 def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
-    """The process, the data, the stacked seeds, and for each theta_0, a copy to save, and the kind's own vectors."""
+    """The process, the data and the stacked seeds.
+
+    Each seed also holds theta_0, a copy to save and the kind's own vectors.
+    """
     layers = layout(spec.model, info)
     parameters = sum(layer.num_parameters for layer in layers)
     examples = sum(subset_sizes(spec, info))
-    data = examples * (
-        prod(info.shape) * (_FLOAT + 1) + 16
-    )  # floats, the bytes they came from, labels
+    # floats, the bytes that they are converted from, labels
+    data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)
     work = spec.work()
     copies = parameters * (
         _FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter
@@ -246,12 +254,12 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
 
 
 def _workspace_bytes(layers: tuple[LayerLayout, ...], batch_size: int) -> int:
-    """Scratch memory of the kernels: about one more copy of the largest layer's activations and weights."""
+    """Scratch memory of kernels: about a copy of the largest layer's activations and weights."""
     return _FLOAT * max(batch_size * layer.saved_floats + layer.num_parameters for layer in layers)
 
 
 def _disk_bytes(spec: ExperimentSpec, parameters: int, num_seeds: int) -> int:
-    """theta_0 and theta_T, the kind's artifacts, two generations of resume state."""
+    """theta_0 and theta_T, the kind's artifacts, two copies of the resume state."""
     kept = parameters * (2 * _FLOAT + spec.work().bytes_per_parameter)
     resume = 2 * parameters * _FLOAT * (2 + optimizer_slots(spec.optimizer))
     return num_seeds * (kept + resume)

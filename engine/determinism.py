@@ -1,4 +1,4 @@
-"""Seeds for every generator, and the settings under which equal input gives equal bits."""
+"""Seeded generators, and the settings under which equal input gives equal bits."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import torch.utils.deterministic
 from engine.seeds import derive_seed
 
 _PROBE_SIZE = 1 << 20
-"""Large enough for every intra-operation thread to get a share of an elementwise operation."""
+"""Large enough for an elementwise operation to use every intra-operation thread."""
 
 
 def make_generator(seed: int, *names: str | int) -> torch.Generator:
-    """A CPU generator seeded by `derive_seed`; the same numbers whatever the device of the run."""
+    """A CPU generator seeded by `derive_seed`: the same numbers on every device."""
     return torch.Generator().manual_seed(derive_seed(seed, *names))
 
 
 def prepare_process() -> bool:
-    """Flush denormals to zero in this process; call it before the first torch computation of the process.
+    """Flush denormals to zero in this process; call it before the process's first torch
+    computation.
 
-    Gradients of a net trained to zero loss reach denormals, which make Adam several times slower. The setting is a
-    register of each thread, and threads inherit it when torch's pool is made: called later, it reaches the calling
-    thread alone and the halves of one tensor round differently. For the same reason it is never switched back.
-    Returns whether all threads flush now.
+    Gradients of a net trained to zero loss become denormal, which makes Adam several times slower.
+    The setting is a register of each thread, and threads inherit it when torch creates its pool: a
+    later call sets the calling thread alone, and parts of one tensor round differently. For the
+    same reason it is never switched back. Returns whether all threads flush now.
     """
     if not torch.set_flush_denormal(True):
         return False
@@ -38,13 +39,14 @@ def prepare_process() -> bool:
 def deterministic(
     enabled: bool = True, num_threads: int | None = None, *, allow_tf32: bool = False
 ) -> Iterator[None]:
-    """Settings of one run, restored at its end: deterministic kernels, thread count, TF32.
+    """Apply the settings of one run and restore them at its end: kernels, thread count, TF32.
 
-    enabled: take deterministic kernels only, on CPU and GPU (an operation without one raises), and no cuDNN
-    autotuning. num_threads: intra-operation threads on the CPU; None leaves them. allow_tf32: let a GPU multiply in
-    TF32, which is off otherwise, cuDNN's convolutions included. Flushing of denormals stays on (`prepare_process`).
-    New memory is not filled first, as torch would with deterministic kernels: no kernel here reads what none has
-    written, and filling takes a twentieth of a training.
+    enabled: use deterministic kernels only, on CPU and GPU (an operation without one raises), and
+    no cuDNN autotuning. num_threads: intra-operation threads on the CPU; None leaves them
+    unchanged. allow_tf32: let a GPU multiply in TF32, including cuDNN's convolutions; otherwise
+    TF32 is off. Flushing of denormals stays on (`prepare_process`). With deterministic kernels
+    torch would fill new memory first; this is off, as no kernel here reads uninitialised memory and
+    filling takes a twentieth of a training.
     """
     before = _read_settings()
     if enabled:
@@ -57,8 +59,8 @@ def deterministic(
         torch.set_num_threads(num_threads)
     if not prepare_process() and torch.get_num_threads() > 1:
         warnings.warn(
-            "torch computed with several threads before denormals were flushed: results may differ from those of a "
-            "fresh process; call engine.determinism.prepare_process() first",
+            "torch computed with several threads before denormals were flushed: results may differ "
+            "from those of a fresh process; call engine.determinism.prepare_process() first",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -70,7 +72,8 @@ def deterministic(
 
 
 _Settings = tuple[bool, bool, bool, bool, bool, bool, bool]
-"""deterministic algorithms, warn only, cuDNN deterministic, cuDNN benchmark, TF32 in matmul, TF32 in cuDNN, filling"""
+"""deterministic algorithms, warn only, cuDNN deterministic, cuDNN benchmark, TF32 in matmul, TF32
+in cuDNN, filling of uninitialised memory"""
 
 
 def _read_settings() -> _Settings:

@@ -1,13 +1,13 @@
-"""Everything that can go wrong in the engine, as one small tree.
+"""The errors of the engine.
 
 EngineError
-├── InvalidSpec          the user's spec is wrong; names every field at once
+├── InvalidSpec          the spec is invalid; lists every wrong field
 ├── DatasetUnavailable   the data is not on this machine and could not be downloaded
 ├── WeightsUnavailable   pretrained weights or a start checkpoint could not be loaded
-├── OutOfMemory          the device has not the memory the run needs
-└── RunStopped           the outside asked the run to end
-    ├── RunCancelled     for good: partial results are kept
-    └── RunInterrupted   for now: the run's state has been saved and it goes on elsewhere
+├── OutOfMemory          the device has less memory than the run needs
+└── RunStopped           the run was stopped from outside
+    ├── RunCancelled     permanently; partial results are kept
+    └── RunInterrupted   temporarily; its state is saved, so that it can resume
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 
 class EngineError(Exception):
-    """Base of all errors the engine raises on purpose."""
+    """Base of all errors that the engine raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with a spec: where (RFC 6901 pointer), what, and the words to show."""
+    """One error in a spec: an RFC 6901 pointer, a code and a message for the user."""
 
     pointer: str
     code: str
@@ -31,7 +31,7 @@ class FieldError:
 
 
 class InvalidSpec(EngineError):
-    """The spec is wrong. Holds all errors found, not only the first."""
+    """The spec is invalid. Holds all errors found, not only the first."""
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors: tuple[FieldError, ...] = tuple(errors)
@@ -43,7 +43,7 @@ class InvalidSpec(EngineError):
 
 
 class DatasetUnavailable(EngineError):
-    """The data set is not on this machine; the message says what to do about it."""
+    """The data set is not on this machine; the message says what to do."""
 
 
 class WeightsUnavailable(EngineError):
@@ -51,28 +51,28 @@ class WeightsUnavailable(EngineError):
 
 
 class OutOfMemory(EngineError):
-    """The device has not the memory that the run needs."""
+    """The device has less memory than the run needs."""
 
 
 class RunStopped(EngineError):
-    """The outside asked the run to end."""
+    """The run was stopped from outside."""
 
 
 class RunCancelled(RunStopped):
-    """The run ends for good; what it has logged so far is kept."""
+    """The run ends permanently; what it has logged so far is kept."""
 
 
 class RunInterrupted(RunStopped):
-    """The run ends for now; its state has been saved and it is resumed elsewhere."""
+    """The run ends temporarily; its state is saved and another attempt resumes it."""
 
 
 def field_errors(
     errors: Sequence[Mapping[str, Any]], data: object, prefix: str = "#"
 ) -> list[FieldError]:
-    """Turn pydantic's error list into pointers into the document that the user sent.
+    """Convert pydantic's errors to pointers into the document that the user sent.
 
-    Pydantic's locations contain the tags of discriminated unions, which are no keys of the document; they are
-    recognised by walking the document along the location.
+    Pydantic's locations contain the tags of discriminated unions, which are not keys of the
+    document; walking the document along the location finds them.
     """
     found = []
     for error in errors:

@@ -1,4 +1,4 @@
-"""A kind of experiment, as data: its spec, its results, where its procedure lives. Imports no torch."""
+"""The description of a kind: its spec, results, plots and procedure. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from engine.tables import TextTable
 
 @dataclass(frozen=True, slots=True)
 class FinishedPoint:
-    """One point and what its seeds gave, as handed to a summary."""
+    """One point and the results of its finished seeds: the input of summaries and plots."""
 
     index: int
     values: Mapping[str, Any]
     """The swept fields and their values, in the order of the sweep."""
     spec: ExperimentSpec
     results: Sequence[SeedResult]
-    """One result a finished seed, by seed."""
+    """One result per finished seed, sorted by seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,16 @@ class PlotInfo:
     title: str
     description: str
     default: bool = True
-    """Written by exports and demos without being asked for."""
+    """Whether exports and demos include it by default."""
     view: Literal["figure", "table", "heatmap"] = "figure"
-    """What a page may show beside the picture: the numbers as a table (`columns` and `points`), or maps to zoom into
-    (every rectangular array of them)."""
+    """What a page may show with the picture: the numbers as a table (`columns` and `points`), or
+    every rectangular array of them as a zoomable heatmap."""
     table_path: str | None = None
-    """`package.module:function` that sets the numbers of a `table` in words, for HTML; CSV is made of them as they are."""
+    """`package.module:function` that formats the numbers of a `table` for HTML; CSV holds them
+    unformatted."""
 
     def load_table(self) -> Callable[[Mapping[str, Any]], TextTable] | None:
-        """Import and return what sets the table, or None where the plot is none."""
+        """Import and return the function that formats the table; None for other plots."""
         if self.table_path is None:
             return None
         return cast(Callable[[Mapping[str, Any]], TextTable], _load(self.table_path))
@@ -51,7 +52,7 @@ class PlotInfo:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named body, ready to submit: a figure or table of the paper, or the demo."""
+    """A named experiment, ready to submit: a figure or table of the paper, or the demo."""
 
     name: str
     title: str
@@ -59,20 +60,20 @@ class Preset:
     scale: Literal["paper", "quick"]
     body: Mapping[str, Any]
     plots: tuple[str, ...]
-    """The kind's plots that match the figure."""
+    """The plots of the kind that match the figure."""
     deviations: tuple[str, ...] = ()
-    """Where this scale departs from the paper in what the spec does not show."""
+    """Deviations of this scale from the paper that the spec does not show."""
 
 
 class PlotInput(Protocol):
-    """Stored results, as a plot reads them: no torch, no GPU, complete or partial."""
+    """Stored results, complete or partial: the input of a plot. Needs no torch and no GPU."""
 
     @property
     def title(self) -> str: ...
 
     @property
     def points(self) -> Sequence[FinishedPoint]:
-        """Every point of the experiment; `results` holds the seeds finished so far."""
+        """Every point of the experiment; `results` holds the seeds that have finished."""
         ...
 
     @property
@@ -83,17 +84,17 @@ class PlotInput(Protocol):
     def read_metric(
         self, name: str
     ) -> Mapping[int, Mapping[int, Sequence[tuple[int, float | None]]]]:
-        """A metric's (step, value) series by point index and seed, also of runs still going."""
+        """A metric's (step, value) series by point index and seed, including unfinished runs."""
         ...
 
     def read_artifact(self, point_index: int, seed: int, name: str) -> bytes | None:
-        """An artifact's bytes, or None while there is none."""
+        """The bytes of an artifact, or None if it does not exist."""
         ...
 
 
 class RunProcedure(Protocol):
     def __call__(self, spec: Any, ctx: RunContext) -> Sequence[SeedResult]:
-        """Execute one point for the seeds of `ctx.seeds`; one result a seed, in their order."""
+        """Run one point for the seeds of `ctx.seeds`; one result per seed, in their order."""
         ...
 
 
@@ -101,9 +102,9 @@ class JudgeProcedure(Protocol):
     def __call__(
         self, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
     ) -> Sequence[Any]:
-        """A verdict (`engine.paper.verdict.Verdict`) on each of the paper's claims that these points can speak to.
+        """A verdict (`engine.paper.verdict.Verdict`) on each paper claim that the points can test.
 
-        summary: the kind's result of every point with results, in their order.
+        summary: the kind's result of every point that has results, in their order.
         """
         ...
 
@@ -112,11 +113,11 @@ class PlotProcedures(Protocol):
     """A kind's `plots` module."""
 
     def numbers(self, name: str, source: PlotInput) -> dict[str, Any]:
-        """Exactly the numbers that the plot draws, as JSON."""
+        """The numbers that the plot draws, as JSON."""
         ...
 
     def draw(self, name: str, numbers: Mapping[str, Any], options: Any) -> Any:
-        """A matplotlib Figure of those numbers."""
+        """A matplotlib Figure of these numbers."""
         ...
 
 
@@ -130,7 +131,7 @@ def nothing_published(spec: ExperimentSpec) -> Sequence[PublishedNumber]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind: everything the outside needs to offer, run, summarise and draw one type of study."""
+    """All that is needed to list, run, summarise and plot one type of study."""
 
     name: str
     title: str
@@ -143,38 +144,39 @@ class Kind:
     run_path: str
     """`package.module:function` of the procedure (imports torch)."""
     plots_path: str
-    """`package.module` of the drawings (imports matplotlib)."""
+    """`package.module` of the plots (imports matplotlib)."""
     example: Mapping[str, Any]
-    """A body that runs as it stands, small enough to try."""
+    """A small experiment, ready to submit."""
     presets: Callable[[], Sequence[Preset]] = field(default=no_presets)
     judge_path: str | None = None
-    """`package.module:function` that compares finished points with the paper's claims; None where no claim is about
-    this kind."""
+    """`package.module:function` that compares finished points with the paper's claims; None if no
+    claim is about this kind."""
     list_published: Callable[[ExperimentSpec], Sequence[PublishedNumber]] = field(
         default=nothing_published
     )
-    """The numbers that the paper prints about the results of a spec; parameter counts are added for every kind."""
+    """The numbers that the paper prints about the results of a spec; parameter counts are added for
+    every kind."""
 
     def load_run(self) -> RunProcedure:
         """Import and return the procedure; the first call imports torch."""
         return cast(RunProcedure, _load(self.run_path))
 
     def load_judge(self) -> JudgeProcedure | None:
-        """Import and return the judge, or None where the paper claims nothing that this kind measures. Torch-free."""
+        """Import and return the judge, or None if the kind has none. Imports no torch."""
         if self.judge_path is None:
             return None
         return cast(JudgeProcedure, _load(self.judge_path))
 
     def read_page(self) -> str:
-        """The kind's README: what is measured, by which formula (Markdown)."""
+        """The kind's README in Markdown: what is measured, and by which formula."""
         return (files(self.plots_path.rpartition(".")[0]) / "README.md").read_text(encoding="utf-8")
 
     def load_plots(self) -> PlotProcedures:
-        """Import and return the drawings; the first call imports matplotlib."""
+        """Import and return the plots module; the first call imports matplotlib."""
         return cast(PlotProcedures, import_module(self.plots_path))
 
 
 def _load(path: str) -> Any:
-    """What `package.module:name` names."""
+    """Import `package.module` and return its attribute `name`."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""The engine with no service: a run's outside is a folder, and an experiment is run from start to end."""
+"""Run an experiment without the service: its runs store everything in a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Series = dict[str, dict[int, float | None]]
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file at once: a reader, or a crash, sees the old bytes or the new ones."""
+    """Replace a file: readers see the old bytes or the new ones, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".partial")
     with temporary.open("wb") as stream:
@@ -35,7 +35,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 class LocalRunContext:
-    """`RunContext` over one folder: the run of one point with all its seeds. Killed, it goes on from its last save."""
+    """`RunContext` over one folder: the run of one point with all its seeds.
+
+    After a kill, a new context over the folder resumes from the last save.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class LocalRunContext:
         self.events.append({"name": name, **data})
 
     def check(self) -> None:
-        """Nothing outside asks a local run to stop; Ctrl-C raises by itself."""
+        """Nothing cancels a local run; Ctrl-C raises KeyboardInterrupt."""
 
     def should_save(self) -> bool:
         return monotonic() - self._saved_at >= self._save_every
@@ -149,7 +152,7 @@ class LocalRunContext:
 
 
 def artifact_name(name: str, seed: int | None) -> str:
-    """The file of an artifact: `counts.npz` of seed 3 is `counts-seed3.npz`."""
+    """The file name of an artifact: `counts.npz` of seed 3 is `counts-seed3.npz`."""
     stem, dot, ending = name.partition(".")
     return name if seed is None else f"{stem}-seed{seed}{dot}{ending}"
 
@@ -176,7 +179,7 @@ def _with_number_keys(stored: Mapping[str, Any]) -> dict[int, Series]:
 
 @dataclass(slots=True)
 class LocalExperiment:
-    """An experiment over a folder, as its plots read it (`PlotInput`)."""
+    """An experiment in a folder; implements `PlotInput`."""
 
     title: str
     points: list[FinishedPoint]
@@ -207,9 +210,10 @@ def run_local(
     device: str,
     allow_download: bool = True,
 ) -> LocalExperiment:
-    """Run every point of `body` (`{"spec", "sweep", "execution"}` or a bare spec) and write all of it to `out`.
+    """Run every point of `body` and write results, metrics and plots to `out`.
 
-    Called again with the same `out` after a kill it goes on from the last save. Raises what the engine raises.
+    body: `{"spec", "sweep", "execution"}` or a bare spec. A repeated call with the same `out`
+    resumes from the last save. Raises EngineError.
     """
     spec, sweep = (body["spec"], body.get("sweep", {})) if "spec" in body else (body, {})
     execution = Execution.model_validate({**body.get("execution", {}), "device": device})
@@ -242,8 +246,8 @@ def _run_point(point: SweepPoint, ctx: LocalRunContext) -> Sequence[SeedResult]:
 
 
 def _write_results(experiment: LocalExperiment, kind: str, num_seeds: int, out: Path) -> None:
-    seed_results = [seed_result.model_dump(mode="json") for seed_result in experiment.summary]
-    result = {"kind": kind, "points": seed_results, "seeds": num_seeds, "reused": []}
+    point_results = [result.model_dump(mode="json") for result in experiment.summary]
+    result = {"kind": kind, "points": point_results, "seeds": num_seeds, "reused": []}
     write_atomically(out / "result.json", json.dumps(result, indent=2, allow_nan=False).encode())
     with (out / "metrics.csv").open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

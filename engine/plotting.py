@@ -1,4 +1,7 @@
-"""What all drawings share: size and style, colours, byte-stable files. Imports matplotlib, never pyplot or torch."""
+"""Shared by all plots: size and style, colours, byte-stable files.
+
+Imports matplotlib, never pyplot or torch.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ Scale = Literal["linear", "log"]
 ImageFormat = Literal["png", "svg", "pdf"]
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""Colours that colour-blind readers tell apart (Okabe & Ito)."""
+"""Colours that colour-blind readers can distinguish (Okabe & Ito)."""
 
 LEGEND_COLUMNS = 4
 LEGEND_ROW_INCHES = 0.17
 
 POSITION_DIGITS = 6
-"""Of a position in a figure: thousandths of a pixel"""
+"""Decimals of a position in a figure: thousandths of a pixel."""
 
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -51,12 +54,12 @@ STYLE: dict[str, Any] = {
 }
 
 _LOCK = RLock()
-"""matplotlib's settings and font cache belong to the process, so drawings take turns."""
+"""matplotlib's settings and font cache are per process, so only one thread draws at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlotOptions:
-    """How a plot is drawn. Sizes in inches; None leaves the choice to the plot."""
+    """How a plot is drawn. Sizes in inches; None takes the plot's default."""
 
     width: float | None = None
     height: float | None = None
@@ -66,7 +69,7 @@ class PlotOptions:
 
 
 def drawing() -> AbstractContextManager[Any]:
-    """Hold while drawing and saving: one drawing at a time, in the house style."""
+    """Context for drawing and saving: one thread at a time, with STYLE applied."""
     return _Drawing()
 
 
@@ -82,7 +85,7 @@ class _Drawing(AbstractContextManager[None]):
 
 
 def new_figure(options: PlotOptions, width: float, height: float) -> Figure:
-    """An empty figure of the asked or, failing that, the given size; axes are laid out without overlap."""
+    """An empty figure of the options' size, else of the given size; axes do not overlap."""
     figure = Figure(
         figsize=(options.width or width, options.height or height),
         dpi=options.dpi,
@@ -93,7 +96,7 @@ def new_figure(options: PlotOptions, width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> bytes:
-    """The figure's file; equal figures give equal bytes."""
+    """The figure as a file; equal figures give equal bytes."""
     stream = BytesIO()
     by_format: dict[str, dict[str, Any]] = {
         "png": {"Software": "richregime"},
@@ -114,10 +117,10 @@ def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> byt
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once, for all its files.
+    """Lay the figure out once and round the positions, for all its files.
 
-    The layout's solver takes its unknowns in the order of their addresses, so that its last digits differ from one time
-    to the next; SVG names its parts by them.
+    The layout's solver orders its unknowns by memory address, so the last digits of positions vary
+    from run to run; SVG derives ids from them.
     """
     engine = figure.get_layout_engine()
     if engine is None or isinstance(engine, PlaceHolderLayoutEngine) or not figure.axes:
@@ -130,14 +133,14 @@ def _settle(figure: Figure) -> None:
 
 
 def draw_message(options: PlotOptions, message: str) -> Figure:
-    """A figure that says why there is nothing to see yet."""
+    """A figure that shows `message` instead of data."""
     figure = new_figure(options, 6.0, 3.0)
     figure.text(0.5, 0.5, message, ha="center", va="center", color="#555555")
     return figure
 
 
 def series_colors(points: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """A colour a point: viridis in order where the points differ in one number, else Okabe and Ito's."""
+    """One colour per point: viridis in order if the points differ in one number, else OKABE_ITO."""
     axes = {name for values in points for name in values}
     if len(axes) == 1 and len(points) > 2:
         (name,) = axes
@@ -184,7 +187,10 @@ def plot_band(
     label: str,
     **line: Any,
 ) -> None:
-    """Mean as a line and one standard error as a band; `series` holds lists `mean` and `standard_error`."""
+    """Draw the mean as a line and one standard error as a band.
+
+    series: the lists `mean` and `standard_error`.
+    """
     mean = [float("nan") if value is None else value for value in series["mean"]]
     axes.plot(x, mean, color=color, label=label, **line)
     errors = series["standard_error"]
@@ -198,15 +204,16 @@ TITLE_LETTERS_PER_INCH = 11.5
 
 
 def error_bar(statistic: Mapping[str, Any] | None, scale: float = 1.0) -> float:
-    """The length of a bar of one standard error; NaN, which draws none, where one seed leaves it unknown."""
+    """The length of an error bar of one standard error; NaN, which draws none, if it is unknown."""
     error = None if statistic is None else statistic["standard_error"]
     return nan if error is None else scale * float(error)
 
 
 def add_title(figure: Figure, title: str, note: str = "", **place: Any) -> None:
-    """The title over all axes, in as many lines as its length asks for, and the note (what bars and bands are) below it.
+    """The title over all axes, wrapped to the figure's width, and below it the note.
 
-    place: as of matplotlib's `suptitle`, for a title that does not stand in the middle.
+    note: the meaning of bars and bands. place: matplotlib's `suptitle` arguments, for a title that
+    is not centred.
     """
     columns = int(TITLE_LETTERS_PER_INCH * figure.get_figwidth())
     lines = [fill(text, columns) for text in (title, note) if text]
@@ -214,7 +221,7 @@ def add_title(figure: Figure, title: str, note: str = "", **place: Any) -> None:
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """One legend below the figure's axes, outside of all of them."""
+    """One legend below all axes of the figure."""
     handles, labels = axes.get_legend_handles_labels()
     if any(labels):
         figure.legend(
@@ -223,5 +230,5 @@ def add_legend(figure: Figure, axes: Axes) -> None:
 
 
 def legend_height(count: int) -> float:
-    """Inches that a legend of so many entries asks for beyond the two rows that every figure has room for."""
+    """Inches that a legend of `count` entries needs beyond the two rows that every figure holds."""
     return LEGEND_ROW_INCHES * max(0, ceil(count / LEGEND_COLUMNS) - 2)

@@ -1,4 +1,4 @@
-"""Kinds of installed distributions: each names its KIND under the entry point group `richregime.kinds`. No torch."""
+"""Load the kinds of plug-ins from the entry points `richregime.kinds`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ class PluginBroken(Exception):
 
 
 def load_plugin_kinds() -> list[Kind]:
-    """The kinds of other distributions, by name. Raises PluginBroken: a kind that is missing would leave its stored
-    experiments unreadable, so it is not passed over."""
+    """The kinds of other distributions, sorted by name.
+
+    Raises PluginBroken: a broken kind is not skipped, as its stored experiments would be
+    unreadable.
+    """
     return [
         _load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     ]
@@ -27,11 +30,13 @@ def _load(entry: EntryPoint) -> Kind:
     try:
         kind = entry.load()
     except Exception as error:
-        raise PluginBroken(f"{where} cannot be loaded: {error!r}; mend or uninstall it") from error
+        raise PluginBroken(
+            f"{where} cannot be loaded: {error!r}; repair or uninstall it"
+        ) from error
     if not isinstance(kind, Kind):
         raise PluginBroken(
-            f"{where} is no engine.kind.Kind but a {type(kind).__name__}; mend or uninstall it"
+            f"{where} is a {type(kind).__name__}, not an engine.kind.Kind; repair or uninstall it"
         )
     if kind.name != entry.name:
-        raise PluginBroken(f"{where} calls itself {kind.name!r}; both names must be the same")
+        raise PluginBroken(f"{where} has the name {kind.name!r}; both names must be equal")
     return kind

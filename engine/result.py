@@ -1,4 +1,4 @@
-"""What every result holds: statistics over seeds, timings, outcomes."""
+"""The base of every result: outcomes, statistics over seeds, timings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["trained", "at_chance", "not_finite"]
-"""`not_finite`: the train loss became NaN or infinite. `at_chance`: the trained net is no better than
-guessing. Both are results, not faults."""
+"""`not_finite`: the train loss became NaN or infinite. `at_chance`: the trained net is no better
+than guessing. Both are results, not errors."""
 
 
 class ResultModel(BaseModel):
-    """Base of results: frozen, closed, and free of NaN and infinity (absent values are null)."""
+    """Base of results: frozen, no unknown fields, no NaN or infinity (absent values are null)."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -21,18 +21,21 @@ class ResultModel(BaseModel):
 
 
 class Statistic(ResultModel):
-    """A quantity over seeds. With one seed there is no error to state: `standard_error` and `ci95` are null."""
+    """A quantity over seeds. With one seed `standard_error` and `ci95` are null."""
 
     mean: float
     standard_error: float | None
-    """Sample standard deviation / sqrt(n), as the paper draws."""
+    """Sample standard deviation / sqrt(n), as in the paper's figures."""
     ci95: tuple[float, float] | None
     """Student's t interval around the mean."""
     n: int
 
 
 class Timings(ResultModel):
-    """Seconds of one seed's training, device-synchronised (protocol, section 6). A stacked run's time is divided evenly among its seeds."""
+    """Seconds of one seed's training, device-synchronised (protocol, section 6).
+
+    A stacked run's time is divided evenly among its seeds.
+    """
 
     load_seconds: float = 0.0
     forward_seconds: float = 0.0
@@ -45,12 +48,15 @@ class Timings(ResultModel):
     stacked_seeds: int = Field(
         default=1,
         ge=1,
-        description="Seeds that trained as one stack with this one: their times are one measurement.",
+        description="Seeds in the stack that this one trained in: their times are one measurement.",
     )
 
     @property
     def train_seconds(self) -> float:
-        """Full training time: load + forward + backward + optimizer + cache (evaluation and checkpoints apart)."""
+        """Full training time: load + forward + backward + optimizer + cache.
+
+        Evaluation and checkpoints are not included.
+        """
         return (
             self.load_seconds
             + self.forward_seconds
@@ -61,8 +67,11 @@ class Timings(ResultModel):
 
 
 class TimingSummary(ResultModel):
-    """Timings over the seeds of a point; seeds of one stack count as one measurement, so that `n` and the error are of
-    times that were measured apart."""
+    """Timings over the seeds of a point.
+
+    Seeds of one stack count as one measurement, so `n` and the error are of independent
+    measurements.
+    """
 
     load_seconds: Statistic
     forward_seconds: Statistic
@@ -74,7 +83,7 @@ class TimingSummary(ResultModel):
 
 
 class SeedResult(ResultModel):
-    """What one seed's training gave; the base of each kind's own result."""
+    """The result of one seed; the base of each kind's own result."""
 
     seed: int
     outcome: Outcome
@@ -85,13 +94,13 @@ class SeedResult(ResultModel):
     )
     timings: Timings
     reused_from: str | None = None
-    """The run whose training this seed's weights were taken from."""
+    """The run that trained this seed's weights, if they were reused."""
     notes: tuple[str, ...] = ()
-    """What the reader must know, e.g. why the frozen-prefix cache was not used."""
+    """Remarks for the reader, e.g. why the frozen-prefix cache was not used."""
 
 
 class PointResult(ResultModel):
-    """One point over its seeds; the base of each kind's own summary (a shape on the wire)."""
+    """The result of one point over its seeds; the base of each kind's own summary."""
 
     point: dict[str, Any]
     """The swept fields and their values."""

@@ -1,4 +1,4 @@
-"""The base of every spec: frozen, strict about types, nothing unknown accepted, no NaN."""
+"""The base of every spec: frozen, strict types, no unknown fields, no NaN."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Strict
 Item = TypeVar("Item")
 
 Many = Annotated[tuple[Item, ...], Strict(False)]
-"""A tuple that may be written as a JSON list (a strict tuple would refuse one)."""
+"""A tuple that also accepts a JSON list; a strict tuple would not."""
 
 
 class SpecModel(BaseModel):
-    """Frozen, strict, closed: a value that can be hashed, compared and trusted."""
+    """A frozen, hashable, comparable value with strict types and no unknown fields."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -1,4 +1,4 @@
-"""A sweep: from one spec and some axes to the specs of all its points. Imports no torch."""
+"""Expand a sweep: from one spec and some axes to the specs of all points. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from engine.experiments.registry import parse_spec
 from engine.spec import ExperimentSpec
 
 MAX_ERRORS = 100
-"""Of the points, beyond which no more are looked for: a sweep repeats its mistake at every one"""
+"""Checking stops at this many errors of points: a sweep repeats an error at every point."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One cell: the swept fields' values, in the order of the sweep, and the whole spec."""
+    """One point: the values of the swept fields, in the order of the sweep, and the whole spec."""
 
     values: dict[str, Any]
     spec: ExperimentSpec
     choice: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
-    """By path: which of the axis' values, and the value."""
+    """By path: the index of the value on its axis, and the value."""
 
-    def place(self, error: FieldError) -> FieldError:
-        """An error of this point's spec, pointing at the axis value that brought it in, where one did."""
-        return _blame(error, self.choice) if self.choice else error
+    def locate(self, error: FieldError) -> FieldError:
+        """Point an error of this point's spec at the axis value that causes it, if one does."""
+        return _locate(error, self.choice) if self.choice else error
 
 
 def num_points(sweep: Mapping[str, Sequence[Any]]) -> int:
-    """How many points the sweep has, without making them."""
+    """The number of points of the sweep, computed without expanding it."""
     return prod(len(values) for values in sweep.values())
 
 
 def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
-    """Every point: the product of the axes in the order given, the last one running fastest.
+    """Every point: the product of the axes in the order given; the last axis varies fastest.
 
-    spec: the spec as sent. sweep: dotted paths into the spec, e.g. `model.width`, and the values each takes; a path
-    may name a whole part (`policy`). Raises InvalidSpec with all errors of the spec and the axes, or those of the points
-    until there are MAX_ERRORS; they say at `#/sweep/<path>/<index>` which value is wrong and name the point.
+    spec: the spec as sent. sweep: dotted paths into the spec, e.g. `model.width`, and the values of
+    each; a path may name an object (`policy`). Raises InvalidSpec with all errors of the spec and
+    the axes, else with up to MAX_ERRORS errors of the points; the pointer `#/sweep/<path>/<index>`
+    says which value is wrong, or the text names the point.
     """
     errors = [
         FieldError(f"#/sweep/{_escape(path)}", "empty-axis", "an axis needs at least one value")
@@ -65,7 +66,7 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
             values = {path: value for path, (_, value) in chosen.items()}
             points.append(SweepPoint(values, parse_spec(data), chosen))
         except InvalidSpec as invalid:
-            errors += [_blame(error, chosen) for error in invalid.errors]
+            errors += [_locate(error, chosen) for error in invalid.errors]
             errors = list(dict.fromkeys(errors))
             if len(errors) >= MAX_ERRORS:
                 break
@@ -75,13 +76,13 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
 
 
 def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:
-    """The path's beginning must exist; its last part may belong to a variant that another axis chooses."""
+    """All but the last part of a path must exist; the last may belong to another axis' variant."""
     pointer = f"#/sweep/{_escape(path)}"
     parts = path.split(".")
     if parts[0] == "kind":
         return [
             FieldError(
-                pointer, "not-sweepable", "`kind` cannot be swept; submit one experiment a kind"
+                pointer, "not-sweepable", "`kind` cannot be swept; submit one experiment per kind"
             )
         ]
     here: Any = base
@@ -115,13 +116,13 @@ def _set(data: dict[str, Any], path: str, value: Any) -> None:
     for part in parts:
         here = here.get(part) if isinstance(here, dict) else None
     if not isinstance(here, dict):
-        detail = "another axis puts a value in that has no such field"
+        detail = "the value of another axis has no such field"
         raise InvalidSpec.single(f"#/sweep/{_escape(path)}", "unknown-path", detail)
     here[last] = deepcopy(value)
 
 
-def _blame(error: FieldError, chosen: Mapping[str, tuple[int, Any]]) -> FieldError:
-    """Point at the axis value that put the error into the spec, or at the spec where no axis did."""
+def _locate(error: FieldError, chosen: Mapping[str, tuple[int, Any]]) -> FieldError:
+    """Point at the axis value that causes the error; without one, name the point in the text."""
     inner = error.pointer.removeprefix("#/spec/").replace("/", ".")
     for path, (index, _) in chosen.items():
         if inner == path or inner.startswith(f"{path}."):

@@ -1,4 +1,4 @@
-"""A table of results as a page and as numbers: self-contained HTML fit for a paper's supplement, and CSV. Imports no torch."""
+"""Render a table of results as a self-contained HTML page and as CSV. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ class TextColumn:
     """One column and the heading above it."""
 
     group: str
-    """What stands above several headings; empty for none."""
+    """Heading above several columns; empty for none."""
     heading: str
     is_text: bool = False
-    """Set from the left, as words are; numbers from the right."""
+    """Left-aligned, as text is; numbers are right-aligned."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """Cells as a reader sees them."""
+    """A table of formatted cells."""
 
     title: str
     columns: Sequence[TextColumn]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str]
-    """What a reader must know of it, below the table."""
+    """Remarks below the table."""
 
 
 STYLE = """
-body { font: 13.5px/1.45 system-ui, sans-serif; color: #111; background: #fff; margin: 2em auto; width: fit-content; max-width: 96vw; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-top: 1.5px solid; border-bottom: 1.5px solid; }
+body { font: 13.5px/1.45 system-ui, sans-serif; color: #111; background: #fff; margin: 2em auto; \
+width: fit-content; max-width: 96vw; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-top: 1.5px solid; \
+border-bottom: 1.5px solid; }
 caption { font-weight: 600; text-align: left; padding-bottom: .6em; }
 th, td { padding: .22em .65em; text-align: right; white-space: nowrap; }
 th.text, td.text { text-align: left; }
@@ -52,7 +54,7 @@ ul { color: #444; font-size: 12px; max-width: 70em; padding-left: 1.2em; }
 
 
 def to_html(table: TextTable) -> str:
-    """A whole page that refers to nothing outside of itself."""
+    """A whole page without external references."""
     head = "".join(
         f'<th scope="col"{_class_of(column)}>{escape(column.heading)}</th>'
         for column in table.columns
@@ -88,10 +90,10 @@ def to_html(table: TextTable) -> str:
 
 
 def to_csv(numbers: Mapping[str, Any]) -> str:
-    """The numbers of a table, `{"columns": [...], "points": [...]}`, unrounded.
+    """The unrounded numbers of a table, `{"columns": [...], "points": [...]}`.
 
-    A statistic takes four columns: its mean under the column's own name, then `..._standard_error`, `..._ci95_low` and
-    `..._ci95_high`. What is missing is empty.
+    A statistic takes four columns: its mean under the column's own name, then `..._standard_error`,
+    `..._ci95_low` and `..._ci95_high`. Missing values are empty.
     """
     rows = numbers["points"]
     names = numbers["columns"]

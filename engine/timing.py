@@ -1,4 +1,4 @@
-"""The only file of the engine that looks at a clock."""
+"""Clocks; no other file of the engine reads one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 
 
 def monotonic() -> float:
-    """Seconds on a clock that never goes back; only differences mean anything."""
+    """Seconds on a monotonic clock; only differences are meaningful."""
     return time.perf_counter()
 
 
 class Stopwatch:
     """Seconds spent in each named part of a training.
 
-    One lap follows another: `start()`, then `lap(name)` gives the time since the last mark to `name`; `skip()` gives
-    it to no one. On a CUDA device a mark is an event in the stream: nothing waits until `collect()`, which
-    synchronises once (call it at the end of an epoch).
+    `start()` sets a mark; `lap(name)` adds the time since the mark to `name` and sets the next
+    mark; `skip()` discards it. On a CUDA device a mark is an event in the stream: nothing waits
+    until `collect()`, which synchronises once (call it at the end of an epoch).
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -30,7 +30,7 @@ class Stopwatch:
         self._laps: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
 
     def start(self) -> None:
-        """Set the mark from which the next lap counts."""
+        """Set the mark from which the next lap is measured."""
         if self._on_cuda:
             self._last_event = self._record()
         else:
@@ -52,13 +52,13 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """A block whose whole time goes to `name`."""
+        """Add the time of the whole block to `name`."""
         self.start()
         yield
         self.lap(name)
 
     def collect(self) -> None:
-        """Turn the recorded events into seconds: waits for the device, once."""
+        """Convert the recorded events to seconds; synchronises with the device once."""
         if not self._laps:
             return
         torch.cuda.synchronize()
@@ -67,12 +67,12 @@ class Stopwatch:
         self._laps.clear()
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by part, everything recorded so far."""
+        """Seconds by part, of everything recorded so far."""
         self.collect()
         return dict(self._seconds)
 
     def restore(self, seconds: Mapping[str, float]) -> None:
-        """Go on from the seconds of an earlier attempt."""
+        """Continue from the seconds of an earlier attempt."""
         self._laps.clear()
         self._seconds = dict(seconds)
 

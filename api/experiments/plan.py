@@ -26,7 +26,7 @@ from storage.errors import NotFound
 from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.files.datasets import get_dataset, list_datasets, to_info
 from storage.files.weights import find_weights_blob, get_weights
-from storage.runs.placement import Needs, format_labels, round_up
+from storage.runs.placement import Needs, round_up, format_labels
 
 QUEUES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
 MAX_ERRORS = 100
@@ -72,7 +72,7 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
         errors += invalid.errors
     infos = _find_infos(session, points)
     errors += [
-        point.place(error) for point in points for error in _check_point(session, point, infos)
+        point.locate(error) for point in points for error in _check_point(session, point, infos)
     ]
     if submission is not None and submission.webhook is not None:
         errors += check_webhook(submission.webhook, settings)
@@ -248,7 +248,7 @@ def _check_costs(
         cost = estimate(
             point.spec, num_seeds, infos[point.spec.data.name], execution=submission.execution
         )
-        errors |= dict.fromkeys(point.place(error) for error in check(cost, limits))
+        errors |= dict.fromkeys(point.locate(error) for error in check(cost, limits))
         memory.append(cost.memory_bytes)
     if errors:
         found = list(errors)[:MAX_ERRORS]

@@ -1,1 +1,1 @@
-"""Data sets: what can be asked for (spec), where they come from (load), how they reach the device (resident)."""
+"""Data sets: their specs (spec), reading them (load), keeping them on the device (resident)."""

@@ -15,7 +15,7 @@ PADDING = 4
 
 @dataclass(frozen=True, slots=True)
 class CropFlips:
-    """One epoch's draws, one for each position in the epoch's order."""
+    """The draws of one epoch, one per position in the epoch's order."""
 
     rows: Tensor
     """int64 [n]: first row of the crop in the padded image, 0 to 2 * PADDING"""
@@ -29,11 +29,13 @@ class CropFlips:
 
 
 def draw_crop_flips(seed: int, epoch: int, num_examples: int) -> CropFlips:
-    """The draws of one epoch, on the CPU: position i's are a function of (seed, epoch, i), not of the batches."""
+    """The draws of one epoch, on the CPU.
+
+    Those of position i are a function of (seed, epoch, i), independent of the batches.
+    """
     generator = make_generator(seed, "crop_flip", epoch)
-    drawn = torch.rand(
-        num_examples, 3, generator=generator
-    )  # an example's three numbers lie together
+    # the three numbers of an example are adjacent
+    drawn = torch.rand(num_examples, 3, generator=generator)
     offsets = drawn[:, :2].mul(2 * PADDING + 1).long()
     return CropFlips(offsets[:, 0].contiguous(), offsets[:, 1].contiguous(), drawn[:, 2] < 0.5)
 
@@ -41,8 +43,9 @@ def draw_crop_flips(seed: int, epoch: int, num_examples: int) -> CropFlips:
 def crop_flip(images: Tensor, draws: CropFlips, start: int, black: Tensor) -> Tensor:
     """Shift and mirror each image as drawn.
 
-    images: [b, channels, height, width], those at positions start to start + b of the epoch; not changed. draws: on
-    the images' device. black: [channels], what a black pixel is after normalisation, which fills the padding.
+    images: [b, channels, height, width], at positions start to start + b of the epoch; not changed.
+    draws: on the images' device. black: [channels], a black pixel after normalisation, which fills
+    the padding.
     """
     count, channels, height, width = images.shape
     part = slice(start, start + count)

@@ -1,4 +1,4 @@
-"""The order of an epoch, and preallocated batches."""
+"""The order of the examples in an epoch, and preallocated batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.determinism import make_generator
 
 
 def epoch_order(seed: int, epoch: int, num_examples: int) -> Tensor:
-    """A permutation of the train set, int64 on the CPU: a function of (seed, epoch) alone.
+    """A permutation of the train set, int64 on the CPU; a function of (seed, epoch) alone.
 
     seed: the run's seed. epoch: epochs finished before this one.
     """
@@ -17,10 +17,11 @@ def epoch_order(seed: int, epoch: int, num_examples: int) -> Tensor:
 
 
 class BatchBuffers:
-    """Memory for one batch, filled anew for each step: no allocation in the loop.
+    """Memory of one batch, filled again at each step, so that the loop allocates nothing.
 
-    x: [n, ...], y: [n], on one device; x in channels_last memory gives batches in channels_last memory. capacity:
-    examples in the largest batch. A batch is valid until the next `gather`.
+    x: [n, ...], y: [n], on one device; batches have the memory format of x (contiguous or
+    channels_last). capacity: examples in the largest batch. A batch is valid until the next
+    `gather`.
     """
 
     def __init__(self, x: Tensor, y: Tensor, capacity: int) -> None:

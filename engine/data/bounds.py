@@ -1,21 +1,22 @@
-"""How an epoch is divided into batches; imports no torch."""
+"""The division of an epoch into batches; imports no torch."""
 
 from __future__ import annotations
 
 SMALLEST_STABLE_BATCH = 16
-"""From this size on a row's forward pass has the same bits in every batch on the CPU.
+"""From this batch size on, the forward pass of a row has the same bits in every batch on the CPU.
 
-Matrix products of fewer rows take other kernels. Which sizes differ depends on the machine: only 1 on some; 1 to 3, or
-1 to 11 but for multiples of 4, in linear layers, and 1 to 15 in 1x1 convolutions, on others.
+Matrix products of fewer rows use other kernels. The sizes that differ depend on the machine: only 1
+on some; on others 1 to 3, or 1 to 11 except multiples of 4, in linear layers, and 1 to 15 in 1x1
+convolutions.
 """
 
 
 def batch_bounds(num_examples: int, batch_size: int) -> tuple[tuple[int, int], ...]:
-    """(start, stop) of each batch: `batch_size` examples each, the last one what is left.
+    """(start, stop) of each batch: `batch_size` examples each, the last one holds the rest.
 
-    A last batch of fewer than 16 examples (of one, where batch_size is below 16) joins the batch before it: its rows
-    would have other bits than in a larger batch, and batch normalisation cannot train on one example. A step's loss is
-    the mean over its examples as ever. num_examples and batch_size are 2 at least.
+    A last batch of fewer than 16 examples (of one example, if batch_size is below 16) is joined to
+    the batch before it: its rows would have other bits than in a larger batch, and batch
+    normalisation cannot train on one example. num_examples and batch_size are at least 2.
     """
     assert num_examples >= 2
     assert batch_size >= 2
@@ -27,12 +28,12 @@ def batch_bounds(num_examples: int, batch_size: int) -> tuple[tuple[int, int], .
 
 
 def num_batches(num_examples: int, batch_size: int) -> int:
-    """How many `batch_bounds` there are, without making them."""
+    """The length of `batch_bounds`, computed without building it."""
     smallest = SMALLEST_STABLE_BATCH if batch_size >= SMALLEST_STABLE_BATCH else 2
     whole, rest = divmod(num_examples, batch_size)
     return max(1, whole + (rest >= smallest))
 
 
 def largest_batch(num_examples: int, batch_size: int) -> int:
-    """Examples in the largest of `batch_bounds`."""
+    """The number of examples in the largest batch of `batch_bounds`."""
     return max(stop - start for start, stop in batch_bounds(num_examples, batch_size))

@@ -1,4 +1,4 @@
-"""A data set as the engine uses it: the subset asked for, normalised, with its identity (paper, Section 3)."""
+"""Load a data set: the requested subset, normalised, with its digest (paper, Section 3)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Dataset:
     """Images and labels on the CPU."""
 
     info: DatasetInfo
-    """With the sizes of the subsets taken."""
+    """With the sizes of the chosen subsets."""
     x_train: Tensor
     """float32 [n, channels, height, width], normalised"""
     y_train: Tensor
@@ -32,11 +32,11 @@ class Dataset:
     x_test: Tensor
     y_test: Tensor
     sha256: str
-    """Of the images and labels used, as bytes and in order, before normalisation."""
+    """Of the bytes of the images and labels used, in order, before normalisation."""
     mean: tuple[float, ...]
-    """Per channel over the train set used, with pixels in [0, 1]."""
+    """Per channel, over the train set used, with pixels in [0, 1]."""
     std: tuple[float, ...]
-    """The same; 1 where a channel does not vary."""
+    """Likewise; 1 for a constant channel."""
 
 
 def load_dataset(
@@ -46,10 +46,11 @@ def load_dataset(
     allow_download: bool,
     registered: Callable[[str], Path | None],
 ) -> Dataset:
-    """The data that `spec` asks for: a pure function of the spec and the files it finds.
+    """The data of `spec`: a pure function of the spec and the files found.
 
-    registered gives the `.npz` of a registered data set, or None. Raises DatasetUnavailable saying what to do, and
-    InvalidSpec where a subset is larger than the data set allows.
+    registered: returns the `.npz` file of a registered data set, or None. Raises
+    DatasetUnavailable, whose message says what to do, and InvalidSpec for a subset that is too
+    large for the data set.
     """
     raw = find_raw(spec, data_dir, allow_download, registered)
     x_train, y_train = _take_subset(raw, "train", spec)
@@ -68,10 +69,10 @@ def load_dataset(
 
 
 def balanced_subset(labels: Array, num_classes: int, size: int, seed: int, split: str) -> Array:
-    """Indices, ascending, of `size` examples with equally many of each class, or one more of some.
+    """Ascending indices of `size` examples whose class counts differ by one at most.
 
-    Which examples, and which classes give one more, is drawn from (seed, split). Raises ValueError where the classes
-    do not allow that size.
+    The examples, and the classes with one more, are drawn from (seed, split). Raises ValueError if
+    the classes are too small for that size.
     """
     counts = np.bincount(labels, minlength=num_classes)
     if size > max_balanced_size(counts.tolist()):
@@ -114,7 +115,7 @@ def _take_subset(
 
 
 def _channel_moments(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, exact: both follow from how often each of the 256 values occurs."""
+    """Exact mean and standard deviation of each channel, from counts of the 256 pixel values."""
     means, stds = [], []
     values = np.arange(256, dtype=np.float64) / 255.0
     for channel in range(images.shape[1]):

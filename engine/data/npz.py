@@ -1,7 +1,8 @@
-"""Data sets in an `.npz` file: what it must hold, checked before it is believed; needs numpy alone.
+"""Validate and read data sets in `.npz` files; imports numpy, not torch.
 
-`x_train`, `x_test`: uint8 images [n, height, width], [n, height, width, channels] or [n, channels, height, width] with
-1 or 3 channels (channels last where both readings fit). `y_train`, `y_test`: integer labels [n] from 0 on.
+`x_train`, `x_test`: uint8 images [n, height, width], [n, height, width, channels] or [n, channels,
+height, width] with 1 or 3 channels (channels last if both fit). `y_train`, `y_test`: integer labels
+[n] from 0 on.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ _IMAGES = ("x_train", "x_test")
 _LABELS = ("y_train", "y_test")
 _CHUNK = 1 << 20
 _UNREADABLE = (*DAMAGE, TypeError, KeyError)
-"""What zipfile and numpy raise on damaged, encrypted or foreign files"""
+"""Errors of zipfile and numpy for damaged, encrypted or foreign files."""
 _MAX_DIRECTORY_BYTES = 1 << 16
 _MAX_HEADER_BYTES = 10_000
 _HEADER = re.compile(
     rb"\{(\s*('descr':\s*'[<>|=]?[a-zA-Z?]\d*'|'fortran_order':\s*(True|False)|'shape':\s*\([\d,\s]*\)),?){3}\s*\}\s*"
 )
-"""Of plain numbers; numpy would evaluate any literal of Python"""
+"""A header of plain numbers; numpy would evaluate any Python literal."""
 
 
 @dataclass(frozen=True, slots=True)
 class NpzLimits:
-    """How large a data set may be."""
+    """Size limits of a data set."""
 
     max_bytes: int = 2 << 30
     """of all arrays, decompressed"""
@@ -52,7 +53,7 @@ class _Member:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     start: int
-    """Of its numbers, in bytes from the entry's beginning"""
+    """Offset of its data, in bytes from the start of the entry."""
 
 
 class _Refused(Exception):
@@ -73,10 +74,11 @@ def find_npz(name: str, data_dir: Path, registered: Callable[[str], Path | None]
 def inspect_npz(
     path: Path, name: str | None = None, limits: NpzLimits | None = None, pointer: str = "#/file"
 ) -> DatasetInfo:
-    """The shape facts of a data set file, after every byte of it was checked.
+    """Check a whole data set file and return its shape, classes and sizes.
 
-    Sizes and headers are judged before anything is decompressed; then images are decompressed a megabyte at a time.
-    Raises InvalidSpec at `pointer`, naming the array, the value and the limit.
+    Sizes and headers are checked before anything is decompressed; then images are decompressed in
+    chunks of a megabyte. Raises InvalidSpec at `pointer`, naming the array, the value and the
+    limit.
     """
     limits = limits or NpzLimits()
     try:
@@ -97,10 +99,11 @@ def inspect_npz(
 
 
 def read_npz(path: Path) -> dict[str, Array]:
-    """The four arrays of a file that `inspect_npz` accepts: images [n, channels, height, width], labels int64."""
-    with open_archive(
-        path, _MAX_DIRECTORY_BYTES
-    ) as archive:  # the reader that the file was inspected with
+    """The four arrays of a file that `inspect_npz` accepts.
+
+    Images are uint8 [n, channels, height, width], labels int64 [n].
+    """
+    with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
         images = {key: _channels_first(_read_array(archive, key)) for key in _IMAGES}
         return images | {key: _read_array(archive, key).astype(np.int64) for key in _LABELS}
 
@@ -118,7 +121,7 @@ def _check_entries(archive: zipfile.ZipFile, limits: NpzLimits) -> None:
         found = ", ".join(sorted(names)[:8])[:200] or "nothing"
         raise _Refused(
             "wrong-arrays",
-            f"the file must hold x_train, y_train, x_test, y_test alone; it holds {found}",
+            f"the file must hold only x_train, y_train, x_test, y_test; it holds {found}",
         )
     total = sum(entry.file_size for entry in archive.infolist())
     if total > limits.max_bytes:
@@ -148,7 +151,7 @@ def _read_header(archive: zipfile.ZipFile, key: str) -> _Member:
 
 
 def _skip_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and type, with the file at the first number."""
+    """Read the header: shape and dtype. The file is then at the first number."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(file)
@@ -172,7 +175,7 @@ def _check_members(
         if member.dtype.kind not in "iu" or len(member.shape) != 1:
             raise _Refused(
                 "wrong-dtype",
-                f"{key} is {member.dtype} {member.shape}; it must be one integer an image",
+                f"{key} is {member.dtype} {member.shape}; it must be one integer per image",
             )
         if member.shape[0] != images.shape[0]:
             raise _Refused(
@@ -192,13 +195,14 @@ def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
     if shape is None:
         raise _Refused(
             "wrong-shape",
-            f"{key} has shape {member.shape}; it must be [n, height, width], [n, height, width, 1 or 3] "
-            "or [n, 1 or 3, height, width]",
+            f"{key} has shape {member.shape}; it must be [n, height, width], "
+            "[n, height, width, 1 or 3] or [n, 1 or 3, height, width]",
         )
     if not 1 <= min(shape[1:]) <= max(shape[1:]) <= limits.max_side:
         raise _Refused(
             "wrong-shape",
-            f"{key} has images of {shape[1]}x{shape[2]}; a side is from 1 to {limits.max_side} pixels",
+            f"{key} has images of {shape[1]}x{shape[2]}; a side must have 1 to {limits.max_side} "
+            "pixels",
         )
     if member.shape[0] < 2:
         raise _Refused(
@@ -207,7 +211,7 @@ def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """(channels, height, width) of a stack of images, or None where it is none."""
+    """(channels, height, width) of a stack of images, or None for any other shape."""
     if len(shape) == 3:
         return (1, shape[1], shape[2])
     if len(shape) == 4 and shape[3] in (1, 3):
@@ -226,14 +230,14 @@ def _channels_first(images: Array) -> Array:
 
 
 def _read_through(archive: zipfile.ZipFile, key: str) -> None:
-    """Decompress to nowhere: the checksum at the end tells whether the data is whole."""
+    """Decompress an entry and discard it: zipfile checks its checksum at the end."""
     with archive.open(f"{key}.npy") as file:
         while file.read(_CHUNK):
             pass
 
 
 def _count_labels(archive: zipfile.ZipFile, key: str, limits: NpzLimits) -> Array:
-    """How many examples have each label from 0 to the largest allowed, read a megabyte at a time."""
+    """The number of examples of each label, from 0 to the limit; read in chunks of a megabyte."""
     counts = np.zeros(limits.max_classes, np.int64)
     with archive.open(f"{key}.npy") as file:
         (left,), dtype = _skip_header(file)
@@ -257,13 +261,13 @@ def _count_labels(archive: zipfile.ZipFile, key: str, limits: NpzLimits) -> Arra
 def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) -> DatasetInfo:
     highest = max(int(np.flatnonzero(found)[-1]) for found in counts.values())
     if highest < 1:
-        raise _Refused("wrong-labels", "all labels are 0; there must be two classes at least")
+        raise _Refused("wrong-labels", "all labels are 0; there must be at least two classes")
     train_counts, test_counts = (counts[key][: highest + 1] for key in _LABELS)
     if not train_counts.all():
         missing = int(np.flatnonzero(train_counts == 0)[0])
         raise _Refused(
             "wrong-labels",
-            f"no train image has label {missing}; labels are 0 to {highest} without gaps",
+            f"no train image has label {missing}; labels must be 0 to {highest} without gaps",
         )
     shape = _image_shape(members["x_train"].shape)
     assert shape is not None

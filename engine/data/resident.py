@@ -1,4 +1,4 @@
-"""Data sets kept on the device, warm from one run to the next."""
+"""Data sets on the device, cached from one run to the next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_CACHE_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class ResidentData:
-    """A data set on its device; never changed in place, as runs share it."""
+    """A data set on its device. Runs share it, so it is never changed in place."""
 
     info: DatasetInfo
     x_train: Tensor
@@ -38,12 +38,12 @@ class ResidentData:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that the tensors take on the device."""
+        """Bytes of the tensors on the device."""
         return sum(part.nbytes for part in (self.x_train, self.y_train, self.x_test, self.y_test))
 
 
 class DataCache:
-    """The data sets used last, up to a number of bytes; safe to use from several threads."""
+    """The most recently used data sets, up to a number of bytes; thread-safe."""
 
     def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -51,7 +51,7 @@ class DataCache:
         self._lock = Lock()
 
     def get(self, key: Hashable, load: Callable[[], ResidentData]) -> ResidentData:
-        """The data set kept under `key`, or what `load` gives, kept where it fits."""
+        """The data set cached under `key`, else the result of `load`, cached if it fits."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -64,7 +64,7 @@ class DataCache:
             return data
 
     def clear(self) -> None:
-        """Forget everything, so that its memory is free once no run uses it."""
+        """Empty the cache; memory is freed once no run uses it."""
         with self._lock:
             self._kept.clear()
 
@@ -82,9 +82,9 @@ def default_cache() -> DataCache:
 def resident_data(
     spec: DataSpec, device: torch.device | str, ctx: RunContext, cache: DataCache | None = None
 ) -> ResidentData:
-    """The data that `spec` asks for, on `device`; read from disk only where `cache` has it not.
+    """The data of `spec` on `device`, read from disk only if `cache` does not hold it.
 
-    Raises what `load_dataset` raises.
+    Raises the errors of `load_dataset`.
     """
 
     def load() -> ResidentData:
@@ -100,7 +100,7 @@ def resident_data(
 
 
 def to_device(dataset: Dataset, device: torch.device | str) -> ResidentData:
-    """The data set on `device`; on the CPU it shares the data set's memory."""
+    """Move the data set to `device`; on the CPU the result shares its memory."""
     black = torch.tensor([-mean / std for mean, std in zip(dataset.mean, dataset.std, strict=True)])
     return ResidentData(
         info=dataset.info,
@@ -114,17 +114,17 @@ def to_device(dataset: Dataset, device: torch.device | str) -> ResidentData:
 
 
 def _cache_key(spec: DataSpec, device: torch.device | str, ctx: RunContext) -> Hashable:
-    """What decides the data: augmentation does not, and a file counts as another once it was written again."""
-    asked = (spec.name, spec.train_size, spec.test_size, spec.seed, str(device), str(ctx.data_dir))
+    """The fields that decide the data, without augmentation; a rewritten file gives another key."""
+    fields = (spec.name, spec.train_size, spec.test_size, spec.seed, str(device), str(ctx.data_dir))
     path = (
         None
         if spec.name in BUILTIN_DATASETS
         else find_npz(spec.name, ctx.data_dir, ctx.registered_dataset)
     )
     if path is None:
-        return asked
+        return fields
     status = path.stat()
-    return (*asked, str(path), status.st_mtime_ns, status.st_size)
+    return (*fields, str(path), status.st_mtime_ns, status.st_size)
 
 
 __all__ = [

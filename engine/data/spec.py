@@ -1,4 +1,4 @@
-"""The data part of a spec, and what is known of each built-in data set without loading it."""
+"""The data part of a spec, and the properties of each built-in data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.spec_model import SpecModel
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """Shape facts of a data set; enough to build a model's layer list and to price a run."""
+    """Shape, classes and sizes of a data set: enough for a model's layout and a run's cost."""
 
     name: str
     title: str
@@ -25,11 +25,11 @@ class DatasetInfo:
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"]
     max_balanced_train: int | None = None
-    """Largest subset with equally many of each class to within one; None means train_size."""
+    """Largest subset whose class counts differ by one at most; None means train_size."""
     max_balanced_test: int | None = None
 
     def size_limit(self, split: Literal["train", "test"]) -> int | None:
-        """Largest `train_size` or `test_size` that may be asked for; None where the data is generated."""
+        """Largest valid `train_size` or `test_size`; None for generated data."""
         if self.source == "generated":
             return None
         if split == "train":
@@ -74,7 +74,7 @@ BUILTIN_DATASETS: dict[str, DatasetInfo] = {
         ),
         DatasetInfo(
             "synthetic",
-            "Gaussian clusters, one a class, drawn from a seed",
+            "Gaussian clusters, one per class, drawn from a seed",
             (1, 28, 28),
             10,
             4_000,
@@ -91,19 +91,21 @@ class DataSpec(SpecModel):
     name: str = Field(
         "digits",
         pattern=r"^[a-z][a-z0-9_-]{0,63}$",
-        description="`digits` (embedded), `mnist`, `fashion_mnist`, `cifar10`, `synthetic`, or a registered data set.",
+        description="`digits` (embedded), `mnist`, `fashion_mnist`, `cifar10`, `synthetic`, or a "
+        "registered data set.",
     )
     train_size: int | None = Field(
         None,
         ge=2,
         le=10_000_000,
-        description="Train on a subset of this size with equally many of each class (to within one); null takes all.",
+        description="Train on a subset of this size whose class counts differ by one at most; null "
+        "uses all images.",
     )
     test_size: int | None = Field(
         None, ge=2, le=10_000_000, description="The same for the test set."
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, description="Draws the subset; one subset serves all repeats."
+        0, ge=0, le=2**31 - 1, description="Draws the subset; all repeats use the same subset."
     )
     augmentation: Literal["none", "crop_flip"] = Field(
         "none",
@@ -114,21 +116,21 @@ class DataSpec(SpecModel):
 def max_balanced_size(class_counts: Sequence[int]) -> int:
     """Size of the largest subset whose class counts differ by one at most.
 
-    Every class gives as many as the smallest has, and each larger class may give one more.
+    It holds as many of every class as the smallest class has, and one more of each larger class.
     """
     smallest = min(class_counts)
     return smallest * len(class_counts) + sum(count > smallest for count in class_counts)
 
 
 def validate_data(spec: DataSpec, info: DatasetInfo, pointer: str = "#/spec") -> list[FieldError]:
-    """What the data set cannot give of what `spec` asks; empty where it can give all."""
-    asked: tuple[tuple[Literal["train", "test"], int | None, int], ...] = (
+    """An error for each subset that is too large for the data set."""
+    requested: tuple[tuple[Literal["train", "test"], int | None, int], ...] = (
         ("train", spec.train_size, info.train_size),
         ("test", spec.test_size, info.test_size),
     )
     return [
         subset_too_large(info.name, split, size, limit, whole, pointer)
-        for split, size, whole in asked
+        for split, size, whole in requested
         if size is not None and (limit := info.size_limit(split)) is not None and size > limit
     ]
 
@@ -141,10 +143,10 @@ def subset_too_large(
     whole: int,
     pointer: str = "#/spec",
 ) -> FieldError:
-    """The error of a subset that the data set is too small for."""
+    """The error for a subset that is too large for the data set."""
     return FieldError(
         f"{pointer}/data/{split}_size",
         "subset-too-large",
-        f"{split}_size is {size:,}, but the largest {split} subset of {name!r} with equally many of each class "
-        f"has {limit:,} examples; null takes all {whole:,}",
+        f"{split}_size is {size:,}, but the largest {split} subset of {name!r} with equally "
+        f"many of each class has {limit:,} examples; null takes all {whole:,}",
     )

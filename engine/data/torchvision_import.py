@@ -1,4 +1,4 @@
-"""Imports torchvision, also where its compiled operators do not fit the installed torch."""
+"""Import torchvision, even if its compiled operators do not fit the installed torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 
 
 def import_torchvision(name: str) -> ModuleType:
-    """The module `torchvision.{name}`; of it the data sets, transforms and weight tables may be used.
+    """The module `torchvision.{name}`; only data sets, transforms and weight tables may be used.
 
-    A torchvision wheel built for CUDA beside a CPU torch fails at its import because its operators `nms` and `qnms`
-    are unknown. Declared without a body they satisfy the import; nothing here calls them.
+    With a CPU torch, importing a torchvision wheel built for CUDA fails because its operators `nms`
+    and `qnms` are unknown. Declaring them without a body satisfies the import; nothing here calls
+    them.
     """
     _declare_missing_operators()
     return import_module(f"torchvision.{name}")
@@ -22,7 +23,10 @@ def import_torchvision(name: str) -> ModuleType:
 
 @cache
 def _declare_missing_operators() -> torch.library.Library | None:
-    """Make `import torchvision` work; the declarations live as long as the object, which the cache holds."""
+    """Make `import torchvision` work.
+
+    The declarations live as long as the returned object, which the cache holds.
+    """
     try:
         import_module("torchvision")
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Zip archives from outside: opened with a bound on what their directory may take, before it is read. Imports no torch."""
+"""Open zip archives of users with a limit on the size of their directory. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DAMAGE = (
     NotImplementedError,
     RuntimeError,
 )
-"""What zipfile raises, here and when an entry is read, on archives that are damaged, encrypted or foreign"""
+"""Errors of zipfile for damaged, encrypted or foreign archives and entries."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""The others' decompressors take as much memory as the archive says"""
+"""The decompressors of other methods take as much memory as the archive declares."""
 
 
 class _Bounded(io.FileIO):
-    """A file of which no more than `limit` bytes are read at once."""
+    """A file that reads at most `limit` bytes in one call."""
 
     limit: int | None = None
 
@@ -40,7 +40,7 @@ class _Bounded(io.FileIO):
 
 @contextmanager
 def open_archive(path: Path, max_directory_bytes: int) -> Iterator[zipfile.ZipFile]:
-    """Raises one of DAMAGE where it cannot be read, or is packed otherwise than zip archives mostly are."""
+    """Open an archive. Raises one of DAMAGE if it is unreadable or not compressed by METHODS."""
     with _Bounded(path) as file:
         file.limit = max_directory_bytes
         with zipfile.ZipFile(file) as archive:
@@ -48,6 +48,6 @@ def open_archive(path: Path, max_directory_bytes: int) -> Iterator[zipfile.ZipFi
             for entry in archive.infolist():
                 if entry.compress_type not in METHODS:
                     raise zipfile.BadZipFile(
-                        f"{entry.filename[:80]!r} is packed by method {entry.compress_type}"
+                        f"{entry.filename[:80]!r} is compressed with method {entry.compress_type}"
                     )
             yield archive

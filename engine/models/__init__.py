@@ -1,1 +1,1 @@
-"""The paper's networks: what can be asked for (spec), layer lists by arithmetic (layout), the nets (build)."""
+"""The paper's networks: their specs (spec), layers by arithmetic (layout), the nets (build)."""

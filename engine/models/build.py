@@ -1,4 +1,4 @@
-"""From a spec to a net with its initial weights (paper, Section 3)."""
+"""Build a net from its spec and set its initial weights (paper, Section 3)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.models.weights import load_tensors
 
 
 def build_model(spec: ModelSpec, info: DatasetInfo) -> LayeredNet:
-    """The net on the CPU in fp32. Its weights are unset memory: `initialise` comes next."""
+    """The net on the CPU in fp32, its weights uninitialised; call `initialise` next."""
     return build_on_cpu(plan_model(spec, info))
 
 
@@ -35,8 +35,8 @@ def initialise(
 ) -> None:
     """Set every weight and buffer of `net` in place: a function of `init` and `seed` alone.
 
-    read_checkpoint gives the bytes of a theta file by reference; weights_dir keeps pretrained weights, downloaded
-    there where allow_download says so. Raises WeightsUnavailable.
+    read_checkpoint: returns the bytes of a theta file. weights_dir: folder of pretrained weights,
+    which are downloaded there if allow_download. Raises WeightsUnavailable.
     """
     match init:
         case XavierSpec():
@@ -50,10 +50,12 @@ def initialise(
 
 
 def _draw_xavier(net: LayeredNet, gain: float, seed: int) -> dict[str, Tensor]:
-    """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)); a convolution's fans include the kernel's area.
+    """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)); a convolution's fans include the kernel's
+    area.
 
-    Biases and shifts are 0, scales of batch normalisation 1, its buffers as at the start. Each tensor has a generator
-    of its own, named after it, so that no tensor's values depend on those before it.
+    Biases and shifts are 0, scales of batch normalisation 1, its buffers at their initial values.
+    Each tensor has its own generator, named after it, so no tensor depends on those drawn before
+    it.
     """
     values: dict[str, Tensor] = {}
     for name, parameter in net.named_parameters():
@@ -94,8 +96,8 @@ def _read_theta(
     if problems:
         shown = "; ".join(sorted(problems)[:5])
         raise WeightsUnavailable(
-            f"checkpoint {reference!r} does not fit the model ({len(problems)} differences): {shown}. "
-            "Start from a checkpoint of the same model and data shape"
+            f"checkpoint {reference!r} does not fit the model ({len(problems)} differences): "
+            f"{shown}. Start from a checkpoint of the same model and data shape"
         )
     return tensors
 

@@ -1,4 +1,4 @@
-"""Names, shapes, parameter counts and FLOPs of every layer, by arithmetic alone; imports no torch."""
+"""Names, shapes, parameter counts and FLOPs of every layer, by arithmetic. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.models.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """One tensor of parameters, named as in the built net."""
+    """One parameter tensor, named as in the built net."""
 
     name: str
     shape: Shape
@@ -41,13 +41,13 @@ class LayerLayout:
     activation_size: int
     """floats of one example's output"""
     saved_floats: int
-    """floats an example that the backward pass through this layer needs kept, its input excluded"""
+    """floats per example saved for the backward pass through this layer, its input excluded"""
     buffers: tuple[ParameterLayout, ...] = ()
     """running means and variances of batch normalisation"""
 
 
 def layout(model: ModelSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
-    """The layers of the net, bottom first; parameters in the order of the built net's `named_parameters()`."""
+    """The layers of the net, bottom first; parameters in the order of `named_parameters()`."""
     layers = []
     shape: Shape = info.shape
     for index, plan in enumerate(plan_model(model, info)):
@@ -63,9 +63,9 @@ def num_parameters(model: ModelSpec, info: DatasetInfo) -> int:
 
 
 def _describe_layer(name: str, plan: LayerPlan, shape: Shape) -> LayerLayout:
-    output, flops, saved = _follow(plan.parts, shape)
+    output, flops, saved = _trace(plan.parts, shape)
     if plan.shortcut is not None:
-        _, shortcut_flops, shortcut_saved = _follow(plan.shortcut, shape)
+        _, shortcut_flops, shortcut_saved = _trace(plan.shortcut, shape)
         flops += shortcut_flops + 2 * prod(output)
         saved += shortcut_saved + prod(output)
     parameters = tuple(
@@ -92,8 +92,8 @@ def _describe_layer(name: str, plan: LayerPlan, shape: Shape) -> LayerLayout:
     )
 
 
-def _follow(parts: tuple[Part, ...], shape: Shape) -> tuple[Shape, int, int]:
-    """(output shape, FLOPs, saved floats) of pieces in a row."""
+def _trace(parts: tuple[Part, ...], shape: Shape) -> tuple[Shape, int, int]:
+    """(output shape, FLOPs, saved floats) of a sequence of pieces."""
     flops = saved = 0
     for part in parts:
         flops += part.forward_flops(shape)

@@ -1,4 +1,4 @@
-"""The net: a list of layers as the paper counts them, built from its plan."""
+"""The net as a list of layers, counted as in the paper and built from their plans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.models.parts import Conv, LayerPlan, Linear, Mean, Norm, Part, Pool,
 
 
 class LayeredNet(nn.Module):
-    """A net whose layers can be run in part and frozen one by one."""
+    """A net that can run a range of its layers and freeze single layers."""
 
     def __init__(self, plans: Sequence[LayerPlan]) -> None:
         super().__init__()
@@ -24,8 +24,9 @@ class LayeredNet(nn.Module):
     def forward(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Run layers[start:stop].
 
-        x: the input of layer `start`: images [n, channels, height, width] for 0, otherwise what
-        `forward(images, 0, start)` gives. Returns the input of layer `stop`, or logits [n, classes] with None.
+        x: the input of layer `start`: images [n, channels, height, width] for 0, otherwise the
+        result of `forward(images, 0, start)`. Returns the input of layer `stop`; with None logits
+        [n, classes].
         """
         for index in range(start, len(self.layers) if stop is None else stop):
             x = self.layers[index](x)
@@ -37,7 +38,7 @@ class LayeredNet(nn.Module):
 
 
 class Layer(nn.Module):
-    """The pieces of one layer as named children; see `LayerPlan` for what it computes."""
+    """The pieces of one layer as named children; it computes what `LayerPlan` says."""
 
     def __init__(self, plan: LayerPlan) -> None:
         super().__init__()
@@ -64,14 +65,14 @@ class Layer(nn.Module):
 
 
 class FlatLinear(nn.Linear):
-    """A linear map that flattens images first, so that a layer's input is always the output below it."""
+    """A linear map that flattens images, so that a layer takes the output of the one below."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x.flatten(1), self.weight, self.bias)
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of images [n, c, h, w] or features [n, c] alike."""
+    """Batch normalisation of images [n, c, h, w] or features [n, c]."""
 
     def _check_input_dim(self, x: Tensor) -> None:
         assert x.dim() in (2, 4)
@@ -108,7 +109,10 @@ def _build_part(part: Part) -> nn.Module:
 
 
 def build_on_cpu(plans: Sequence[LayerPlan]) -> LayeredNet:
-    """The net in fp32 on the CPU. Weights are unset memory, buffers of batch normalisation as at the start."""
+    """The net in fp32 on the CPU, its weights uninitialised.
+
+    Buffers of batch normalisation have their initial values.
+    """
     with torch.device("meta"):
         net = LayeredNet(plans)
     net.to_empty(device="cpu")

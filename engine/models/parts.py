@@ -1,4 +1,4 @@
-"""The pieces a layer is made of, as values: shapes, parameters and multiply-adds by arithmetic alone."""
+"""The pieces of a layer as values: shapes, parameters and FLOPs by arithmetic. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A square convolution that keeps the side at stride 1 (padding = kernel // 2)."""
+    """A square convolution; it keeps the side at stride 1 (padding = kernel // 2)."""
 
     name: str
     in_channels: int
@@ -36,13 +36,13 @@ class Conv:
         return 2 * self.in_channels * self.kernel**2 * prod(self.output_shape(shape))
 
     def saved_floats(self, shape: Shape) -> int:
-        """Floats an example that autograd keeps for the backward pass, the input excluded."""
+        """Floats per example that autograd saves for the backward pass, the input excluded."""
         return prod(self.output_shape(shape))
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A fully connected piece; takes images flattened in (channel, row, column) order."""
+    """A fully connected piece; images are flattened in (channel, row, column) order."""
 
     name: str
     in_features: int
@@ -120,9 +120,8 @@ class Pool:
         return prod(shape)
 
     def saved_floats(self, shape: Shape) -> int:
-        return 3 * prod(
-            self.output_shape(shape)
-        )  # the output and its indices, which take 8 bytes each
+        # the output and its indices, which take 8 bytes each
+        return 3 * prod(self.output_shape(shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,10 @@ Part = Conv | Linear | Norm | Relu | Pool | Mean
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """One layer of the paper: pieces in a row, in a residual block beside a shortcut.
+    """One layer of the paper: a sequence of pieces, in a residual block with a shortcut.
 
-    With `shortcut` None the layer is its parts. Otherwise its output is relu(parts(x) + shortcut(x)), where an empty
-    shortcut is the identity.
+    With `shortcut` None the output is parts(x). Otherwise it is relu(parts(x) + shortcut(x)); an
+    empty shortcut is the identity.
     """
 
     parts: tuple[Part, ...]

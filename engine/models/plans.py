@@ -1,4 +1,4 @@
-"""Each model as a list of layers, bottom first (paper, Section 3 and Figure 13); imports no torch."""
+"""Each model as a list of layers, bottom first (paper, Section 3, Figure 13). Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,28 @@ from engine.models.spec import (
 
 _VGG5_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (256, 256, 256))
 _VGG5_HIDDEN = 512
-_VGG11_CONVS = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True))  # fmt: skip
-"""(channels, pooled after it)"""
+_VGG11_CONVS = (
+    (64, True),
+    (128, True),
+    (256, False),
+    (256, True),
+    (512, False),
+    (512, True),
+    (512, False),
+    (512, True),
+)
+"""(channels, followed by a pool)"""
 _VGG11_HIDDEN = (512, 512)
 _RESNET18_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 """(channels, stride of the first block); two blocks each"""
 
 
 def plan_model(model: ModelSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
-    """The layers of `model` for images of `info.shape` and `info.num_classes` classes, bottom first.
+    """The layers of `model`, bottom first, for images of `info.shape` and `info.num_classes`
+    classes.
 
-    Max-pools halve the side, dropping an odd row, and stand only where the side is > 1: on 28x28 images VGG-11's
-    fifth pool falls away, as the side is 1 by then.
+    Max-pools halve the side, dropping an odd row, and are left out where the side is 1: on 28x28
+    images VGG-11 has no fifth pool.
     """
     match model:
         case ReluNetSpec():
@@ -45,7 +55,7 @@ def plan_model(model: ModelSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
 
 
 def layer_output_shape(layer: LayerPlan, shape: Shape) -> Shape:
-    """Shape of one example after the layer."""
+    """The shape of one example after the layer."""
     for part in layer.parts:
         shape = part.output_shape(shape)
     return shape
@@ -143,5 +153,8 @@ def _plan_basic_block(channels: int, out: int, stride: int) -> LayerPlan:
 
 
 def _pool_after(shape: Shape) -> tuple[Part, ...]:
-    """A pool where the side is > 1. It stands before the ReLU: the two commute, and a quarter is left to rectify."""
+    """A pool where the side is > 1.
+
+    It precedes the ReLU: the two commute, and the ReLU then has a quarter of the values to compute.
+    """
     return (Pool(),) if min(shape[1:]) > 1 else ()

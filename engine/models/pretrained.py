@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision's VGG-11 for the eight convolutions of ours (paper, Section 6)."""
+"""ImageNet weights of torchvision's VGG-11 for the eight convolutions (paper, Section 6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.errors import WeightsUnavailable
 from engine.models.net import LayeredNet
 
 VGG11_FILE = "vgg11-8a719046.pth"
-"""torchvision's name of the file; the part after the dash begins the sha256 of its bytes."""
+"""torchvision's file name; the part after the dash is a prefix of the sha256 of its bytes."""
 _VGG11_CONVOLUTIONS = (0, 3, 6, 8, 11, 13, 16, 18)
 """Positions of the convolutions in torchvision's `features`."""
 
@@ -26,8 +26,9 @@ def load_vgg11_convolutions(
 ) -> dict[str, Tensor]:
     """Pretrained weights and biases of the net's convolutions, under the net's names.
 
-    The file lies in `weights_dir`, or is downloaded there with torchvision's address where `allow_download`. Its bytes
-    must match the hash in its name and, where one lies beside it, the file `<file>.sha256`. Raises WeightsUnavailable.
+    The file is read from `weights_dir`; if it is missing and `allow_download`, it is downloaded
+    there from torchvision's address. Its bytes must match the hash in its name and, if it exists,
+    the file `<file>.sha256`. Raises WeightsUnavailable.
     """
     path = weights_dir / file_name
     if not path.is_file():
@@ -38,8 +39,8 @@ def load_vgg11_convolutions(
 
 def _download(path: Path, allow_download: bool) -> None:
     advice = (
-        f"put torchvision's file {path.name} into {path.parent}, or choose the initialisation 'xavier' "
-        "or a checkpoint"
+        f"put torchvision's file {path.name} into {path.parent}, or choose the initialisation "
+        "'xavier' or a checkpoint"
     )
     if not allow_download:
         raise WeightsUnavailable(
@@ -59,7 +60,7 @@ def _download(path: Path, allow_download: bool) -> None:
 
 def _hash_prefix(path: Path) -> str:
     match = re.search(r"-([0-9a-f]{8,64})\.pth$", path.name)
-    assert match is not None, f"{path.name} names no hash"
+    assert match is not None, f"{path.name} holds no hash"
     return match[1]
 
 
@@ -70,8 +71,8 @@ def _check_sha256(path: Path) -> None:
     expected = beside.read_text().split()[0].lower() if beside.is_file() else _hash_prefix(path)
     if not found.startswith(_hash_prefix(path)) or not found.startswith(expected):
         raise WeightsUnavailable(
-            f"{path} is damaged or not torchvision's file: its sha256 is {found}, expected {expected}...; "
-            "delete it and load it again"
+            f"{path} is damaged or not torchvision's file: its sha256 is {found}, expected "
+            f"{expected}...; delete it and load it again"
         )
 
 
@@ -96,8 +97,8 @@ def _match(net: LayeredNet, state: dict[str, Tensor], path: Path) -> dict[str, T
             if value is None or tuple(value.shape) != shape:
                 found = "nothing" if value is None else str(tuple(value.shape))
                 raise WeightsUnavailable(
-                    f"{path} holds {found} as {theirs} where the model needs {shape}: pretrained weights fit VGG-11 "
-                    "with width_multiplier 1 on images of 3 channels"
+                    f"{path} holds {found} as {theirs} where the model needs {shape}: pretrained "
+                    "weights fit VGG-11 with width_multiplier 1 on images of 3 channels"
                 )
             values[f"{ours}.{leaf}"] = value.float()
     return values

@@ -15,7 +15,8 @@ WidthMultiplier = Annotated[
     Field(
         gt=0,
         le=4,
-        description="Scales every hidden width; 1 is the paper's net, 0.25 a CPU-sized one of the same depth.",
+        description="Scales every hidden width; 1 is the paper's net, 0.25 a net of the same "
+        "depth for a CPU.",
     ),
 ]
 
@@ -24,33 +25,39 @@ class ReluNetSpec(SpecModel):
     """Fully connected: `depth` hidden layers of `width` ReLU units, then a linear layer."""
 
     name: Literal["relu_net"] = "relu_net"
-    width: int = Field(100, ge=1, le=1_000_000, description="Hidden units a layer.")
+    width: int = Field(100, ge=1, le=1_000_000, description="Hidden units per layer.")
     depth: int = Field(
         1, ge=1, le=32, description="Hidden layers; the net has depth + 1 weighted layers."
     )
 
 
 class ConvNetSpec(SpecModel):
-    """`depth` 3x3 convolutions of `width` channels, each with ReLU and a 2x2 max-pool while the side is > 1, then a linear layer."""
+    """`depth` 3x3 convolutions of `width` channels, then a linear layer.
+
+    Each convolution is followed by a 2x2 max-pool, while the side is > 1, and a ReLU.
+    """
 
     name: Literal["conv_net"] = "conv_net"
-    width: int = Field(32, ge=1, le=16_384, description="Channels a layer.")
+    width: int = Field(32, ge=1, le=16_384, description="Channels per layer.")
     depth: int = Field(
         2, ge=1, le=32, description="Convolution layers; the net has depth + 1 weighted layers."
     )
 
 
 class Vgg5Spec(SpecModel):
-    """VGG-5 of Figure 13(a): four conv blocks and a classifier block make its 5 layers."""
+    """VGG-5 of Figure 13(a): 5 layers, four convolution blocks and a classifier block."""
 
     name: Literal["vgg5"] = "vgg5"
     width_multiplier: WidthMultiplier = 1.0
     second_kernel: Literal[1, 3] = Field(
-        1, description="Kernel size of a block's later convolutions; Figure 1 counts 3."
+        1,
+        description="Kernel size of a block's later convolutions; the parameter count of Figure 1 "
+        "implies 3.",
     )
     batch_norm: bool = Field(
         False,
-        description="Batch normalisation after each convolution and the first linear layer; Figure 1 counts it.",
+        description="Batch normalisation after each convolution and the first linear layer; the "
+        "parameter count of Figure 1 includes it.",
     )
 
 
@@ -62,7 +69,7 @@ class Vgg11Spec(SpecModel):
 
 
 class Resnet18Spec(SpecModel):
-    """The CIFAR ResNet-18: 3x3 stem, four stages of two basic blocks, batch normalisation (Figure 1)."""
+    """The CIFAR ResNet-18: 3x3 stem, four stages of two basic blocks, batch norm (Figure 1)."""
 
     name: Literal["resnet18"] = "resnet18"
     width_multiplier: WidthMultiplier = 1.0
@@ -81,12 +88,15 @@ class XavierSpec(SpecModel):
         1.0,
         gt=0,
         le=1_000,
-        description="Scales the standard deviation; large is lazy, small is rich.",
+        description="Scales the standard deviation; large values are lazy, small ones rich.",
     )
 
 
 class PretrainedSpec(SpecModel):
-    """ImageNet weights of torchvision's VGG-11 in the eight convolutions; Xavier in the linear layers, whose sizes differ."""
+    """ImageNet weights of torchvision's VGG-11 in the eight convolutions.
+
+    The linear layers, whose sizes differ, are drawn as by Xavier.
+    """
 
     name: Literal["pretrained"] = "pretrained"
     gain: float = Field(
@@ -95,13 +105,14 @@ class PretrainedSpec(SpecModel):
 
 
 class CheckpointSpec(SpecModel):
-    """Start from an earlier run's checkpoint of the same model, or from one that was brought along."""
+    """Start from a checkpoint of the same model: of an earlier run, or uploaded."""
 
     name: Literal["checkpoint"] = "checkpoint"
     checkpoint: str = Field(
         min_length=1,
         max_length=200,
-        description="Id of a theta file among the artifacts, or of POST /checkpoints (in the engine alone: its path).",
+        description="Id of a theta artifact or of an uploaded checkpoint (POST /checkpoints); "
+        "without the service, a path.",
     )
 
 
@@ -111,7 +122,7 @@ InitSpec = Annotated[XavierSpec | PretrainedSpec | CheckpointSpec, Field(discrim
 def validate_model(
     model: ModelSpec, init: InitSpec, info: DatasetInfo, pointer: str = "#/spec"
 ) -> list[FieldError]:
-    """What does not fit together in the model, its initialisation and the data; empty where all does."""
+    """An error for each mismatch of the model, its initialisation and the data."""
     if not isinstance(init, PretrainedSpec):
         return []
     reasons = []

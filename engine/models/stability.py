@@ -1,4 +1,4 @@
-"""Whether a row's forward pass has the same bits wherever it stands in a batch: asked of the machine itself."""
+"""Measure whether a row's forward pass has the same bits at any place in a batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from engine.models.net import LayeredNet
 
 @torch.no_grad()
 def count_stable_layers(net: LayeredNet, images: Tensor, batch_sizes: Collection[int]) -> int:
-    """How many layers, from the bottom, give a row the same bits in batches of each of these sizes, in any order.
+    """How many layers, from the bottom, give a row the same bits in batches of all these sizes.
 
-    images: examples of the data [n, channels, height, width] on the net's device, at least as many as the largest
-    batch. Kernels are chosen by shape and by the alignment of rows, so a few batches tell. On the CPU all layers are
-    stable from 16 rows on, but for linear layers of few outputs whose inputs are no multiple of 4 floats (a ReLU-Net
-    of width 10: every row begins at another alignment). On a GPU only equal sizes are. The net is left as it was.
+    images: examples of the data [n, channels, height, width] on the net's device, at least as many
+    as the largest batch. Kernels are chosen by shape and by the alignment of rows, so a few batches
+    are enough. On the CPU all layers are stable from 16 rows on, except linear layers of few
+    outputs whose number of inputs is not a multiple of 4 floats (a ReLU-Net of width 10: every row
+    has another alignment). On a GPU they are stable for equal sizes only. The net is not changed.
     """
     largest = max(batch_sizes)
     assert len(images) >= largest
@@ -37,7 +38,7 @@ def count_stable_layers(net: LayeredNet, images: Tensor, batch_sizes: Collection
 
 
 def _keeps_bits(net: LayeredNet, index: int, h: Tensor, after: Tensor, size: int) -> bool:
-    """Whether rows drawn into a batch of `size` come out as they did in the large one; two draws."""
+    """Whether rows drawn into a batch of `size` have the bits of the large batch; two draws."""
     for draw in range(2):
         generator = make_generator(0, "stability", index, size, draw)
         chosen = torch.randperm(len(h), generator=generator)[:size].to(h.device)

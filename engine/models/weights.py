@@ -1,4 +1,4 @@
-"""Tensors to bytes and back, as safetensors; never pickle."""
+"""Convert tensors to bytes and back, as safetensors; never pickle."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from engine.errors import WeightsUnavailable
 
 
 def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """One safetensors file; equal tensors give equal bytes, whatever their device, layout or order of insertion."""
-    # a clone each: safetensors refuses tensors that are views of one storage
+    """The tensors as one safetensors file.
+
+    Equal tensors give equal bytes, for any device, memory layout and order of insertion.
+    """
+    # cloned, as safetensors rejects tensors that are views of one storage
     copies = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
     data: bytes = safetensors.torch.save(copies)
     return data
 
 
 def load_tensors(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Raises WeightsUnavailable where it is not one."""
+    """The tensors of a safetensors file, on the CPU. Raises WeightsUnavailable for other bytes."""
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:

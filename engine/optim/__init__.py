@@ -1,1 +1,1 @@
-"""Optimisers and learning-rate schedules: what can be asked for (spec) and how it is built (build)."""
+"""Optimisers and learning-rate schedules: their specs (spec) and how they are built (build)."""

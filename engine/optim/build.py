@@ -1,4 +1,4 @@
-"""From a spec to a torch optimiser (paper, Section 3)."""
+"""Build a torch optimiser from its spec (paper, Section 3)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from engine.optim.spec import AdamSpec, OptimizerSpec
 
 
 def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = False) -> Optimizer:
-    """An optimiser over all parameters of `net`, in one group, in the order of `named_parameters()`.
+    """An optimiser over all parameters of `net`, in one group, in the order of
+    `named_parameters()`.
 
-    A frozen layer stays in it: its gradient is None, so the optimiser passes it over, and its buffers wait unchanged,
-    without weight decay. Fused: one kernel a step instead of a dozen, on the CPU and on a GPU.
-    capturable: the learning rate is a tensor, and Adam's step counters live on the GPU, as a CUDA graph needs.
+    Frozen layers stay in it: their gradient is None, so the optimiser skips them and leaves their
+    buffers unchanged, without weight decay. It is fused: one kernel per step instead of a dozen, on
+    the CPU and on a GPU. capturable: the learning rate is a tensor, and Adam's step counters are on
+    the GPU, as CUDA graphs require.
     """
     parameters = list(net.parameters())
     lr = torch.tensor(spec.lr, device=parameters[0].device) if capturable else spec.lr
@@ -38,14 +40,14 @@ def build_optimizer(spec: OptimizerSpec, net: LayeredNet, *, capturable: bool = 
         fused=fused,
     )
     if spec.momentum > 0:
-        # The fused kernel cannot begin some buffers while others run, as when a frozen layer trains for the first time.
+        # The fused kernel needs all buffers or none, so it fails when a frozen layer trains later.
         for parameter in parameters:
             sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return sgd
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Give every group the learning rate `lr`, in place where a CUDA graph holds it as a tensor."""
+    """Set the learning rate of every group; in place if it is a tensor that a CUDA graph reads."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(lr)

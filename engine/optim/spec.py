@@ -32,7 +32,7 @@ class SgdSpec(SpecModel):
     lr: LearningRate = 0.01
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = Field(
-        True, description="Nesterov's spec of momentum; without momentum it changes nothing."
+        True, description="Nesterov momentum; without momentum it has no effect."
     )
     weight_decay: WeightDecay = 0.0
 
@@ -41,7 +41,7 @@ OptimizerSpec = Annotated[AdamSpec | SgdSpec, Field(discriminator="name")]
 
 
 class ConstantSpec(SpecModel):
-    """The learning rate stays as it is."""
+    """A constant learning rate."""
 
     name: Literal["constant"] = "constant"
 

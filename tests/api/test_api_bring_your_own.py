@@ -153,8 +153,8 @@ def test_an_installed_kind_is_served_like_one_of_ours(desk: Desk, installing: An
     ("entry", "source", "said"),
     [
         ("my_kind = my_plugin_module:NOTHING", "", "cannot be loaded"),
-        ("my_kind = my_plugin_module:KIND", "KIND = 5", "is no engine.kind.Kind"),
-        ("other = my_plugin_module:KIND", PLUGIN, "calls itself 'my_kind'"),
+        ("my_kind = my_plugin_module:KIND", "KIND = 5", "is a int, not an engine.kind.Kind"),
+        ("other = my_plugin_module:KIND", PLUGIN, "has the name 'my_kind'"),
     ],
 )
 def test_a_broken_kind_is_named_and_not_passed_over(

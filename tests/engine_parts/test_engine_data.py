@@ -166,7 +166,7 @@ def test_missing_data_says_where_it_looked_and_what_to_do(tmp_path: Path) -> Non
         ):
             assert words in str(caught.value)
     with pytest.raises(
-        DatasetUnavailable, match=r"no data set is called 'mine'.*mine\.npz.*register it"
+        DatasetUnavailable, match=r"unknown data set 'mine'.*mine\.npz.*register it"
     ):
         load(DataSpec(name="mine"), tmp_path)
 

@@ -80,7 +80,7 @@ def test_images_are_read_channels_first_however_they_lie(
         (
             {"y_test": None},
             "wrong-arrays",
-            "x_train, y_train, x_test, y_test alone; it holds x_test.npy, x_train.npy",
+            "only x_train, y_train, x_test, y_test; it holds x_test.npy, x_train.npy",
         ),
         ({"extra": np.ones(3)}, "wrong-arrays", "extra.npy"),
         ({"x_train": np.zeros((24, 6, 5))}, "wrong-dtype", "x_train is float64; images are uint8"),
@@ -103,7 +103,7 @@ def test_images_are_read_channels_first_however_they_lie(
         (
             {"x_train": np.zeros((24, 513, 5), dtype=np.uint8)},
             "wrong-shape",
-            "513x5; a side is from 1 to 512",
+            "513x5; a side must have 1 to 512",
         ),
     ],
 )
