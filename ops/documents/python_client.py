@@ -68,7 +68,8 @@ def _exported() -> list[type]:
 
 def _sections() -> Iterator[tuple[str, list[str]]]:
     """(heading, names of the public methods below it), in the order of the source."""
-    heading, names = "Connection", []
+    heading = "Connection"
+    names: list[str] = []
     for section, name in SECTION.findall(inspect.getsource(Client)):
         if section:
             if names:
