@@ -1,1 +1,1 @@
-"""Quantities computed from trained nets and their gradients: movement, re-initialisation, activity, spectrum, statistics."""
+"""Quantities of trained nets and their gradients, and statistics over seeds."""

@@ -1,7 +1,8 @@
 """How often each parameter is among those with the largest gradients (paper, Section 5).
 
-At the end of each epoch the full-batch gradient g over the train set is computed; the alpha % largest |g_i| over all p
-are active, equal magnitudes by index, exact zeros never. A parameter's frequency is its count over the epochs.
+At the end of each epoch the full-batch gradient g over the train set is computed. The alpha % of
+all p parameters with the largest |g_i| are active; equal magnitudes are ordered by index, exact
+zeros are never active. A parameter's frequency is its count over the epochs.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from engine.training.learner import Learner
 
 @dataclass(slots=True)
 class SeedActivity:
-    """What has been counted of one seed."""
+    """The counts of one seed."""
 
     counts: list[Tensor]
     """For each alpha, integers [p]: in how many epochs the parameter was active."""
     num_selected: list[int]
     """For each alpha: active parameters, summed over epochs."""
     num_tied: list[int]
-    """For each alpha: those whose magnitude a parameter not selected had too, so that the index decided."""
+    """For each alpha: active parameters chosen by index among equal magnitudes."""
     num_zeros: int = 0
     """Gradient components that were exactly zero, summed over epochs."""
     num_epochs: int = 0
-    """Epochs counted: those whose gradient was finite."""
+    """Epochs with a finite gradient; only these are counted."""
 
 
 class ActivityCounter:
-    """An `EpochHook` that counts the active parameters of every seed, for several alphas in one selection."""
+    """An `EpochHook` that counts the active parameters of every seed for several alphas."""
 
     def __init__(self, alphas_percent: Sequence[float], num_epochs: int) -> None:
-        """alphas_percent: ascending. num_epochs: the most that will be counted."""
+        """alphas_percent: ascending. num_epochs: upper bound, at most 32,767."""
         self._alphas = tuple(alphas_percent)
         self._dtype = torch.uint8 if num_epochs <= 255 else torch.int16
         assert num_epochs <= 32_767
@@ -52,7 +53,7 @@ class ActivityCounter:
 
     @torch.no_grad()
     def count(self, seed: int, gradient: Tensor) -> None:
-        """Add one epoch of a seed: its full-batch gradient [p]. A gradient that is not finite has no largest part."""
+        """Add one epoch of a seed. gradient: full-batch, [p]; ignored where it is not finite."""
         activity = self._find(seed, gradient)
         bits = magnitude_bits(gradient)
         if int(bits.max()) >= INFINITY_BITS:
@@ -60,9 +61,7 @@ class ActivityCounter:
         num_nonzero = int(torch.count_nonzero(bits))
         wanted = [min(count_of(alpha, len(bits)), num_nonzero) for alpha in self._alphas]
         ranking = rank_magnitudes(bits, wanted)
-        is_active = torch.empty_like(
-            activity.counts[0]
-        )  # of the counters' type, which adds without a conversion
+        is_active = torch.empty_like(activity.counts[0])  # same dtype: adding needs no conversion
         for position, counter in enumerate(activity.counts):
             counter += ranking.first(position, out=is_active)
         activity.num_epochs += 1
@@ -87,7 +86,7 @@ class ActivityCounter:
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from `capture()`."""
+        """Restore the state of `capture()`."""
         self._seeds.clear()
         for name in tensors:
             if not name.endswith(".sums"):

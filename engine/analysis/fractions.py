@@ -1,4 +1,4 @@
-"""Fractions of the parameters, in percent: how many parameters they are, and what a fraction is reset or kept for.
+"""Fractions of the parameters in percent: grids, and how many parameters a fraction is.
 
 Imports no torch.
 """
@@ -10,27 +10,30 @@ from itertools import pairwise
 from typing import Literal
 
 Mode = Literal["active", "lazy"]
-"""`active`: the parameters that moved most are reset; `lazy`: they are kept and all others reset."""
+"""`active`: the parameters that moved most are reset. `lazy`: they are kept, all others reset."""
 
 
 def count_of(percent: float, size: int) -> int:
-    """round(percent / 100 * size), halves to even: how many of `size` parameters are `percent` of them."""
+    """How many of `size` parameters are `percent` of them: rounded, halves to even."""
     return min(size, round(percent * size / 100))
 
 
 def distinct_counts(percents: Iterable[float], size: int) -> tuple[int, ...]:
-    """The counts of these fractions, ascending, each once: in a small net several fractions are one count."""
+    """The distinct counts of these fractions, ascending. In a small net fractions share counts."""
     return tuple(sorted({count_of(percent, size) for percent in percents}))
 
 
 def default_grid() -> tuple[float, ...]:
-    """0, then 0.01 to 100 with five a decade, joined with 0, 5, ..., 100: 40 fractions for log and linear axes alike."""
+    """40 fractions for logarithmic and linear axes.
+
+    0.01 to 100 with five per decade, and 0, 5, ..., 100.
+    """
     logarithmic = {float(f"{10 ** (step / 5 - 2):.3g}") for step in range(21)}
     return tuple(sorted(logarithmic | {float(percent) for percent in range(0, 101, 5)}))
 
 
 def percent_key(percent: float) -> str:
-    """A fraction as a key of JSON: `1`, `0.1`."""
+    """A fraction as a JSON key: `1`, `0.1`."""
     return f"{percent:g}"
 
 

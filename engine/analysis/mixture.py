@@ -1,8 +1,9 @@
-"""Nets between theta_0 and theta_T: some parameters at the one, the others at the other (paper, Section 4).
+"""Nets with some parameters from theta_0 and the others from theta_T (paper, Section 4).
 
-Active gamma resets the k parameters that moved most and keeps the rest at theta_T; lazy epsilon keeps those k and
-resets the rest. What moves is the p parameters in the order of `named_parameters()`. Buffers (running statistics of
-batch normalisation) are no parameters: they stay at T, but for the random net, which is theta_0 with its own buffers.
+Active gamma resets the k parameters that moved most and keeps the rest at theta_T; lazy epsilon
+keeps those k and resets the rest. Both apply to the p parameters in the order of
+`named_parameters()`. Buffers (running statistics of batch normalisation) are not parameters: they
+stay at T, except in the random net, which is theta_0 with its own buffers.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ Theta = Mapping[str, Tensor]
 
 
 class Mixtures:
-    """theta_0, theta_T and the order of movement, on the net's device; `net` takes on one mixture after another."""
+    """theta_0, theta_T and the order of movement, on the net's device; `load` fills `net`."""
 
     def __init__(
         self, net: LayeredNet, theta_0: Theta, theta_T: Theta, counts: Sequence[int]
     ) -> None:
-        """counts: ascending and distinct, how many of the parameters that moved most may be reset or kept."""
+        """counts: ascending and distinct numbers of parameters to reset or keep."""
         self.net = net
         self.theta_0, self.theta_T = theta_0, theta_T
         self.flat_0, self.flat_T = self._flatten(theta_0), self._flatten(theta_T)
@@ -37,14 +38,14 @@ class Mixtures:
         return len(self.flat_0)
 
     def mix(self, mode: Mode, position: int, part: slice = slice(None)) -> Tensor:
-        """The parameters with the first `counts[position]` reset (active) or all others reset (lazy); `part` of [p]."""
+        """The parameters of the mixture at `counts[position]`, as a vector; `part` of [p]."""
         is_first = self.ranking.groups[part] <= position
         if mode == "active":
             return torch.where(is_first, self.flat_0[part], self.flat_T[part])
         return torch.where(is_first, self.flat_T[part], self.flat_0[part])
 
     def end_of(self, mode: Mode, position: int) -> Theta | None:
-        """`theta_0` or `theta_T` where the mixture is that net as a whole, else None."""
+        """`theta_0` or `theta_T` where the mixture is exactly that net, else None."""
         count = self.ranking.counts[position]
         if count not in (0, self.num_parameters):
             return None
@@ -52,7 +53,7 @@ class Mixtures:
 
     @torch.no_grad()
     def load(self, mode: Mode, position: int) -> None:
-        """Make `net` the mixture, bit for bit."""
+        """Set `net` to the mixture, bit for bit."""
         end = self.end_of(mode, position)
         self.net.load_state_dict(dict(end or self.theta_T))
         if end is not None:

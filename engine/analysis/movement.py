@@ -1,7 +1,8 @@
-"""Which parameters moved most, or have the largest gradients: exact cuts of the descending order of magnitudes.
+"""Find the parameters that moved most or have the largest gradients: exact cuts of a ranking.
 
-All p entries are ordered together by |x|, descending; entries of equal magnitude by index (paper, Section 4). The order
-is that of the bits: NaN counts as larger than infinity, denormals are told apart though arithmetic may flush them.
+All p entries are ordered together by |x|, descending; entries of equal magnitude by index (paper,
+Section 4). The order is that of the bits: NaN ranks above infinity, and denormals are distinct even
+where arithmetic flushes them.
 """
 
 from __future__ import annotations
@@ -13,43 +14,45 @@ import torch
 from torch import Tensor
 
 MAX_CUTS = 254
-"""Groups are numbered in a byte, and one number is kept for entries not placed yet."""
+"""A group number is a byte, and one value marks entries without a group."""
 INFINITY_BITS = 0x7F800000
-"""`magnitude_bits` of an infinity; those of a NaN are larger, those of a finite number smaller."""
+"""`magnitude_bits` of infinity; NaN has larger bits, finite numbers have smaller bits."""
 _UNPLACED = 255
 _COARSE_BELOW = 1 << 20
-"""Entries below which a histogram of fewer bins costs less than the sorting that it spares."""
+"""Number of entries below which fewer bins cost less than the sorting that more bins would save."""
 _SIGN_MASK = 0x7FFFFFFF
 _PIECE = 1 << 22
-"""Entries whose group numbers are held as indices at a time."""
+"""Entries whose group numbers are converted to indices at a time, to bound memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The descending order, cut at some counts."""
+    """The descending order of magnitudes, cut at some counts."""
 
     counts: tuple[int, ...]
-    """Ascending; a cut at k parts the k largest from the others."""
+    """Ascending; a cut at k separates the k largest entries from the others."""
     groups: Tensor
-    """uint8 [p]: how many of the cuts lie at or before the entry's rank; the k_j largest have groups <= j."""
+    """uint8 [p]: number of cuts at or before the entry's rank; the k_j largest have groups <= j."""
     num_tied: tuple[int, ...]
-    """For each cut: how many of the k largest have the magnitude of one that is not among them: the index decided."""
+    """For each cut: how many of the k largest were chosen by index, as an entry beyond the cut has
+    the same magnitude."""
 
     def first(self, position: int, out: Tensor | None = None) -> Tensor:
-        """bool [p], or the numbers 0 and 1 in `out`: the `counts[position]` largest entries."""
+        """A mask of the `counts[position]` largest entries: bool [p], or 0 and 1 in `out`."""
         return torch.le(self.groups, position, out=out)
 
 
 def magnitude_bits(values: Tensor) -> Tensor:
-    """int32, ordered as |values| are; float32 on any device, flattened."""
+    """int32 [p] in the order of |values|. values: float32 of any shape, on any device."""
     assert values.dtype == torch.float32
     return values.detach().reshape(-1).view(torch.int32) & _SIGN_MASK
 
 
 def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
-    """Cut the order of `magnitude_bits` at each of `counts` (ascending, 0 to p), exactly, in one pass.
+    """Cut the order of `magnitude_bits` exactly at each of `counts`, in one pass.
 
-    A histogram of the upper bits places every entry whose bin holds no cut; only the others are sorted.
+    A histogram of the upper bits places every entry whose bin holds no cut; only the others are
+    sorted. counts: ascending, 0 to p, at most `MAX_CUTS`.
     """
     size = len(bits)
     assert len(counts) <= MAX_CUTS
@@ -83,12 +86,12 @@ def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
 
 
 def _count_up_to_each(places: Tensor, size: int) -> Tensor:
-    """int64 [size]: how many of `places` are at most each index; a place may be `size` or beyond."""
+    """int64 [size]: how many of `places` are at most each index. places: 0 to `size`."""
     return torch.bincount(places, minlength=size + 1)[:size].cumsum(0)
 
 
 def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
-    """|x| of the last entry before each cut, the smallest of those it parts from the rest; None for a cut at 0.
+    """For each cut |x| of the last entry before it; None for a cut at 0.
 
     bits: those that were ranked.
     """
@@ -104,9 +107,10 @@ def read_thresholds(bits: Tensor, ranking: Ranking) -> list[float | None]:
 def _place_by_sorting(
     bits: Tensor, unplaced: Tensor, groups: Tensor, bounds: Tensor, shift: Tensor, bits_a_bin: int
 ) -> Tensor:
-    """Give the unplaced entries their groups; returns how many are tied at each bound.
+    """Set the groups of the unplaced entries; return how many are tied at each bound.
 
-    unplaced: bool [p], no zeros among them, however many a dead net has. shift: rank of each bin's first entry, less its place among the sorted ones.
+    unplaced: bool [p] without zeros, of which a dead net has many. shift: rank of each bin's first
+    entry minus its position among the sorted entries.
     """
     members = unplaced.nonzero().squeeze(1)
     keys, order = torch.sort(_SIGN_MASK - bits.index_select(0, members), stable=True)
@@ -122,7 +126,7 @@ def _place_by_sorting(
 
 
 def _place_zeros(bits: Tensor, groups: Tensor, bounds: Tensor) -> Tensor:
-    """Zeros come last, by index: no need to sort them, however many a dead net has."""
+    """Set the groups of zeros, which come last and by index, so need no sorting; return ties."""
     zeros = (bits == 0).nonzero().squeeze(1)
     smaller = len(bits) - len(zeros)
     ranks = torch.arange(smaller, len(bits), device=bits.device)

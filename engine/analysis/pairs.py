@@ -1,4 +1,4 @@
-"""Two points compared seed by seed: what the seeds share cancels. Torch-free."""
+"""Compare two points seed by seed, so that what the seeds share cancels. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ AnySeedResult = TypeVar("AnySeedResult", bound=SeedResult)
 
 
 class PairedComparison(ResultModel):
-    """One point against another over the seeds that both have finished."""
+    """One point compared with another over the seeds that both have finished."""
 
     seeds: tuple[int, ...]
     difference: dict[str, Statistic]
     """By quantity: the point's value minus the baseline's, paired by seed."""
     ratio: dict[str, Statistic]
-    """By time: the point's value over the baseline's, paired by seed; a time that the baseline did not take is left out."""
+    """By time: the point's value over the baseline's, paired by seed. Omits a time that is zero in
+    the baseline."""
     notes: tuple[str, ...]
 
 
 def pair_by_seed(
     results: Sequence[AnySeedResult], baseline: Sequence[AnySeedResult]
 ) -> list[tuple[AnySeedResult, AnySeedResult]]:
-    """(ours, the baseline's) results of each seed that both have, in the order of `results`."""
+    """(result, baseline result) for each seed that both have, in the order of `results`."""
     by_seed = {result.seed: result for result in baseline}
     return [(result, by_seed[result.seed]) for result in results if result.seed in by_seed]
 
 
 def compare_pairs(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> PairedComparison:
-    """Accuracies and loss by difference, times by ratio. pairs: at least one, of `pair_by_seed`."""
+    """Differences of accuracies and loss, ratios of times. pairs: at least one."""
     differences = {
         name: summarize_difference(pairs, quantity)
         for name, quantity in _DIFFERENCES.items()
@@ -51,7 +52,7 @@ def summarize_difference(
     pairs: Sequence[tuple[AnySeedResult, AnySeedResult]],
     quantity: Callable[[AnySeedResult], float | None],
 ) -> Statistic:
-    """Statistic of ours minus the baseline's; `quantity` is not None for any of the pairs."""
+    """Statistic of result minus baseline. quantity: not None for any result of `pairs`."""
     values = [(quantity(ours), quantity(base)) for ours, base in pairs]
     return summarize(ours - base for ours, base in values if ours is not None and base is not None)
 
@@ -59,8 +60,10 @@ def summarize_difference(
 def summarize_ratio(
     pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float]
 ) -> Statistic | None:
-    """Statistic of the ratios seed by seed, each of times that were measured apart; None without pairs or where the
-    baseline's is zero."""
+    """Statistic of result over baseline, one ratio for each separate measurement of time.
+
+    None without pairs, or where a baseline is zero.
+    """
     if not pairs or any(quantity(base) <= 0 for _, base in pairs):
         return None
     apart = measured_apart(pairs, lambda pair: (pair[0].timings, pair[1].timings))
@@ -71,7 +74,8 @@ def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[s
     """A warning where the times of a pair come from different runs."""
     if any(ours.reused_from != base.reused_from for ours, base in pairs if ours is not base):
         return (
-            "Some of the times compared were measured by an earlier run, perhaps on another machine.",
+            "Some of the compared times were measured by an earlier run, perhaps on another "
+            "machine.",
         )
     return ()
 

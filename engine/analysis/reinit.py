@@ -1,4 +1,4 @@
-"""The accuracy of every mixture of a sweep (paper, Section 4): each distinct count once, in both modes."""
+"""The accuracy of every mixture of a sweep (paper, Section 4); equal counts are evaluated once."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def sweep_accuracies(
 ) -> dict[Mode, list[float]]:
     """Test accuracy of each mode at each count of the ranking.
 
-    A ReLU-Net's first layer is linear in what is reset, so that one product serves both modes (`reinit_relu`); the two
-    ends, all mixtures of other nets, and of nets that went to infinity, are evaluated as the nets themselves.
-    autocasts: evaluate in bf16. on_progress: called between evaluations with the share that is done, 0 to 1.
+    A ReLU-Net's first layer is linear in the parameters reset, so both modes share one product
+    (`reinit_relu`). The two ends, all mixtures of other nets, of nets that are not finite, and all
+    in bf16, are evaluated as nets. autocasts: evaluate in bf16. on_progress: called between
+    evaluations with the completed share, 0 to 1.
     """
     evaluation = _Evaluation(mixtures, data, autocasts)
     counts = mixtures.ranking.counts
@@ -55,7 +56,7 @@ def sweep_accuracies(
 
 
 class _Evaluation:
-    """Evaluates mixtures as nets, each of the two ends once."""
+    """Evaluates mixtures as nets; each of the two ends once."""
 
     def __init__(self, mixtures: Mixtures, data: ResidentData, autocasts: bool) -> None:
         self._mixtures, self._autocasts = mixtures, autocasts
@@ -66,7 +67,7 @@ class _Evaluation:
         self._ends: dict[int, int] = {}
 
     def count_correct(self, mode: Mode, position: int) -> int:
-        """Test images that the mixture classifies right."""
+        """Number of test images that the mixture classifies correctly."""
         end = self._mixtures.end_of(mode, position)
         if end is not None and id(end) in self._ends:
             return self._ends[id(end)]

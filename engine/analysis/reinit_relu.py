@@ -1,9 +1,10 @@
-"""The sweep of a ReLU-Net: its first layer, nearly all of a shallow net's work, computed once for both modes.
+"""The sweep of a ReLU-Net: both modes share the first layer, nearly all of a shallow net's work.
 
-With D = theta_T - theta_0 in the first layer and D_k its part at the k parameters that moved most, a batch X gives
-X W_active = X W_T - X D_k and X W_lazy = X W_0 + X D_k. As k grows D_k only gains entries, so X D_k is a running sum
-over the gains, which are sparse: all counts together cost one product's multiply-adds. (Sums in another order round
-otherwise: an image whose two best classes are equal but for rounding may be counted otherwise than by the net itself.)
+With D = theta_T - theta_0 in the first layer and D_k its part at the k parameters that moved most,
+a batch X gives X W_active = X W_T - X D_k and X W_lazy = X W_0 + X D_k. As k grows D_k only gains
+entries, so X D_k is a running sum over the gains, which are sparse: all counts together cost one
+product's multiply-adds. Sums in another order round differently, so an image whose two best classes
+are equal up to rounding may be classified differently than by the net itself.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from engine.analysis.mixture import Mixtures
 from engine.data.resident import ResidentData
 
 BLOCK_IMAGES = 1024
-"""Test images a block on the CPU, fewer where a block's activations would take more than BLOCK_BYTES."""
+"""Test images per block on the CPU; fewer where activations would take more than BLOCK_BYTES."""
 BLOCK_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}
 GROUP_BYTES = {"cpu": 256 << 20, "cuda": 8 << 30}
-"""Of the mixtures of upper layers, and gains of the first, that are held at a time."""
+"""Most memory of upper layers' mixtures, and of the first layer's gains, at a time."""
 SPARSE_DENSITY = 0.2
-"""From this share of entries on a dense product is as fast as a sparse one (CPU)."""
+"""Share of entries from which a dense product is as fast as a sparse one on the CPU."""
 
 Upper = list[tuple[Tensor, Tensor]]
 """Weight [out, in] and bias [out, 1] of each layer above the first."""
@@ -39,9 +40,10 @@ def count_correct_relu(
     positions: Sequence[int],
     on_progress: Callable[[float], None],
 ) -> dict[tuple[Mode, int], int]:
-    """Test images classified right by each mode's mixture at each of `positions` (ascending) of the ranking.
+    """Number of test images that each mode's mixture classifies correctly at each position.
 
-    on_progress: called before each block of images with the share that is done, 0 to 1.
+    positions: ascending, of the ranking. on_progress: called before each block of images with the
+    completed share, 0 to 1.
     """
     first = _FirstLayer(mixtures, data.x_test)
     device = data.y_test.device
@@ -69,23 +71,23 @@ def count_correct_relu(
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One position of the ranking: what D gains there, and the layers above the first in each mode."""
+    """One position of the ranking: the gain of D, and each mode's layers above the first."""
 
     gain: Tensor
-    """[w, inputs + 1], sparse (CSR) or dense"""
+    """[w, inputs + 1], sparse (CSR) or dense."""
     upper: dict[Mode, Upper]
     position: int
 
 
 class _FirstLayer:
-    """Weights and bias as one matrix [w, inputs + 1], which multiplies images [inputs + 1, n] that end in a one."""
+    """Weights and bias as one matrix [w, inputs + 1]; images [inputs + 1, n] end in ones."""
 
     def __init__(self, mixtures: Mixtures, images: Tensor) -> None:
         shapes = [parameter.shape for parameter in mixtures.net.parameters()]
         self.width, num_inputs = shapes[0]
         self.upper_shapes = shapes[2:]
         self.stop = self.width * num_inputs + self.width
-        """Where the second layer begins in [p]."""
+        """Index in [p] at which the second layer begins."""
         self.trained, self.random = self._join(mixtures.flat_T), self._join(mixtures.flat_0)
         self._difference = self.trained - self.random
         self._groups = self._join(mixtures.ranking.groups)
@@ -99,7 +101,7 @@ class _FirstLayer:
         )
 
     def blocks(self, num_images: int) -> Iterator[tuple[Tensor, slice]]:
-        """(images [inputs + 1, n], their slice) of the test set, a block at a time."""
+        """Yield (images [inputs + 1, n], their slice) of the test set, block by block."""
         size = max(128, BLOCK_BYTES[self.device_type] // (4 * self.width))
         if self.device_type == "cpu":
             size = min(size, BLOCK_IMAGES)
@@ -109,7 +111,10 @@ class _FirstLayer:
             yield torch.cat([images, torch.ones_like(images[:1])]), block
 
     def gains(self, positions: Sequence[int]) -> list[tuple[int, Tensor]]:
-        """For each position the entries of D beyond those of the one before; for the first, all up to it."""
+        """(position, gain): the entries of D beyond those of the previous position.
+
+        The first gain holds all entries up to its position.
+        """
         found = []
         lowest = 0
         for position in positions:
@@ -120,7 +125,7 @@ class _FirstLayer:
         return found
 
     def _select(self, chosen: Tensor) -> Tensor:
-        """D at the chosen entries: sparse where that is faster, else dense with zeros between."""
+        """D at the chosen entries and zero elsewhere; sparse where that is faster, else dense."""
         if self.device_type != "cpu" or int(chosen.sum()) > SPARSE_DENSITY * chosen.numel():
             return torch.where(chosen, self._difference, 0)
         places = chosen.view(-1).nonzero().squeeze(1)
@@ -136,7 +141,7 @@ class _FirstLayer:
 
 
 def _group_size(mixtures: Mixtures, first: _FirstLayer, num_modes: int) -> int:
-    """How many positions are held at a time."""
+    """How many positions are kept in memory at a time."""
     floats = num_modes * (mixtures.num_parameters - first.stop)
     if first.device_type != "cpu":
         floats += first.stop  # a dense gain; sparse ones sum to one D
@@ -159,7 +164,7 @@ def _count_block(
     steps: Sequence[_Step],
     hits: dict[tuple[Mode, int], Tensor],
 ) -> None:
-    """Add the right answers of one block to `hits`, position by position."""
+    """Add the correct classifications of one block to `hits`, position by position."""
     trained, random = first.trained @ images, first.random @ images
     moved, hidden = torch.zeros_like(trained), torch.empty_like(trained)
     for step in steps:

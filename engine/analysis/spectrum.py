@@ -1,4 +1,4 @@
-"""How skewed a gradient is: its components' magnitudes in descending order (paper, Section 1 and Figure 1)."""
+"""How skewed a gradient is: its components' magnitudes in descending order (paper, Figure 1)."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from engine.analysis.fractions import count_of
 from engine.training.learner import Learner
 
 CURVE_POINTS = 200
-"""Ranks kept for drawing, so many evenly spaced and so many evenly spaced on a logarithmic axis."""
+"""Ranks stored for drawing: this many with linear spacing, and this many with logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """Of one gradient with p components."""
+    """The sorted magnitudes of one gradient with p components."""
 
     magnitudes: Tensor
-    """float32 [p] on the CPU, descending"""
+    """float32 [p] on the CPU, descending."""
     quantiles: dict[float, float]
-    """By percent of the components that are at most as large: 50 is the median of |g_i|."""
+    """Quantiles of |g_i| by percent: 50 is the median."""
     share_of_norm: dict[float, float]
-    """By percent of the components, the largest ones: their share of the squared norm; 0 of a gradient of zeros."""
+    """Share of the squared norm that the largest components hold, by their percentage.
+
+    0 for a gradient of zeros.
+    """
     ranks: tuple[int, ...]
     """Ranks for drawing, from 1 to p, ascending."""
     values: tuple[float, ...]
     """The magnitudes at those ranks."""
     cumulative_shares: tuple[float, ...]
-    """The share of the squared norm that the components up to each of those ranks hold; 0 of a gradient of zeros."""
+    """Share of the squared norm of the components up to each rank; 0 for a gradient of zeros."""
 
 
 @torch.no_grad()
 def measure_spectrum(
     gradient: Tensor, quantile_percents: Sequence[float], share_percents: Sequence[float]
 ) -> Spectrum:
-    """Sort |g|. gradient: float32 [p], finite."""
+    """Sort |g| and summarise it. gradient: float32 [p], finite."""
     magnitudes = torch.sort(gradient.abs(), descending=True).values.cpu()
     size = len(magnitudes)
     squares = magnitudes.double().square().cumsum(0)
@@ -75,7 +78,7 @@ def ranks_to_draw(size: int) -> Tensor:
 
 
 def _rank_of_quantile(percent: float, size: int) -> int:
-    """Place in descending order of the smallest magnitude that at least `percent` of all do not exceed."""
+    """Index in descending order of the smallest magnitude that `percent` of all do not exceed."""
     not_exceeding = max(1, -(-percent * size // 100))
     return size - int(not_exceeding)
 
@@ -102,7 +105,7 @@ class SpectrumProbe:
                 self._gradients[seed, step] = gradient.abs().to("cpu")
 
     def spectra(self, seed: int) -> dict[int, Spectrum]:
-        """By step, of the steps that were reached with a finite gradient."""
+        """Spectra by step, for the steps that were reached with a finite gradient."""
         return {
             step: measure_spectrum(gradient, self._quantile_percents, self._share_percents)
             for (of_seed, step), gradient in sorted(self._gradients.items())

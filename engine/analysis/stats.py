@@ -1,4 +1,4 @@
-"""Statistics over seeds, in plain Python: mean, one standard error (as the paper draws) and Student's 95 % interval."""
+"""Statistics over seeds: mean, one standard error (as the paper draws), Student's 95 % interval."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from engine.result import Outcome, Statistic, Timings, TimingSummary
 
 Sample = TypeVar("Sample")
 _T975 = (
-    12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139,
-    2.200985, 2.178813, 2.160369, 2.144787, 2.131450, 2.119905, 2.109816, 2.100922, 2.093024, 2.085963,
-    2.079614, 2.073873, 2.068658, 2.063899, 2.059539, 2.055529, 2.051831, 2.048407, 2.045230, 2.042272,
+    12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004,
+    2.262157, 2.228139, 2.200985, 2.178813, 2.160369, 2.144787, 2.131450, 2.119905,
+    2.109816, 2.100922, 2.093024, 2.085963, 2.079614, 2.073873, 2.068658, 2.063899,
+    2.059539, 2.055529, 2.051831, 2.048407, 2.045230, 2.042272,
 )  # fmt: skip
 """0.975 quantile of Student's t for 1 to 30 degrees of freedom."""
 MIN_SEEDS = 3
-"""Fewer seeds carry no statistic."""
+"""The fewest seeds for a verdict and without a warning."""
 
 
 def student_t975(degrees: int) -> float:
-    """0.975 quantile of Student's t; beyond 30 degrees by Cornish and Fisher's expansion (error < 1e-5)."""
+    """0.975 quantile of Student's t. Above 30 degrees by Cornish-Fisher expansion, error < 1e-5."""
     if degrees <= len(_T975):
         return _T975[degrees - 1]
     z = 1.959963984540054
@@ -48,8 +49,10 @@ def summarize(values: Iterable[float]) -> Statistic:
 
 
 def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, float] | None:
-    """Welch's 95 % interval of value - baseline, their seeds as independent samples; None where either has one seed
-    only. Degrees of freedom by Satterthwaite, rounded down."""
+    """Welch's 95 % interval of value - baseline, treating seeds as independent samples.
+
+    None where either has only one seed. Degrees of freedom by Satterthwaite, rounded down.
+    """
     if value.standard_error is None or baseline.standard_error is None:
         return None
     parts = [error**2 for error in (value.standard_error, baseline.standard_error)]
@@ -62,7 +65,7 @@ def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, f
 
 
 def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
-    """Timings over what was measured apart, each part on its own."""
+    """Statistics of each part of training over separate measurements."""
     measured = measured_apart(timings, lambda one: (one,))
     return TimingSummary(
         **{
@@ -75,7 +78,10 @@ def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
 def measured_apart(
     samples: Sequence[Sample], timings_of: Callable[[Sample], tuple[Timings, ...]]
 ) -> list[Sample]:
-    """One sample for each measurement: seeds that trained as one stack were given equal shares of one time."""
+    """One sample for each separate measurement.
+
+    Seeds that trained as one stack have equal shares of one measured time.
+    """
     kept: dict[Hashable, Sample] = {}
     for index, sample in enumerate(samples):
         timings = timings_of(sample)
@@ -85,10 +91,11 @@ def measured_apart(
 
 
 def warn_of_few_seeds(count: int) -> str | None:
-    """Words for a reader where `count` seeds are too few for a statistic."""
+    """A warning where `count` seeds are too few for a statistic, else None."""
     if count >= MIN_SEEDS:
         return None
-    return f"{count} {'seed is' if count == 1 else 'seeds are'} too few for a statistic; the paper takes 5"
+    seeds = "seed is" if count == 1 else "seeds are"
+    return f"{count} {seeds} too few for a statistic; the paper uses 5"
 
 
 def worst_outcome(outcomes: Iterable[Outcome]) -> Outcome:
@@ -97,7 +104,7 @@ def worst_outcome(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def point_fields(point: FinishedPoint) -> dict[str, Any]:
-    """The fields that every kind's point result shares."""
+    """The fields of `PointResult`, as keyword arguments for a kind's own point result."""
     untrained = tuple(result.seed for result in point.results if result.outcome != "trained")
     few = warn_of_few_seeds(len(point.results))
     notes = dict.fromkeys(note for result in point.results for note in result.notes)

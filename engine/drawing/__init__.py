@@ -1,1 +1,1 @@
-"""Drawings that several kinds share. Imports matplotlib, never pyplot or torch."""
+"""Plots that several kinds share. Imports matplotlib, never pyplot or torch."""

@@ -1,4 +1,4 @@
-"""Accuracy at initialisation and gained by training, as stacked bars (paper, Figures 4 and 16)."""
+"""Stacked bars of accuracy: at initialisation, and gained by training (Figures 4 and 16)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DARK, LIGHT = "#08519C", "#9ECAE1"
 
 
 class _AccuracyResult(Protocol):
-    """What a kind's point result must hold."""
+    """The fields that a kind's point result must have."""
 
     point: dict[str, Any]
     initial_test_accuracy: Statistic
@@ -25,10 +25,10 @@ class _AccuracyResult(Protocol):
 
 
 def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "points": [...]}`: each point's accuracy at initialisation and at the end, in [0, 1]."""
+    """`{"title", "points"}`: each point's accuracy at initialisation and at the end, in [0, 1]."""
     points = []
-    for seed_result in source.summary:
-        accuracies = cast(_AccuracyResult, seed_result)
+    for point_result in source.summary:
+        accuracies = cast(_AccuracyResult, point_result)
         points.append(
             {
                 "values": accuracies.point,
@@ -41,7 +41,7 @@ def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A bar a point: at initialisation dark, gained by training light, one standard error at the top."""
+    """One bar per point: dark at initialisation, light for the gain, one standard error on top."""
     points = numbers["points"]
     figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0)
     axes = figure.subplots()

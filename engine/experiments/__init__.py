@@ -1,1 +1,1 @@
-"""The kinds: one folder a kind of experiment. Kinds do not import one another."""
+"""The kinds of experiments, one folder each. Kinds do not import one another."""

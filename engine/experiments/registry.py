@@ -1,4 +1,7 @@
-"""Finds the kinds: every sub-package of `engine.experiments` that defines KIND, and those of plug-ins. No torch."""
+"""Find the kinds: the KIND of every sub-package of `engine.experiments`, and plug-ins.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def get_kind(name: str) -> Kind:
 
 
 def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
-    """A spec from JSON values, every default filled in. Raises InvalidSpec naming every field that is wrong."""
+    """A spec from JSON values, with all defaults. Raises InvalidSpec with every invalid field."""
     if not isinstance(data, Mapping):
         raise InvalidSpec.single(pointer, "object-required", "a spec is an object with a `kind`")
     kind = data.get("kind")
@@ -72,9 +75,9 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
 
 @cache
 def presets() -> Mapping[tuple[str, str], Preset]:
-    """All presets of all kinds by (name, scale), in the order of the paper's figures, the quick ones first."""
+    """All presets by (name, scale), in the order of the paper's figures, quick before paper."""
     found = sorted(
-        (preset for kind in kinds().values() for preset in kind.presets()), key=_place_of
+        (preset for kind in kinds().values() for preset in kind.presets()), key=_sort_key
     )
     by_name: dict[tuple[str, str], Preset] = {
         (preset.name, preset.scale): preset for preset in found
@@ -83,7 +86,7 @@ def presets() -> Mapping[tuple[str, str], Preset]:
     return MappingProxyType(by_name)
 
 
-def _place_of(preset: Preset) -> tuple[list[str | int], bool]:
-    """fig2 stands before fig10a."""
+def _sort_key(preset: Preset) -> tuple[list[str | int], bool]:
+    """Numbers in names sort as numbers: fig2 before fig10a."""
     parts = re.split(r"(\d+)", preset.name)
     return [int(part) if part.isdecimal() else part for part in parts], preset.scale != "quick"

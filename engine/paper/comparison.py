@@ -41,7 +41,7 @@ class PaperComparison(ResultModel):
     verdicts: tuple[Verdict, ...]
     published: tuple[PublishedValue, ...]
     deviations: tuple[str, ...]
-    """Where the points depart from the paper's protocol; a verdict lists those of its own points."""
+    """Where the points depart from the paper's protocol; a verdict lists its own points' only."""
     note: str
     """How to read the comparison."""
 

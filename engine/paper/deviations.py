@@ -1,4 +1,4 @@
-"""Where an experiment departs from the paper's protocol (Section 3), in words."""
+"""How the paper trains (Section 3), and where an experiment departs from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Recipe:
 
     data: str
     train_size: int | None
-    """None is all"""
+    """None for all images."""
     optimizer: AdamSpec | SgdSpec
     schedule: ConstantSpec | StepSpec
     epochs: int
@@ -50,7 +50,7 @@ _FULL_TEST_SIZE = 10_000
 
 
 def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[str, ...]:
-    """What differs from the paper in these points, each said once; empty where nothing does."""
+    """What differs from the paper in these points, each difference once; empty for none."""
     found: dict[str, None] = {}
     for spec in specs:
         for line in _deviations_of(spec):
@@ -63,7 +63,7 @@ def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
 
 
 def find_recipe(spec: ExperimentSpec) -> Recipe:
-    """How the paper trains this net: on this data set, or else on the first that the paper trains it on."""
+    """How the paper trains this net on this data set; on another data set, its first recipe."""
     datasets = _TRAINED_ON[spec.model.name]
     return RECIPES[spec.data.name if spec.data.name in datasets else datasets[0]]
 
@@ -81,9 +81,9 @@ def _data_deviations(spec: ExperimentSpec, datasets: tuple[str, ...], recipe: Re
         found.append(f"data set {data.name} instead of {' or '.join(datasets)}")
     else:
         wanted = recipe.train_size or _FULL_SIZES[recipe.data]
-        asked = data.train_size or _FULL_SIZES.get(data.name, 60_000)
-        if asked != wanted:
-            found.append(f"{asked:,} train images instead of {wanted:,}")
+        used = data.train_size or _FULL_SIZES.get(data.name, 60_000)
+        if used != wanted:
+            found.append(f"{used:,} train images instead of {wanted:,}")
         if (data.test_size or _FULL_TEST_SIZE) != _FULL_TEST_SIZE:
             found.append(f"{data.test_size:,} test images instead of {_FULL_TEST_SIZE:,}")
     if data.augmentation != "none":
@@ -104,7 +104,7 @@ def _training_deviations(spec: ExperimentSpec, recipe: Recipe) -> list[str]:
         found.append(_optimizer_deviation(spec.optimizer, recipe.optimizer))
     if spec.schedule != recipe.schedule:
         found.append(
-            f"{_schedule_words(spec.schedule)} instead of {_schedule_words(recipe.schedule)}"
+            f"{_describe_schedule(spec.schedule)} instead of {_describe_schedule(recipe.schedule)}"
         )
     if spec.epochs != recipe.epochs:
         found.append(f"{spec.epochs} epochs instead of {recipe.epochs}")
@@ -135,7 +135,7 @@ def _optimizer_name(optimizer: AdamSpec | SgdSpec) -> str:
     return "Adam" if isinstance(optimizer, AdamSpec) else "SGD"
 
 
-def _schedule_words(schedule: ConstantSpec | StepSpec) -> str:
+def _describe_schedule(schedule: ConstantSpec | StepSpec) -> str:
     if isinstance(schedule, ConstantSpec):
         return "a constant learning rate"
     return f"a learning rate times {schedule.factor:g} every {schedule.every_epochs} epochs"

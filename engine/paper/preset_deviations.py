@@ -1,4 +1,4 @@
-"""Where a preset departs from the paper: what it says itself, and what its points show."""
+"""Where a preset departs from the paper: what it states itself, and what its specs show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.sweep import expand
 
 
 def list_preset_deviations(preset: Preset) -> tuple[str, ...]:
-    """Each departure once; those that the spec does not show come first."""
+    """Each deviation once; those that the spec does not show come first."""
     points = expand(preset.body["spec"], preset.body["sweep"])
     found = list_deviations((point.spec for point in points), len(preset.body["seeds"]))
     return tuple(dict.fromkeys((*preset.deviations, *found)))

@@ -1,6 +1,6 @@
-"""How presets are made: the paper's training (Section 3) as a spec, and a body ready to submit.
+"""Make presets: the paper's training (Section 3) as a spec, and a body ready to submit.
 
-Imports no torch. Kinds list their figures in their own `presets.py`, with these two functions.
+Imports no torch. The kinds' `presets.py` call these functions.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ Scale = Literal["paper", "quick"]
 
 
 def paper_spec(kind: str, data: str, model: Mapping[str, Any], /, **fields: Any) -> dict[str, Any]:
-    """The spec of `kind` that trains `model` on `data` (`mnist`, `fashion_mnist` or `cifar10`) as the paper does, but
-    for Adam's learning rate; CIFAR-10 with random crops and flips, without which its accuracies are not reached.
+    """The spec of `kind` that trains `model` on `data` as the paper does.
 
-    fields: further fields of the spec, or others in place of these.
+    Two things differ from the paper: Adam's learning rate, and random crops and flips on CIFAR-10,
+    without which its accuracies are not reached. data: `mnist`, `fashion_mnist` or `cifar10`.
+    fields: further fields of the spec, or replacements of these.
     """
     recipe = RECIPES[data]
     optimizer = recipe.optimizer
@@ -59,9 +60,11 @@ def make_preset(
     deviations: Sequence[str] = (),
     experiment: str | None = None,
 ) -> Preset:
-    """A body ready to submit. deviations: those that the spec does not show (`list_preset_deviations` adds the others).
+    """A body ready to submit.
 
-    experiment: the name it takes there, which its plots are titled by, where several figures draw one experiment.
+    deviations: those that the spec does not show; `list_preset_deviations` adds the others.
+    experiment: the experiment's name and so the title of its plots, where several figures draw one
+    experiment; `title` by default.
     """
     axes = {path: list(values) for path, values in (sweep or {}).items()}
     body: dict[str, Any] = {"spec": dict(spec), "sweep": axes, "seeds": list(seeds)}

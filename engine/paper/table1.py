@@ -1,4 +1,4 @@
-"""Table 1 of the paper: probabilistic layer-wise sparse SGD of VGG-11 on CIFAR-10, as printed."""
+"""Table 1 as printed: probabilistic layer-wise sparse SGD of VGG-11 on CIFAR-10."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from engine.training.policies import (
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """One cell pair of Table 1. Accuracies and the difference in [0, 1]."""
+    """One row and initialisation of Table 1. Accuracy and difference in [0, 1]."""
 
     variant: str
     init: str
     rho: float | None
     test_accuracy: float
     difference: float
-    """To the full net from Xavier initialisation, whatever the row's own initialisation."""
+    """To the full net from Xavier initialisation, for every row."""
     backward_seconds: float
     """On an NVIDIA Tesla K40m."""
     backward_ratio: float
@@ -52,7 +52,7 @@ def read_table1() -> tuple[PublishedRow, ...]:
 
 
 def find_published(model: ModelSpec, init: InitSpec, policy: PolicySpec) -> PublishedRow | None:
-    """The row for this net, initialisation and policy, or None. Width, data and training are not looked at."""
+    """The row for this net, initialisation and policy, or None. Ignores width, data, training."""
     variant, rho = _variant_of(policy)
     if not isinstance(model, Vgg11Spec) or variant is None:
         return None

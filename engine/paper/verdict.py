@@ -1,4 +1,4 @@
-"""From statistics to a verdict: nothing is reproduced that the statistics do not carry."""
+"""From statistics to a verdict; a claim is reproduced only where 95 % intervals support it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ VerdictName = Literal["reproduced", "not reproduced", "inconclusive"]
 
 
 class Finding(ResultModel):
-    """One quantity held against a bound."""
+    """One quantity compared with bounds."""
 
     statement: str
-    """What was measured and what the claim says of it."""
+    """What was measured, and what the claim says about it."""
     verdict: VerdictName
     value: float | None
     interval: tuple[float, float] | None
@@ -26,7 +26,10 @@ class Finding(ResultModel):
 
 
 class Verdict(ResultModel):
-    """One claim held against one experiment, or against one part of it that differs in what the claim is not about."""
+    """One claim judged on one experiment, or on one group of its points.
+
+    Points are grouped by the swept values that the claim is not about.
+    """
 
     claim: int
     title: str
@@ -38,7 +41,7 @@ class Verdict(ResultModel):
     """Of the finding that decides."""
     reason: str
     findings: tuple[Finding, ...]
-    """All must hold."""
+    """The claim is reproduced where all are."""
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
     deviations: tuple[str, ...]
@@ -48,17 +51,17 @@ class Verdict(ResultModel):
 def judge_bounds(
     statement: str, statistic: Statistic, *, above: float | None = None, below: float | None = None
 ) -> Finding:
-    """Hold a statistic against bounds.
+    """Compare a statistic with bounds.
 
-    Reproduced where the whole 95 % interval of at least three seeds lies within them, not reproduced where all of it
-    lies outside, inconclusive otherwise.
+    Reproduced where the whole 95 % interval of at least three seeds lies within them, not
+    reproduced where all of it lies outside, inconclusive otherwise.
     """
     low_bound = float("-inf") if above is None else above
     high_bound = float("inf") if below is None else below
     wanted = _describe_bounds(above, below)
     if statistic.n < MIN_SEEDS or statistic.ci95 is None:
         return _finding(
-            statement, statistic, "inconclusive", f"{statistic.n} seeds; {MIN_SEEDS} are the least"
+            statement, statistic, "inconclusive", f"{statistic.n} seeds; {MIN_SEEDS} are needed"
         )
     low, high = statistic.ci95
     found = f"95 % interval [{low:.4g}, {high:.4g}]"
@@ -72,7 +75,7 @@ def judge_bounds(
 
 
 def undecided(statement: str, reason: str) -> Finding:
-    """A finding that cannot be made, with the reason."""
+    """An inconclusive finding without a value, with the reason."""
     return Finding(
         statement=statement, verdict="inconclusive", value=None, interval=None, n=0, reason=reason
     )
@@ -81,7 +84,7 @@ def undecided(statement: str, reason: str) -> Finding:
 def conclude(
     claim: Claim, findings: Sequence[Finding], point: dict[str, Any], deviations: tuple[str, ...]
 ) -> Verdict:
-    """The claim holds where every finding does, fails where any fails, and is open otherwise."""
+    """Reproduced where every finding is, not reproduced where any is not, else inconclusive."""
     assert findings
     order: tuple[VerdictName, ...] = ("not reproduced", "inconclusive", "reproduced")
     deciding = min(findings, key=lambda finding: order.index(finding.verdict))

@@ -1,7 +1,9 @@
-"""The nets of Figures 2 to 4 and 14 to 16: ReLU-Nets from narrow to wide, one spec for all, so that each is trained once.
+"""The nets of Figures 2 to 4 and 14 to 16: ReLU-Nets from narrow to wide.
 
-The paper's text names the ends of its grids (10 to 100,000 with one hidden layer, 10 to 5,000 with four) and, on
-Fashion-MNIST with one, a width of 20; the widths between are a decade apart, or at half a decade where the grid is short.
+The figures share one training spec, so each net is trained once. The paper's text names the ends of
+its grids (10 to 100,000 with one hidden layer, 10 to 5,000 with four) and, on Fashion-MNIST with
+one hidden layer, a width of 20. The widths between are a decade apart, or half a decade where the
+grid is short.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ QUICK_DATA: Mapping[Data, Mapping[str, Any]] = {
     "fashion_mnist": {"name": "fashion_mnist", "train_size": 4_000, "test_size": 1_000},
 }
 QUICK_SEEDS_PER_RUN = 2
-"""Two processes share the widest net's seeds."""
+"""Lets two processes share the seeds of the widest net."""
 TITLES: Mapping[str, str] = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "digits": "digits"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.experiments.lws.styles import POLICY_COLORS, POLICY_WORDS, curve_styles, family_styles
+from engine.experiments.lws.styles import POLICY_COLORS, POLICY_NAMES, curve_styles, family_styles
 from engine.training.policies import STATIC_POLICIES
 
 
@@ -17,7 +17,7 @@ def point(policy: str, kind: str, setting: str = "", **values: object) -> dict[s
 
 
 def test_every_policy_has_a_colour_and_a_word():
-    assert POLICY_COLORS.keys() == POLICY_WORDS.keys() > STATIC_POLICIES
+    assert POLICY_COLORS.keys() == POLICY_NAMES.keys() > STATIC_POLICIES
 
 
 def test_a_colour_is_a_kind_and_a_marker_its_k():

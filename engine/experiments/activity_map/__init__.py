@@ -1,4 +1,4 @@
-"""The kind `activity_map`: how often each parameter is among those with the largest gradients (paper, Section 5)."""
+"""The kind `activity_map`: how often a parameter has one of the largest gradients (Section 5)."""
 
 from engine.experiments.activity_map.presets import presets
 from engine.experiments.activity_map.result import (
@@ -12,7 +12,10 @@ from engine.kind import Kind, PlotInfo
 KIND = Kind(
     name="activity_map",
     title="Activity map",
-    description="Count in how many epochs each parameter has one of the largest gradients over the train set; where in the net the active parameters sit, and each layer's share of them.",
+    description=(
+        "Count in how many epochs each parameter has one of the largest gradients over the train "
+        "set. Shows where in the net the active parameters are, and each layer's share of them."
+    ),
     spec=ActivityMapSpec,
     seed_result=ActivityMapSeedResult,
     point_result=ActivityMapPointResult,
@@ -21,24 +24,26 @@ KIND = Kind(
         PlotInfo(
             "activity_map",
             "Activity map",
-            "A rectangle a layer from blue (never active) to red (active in every epoch), the mean of each bin (Figures 5, 6 and 17 to 20).",
+            "One rectangle per layer from blue (never active) to red (active in every epoch); each "
+            "bin shows its mean (Figures 5, 6 and 17 to 20).",
             view="heatmap",
         ),
         PlotInfo(
             "activity_map_max",
             "Activity map of the most active",
-            "The same with each bin showing the most active of its parameters.",
+            "The same, but each bin shows its most active parameter.",
             view="heatmap",
         ),
         PlotInfo(
             "layer_shares",
             "Shares of the active set by layer",
-            "Mean and one standard error over seeds; a tick marks the layer's share of all parameters.",
+            "Mean and one standard error over seeds; a tick marks the layer's share of all "
+            "parameters.",
         ),
         PlotInfo(
             "concentration",
             "Concentration by layer",
-            "Share of the active set over share of the parameters: 1 is chance.",
+            "Share of the active set over share of the parameters; 1 by chance.",
         ),
     ),
     run_path="engine.experiments.activity_map.run:run",

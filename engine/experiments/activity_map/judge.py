@@ -1,4 +1,4 @@
-"""Claim 5: with width the active parameters concentrate at the ends of the net (paper, Section 5)."""
+"""Claim 5: with width the active parameters concentrate at the net's ends (paper, Section 5)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undec
 from engine.result import PointResult
 
 JUDGED_ALPHA_PERCENT = 1.0
-"""Of the alphas counted the one nearest to the paper's smallest decides: at larger ones a layer's concentration is
-bounded by 100 / alpha, so that there is little room to grow."""
+"""The counted alpha nearest to the paper's smallest decides.
+
+A layer's concentration is at most 100 / alpha, which leaves little room to grow at larger alphas.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class _Cell:
     """A point of a ReLU-Net or Conv-Net, and its result."""
 
     point: FinishedPoint
-    seed_result: ActivityMapPointResult
+    point_result: ActivityMapPointResult
     spec: ActivityMapSpec
     width: int
 
@@ -46,7 +48,7 @@ class _Cell:
 
 
 def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
-    """A verdict on claim 5 for every group of points that differ in nothing but the width."""
+    """A verdict on claim 5 for every group of points that differ only in width."""
     return [
         conclude(get_claim(5), _find(group), _shared_values(group), _deviations(group))
         for group in _group_points(points, summary)
@@ -56,16 +58,16 @@ def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> li
 def _group_points(
     points: Sequence[FinishedPoint], summary: Sequence[PointResult]
 ) -> list[list[_Cell]]:
-    """Each group in ascending order of width. The claim is about no other models."""
+    """Groups of ReLU-Nets or Conv-Nets, the models of the claim; the narrowest net first."""
     groups: dict[str, list[_Cell]] = {}
     finished = [point for point in points if point.results]
-    for point, seed_result in zip(finished, summary, strict=True):
-        assert isinstance(seed_result, ActivityMapPointResult)
+    for point, point_result in zip(finished, summary, strict=True):
+        assert isinstance(point_result, ActivityMapPointResult)
         assert isinstance(point.spec, ActivityMapSpec)
         model = point.spec.model
         if isinstance(model, ReluNetSpec | ConvNetSpec):
             key = point.spec.model_dump_json(exclude={"model": {"width"}})
-            groups.setdefault(key, []).append(_Cell(point, seed_result, point.spec, model.width))
+            groups.setdefault(key, []).append(_Cell(point, point_result, point.spec, model.width))
     return [sorted(group, key=lambda cell: cell.width) for group in groups.values()]
 
 
@@ -80,18 +82,21 @@ def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
 
 
 def _find(group: Sequence[_Cell]) -> list[Finding]:
-    """For each end of the net: it is concentrated in the widest net, and more so than in the narrowest."""
+    """For each end of the net: concentrated in the widest net, and more than in the narrowest."""
     narrow, wide = group[0], group[-1]
-    alpha = percent_key(_choose_alpha(wide.seed_result.alphas_percent))
+    alpha = percent_key(_choose_alpha(wide.point_result.alphas_percent))
     ends = {"bottom": 0}
     if isinstance(wide.spec.model, ReluNetSpec):
-        ends["top"] = len(wide.seed_result.layers) - 1
-    statement = f"The active set (alpha = {alpha} %) concentrates in the {' and '.join(ends)} layer with width"
+        ends["top"] = len(wide.point_result.layers) - 1
+    statement = (
+        f"The active set (alpha = {alpha} %) concentrates in the {' and '.join(ends)} layer "
+        "with width"
+    )
     if narrow.width == wide.width:
         return [undecided(statement, "only one width has finished")]
-    if len(wide.seed_result.layers) == 2 and len(ends) == 2:
+    if len(wide.point_result.layers) == 2 and len(ends) == 2:
         return [undecided(statement, "a net of two layers has nothing between its ends")]
-    if (narrow.seed_result.outcome, wide.seed_result.outcome) != ("trained", "trained"):
+    if (narrow.point_result.outcome, wide.point_result.outcome) != ("trained", "trained"):
         return [undecided(statement, "a net of the two widths compared did not train")]
     findings = []
     for end, layer in ends.items():
@@ -118,10 +123,10 @@ def _is_concentrated(wide: _Cell, end: str, layer: int, alpha: str) -> Finding:
 
 
 def _grows(narrow: _Cell, wide: _Cell, end: str, layer: int, alpha: str) -> Finding:
-    """Paired by seed: one seed gives both nets the same order of batches."""
+    """Paired by seed: a seed gives both nets the same order of batches."""
     statement = (
-        f"From width {narrow.width:,} to {wide.width:,} that ratio of the {end} layer grows (alpha = {alpha} %): "
-        "difference, paired by seed"
+        f"From width {narrow.width:,} to {wide.width:,} that ratio of the {end} layer grows "
+        f"(alpha = {alpha} %): difference, paired by seed"
     )
     before, after = narrow.concentrations(layer, alpha), wide.concentrations(layer, alpha)
     differences = [after[seed] - before[seed] for seed in after if seed in before]

@@ -1,7 +1,7 @@
-"""Counts as pictures: a layer's weights laid out in a plane, binned for drawing, packed in files. Imports no torch.
+"""Counts as pictures: lay out a layer's weights in a plane, bin them, pack them in files.
 
-A picture has the outputs of a layer as rows and its inputs as columns; a convolution's kernels are tiles of it, that
-of (out, in) at row `out` and column `in` of the tiles.
+A picture has the outputs of a layer as rows and its inputs as columns. A convolution's kernels are
+tiles: the kernel of (out, in) is at row `out` and column `in`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ Array = NDArray[Any]
 COUNTS_FILE, MAPS_FILE = "counts.npz", "maps.npz"
 MEDIA_TYPE = "application/x-npz"
 MAX_SIDE = 256
-"""Bins a side of a stored map at most."""
+"""Most bins per side of a stored map."""
 
 
 @dataclass(frozen=True, slots=True)
 class BinnedPicture:
-    """A picture of counts in equal rectangular bins; the last of a side may be smaller."""
+    """A picture of counts in equal rectangular bins; the last bin of a side may be smaller."""
 
     shape: tuple[int, int]
-    """Of the picture, in parameters"""
+    """Of the picture, in parameters."""
     bin_shape: tuple[int, int]
-    """Of a bin, in parameters"""
+    """Of a bin, in parameters."""
     tile: tuple[int, int]
-    """Of a convolution's kernel, (1, 1) of other weights"""
+    """Of a convolution's kernel; (1, 1) for other weights."""
     sums: Array
-    """int64 [rows, columns]: counts summed over each bin"""
+    """int64 [rows, columns]: counts summed over each bin."""
     maxima: Array
-    """integers, the same shape: the largest count of each bin"""
+    """Integers of the same shape: the largest count of each bin."""
 
     def sizes(self) -> Array:
         """int64 [rows, columns]: parameters in each bin."""
@@ -47,7 +47,7 @@ class BinnedPicture:
 
 
 def lay_out(weights: Array) -> Array:
-    """The picture of a weight tensor: [out, in] as it is, [out, in, height, width] with kernels as tiles."""
+    """The picture of a weight tensor: [out, in] unchanged, [out, in, height, width] as tiles."""
     if weights.ndim == 2:
         return weights
     out, inputs, height, width = weights.shape
@@ -55,7 +55,10 @@ def lay_out(weights: Array) -> Array:
 
 
 def bin_weights(weights: Array, max_side: int = MAX_SIDE) -> BinnedPicture:
-    """The picture of these counts in at most `max_side` bins a side. A side that is no longer is kept as it is."""
+    """The picture of these counts with at most `max_side` bins per side.
+
+    A side of at most `max_side` parameters has one bin per parameter.
+    """
     picture = lay_out(weights)
     height, width = weights.shape[2:] or (1, 1)
     whole = BinnedPicture(
@@ -65,7 +68,7 @@ def bin_weights(weights: Array, max_side: int = MAX_SIDE) -> BinnedPicture:
 
 
 def coarsen(binned: BinnedPicture, max_side: int) -> BinnedPicture:
-    """The same picture in equal groups of its bins, at most `max_side` a side; a group holds whole kernels."""
+    """The picture with bins merged to at most `max_side` per side; merged kernels stay whole."""
     rows, columns = group_shape(binned, max_side)
     return BinnedPicture(
         binned.shape,
@@ -77,14 +80,14 @@ def coarsen(binned: BinnedPicture, max_side: int) -> BinnedPicture:
 
 
 def group_shape(binned: BinnedPicture, max_side: int) -> tuple[int, int]:
-    """How many bins `coarsen` makes one of, down and across."""
+    """How many bins `coarsen` merges into one, as (rows, columns)."""
     sides = zip(binned.sums.shape, binned.bin_shape, binned.tile, strict=True)
     rows, columns = (_group_size(*side, max_side) for side in sides)
     return rows, columns
 
 
 def pack_counts(counts: Mapping[str, Mapping[str, Array]], num_epochs: int) -> bytes:
-    """The whole map as `.npz`: `epochs`, and an array of counts `{alpha}/{parameter}` for each of both."""
+    """The whole map as `.npz`: `epochs`, and an array of counts `{alpha}/{parameter}` for each."""
     arrays = {
         f"{alpha}/{name}": array
         for alpha, by_name in counts.items()
@@ -108,7 +111,7 @@ def pack_maps(counts: Mapping[str, Mapping[str, Array]], num_epochs: int) -> byt
 
 
 def unpack_maps(data: bytes) -> tuple[int, dict[str, dict[str, BinnedPicture]]]:
-    """(epochs counted, by weight tensor and alpha its binned picture), tensors bottom first."""
+    """(epochs counted, binned pictures by weight tensor and alpha), the bottom tensor first."""
     found: dict[str, dict[str, BinnedPicture]] = {}
     with np.load(BytesIO(data), allow_pickle=False) as arrays:
         for key in arrays.files:
@@ -142,7 +145,7 @@ def _reduce(operation: np.ufunc, picture: Array, group: tuple[int, int], dtype: 
 
 
 def _pack(arrays: Mapping[str, Array]) -> bytes:
-    """Equal arrays give equal bytes: numpy writes no date."""
+    """Equal arrays give equal bytes, as numpy writes no date."""
     stream = BytesIO()
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()

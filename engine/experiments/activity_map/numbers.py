@@ -1,4 +1,4 @@
-"""The numbers behind each drawing of an activity map."""
+"""The numbers behind each plot of an activity map."""
 
 from __future__ import annotations
 
@@ -20,77 +20,78 @@ from engine.kind import FinishedPoint, PlotInput
 Reduction = Literal["mean", "max"]
 
 MAX_CELLS = 400_000
-"""Cells that one plot draws in all, about 3 MB of JSON; maps are binned more coarsely where they would be more."""
+"""Most cells of one plot in all, about 3 MB of JSON; larger maps are binned more coarsely."""
 DECIMALS = 4
 
 
 def share_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "points": [...]}`: each point's layers, bottom first, with shares of the active set by alpha."""
+    """`{"title", "points"}`: each point's layers, bottom first, with shares of the active set."""
     points = []
-    for point, seed_result in _finished(source):
-        layers = [layer.model_dump(mode="json") for layer in seed_result.layers]
-        points.append({**_identity(point, seed_result), "layers": layers})
+    for point, point_result in _finished(source):
+        layers = [layer.model_dump(mode="json") for layer in point_result.layers]
+        points.append({**_identity(point, point_result), "layers": layers})
     return {"title": source.title, "points": points}
 
 
 def map_numbers(source: PlotInput, reduction: Reduction) -> dict[str, Any]:
-    """`{"title", "reduction", "max_side", "points": [...]}`: each point's maps, a weight tensor each, bottom first.
+    """`{"title", "reduction", "max_side", "points"}`: each point's maps, one per weight tensor.
 
-    A map's `frequency` is by alpha a matrix of bins: the mean over the bin's parameters, or the largest of them, each
-    then averaged over seeds. `bin_shape` says how many parameters a bin spans; the same of all maps where they have
-    no more than `max_side` rows or columns.
+    The bottom tensor comes first. A map's `frequency` holds by alpha a matrix of bins: the mean
+    over the bin's parameters or the largest of them, averaged over seeds. `bin_shape` is the number
+    of parameters that a bin spans; maps are binned to at most `max_side` rows and columns.
     """
     kept = [
-        (point, seed_result, _read_maps(source, point)) for point, seed_result in _finished(source)
+        (point, point_result, _read_maps(source, point))
+        for point, point_result in _finished(source)
     ]
-    kept = [(point, seed_result, maps) for point, seed_result, maps in kept if maps]
+    kept = [(point, point_result, maps) for point, point_result, maps in kept if maps]
     max_side = _choose_side([maps for _, _, maps in kept])
     points = [
         {
-            **_identity(point, seed_result),
+            **_identity(point, point_result),
             "maps": [
-                _map_numbers(name, maps, seed_result, reduction, max_side) for name in maps[0][1]
+                _map_numbers(name, maps, point_result, reduction, max_side) for name in maps[0][1]
             ],
         }
-        for point, seed_result, maps in kept
+        for point, point_result, maps in kept
     ]
     return {"title": source.title, "reduction": reduction, "max_side": max_side, "points": points}
 
 
 _SeedMaps = tuple[int, dict[str, dict[str, BinnedPicture]]]
-"""Epochs counted, and by weight tensor and alpha the seed's binned picture"""
+"""Epochs counted, and the seed's binned pictures by weight tensor and alpha."""
 
 
 def _finished(source: PlotInput) -> list[tuple[FinishedPoint, ActivityMapPointResult]]:
     finished = [point for point in source.points if point.results]
     pairs = list(zip(finished, source.summary, strict=True))
     return [
-        (point, seed_result)
-        for point, seed_result in pairs
-        if isinstance(seed_result, ActivityMapPointResult)
+        (point, point_result)
+        for point, point_result in pairs
+        if isinstance(point_result, ActivityMapPointResult)
     ]
 
 
-def _identity(point: FinishedPoint, seed_result: ActivityMapPointResult) -> dict[str, Any]:
+def _identity(point: FinishedPoint, point_result: ActivityMapPointResult) -> dict[str, Any]:
     return {
         "values": dict(point.values),
-        "outcome": seed_result.outcome,
-        "n": len(seed_result.seeds),
-        "parameters": sum(layer.parameters for layer in seed_result.layers),
-        "test_accuracy": seed_result.test_accuracy.model_dump(mode="json"),
-        "alphas_percent": list(seed_result.alphas_percent),
+        "outcome": point_result.outcome,
+        "n": len(point_result.seeds),
+        "parameters": sum(layer.parameters for layer in point_result.layers),
+        "test_accuracy": point_result.test_accuracy.model_dump(mode="json"),
+        "alphas_percent": list(point_result.alphas_percent),
     }
 
 
 def _read_maps(source: PlotInput, point: FinishedPoint) -> list[_SeedMaps]:
-    """Of the seeds whose map is stored and counts at least one epoch."""
+    """The stored maps of the point's seeds that count at least one epoch."""
     files = [source.read_artifact(point.index, result.seed, MAPS_FILE) for result in point.results]
     maps = [unpack_maps(data) for data in files if data is not None]
     return [(epochs, pictures) for epochs, pictures in maps if epochs]
 
 
 def _choose_side(points: Sequence[list[_SeedMaps]]) -> int:
-    """The most bins a side with which all maps together have at most `MAX_CELLS` cells; halved until they do."""
+    """Most bins per side, halved until all maps together have at most `MAX_CELLS` cells."""
     pictures = [
         picture
         for maps in points
@@ -114,13 +115,13 @@ def _count_cells(picture: BinnedPicture, max_side: int) -> int:
 def _map_numbers(
     name: str,
     maps: Sequence[_SeedMaps],
-    seed_result: ActivityMapPointResult,
+    point_result: ActivityMapPointResult,
     reduction: Reduction,
     max_side: int,
 ) -> dict[str, Any]:
     by_alpha = maps[0][1][name]
     first = coarsen(next(iter(by_alpha.values())), max_side)
-    layers = [layer.name for layer in seed_result.layers]
+    layers = [layer.name for layer in point_result.layers]
     layer = next(
         number for number, prefix in enumerate(layers, start=1) if name.startswith(f"{prefix}.")
     )
@@ -142,7 +143,7 @@ def _map_numbers(
 def _average(
     pictures: Sequence[tuple[int, BinnedPicture]], reduction: Reduction
 ) -> list[list[float]]:
-    """Frequency of each bin, a seed's weight the same whatever its epochs."""
+    """Mean frequency of each bin; every seed has the same weight, whatever its epochs."""
     total: Array = sum(
         (picture.sums / picture.sizes() if reduction == "mean" else picture.maxima) / epochs
         for epochs, picture in pictures

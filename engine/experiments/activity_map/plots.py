@@ -1,4 +1,4 @@
-"""The drawings of an activity map: a rectangle a layer, the layers' shares of the active set, their concentration."""
+"""The plots of an activity map: maps by layer, shares of the active set, concentration."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from engine.plotting import (
 )
 
 COLOR_MAP = "coolwarm"
-"""Blue (0) to red (1) as the paper draws, told apart by colour-blind readers."""
+"""Blue (0) to red (1) as in the paper; colour-blind readers can distinguish them."""
 REDUCTIONS: Mapping[str, Reduction] = {"activity_map": "mean", "activity_map_max": "max"}
 GREY = "#666666"
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
-    """The numbers of the plot `name`; see this room's README for each one's fields."""
+    """The numbers of the plot `name`; the kind's README lists the fields."""
     if name in REDUCTIONS:
         return map_numbers(source, REDUCTIONS[name])
     return share_numbers(source)
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """The plot `name` of its numbers."""
+    """The figure of the plot `name` from its numbers."""
     with drawing():
         if not numbers["points"]:
             return draw_message(options, "No results yet")
@@ -53,7 +53,7 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 
 def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A block of rows a point, a row an alpha, a column a weight tensor."""
+    """A block of rows for each point, a row for each alpha, a column for each weight tensor."""
     points = numbers["points"]
     num_columns = max(len(point["maps"]) for point in points)
     heights = [size for point in points for size in (0.36, *[1.0] * len(point["alphas_percent"]))]
@@ -86,7 +86,8 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     )
     add_title(figure, numbers["title"])
     figure.supxlabel(
-        f"Rows: outputs of a layer; columns: its inputs; kernels as tiles. {_describe_seeds(points)}.",
+        "Rows: outputs of a layer; columns: its inputs; kernels as tiles. "
+        f"{_describe_seeds(points)}.",
         fontsize=7.5,
         color=GREY,
     )
@@ -104,9 +105,10 @@ def _draw_map(axes: Axes, frequency: Sequence[Sequence[float]]) -> None:
 
 
 def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
-    """Its place, its picture's shape, its number of weights, and how many a bin spans where it spans several.
+    """Layer number, shape of the picture, number of weights, and the bin's shape where it spans
+    several weights.
 
-    The piece's own name stands where a layer has several.
+    A layer with several tensors also names the tensor.
     """
     same = [other for other in point["maps"] if other["layer"] == layer["layer"]]
     piece = f" {layer['parameter'].split('.')[-2]}" if len(same) > 1 else ""
@@ -133,7 +135,7 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A panel a point: bars by layer and alpha, the layer's share of the parameters as a tick across them."""
+    """A panel for each point: bars by layer and alpha, ticks at the layer's share of parameters."""
     points = numbers["points"]
     num_columns = min(3, len(points))
     num_rows = -(-len(points) // num_columns)
@@ -149,7 +151,9 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("Share of the active set (%)")
-    panels[0, 0].set_ylim(bottom=0)  # of all panels, once all are drawn
+    panels[0, 0].set_ylim(
+        bottom=0
+    )  # the panels share this axis; it is set after all bars are drawn
     add_legend(figure, panels[0, 0])
     add_title(figure, numbers["title"], f"{_describe_seeds(points).lower()}, one standard error")
     return figure
@@ -189,7 +193,10 @@ def _layer_names(count: int) -> list[str]:
 
 
 def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A panel an alpha: each layer's share of the active set over its share of the parameters, a line a point."""
+    """A panel for each alpha, with a line for each point.
+
+    Shows each layer's share of the active set over its share of the parameters.
+    """
     points = numbers["points"]
     alphas = sorted({alpha for point in points for alpha in point["alphas_percent"]})
     most = max(len(point["layers"]) for point in points)

@@ -12,8 +12,8 @@ from engine.paper.recipes import make_preset, paper_spec
 PLOTS = ("activity_map", "activity_map_max", "layer_shares", "concentration")
 QUICK_SEEDS = (0, 1, 2)
 QUICK_TRAINING = {"epochs": 50, "batch_size": 32}
-"""Few images, in small batches and many epochs: 800 steps, by which the wide nets' loss is near zero as after the paper's
-7,900. In the first hundred steps other parameters are active than later."""
+"""Few images, small batches and many epochs: 800 steps bring the loss of wide nets near zero, as
+the paper's 7,900 do. In the first hundred steps other parameters are active than later."""
 QUICK_TRAIN_SIZE, QUICK_TEST_SIZE = 500, 1000
 WORDS = {
     "relu_net": "ReLU-Net",
@@ -26,7 +26,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """One figure: a net on a data set, narrow and wide. The paper prints the narrow width only."""
+    """One figure: a net on a data set, narrow and wide. The paper prints only the narrow width."""
 
     name: str
     data: Literal["mnist", "fashion_mnist"]
@@ -54,8 +54,9 @@ def presets() -> Sequence[Preset]:
 def _make_scales(figure: _Figure) -> Iterator[Preset]:
     net = f"{figure.depth + 1}-layer {WORDS[figure.model]}s"
     description = (
-        f"How often each parameter of {net} (d = {figure.depth}) is among the 1, 10 and 30 % with the largest gradients, "
-        f"in a narrow and a wide net (Figure {figure.name.removeprefix('fig')})."
+        f"How often each parameter of {net} (d = {figure.depth}) is among the 1, 10 and 30 % with "
+        "the largest gradients, in a narrow and a wide net "
+        f"(Figure {figure.name.removeprefix('fig')})."
     )
     spec = paper_spec("activity_map", figure.data, {"name": figure.model, "depth": figure.depth})
     yield make_preset(
@@ -67,7 +68,7 @@ def _make_scales(figure: _Figure) -> Iterator[Preset]:
         sweep={"model.width": figure.widths},
         plots=PLOTS,
     )
-    # the digits that are embedded stand in for MNIST
+    # the embedded digits replace MNIST
     data = "digits" if figure.data == "mnist" else figure.data
     yield make_preset(
         figure.name,

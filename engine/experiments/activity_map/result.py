@@ -1,4 +1,4 @@
-"""The results of an activity map: one a seed, one a point."""
+"""The results of an activity map: of a seed and of a point."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
 _OfLayer = Callable[["ActivityMapSeedResult", int, str], float | None]
-"""A quantity of one seed's layer at one alpha"""
+"""A quantity of one seed's layer at one alpha."""
 
 
 class LayerActivity(ResultModel):
     """One layer of one seed's net, weights and biases together."""
 
     name: str
-    """`layers.{i}`, counted from the bottom"""
+    """`layers.{i}`, counted from the bottom."""
     shape: tuple[int, ...] | None
-    """Of the weights, outputs first; null for a block of several."""
+    """Of the weights, outputs first; null for a block of several tensors."""
     parameters: int
     active: dict[str, int]
     """By alpha: active parameters of the layer, summed over epochs."""
 
 
 class ActivityMapSeedResult(SeedResult):
-    """What one seed's training activated."""
+    """One seed's counts of active parameters."""
 
     alphas_percent: tuple[float, ...]
     num_epochs: int
@@ -34,9 +34,9 @@ class ActivityMapSeedResult(SeedResult):
     layers: tuple[LayerActivity, ...]
     """Bottom first."""
     tied: dict[str, int]
-    """By alpha: active parameters, summed over epochs, that only their index put before an equal gradient."""
+    """By alpha: active parameters chosen by index among equal gradients, summed over epochs."""
     zeros: int
-    """Gradient components that were exactly zero, summed over epochs; such are never active."""
+    """Gradient components that were exactly zero, summed over epochs; these are never active."""
 
 
 class LayerSummary(ResultModel):
@@ -46,13 +46,13 @@ class LayerSummary(ResultModel):
     shape: tuple[int, ...] | None
     parameters: int
     parameter_share: float
-    """The layer's share of all parameters: what its share of the active ones would be by chance."""
+    """The layer's share of all parameters, which equals its share of active ones by chance."""
     share: dict[str, Statistic | None]
     """The layer's share of the active set, over all epochs."""
     concentration: dict[str, Statistic | None]
     """share / parameter_share: 1 by chance, at most 100 / alpha."""
     mean_frequency: dict[str, Statistic | None]
-    """In what share of the epochs the layer's parameters were active, on average over them."""
+    """Share of epochs in which a parameter of the layer was active, averaged over the layer."""
 
 
 class ActivityMapPointResult(PointResult):
@@ -64,13 +64,13 @@ class ActivityMapPointResult(PointResult):
     layers: tuple[LayerSummary, ...]
     """Bottom first."""
     tied_share: dict[str, Statistic | None]
-    """By alpha: share of the active set that ties put there by index."""
+    """By alpha: share of the active set that was chosen by index among equal gradients."""
     zero_share: Statistic | None
     """Share of all gradient components that were exactly zero."""
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One result a point that has at least one finished seed."""
+    """One result for each point with at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 
@@ -80,13 +80,13 @@ def as_activity(result: SeedResult) -> ActivityMapSeedResult:
 
 
 def share_of_layer(result: ActivityMapSeedResult, layer: int, alpha: str) -> float | None:
-    """The layer's share of this seed's active set, or None where nothing was active."""
+    """The layer's share of the seed's active set; None where nothing was active."""
     total = sum(one.active[alpha] for one in result.layers)
     return result.layers[layer].active[alpha] / total if total else None
 
 
 def concentration_of_layer(result: ActivityMapSeedResult, layer: int, alpha: str) -> float | None:
-    """Its share of the active set over its share of the parameters."""
+    """The layer's share of the active set over its share of parameters, or None."""
     share = share_of_layer(result, layer, alpha)
     return None if share is None else share / _parameter_share(result, layer)
 

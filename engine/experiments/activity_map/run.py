@@ -1,4 +1,4 @@
-"""The procedure of the activity map: one training in which the active parameters of every alpha are counted."""
+"""The procedure of the activity map: one training that counts the active parameters by alpha."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from engine.training.loop import train
 from engine.training.outcome import TrainedSeed
 
 Counts = Mapping[str, Mapping[str, NDArray[Any]]]
-"""By alpha and parameter tensor"""
+"""By alpha and parameter tensor."""
 
 
 def run(spec: ActivityMapSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context and count; one result a seed.
+    """Train every seed of the context and count its active parameters; one result per seed.
 
-    Keeps each seed's `counts.npz`, the whole map, and `maps.npz`, the same in bins for drawing.
+    Stores each seed's `counts.npz` (the whole map) and `maps.npz` (the map in bins for drawing).
     """
     counter = ActivityCounter(spec.alphas_percent, spec.epochs)
     trained = train(spec, ctx, on_epoch_end=counter)

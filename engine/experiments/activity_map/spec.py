@@ -12,13 +12,16 @@ from engine.spec import ExperimentSpec, Work
 from engine.spec_model import Many
 
 SELECTION_BYTES = 24
-"""Bytes a parameter of one gradient, its copy in one vector, and the selection of its largest part."""
+"""Bytes per parameter: a gradient, its copy as a vector, the selection of its largest part."""
 
 AlphaPercent = Annotated[float, Field(gt=0, le=100)]
 
 
 class ActivityMapSpec(ExperimentSpec):
-    """Count how often each parameter's gradient over the train set is among the largest, at the end of each epoch."""
+    """Count how often each parameter's gradient over the train set is among the largest.
+
+    The gradient is taken at the end of each epoch.
+    """
 
     loads_trainings: ClassVar[bool] = False
 
@@ -27,16 +30,21 @@ class ActivityMapSpec(ExperimentSpec):
         (1.0, 10.0, 30.0),
         min_length=1,
         max_length=8,
-        description="Shares of all parameters that count as active, in percent and ascending; all counted in one training.",
+        description=(
+            "Shares of all parameters that count as active, in percent and ascending; one training "
+            "counts all of them."
+        ),
     )
 
     @field_validator("alphas_percent")
     @classmethod
     def _ascend(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
         if not is_ascending(alphas):
-            raise PydanticCustomError("not-ascending", "each must be larger than the one before it")
+            raise PydanticCustomError("not-ascending", "the values must be strictly ascending")
         if len({percent_key(alpha) for alpha in alphas}) < len(alphas):
-            raise PydanticCustomError("not-distinct", "they must differ in their first six digits")
+            raise PydanticCustomError(
+                "not-distinct", "the values must differ in their first six digits"
+            )
         return alphas
 
     def work(self) -> Work:

@@ -1,4 +1,4 @@
-"""The kind `gradient_spectrum`: how few components of a stochastic gradient are large (paper, Section 1, Figure 1)."""
+"""The kind `gradient_spectrum`: few components of a stochastic gradient are large (Figure 1)."""
 
 from engine.experiments.gradient_spectrum.presets import presets
 from engine.experiments.gradient_spectrum.result import (
@@ -12,7 +12,10 @@ from engine.kind import Kind, PlotInfo
 KIND = Kind(
     name="gradient_spectrum",
     title="Gradient spectrum",
-    description="Sort the magnitudes of a mini-batch gradient's components at chosen steps of a training; how much of its norm the largest of them hold.",
+    description=(
+        "Sort the magnitudes of a mini-batch gradient's components at chosen steps of a training. "
+        "Measures the share of the norm that the largest components hold."
+    ),
     spec=GradientSpectrumSpec,
     seed_result=SpectrumSeedResult,
     point_result=SpectrumPointResult,
@@ -21,12 +24,14 @@ KIND = Kind(
         PlotInfo(
             "spectrum",
             "Sorted gradient components",
-            "Magnitudes in descending order, a line a step, on linear axes with the elbow zoomed (Figure 1) and on logarithmic ones.",
+            "Magnitudes in descending order, one line per step, on linear axes with the elbow "
+            "enlarged (Figure 1) and on logarithmic axes.",
         ),
         PlotInfo(
             "share_of_norm",
             "Share of the squared norm",
-            "What the largest components hold of the gradient's squared norm, a line a step.",
+            "Share of the gradient's squared norm that the largest components hold, one line per "
+            "step.",
         ),
     ),
     run_path="engine.experiments.gradient_spectrum.run:run",

@@ -1,4 +1,7 @@
-"""What is drawn of a gradient spectrum: each seed's curve as stored, and the curves over seeds. Imports no torch."""
+"""The curves of a gradient spectrum: each seed's as stored, and their statistics over seeds.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ CURVES_FILE = "curves.json"
 QUANTITIES = ("magnitudes", "share_of_norm")
 
 Curve = Mapping[str, Any]
-"""One seed at one step: `step`, `p`, and by rank `ranks`, `magnitudes`, `share_of_norm`"""
+"""One seed at one step: `step`, `p`, and the lists `ranks`, `magnitudes`, `share_of_norm`."""
 
 
 def magnitudes_file(step: int) -> str:
@@ -23,11 +26,11 @@ def magnitudes_file(step: int) -> str:
 
 
 def spectrum_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "points": [{"values", "n", "p", "outcome", "steps": [...]}]}`.
+    """`{"title", "points": [{"values", "n", "p", "untrained", "steps": [...]}]}`.
 
-    A step holds `step`, `n`, `ranks` and, at those ranks, mean and standard error over seeds of `magnitudes` and of
-    `share_of_norm` (held by the components up to that rank); and its `elbow`, the rank and magnitude nearest to the
-    corner of the curve.
+    A step holds `step`, `n`, `ranks` and, at those ranks, mean and standard error over seeds of
+    `magnitudes` and of `share_of_norm` (held by the components up to that rank). Its `elbow` is the
+    rank and magnitude nearest to the corner of the curve.
     """
     points = []
     for point in source.points:
@@ -77,7 +80,7 @@ def _series(rows: Sequence[Sequence[float]]) -> dict[str, list[Any]]:
 
 
 def _find_elbow(ranks: Sequence[int], magnitudes: Sequence[float]) -> dict[str, float]:
-    """Where rank / p + magnitude / largest is least: of a straight line everywhere, of a skewed curve in its corner."""
+    """The point with the least rank / p + magnitude / largest, which is a skewed curve's corner."""
     largest = magnitudes[0] or 1.0
     place = min(range(len(ranks)), key=lambda at: ranks[at] / ranks[-1] + magnitudes[at] / largest)
     return {"rank": ranks[place], "magnitude": magnitudes[place]}

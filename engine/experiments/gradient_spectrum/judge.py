@@ -1,6 +1,6 @@
 """Claim 8: stochastic gradients are skewed (paper, Section 1 and Figure 1).
 
-The paper prints no number for it. Those below were fixed before any spectrum was measured.
+The paper prints no number for it. The bounds below were fixed before any spectrum was measured.
 """
 
 from __future__ import annotations
@@ -16,38 +16,48 @@ from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undec
 from engine.result import PointResult
 
 MOST = 0.5
-"""`Most` components are near zero: more than half are smaller than 1 % of the largest. Of as many Gaussian numbers it
-would be one in twenty, as their largest is about five standard deviations."""
+"""Share of components near zero that counts as most. Near zero is below 1 % of the largest.
+
+Among as many Gaussian numbers one in twenty is, as their largest is about five standard deviations.
+"""
 FEW_PERCENT = "10"
 SIGNIFICANT = 0.9
-"""`Few` are significant: the largest 10 % hold more than 90 % of the squared norm. Of Gaussian numbers they hold 44 %,
-of Laplace's, whose tails are heavy, 60 %."""
+"""Share of the squared norm that the largest 10 % must hold for few components to be significant.
+
+For Gaussian numbers they hold 44 %, for the heavier tails of Laplace's distribution 60 %.
+"""
 
 
 def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
-    """A verdict on claim 8 for every point with results; the step at which it holds least decides for each seed."""
+    """A verdict on claim 8 for every point with results; each seed's worst step decides."""
     return [
         conclude(
             get_claim(8),
-            _find(point, seed_result),
+            _find(point, point_result),
             dict(point.values),
             list_deviations([point.spec], len(point.results)),
         )
-        for point, seed_result in zip(
+        for point, point_result in zip(
             (point for point in points if point.results), summary, strict=True
         )
     ]
 
 
-def _find(point: FinishedPoint, seed_result: PointResult) -> list[Finding]:
-    near_zero = f"Most components, more than {MOST:.0%}, are smaller than 1 % of the largest, at every step measured"
-    few = f"The largest {FEW_PERCENT} % hold more than {SIGNIFICANT:.0%} of the squared norm, at every step measured"
+def _find(point: FinishedPoint, point_result: PointResult) -> list[Finding]:
+    near_zero = (
+        f"Most components, more than {MOST:.0%}, are smaller than 1 % of the largest, at every "
+        "step measured"
+    )
+    few = (
+        f"The largest {FEW_PERCENT} % hold more than {SIGNIFICANT:.0%} of the squared norm, at "
+        "every step measured"
+    )
     seeds = [
         result
         for result in point.results
         if isinstance(result, SpectrumSeedResult) and result.steps
     ]
-    if seed_result.outcome != "trained" or not seeds:
+    if point_result.outcome != "trained" or not seeds:
         reason = "the net did not train" if seeds else "no step was reached with a finite gradient"
         return [undecided(statement, reason) for statement in (near_zero, few)]
 

@@ -1,4 +1,4 @@
-"""The drawings of a gradient spectrum: Figure 1's sorted components, and what the largest hold of the norm."""
+"""The plots of a gradient spectrum: sorted components (Figure 1), and their shares of the norm."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from engine.plotting import (
 MOST_POINTS = 6
 """Rows of panels drawn; the numbers hold all points."""
 DECADES = 5
-"""Of magnitudes on a logarithmic axis; only the smallest components lie below."""
+"""Decades of magnitudes on a logarithmic axis; only the smallest components lie below."""
 ZOOM = 4.0
-"""The inset reaches so many times as far as the farthest elbow."""
+"""Extent of the inset over the distance of the farthest elbow."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
-    """Both plots draw the same numbers: see `curves.spectrum_numbers`."""
+    """The numbers of both plots; see `curves.spectrum_numbers`."""
     return spectrum_numbers(source)
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """The plot `name` of its numbers."""
+    """The figure of the plot `name` from its numbers."""
     with drawing():
         if not numbers["points"]:
             return draw_message(options, "No results yet")
@@ -45,7 +45,7 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 
 def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A row a point: linear axes with the elbow zoomed, and logarithmic axes."""
+    """A row for each point: linear axes with the elbow enlarged, and logarithmic axes."""
     points = numbers["points"][:MOST_POINTS]
     colors = _step_colors(points)
     figure = new_figure(options, 9.0, 0.9 + 3.1 * len(points))
@@ -92,7 +92,7 @@ def _draw_lines(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any])
 
 
 def _step_colors(points: Sequence[Mapping[str, Any]]) -> dict[int, Any]:
-    """A colour a step, the same at every point."""
+    """A colour for each step, the same at every point."""
     steps = sorted({one["step"] for point in points for one in point["steps"]})
     return dict(zip(steps, series_colors([{"step": step} for step in steps]), strict=True))
 
@@ -109,7 +109,7 @@ def _add_step_legend(figure: Figure, colors: Mapping[int, Any]) -> None:
 
 
 def _draw_inset(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any]) -> None:
-    """What happens at the elbow, drawn into the empty corner of the curve."""
+    """Draw the curve around its elbow into the empty corner of the axes."""
     elbows = [one["elbow"] for one in point["steps"]]
     right = min(point["p"], ZOOM * max(elbow["rank"] for elbow in elbows))
     top = ZOOM * max(elbow["magnitude"] for elbow in elbows)

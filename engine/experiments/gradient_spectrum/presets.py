@@ -1,4 +1,4 @@
-"""Named bodies of the kind `gradient_spectrum`: Figure 1's two nets."""
+"""Named bodies of the kind `gradient_spectrum`: the two nets of Figure 1."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ TITLES = {
     ("fig1b", "paper"): "Figure 1(b): sorted gradient components of ResNet-18 on CIFAR-10",
     ("fig1b", "quick"): "Figure 1(b) in small: ResNet-18, a quarter as wide, on real digits",
 }
-DESCRIPTION = "Magnitudes of one mini-batch gradient in descending order, at steps from the first to the last of the training."
+DESCRIPTION = (
+    "Magnitudes of one mini-batch gradient in descending order, at steps from the first to the "
+    "last of the training."
+)
 UNNAMED_STEPS = "the paper does not say at which steps"
 
 
 def presets() -> Sequence[Preset]:
-    """Each net at both scales; quick ones are a quarter as wide and train on the embedded digits."""
+    """Each net at both scales; quick nets are a quarter as wide and train on embedded digits."""
     return (
         _make("fig1a", "paper", paper_spec(KIND, "mnist", VGG5, steps=(1, 10, 100, 1000, 7800))),
         _make(

@@ -1,4 +1,4 @@
-"""The results of a gradient spectrum: one a seed, one a point."""
+"""The results of a gradient spectrum: of a seed and of a point."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
 NEAR_ZERO_PERCENT = 1.0
-"""A component is near zero where it is smaller than this share of the largest one."""
+"""A component is near zero where it is smaller than this percentage of the largest one."""
 
 
 class StepSpectrum(ResultModel):
@@ -17,11 +17,11 @@ class StepSpectrum(ResultModel):
 
     step: int
     p: int
-    """Components, one a parameter."""
+    """Components, one per parameter."""
     quantiles: dict[str, float]
-    """By percent of the components that are at most as large: `50` is the median of |g_i|, `100` the largest."""
+    """Quantiles of |g_i| by percent: `50` is the median, `100` the largest."""
     share_of_norm: dict[str, float]
-    """By percent of the components, the largest: their share of the squared norm."""
+    """Share of the squared norm that the largest components hold, by their percentage."""
     near_zero: float
     """Share of the components smaller than 1 % of the largest one."""
     zeros: float
@@ -29,10 +29,10 @@ class StepSpectrum(ResultModel):
 
 
 class SpectrumSeedResult(SeedResult):
-    """What one seed's training showed."""
+    """One seed's spectra."""
 
     steps: tuple[StepSpectrum, ...]
-    """Those of the asked steps that were reached with a finite gradient."""
+    """The requested steps that were reached with a finite gradient."""
 
 
 class StepSummary(ResultModel):
@@ -41,9 +41,9 @@ class StepSummary(ResultModel):
     step: int
     p: int
     quantiles: dict[str, Statistic]
-    """By percent of the components that are at most as large: of |g_i|."""
+    """Quantiles of |g_i| by percent: `50` is the median, `100` the largest."""
     share_of_norm: dict[str, Statistic]
-    """By percent of the components, the largest: their share of the squared norm."""
+    """Share of the squared norm that the largest components hold, by their percentage."""
     near_zero: Statistic
     """Share of the components smaller than 1 % of the largest one."""
     zeros: Statistic
@@ -58,7 +58,7 @@ class SpectrumPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One result a point that has at least one finished seed."""
+    """One result for each point with at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 

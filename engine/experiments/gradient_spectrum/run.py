@@ -1,4 +1,4 @@
-"""The procedure of the gradient spectrum: one training whose mini-batch gradient is sorted at chosen steps."""
+"""The procedure of the gradient spectrum: one training, its gradient sorted at chosen steps."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SHARE_PERCENTS = (0.1, 1.0, 10.0)
 
 
 def run(spec: GradientSpectrumSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context and measure; one result a seed.
+    """Train every seed of the context and measure its gradients; one result per seed.
 
-    Keeps each seed's sorted magnitudes, a file a step, and `curves.json`, what is drawn of them. Raises InvalidSpec
-    for steps that the data set is too small for.
+    Stores each seed's sorted magnitudes, one file per step, and `curves.json`, which plots draw.
+    Raises InvalidSpec for steps beyond the training, whose length depends on the data set.
     """
     data = resident_data(spec.data, torch.device(ctx.execution.device), ctx)
     errors = check_steps(spec, len(data.y_train))

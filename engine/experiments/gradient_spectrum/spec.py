@@ -19,7 +19,7 @@ Step = Annotated[int, Field(ge=1)]
 
 
 class GradientSpectrumSpec(ExperimentSpec):
-    """Sort the components of one mini-batch gradient by magnitude, at chosen steps of a training."""
+    """Sort the components of a mini-batch gradient by magnitude at chosen steps of a training."""
 
     loads_trainings: ClassVar[bool] = False
 
@@ -28,7 +28,10 @@ class GradientSpectrumSpec(ExperimentSpec):
         (1, 10, 30),
         min_length=1,
         max_length=32,
-        description="Optimiser steps whose gradient is measured, counted from 1 over the whole training and ascending; the gradient of step 1 is taken at initialisation.",
+        description=(
+            "Optimiser steps whose gradient is measured, counted from 1 over the whole training "
+            "and ascending. The gradient of step 1 is taken at initialisation."
+        ),
     )
 
     @model_validator(mode="after")
@@ -39,7 +42,7 @@ class GradientSpectrumSpec(ExperimentSpec):
             errors += check_steps(self, self.data.train_size or info.train_size)
         if errors:
             raise ValidationError.from_exception_data(
-                type(self).__name__, [_line(error) for error in errors]
+                type(self).__name__, [_to_pydantic(error) for error in errors]
             )
         return self
 
@@ -54,7 +57,7 @@ class GradientSpectrumSpec(ExperimentSpec):
 
 
 def check_order(steps: tuple[int, ...]) -> list[FieldError]:
-    """Every step that is not larger than the one before it."""
+    """An error for every step that is not larger than the one before it."""
     return [
         FieldError(
             f"steps/{index}", "not-ascending", f"step {step} does not come after step {before}"
@@ -65,22 +68,23 @@ def check_order(steps: tuple[int, ...]) -> list[FieldError]:
 
 
 def check_steps(spec: GradientSpectrumSpec, train_size: int) -> list[FieldError]:
-    """Every step that the training is too short for, on a train set of `train_size` images."""
-    a_epoch = num_batches(train_size, spec.batch_size)
-    total = spec.epochs * a_epoch
+    """An error for every step beyond the training on `train_size` images."""
+    steps_per_epoch = num_batches(train_size, spec.batch_size)
+    total = spec.epochs * steps_per_epoch
     return [
         FieldError(
             f"steps/{index}",
             "beyond-the-training",
-            f"step {step:,} is beyond the training's {total:,}: {spec.epochs:,} epochs of {a_epoch:,}",
+            f"step {step:,} is beyond the training's {total:,} steps: "
+            f"{spec.epochs:,} epochs of {steps_per_epoch:,}",
         )
         for index, step in enumerate(spec.steps)
         if step > total
     ]
 
 
-def _line(error: FieldError) -> InitErrorDetails:
-    """The error as pydantic's own, so that it comes with all others and points at the step."""
+def _to_pydantic(error: FieldError) -> InitErrorDetails:
+    """The error as pydantic's, so that it is raised with all others and points at the step."""
     name, _, index = error.pointer.partition("/")
     return InitErrorDetails(
         type=PydanticCustomError(error.code, error.detail), loc=(name, int(index)), input=None

@@ -1,4 +1,4 @@
-"""The kind `lws`: layer-wise sparse SGD, which trains only some layers in each epoch (paper, Section 6)."""
+"""The kind `lws`: layer-wise sparse SGD trains only some layers in each epoch (Section 6)."""
 
 from engine.experiments.lws.presets import presets
 from engine.experiments.lws.published import list_published
@@ -9,7 +9,10 @@ from engine.kind import Kind, PlotInfo
 KIND = Kind(
     name="lws",
     title="Layer-wise sparse SGD",
-    description="Train only some layers in each epoch, always the same or drawn once an epoch; accuracy, back-propagation time and total time beside those of training every layer.",
+    description=(
+        "Train only some layers in each epoch, always the same or drawn for each epoch. Compares "
+        "accuracy, back-propagation time and total time with training every layer."
+    ),
     spec=LwsSpec,
     seed_result=LwsSeedResult,
     point_result=LwsPointResult,
@@ -28,7 +31,8 @@ KIND = Kind(
         PlotInfo(
             "error_against_backward_time",
             "Test error against back-propagation time",
-            "A marker a point, its size rho; nearer the origin is better (Figures 9 and 22).",
+            "One marker per point, its size shows rho; nearer the origin is better (Figures 9 and "
+            "22).",
         ),
         PlotInfo(
             "error_against_train_time",
@@ -38,12 +42,14 @@ KIND = Kind(
         PlotInfo(
             "error_curves",
             "Error over back-propagation time",
-            "Train and test error after each epoch against the back-propagation time spent so far (Figure 23).",
+            "Train and test error after each epoch against the back-propagation time spent so far "
+            "(Figure 23).",
         ),
         PlotInfo(
             "table",
             "Accuracy, difference, time and ratio",
-            "A row a point, the published numbers beside ours where the point is in Table 1; also as HTML and CSV.",
+            "One row per point, with the published numbers where the point is in Table 1; also as "
+            "HTML and CSV.",
             table_path="engine.experiments.lws.table_text:tabulate",
             view="table",
         ),

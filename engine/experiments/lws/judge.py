@@ -26,11 +26,11 @@ from engine.training.policies import (
 )
 
 ACCURACY_MARGIN = 0.02
-"""Accuracy is kept where the loss is less: the paper calls at most 2 points little (Section 6.1)."""
+"""Accuracy is kept where less is lost: the paper calls at most 2 points little (Section 6.1)."""
 SIMILAR_TIME = (0.8, 1.25)
-"""Ratio of two back-propagation times that the paper calls similar; it names no number."""
+"""Bounds on the ratio of two similar back-propagation times; the paper names no number."""
 HALF_TIME = 0.6
-"""The paper's `approximately half`, with a tenth for approximately."""
+"""Upper bound for the paper's "approximately half": 0.5, and 0.1 for "approximately"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Cell:
     """A point, its result, its policy."""
 
     point: FinishedPoint
-    seed_result: LwsPointResult
+    point_result: LwsPointResult
     spec: LwsSpec
 
     @property
@@ -54,7 +54,7 @@ class _Cell:
 
 
 def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
-    """A verdict on claims 6 and 7 for every group of points that differ in nothing but the policy."""
+    """A verdict on claims 6 and 7 for every group of points that differ only in policy."""
     verdicts = []
     for group in _group_points(points, summary):
         for number, find in ((6, _find_static), (7, _find_probabilistic)):
@@ -71,11 +71,11 @@ def _group_points(
 ) -> list[list[_Cell]]:
     groups: dict[str, list[_Cell]] = {}
     finished = [point for point in points if point.results]
-    for point, seed_result in zip(finished, summary, strict=True):
-        assert isinstance(seed_result, LwsPointResult)
+    for point, point_result in zip(finished, summary, strict=True):
+        assert isinstance(point_result, LwsPointResult)
         assert isinstance(point.spec, LwsSpec)
         key = point.spec.model_dump_json(exclude={"policy"})
-        groups.setdefault(key, []).append(_Cell(point, seed_result, point.spec))
+        groups.setdefault(key, []).append(_Cell(point, point_result, point.spec))
     return list(groups.values())
 
 
@@ -94,13 +94,9 @@ def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
 
 
 def _find_static(group: Sequence[_Cell]) -> list[Finding]:
-    """Claim 6; empty where no point trains a fixed part of the net."""
-    parts = [
-        cell
-        for cell in group
-        if isinstance(cell.policy, TopKPolicy | BottomQPolicy | TopKBottomQPolicy)
-    ]
-    if not parts:
+    """Claim 6; empty where no point has a static policy of top or bottom layers."""
+    static = TopKPolicy | BottomQPolicy | TopKBottomQPolicy
+    if not any(isinstance(cell.policy, static) for cell in group):
         return []
     return [
         _top_and_bottom_keep_accuracy(group),
@@ -110,7 +106,7 @@ def _find_static(group: Sequence[_Cell]) -> list[Finding]:
 
 
 def _top_and_bottom_keep_accuracy(group: Sequence[_Cell]) -> Finding:
-    """Judged on the point that trains most layers short of all, chosen before looking at accuracies."""
+    """Judged on the point that trains the most layers but not all; accuracies do not choose it."""
     statement = f"Top k Bottom q loses less than {ACCURACY_MARGIN:.0%} of accuracy against full"
     best, most = None, 0
     for cell in group:
@@ -127,15 +123,19 @@ def _keeps_accuracy(statement: str, cell: _Cell | None, group: Sequence[_Cell]) 
         return undecided(statement, "no such point has finished")
     statement = f"{statement}, at {title_of(cell.policy)}"
     full = _first(group, FullPolicy)
-    if full is None or cell.seed_result.difference is None:
+    if full is None or cell.point_result.difference is None:
         return undecided(statement, "no full point with the same seeds has finished")
-    if full.seed_result.outcome != "trained":
+    if full.point_result.outcome != "trained":
         return undecided(statement, "the full net itself did not train")
-    return judge_bounds(statement, cell.seed_result.difference, above=-ACCURACY_MARGIN)
+    return judge_bounds(statement, cell.point_result.difference, above=-ACCURACY_MARGIN)
 
 
 def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
-    """The slowest comparison decides: each top k against bottom q of as many layers, the smallest k against the rest."""
+    """The worst comparison decides.
+
+    Each top k is compared with the bottom q = k, with and without top layers; the smallest top k
+    also with middle and full.
+    """
     statement = "Top k spends less time in backward than any other static choice of as many layers"
     tops = {cell.policy.k: cell for cell in group if isinstance(cell.policy, TopKPolicy)}
     if not tops:
@@ -182,7 +182,7 @@ def _bottom_costs_as_much(group: Sequence[_Cell]) -> Finding:
 
 
 def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
-    """Claim 7, judged on the largest k at rho = 0.1 (or the rho nearest to it); empty where there is none."""
+    """Claim 7, on the largest k at the rho nearest to 0.1; empty without a Top k All Bottoms."""
     cells = [cell for cell in group if isinstance(cell.policy, TopKAllBottomsPolicy)]
     if not cells:
         return []
@@ -195,19 +195,22 @@ def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
     name = title_of(cell.policy)
     keeps = f"Top k All Bottoms loses less than {ACCURACY_MARGIN:.0%} of accuracy against full"
     if cell.spec.model.name == "vgg11" and cell.spec.init.name != "pretrained":
-        reason = "the paper claims it of VGG-11 from pretrained weights; from Xavier its Table 1 shows a loss of 13.69 points"
+        reason = (
+            "the paper claims it of VGG-11 from pretrained weights; from Xavier its Table 1 shows "
+            "a loss of 13.69 points"
+        )
         findings = [undecided(keeps, reason)]
     else:
         findings = [_keeps_accuracy(keeps, cell, group)]
     for statement, ratio, bound in (
         (
             f"Back-propagation of {name} takes at most half the time of full",
-            cell.seed_result.backward_ratio,
+            cell.point_result.backward_ratio,
             0.5,
         ),
         (
             f"Training by {name} takes about half the time of full, or less",
-            cell.seed_result.train_ratio,
+            cell.point_result.train_ratio,
             HALF_TIME,
         ),
     ):
@@ -219,7 +222,7 @@ def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
 
 
 def _judge_ratio(statement: str, cell: _Cell, other: _Cell, **bounds: float) -> Finding:
-    """Ratio of back-propagation times, seed by seed."""
+    """Compare the ratio of back-propagation times, paired by seed, with `bounds`."""
     ours, theirs = cell.backward_seconds(), other.backward_seconds()
     ratios = [ours[seed] / theirs[seed] for seed in ours if theirs.get(seed, 0.0) > 0]
     if not ratios:
@@ -228,7 +231,7 @@ def _judge_ratio(statement: str, cell: _Cell, other: _Cell, **bounds: float) -> 
 
 
 def _worst(findings: Sequence[Finding]) -> Finding | None:
-    """The one that decides a statement which must hold for all."""
+    """The finding that decides a statement about all of them; None for no findings."""
     order = ("not reproduced", "inconclusive", "reproduced")
     return min(
         findings,

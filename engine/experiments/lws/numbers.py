@@ -1,4 +1,4 @@
-"""The numbers behind each drawing of layer-wise sparse SGD."""
+"""The numbers behind each plot of layer-wise sparse SGD."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PUBLISHED = ("test_accuracy", "difference", "backward_seconds", "backward_ratio"
 
 
 def point_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "points": [...]}`: each point's names and statistics (bars, scatters)."""
+    """`{"title", "points"}`: each point's names and statistics, for bars and scatters."""
     points = []
-    for point, seed_result in _finished(source):
-        statistics = {name: _dump(getattr(seed_result, name)) for name in OURS}
+    for point, point_result in _finished(source):
+        statistics = {name: _dump(getattr(point_result, name)) for name in OURS}
         points.append(
             {
                 **_identity(point),
-                "outcome": seed_result.outcome,
-                "n": seed_result.test_accuracy.n,
+                "outcome": point_result.outcome,
+                "n": point_result.test_accuracy.n,
                 **statistics,
             }
         )
@@ -42,7 +42,10 @@ def point_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def curve_numbers(source: PlotInput) -> dict[str, Any]:
-    """By point, an item an epoch: mean time in backward so far, train and test error over seeds."""
+    """`{"title", "points"}`: lists by epoch of the time in backward so far and of both errors.
+
+    Each item is a mean over seeds.
+    """
     metrics = {name: source.read_metric(f"{name}_accuracy") for name in ("test", "train")}
     points = []
     for point, _ in _finished(source):
@@ -69,9 +72,10 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def table_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "columns", "points", "deviations"}`: a row a point, with the published numbers where Table 1 has the point.
+    """`{"title", "columns", "points", "deviations"}`: one row per point.
 
-    Our columns hold statistics, `published_...` columns plain numbers or null. Accuracies and differences in [0, 1].
+    Our columns hold statistics. The `published_...` columns hold the number in Table 1, or null
+    where Table 1 does not have the point. Accuracies and differences are in [0, 1].
     """
     rows = []
     for row, (point, _) in zip(point_numbers(source)["points"], _finished(source), strict=True):
@@ -101,14 +105,14 @@ def _finished(source: PlotInput) -> list[tuple[FinishedPoint, LwsPointResult]]:
     finished = [point for point in source.points if point.results]
     pairs = list(zip(finished, source.summary, strict=True))
     return [
-        (point, seed_result)
-        for point, seed_result in pairs
-        if isinstance(seed_result, LwsPointResult)
+        (point, point_result)
+        for point, point_result in pairs
+        if isinstance(point_result, LwsPointResult)
     ]
 
 
 def _identity(point: FinishedPoint) -> dict[str, Any]:
-    """How a drawing names the point; `setting` tells apart points that differ in more than the policy."""
+    """How a plot names the point; `setting` holds the swept values other than the policy."""
     assert isinstance(point.spec, LwsSpec)
     policy: PolicySpec = point.spec.policy
     others = {
@@ -127,7 +131,7 @@ def _identity(point: FinishedPoint) -> dict[str, Any]:
 
 
 def _describe_setting(others: Mapping[str, Any]) -> str:
-    """As `point_label`, but an initialisation by its name alone, as the paper calls it."""
+    """As `point_label`, but with the paper's name of an initialisation."""
     names = {"xavier": "Xavier", "pretrained": "pretrained"}
     init = others.get("init")
     known = names.get(init["name"]) if isinstance(init, Mapping) and set(init) == {"name"} else None
@@ -144,7 +148,7 @@ def _error_series(
     results: Sequence[LwsSeedResult],
     epochs: int,
 ) -> dict[str, list[float | None]]:
-    """Mean and standard error of 1 - accuracy at epochs 1 to `epochs`; null where no seed has a value."""
+    """Mean and standard error of 1 - accuracy at epochs 1 to `epochs`; None without values."""
     accuracy = {result.seed: dict(by_seed.get(result.seed, ())) for result in results}
     found: dict[str, list[float | None]] = {"mean": [], "standard_error": []}
     for epoch in range(1, epochs + 1):

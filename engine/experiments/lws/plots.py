@@ -1,4 +1,4 @@
-"""The drawings of layer-wise sparse SGD: bars, scatters against time, error curves, Table 1."""
+"""The plots of layer-wise sparse SGD: bars, scatters against time, error curves, Table 1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_n
 from engine.experiments.lws.styles import (
     FULL_COLOR,
     POLICY_COLORS,
-    POLICY_WORDS,
+    POLICY_NAMES,
     curve_styles,
     family_styles,
 )
@@ -30,7 +30,7 @@ from engine.plotting import (
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
-    """The numbers of the plot `name`; see this room's README for each one's fields."""
+    """The numbers of the plot `name`; the kind's README lists the fields."""
     return {
         "accuracy_bars": point_numbers,
         "backward_bars": point_numbers,
@@ -42,7 +42,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """The plot `name` of its numbers."""
+    """The figure of the plot `name` from its numbers."""
     with drawing():
         if not numbers["points"]:
             return draw_message(options, "No results yet")
@@ -72,7 +72,7 @@ def _draw_bars(
     drawn: set[str] = set()
     for place, (point, mean, error) in enumerate(zip(points, means, errors, strict=True)):
         policy = point["kind_of_policy"]
-        words = POLICY_WORDS[policy]
+        name = POLICY_NAMES[policy]
         axes.bar(
             place,
             mean,
@@ -81,9 +81,9 @@ def _draw_bars(
             capsize=3,
             color=POLICY_COLORS[policy],
             error_kw={"elinewidth": 1.0, "ecolor": "black"},
-            label=None if words in drawn else words,
+            label=None if name in drawn else name,
         )
-        drawn.add(words)
+        drawn.add(name)
         axes.annotate(
             _bar_text(point, quantity, mean),
             (place, mean + error),
@@ -126,12 +126,12 @@ def _draw_scatter(
     figure = new_figure(options, 8.4, 4.8)
     axes = figure.subplots()
     settings = list(dict.fromkeys(point["setting"] for point in points))
-    looks = family_styles(points)
+    styles = family_styles(points)
     for point in points:
         mean, spread = point[seconds]["mean"], point[seconds]["standard_error"] or 0.0
         error = 100 * (1 - point["test_accuracy"]["mean"])
         reach = 100 * (point["test_accuracy"]["standard_error"] or 0.0)
-        color, marker = looks[point["family"]]
+        color, marker = styles[point["family"]]
         axes.errorbar(
             mean,
             error,
@@ -160,7 +160,7 @@ def _draw_scatter(
         axes.set_xlim(left=0)
     if options.yscale != "log":
         axes.set_ylim(bottom=0)
-    _scatter_legend(figure, points, looks, settings)
+    _scatter_legend(figure, points, styles, settings)
     _add_titles(figure, axes, numbers)
     return figure
 
@@ -172,12 +172,12 @@ def _marker_area(rho: float | None) -> float:
 def _scatter_legend(
     figure: Figure,
     points: Sequence[Mapping[str, Any]],
-    looks: Mapping[str, tuple[str, str]],
+    styles: Mapping[str, tuple[str, str]],
     settings: Sequence[str],
 ) -> None:
-    """Families by colour and marker, then what each marker size and filling means."""
+    """Families by colour and marker, then settings by filling and rho by marker size."""
     handles = [
-        _legend_marker(color, marker, 7.0, family) for family, (color, marker) in looks.items()
+        _legend_marker(color, marker, 7.0, family) for family, (color, marker) in styles.items()
     ]
     if len(settings) > 1:
         handles += [
@@ -222,13 +222,13 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 marker="o" if len(point["epoch"]) < 3 else None,
             )
     for quantity, axes in panels.items():
-        _dress_curves(axes, options, quantity.replace("_", " ").capitalize())
+        _format_curve_axes(axes, options, quantity.replace("_", " ").capitalize())
     _add_legend(figure, panels["test_error"])
     add_title(figure, numbers["title"], _describe_seeds(points))
     return figure
 
 
-def _dress_curves(axes: Axes, options: PlotOptions, title: str) -> None:
+def _format_curve_axes(axes: Axes, options: PlotOptions, title: str) -> None:
     axes.set(xlabel="Back-propagation time so far (s)", ylabel=f"{title} (%)", title=title)
     axes.set_xscale(options.xscale or "linear")
     axes.set_yscale(options.yscale or "linear")
@@ -246,17 +246,16 @@ def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add_titles(figure: Figure, axes: Axes, numbers: Mapping[str, Any]) -> None:
-    """At the left, where no legend stands."""
+    """Titles on the left, clear of the legend."""
     add_title(figure, numbers["title"], x=0.02, ha="left")
     axes.set_title(_describe_seeds(numbers["points"]), fontsize=7.5, color="#666666", loc="left")
 
 
 def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    """What the means and error bars are over, and what the dagger says."""
+    """The note on seeds, error bars and the dagger."""
     counts = sorted({point["n"] for point in points})
-    text = f"mean of {'–'.join(map(str, (counts[0], counts[-1])[: len(counts)]))} seeds, one standard error"
-    if counts == [1]:
-        text = "one seed"
+    extremes = "–".join(map(str, (counts[0], counts[-1])[: len(counts)]))
+    text = "one seed" if counts == [1] else f"mean of {extremes} seeds, one standard error"
     return text + (
         "; † not trained"
         if any(point.get("outcome", "trained") != "trained" for point in points)
@@ -265,12 +264,12 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
-    """Below the axes, in as many columns as the figure is wide enough for."""
+    """A legend below the axes, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     columns = min(len(labels), _num_columns(figure.get_figwidth(), max(map(len, labels))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def _num_columns(width: float, longest: int) -> int:
-    """How many legend columns of labels of up to `longest` letters fit into `width` inches."""
+    """How many legend columns fit into `width` inches, for labels of up to `longest` letters."""
     return max(1, int(width / (0.55 + 0.068 * longest)))

@@ -1,7 +1,7 @@
-"""Figures 7 to 12 and 21 to 23 and Table 1 of the paper (Section 6 and appendix) as bodies ready to submit.
+"""Figures 7 to 12 and 21 to 23 and Table 1 (Section 6 and appendix) as bodies ready to submit.
 
-Two training specs a net serve all of them at quick scale, one for static and one for drawn policies: a training that
-one figure has done is found by its digest and not repeated by the next.
+At quick scale each net has two training specs for all figures, one for static and one for drawn
+policies. A training done for one figure is found by its digest and loaded for the next.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DATA = {"vgg5": "mnist", "vgg11": "cifar10"}
 
 @dataclass(frozen=True, slots=True)
 class QuickSize:
-    """What two cores do in a few minutes."""
+    """Sizes that two cores train in a few minutes."""
 
     width_multiplier: float
     train_size: int
@@ -47,9 +47,10 @@ _QUICK_SIZES: Mapping[tuple[Study, Net], QuickSize] = {
     ("drawn", "vgg5"): QuickSize(0.25, 256, 250, 100, 128),
     ("drawn", "vgg11"): QuickSize(0.1875, 320, 250, 100, 64),
 }
-"""Drawn policies need many epochs, not many images: over 100 epochs of five seeds the share of epochs that train the
-whole net is within a tenth of rho, over 20 it is not. And they need nets so wide, and batches so large, that a step of
-the top layer alone takes less than a hundredth of a whole backward pass, or the ratio of times is not rho either."""
+"""Drawn policies need many epochs, not many images: over 100 epochs of five seeds the share of
+epochs that train the whole net is within a tenth of rho, over 20 epochs it is not. They also need
+wide nets and large batches: a step of the top layer alone must take less than a hundredth of a
+whole backward pass, or the ratio of times is not rho either."""
 _QUICK_SEEDS = {"static": range(3), "drawn": range(5)}
 
 
@@ -78,7 +79,8 @@ def _static_figures(scale: Scale) -> Iterable[Preset]:
                 net,
                 "static",
                 f"Static layer-wise sparse SGD, {what}: {_TITLES[scale, net]}",
-                f"Top k, bottom q, both, or the middle layers only, against training all (Figure {number}{letter}).",
+                "Top k, bottom q, both, or only the middle layers, against training all layers "
+                f"(Figure {number}{letter}).",
                 policies,
                 plots=(plot,),
                 experiment=f"Static layer-wise sparse SGD: {_TITLES[scale, net]}",
@@ -113,7 +115,8 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
                 net,
                 "drawn",
                 f"Test error against {against}: {trained}",
-                f"Top k Bottom k, Top k All Bottoms and Random-Uniform at rho from 0.1 to 0.5 (Figure {number}).",
+                "Top k Bottom k, Top k All Bottoms and Random-Uniform at rho from 0.1 to 0.5 "
+                f"(Figure {number}).",
                 [FULL, *_by_rho(net, scale, RHOS), UNIFORM],
                 plots=(plot,),
                 init=init,
@@ -131,10 +134,13 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
                 net,
                 "drawn",
                 f"Probabilistic layer-wise sparse SGD at rho = 0.1, {what}: {_TITLES[scale, net]}",
-                f"Top k Bottom k, Top k All Bottoms, Random-Beta and Random-Uniform (Figure {number}{letter}).",
+                "Top k Bottom k, Top k All Bottoms, Random-Beta and Random-Uniform "
+                f"(Figure {number}{letter}).",
                 [FULL, *_by_rho(net, "paper", RHOS[:1]), BETA, UNIFORM],
                 plots=(plot,),
-                experiment=f"Probabilistic layer-wise sparse SGD at rho = 0.1: {_TITLES[scale, net]}",
+                experiment=(
+                    f"Probabilistic layer-wise sparse SGD at rho = 0.1: {_TITLES[scale, net]}"
+                ),
             )
 
 
@@ -147,7 +153,8 @@ def _late_figures(scale: Scale) -> Iterable[Preset]:
             net,
             "drawn",
             f"Test error against back-propagation time, q = {q}: {_TITLES[scale, net]}",
-            f"Top k Bottom {q}, Top k All Bottoms, Random-Uniform and Random-Beta (Figure 22{letter}).",
+            f"Top k Bottom {q}, Top k All Bottoms, Random-Uniform and Random-Beta "
+            f"(Figure 22{letter}).",
             [FULL, *_by_rho(net, scale, RHOS, q=q), UNIFORM, BETA],
             plots=("error_against_backward_time",),
             init=None if net == "vgg11" else XAVIER,
@@ -159,7 +166,8 @@ def _late_figures(scale: Scale) -> Iterable[Preset]:
         "vgg11",
         "drawn",
         f"Error as back-propagation time is spent: {_TITLES[scale, 'vgg11']}",
-        "Full training against Top 4 All Bottoms, whose rho the paper does not name: the least and the largest (Figure 23).",
+        "Full training against Top 4 All Bottoms at the smallest and the largest rho, as the paper "
+        "names none (Figure 23).",
         [FULL, *(_all_bottoms(4, rho) for rho in (RHOS[0], RHOS[-1]))],
         plots=("error_curves",),
         init=None,
@@ -170,7 +178,8 @@ def _late_figures(scale: Scale) -> Iterable[Preset]:
         "vgg11",
         "drawn",
         f"Table 1: {_TITLES[scale, 'vgg11']}",
-        "Accuracy, back-propagation time and their change against full training, beside the published ones (Table 1).",
+        "Accuracy, back-propagation time and their change against full training, with the "
+        "published numbers (Table 1).",
         [
             FULL,
             UNIFORM,
@@ -197,7 +206,11 @@ def _make(
     fewer_k: bool = False,
     experiment: str | None = None,
 ) -> Preset:
-    """init: None is both, one after the other. fewer_k: quick scale leaves some k out. experiment: as in `make_preset`."""
+    """A preset of this kind.
+
+    init: None for both initialisations. fewer_k: quick scale omits some k. experiment: as in
+    `make_preset`.
+    """
     sweep: dict[str, Sequence[Any]] = {"policy": policies}
     if scale == "paper":
         spec = paper_spec("lws", _DATA[net], {"name": net}, init=init or XAVIER)
@@ -208,7 +221,8 @@ def _make(
     deviations = []
     if init is not XAVIER:
         deviations.append(
-            "Xavier initialisation alone, as ImageNet weights fit neither narrow nets nor grey images"
+            "Xavier initialisation alone, as ImageNet weights fit neither narrow nets nor grey "
+            "images"
         )
     if fewer_k:
         deviations.append(f"k of {' and '.join(map(str, _QUICK_K[net]))} instead of 1 to 4")
@@ -227,7 +241,10 @@ def _make(
 
 
 def _quick_spec(net: Net, study: Study) -> dict[str, Any]:
-    """A narrow net on few images, by Adam: SGD at the paper's rate does not get VGG-11 off its plateau that soon."""
+    """A narrow net on few images, trained by Adam.
+
+    SGD at the paper's learning rate keeps VGG-11 on its plateau for more epochs than these.
+    """
     size = _QUICK_SIZES[study, net]
     return paper_spec(
         "lws",
@@ -258,13 +275,13 @@ def _all_bottoms(k: int, rho: float) -> Policy:
     return {"name": "top_k_all_bottoms", "k": k, "rho": rho}
 
 
-def _leaves_some(net: Net, k: int, q: int) -> bool:
-    """Whether a layer stays frozen: in VGG-5 Top 3 Bottom 3 would be the full net by another name."""
+def _freezes_a_layer(net: Net, k: int, q: int) -> bool:
+    """Whether Top k Bottom q freezes a layer; in VGG-5 Top 3 Bottom 3 trains the full net."""
     return k + q < count_layers(LwsSpec.model_validate({"model": {"name": net}}).model)
 
 
 def _static_policies(net: Net, *, diagonal: bool) -> list[Policy]:
-    """diagonal: pairs with k = q alone."""
+    """diagonal: only pairs with k = q."""
     sizes = range(1, 5)
     return [
         FULL,
@@ -274,20 +291,20 @@ def _static_policies(net: Net, *, diagonal: bool) -> list[Policy]:
             {"name": "top_k_bottom_q", "k": k, "q": q}
             for k in sizes
             for q in sizes
-            if (k == q or not diagonal) and _leaves_some(net, k, q)
+            if (k == q or not diagonal) and _freezes_a_layer(net, k, q)
         ),
         {"name": "middle"},
     ]
 
 
 def _by_rho(net: Net, scale: Scale, rhos: Sequence[float], q: int | None = None) -> list[Policy]:
-    """Top k Bottom q, with q = k where no q is given, and Top k All Bottoms."""
+    """Top k Bottom q and Top k All Bottoms at each rho. q: None for q = k."""
     sizes = _QUICK_K[net] if scale == "quick" else range(1, 5)
     return [
         *(
             _top_bottom(k, q or k, rho)
             for k in sizes
-            if _leaves_some(net, k, q or k)
+            if _freezes_a_layer(net, k, q or k)
             for rho in rhos
         ),
         *(_all_bottoms(k, rho) for k in sizes for rho in rhos),

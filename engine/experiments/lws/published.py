@@ -1,4 +1,4 @@
-"""The numbers that the paper prints of layer-wise sparse SGD: Table 1, and bounds in its text."""
+"""Numbers that the paper prints about layer-wise sparse SGD: Table 1, and bounds in its text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLEST_RHO = 0.1
 
 
 def list_published(spec: ExperimentSpec) -> tuple[PublishedNumber, ...]:
-    """What the paper prints of this net with this initialisation and policy.
+    """What the paper prints about this net with this initialisation and policy.
 
     Data and training are ignored: `engine.paper.deviations` lists where those differ.
     """

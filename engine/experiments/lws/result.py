@@ -1,4 +1,4 @@
-"""The results of layer-wise sparse SGD: one a seed, one a point, compared with the `full` point beside it."""
+"""The results of layer-wise sparse SGD: of a seed, and of a point with its `full` point."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ class LwsSeedResult(SeedResult):
     cumulative_backward_seconds: tuple[float, ...]
     """Time inside backward from the start to the end of each epoch (Figure 23)."""
     cumulative_train_seconds: tuple[float, ...]
-    """The same of the full training time."""
+    """Full training time from the start to the end of each epoch."""
 
 
 class LwsPointResult(PointResult):
-    """One point over its seeds. Ratios and the difference are to the `full` point that is equal in all else."""
+    """One point over its seeds.
+
+    Ratios and the difference are to the `full` point whose spec is otherwise equal.
+    """
 
     policy: PolicySpec
     initial_test_accuracy: Statistic
@@ -45,20 +48,22 @@ class LwsPointResult(PointResult):
     """Load, forward, backward, optimiser and cache."""
     train_ratio: Statistic | None
     epochs_by_lowest_layer: tuple[Statistic, ...] = Field(
-        description="For each layer, bottom first: in how many epochs it was the lowest one trained."
+        description=(
+            "For each layer, bottom first: in how many epochs it was the lowest one trained."
+        )
     )
     timings: TimingSummary
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One result a point that has at least one finished seed."""
+    """One result for each point with at least one finished seed."""
     return [
         _summarize_point(point, find_full_point(point, points)) for point in points if point.results
     ]
 
 
 def find_full_point(point: FinishedPoint, points: Sequence[FinishedPoint]) -> FinishedPoint | None:
-    """The point that trains all layers and is equal in all else; the first, should there be several."""
+    """The first point with the policy `full` and an otherwise equal spec, or None."""
     wanted = _spec_without_policy(point)
     for candidate in points:
         assert isinstance(candidate.spec, LwsSpec)

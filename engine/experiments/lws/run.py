@@ -1,4 +1,4 @@
-"""The procedure of layer-wise sparse SGD: draw each seed's schedule whole, then train by it."""
+"""The procedure of layer-wise sparse SGD: draw each seed's whole schedule, then train by it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from engine.training.policies import EpochSchedule, draw_schedule
 
 
 def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context under the policy; one result a seed.
+    """Train every seed of the context under the policy; one result per seed.
 
-    Keeps each seed's `schedule.json`: the layers trained in each epoch.
+    Stores each seed's `schedule.json`: the layers trained in each epoch.
     """
     num_layers = count_layers(spec.model)
     schedules = {

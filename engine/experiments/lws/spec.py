@@ -18,7 +18,7 @@ from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolic
 
 
 class LwsSpec(ExperimentSpec):
-    """Train only some layers in each epoch, chosen by a policy; the others keep their initial weights meanwhile."""
+    """Train only the layers that a policy chooses in each epoch; the others do not change."""
 
     kind: Literal["lws"] = "lws"
     policy: PolicySpec = TopKAllBottomsPolicy()
@@ -28,12 +28,12 @@ class LwsSpec(ExperimentSpec):
         errors = check_policy(self.policy, count_layers(self.model), pointer="policy")
         if errors:
             raise ValidationError.from_exception_data(
-                type(self).__name__, [_line(error) for error in errors]
+                type(self).__name__, [_to_pydantic(error) for error in errors]
             )
         return self
 
     def work(self) -> Work:
-        """The share of training that the policy leaves, the frozen-prefix cache used where it can be."""
+        """The share of training under the policy, with the frozen-prefix cache where possible."""
         info = BUILTIN_DATASETS.get(self.data.name, BUILTIN_DATASETS["digits"])
         layers = layout(self.model, info)
         keeps_prefix = self.data.augmentation == "none" and not any(
@@ -47,10 +47,10 @@ class LwsSpec(ExperimentSpec):
         return False
 
     def training_spec(self) -> dict[str, Any]:
-        """With the policy; without it for `full`, which is the training of the kind `train`.
+        """With the policy, except for `full`, which is the training of the kind `train`.
 
-        A ReLU-Net keeps it even then: the kind `train` stacks its seeds, while here they train one by one like those of
-        the other policies, so that times can be compared.
+        A ReLU-Net includes `full` too: the kind `train` stacks its seeds, while this kind trains
+        them one by one under every policy, so that times are comparable.
         """
         spec = super().training_spec()
         if not isinstance(self.policy, FullPolicy) or isinstance(self.model, ReluNetSpec):
@@ -59,12 +59,12 @@ class LwsSpec(ExperimentSpec):
 
 
 def count_layers(model: ModelSpec) -> int:
-    """L, the layers that a policy counts; no data set changes it."""
+    """L, the number of layers that policies count; the same for every data set."""
     return len(plan_model(model, BUILTIN_DATASETS["digits"]))
 
 
-def _line(error: FieldError) -> InitErrorDetails:
-    """The error as pydantic's own, so that it comes with all others and points at the field."""
+def _to_pydantic(error: FieldError) -> InitErrorDetails:
+    """The error as pydantic's, so that it is raised with all others and points at the field."""
     return InitErrorDetails(
         type=PydanticCustomError(error.code, error.detail),
         loc=tuple(error.pointer.split("/")),

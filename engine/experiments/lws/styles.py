@@ -1,4 +1,4 @@
-"""Colours, markers and lines of policies, the same in every drawing of this room."""
+"""Colours, markers and lines of policies, the same in every plot of this kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLICY_COLORS = {
     "random_uniform": "#D55E00",
     "random_beta": "#56B4E9",
 }
-POLICY_WORDS = {
+POLICY_NAMES = {
     "full": "Full",
     "top_k": "Top k",
     "bottom_q": "Bottom q",
@@ -36,23 +36,26 @@ LINES = ("-", "--", ":", "-.")
 
 
 def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) by family: the colour tells the kind of policy, the marker the families of a kind apart.
+    """(colour, marker) by family: colour for the kind of policy, marker for the family within it.
 
-    So Top 1 Bottom 1 and Top 1 All Bottoms, first of their kinds, share a marker.
+    Top 1 Bottom 1 and Top 1 All Bottoms, each the first of its kind, share a marker.
     """
-    looks: dict[str, tuple[str, str]] = {}
+    styles: dict[str, tuple[str, str]] = {}
     seen: Counter[str] = Counter()
     for point in points:
         family, kind = point["family"], point["kind_of_policy"]
-        if family not in looks:
+        if family not in styles:
             marker = "*" if kind == "full" else MARKERS[seen[kind] % len(MARKERS)]
-            looks[family] = (POLICY_COLORS[kind], marker)
+            styles[family] = (POLICY_COLORS[kind], marker)
             seen[kind] += 1
-    return looks
+    return styles
 
 
 def curve_styles(points: Sequence[Mapping[str, Any]]) -> list[tuple[Any, str]]:
-    """(colour, line) a point: the colour tells policies apart, the line their settings; else the colour tells all."""
+    """(colour, line) for each point: colour for the policy, line for the setting.
+
+    With one policy or too many settings, the colour alone distinguishes points.
+    """
     settings = list(dict.fromkeys(point["setting"] for point in points))
     policies = list(dict.fromkeys(point["policy"] for point in points))
     if len(settings) > len(LINES) or len(policies) == 1:

@@ -1,4 +1,4 @@
-"""Table 1 as a drawing."""
+"""Table 1 as a figure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARGIN_INCHES = 0.3
 
 
 def draw_table(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """The cells of `tabulate`, columns as wide as their longest word; how it was measured stands below."""
+    """The cells of `tabulate`, columns as wide as their longest cell, with notes below."""
     table = tabulate(numbers)
     widths = [_width_of(table, place) for place in range(len(table.columns))]
     notes = [note for note in table.notes if not note.startswith("Departs")]

@@ -1,4 +1,4 @@
-"""Table 1 in words: our numbers, and the published ones beside them. Imports neither torch nor matplotlib."""
+"""Table 1 as text: our numbers beside the published ones. Imports neither torch nor matplotlib."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Column = tuple[TextColumn, Cell]
 
 
 def tabulate(numbers: Mapping[str, Any]) -> TextTable:
-    """A row a point; published columns only where some row has a published counterpart."""
+    """One row per point; published columns only where some row has published numbers."""
     rows = numbers["points"]
     columns = _choose_columns(rows)
     return TextTable(
@@ -32,11 +32,13 @@ def _list_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return ["No results yet."]
     notes = [
-        f"Ours: mean ± one standard error of {_seed_counts(rows)} seeds. Differences and ratios are to Full; total ratio is of the full training time."
+        f"Ours: mean ± one standard error of {_seed_counts(rows)} seeds. Differences and ratios "
+        "are to Full; total ratio is of the full training time."
     ]
     if _has_published(rows):
         notes.append(
-            "Published: differences are to the full net from Xavier initialisation; times on an NVIDIA Tesla K40m."
+            "Published: differences are to the full net from Xavier initialisation; times on an "
+            "NVIDIA Tesla K40m."
         )
     if any(row["outcome"] != "trained" for row in rows):
         notes.append("† not trained.")
@@ -100,9 +102,9 @@ def _mean(name: str) -> Cell:
     return lambda row: "–" if row[name] is None else f"{row[name]['mean']:.2f}"
 
 
-def _published(name: str, form: str, scale: float) -> Cell:
+def _published(name: str, template: str, scale: float) -> Cell:
     def write(row: Mapping[str, Any]) -> str:
         value = row[f"published_{name}"]
-        return "–" if value is None else form.format(scale * value)
+        return "–" if value is None else template.format(scale * value)
 
     return write

@@ -1,4 +1,7 @@
-"""The kind `reinit_sweep`: set back what moved most in training, or all else, and see what is lost (paper, Section 4)."""
+"""The kind `reinit_sweep`: reset the parameters that moved most in training, or all others.
+
+Measures the test accuracy that is left (paper, Section 4).
+"""
 
 from engine.experiments.reinit_sweep.presets import presets
 from engine.experiments.reinit_sweep.result import (
@@ -12,7 +15,11 @@ from engine.kind import Kind, PlotInfo
 KIND = Kind(
     name="reinit_sweep",
     title="Re-initialisation sweep",
-    description="Train, then set the gamma % of the parameters that moved most back to their initial values (active), or all but the epsilon % that moved most (lazy); test accuracy against gamma and epsilon.",
+    description=(
+        "Train, then reset the gamma % of the parameters that moved most to their initial values "
+        "(active), or all but the epsilon % that moved most (lazy). Measures test accuracy against "
+        "gamma and epsilon."
+    ),
     spec=ReinitSweepSpec,
     seed_result=ReinitSeedResult,
     point_result=ReinitPointResult,
@@ -21,7 +28,8 @@ KIND = Kind(
         PlotInfo(
             "curves_log",
             "Test accuracy against gamma and epsilon, logarithmic",
-            "Active left, lazy right, a line a point with one standard error; 0 has a place of its own (Figures 2(a), 3(a), 14).",
+            "Active on the left, lazy on the right; one line per point with one standard error. "
+            "The axis includes 0 (Figures 2(a), 3(a), 14).",
         ),
         PlotInfo(
             "curves_linear",
@@ -31,7 +39,7 @@ KIND = Kind(
         PlotInfo(
             "accuracy_bars",
             "Accuracy at initialisation and at convergence",
-            "Stacked bars a point, as in Figures 4 and 16.",
+            "One stacked bar per point, as in Figures 4 and 16.",
         ),
     ),
     judge_path="engine.experiments.reinit_sweep.judge:judge",

@@ -1,4 +1,7 @@
-"""The drawings of a re-initialisation sweep: accuracy against gamma and epsilon (Figures 2, 3, 14, 15), Figure 4's bars."""
+"""The plots of a re-initialisation sweep.
+
+Accuracy against gamma and epsilon (Figures 2, 3, 14, 15), and bars (Figure 4).
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,16 @@ PANELS = {
     "lazy": ("Lazy re-initialisation", "ε: the most active parameters, kept (%)"),
 }
 TRAINED_AT = {"active": 0.0, "lazy": 100.0}
-"""The fraction at which a mode's net is the trained one; at the other end it is the random one."""
+"""The fraction at which a mode's net is the trained net; at the other end it is the random net."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
-    """The numbers of the plot `name`; see this room's README for each one's fields."""
+    """The numbers of the plot `name`; the kind's README lists the fields."""
     return accuracy_numbers(source) if name == "accuracy_bars" else _curve_numbers(source)
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """The plot `name` of its numbers."""
+    """The figure of the plot `name` from its numbers."""
     with drawing():
         if not numbers["points"]:
             return draw_message(options, "No results yet")
@@ -53,15 +56,15 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _curve_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
-    for seed_result in source.summary:
-        assert isinstance(seed_result, ReinitPointResult)
+    for point_result in source.summary:
+        assert isinstance(point_result, ReinitPointResult)
         points.append(
             {
-                "values": seed_result.point,
-                "n": seed_result.test_accuracy.n,
-                "outcome": seed_result.outcome,
-                "trained_test_accuracy": seed_result.test_accuracy.mean,
-                "random_test_accuracy": seed_result.initial_test_accuracy.mean,
+                "values": point_result.point,
+                "n": point_result.test_accuracy.n,
+                "outcome": point_result.outcome,
+                "trained_test_accuracy": point_result.test_accuracy.mean,
+                "random_test_accuracy": point_result.initial_test_accuracy.mean,
                 "curves": [
                     {
                         "mode": curve.mode,
@@ -71,7 +74,7 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
                             statistic.standard_error for statistic in curve.test_accuracy
                         ],
                     }
-                    for curve in seed_result.curves
+                    for curve in point_result.curves
                 ],
             }
         )
@@ -113,7 +116,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
 
 
 def _draw_curve(axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], color: Any) -> None:
-    """The curve, and the trained and the random net at its ends."""
+    """The curve, with markers at its ends for the trained and the random net."""
     percent = {
         "mean": [100 * value for value in curve["mean"]],
         "standard_error": [
@@ -140,7 +143,7 @@ def _draw_curve(axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], 
 
 
 def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
-    """0 to 100; on the logarithmic axis 0 has a place of its own, a decade before the smallest fraction."""
+    """0 to 100; on a logarithmic axis a linear part below the smallest fraction holds 0."""
     if scale == "linear":
         axes.set_xlim(-3, 103)
         axes.xaxis.set_major_locator(FixedLocator(range(0, 101, 20)))
@@ -160,7 +163,7 @@ def _name(point: Mapping[str, Any]) -> str:
 
 
 def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
-    """The points by colour, then what the markers at the ends are."""
+    """The points by colour, then the markers at the ends."""
     handles, labels = axes.get_legend_handles_labels()
     for label, fill in (("trained net", "#777777"), ("random net", "white")):
         handles.append(
@@ -180,9 +183,8 @@ def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]])
     columns = ceil(len(labels) / rows)
     order = [place for column in range(columns) for place in range(column, len(labels), columns)]
     figure.legend(
-        [
-            handles[place] for place in order
-        ],  # matplotlib fills a legend by columns, a reader reads by rows
+        # matplotlib fills a legend by columns, a reader reads by rows
+        [handles[place] for place in order],
         [labels[place] for place in order],
         loc="outside lower center",
         ncols=columns,

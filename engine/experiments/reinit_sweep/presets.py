@@ -20,7 +20,7 @@ SCALES: tuple[Scale, ...] = ("paper", "quick")
 
 
 def presets() -> Sequence[Preset]:
-    """Each figure at both scales. Figures 14 and 15 are one experiment, drawn on two axes."""
+    """Each figure at both scales. Figures 14 and 15 draw one experiment on two axes."""
     return [
         make_width_preset(
             name,
@@ -29,8 +29,8 @@ def presets() -> Sequence[Preset]:
             data,
             depth,
             "Active and lazy re-initialisation",
-            "Test accuracy against gamma (the most active parameters reset) and epsilon (they alone kept), a line a "
-            "width; the trained and the random net are at the ends.",
+            "Test accuracy against gamma (the most active parameters are reset) and epsilon (only "
+            "they are kept), one line per width. The ends are the trained and the random net.",
             plots=plots,
         )
         for name, data, depth, plots in FIGURES

@@ -1,4 +1,4 @@
-"""The results of a re-initialisation sweep: one a seed, one a point, with a curve a mode."""
+"""The results of a re-initialisation sweep: of a seed and of a point, with one curve per mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SeedCurve(ResultModel):
     mode: Mode
     fractions_percent: tuple[float, ...]
     counts: tuple[int, ...]
-    """How many of the parameters each fraction is."""
+    """Number of parameters in each fraction."""
     test_accuracy: tuple[float, ...]
     """In [0, 1], at each fraction."""
 
@@ -27,7 +27,7 @@ class ReinitSeedResult(SeedResult):
     num_parameters: int
     curves: tuple[SeedCurve, ...]
     sweep_seconds: float
-    """Ranking all parameters and evaluating every mixture."""
+    """Time to rank all parameters and evaluate every mixture."""
 
 
 class PointCurve(ResultModel):
@@ -36,13 +36,13 @@ class PointCurve(ResultModel):
     mode: Mode
     fractions_percent: tuple[float, ...]
     counts: tuple[int, ...]
-    """How many of the parameters each fraction is."""
+    """Number of parameters in each fraction."""
     test_accuracy: tuple[Statistic, ...]
     """At each fraction."""
 
 
 class ReinitPointResult(PointResult):
-    """One point over its seeds. `test_accuracy` is that of the trained net."""
+    """One point over its seeds. `test_accuracy` is of the trained net."""
 
     initial_test_accuracy: Statistic
     """Of the random net."""
@@ -54,7 +54,7 @@ class ReinitPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One result a point that has at least one finished seed."""
+    """One result for each point with at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 
@@ -81,7 +81,7 @@ def reinit_results(point: FinishedPoint) -> list[ReinitSeedResult]:
 
 
 def _summarize_curve(curves: Sequence[SeedCurve]) -> PointCurve:
-    """The seeds of a point have one spec, so one grid."""
+    """The seeds of a point share one spec, hence one grid of fractions."""
     first = curves[0]
     by_fraction = zip(*(curve.test_accuracy for curve in curves), strict=True)
     return PointCurve(

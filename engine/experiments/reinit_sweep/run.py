@@ -1,4 +1,4 @@
-"""The procedure of a re-initialisation sweep: train as the kind `train` does, then evaluate every mixture."""
+"""The procedure of a re-initialisation sweep: train as the kind `train`, evaluate every mixture."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from engine.training.loop import train
 from engine.training.outcome import TrainedSeed
 
 NOT_FINITE = (
-    "theta_T holds NaN or infinity: parameters that became so count as having moved most, "
-    "and a net with any of them answers as it did at the end of its training."
+    "theta_T holds NaN or infinity: such parameters rank as having moved most, "
+    "and a net that holds any of them is evaluated as it is."
 )
 
 
 def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context, or load its training, and sweep it; one result a seed.
+    """Train every seed of the context, or load its training, and sweep it; one result per seed.
 
-    Keeps each seed's `movement.json`. A run that is killed in a sweep begins that run's sweeps again, from the
-    trainings it has registered.
+    Stores each seed's `movement.json`. A run killed during a sweep repeats all its sweeps; it loads
+    the trainings that it had registered.
     """
     device = torch.device(ctx.execution.device)
     allow_tf32 = ctx.execution.precision == "tf32"
@@ -56,7 +56,7 @@ def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
 
 
 def _sweep_epochs(spec: ReinitSweepSpec, data: ResidentData) -> float:
-    """A seed's sweep, in epochs of its training: forward takes a third of a step."""
+    """Cost of a seed's sweep in epochs of its training; forward takes a third of a step."""
     num_test = len(data.y_test)
     return spec.work().test_evaluations * num_test / (3 * len(data.y_train) + num_test)
 
@@ -107,8 +107,12 @@ def _sweep_seed(
 
 
 def _describe_movement(mixtures: Mixtures) -> dict[str, Any]:
-    """By count k: |theta_T - theta_0| of the k-th parameter in the order of movement (null for none and for NaN), how
-    many of the k were chosen by index among equals, and how many of the k are in each layer."""
+    """The content of `movement.json`.
+
+    By count k: |theta_T - theta_0| of the k-th parameter in the order of movement (null for k = 0
+    and for NaN), how many of the k were chosen by index among equals, and how many of the k are in
+    each layer.
+    """
     ranking = mixtures.ranking
     thresholds = read_thresholds(magnitude_bits(mixtures.flat_T - mixtures.flat_0), ranking)
     layers = []

@@ -15,44 +15,55 @@ from engine.spec import ExperimentSpec, Work
 from engine.spec_model import Many
 
 MAX_FRACTIONS = 254
-"""As many cuts as one pass over the parameters can make."""
+"""The most cuts that one pass over the parameters can make."""
 SHARED_EVALUATION = 0.45
-"""Cost of a mixture of a ReLU-Net with one hidden layer, in evaluations of the net: the first layer's product is shared."""
+"""Cost of one mixture of a ReLU-Net with one hidden layer, in evaluations of the net.
+
+Less than 1 because mixtures share the first layer's product.
+"""
 SWEEP_BYTES = 16
-"""Memory a parameter beyond that of the training: both nets as vectors, their difference and its order."""
+"""Memory per parameter beyond training: both nets as vectors, their difference and its order."""
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class ReinitSweepSpec(ExperimentSpec):
-    """Train, then set the parameters that moved most, or all others, back to their initial values; test accuracy of each such net."""
+    """Train, then reset the parameters that moved most, or all others, to their initial values.
+
+    Measures the test accuracy of each such net.
+    """
 
     kind: Literal["reinit_sweep"] = "reinit_sweep"
     modes: Many[Mode] = Field(
         ("active", "lazy"),
         min_length=1,
         max_length=2,
-        description="`active` resets the fraction that moved most; `lazy` keeps it at its trained values and resets all others.",
+        description=(
+            "`active` resets the fraction that moved most; `lazy` keeps it at its trained values "
+            "and resets all others."
+        ),
     )
     fractions_percent: Many[Percent] = Field(
         default_grid(),
         min_length=1,
         max_length=MAX_FRACTIONS,
-        description="gamma (active) and epsilon (lazy): percent of all parameters, ascending, each once.",
+        description=(
+            "gamma (active) and epsilon (lazy): percent of all parameters, strictly ascending."
+        ),
     )
 
     @field_validator("modes")
     @classmethod
     def _modes_are_distinct(cls, modes: tuple[Mode, ...]) -> tuple[Mode, ...]:
         if len(set(modes)) < len(modes):
-            raise PydanticCustomError("repeated", "each mode may be named once")
+            raise PydanticCustomError("repeated", "each mode may occur only once")
         return modes
 
     @field_validator("fractions_percent")
     @classmethod
     def _fractions_ascend(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
         if not is_ascending(fractions):
-            raise PydanticCustomError("not-ascending", "the fractions must ascend, each once")
+            raise PydanticCustomError("not-ascending", "the fractions must be strictly ascending")
         return fractions
 
     @classmethod
@@ -66,7 +77,7 @@ class ReinitSweepSpec(ExperimentSpec):
         }
 
     def work(self) -> Work:
-        """The test set once a fraction and mode; less where they share a product."""
+        """The test set once for each fraction and mode; less where they share a product."""
         mixtures = len(self.modes) * len(self.fractions_percent)
         if isinstance(self.model, ReluNetSpec) and self.model.depth == 1:
             mixtures = ceil(SHARED_EVALUATION * mixtures)

@@ -1,4 +1,4 @@
-"""The kind `train`: train a net, follow its loss and accuracy, keep theta_0 and theta_T."""
+"""The kind `train`: train a net, log its loss and accuracy, store theta_0 and theta_T."""
 
 from engine.experiments.train.presets import presets
 from engine.experiments.train.result import TrainPointResult, TrainSeedResult, summarize_points
@@ -8,7 +8,10 @@ from engine.kind import Kind, PlotInfo
 KIND = Kind(
     name="train",
     title="Training",
-    description="Train every parameter of a net; train loss and test accuracy by epoch, theta_0 and theta_T kept.",
+    description=(
+        "Train every parameter of a net. Logs train loss and test accuracy by epoch; stores "
+        "theta_0 and theta_T."
+    ),
     spec=TrainSpec,
     seed_result=TrainSeedResult,
     point_result=TrainPointResult,
@@ -22,10 +25,10 @@ KIND = Kind(
         PlotInfo(
             "accuracy_bars",
             "Accuracy at initialisation and at convergence",
-            "Stacked bars a point, as in Figure 4.",
+            "One stacked bar per point, as in Figure 4.",
         ),
         PlotInfo(
-            "timings", "Where the time goes", "Seconds of each part of training, a bar a point."
+            "timings", "Where the time goes", "Seconds of each part of training, one bar per point."
         ),
         PlotInfo(
             "architecture",

@@ -1,4 +1,4 @@
-"""The drawings of a plain training: learning curves, Figure 4's bars, where the time goes, Figure 13's nets."""
+"""The plots of a plain training: learning curves, bars (Figure 4), timings, nets (Figure 13)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
-    """The numbers of the plot `name`; see this room's README for each one's fields."""
+    """The numbers of the plot `name`; the kind's README lists the fields."""
     return {
         "learning_curve": _learning_curve_numbers,
         "accuracy_bars": accuracy_numbers,
@@ -42,7 +42,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """The plot `name` of its numbers."""
+    """The figure of the plot `name` from its numbers."""
     with drawing():
         if not numbers["points"]:
             return draw_message(options, "No results yet")
@@ -67,7 +67,7 @@ def _learning_curve_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def _aggregate(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dict[str, Any]:
-    """Mean and standard error at each epoch over the seeds that have a finite value there."""
+    """Mean and standard error at each epoch over the seeds with a finite value."""
     at: dict[int, list[float]] = {}
     for series in by_seed.values():
         for step, value in series:
@@ -120,11 +120,11 @@ def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
 
 def _timing_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
-    for seed_result in source.summary:
-        assert isinstance(seed_result, TrainPointResult)
-        seconds = {part: getattr(seed_result.timings, f"{part}_seconds").mean for part in PARTS}
+    for point_result in source.summary:
+        assert isinstance(point_result, TrainPointResult)
+        seconds = {part: getattr(point_result.timings, f"{part}_seconds").mean for part in PARTS}
         points.append(
-            {"values": seed_result.point, "seconds": seconds, "n": seed_result.test_accuracy.n}
+            {"values": point_result.point, "seconds": seconds, "n": point_result.test_accuracy.n}
         )
     return {"title": source.title, "points": points}
 

@@ -22,8 +22,11 @@ SCALES: tuple[Scale, ...] = ("paper", "quick")
 
 
 def presets() -> Sequence[Preset]:
-    """The demo; Figures 4 and 16 at both scales, of the nets of Figures 2, 3, 14 and 15, which are trained once; and
-    Figure 13, for which a net is described rather than trained."""
+    """The demo, and Figures 4, 13 and 16 at both scales.
+
+    Figures 4 and 16 use the nets of Figures 2, 3, 14 and 15, so each net is trained once. Figure 13
+    describes a net and needs no training.
+    """
     return (
         _make_demo(),
         *(preset for scale in SCALES for preset in (*_make_bars(scale), *_make_nets(scale))),
@@ -35,7 +38,8 @@ def _make_demo() -> Preset:
         "demo",
         "quick",
         "ReLU-Nets of three widths on real digits",
-        "Test accuracy at initialisation and after training for widths 10, 100 and 1,000, five seeds each (Figure 4 in small).",
+        "Test accuracy at initialisation and after training for widths 10, 100 and 1,000, five "
+        "seeds each (a small Figure 4).",
         {"kind": "train", "epochs": 20},
         sweep={"model.width": [10, 100, 1000]},
         plots=("learning_curve", "accuracy_bars", "timings"),
@@ -51,7 +55,7 @@ def _make_bars(scale: Scale) -> list[Preset]:
             data,
             depth,
             "Accuracy at initialisation and at convergence",
-            "Test accuracy of the random and of the trained net, a bar a width.",
+            "Test accuracy of the random and of the trained net, one bar per width.",
             plots=("accuracy_bars",),
         )
         for name, data, depth in BARS
@@ -59,7 +63,7 @@ def _make_bars(scale: Scale) -> list[Preset]:
 
 
 def _make_nets(scale: Scale) -> list[Preset]:
-    """The figure is drawn from the spec alone; one epoch over a few images makes it an experiment like others."""
+    """The figure is drawn from the spec alone. One epoch over few images makes it an experiment."""
     presets = []
     for name, title, model, data in NETS:
         images = data if scale == "paper" else "digits"

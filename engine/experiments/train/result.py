@@ -1,4 +1,4 @@
-"""The results of a plain training: one a seed, one a point."""
+"""The results of a plain training: of a seed and of a point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrainPointResult(PointResult):
 
 
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
-    """One result a point that has at least one finished seed."""
+    """One result for each point with at least one finished seed."""
     return [_summarize_point(point) for point in points if point.results]
 
 

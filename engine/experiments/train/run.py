@@ -12,5 +12,5 @@ from engine.training.loop import train
 
 
 def run(spec: TrainSpec, ctx: RunContext) -> Sequence[SeedResult]:
-    """Train every seed of the context; one result a seed."""
+    """Train every seed of the context; one result per seed."""
     return [TrainSeedResult(**trained.result_fields()) for trained in train(spec, ctx)]

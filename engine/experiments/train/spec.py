@@ -8,6 +8,6 @@ from engine.spec import ExperimentSpec
 
 
 class TrainSpec(ExperimentSpec):
-    """Train every parameter and follow train loss and test accuracy by epoch."""
+    """Train every parameter; train loss and test accuracy by epoch."""
 
     kind: Literal["train"] = "train"
