@@ -1,4 +1,4 @@
-"""Conventions of the tree that a reader relies on."""
+"""Conventions of the source tree."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PACKAGES = ("engine", "schemas", "storage", "api", "workers", "runtime", "ops", 
 FOREIGN = re.compile(
     r"/work/|/root/|/home/\w+/|\bfile:///|pypi\.org|pythonhosted\.org|download\.pytorch\.org|--index-url|--extra-index-url",
 )
-"""Paths of one machine and addresses of registries: set-up must follow the machine it runs on."""
-LOOKS_AT_CLOCK = re.compile(
+"""Paths of one machine and addresses of registries: set-up must adapt to the machine it runs on."""
+READS_CLOCK = re.compile(
     r"^\s*(import time\b|from time import|from datetime import|import datetime\b)", re.MULTILINE
 )
 READS_ENVIRONMENT = re.compile(r"os\.(getenv|environ(?!\.setdefault))")
@@ -35,7 +35,7 @@ def python_files(*packages: str) -> list[Path]:
     return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
 
 
-def test_no_file_names_a_machine_s_folder_or_a_registry() -> None:
+def test_no_file_names_a_folder_of_one_machine_or_a_registry() -> None:
     found = []
     for file in tracked_files():
         if file == Path(__file__) or file.suffix in {".png", ".gz", ".npz", ".woff2"}:
@@ -45,23 +45,23 @@ def test_no_file_names_a_machine_s_folder_or_a_registry() -> None:
     assert found == []
 
 
-def test_every_module_says_in_its_first_line_why_it_exists() -> None:
-    silent = [
+def test_every_module_begins_with_a_docstring() -> None:
+    missing = [
         str(file.relative_to(ROOT))
         for file in python_files(*PACKAGES)
         if file.read_text(encoding="utf-8").strip()
         and not ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
     ]
-    assert silent == []
+    assert missing == []
 
 
-def test_the_engine_looks_at_a_clock_only_in_timing() -> None:
-    looking = {
+def test_the_engine_reads_a_clock_only_in_timing() -> None:
+    reading = {
         str(file.relative_to(ROOT))
         for file in python_files("engine")
-        if LOOKS_AT_CLOCK.search(file.read_text(encoding="utf-8"))
+        if READS_CLOCK.search(file.read_text(encoding="utf-8"))
     }
-    assert looking <= {"engine/timing.py"}
+    assert reading <= {"engine/timing.py"}
 
 
 def test_the_engine_reads_no_environment() -> None:
@@ -80,13 +80,13 @@ def test_nothing_is_called_utils() -> None:
 
 
 def test_every_top_level_package_is_installed() -> None:
-    """The editable install maps packages by name: one that is missing there is missing in the command."""
+    """The editable install maps packages by name: a folder without `__init__.py` is not importable."""
     for package in PACKAGES:
         assert (ROOT / package / "__init__.py").is_file(), package
 
 
-def test_no_test_is_quietly_left_out() -> None:
-    """A file under tests/ that pytest does not collect would look tested."""
+def test_every_test_file_is_collected() -> None:
+    """pytest collects only files named `test_*.py`."""
     stray = [
         file
         for file in sorted((ROOT / "tests").rglob("*.py"))
@@ -96,7 +96,7 @@ def test_no_test_is_quietly_left_out() -> None:
     assert stray == []
 
 
-def test_every_exception_to_the_search_for_unsafe_code_is_needed() -> None:
+def test_every_exception_from_bandit_is_needed() -> None:
     excepted = [file for file in python_files(*PACKAGES) if "# nosec" in file.read_text()]
     assert excepted
     command = [sys.executable, "-m", "bandit", "--quiet", "--configfile", "pyproject.toml"]
