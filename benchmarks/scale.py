@@ -29,6 +29,7 @@ from sqlalchemy import Engine, event, insert, select, text, update
 from sqlalchemy.engine import make_url
 
 from benchmarks.machine import describe_machine
+from runtime.settings import Settings
 from schemas.status import RunStatus
 from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
@@ -38,7 +39,6 @@ from storage.runs.claim_order import RUN, claim_group_of, rank_of
 from storage.runs.placement import Needs
 from storage.runs.transitions import finish_run, heartbeat
 from tests.postgres import new_database, postgres_server
-from workers.lease import BEAT_SECONDS
 
 WORKERS = (1, 10, 100, 1_000)
 WAITING = (1_000, 10_000, 100_000)
@@ -47,6 +47,7 @@ RUNS_OF_EXPERIMENT = 1_000
 RUNS_PER_SECOND = 20
 """Claims, and ends, of all workers together: a run takes longer the more workers there are"""
 CONNECTIONS = 8
+HEARTBEAT_SECONDS = float(Settings.model_fields["heartbeat_seconds"].default)
 NEEDS = Needs("any", 512 << 20)
 
 
@@ -112,7 +113,9 @@ class Company:
         """Beat until the run is over."""
         ends = time.perf_counter() + seconds
         self.plan(
-            min(seconds, BEAT_SECONDS * (0.618 * next(self._numbers) % 1)), "beat", (*run, ends)
+            min(seconds, HEARTBEAT_SECONDS * (0.618 * next(self._numbers) % 1)),
+            "beat",
+            (*run, ends),
         )
 
     def _next(self) -> tuple[float, str, Any] | None:
@@ -154,7 +157,7 @@ class Company:
         left = ends - time.perf_counter()
         if left <= 0:
             return partial(self.plan, 0.0, "finish", run)
-        return partial(self.plan, min(left, BEAT_SECONDS), "beat", run)
+        return partial(self.plan, min(left, HEARTBEAT_SECONDS), "beat", run)
 
     def _finish(self, run: tuple[str, int, float]) -> Any:
         with self.db.write() as session:

@@ -1,1 +1,1 @@
-"""What every process of the service shares: settings, logs, traces, locks, fault points. Nothing here outlives a process."""
+"""What every process needs: settings, logs, traces, locks, fault points. Nothing is persistent."""

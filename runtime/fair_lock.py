@@ -1,4 +1,4 @@
-"""A lock that is had in the order in which it was asked for."""
+"""A first-in, first-out lock."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ from collections import deque
 
 
 class FairLock:
-    """Unlike `threading.Lock`, and unlike SQLite's own lock, whoever comes by when it is free does not overtake those who
-    wait: with many at it, the slowest waits no longer than it takes all who were before."""
+    """A lock that threads acquire in the order in which they requested it.
+
+    `threading.Lock` and SQLite's own lock let a newcomer overtake waiting threads; here the longest
+    wait is bounded by the work of the threads before.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._is_taken = False
         self._waiting: deque[threading.Lock] = deque()
-        """Held by those who wait; their turn has come when it is released"""
+        """One locked lock for each waiting thread; releasing it hands the fair lock over"""
 
     def acquire(self, timeout: float) -> bool:
-        """Whether the turn came within `timeout` seconds; if so, `release` is to follow."""
+        """Whether the lock was acquired within `timeout` seconds; if so, call `release`."""
         with self._mutex:
             if not self._is_taken:
                 self._is_taken = True
                 return True
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        if mine.acquire(timeout=timeout):
+            ticket = threading.Lock()
+            ticket.acquire()
+            self._waiting.append(ticket)
+        if ticket.acquire(timeout=timeout):
             return True
         with self._mutex:
-            if mine not in self._waiting:
-                return True  # it has come in this very moment
-            self._waiting.remove(mine)
+            if ticket not in self._waiting:
+                return True  # it was handed over after the timeout
+            self._waiting.remove(ticket)
             return False
 
     def release(self) -> None:
-        """The turn goes to whoever has waited longest."""
+        """Hand the lock to the thread that has waited longest."""
         with self._mutex:
             if self._waiting:
                 self._waiting.popleft().release()

@@ -1,18 +1,20 @@
-"""Named places in the moves where a test may strike; inert unless RICHREGIME_FAULT_POINTS names a folder.
+"""Fault points: named places at which a test can make a process fail.
 
-A file in that folder named like the place (`finish.2`) and holding an action strikes whoever reaches the place next, and
-is gone then. The places, in the order a run reaches them:
+They do nothing unless RICHREGIME_FAULT_POINTS names a folder. A file in that folder named like a
+fault point (`finish.2`) holds an action; the next process that reaches the point deletes the file
+and performs the action. The points, in the order in which a run reaches them:
 
-accept.1 an experiment committed, its wake-up not yet sent and its answer not given
-claim.1 chosen · claim.2 moved, not committed · claim.3 committed
+accept.1 experiment committed, wake-up and response not sent
+claim.1 run chosen · claim.2 updated, not committed · claim.3 committed
 step     between two steps
-save.1 begun · save.2 stored and registered · save.3 older generation deleted
-put.1 written, not yet under its name · put.2 under its name
-register.1 row written, not committed · register.2 committed
-finish.1 begun · finish.2 moved, not committed · finish.3 committed · finish.4 resume state deleted
-summary.1 made, not stored · summary.2 stored
-wake.1 committed, wake-up not sent · wake.2 sent, not noted
-delivery.1 sent, not noted
+save.1 started · save.2 stored and registered · save.3 older generation deleted
+put.1 written to a temporary name · put.2 renamed
+register.1 row inserted, not committed · register.2 committed
+finish.1 started · finish.2 updated, not committed · finish.3 committed · finish.4 resume state
+deleted
+summary.1 computed, not stored · summary.2 stored
+wake.1 wake-up not sent · wake.2 sent, not stored as sent
+delivery.1 sent, not stored as sent
 """
 
 from __future__ import annotations
@@ -58,19 +60,19 @@ ACTIONS: dict[str, Callable[[], None]] = {
 
 
 def listener_for_folder(folder: Path) -> Callable[[str], None]:
-    """A listener that does what the folder's files say."""
+    """A listener that performs the actions in the folder's files."""
 
-    def strike(name: str) -> None:
-        order = folder / name
-        if order.exists():
+    def perform(name: str) -> None:
+        file = folder / name
+        if file.exists():
             try:
-                action = order.read_text()
-                order.unlink()
+                action = file.read_text()
+                file.unlink()
             except FileNotFoundError:
-                return  # another process was faster
+                return  # another process took it
             ACTIONS[action]()
 
-    return strike
+    return perform
 
 
 listener: Callable[[str], None] | None = (
@@ -81,6 +83,6 @@ listener: Callable[[str], None] | None = (
 
 
 def reach(name: str) -> None:
-    """Tell that this process has come to the place."""
+    """Report to the listener that this process has reached the fault point."""
     if listener is not None:
         listener(name)

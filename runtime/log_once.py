@@ -1,4 +1,4 @@
-"""Troubles that every pass meets again, told once a process."""
+"""Log a recurring error once a process."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import contextmanager
 
 log = logging.getLogger("richregime.storage")
 
-_told: set[tuple[str, type[Exception]]] = set()
+_logged: set[tuple[str, type[Exception]]] = set()
 
 
 @contextmanager
-def log_once(trouble: str) -> Iterator[None]:
-    """Whatever fails within is logged and goes no further: one bad row starves nobody. An error of the same type is told
-    once a process.
+def log_once(message: str) -> Iterator[None]:
+    """Log and suppress any exception of the block, so that one bad row does not block the others.
 
-    trouble: what could not be done, and to which row.
+    The same message with the same type of exception is logged once a process.
+    message: what failed, and for which row.
     """
     try:
         yield
     except Exception as error:
-        if (trouble, type(error)) not in _told:
-            _told.add((trouble, type(error)))
-            log.exception(trouble)
+        if (message, type(error)) not in _logged:
+            _logged.add((message, type(error)))
+            log.exception(message)

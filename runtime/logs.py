@@ -1,6 +1,6 @@
-"""How every process of the service logs: words for people or JSON for machines, and no secret in either.
+"""How every process of the service logs: text or JSON lines, both without secrets.
 
-What a line is about (request, run, worker, owner) is bound once with `about` and stands in every JSON line within.
+`log_context` adds fields (request, run, worker, owner) to every JSON line of a block.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
-SECRETS = (
+SECRET_PATTERNS = (
     (re.compile(r"\b(rrk_[0-9a-f]+)_[\w-]{16,}"), r"\1_***"),
     (re.compile(r"\bwhsec_[\w+/=-]+"), "whsec_***"),
     (re.compile(r"(://[^\s/:@\"]*):[^\s/@\"]+@"), r"\1:***@"),
 )
-"""API keys but for their ids, secrets of webhooks, passwords in addresses"""
-CHATTY = ("alembic", "celery", "httpx")
-"""httpx would log whole addresses, which may hold tokens"""
+"""(pattern, replacement): API keys except their ids, webhook secrets, passwords in URLs"""
+QUIET_LOGGERS = ("alembic", "celery", "httpx")
+"""Only their warnings are logged; httpx would log whole URLs, which may hold tokens"""
 
-about = bound_contextvars
-"""Within the block every line tells these as well."""
+log_context = bound_contextvars
+"""A block in which every JSON line has these fields as well."""
 add_log_context = bind_contextvars
-"""As `about`, until the block around it ends."""
+"""Add fields to the current `log_context` block."""
 
 
 class LogFormat(StrEnum):
@@ -34,26 +34,27 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def set_up_logging(form: LogFormat, part: str) -> None:
-    """Log to standard error. part: which process of the service this is; stands in every JSON line."""
+def set_up_logging(log_format: LogFormat, process: str) -> None:
+    """Log to standard error. process: the name of this process, a field of every JSON line."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(make_formatter(form, part))
+    handler.setFormatter(make_formatter(log_format, process))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in CHATTY:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A line a request is for machines: people have the browser's, and a page that follows a run asks every second.
+    # One line a request is useful to machines only: a page that follows a run sends a request
+    # every second.
     logging.getLogger("richregime.requests").setLevel(
-        logging.INFO if form is LogFormat.JSON else logging.WARNING
+        logging.INFO if log_format is LogFormat.JSON else logging.WARNING
     )
 
 
-def make_formatter(form: LogFormat, part: str) -> logging.Formatter:
-    """One that hides secrets, wherever in a line they stand: in words, in an exception, in a value."""
-    if form is LogFormat.TEXT:
-        return _Discreet(logging.Formatter("%(levelname)s %(message)s"))
+def make_formatter(log_format: LogFormat, process: str) -> logging.Formatter:
+    """A formatter that hides secrets anywhere in a line: in messages, exceptions and fields."""
+    if log_format is LogFormat.TEXT:
+        return _RedactingFormatter(logging.Formatter("%(levelname)s %(message)s"))
 
-    def add_part(logger: Any, method: str, line: Any) -> Any:
-        return {"part": part, **line}
+    def add_process(logger: Any, method: str, line: Any) -> Any:
+        return {"process": process, **line}
 
     json_lines = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -67,20 +68,20 @@ def make_formatter(form: LogFormat, part: str) -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             structlog.processors.EventRenamer("message"),
-            add_part,
+            add_process,
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ],
     )
-    return _Discreet(json_lines)
+    return _RedactingFormatter(json_lines)
 
 
 def hide_secrets(text: str) -> str:
-    for pattern, shown in SECRETS:
+    for pattern, shown in SECRET_PATTERNS:
         text = pattern.sub(shown, text)
     return text
 
 
-class _Discreet(logging.Formatter):
+class _RedactingFormatter(logging.Formatter):
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self._inner = inner

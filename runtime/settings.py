@@ -1,4 +1,4 @@
-"""Every setting of the service, read from RICHREGIME_* variables. All state lives under `home`."""
+"""Every setting of the service, read from RICHREGIME_* variables. All state is under `home`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.logs import LogFormat
 from schemas.webhooks import SECRET_FORM, read_key
 from storage.runs.placement import parse_labels
 
+HEARTBEATS_PER_LEASE = 3
+"""Least number: a worker stops after two thirds of a lease without an answer, so one heartbeat may
+get lost."""
+
 
 class Settings(BaseSettings):
-    """Frozen; one instance a process. Its errors show no values: one of them is a secret."""
+    """Frozen; one instance a process. Error messages hide the values: one of them is a secret."""
 
     model_config = SettingsConfigDict(
         env_prefix="RICHREGIME_", frozen=True, extra="ignore", hide_input_in_errors=True
@@ -24,167 +28,197 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         default_factory=lambda: Path.home() / ".richregime",
-        description="Folder in which all state lives.",
+        description="Folder of all state.",
     )
     database_url: str | None = Field(
         None,
-        description="SQLAlchemy address of an external Postgres; null keeps SQLite under home.",
+        description="SQLAlchemy URL of an external Postgres; null: an SQLite file under `home`.",
     )
     broker_url: str | None = Field(
-        None, description="Address of an external Redis or Valkey; null starts the embedded Valkey."
+        None,
+        description="URL of an external Redis or Valkey; null: `up` starts an embedded Valkey.",
     )
     data_dir: Path | None = Field(
-        None, description="Folder of data sets and pretrained weights; null is `data` under home."
+        None,
+        description="Folder of data sets and pretrained weights; null: `data` under `home`.",
     )
     blob_dir: Path | None = Field(
-        None, description="Folder of stored files; null is `blobs` under home."
+        None, description="Folder of stored files; null: `blobs` under `home`."
     )
     blob_url: str | None = Field(
         None,
-        description="Object store of the stored files, `s3://bucket/prefix`; null keeps them in a folder.",
+        description="Object store of the stored files, `s3://bucket/prefix`; null: the folder "
+        "`blob_dir`.",
     )
-    host: str = Field("127.0.0.1", description="Address the API listens on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    host: str = Field("127.0.0.1", description="Address on which the API listens.")
+    port: int = Field(8000, ge=0, le=65535, description="Port on which the API listens.")
     allow_public: bool = Field(
         False,
-        description="A proxy guards the service: answer under any name, and where no key was made let anybody in "
-        "without one, on a host that is not loopback too.",
+        description="Set it where a proxy guards the service: accept every host name, and, as long "
+        "as no API key exists, accept requests without a key on addresses other than loopback.",
     )
     log_format: LogFormat = Field(
         LogFormat.TEXT,
-        description="How the log on standard error is written: `text` for people, `json` a line each.",
+        description="Format of the log on standard error: `text`, or `json` with one object a "
+        "line.",
     )
-    allow_download: bool = Field(
-        True, description="Download data sets and weights that are not there."
-    )
+    allow_download: bool = Field(True, description="Download missing data sets and weights.")
     cpu_workers: int = Field(
         default_factory=lambda: max(1, os.cpu_count() or 1),
         ge=1,
         le=256,
-        description="Runs a CPU worker computes at once.",
+        description="Runs that a CPU worker executes concurrently.",
     )
     threads_per_run: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="CPU threads of a run; null divides the cores by the workers.",
+        description="CPU threads of a run; null: the number of cores divided by `cpu_workers`.",
     )
     worker_labels: Annotated[dict[str, str], NoDecode] = Field(
         default={},
-        description="What runs may ask of a worker by `execution.requires`, as `kind=basement,gpu=h100`.",
+        description="Labels of this worker, which a run can require by `execution.requires`, such "
+        "as `site=basement,gpu=h100`.",
     )
     lease_seconds: float = Field(
-        30.0, gt=0, description="A run whose worker is silent for so long is given to another."
+        30.0,
+        gt=0,
+        description="A run whose worker sends no heartbeat for this many seconds is queued again.",
     )
-    heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker renews its lease.")
+    heartbeat_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds between two heartbeats of a run, which renew its lease and fetch "
+        "cancel requests; at most a third of `lease_seconds`.",
+    )
     reconcile_seconds: float = Field(
-        2.0, gt=0, description="How often lost wake-ups and leases are looked for."
+        2.0,
+        gt=0,
+        description="Seconds between two checks for lost wake-ups and expired leases.",
     )
     wake_after_seconds: float = Field(
-        15.0, gt=0, description="A queued run is rung again after so long."
+        15.0,
+        gt=0,
+        description="The wake-up for a queued run is sent again after this many seconds.",
     )
     checkpoint_seconds: float = Field(
-        2.0, ge=0, description="Least time between two resume checkpoints of a run."
+        2.0, ge=0, description="Least seconds between two resume checkpoints of a run."
     )
     max_attempts: int = Field(
         4,
         ge=1,
         le=100,
-        description="A run that loses its worker so often without a new checkpoint fails.",
+        description="A run fails when it has lost its worker this many times since its last "
+        "resume checkpoint.",
     )
     max_body_bytes: int = Field(
-        262_144, ge=1024, description="Largest request body, data sets apart."
+        262_144, ge=1024, description="Largest request body in bytes, uploads of files excepted."
     )
     max_dataset_bytes: int = Field(
-        1 << 30, ge=1024, description="Largest data set that can be registered."
+        1 << 30, ge=1024, description="Largest data set upload in bytes."
     )
-    max_import_bytes: int = Field(
-        4 << 30, ge=1024, description="Largest archive that can be imported."
-    )
-    max_points: int = Field(2_000, ge=1, description="Points an experiment may have.")
-    max_runs: int = Field(5_000, ge=1, description="Runs an experiment may have.")
+    max_import_bytes: int = Field(4 << 30, ge=1024, description="Largest import in bytes.")
+    max_points: int = Field(2_000, ge=1, description="Most points of an experiment.")
+    max_runs: int = Field(5_000, ge=1, description="Most runs of an experiment.")
     max_queued_runs: int = Field(
-        20_000, ge=1, description="Runs that may wait; more are refused with 429."
+        20_000, ge=1, description="Most queued runs of all owners; further ones are refused (429)."
     )
     limit_running_per_owner: int | None = Field(
         None,
         ge=1,
-        description="Runs that one owner may have under way; others are served before it has fewer. Null: any number.",
+        description="Most concurrent runs of one owner; further ones stay queued. Null: no limit.",
     )
     limit_queued_per_owner: int = Field(
-        10_000, ge=1, description="Runs of one owner that may wait."
+        10_000, ge=1, description="Most queued runs of one owner; further ones are refused (429)."
     )
     limit_bytes_per_owner: int = Field(
-        100 << 30, ge=1, description="Bytes of one owner's files, above which it stores no more."
+        100 << 30,
+        ge=1,
+        description="Most bytes in the files of one owner; above it, uploads and submissions are "
+        "refused.",
     )
     limit_metrics_per_owner: int = Field(
-        20_000_000, ge=1, description="Metrics of one owner's runs, above which it submits no more."
+        20_000_000,
+        ge=1,
+        description="Most metric rows of one owner; above it, submissions are refused.",
     )
     max_stored_bytes: int | None = Field(
-        None, ge=1, description="Bytes of all files; null: what the disk takes."
+        None, ge=1, description="Most bytes in the files of all owners; null: no limit."
     )
     max_metric_rows: int | None = Field(
-        None, ge=1, description="Metrics of all runs; null: any number."
+        None, ge=1, description="Most metric rows of all owners; null: no limit."
     )
-    max_reads_per_minute: int = Field(
-        600, ge=1, description="Reads that a key may ask for in a minute."
-    )
+    max_reads_per_minute: int = Field(600, ge=1, description="Most read requests a minute and key.")
     max_writes_per_minute: int = Field(
-        60, ge=1, description="Writes that a key may ask for in a minute."
+        60, ge=1, description="Most write requests a minute and key."
     )
-    max_parameters: int = Field(200_000_000, ge=1, description="Parameters a model may have.")
-    max_memory_bytes: int = Field(16 << 30, ge=1, description="Memory a run may need by estimate.")
+    max_parameters: int = Field(200_000_000, ge=1, description="Most parameters of a model.")
+    max_memory_bytes: int = Field(
+        16 << 30, ge=1, description="Most bytes of memory that a run may need by estimate."
+    )
     max_flops: float = Field(
-        1e19, gt=0, description="Floating-point operations a run may need by estimate."
+        1e19, gt=0, description="Most floating-point operations that a run may need by estimate."
     )
-    max_sse_clients: int = Field(200, ge=1, description="Event streams served at once.")
+    max_sse_clients: int = Field(200, ge=1, description="Most concurrent event streams.")
     login_seconds: float = Field(
         604_800.0,
         ge=60,
         le=31_536_000,
-        description="A browser is logged in for so long, if its key lasts.",
+        description="Seconds until a browser's login expires; it ends earlier with its key.",
     )
     max_failed_keys_per_minute: int = Field(
-        10, ge=1, description="Keys that do not hold an address may show in a minute."
+        10, ge=1, description="Most requests with an invalid key a minute and client address."
     )
     audit_days: float = Field(
-        365.0, ge=0, description="How long the audit trail tells who did what."
+        365.0, ge=0, description="Days until an entry of the audit trail is deleted."
     )
     webhook_secret: SecretStr | None = Field(
         None,
-        description=f"Signs the deliveries of webhooks that bring no secret of their own: {SECRET_FORM}.",
+        description=f"Signs the deliveries of webhooks without a secret of their own: "
+        f"{SECRET_FORM}.",
     )
     webhook_allow_private: bool = Field(
         False,
-        description="Send deliveries to addresses that are not public, such as loopback and private networks.",
+        description="Allow webhooks at addresses that are not public, such as loopback and "
+        "private networks.",
     )
-    webhook_attempts: int = Field(
-        6, ge=1, le=20, description="How often a delivery is sent at most."
-    )
+    webhook_attempts: int = Field(6, ge=1, le=20, description="Most attempts of a delivery.")
     webhook_retry_seconds: float = Field(
         30.0,
         gt=0,
-        description="How long after a failed attempt the second follows; it doubles with each.",
+        description="Seconds before the second attempt of a delivery; doubled for each later one.",
     )
     webhook_timeout_seconds: float = Field(
-        10.0, gt=0, le=60, description="A webhook that has not answered for so long has failed to."
+        10.0,
+        gt=0,
+        le=60,
+        description="A delivery attempt without a response fails after this many seconds.",
     )
 
     @field_validator("worker_labels", mode="before")
     @classmethod
-    def _labels_are_read(cls, labels: object) -> object:
+    def _parse_labels(cls, labels: object) -> object:
         return parse_labels(labels) if isinstance(labels, str) else labels
 
     @field_validator("webhook_secret")
     @classmethod
-    def _secret_has_its_form(cls, secret: SecretStr | None) -> SecretStr | None:
+    def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None:
             read_key(secret.get_secret_value())
         return secret
 
+    @model_validator(mode="after")
+    def _check_heartbeat(self) -> Settings:
+        if self.heartbeat_seconds * HEARTBEATS_PER_LEASE > self.lease_seconds:
+            raise ValueError(
+                f"heartbeat_seconds ({self.heartbeat_seconds:g}) must be at most a third of "
+                f"lease_seconds ({self.lease_seconds:g})"
+            )
+        return self
+
     @property
     def resolved_database_url(self) -> str:
-        """Postgres addresses are given psycopg 3's driver."""
+        """With psycopg 3 as the driver of a Postgres URL."""
         if self.database_url is None:
             return f"sqlite:///{self.home / 'richregime.sqlite3'}"
         for prefix in ("postgres://", "postgresql://"):

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, where its own variables ask for them: from a request to the runs that it has asked for.
+"""OpenTelemetry traces, from a request to its runs, where OpenTelemetry's variables enable them.
 
-A wake-up is a hint that may be lost: what a run belongs to is stored with its row, as W3C's `traceparent`.
+A run's row stores the W3C `traceparent` of its request, as a wake-up may be lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _provider: TracerProvider | None = None
 
 
 def is_tracing_configured(environment: Mapping[str, str]) -> bool:
-    """Whether OpenTelemetry's variables name somebody who takes traces, and none of them switches it off."""
+    """Whether OpenTelemetry's variables name an endpoint for traces and none disables them."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
@@ -31,10 +31,11 @@ def is_tracing_configured(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name) for name in ENDPOINTS)
 
 
-def start_tracing(part: str) -> None:
-    """Send traces from now on, where they are wanted; in the process that makes them, as no thread survives a fork.
+def start_tracing(process: str) -> None:
+    """Start to send traces where they are configured.
 
-    part: names the service unless OTEL_SERVICE_NAME does.
+    Call it in the process that makes the spans: no thread survives a fork.
+    process: part of the service name unless OTEL_SERVICE_NAME is set.
     """
     if not is_tracing_configured(os.environ):
         return
@@ -44,29 +45,27 @@ def start_tracing(part: str) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        log.warning(
-            "traces are asked for and need the extra `otel`: pip install 'richregime[otel]'"
-        )
+        log.warning("traces are configured, but the extra `otel` is missing: pip install '.[otel]'")
         return
-    name = os.environ.get("OTEL_SERVICE_NAME") or f"richregime-{part}"
+    name = os.environ.get("OTEL_SERVICE_NAME") or f"richregime-{process}"
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     use(provider)
 
 
 def use(provider: TracerProvider | None) -> None:
-    """Make spans by this provider; None: no more."""
+    """Make spans with this provider; None: make none."""
     global _provider
     _provider = provider
 
 
 def provider() -> TracerProvider | None:
-    """None where nothing is traced."""
+    """The current provider; None where tracing is off."""
     return _provider
 
 
 def trace_parent() -> str | None:
-    """What is under way here; None where it is not traced."""
+    """The `traceparent` of the current span; None where tracing is off."""
     if _provider is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -78,7 +77,7 @@ def trace_parent() -> str | None:
 
 @contextmanager
 def span(name: str, parent: str | None, attributes: Mapping[str, str | int]) -> Iterator[None]:
-    """What is done within, as a part of what `parent` names."""
+    """A span around the block, as a child of the `traceparent` in `parent`."""
     if _provider is None:
         yield
         return
@@ -92,7 +91,7 @@ def span(name: str, parent: str | None, attributes: Mapping[str, str | int]) -> 
 
 
 def mark_span_failed(reason: str) -> None:
-    """The span within which this is called has failed."""
+    """Give the current span the status ERROR with this reason."""
     if _provider is None:
         return
     from opentelemetry.trace import Status, StatusCode, get_current_span
@@ -101,6 +100,6 @@ def mark_span_failed(reason: str) -> None:
 
 
 def flush() -> None:
-    """Send what has not been sent; a process that ends without its exit handlers would take it along."""
+    """Send the remaining spans; needed before a process ends without its exit handlers."""
     if _provider is not None:
         _provider.force_flush(FLUSH_MILLISECONDS)

@@ -15,8 +15,6 @@ from storage.runs.transitions import heartbeat
 
 FENCE_AFTER = 2 / 3
 """Share of the lease without an answer after which the worker stops by itself, before anyone else may begin."""
-BEAT_SECONDS = 1.0
-"""Longest time between two beats, so that a cancel request is heard within two seconds."""
 
 REMEMBERED_STEPS = 101
 """Newest steps whose median tells how long one takes."""
@@ -77,7 +75,7 @@ class Lease:
         self._thread.join(timeout=20)
 
     def _loop(self) -> None:
-        while not self._stop.wait(min(BEAT_SECONDS, self._settings.heartbeat_seconds)):
+        while not self._stop.wait(self._settings.heartbeat_seconds):
             if not self.beat():
                 return
 

@@ -10,14 +10,11 @@ from contextlib import suppress
 
 from schemas.status import FailureReason
 from storage.database.engine import Database
-from storage.runs.running import RunningRun, list_running
+from storage.runs.running import RunningRun, is_stalled, list_running
 from storage.runs.transitions import cancel_run, fail_run
 
 DEAF_SECONDS = 30.0
 """How long a child may take to hear of a cancel request or the end of its time."""
-STALLED_SECONDS = 600.0
-STALLED_STEPS = 20
-"""A run without a sign of life for the longer of so many seconds and so many of its steps has stalled."""
 
 log = logging.getLogger("richregime.worker")
 
@@ -42,7 +39,7 @@ def decide(run: RunningRun) -> Callable[[Database], None] | None:
     if run.max_seconds is not None and run.computed_seconds > run.max_seconds + DEAF_SECONDS:
         detail = f"the run has computed for longer than its max_seconds of {run.max_seconds}"
         return _fail(run, FailureReason.TIMEOUT, detail)
-    if run.silent_seconds > max(STALLED_SECONDS, STALLED_STEPS * run.step_seconds):
+    if is_stalled(run.silent_seconds, run.step_seconds):
         return _fail(run, FailureReason.STALLED, f"no step for {run.silent_seconds:.0f} s")
     return None
 

@@ -29,7 +29,7 @@ from storage.delivery.wake_ups import BrokerUnavailable
 from storage.files.blobs import open_blobs
 from storage.files.retention import find_orphans
 from storage.monitoring.health_checks import (
-    PATIENCE_SECONDS,
+    GRACE_SECONDS,
     count_leftover_resume_state,
     count_overdue_deliveries,
     find_stuck_runs,
@@ -238,7 +238,7 @@ def judge_queue(snapshot: Snapshot, *, any_stuck: bool) -> Iterator[Finding]:
     served = snapshot.queued["any"] or any(
         snapshot.queued[name] and snapshot.slots[name] for name in ("cpu", "gpu")
     )
-    if queued and served and free > 0 and snapshot.oldest_queued_seconds > PATIENCE_SECONDS:
+    if queued and served and free > 0 and snapshot.oldest_queued_seconds > GRACE_SECONDS:
         found = f"a run has waited for {snapshot.oldest_queued_seconds:.0f} s while {free} slots are free"
         yield wrong(
             "runs",

@@ -14,45 +14,45 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import OperationalError as DatabaseUnavailable
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlmodel import Session
 
 from runtime.fair_lock import FairLock
 from storage.access.ownership import OwnerScopedSession, Viewer
 from storage.database import schema
+from storage.database.availability import DatabaseUnavailable, raising_unavailable
 from storage.errors import SchemaOutdated
 
 LOCKED_SECONDS = 15.0
-"""How long a writer waits for SQLite's lock, and for those before it in this process."""
+"""How long a writer waits for SQLite's lock and for the earlier writers of its process."""
 
 
 class Database:
-    """One database. Each process makes its own: connections do not survive a fork."""
+    """One database. Each process creates its own: connections do not survive a fork."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         if self.is_sqlite:
             database = make_url(url).database
-            assert database, "SQLite needs a file: connections of several processes share it"
+            assert database, "SQLite needs a file: several processes share it"
             Path(database).parent.mkdir(parents=True, exist_ok=True)
         self._fair_lock = FairLock()
         self._waiting = threading.local()
-        """`until`: when a thread that wants to write stops waiting, on the clock of `time.monotonic`"""
+        """`until`: when the thread stops waiting to write, on the clock of `time.monotonic`"""
         self._writer = self._create_engine(read_only=False)
         self._reader = self._create_engine(read_only=True) if self.is_sqlite else self._writer
         self._viewer: Viewer | None = None
         self._request_id: str | None = None
 
     def for_viewer(self, viewer: Viewer | None, request_id: str | None = None) -> Database:
-        """The same database, of which its sessions see and make the viewer's rows alone (see `storage.access.ownership`), and
-        note the request in what they record (see `storage.access.audit`)."""
-        seen = copy(self)
-        seen._viewer, seen._request_id = viewer, request_id
-        return seen
+        """The same database with sessions that see and make only the viewer's rows.
+
+        See `storage.access.ownership`. The audit trail records the request id.
+        """
+        scoped = copy(self)
+        scoped._viewer, scoped._request_id = viewer, request_id
+        return scoped
 
     def _open(self, engine: Engine) -> Session:
         if self._viewer is None:
@@ -61,7 +61,7 @@ class Database:
         return OwnerScopedSession(engine, expire_on_commit=False, info=info)
 
     def _create_engine(self, *, read_only: bool) -> Engine:
-        # An error that tells the values of its statement would take secrets to the log.
+        # An error message with the values of its statement would bring secrets into the log.
         options: dict[str, Any] = {"json_serializer": _dump_json, "hide_parameters": True}
         if not self.is_sqlite:
             return create_engine(
@@ -77,7 +77,7 @@ class Database:
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _: Any) -> None:
-            connection.isolation_level = None  # transactions are begun below, not by the driver
+            connection.isolation_level = None  # the listener below begins transactions
             connection.text_factory = _read_text
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
@@ -89,39 +89,42 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
-            # by the driver: SQLAlchemy's ways cost more than what they do here
+            # Through the driver: SQLAlchemy's overhead is larger than the statement's cost.
             driver = connection.connection.driver_connection
             if read_only:
                 driver.execute("BEGIN")
                 return
             left = max(0.0, self._waiting.until - time.monotonic())
             driver.execute(f"PRAGMA busy_timeout={left * 1e3:.0f}")
-            # by SQLAlchemy: its error is that of a database which does not answer
+            # Through SQLAlchemy, so that a failure is raised as its error.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One writing transaction, committed at the end of the block and rolled back on any error. A thread must not have
-        two: on SQLite the second would wait for the first."""
+        """One write transaction, committed at the end of the block, rolled back on any error.
+
+        A thread must not open two at once: on SQLite the second would wait for the first.
+        Raises DatabaseUnavailable.
+        """
         with (
-            _raising_unavailable(),
-            self._turn(),
+            raising_unavailable(),
+            self._write_lock(),
             self._open(self._writer) as session,
             session.begin(),
         ):
             yield session
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """The turn to write. SQLite's lock is won by whoever asks in the right moment: one thread of a process asks."""
+    def _write_lock(self) -> Iterator[None]:
+        """Let one thread of this process at a time ask for SQLite's lock, which is not fair."""
         if not self.is_sqlite:
             yield
             return
         self._waiting.until = time.monotonic() + LOCKED_SECONDS
         if not self._fair_lock.acquire(LOCKED_SECONDS):
-            raise DatabaseUnavailable("the turn to write has not come", None, TimeoutError())
+            raise DatabaseUnavailable(f"no write lock within {LOCKED_SECONDS} s")
         try:
             yield
         finally:
@@ -129,8 +132,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent view; writes are refused on SQLite."""
-        with _raising_unavailable(), self._open(self._reader) as session:
+        """One consistent view; SQLite refuses writes. Raises DatabaseUnavailable."""
+        with raising_unavailable(), self._open(self._reader) as session:
             yield session
 
     def dispose(self) -> None:
@@ -139,15 +142,18 @@ class Database:
         self._reader.dispose()
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema to `revision`; that of a later version is left as it is, as it only adds to ours."""
+        """Migrate the schema forward to `revision`.
+
+        A newer schema than this code knows is left as it is: later versions only add to it.
+        """
         if self.schema_is_newer() or (revision == "head" and self.schema_is_current()):
             return
-        with self._turn(), self._writer.begin() as connection:
+        with raising_unavailable(), self._write_lock(), self._writer.begin() as connection:
             schema.upgrade(connection, revision)
 
     def downgrade(self, revision: str) -> None:
-        """Take the schema back to `revision`."""
-        with self._turn(), self._writer.begin() as connection:
+        """Migrate the schema back to `revision`."""
+        with raising_unavailable(), self._write_lock(), self._writer.begin() as connection:
             schema.downgrade(connection, revision)
 
     def schema_is_current(self) -> bool:
@@ -160,46 +166,36 @@ class Database:
         return found is not None and found not in schema.known_revisions()
 
     def require_schema(self) -> None:
-        """Bring a file of our own to the newest schema. Raises SchemaOutdated for an older one in a database that others
-        share: its owner chooses the moment."""
+        """Upgrade a SQLite file to the newest schema.
+
+        Raises SchemaOutdated for an outdated Postgres: other processes share it, so the operator
+        chooses when to upgrade.
+        """
         if self.schema_is_current() or self.schema_is_newer():
             return
         if not self.is_sqlite:
             raise SchemaOutdated(
-                "the database's schema is not this version's; run `richregime db upgrade`"
+                "the database schema is older than this version; run `richregime db upgrade`"
             )
         self.upgrade()
 
     def _revision(self) -> str | None:
-        with self._reader.connect() as connection:
+        with raising_unavailable(), self._reader.connect() as connection:
             return schema.find_revision(connection)
 
 
-@contextmanager
-def _raising_unavailable() -> Iterator[None]:
-    """A pool without a free connection, or a connection cut in the midst, is a database that does not answer."""
-    try:
-        yield
-    except NoFreeConnection as error:
-        raise DatabaseUnavailable("no connection is free", None, error) from error
-    except DBAPIError as error:
-        if error.connection_invalidated and not isinstance(error, DatabaseUnavailable):
-            raise DatabaseUnavailable("the connection was cut", None, error) from error
-        raise
-
-
 def _read_text(stored: bytes) -> str:
-    """A byte that is no UTF-8 is shown as such; by itself SQLite's driver would refuse all rows of the query."""
+    """Replace invalid UTF-8: by default SQLite's driver would fail the whole query."""
     return stored.decode("utf-8", "replace")
 
 
 def _dump_json(value: Any) -> str:
-    """Keys keep their order: that of a sweep means something. Raises ValueError on NaN and infinity."""
+    """Keys keep their order: a sweep depends on it. Raises ValueError for NaN and infinity."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def database_now(session: Session) -> datetime:
-    """The database's clock, UTC: the one clock that all workers share. SQLite has none but its process's own."""
+    """The time in UTC by the database's clock, which all workers share; SQLite: this machine's."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
     found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
@@ -207,7 +203,7 @@ def database_now(session: Session) -> datetime:
 
 
 def as_utc(moment: datetime | None) -> datetime | None:
-    """SQLite forgets time zones: all stored times are UTC."""
+    """The moment with its time zone: SQLite drops it, and all stored times are UTC."""
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -29,7 +29,7 @@ class ObjectBlobStore(BlobStore):
             from obstore.store import from_url
         except ImportError:
             raise RuntimeError(
-                "RICHREGIME_BLOB_URL needs the extra `s3`: pip install 'richregime[s3]'"
+                "RICHREGIME_BLOB_URL needs the extra `s3`: pip install '.[s3]'"
             ) from None
         return cls(from_url(url), cache)
 

@@ -1,4 +1,4 @@
-"""What ought not to be there: runs that do not move, deliveries that nobody sends, resume state of runs that are over."""
+"""Find what should not exist: stuck runs, overdue deliveries, resume state of ended runs."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from sqlmodel import Session
 
 from schemas.status import RunStatus
 from schemas.webhooks import DeliveryState
-from storage.database.engine import as_utc, database_now
+from storage.database.engine import database_now, seconds_since
 from storage.database.tables import ArtifactRow, DeliveryRow, RunRow
+from storage.runs.running import is_stalled
 
-PATIENCE_SECONDS = 60.0
-"""Longer than any of these takes where all is well"""
-SILENT_SECONDS = 600.0
-SILENT_STEPS = 20
-LIMIT = 100
+GRACE_SECONDS = 60.0
+"""Longer than an expired lease, a cancel request or a due delivery takes in a healthy service"""
+MAX_STUCK_RUNS = 100
 
 
 def find_stuck_runs(session: Session) -> list[tuple[str, str]]:
-    """(id, why) of runs under way that do not move, by id; a hundred at most."""
+    """(id, reason) of running runs that make no progress, by id; at most `MAX_STUCK_RUNS`."""
     now = database_now(session)
     query = select(RunRow).where(RunRow.status == RunStatus.RUNNING).order_by(RunRow.id)
     found = [
-        (run.id, why) for run in session.scalars(query) if (why := _why_stuck(run, now)) is not None
+        (run.id, reason)
+        for run in session.scalars(query)
+        if (reason := _find_reason(run, now)) is not None
     ]
-    return found[:LIMIT]
+    return found[:MAX_STUCK_RUNS]
 
 
-def _why_stuck(run: RunRow, now: datetime) -> str | None:
-    def since(moment: datetime | None) -> float:
-        then = as_utc(moment)
-        return 0.0 if then is None else (now - then).total_seconds()
-
-    if since(run.lease_until) > PATIENCE_SECONDS:
-        return f"its lease ended {since(run.lease_until):.0f} s ago and nobody takes it back"
-    if since(run.cancel_requested_at) > PATIENCE_SECONDS:
-        return f"it was cancelled {since(run.cancel_requested_at):.0f} s ago and has not ended"
-    if since(run.progress_at) > max(SILENT_SECONDS, SILENT_STEPS * run.step_seconds):
-        return f"no step for {since(run.progress_at):.0f} s"
+def _find_reason(run: RunRow, now: datetime) -> str | None:
+    since_lease = seconds_since(run.lease_until, now) or 0.0
+    since_cancel = seconds_since(run.cancel_requested_at, now) or 0.0
+    since_progress = seconds_since(run.progress_at, now) or 0.0
+    if since_lease > GRACE_SECONDS:
+        return f"its lease expired {since_lease:.0f} s ago and the run was not queued again"
+    if since_cancel > GRACE_SECONDS:
+        return f"its cancel was requested {since_cancel:.0f} s ago and it has not ended"
+    if is_stalled(since_progress, run.step_seconds):
+        return f"no step for {since_progress:.0f} s"
     return None
 
 
 def count_leftover_resume_state(session: Session) -> tuple[int, int]:
-    """(files, bytes) of runs that are over."""
+    """(files, bytes) of resume state whose run has ended."""
     query = (
         select(func.count(), func.coalesce(func.sum(ArtifactRow.num_bytes), 0))
         .join(RunRow, RunRow.id == ArtifactRow.run_id)
@@ -58,8 +58,8 @@ def count_leftover_resume_state(session: Session) -> tuple[int, int]:
 
 
 def count_overdue_deliveries(session: Session) -> int:
-    """Deliveries to webhooks that were due long ago."""
-    before = database_now(session) - timedelta(seconds=PATIENCE_SECONDS)
+    """Webhook deliveries that have been due for longer than `GRACE_SECONDS`."""
+    before = database_now(session) - timedelta(seconds=GRACE_SECONDS)
     query = select(func.count()).where(
         DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.due_at < before
     )

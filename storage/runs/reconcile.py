@@ -9,11 +9,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from runtime.fault_points import reach
 from runtime.settings import Settings
-from storage.database.engine import Database
+from storage.database.engine import Database, DatabaseUnavailable
 from storage.experiments.finalize import finalize_all
 from storage.files.blobs import BlobStore
 from storage.runs.lease_expiry import expire_leases
@@ -65,7 +63,7 @@ class Reconciler:
         while not self._stop.wait(self._interval):
             try:
                 self._pass()
-            except (SQLAlchemyError, OSError) as error:
+            except (DatabaseUnavailable, OSError) as error:
                 log.warning("a pass failed (%s); the next one starts anew", type(error).__name__)
             except Exception:
                 log.exception("a pass failed")

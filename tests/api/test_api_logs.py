@@ -80,7 +80,11 @@ def test_a_request_is_one_line_with_its_id_key_and_owner(keyed: Desk, json_log: 
     assert line["route"] == "/experiments/{experiment_id}"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/experiments/exp_none", 404)
     assert (line["owner"], line["key_id"]) == ("ada", key[: key.index("_", 4)])
-    assert (line["part"], line["level"], line["logger"]) == ("api", "info", "richregime.requests")
+    assert (line["process"], line["level"], line["logger"]) == (
+        "api",
+        "info",
+        "richregime.requests",
+    )
     assert line["seconds"] >= 0
     assert line["time"].endswith("Z")
 

@@ -261,7 +261,7 @@ def test_a_run_that_nobody_takes_back(home: Path) -> None:
         assert claimed is not None
         assert "none is stuck" in told(check_database(settings), "runs", Level.OK)
         for column, words in (
-            ("lease_until", "nobody takes it back"),
+            ("lease_until", "was not queued again"),
             ("progress_at", "no step for"),
         ):
             with db.write() as session:

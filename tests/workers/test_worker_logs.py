@@ -70,7 +70,7 @@ def test_every_line_within_a_run_tells_whose_it_is_and_no_line_after_it(
     assert about.items() <= inside.items()
     assert about.items() <= renewed.items(), "the lease's own thread too"
     assert "run_id" not in after
-    assert after["part"] == "worker-cpu"
+    assert after["process"] == "worker-cpu"
 
 
 def test_what_celery_would_print_is_logged(
