@@ -1,4 +1,4 @@
-"""The API's description: what FastAPI knows, the bodies and problems it does not; as YAML by `python -m api.http.openapi`."""
+"""The API's description as YAML: `python -m api.http.openapi`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.http.request_bodies import REFERENCE, body_schemas
+from api.http.result_schemas import RESULT_PATH, any_result_schema, result_schemas
 from api.middleware.authentication import needed_scope
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
 from schemas.webhooks import Delivery, DeliveryType
@@ -48,8 +49,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
     )
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
     problem = Problem.model_json_schema(ref_template=REFERENCE)
-    for name, schema in {**body_schemas(), **problem.pop("$defs"), "Problem": problem}.items():
+    added = {**body_schemas(), **result_schemas(), **problem.pop("$defs"), "Problem": problem}
+    for name, schema in added.items():
         schemas.setdefault(name, schema)
+    success = found["paths"][RESULT_PATH]["get"]["responses"]["200"]
+    success["content"]["application/json"]["schema"] = any_result_schema()
     found["components"]["schemas"] = dict(sorted(schemas.items()))
     found["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in found["paths"].items():
