@@ -1,12 +1,15 @@
-"""An experiment beside the paper, and two of its points beside each other, as the API answers them."""
+"""Comparisons: with the paper, of two points of an experiment, of several experiments."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from engine.paper.comparison import PublishedValue
 from engine.paper.verdict import Verdict
 from engine.result import Statistic
 from schemas.base import Resource
 from schemas.resources import RunPoint
+from schemas.status import ExperimentStatus
 
 
 class Comparison(Resource):
@@ -39,3 +42,64 @@ class PointDifference(Resource):
     ratio: dict[str, Statistic]
     """By time: the point's over the baseline's, paired by seed."""
     notes: list[str]
+
+
+class ComparedExperiment(Resource):
+    id: str
+    name: str | None
+    kind: str
+    status: ExperimentStatus
+
+
+class SpecDifference(Resource):
+    """A submitted field that is not equal in all experiments."""
+
+    path: str
+    """Dotted: `spec.epochs`, `sweep.policy.rho`, `seeds`, `execution.precision`."""
+    values: dict[str, Any]
+    """By experiment id; an experiment without the field is left out."""
+
+
+class StatisticDifference(Resource):
+    """A statistic minus that of the first experiment at the same point."""
+
+    mean: float
+    ci95: tuple[float, float] | None
+    """Interval of Welch's t, with the seeds as independent samples; null where either has one seed.
+    """
+
+
+class ComparedStatistic(Resource):
+    mean: float
+    standard_error: float | None
+    """Null with one seed, as `ci95`."""
+    ci95: tuple[float, float] | None
+    n: int
+    difference: StatisticDifference | None
+    """Null for the first experiment, and where the first has no value at the point."""
+
+
+class ComparedPoint(Resource):
+    point: dict[str, Any]
+    """The swept fields and their values."""
+    values: dict[str, ComparedStatistic]
+    """By experiment id; an experiment without a value at the point is left out."""
+
+
+class ComparedQuantity(Resource):
+    quantity: str
+    points: list[ComparedPoint]
+    """In the order in which the experiments' results first list them."""
+
+
+class ExperimentComparison(Resource):
+    """Experiments side by side."""
+
+    experiments: list[ComparedExperiment]
+    """In the order of the request; differences are to the first."""
+    spec: list[SpecDifference]
+    quantities: list[str]
+    """The statistics that the results hold, `test_accuracy` first; empty while there is no result.
+    """
+    results: list[ComparedQuantity]
+    """The requested quantity, or all quantities."""

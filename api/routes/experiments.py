@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import ValidationError
 
 from api.dependencies import State, StateDep
+from api.experiments import side_by_side
 from api.experiments.extend import extend
 from api.experiments.plan import plan_submission
 from api.experiments.preview import preview
@@ -22,6 +23,7 @@ from engine.errors import InvalidSpec, field_errors
 from runtime.fault_points import reach
 from schemas.audit import Action
 from schemas.base import Page
+from schemas.comparison import ExperimentComparison
 from schemas.problems import ProblemCode
 from schemas.resources import Deletion, Experiment, ExperimentUpdate, Run
 from schemas.status import ExperimentStatus
@@ -160,6 +162,26 @@ def list_experiments(
         limit_per_owner = state.settings.limit_running_per_owner
         found = to_resources(session, rows, limit_per_owner=limit_per_owner)
         return Page[Experiment](items=found, next_cursor=following)
+
+
+@router.get("/experiments/compare")
+def compare_experiments(
+    state: StateDep,
+    id: Annotated[
+        list[str],
+        Query(min_length=2, max_length=side_by_side.MAX_COMPARED, description="Experiment ids."),
+    ],
+    quantity: Annotated[
+        str | None, Query(max_length=100, description="Only this statistic of the results.")
+    ] = None,
+) -> ExperimentComparison:
+    """Experiments side by side: the submitted fields and the results in which they differ.
+
+    Each difference of results is to the first experiment, with its 95 % interval.
+    404 for a quantity that no result holds.
+    """
+    with state.db.read() as session:
+        return side_by_side.compare_experiments(session, id, quantity)
 
 
 @router.get("/experiments/{experiment_id}")

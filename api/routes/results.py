@@ -11,22 +11,12 @@ from pydantic import ValidationError
 from api.dependencies import StateDep
 from api.experiments.export import export
 from api.http.problems import ProblemRaised
-from schemas.base import Resource
 from schemas.problems import ProblemCode
-from schemas.submission import ReusedTraining
+from schemas.results import Result
 from storage.experiments import find
 from storage.results.stored_results import StoredPlotInput, require_readable, summarize_experiment
 
 router = APIRouter(tags=["results"])
-
-
-class Result(Resource):
-    kind: str
-    points: list[dict[str, Any]]
-    """One result a point, as the kind's `result_schema` describes it."""
-    seeds: int
-    reused: list[ReusedTraining]
-    """Trainings that were loaded instead of repeated, and the run each was taken from."""
 
 
 @router.get("/experiments/{experiment_id}/result")

@@ -14,12 +14,14 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from api.dependencies import State, StateDep
+from api.experiments import side_by_side
+from api.experiments.side_by_side import MAX_COMPARED
 from api.http.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
 from api.http.problems import ProblemRaised
 from api.web.code_snippets import submissions_in_words, write_body
 from api.web.cost_cards import cost_cards
 from api.web.result_tables import describe_run, result_table
-from api.web.side_by_side import diff_results, diff_specs, quantities_of
+from api.web.side_by_side import metric_rows, spec_rows
 from api.web.templating import WEB, render, show_bytes
 from api.web.wording import show_point
 from engine.experiments.registry import get_kind, kinds, presets
@@ -46,7 +48,6 @@ PAGE = 25
 MAX_RUNS_SHOWN = 200
 MAX_FILES_SHOWN = 100
 MAX_EVENTS_SHOWN = 200
-MAX_COMPARED = 8
 LOOK_EVERY_MS = 3000
 SECTIONS = (
     "Result",
@@ -204,15 +205,14 @@ def compare_experiments(
     """Several experiments: what was asked differently, what came out differently, their curves over one another."""
     ids = list(dict.fromkeys(id or ()))
     with state.db.read() as session:
-        rows = [find.get_experiment(session, one) for one in ids]
-        found = to_resources(session, rows)
+        comparison = side_by_side.compare_experiments(session, ids)
+        found = to_resources(session, [find.get_experiment(session, one) for one in ids])
         newest, _ = find.list_experiments(session, limit=100)
         others = [one for one in to_resources(session, newest) if one.id not in ids]
         series = [
             _series_of(session, one, letter) for letter, one in zip(LETTERS, found, strict=False)
         ]
-        results = [row.summary for row in rows]
-    quantities = quantities_of(results)
+    quantities = comparison.quantities
     chosen = quantity if quantity in quantities else next(iter(quantities), None)
     return render(
         request,
@@ -221,10 +221,10 @@ def compare_experiments(
         others=_by_kind(others, [one.kind for one in found]) if len(ids) < MAX_COMPARED else [],
         letters=LETTERS,
         without=[_compare_address([other for other in ids if other != one]) for one in ids],
-        spec_rows=diff_specs(found),
+        spec_rows=spec_rows(comparison),
         quantities=quantities,
         quantity=chosen,
-        metric_rows=diff_results(results, chosen) if chosen else [],
+        metric_rows=metric_rows(comparison, chosen) if chosen else [],
         series=series,
     )
 

@@ -1,4 +1,4 @@
-"""Experiments side by side: the fields in which they were asked differently, and how far their results are apart."""
+"""Formats a comparison of experiments for display."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from api.web.wording import is_statistic, show_point, show_value
 from engine.analysis.stats import difference_interval
 from engine.result import Statistic
+from schemas.comparison import ComparedStatistic, ExperimentComparison
 from schemas.resources import Experiment
 
 ABSENT = "–"
@@ -17,7 +18,7 @@ FIRST_CHOICE = "test_accuracy"
 
 @dataclass(frozen=True, slots=True)
 class SpecRow:
-    """A field that is not the same in all, and its value in each, in words."""
+    """A field that is not equal in all experiments, and its value in each as text."""
 
     path: str
     values: Sequence[str]
@@ -37,6 +38,59 @@ class MetricCell:
 class MetricRow:
     point: str
     cells: Sequence[MetricCell]
+
+
+def spec_rows(comparison: ExperimentComparison) -> list[SpecRow]:
+    """The submitted fields that differ, seeds and sweep among them."""
+    ids = [one.id for one in comparison.experiments]
+    return [
+        SpecRow(
+            row.path,
+            [
+                _show_field(row.path, row.values[id_]) if id_ in row.values else ABSENT
+                for id_ in ids
+            ],
+        )
+        for row in comparison.spec
+    ]
+
+
+def metric_rows(comparison: ExperimentComparison, quantity: str) -> list[MetricRow]:
+    """A row for each point that some experiment has."""
+    ids = [one.id for one in comparison.experiments]
+    points = next((one.points for one in comparison.results if one.quantity == quantity), [])
+    return [
+        MetricRow(
+            show_point(row.point) or "the only point",
+            [_statistic_cell(row.values.get(id_)) for id_ in ids],
+        )
+        for row in points
+    ]
+
+
+def _show_field(path: str, value: Any) -> str:
+    if isinstance(value, list):
+        separator = "; " if path.startswith("sweep.") else ", "
+        return separator.join(map(show_value, value))
+    return show_value(value)
+
+
+def _statistic_cell(found: ComparedStatistic | None) -> MetricCell:
+    if found is None:
+        return MetricCell(ABSENT, "", False)
+    value = f"{_show(found.mean)}{_show_interval(found.ci95)} n={found.n}"
+    difference = found.difference
+    if difference is None:
+        return MetricCell(value, "", False)
+    ci95 = difference.ci95
+    text = f"{_show(difference.mean, '+')}{_show_interval(ci95, '+')}"
+    return MetricCell(value, text, ci95 is not None and (ci95[0] > 0 or ci95[1] < 0))
+
+
+def _show_interval(interval: tuple[float, float] | None, sign: str = "") -> str:
+    if interval is None:
+        return ""
+    return f" [{_show(interval[0], sign)}, {_show(interval[1], sign)}]"
 
 
 def diff_specs(experiments: Sequence[Experiment]) -> list[SpecRow]:

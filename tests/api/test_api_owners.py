@@ -56,6 +56,7 @@ RULES: dict[str, Rule] = {
     "GET /experiments": READS[Shown.OWN],
     "POST /experiments": Rule(Scope.SUBMIT, Shown.OWN),
     "POST /experiments/preview": READS[Shown.OWN],
+    "GET /experiments/compare": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}": READS[Shown.NOT_FOUND],
     "PATCH /experiments/{experiment_id}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
     "DELETE /experiments/{experiment_id}": Rule(Scope.CANCEL, Shown.NOT_FOUND),
@@ -188,6 +189,8 @@ class Group:
                 return {"content": b"no archive"}
             case "GET /compare":
                 return {"params": {"id": ids["experiment_id"]}}
+            case "GET /experiments/compare":
+                return {"params": {"id": [ids["experiment_id"], ids["experiment_id"]]}}
             case "GET /submit":
                 return {"params": {"from": ids["experiment_id"]}}
             case "POST /login" | "POST /logout":

@@ -1,0 +1,147 @@
+"""Compares experiments side by side: the spec fields and the results in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from engine.analysis.stats import difference_interval
+from engine.result import Statistic
+from schemas.comparison import (
+    ComparedExperiment,
+    ComparedPoint,
+    ComparedQuantity,
+    ComparedStatistic,
+    ExperimentComparison,
+    SpecDifference,
+    StatisticDifference,
+)
+from schemas.resources import Experiment
+from schemas.results import is_statistic
+from storage.database.engine import Session
+from storage.errors import NotFound
+from storage.experiments import find
+from storage.experiments.resources import to_resources
+
+MAX_COMPARED = 8
+FIRST_QUANTITY = "test_accuracy"
+
+
+def compare_experiments(
+    session: Session, ids: Sequence[str], quantity: str | None = None
+) -> ExperimentComparison:
+    """Compare the experiments, in all quantities or in one; a repeated id counts once.
+
+    Points are matched by their swept fields and values. A difference is to the first experiment.
+    Raises NotFound for an unknown id, and for a quantity that no result holds.
+    """
+    rows = [find.get_experiment(session, one) for one in dict.fromkeys(ids)]
+    experiments = to_resources(session, rows)
+    points = {row.id: (row.summary or {}).get("points", ()) for row in rows}
+    quantities = _list_quantities(points)
+    if quantity is not None and quantity not in quantities:
+        held = f"they hold {', '.join(quantities)}" if quantities else "they hold none"
+        raise NotFound(f"the results hold no statistic {quantity!r}; {held}")
+    return ExperimentComparison(
+        experiments=[
+            ComparedExperiment(id=one.id, name=one.name, kind=one.kind, status=one.status)
+            for one in experiments
+        ],
+        spec=_compare_specs(experiments),
+        quantities=quantities,
+        results=[
+            ComparedQuantity(quantity=name, points=_compare_points(points, name))
+            for name in (quantities if quantity is None else [quantity])
+        ],
+    )
+
+
+def _compare_specs(experiments: Sequence[Experiment]) -> list[SpecDifference]:
+    fields = {one.id: dict(_flatten(_submitted_fields(one))) for one in experiments}
+    paths = dict.fromkeys(path for values in fields.values() for path in values)
+    rows = [
+        SpecDifference(
+            path=path,
+            values={id_: values[path] for id_, values in fields.items() if path in values},
+        )
+        for path in paths
+    ]
+    return [row for row in rows if not _is_equal_in_all(row, len(experiments))]
+
+
+def _is_equal_in_all(row: SpecDifference, num_experiments: int) -> bool:
+    first, *others = row.values.values()
+    return len(row.values) == num_experiments and all(other == first for other in others)
+
+
+def _submitted_fields(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "spec": experiment.spec,
+        "sweep": experiment.sweep,
+        "seeds": experiment.seeds,
+        "execution": experiment.execution.model_dump(mode="json"),
+    }
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths and values; a list is one value."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flatten(inner, f"{path}.{name}" if path else name)
+    else:
+        yield path, value
+
+
+def _list_quantities(points: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The statistics that some result holds, test accuracy first."""
+    names = dict.fromkeys(
+        name
+        for result in points.values()
+        for point in result
+        for name, value in point.items()
+        if is_statistic(value)
+    )
+    return sorted(names, key=lambda name: name != FIRST_QUANTITY)
+
+
+def _compare_points(
+    points: Mapping[str, Sequence[Mapping[str, Any]]], quantity: str
+) -> list[ComparedPoint]:
+    """One row for each point of any experiment, in the order of their first appearance."""
+    swept: dict[Hashable, Mapping[str, Any]] = {}
+    found: dict[Hashable, dict[str, Statistic]] = {}
+    for id_, result in points.items():
+        for point in result:
+            if is_statistic(point.get(quantity)):
+                key = _hashable(point["point"])
+                swept.setdefault(key, point["point"])
+                found.setdefault(key, {})[id_] = Statistic.model_validate(point[quantity])
+    first = next(iter(points), None)
+    return [
+        ComparedPoint(
+            point=dict(swept[key]),
+            values={
+                id_: ComparedStatistic(
+                    **dict(value),
+                    difference=None if id_ == first else _difference(value, values.get(first)),
+                )
+                for id_, value in values.items()
+            },
+        )
+        for key, values in found.items()
+    ]
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, Mapping):
+        return frozenset((name, _hashable(inner)) for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    assert isinstance(value, Hashable)
+    return value
+
+
+def _difference(value: Statistic, first: Statistic | None) -> StatisticDifference | None:
+    if first is None:
+        return None
+    return StatisticDifference(mean=value.mean - first.mean, ci95=difference_interval(value, first))
