@@ -20,8 +20,8 @@ from ops.demo import free_port
 from richregime import Client
 from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns
-from tests.api.archives import unpack
-from tests.api.desk import Desk, make_settings, serving
+from tests.api.zip_files import unpack_zip
+from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.waiting import wait_until
 from workers.execution import execute_run
 
@@ -53,10 +53,10 @@ class Moved:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, folder / "richregime.sqlite3")
-    with serving(make_settings(folder, threads_per_run=1)) as opened:
+    with serve_api(make_settings(folder, threads_per_run=1)) as opened:
         yield opened
 
 
@@ -102,7 +102,7 @@ def list_kinds() -> list[Any]:
 
 
 @pytest.fixture(scope="module", params=list_kinds())
-def moved(request: pytest.FixtureRequest, home: Desk, abroad: httpx.Client) -> Moved:
+def moved(request: pytest.FixtureRequest, home: ApiServer, abroad: httpx.Client) -> Moved:
     """The kind's example, smaller, swept and of several seeds."""
     kind = kinds()[request.param]
     small = {
@@ -118,7 +118,7 @@ def moved(request: pytest.FixtureRequest, home: Desk, abroad: httpx.Client) -> M
         "name": "moves house",
     }
     experiment_id = str(home.submit(body)["id"])
-    while (claim := home.claim(experiment_id)) is not None:
+    while (claim := home.claim_run(experiment_id)) is not None:
         execute_run(home.db, home.blobs, home.settings, claim, "cpu", lambda: False)
     assert home.get(f"/experiments/{experiment_id}")["status"] == "succeeded"
     archive = home.http.get(f"/experiments/{experiment_id}/export").content
@@ -130,7 +130,7 @@ def moved(request: pytest.FixtureRequest, home: Desk, abroad: httpx.Client) -> M
 def test_every_plot_is_redrawn_to_the_byte(moved: Moved) -> None:
     """An export from there holds the pictures that were drawn here; of those that no export holds, the
     numbers that they draw are asked for."""
-    first, second = unpack(moved.archive), unpack(moved.export_abroad())
+    first, second = unpack_zip(moved.archive), unpack_zip(moved.export_abroad())
     drawn = [name for name in first if name.startswith("plots/")]
     for name in drawn:
         assert first[name] == second[name], name
