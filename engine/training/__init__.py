@@ -1,1 +1,1 @@
-"""Training a net: which layers in which epoch, the loop, evaluation, resume state, the frozen prefix."""
+"""Train a net: trained layers by epoch, the loop, evaluation, resume state, the frozen prefix."""

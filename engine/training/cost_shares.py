@@ -1,7 +1,7 @@
-"""What share of vanilla SGD's arithmetic a policy takes, in expectation (paper, Section 6); imports no torch.
+"""The expected cost of a policy as a share of vanilla SGD's FLOPs (paper, Section 6).
 
-A layer's forward pass costs its FLOPs, its weight gradient as many again where it trains, its input gradient as many
-again where a layer below it trains.
+A layer's forward pass costs its FLOPs; its weight gradient costs as many if it trains, its input
+gradient as many if a layer below it trains. Imports no torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BETA_STEPS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Of vanilla SGD over as many epochs; 1 is all of it."""
+    """Shares of vanilla SGD over as many epochs, in [0, 1]."""
 
     backward: float
     train: float
@@ -36,10 +36,10 @@ class Shares:
 def expect_shares(
     policy: PolicySpec, layers: Sequence[LayerLayout], epochs: int, *, keeps_prefix: bool
 ) -> Shares:
-    """The shares in expectation over what is drawn.
+    """The shares, in expectation over the policy's draws.
 
-    keeps_prefix: whether the forward pass starts at the lowest layer that trains in this epoch or the last, reading
-    kept activations (`prefix_plan`); the first epoch starts at the images.
+    keeps_prefix: whether the forward pass starts from cached activations at the lowest layer that
+    trains in this epoch or the one before (`prefix_plan`); the first epoch starts at the images.
     """
     flops = [layer.forward_flops for layer in layers]
     chances = list_chances(policy, len(layers))
@@ -64,7 +64,7 @@ def _count_backward(trained: Layers, flops: Sequence[int]) -> int:
 
 @cache
 def list_chances(policy: PolicySpec, num_layers: int) -> tuple[tuple[float, Layers], ...]:
-    """(probability, layers) of all that the policy may train in an epoch."""
+    """(probability, layers) of every set of layers that the policy may train in an epoch."""
 
     def top(k: int) -> Layers:
         return frozenset(range(num_layers - k, num_layers))
@@ -85,7 +85,7 @@ def list_chances(policy: PolicySpec, num_layers: int) -> tuple[tuple[float, Laye
 
 
 def _integrate_beta(alpha: float, beta: float) -> Iterator[tuple[float, float]]:
-    """(b, its weight, up to a factor) of the beta distribution on a fine grid."""
+    """(b, unnormalised density at b) of the beta distribution on a fine grid."""
     for step in range(_BETA_STEPS):
         b = (step + 0.5) / _BETA_STEPS
         yield b, b ** (alpha - 1) * (1 - b) ** (beta - 1)

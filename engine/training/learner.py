@@ -1,4 +1,4 @@
-"""What the training loop asks of a learner: some seeds of one net in training together."""
+"""The learner protocol: some seeds of one net that train together; and the hooks of a training."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from engine.timing import Stopwatch
 
 @dataclass(frozen=True, slots=True)
 class EpochStatistics:
-    """Of one seed over one epoch; NaN where the loss is not finite."""
+    """One seed over one epoch; NaN if the loss is not finite."""
 
     train_loss: float
-    """Mean cross-entropy over the epoch's examples, each before the step that used it."""
+    """Mean cross-entropy over the epoch's examples, each before the step that uses it."""
     train_accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Of one seed on the whole test set."""
+    """One seed on the whole test set."""
 
     test_accuracy: float
     test_loss: float
 
 
 class Learner(Protocol):
-    """K nets of the same spec, one a seed, in training together."""
+    """K nets of the same spec, one per seed, that train together."""
 
     @property
     def seeds(self) -> tuple[int, ...]: ...
 
     @property
     def num_steps(self) -> int:
-        """Steps an epoch."""
+        """Steps per epoch."""
         ...
 
     @property
@@ -44,48 +44,57 @@ class Learner(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the result must know of how it was computed."""
+        """Remarks for the reader of the result on how it was computed."""
         ...
 
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
-        """Fix the epoch's data order, learning rate and trained layers (None: all). Epochs count from 1."""
+        """Set the epoch's data order, learning rate and trained layers (None: all).
+
+        Epochs count from 1.
+        """
         ...
 
     def train_step(self, step: int) -> None:
-        """One optimiser step of every seed on its batch number `step` of the epoch, counted from 0."""
+        """One optimiser step of every seed on batch `step` of the epoch, counted from 0."""
         ...
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
-        """The epoch's statistics a seed; waits for the device."""
+        """The epoch's statistics of each seed; synchronises with the device."""
         ...
 
     def evaluate(self) -> Sequence[Evaluation]:
-        """Every seed on the test set; waits for the device."""
+        """Evaluate every seed on the test set; synchronises with the device."""
         ...
 
     def parameters(self, index: int) -> dict[str, Tensor]:
-        """Copies on the CPU of the parameters and buffers of the seed at `index`, names as in the net."""
+        """Copies of the parameters and buffers of the seed at `index`, on the CPU.
+
+        Names are those of the net.
+        """
         ...
 
     def full_gradient(self, index: int) -> Tensor:
-        """Gradient [p] of the mean loss over the train set, in the order of `named_parameters()`."""
+        """Gradient [p] of the mean train loss, in the order of `named_parameters()`."""
         ...
 
     def batch_gradient(self, index: int) -> Tensor:
-        """Gradient [p] of the last step's batch as the optimiser received it, weight decay not included."""
+        """Gradient [p] of the last step's batch as passed to the optimiser.
+
+        Weight decay is not included.
+        """
         ...
 
     def capture(self) -> dict[str, Tensor]:
-        """Everything that later steps depend on, as tensors that share no memory with the learner."""
+        """All state that later steps depend on, as tensors that share no memory with it."""
         ...
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take `capture()`'s tensors over; later steps give the bits they would have given."""
+        """Restore the tensors of `capture()`; later steps then give the same bits."""
         ...
 
 
 class EpochHook(Protocol):
-    """Work at the end of each epoch, whose state is saved and resumed with the training."""
+    """Called at the end of each epoch; its state is saved and resumed with the training."""
 
     def __call__(self, learner: Learner, epoch: int) -> None: ...
 
@@ -95,7 +104,10 @@ class EpochHook(Protocol):
 
 
 class StepHook(Protocol):
-    """Work after chosen steps; `step` counts from 1 over the whole training."""
+    """Called after each step; its state is saved and resumed with the training.
+
+    step: counts from 1 over the whole training.
+    """
 
     def __call__(self, learner: Learner, step: int) -> None: ...
 

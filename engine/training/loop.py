@@ -1,4 +1,4 @@
-"""The training loop: groups of seeds, epochs, steps; what is logged, saved and resumed on the way (paper, Section 3)."""
+"""The training loop: groups of seeds, epochs and steps; logging, saves and resume (Section 3)."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def train(
 ) -> list[TrainedSeed]:
     """Train every seed of `ctx.seeds` and return them in that order.
 
-    draw_schedule gives the layers that train in each epoch for a seed; None trains all. The hooks' state is saved
-    and resumed with the training. Without hooks a training that any run has finished is loaded instead.
-    epochs_afterwards: what the caller will do with each seed, in epochs, so that the progress leaves room for it.
-    Raises RunCancelled, RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory.
+    draw_schedule: returns the layers that train in each epoch of a seed; None trains all layers.
+    The spec of a kind that passes it never stacks seeds. The hooks' state is saved and resumed with
+    the training; without hooks a finished training of any run is loaded instead. epochs_afterwards:
+    the caller's later work on each seed, in epochs, for the progress report. Raises RunCancelled,
+    RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory.
     """
     device = torch.device(ctx.execution.device)
     allow_tf32 = ctx.execution.precision == "tf32"
@@ -49,7 +50,7 @@ def train(
 
 
 class _Training:
-    """One call of `train`: the seeds not done yet, group by group."""
+    """One call of `train`: trains the missing seeds group by group."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class _Training:
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
-        """Seeds of this run that are finished, in the resume state: their hooks' work is in the hooks' state."""
+        """Finished seeds of this run, part of the resume state; the hooks' state covers them."""
         self._saves = 0
 
     def run(self) -> list[TrainedSeed]:
@@ -88,19 +89,19 @@ class _Training:
         missing = [seed for seed in self._ctx.seeds if seed not in self._done]
         groups = self._plan_groups(missing)
         if set(state.get("seeds", ())) & set(missing) and state["seeds"] not in groups:
-            # The group that was under way comes first, whatever the memory of this device would suggest.
+            # The interrupted group comes first, even if this device would group seeds otherwise.
             rest = [seed for seed in missing if seed not in state["seeds"]]
             groups = [list(state["seeds"]), *self._plan_groups(rest)]
         for group in groups:
-            under_way = state if state.get("seeds") == group else {}
-            self._train_group(group, under_way, tensors)
+            saved = state if state.get("seeds") == group else {}
+            self._train_group(group, saved, tensors)
         return [self._done[seed] for seed in self._ctx.seeds]
 
     def _plan_groups(self, seeds: Sequence[int]) -> list[list[int]]:
         return plan_groups(self._spec, self._data.info, seeds, self._ctx.execution)
 
     def _load_finished(self) -> None:
-        """Take over trainings that are done: this run's own, and (without hooks) those of other runs."""
+        """Load finished trainings: this run's own and, without hooks, those of other runs."""
         for seed in self._ctx.seeds:
             found = self._ctx.find_training(self._digest(seed), seed)
             if found is None:
@@ -201,7 +202,7 @@ class _Training:
             )
 
     def _collect_timings(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
-        """Each seed of a stacked group is given an equal share of the time."""
+        """Record the epoch's times; each seed of a stacked group gets an equal share."""
         seconds = learner.stopwatch.seconds()
         for history in histories:
             history.record_timings(epoch, seconds, len(histories))

@@ -1,7 +1,8 @@
-"""One step's cross-entropy and its gradient: by autograd, or by hand where only linear layers are to be gone through.
+"""Cross-entropy of a step and its gradient: by autograd, or hand-written for linear layers.
 
-Both run the same kernels in the same order, so that they give the same bits. By hand a step of the classifier alone
-takes a third of the time, and nine of ten epochs of a probabilistic policy are such steps (paper, Section 5).
+Both run the same kernels in the same order, so they give the same bits. A hand-written step of the
+classifier alone takes a third of the time, and nine of ten epochs of a probabilistic policy consist
+of such steps (paper, Section 5).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from torch.nn import functional
 from engine.models.net import FlatLinear, LayeredNet
 
 MEAN = 1
-"""Of the losses' reductions in ATen"""
+"""ATen's code of the reduction `mean`."""
 NO_CLASS = -100
-"""The label that ATen leaves out; no data set has it"""
+"""The label that ATen ignores; no data set has it."""
 _nll = torch.ops.aten.nll_loss_forward.default
 _nll_backward = torch.ops.aten.nll_loss_backward.default
 _log_softmax_backward = torch.ops.aten._log_softmax_backward_data.default
@@ -26,20 +27,20 @@ _relu_backward = torch.ops.aten.threshold_backward.default
 
 
 class Loss(Protocol):
-    """Of one batch."""
+    """The loss of one batch."""
 
     logits: Tensor
-    """[n, classes], outside of autograd"""
+    """[n, classes], detached from autograd"""
     value: Tensor
-    """Mean cross-entropy, a scalar outside of autograd"""
+    """Mean cross-entropy, a scalar detached from autograd"""
 
     def backward(self) -> None:
-        """Put the gradients of the parameters that train in their `grad`, which must be None."""
+        """Set `grad` of the parameters that train; it must be None before."""
         ...
 
 
 class AutogradLoss:
-    """Layers `start` and above of any net; implements `Loss`."""
+    """`Loss` of the layers from `start` up, of any net, by autograd."""
 
     def __init__(self, net: LayeredNet, start: int, x: Tensor, y: Tensor) -> None:
         """x: the input of layer `start`, y: labels [n]."""
@@ -52,21 +53,21 @@ class AutogradLoss:
 
 
 class LinearLoss:
-    """Linear maps with ReLUs between them, in fp32; implements `Loss`."""
+    """`Loss` of linear maps with ReLUs between them, in fp32, with a hand-written backward."""
 
     @torch.no_grad()
     def __init__(self, parts: Sequence[nn.Module], x: Tensor, y: Tensor) -> None:
-        """parts: as of `find_linear_parts`; x: the input of the first one [n, ...], y: labels [n]."""
+        """parts: of `find_linear_parts`; x: input of the first part [n, ...], y: labels [n]."""
         self._y = y
-        self._trail: list[tuple[nn.Module, Tensor]] = []
+        self._inputs: list[tuple[nn.Module, Tensor]] = []
         for part in parts:
             if isinstance(part, FlatLinear):
                 x = x.flatten(1)
-                self._trail.append((part, x))
+                self._inputs.append((part, x))
                 x = functional.linear(x, part.weight, part.bias)
             else:
                 x = x.relu_()
-                self._trail.append((part, x))
+                self._inputs.append((part, x))
         self.logits, self._logs = x, torch.log_softmax(x, 1)
         self.value, self._count = _nll(self._logs, y, None, MEAN, NO_CLASS)
 
@@ -77,8 +78,8 @@ class LinearLoss:
             torch.ones_like(self.value), logs, self._y, None, MEAN, NO_CLASS, self._count
         )
         delta = _log_softmax_backward(delta, logs, 1, logs.dtype)
-        lowest, _ = self._trail[0]
-        for part, kept in reversed(self._trail):
+        lowest, _ = self._inputs[0]
+        for part, kept in reversed(self._inputs):
             if not isinstance(part, FlatLinear):
                 delta = _relu_backward(delta, kept, 0)
                 continue
@@ -90,6 +91,9 @@ class LinearLoss:
 
 
 def find_linear_parts(net: LayeredNet, start: int) -> tuple[nn.Module, ...] | None:
-    """The pieces of layers `start` and above, first a linear map; None where they are more than linear maps and ReLUs."""
+    """The pieces of the layers from `start` up, the first a linear map.
+
+    None if any piece is neither a linear map nor a ReLU.
+    """
     parts = tuple(part for layer in net.layers[start:] for part in layer.children())
     return parts if all(isinstance(part, FlatLinear | nn.ReLU) for part in parts) else None

@@ -1,4 +1,4 @@
-"""One net of any spec, trained by autograd; the layers of an epoch's schedule, and backward only as far as it must."""
+"""Train one net of any model by autograd: only the epoch's layers, and no backward below them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ from engine.training.losses import AutogradLoss, LinearLoss, Loss, find_linear_p
 from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 from engine.training.recorder import Recorder
-from engine.training.train_step import ComputeLoss, Counter, Pass
+from engine.training.train_step import ComputeLoss, EpochTotals, TrainStep
 
 EVALUATION_BATCH = 250
-"""Test images a forward pass: few enough for the activations to stay in the CPU's cache."""
+"""Test images per forward pass: few enough for the activations to stay in the CPU's cache."""
 
-MOST_PASSES = 16
-"""Specs of a step that are kept: recorded, each has memory of its own, and a policy can draw other layers each epoch."""
+MAX_TRAIN_STEPS = 16
+"""Train steps kept, the most recently used ones: a recorded one has its own memory, and a policy
+can draw other layers in each epoch."""
 
 
 class ModuleLearner:
-    """See the module's text; `net` is initialised and on the CPU. Implements `Learner` for one seed.
+    """`Learner` of one seed, trained by autograd.
 
-    schedule: the layers that will train, by which activations below them are kept; None where all train.
+    net: initialised and on the CPU. schedule: the layers that train in each epoch; activations
+    below them are cached. None trains all layers.
     """
 
     def __init__(
@@ -71,9 +73,9 @@ class ModuleLearner:
         self._prefix: FrozenPrefix | None = None
         if schedule is not None and execution.prefix_cache:
             self._prefix = build_prefix(spec, data, schedule, self._count_stable_layers)
-        self._counter = Counter(device)
-        self._passes: OrderedDict[tuple[frozenset[int] | None, int], Pass] = OrderedDict()
-        """By the layers that train and the examples of a batch"""
+        self._totals = EpochTotals(device)
+        self._train_steps: OrderedDict[tuple[frozenset[int] | None, int], TrainStep] = OrderedDict()
+        """By the layers that train and the number of examples of a batch"""
         self._order = torch.empty(0)
         self._draws: CropFlips | None = None
         self._epoch = 0
@@ -118,9 +120,7 @@ class ModuleLearner:
             trains = trained is None or index in trained
             for parameter in self._net.parameters_of_layer(index):
                 parameter.requires_grad_(trains)
-                parameter.grad = (
-                    None  # a frozen layer has no gradient, so the optimiser passes it by
-                )
+                parameter.grad = None  # without a gradient the optimiser skips a frozen layer
                 if trains:
                     self._trained.append(parameter)
 
@@ -133,22 +133,22 @@ class ModuleLearner:
         watch.lap("load")
         with self._arithmetic():
             x = self._run_frozen_layers(level, x, indices)
-        self._find_pass(len(y)).run(x, y, watch)
-        self._counter.seen += len(y)
+        self._get_train_step(len(y)).run(x, y, watch)
+        self._totals.seen += len(y)
 
-    def _find_pass(self, count: int) -> Pass:
-        shape = (self._layers, count)
-        if shape not in self._passes:
-            self._passes[shape] = Pass(
-                self._trained, self._compute_loss(), self._optimizer, self._counter, self._recorder
+    def _get_train_step(self, count: int) -> TrainStep:
+        key = (self._layers, count)
+        if key not in self._train_steps:
+            self._train_steps[key] = TrainStep(
+                self._trained, self._build_loss(), self._optimizer, self._totals, self._recorder
             )
-            if len(self._passes) > MOST_PASSES:
-                self._passes.popitem(last=False)
-        self._passes.move_to_end(shape)
-        return self._passes[shape]
+            if len(self._train_steps) > MAX_TRAIN_STEPS:
+                self._train_steps.popitem(last=False)
+        self._train_steps.move_to_end(key)
+        return self._train_steps[key]
 
-    def _compute_loss(self) -> ComputeLoss:
-        """The loss of a batch at the lowest trained layer, with gradients from there up and none below it."""
+    def _build_loss(self) -> ComputeLoss:
+        """The loss of a batch at the lowest trained layer; gradients stop there."""
         net, lowest = self._net, self._lowest
         linear_parts = None if self._autocasts else find_linear_parts(net, lowest)
         if linear_parts is not None:
@@ -161,7 +161,7 @@ class ModuleLearner:
         return compute
 
     def _load(self, indices: Tensor, position: int) -> tuple[int, Tensor, Tensor]:
-        """(level, the batch's activations there, its labels): the images where nothing further up is kept."""
+        """(level, the batch's activations there, its labels): cached, else the images."""
         kept = self._prefix.train_input(indices) if self._prefix else None
         if kept is not None:
             return *kept, self._data.y_train.index_select(0, indices)
@@ -172,7 +172,10 @@ class ModuleLearner:
 
     @torch.no_grad()
     def _run_frozen_layers(self, level: int, x: Tensor, indices: Tensor) -> Tensor:
-        """From the activations at `level` to those at the lowest trained layer, kept on the way where they are wanted."""
+        """Run the layers from `level` to the lowest trained one.
+
+        The cache stores the activations of the levels that it keeps.
+        """
         for layer in range(level, self._lowest):
             x = self._run_frozen_layer(layer, x)
             if self._prefix is not None and self._prefix.keeps_train(layer + 1):
@@ -182,9 +185,10 @@ class ModuleLearner:
         return x
 
     def _run_frozen_layer(self, index: int, x: Tensor) -> Tensor:
-        """A layer below the trained ones, always in batches of one size, the last filled up with rows of its own.
+        """Run a frozen layer in batches of one size; the last is padded with its own rows.
 
-        Kernels are chosen by size: so a row has the same bits in every batch, and can be kept.
+        Kernels are chosen by size, so a row then has the same bits in every batch and can be
+        cached.
         """
         size = self._frozen_batch
         if len(x) == size or self._net.has_batch_norm:
@@ -199,12 +203,12 @@ class ModuleLearner:
             return count_stable_layers(self._net, self._x_train, {self._frozen_batch})
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
-        counter = self._counter
-        seen = max(int(counter.seen), 1)
-        found = EpochStatistics(counter.losses.item() / seen, counter.correct.item() / seen)
-        for accumulator in counter.tensors().values():
+        totals = self._totals
+        seen = max(int(totals.seen), 1)
+        statistics = EpochStatistics(totals.losses.item() / seen, totals.correct.item() / seen)
+        for accumulator in totals.tensors().values():
             accumulator.zero_()
-        return [found]
+        return [statistics]
 
     @torch.no_grad()
     def evaluate(self) -> Sequence[Evaluation]:
@@ -240,7 +244,7 @@ class ModuleLearner:
         }
 
     def full_gradient(self, index: int) -> Tensor:
-        """Batch normalisation uses its running statistics here: a full batch has no batch of its own."""
+        """See `Learner`. Batch normalisation uses its running statistics, as there is no batch."""
         assert index == 0
         parameters = list(self._net.parameters())
         required = [parameter.requires_grad for parameter in parameters]
@@ -279,7 +283,7 @@ class ModuleLearner:
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{position}.{name}"] = value
-        tensors |= self._counter.tensors()
+        tensors |= self._totals.tensors()
         return {
             name: tensor.detach().to("cpu", copy=True).contiguous()
             for name, tensor in tensors.items()
@@ -297,13 +301,13 @@ class ModuleLearner:
                 position, _, entry = rest.partition(".")
                 parameter = parameters[int(position)]
                 self._optimizer.state[parameter][entry] = self._like(parameter, value)
-        for name, accumulator in self._counter.tensors().items():
+        for name, accumulator in self._totals.tensors().items():
             accumulator.copy_(tensors[name])
-        self._passes.clear()  # recorded, they hold the tensors of before
+        self._train_steps.clear()  # recorded steps hold the old tensors
 
     @staticmethod
     def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:
-        """On the parameter's device; moments in the parameter's memory format, as the optimiser made them."""
+        """Copy to the parameter's device; moments take its memory format, as in the optimiser."""
         if value.shape != parameter.shape:
             return value.to(parameter.device, copy=True)
         moment = torch.zeros_like(parameter, memory_format=torch.preserve_format)

@@ -1,4 +1,4 @@
-"""What a training gives: its history while it runs, and the trained seed at its end."""
+"""The state of a seed while it trains, and its result at the end."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from engine.models.weights import load_tensors
 from engine.result import Outcome, Timings
 
 CHANCE_SIGMAS = 3.0
-"""A net within this many binomial standard deviations of guessing on the test set has not been trained."""
+"""A net within this many binomial standard deviations of guessing on the test set is at chance."""
 
 
 def is_at_chance(accuracy: float, num_classes: int, num_examples: int) -> bool:
-    """Whether `accuracy` on `num_examples` examples is no better than guessing one of `num_classes` classes."""
+    """Whether `accuracy` on `num_examples` examples is no better than guessing.
+
+    Guessing picks one of `num_classes` classes.
+    """
     chance = 1.0 / num_classes
     return accuracy <= chance + CHANCE_SIGMAS * sqrt(chance * (1 - chance) / num_examples)
 
 
 @dataclass(slots=True)
 class SeedHistory:
-    """What is known of one seed while its training runs; part of the resume state."""
+    """The state of one seed while its training runs; part of the resume state."""
 
     initial_test_accuracy: float = 0.0
     test_accuracy: float = 0.0
@@ -34,14 +37,14 @@ class SeedHistory:
     epoch_timings: list[dict[str, float]] = field(default_factory=list)
     """Seconds by part of each epoch; entry 0 is the evaluation at initialisation."""
 
-    def record_timings(self, epoch: int, seconds: Mapping[str, float], shares: int) -> None:
-        """Add an equal share of `seconds` to the epoch's entry."""
+    def record_timings(self, epoch: int, seconds: Mapping[str, float], num_seeds: int) -> None:
+        """Add this seed's share of `seconds`, measured for `num_seeds` seeds, to the epoch."""
         while len(self.epoch_timings) <= epoch:
             self.epoch_timings.append({})
         entry = self.epoch_timings[epoch]
         for name, value in seconds.items():
-            entry[f"{name}_seconds"] = entry.get(f"{name}_seconds", 0.0) + value / shares
-        entry["stacked_seeds"] = shares
+            entry[f"{name}_seconds"] = entry.get(f"{name}_seconds", 0.0) + value / num_seeds
+        entry["stacked_seeds"] = num_seeds
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,7 +65,7 @@ class TrainedSeed:
     train_loss: float | None
     timings: Timings
     epoch_timings: tuple[Timings, ...]
-    """Of each epoch from 1 on"""
+    """One entry per epoch, from epoch 1 on"""
     notes: tuple[str, ...]
     theta_0: dict[str, Tensor]
     theta_T: dict[str, Tensor]
@@ -81,7 +84,7 @@ class TrainedSeed:
         return {name: getattr(self, name) for name in (*names, "reused_from", "notes")}
 
     def to_json(self) -> dict[str, Any]:
-        """All but the weights, for a later run that reuses them."""
+        """All but the weights, for a later run that reuses this training."""
         return {
             "outcome": self.outcome,
             "test_accuracy": self.test_accuracy,
@@ -94,7 +97,10 @@ class TrainedSeed:
 
     @classmethod
     def from_finished(cls, seed: int, found: FinishedTraining, run_id: str) -> TrainedSeed:
-        """A training loaded instead of repeated; `reused_from` is null where this run itself had done it."""
+        """A training that was loaded instead of repeated.
+
+        `reused_from` is None if this run trained it itself.
+        """
         result = found.result
         return cls(
             seed=seed,
@@ -121,7 +127,7 @@ class TrainedSeed:
         num_classes: int,
         num_test: int,
     ) -> TrainedSeed:
-        """Judge a training that has come to its end."""
+        """The result of a training that has ended, with its outcome."""
         outcome: Outcome = "trained"
         if history.is_not_finite:
             outcome = "not_finite"

@@ -1,4 +1,4 @@
-"""Which seeds train together, and the learner that trains them."""
+"""Group the seeds that train together, and build the learner of a group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from engine.training.stacked_learner import StackedLearner
 def plan_groups(
     spec: ExperimentSpec, info: DatasetInfo, seeds: Sequence[int], execution: Execution
 ) -> list[list[int]]:
-    """The seeds in groups that train one after the other: as many stacked as memory allows, else one each."""
+    """Split the seeds into groups that train one after the other.
+
+    A group holds as many stacked seeds as memory allows, else one seed.
+    """
     size = stack_size(spec, info, execution)
     return [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
 
@@ -34,7 +37,10 @@ def build_learner(
     ctx: RunContext,
     schedule: EpochSchedule | None,
 ) -> Learner:
-    """The learner of a group, its nets initialised."""
+    """The learner of a group, with initialised nets.
+
+    schedule: the layers that train, of a group of one seed; None trains all layers.
+    """
     nets = [_initial_net(spec, data, seed, ctx) for seed in seeds]
     recorder = build_recorder(data.x_train.device, ctx.execution)
     if spec.stacks_seeds(ctx.execution):

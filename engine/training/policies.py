@@ -1,7 +1,7 @@
-"""Which layers train in which epoch (paper, Section 6); imports no torch.
+"""Policies and schedules: which layers train in which epoch (paper, Section 6). Imports no torch.
 
-A policy is the spec; a schedule is what one seed draws from it, whole, before training starts. Layers are indices
-from the bottom: 0 takes the images, `num_layers - 1` gives the logits.
+A policy is part of the spec. A schedule is drawn from it for one seed, in full, before training
+starts. Layers are indices from the bottom: 0 takes the images, `num_layers - 1` gives the logits.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class FullPolicy(SpecModel):
 
 
 class TopKPolicy(SpecModel):
-    """Only ever the top k layers."""
+    """The top k layers in every epoch."""
 
     name: Literal["top_k"] = "top_k"
     k: TopLayers = 1
 
 
 class BottomQPolicy(SpecModel):
-    """Only ever the bottom q layers."""
+    """The bottom q layers in every epoch."""
 
     name: Literal["bottom_q"] = "bottom_q"
     q: BottomLayers = 1
 
 
 class TopKBottomQPolicy(SpecModel):
-    """Only ever the top k and the bottom q layers; where they overlap, their union."""
+    """The union of the top k and the bottom q layers in every epoch."""
 
     name: Literal["top_k_bottom_q"] = "top_k_bottom_q"
     k: TopLayers = 1
@@ -58,13 +58,13 @@ class TopKBottomQPolicy(SpecModel):
 
 
 class MiddlePolicy(SpecModel):
-    """All layers but the very top and the very bottom one."""
+    """All layers except the top one and the bottom one."""
 
     name: Literal["middle"] = "middle"
 
 
 class ProbTopKBottomQPolicy(SpecModel):
-    """The top k layers in every epoch; with probability rho also the bottom q."""
+    """The top k layers in every epoch; with probability rho also the bottom q layers."""
 
     name: Literal["prob_top_k_bottom_q"] = "prob_top_k_bottom_q"
     k: TopLayers = 1
@@ -83,16 +83,20 @@ class TopKAllBottomsPolicy(SpecModel):
 class RandomUniformPolicy(SpecModel):
     """The top k layers, k drawn uniformly from {1..d} each epoch, d being the number of layers.
 
-    The paper says d is the depth. Elsewhere it counts hidden layers only (Section 3), but its times fit k up to 11 in
-    VGG-11: then Random-Uniform and Random-Beta would take 0.44 and 0.16 of the time of full, and 0.38 and 0.14 if the
-    bottom layer never trained; Table 1 has 0.45 and 0.16 (docs/decisions/0008).
+    The paper says d is the depth. Elsewhere its depth counts hidden layers only (Section 3), but
+    its times fit k up to 11 in VGG-11: Random-Uniform and Random-Beta would then take 0.44 and 0.16
+    of the time of full, and 0.38 and 0.14 if the bottom layer never trained; Table 1 has 0.45 and
+    0.16 (docs/decisions/0008).
     """
 
     name: Literal["random_uniform"] = "random_uniform"
 
 
 class RandomBetaPolicy(SpecModel):
-    """The top k layers, k = round(1 + (d - 1) b) with b ~ Beta(alpha, beta) each epoch; d as in `random_uniform`."""
+    """The top k layers, k = round(1 + (d - 1) b) with b ~ Beta(alpha, beta) drawn each epoch.
+
+    d is the number of layers, as in `random_uniform`.
+    """
 
     name: Literal["random_beta"] = "random_beta"
     alpha: float = Field(2.0, gt=0, le=100, description="First parameter of the beta distribution.")
@@ -113,17 +117,17 @@ PolicySpec = Annotated[
 ]
 
 STATIC_POLICIES = frozenset({"full", "top_k", "bottom_q", "top_k_bottom_q", "middle"})
-"""Policies that train the same layers in every epoch, whatever the seed."""
+"""Policies that train the same layers in every epoch, for every seed."""
 
 
 def title_of(policy: PolicySpec) -> str:
-    """The policy as the paper writes it, e.g. `Top 1 All Bottoms (rho = 0.1)`."""
+    """The policy's name in the paper, e.g. `Top 1 All Bottoms (rho = 0.1)`."""
     rho = getattr(policy, "rho", None)
     return family_of(policy) if rho is None else f"{family_of(policy)} (rho = {rho:g})"
 
 
 def family_of(policy: PolicySpec) -> str:
-    """The policy as the paper writes it, without rho, e.g. `Top 1 All Bottoms`."""
+    """The policy's name in the paper without rho, e.g. `Top 1 All Bottoms`."""
     match policy:
         case FullPolicy():
             return "Full"
@@ -153,7 +157,7 @@ class EpochSchedule:
 
     num_layers: int
     trained: tuple[frozenset[int], ...]
-    """One set of layer indices an epoch, none empty."""
+    """One set of layer indices per epoch, none empty."""
 
     def __post_init__(self) -> None:
         assert all(
@@ -165,21 +169,24 @@ class EpochSchedule:
         return len(self.trained)
 
     def lowest(self, epoch: int) -> int:
-        """The lowest layer that trains in this epoch: backward stops there, and all below is constant."""
+        """The lowest layer that trains in this epoch.
+
+        Backward stops there, and all layers below it are constant.
+        """
         return min(self.trained[epoch])
 
     @property
     def is_full(self) -> bool:
-        """Whether every layer trains in every epoch, which is vanilla SGD."""
+        """Whether every layer trains in every epoch: vanilla SGD."""
         return all(len(layers) == self.num_layers for layers in self.trained)
 
     def count_epochs_by_lowest_layer(self) -> tuple[int, ...]:
-        """For each layer, bottom first: in how many epochs it was the lowest one trained."""
+        """For each layer, bottom first: in how many epochs it is the lowest one trained."""
         counts = Counter(map(min, self.trained))
         return tuple(counts[layer] for layer in range(self.num_layers))
 
     def to_json(self) -> dict[str, Any]:
-        """The schedule as JSON: `{"num_layers": 5, "trained_layers": [[4], [0, 1, 2, 3, 4], ...]}`."""
+        """The schedule as JSON: `{"num_layers": 3, "trained_layers": [[2], [0, 1, 2], ...]}`."""
         return {
             "num_layers": self.num_layers,
             "trained_layers": [sorted(layers) for layers in self.trained],
@@ -189,11 +196,12 @@ class EpochSchedule:
 def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
     """The schedule of `policy` for one seed: a pure function of its arguments.
 
-    The draws of a seed do not depend on rho, k or q: an epoch that trains the bottom layers at rho = 0.1 does so at
-    every larger rho. Raises AssertionError for k or q beyond the net; `check_policy` tells the user.
+    The draws of a seed do not depend on rho, k or q: an epoch that trains the bottom layers at rho
+    = 0.1 also does so at every larger rho. Raises AssertionError for k or q beyond the net;
+    `check_policy` reports these to the user.
     """
     assert not check_policy(policy, num_layers), "a spec is checked before it is run"
-    generator = random.Random(derive_seed(seed, "policy"))  # noqa: S311 - chance that repeats  # nosec B311
+    generator = random.Random(derive_seed(seed, "policy"))  # noqa: S311 - seeded, not secret  # nosec B311
     draw = _epoch_drawer(policy, num_layers, generator)
     return EpochSchedule(num_layers, tuple(draw() for _ in range(epochs)))
 
@@ -201,12 +209,12 @@ def draw_schedule(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -
 def check_policy(
     policy: PolicySpec, num_layers: int, pointer: str = "#/spec/policy"
 ) -> list[FieldError]:
-    """What is wrong with the policy for a net of `num_layers` layers; empty where nothing is."""
+    """The errors of the policy for a net of `num_layers` layers."""
     errors = [
         FieldError(
             f"{pointer}/{field}",
             "beyond-the-net",
-            f"must be at most {num_layers}, the net's layers (got {value})",
+            f"must be at most {num_layers}, the number of the net's layers (got {value})",
         )
         for field in ("k", "q")
         if (value := getattr(policy, field, None)) is not None and value > num_layers
@@ -216,7 +224,7 @@ def check_policy(
             FieldError(
                 f"{pointer}/name",
                 "no-middle",
-                f"a net of {num_layers} layers has none between top and bottom; `middle` needs at least 3",
+                f"a net of {num_layers} layers has no middle layer; `middle` needs at least 3",
             )
         )
     return errors

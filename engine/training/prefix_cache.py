@@ -1,9 +1,10 @@
-"""The frozen-prefix cache: constant activations below the trained layers, kept instead of computed again.
+"""The frozen-prefix cache: stores constant activations below the trained layers.
 
-Which levels are kept is `prefix_plan`'s; here they are filled, read and dropped. A level is the input of a layer, so
-level 0 is the images. Final weights are bit for bit those of a training without the cache: frozen layers run in batches
-of one size, cached or not, and only layers that then give a row the same bits in every batch are kept. Resume needs no
-state: an empty cache is filled again by the next whole epoch.
+`prefix_plan` decides which levels are kept; here they are filled, read and dropped. A level is the
+input of a layer; level 0 is the images. Final weights are bit-equal to those of a training without
+the cache: frozen layers always run in batches of one size, and only layers that then give a row the
+same bits in every batch are cached. Resume needs no state: the next whole epoch fills an empty
+cache.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def build_prefix(
 ) -> FrozenPrefix:
     """An empty cache for one seed's training.
 
-    count_stable_layers: how many layers from the bottom give a train row the same bits wherever it stands in a batch;
-    only called where that matters. budget_bytes: None takes `default_budget`.
+    count_stable_layers: returns how many layers from the bottom give a train row the same bits at
+    any place in a batch; called only if the plan depends on it. budget_bytes: None means
+    `default_budget`.
     """
     layers = layout(spec.model, data.info)
     plan = plan_prefix(
@@ -48,7 +50,7 @@ def build_prefix(
 
 
 def default_budget(device: torch.device) -> int:
-    """Bytes the cache may take: a quarter of the machine's memory, or half of what the GPU has free."""
+    """Bytes for the cache: a quarter of the machine's memory, or half of the GPU's free memory."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free // 2
@@ -56,11 +58,12 @@ def default_budget(device: torch.device) -> int:
 
 
 class FrozenPrefix:
-    """Kept levels of one seed's train and test set. Epochs count from 0; -1 is the initialisation.
+    """The cached levels of one seed's train and test set. Epochs count from 0; -1 is
+    initialisation.
 
-    A pass (an epoch over the train set, an evaluation over the test set) asks for each batch's input, and offers the
-    activations it computes on the way where `keeps_train` or `keeps_test` says so. A level is read only once a whole
-    pass has offered every row, so a pass that was cut short leaves nothing wrong behind.
+    A pass (an epoch over the train set, an evaluation over the test set) reads each batch's input,
+    and stores the activations that it computes if `keeps_train` or `keeps_test` is true. A level is
+    read only after a whole pass has stored every row, so an interrupted pass leaves no wrong data.
     """
 
     def __init__(self, plan: PrefixPlan, train_size: int, test_size: int) -> None:
@@ -70,45 +73,46 @@ class FrozenPrefix:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why the cache is not used, or only in part."""
+        """Why the cache is not used, or only partly."""
         return self._plan.notes
 
     def begin_epoch(self, epoch: int) -> None:
-        """Before an epoch's first step: what lies above the lowest layer it trains is forgotten."""
+        """Drop the levels above the epoch's lowest trained layer; call before its first step."""
         lowest = self._plan.schedule.lowest(epoch)
         self._train.begin(epoch, lowest)
         self._test.begin(epoch, lowest)
 
     def train_input(self, indices: Tensor) -> tuple[int, Tensor] | None:
-        """(level, its activations [b, ...], valid until the next call) of train examples, or None: take the images.
+        """(level, its activations [b, ...]) of train examples; None means: use the images.
 
-        The level is never above the lowest trained layer.
+        The level is never above the lowest trained layer. The activations are valid until the next
+        call.
         """
         return self._train.gather(indices)
 
     def keeps_train(self, level: int) -> bool:
-        """Whether the activations at `level` of this epoch's batches are to be offered."""
+        """Whether to store the activations at `level` of this epoch's batches."""
         return self._train.keeps(level)
 
     def keep_train(self, level: int, indices: Tensor, activations: Tensor) -> None:
-        """Keep the activations of the train examples at `indices`: each example once an epoch."""
+        """Store the activations of the train examples at `indices`: each example once per epoch."""
         self._train.store(level, indices, activations)
 
     def test_input(self, start: int, stop: int) -> tuple[int, Tensor] | None:
-        """(level, its activations) of test examples start to stop, or None: take the images."""
+        """(level, its activations) of test examples start to stop; None means: use the images."""
         return self._test.slice(start, stop)
 
     def keeps_test(self, level: int) -> bool:
         return self._test.keeps(level)
 
     def keep_test(self, level: int, start: int, stop: int, activations: Tensor) -> None:
-        """Keep the activations of test examples start to stop: each example once an evaluation."""
+        """Store the activations of test examples start to stop: each once per evaluation."""
         indices = torch.arange(start, stop, device=activations.device)
         self._test.store(level, indices, activations)
 
 
 class _KeptLevels:
-    """The kept levels of one set of images."""
+    """The cached levels of the train set or the test set."""
 
     def __init__(self, num_rows: int, needed: tuple[frozenset[int], ...]) -> None:
         """needed: see `PrefixPlan.find_needed`."""
@@ -124,7 +128,7 @@ class _KeptLevels:
         self._now = epoch + 1
         for level, rows in list(self._rows.items()):
             if self._last_needed[level] < epoch:
-                del self._rows[level]  # nothing reads it any more: give its memory back
+                del self._rows[level]  # never read again: free its memory
             elif level > lowest or rows.num_stored < self._num_rows:
                 rows.num_stored = 0
 
@@ -154,7 +158,7 @@ class _KeptLevels:
 
 
 class _Rows:
-    """Activations of every row at one level, in the memory layout in which the net computes them."""
+    """Activations of all rows at one level, in the memory layout of the net's output."""
 
     def __init__(self, num_rows: int, like: Tensor) -> None:
         self._shape, self._strides = like.shape[1:], like.stride()[1:]
@@ -170,7 +174,7 @@ class _Rows:
                 (self._size, *self._strides), activations.stride(), activations.shape, strict=True
             )
         ), "a level has one memory layout"
-        assert self.num_stored + len(indices) <= len(self._kept), "each row once a pass"
+        assert self.num_stored + len(indices) <= len(self._kept), "each row once per pass"
         flat = activations.as_strided((len(indices), self._size), (self._size, 1))
         self._kept.index_copy_(0, indices, flat)
         self.num_stored += len(indices)
@@ -180,7 +184,7 @@ class _Rows:
         return self._shaped(torch.index_select(self._kept, 0, indices, out=batch))
 
     def slice(self, start: int, stop: int) -> Tensor:
-        """A copy: rows further down in memory may be aligned otherwise, which changes kernels and with them bits."""
+        """A copy: rows at another alignment in memory can use other kernels and give other bits."""
         return self._shaped(self._reserve_batch(stop - start).copy_(self._kept[start:stop]))
 
     def _reserve_batch(self, count: int) -> Tensor:

@@ -1,9 +1,10 @@
-"""Which activations below the frozen layers are worth keeping, decided before training; imports no torch.
+"""Plan which activations below the trained layers to cache. Imports no torch.
 
-*Level* c is the input of layer c. While only layers >= c train, and nothing below c is random, level c is a constant
-of each image: it is kept from the first epoch of such a stretch, whose forward pass computes it anyway, and read in
-the others. Epoch t can start its forward pass at min(lowest layer trained in t - 1, lowest layer trained in t), and the
-evaluation after it at the latter, as the whole schedule is known beforehand.
+*Level* c is the input of layer c. While only layers >= c train, and nothing below c is random,
+level c is constant for each image: the first epoch of such a period computes it anyway and stores
+it, the others read it. Epoch t can start its forward pass at min(lowest layer trained in t - 1,
+lowest layer trained in t), and the evaluation after it at the latter, as the whole schedule is
+known before training.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ Part = Literal["train", "test"]
 
 @dataclass(frozen=True, slots=True)
 class PrefixPlan:
-    """The levels to keep of the train and of the test set, and until when."""
+    """The levels to cache of the train set and of the test set."""
 
     schedule: EpochSchedule
     train_levels: frozenset[int] = frozenset()
     test_levels: frozenset[int] = frozenset()
     num_bytes: int = 0
-    """What the kept levels take together."""
+    """Memory of all cached levels."""
     notes: tuple[str, ...] = ()
-    """Why a cache that would have saved work is not used, or only in part."""
+    """Why a cache that would save work is not used, or only partly."""
 
     def find_needed(self, part: Part) -> tuple[frozenset[int], ...]:
-        """For each epoch, the kept levels that some later epoch (train) or evaluation (test) reads unchanged.
+        """The cached levels that a later epoch (train) or evaluation (test) reads unchanged.
 
-        Item 0 is the initialisation, item t + 1 epoch t.
+        Item 0 is for the initialisation, item t + 1 for epoch t.
         """
         levels = self.train_levels if part == "train" else self.test_levels
         limits = _limits(self.schedule, part)
@@ -61,33 +62,40 @@ def plan_prefix(
 ) -> PrefixPlan:
     """The levels that save the most forward arithmetic within the byte budget.
 
-    layers: of the net, bottom first. augmented: whether train images change from epoch to epoch. batch_norm: whether
-    layers normalise by the batch, whose outputs then depend on the company an image is in. count_stable_layers: how
-    many layers from the bottom give a row the same bits wherever it stands in a train batch.
+    layers: of the net, bottom first. augmented: whether train images change from epoch to epoch.
+    batch_norm: whether layers normalise by the batch, so that an image's activations depend on the
+    other images. count_stable_layers: returns how many layers from the bottom give a row the same
+    bits at any place in a train batch.
     """
     assert len(layers) == schedule.num_layers
     wanted = {part: set(_limits(schedule, part)) - {0} for part in _PARTS}
     if not any(wanted.values()):
         return PrefixPlan(schedule)
     if batch_norm:
-        note = "The frozen-prefix cache was not used: batch normalisation below the trained layers makes activations depend on the batch."
+        note = (
+            "The frozen-prefix cache was not used: batch normalisation below the trained layers "
+            "makes activations depend on the batch."
+        )
         return PrefixPlan(schedule, notes=(note,))
     notes = []
     if augmented and wanted["train"]:
         wanted["train"] = set()
         notes.append(
-            "The frozen-prefix cache was used for the test set only: augmentation changes the train images every epoch."
+            "The frozen-prefix cache was used for the test set only: augmentation changes the "
+            "train images every epoch."
         )
     if wanted["train"] and max(wanted["train"]) > (stable := count_stable_layers()):
         wanted["train"] = {min(level, stable) for level in wanted["train"]} - {0}
         notes.append(
-            f"The frozen-prefix cache kept train activations of the lowest {stable} layers only: above them the bits of a row depend on its place in the batch on this machine."
+            f"The frozen-prefix cache kept train activations of the lowest {stable} layers only: "
+            "above them the bits of a row depend on its place in the batch on this machine."
         )
     sizes: dict[Part, int] = {"train": train_size, "test": test_size}
     kept, num_bytes, complete = _choose_levels(schedule, layers, sizes, wanted, budget_bytes)
     if not complete:
         notes.append(
-            f"The frozen-prefix cache kept only part of what would save work: its budget is {budget_bytes:,} bytes."
+            "The frozen-prefix cache kept only part of what would save work: its budget is "
+            f"{budget_bytes:,} bytes."
         )
     return PrefixPlan(
         schedule, frozenset(kept["train"]), frozenset(kept["test"]), num_bytes, notes=tuple(notes)
@@ -98,7 +106,7 @@ _PARTS: tuple[Part, ...] = ("train", "test")
 
 
 def _limits(schedule: EpochSchedule, part: Part) -> list[int]:
-    """By epoch, the highest level at which the forward pass could start with everything kept."""
+    """For each epoch, the highest level at which the forward pass could start."""
     lowest = [schedule.lowest(epoch) for epoch in range(schedule.num_epochs)]
     return lowest if part == "test" else [0, *map(min, lowest, lowest[1:])]
 
@@ -114,7 +122,10 @@ def _choose_levels(
     wanted: Mapping[Part, set[int]],
     budget_bytes: int,
 ) -> tuple[dict[Part, set[int]], int, bool]:
-    """Greedily the level with the largest saving that still fits: (levels by part, bytes, whether all were taken)."""
+    """Choose greedily the level that saves most and still fits the budget.
+
+    Returns (levels by part, their bytes, whether all wanted levels were chosen).
+    """
     flops_below = [0]
     for layer in layers:
         flops_below.append(flops_below[-1] + layer.forward_flops)

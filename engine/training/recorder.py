@@ -1,7 +1,9 @@
-"""A step's parts, recorded once and replayed: as CUDA graphs on a GPU, called as they are everywhere else.
+"""Record the parts of a step once and replay them: as CUDA graphs on a GPU, by plain calls
+elsewhere.
 
-A small kernel takes a GPU less time than Python needs to ask for it; a graph asks for a whole part at once. What a part
-reads and writes must keep its place in memory from step to step, and what changes between steps must lie in tensors.
+A GPU runs a small kernel faster than Python launches it; a graph launches a whole part at once. The
+memory that a part reads and writes must stay in place from step to step, and values that change
+between steps must be in tensors.
 """
 
 from __future__ import annotations
@@ -14,46 +16,44 @@ from engine.spec import Execution
 from engine.timing import Stopwatch
 
 Part = Callable[[], object]
-"""Work on tensors alone, which waits for nothing."""
+"""Work on tensors only, without synchronisation."""
 Record = Callable[[Part], Part]
-"""Take a part down without doing its work; what it returns does the work, on the same memory."""
+"""Record a part without running it; the returned part runs it on the same memory."""
 
 
 class Recorder:
-    """Records the steps of one training, where that is of use.
+    """Records the steps of one training, if it can.
 
-    record: None records nothing. keeps_memory: whether steps are to be written as if they were recorded, so that a
-    training has the same bits recorded or not.
+    record: None records nothing. keeps_memory: whether steps keep their memory in place even if
+    they are not recorded, so that a training has the same bits either way.
     """
 
     def __init__(self, record: Record | None = None, *, keeps_memory: bool = False) -> None:
         self._record = record
         self.keeps_memory = keeps_memory or record is not None
         self.notes: tuple[str, ...] = ()
-        """Why steps are not recorded although they were to be."""
+        """Why recording failed, if it did."""
 
     @property
     def records(self) -> bool:
         return self._record is not None
 
     def record(self, parts: Sequence[Part]) -> list[Part] | None:
-        """The parts recorded in their order; None where they cannot be, and then nothing is from now on."""
+        """Record the parts in order. If that fails, return None and record nothing from then on."""
         if self._record is None:
             return None
         try:
             return [self._record(part) for part in parts]
-        except (
-            RuntimeError
-        ) as error:  # nothing is lost: a recording does no work, and the parts can still be run
+        except RuntimeError as error:  # recording runs nothing, so the parts can still be run
             self._record = None
             self.notes = (f"steps are not recorded as CUDA graphs: {str(error).splitlines()[0]}",)
             return None
 
 
 class RecordedStep:
-    """The parts of a step that is done many times, each named after what its time is counted as.
+    """The parts of a repeated step, each with the name under which its time is measured.
 
-    The first time they run as they are, which loads kernels and makes the optimiser's state; then they are recorded.
+    The first run is not recorded: it loads kernels and creates the optimiser's state.
     """
 
     def __init__(self, recorder: Recorder, parts: Sequence[tuple[str, Part]]) -> None:
@@ -64,11 +64,11 @@ class RecordedStep:
         self._has_run = False
 
     def run(self, stopwatch: Stopwatch) -> None:
-        """Do the parts in their order; the stopwatch runs already."""
+        """Run the parts in order; the stopwatch must be started."""
         if self._has_run and self._recorded is None and self._recorder.records:
             self._recorded = self._recorder.record(self._parts)
-        for name, work in zip(self._names, self._recorded or self._parts, strict=True):
-            work()
+        for name, part in zip(self._names, self._recorded or self._parts, strict=True):
+            part()
             stopwatch.lap(name)
         self._has_run = True
 
@@ -81,19 +81,17 @@ def build_recorder(device: torch.device, execution: Execution) -> Recorder:
 
 
 class _GraphPool:
-    """CUDA graphs that share the memory of what they compute on the way: they are replayed one after another."""
+    """CUDA graphs that share the memory of intermediate results; they never run concurrently."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, part: Part) -> Part:
         graph = torch.cuda.CUDAGraph()
-        # other threads of the process, such as a heartbeat's, may do as they please meanwhile
+        # thread_local: other threads, such as the heartbeat, may use CUDA during the capture
         capture = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
-        with (
-            torch.cuda.stream(torch.cuda.current_stream()),
-            capture,
-        ):  # back to this stream even if the capture fails
+        # the outer context restores this stream even if the capture fails
+        with torch.cuda.stream(torch.cuda.current_stream()), capture:
             part()
         replay: Part = graph.replay
         return replay

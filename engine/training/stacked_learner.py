@@ -1,7 +1,8 @@
-"""K ReLU-Nets trained together on one flat parameter, gradient and moment vector, with a hand-written backward.
+"""Train K ReLU-Nets together, with a hand-written backward on flat vectors of parameters and
+gradients.
 
-Element-wise work and the optimiser run once for all seeds; matrix products run for all at once only where that is seen
-to leave each seed's bits as they are, so that they do not depend on which others are trained beside it.
+Element-wise work and the optimiser run once for all seeds. Matrix products are batched only if that
+does not change a seed's bits, so that these do not depend on the other seeds.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from engine.training.recorder import Part, RecordedStep, Recorder
 from engine.training.stacked_batch import StackedBatch
 
 ROW_MULTIPLE = 64
-"""Floats to which a seed's parameters are padded: element-wise kernels round their last, incomplete vector otherwise
-than the rest, so that parameters of any number would depend on those behind them."""
+"""A seed's parameters are padded to a multiple of this many floats: element-wise kernels round an
+incomplete last vector differently, so without padding a seed's bits would depend on the seeds after
+it."""
 
 EVALUATION_FLOATS = 2**24
-"""Activations of one layer that an evaluation holds at once; a full gradient holds four times as many."""
+"""Activations of one layer held by an evaluation; a full gradient holds four times as many."""
 
 
 class StackedLearner:
-    """See the module's text; `nets` are the initialised nets, one a seed, whose weights are copied."""
+    """`Learner` of K ReLU-Nets.
+
+    nets: the initialised nets, one per seed; their weights are copied.
+    """
 
     def __init__(
         self,
@@ -75,7 +80,7 @@ class StackedLearner:
             for count in sorted({stop - start for start, stop in self._bounds})
         }
         self._batches = [by_count[stop - start] for start, stop in self._bounds]
-        """Of each step"""
+        """One entry per step"""
         self._steps = {count: self._plan_step(batch) for count, batch in by_count.items()}
         self._distinct_batches = list(by_count.values())
         self._indices: list[Tensor] = []
@@ -96,12 +101,12 @@ class StackedLearner:
         labels = self._data.y_train[order]
         self._indices, self._labels = [], []
         for (start, stop), batch in zip(self._bounds, self._batches, strict=True):
-            filling = (0, batch.num_rows - batch.count)
-            indices = torch.nn.functional.pad(order[:, start:stop], filling)
+            padding = (0, batch.num_rows - batch.count)
+            indices = torch.nn.functional.pad(order[:, start:stop], padding)
             self._indices.append(indices.reshape(-1))
-            # the class -1 is no class: rows that fill up have no loss
+            # -1 is no class, so padding rows have no loss
             self._labels.append(
-                torch.nn.functional.pad(labels[:, start:stop], filling, value=-1)[:, None]
+                torch.nn.functional.pad(labels[:, start:stop], padding, value=-1)[:, None]
             )
 
     def train_step(self, step: int) -> None:
@@ -187,7 +192,7 @@ class StackedLearner:
             dampening=0.0,
             nesterov=optimizer.nesterov and optimizer.momentum > 0,
             maximize=False,
-            is_first_step=False,  # with dampening 0 a first step on zero momentum is any step
+            is_first_step=False,  # with dampening 0 and zero buffers no step is special
         )
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
@@ -255,7 +260,7 @@ class StackedLearner:
         self._seen = int(tensors["seen"])
 
     def _state(self) -> dict[str, Tensor]:
-        """Everything in memory that later steps depend on."""
+        """All tensors that later steps depend on."""
         state = {"theta": self._theta, "first_moment": self._first_moment, "count": self._count}
         if self._second_moment is not None:
             state["second_moment"] = self._second_moment
@@ -264,7 +269,7 @@ class StackedLearner:
         return state
 
     def _activations(self, k: int, x: Tensor) -> list[Tensor]:
-        """Each layer's output [n, width] for the seed at k: after the ReLU, at the top the logits."""
+        """Each layer's output [n, width] for seed index k: after its ReLU; logits at the top."""
         outputs: list[Tensor] = []
         for weight, bias in zip(self._weights, self._biases, strict=True):
             x = multiply(x, weight[k], bias[k])

@@ -1,4 +1,4 @@
-"""One batch through the layers that train: forward, backward and the optimiser's step, so that each can be recorded."""
+"""The training step of a batch: forward, backward and optimiser, each of which can be recorded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from engine.training.losses import Loss
 from engine.training.recorder import RecordedStep, Recorder
 
 ComputeLoss = Callable[[Tensor, Tensor], Loss]
-"""The loss of the activations at the lowest layer in question, and labels."""
+"""Compute the loss from the input of the lowest layer that trains, and labels."""
 
 
-class Counter:
-    """What the steps of an epoch add up on the device."""
+class EpochTotals:
+    """Sums over the steps of an epoch, on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.losses = torch.zeros((), device=device)
@@ -30,18 +30,18 @@ class Counter:
         return {"losses": self.losses, "correct": self.correct, "seen": self.seen}
 
 
-class Pass:
-    """Steps of one spec: batches of one size, from one layer up, with one set of layers that train."""
+class TrainStep:
+    """The step for batches of one size with one set of layers that train."""
 
     def __init__(
         self,
         trained: Sequence[nn.Parameter],
         compute_loss: ComputeLoss,
         optimizer: Optimizer,
-        counter: Counter,
+        totals: EpochTotals,
         recorder: Recorder,
     ) -> None:
-        self._trained, self._compute_loss, self._counter = tuple(trained), compute_loss, counter
+        self._trained, self._compute_loss, self._totals = tuple(trained), compute_loss, totals
         self._keeps_memory = recorder.keeps_memory
         self._x: Tensor | None = None
         self._y: Tensor | None = None
@@ -57,7 +57,7 @@ class Pass:
         )
 
     def run(self, x: Tensor, y: Tensor, stopwatch: Stopwatch) -> None:
-        """One step. x: a batch's activations at the lowest layer that trains; y: labels [n]."""
+        """Run one step. x: input of the lowest layer that trains, for a batch; y: labels [n]."""
         if self._keeps_memory and self._x is not None and self._y is not None:
             self._x.copy_(x)
             self._y.copy_(y)
@@ -67,7 +67,7 @@ class Pass:
             self._x, self._y = x, y
         self._step.run(stopwatch)
         if self._keeps_memory:
-            # a replay writes to the gradients' memory, but sets no attribute
+            # a replay writes to the memory of the gradients but does not set `grad`
             for parameter, gradient in zip(self._trained, self._gradients, strict=True):
                 parameter.grad = gradient
         else:
@@ -77,13 +77,13 @@ class Pass:
         assert self._x is not None
         assert self._y is not None
         self._loss = self._compute_loss(self._x, self._y)
-        self._counter.losses.add_(self._loss.value * len(self._y))
-        self._counter.correct.add_((self._loss.logits.argmax(dim=1) == self._y).sum())
+        self._totals.losses.add_(self._loss.value * len(self._y))
+        self._totals.correct.add_((self._loss.logits.argmax(dim=1) == self._y).sum())
 
     def _backward(self) -> None:
         assert self._loss is not None
         for parameter in self._trained:
             parameter.grad = None
         self._loss.backward()
-        self._loss = None  # kept, autograd would tie the next forward pass to this one's stream
+        self._loss = None  # else autograd would tie the next forward pass to this one's stream
         self._gradients = tuple(parameter.grad for parameter in self._trained)

@@ -1,4 +1,4 @@
-"""Each exactness of layer-wise sparse SGD holds, and is lost once the engine is made wrong where it should keep it."""
+"""Properties of layer-wise sparse SGD hold exactly, and mutations of the engine violate them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.determinism import deterministic
-from engine.experiments.lws import run as kind
+from engine.experiments.lws import run as run_module
 from engine.training.loop import resident_data
 from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
@@ -19,6 +19,7 @@ from engine.training.plan import build_learner
 from engine.training.policies import EpochSchedule, draw_schedule
 from engine.training.prefix_cache import _KeptLevels
 from engine.training.train_step import ComputeLoss
+from tests.engine_lws.runner import Runner, SpecMaker
 
 SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 ADAM = {"name": "adam", "weight_decay": 0.01}
@@ -31,38 +32,40 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def weights(laboratory, spec, name: str = "theta_T", **settings: Any) -> dict[str, Tensor]:
-    _, ctx = laboratory.run(spec, **settings)
-    return laboratory.theta(ctx, name)
+def weights(
+    runner: Runner, spec: LwsSpec, name: str = "theta_T", **settings: Any
+) -> dict[str, Tensor]:
+    _, ctx = runner.run(spec, **settings)
+    return runner.theta(ctx, name)
 
 
-def rho_one_is_vanilla(laboratory, make_spec) -> bool:
+def rho_one_is_vanilla(runner: Runner, make_spec: SpecMaker) -> bool:
     full, always = (make_spec(policy=policy) for policy in ({"name": "full"}, ALWAYS))
-    return equal(weights(laboratory, full), weights(laboratory, always))
+    return equal(weights(runner, full), weights(runner, always))
 
 
-def rho_zero_is_static(laboratory, make_spec) -> bool:
+def rho_zero_is_static(runner: Runner, make_spec: SpecMaker) -> bool:
     static, never = (make_spec(policy=policy) for policy in ({"name": "top_k", "k": 1}, NEVER))
-    return equal(weights(laboratory, static), weights(laboratory, never))
+    return equal(weights(runner, static), weights(runner, never))
 
 
-def frozen_layers_stay(laboratory, make_spec) -> bool:
+def frozen_layers_stay(runner: Runner, make_spec: SpecMaker) -> bool:
     spec = make_spec(policy={"name": "middle"}, optimizer=SGD)
-    _, ctx = laboratory.run(spec)
-    before, after = laboratory.theta(ctx, "theta_0"), laboratory.theta(ctx)
+    _, ctx = runner.run(spec)
+    before, after = runner.theta(ctx, "theta_0"), runner.theta(ctx)
     frozen = [name for name in before if not name.startswith("layers.1.")]
     return all(torch.equal(before[name], after[name]) for name in frozen)
 
 
-def moments_wait(laboratory, make_spec) -> bool:
+def moments_do_not_change(runner: Runner, make_spec: SpecMaker) -> bool:
     """Momentum of SGD, moments and steps of Adam: as they were while their layer was frozen."""
     return all(
-        _moments_wait(laboratory, make_spec(optimizer=optimizer)) for optimizer in (SGD, ADAM)
+        _moments_do_not_change(runner, make_spec(optimizer=optimizer)) for optimizer in (SGD, ADAM)
     )
 
 
-def _moments_wait(laboratory, spec) -> bool:
-    ctx = laboratory.context()
+def _moments_do_not_change(runner: Runner, spec: LwsSpec) -> bool:
+    ctx = runner.context()
     every, top = frozenset({0, 1, 2}), frozenset({2})
     with deterministic(True, 1, allow_tf32=False):
         data = resident_data(spec.data, torch.device("cpu"), ctx)
@@ -83,11 +86,11 @@ def _moments_wait(laboratory, spec) -> bool:
     return equal({name: states[0][name] for name in frozen}, states[1])
 
 
-def the_stored_schedule_is_used(laboratory, make_spec) -> bool:
+def the_stored_schedule_is_used(runner: Runner, make_spec: SpecMaker) -> bool:
     used: list[list[int]] = []
     with Patch.context() as patch:
         patch.setattr(ModuleLearner, "train_step", _noting_trained(used, ModuleLearner.train_step))
-        _, ctx = laboratory.run(make_spec(policy={"name": "random_uniform"}, epochs=6))
+        _, ctx = runner.run(make_spec(policy={"name": "random_uniform"}, epochs=6))
     stored = json.loads(ctx.read_artifact(0, "schedule.json"))["trained_layers"]
     assert len({tuple(layers) for layers in stored}) > 1
     return used[:: len(used) // 6] == stored
@@ -104,21 +107,21 @@ def _noting_trained(used: list[list[int]], train_step: Callable[..., None]) -> C
     return step
 
 
-def the_cache_changes_no_bit(laboratory, make_spec) -> bool:
+def the_cache_changes_no_bit(runner: Runner, make_spec: SpecMaker) -> bool:
     # Epochs 0 and 3 train the whole net, the others the top: what 1 keeps is wrong from 3 on.
     spec = make_spec(policy={"name": "top_k_all_bottoms", "k": 1, "rho": 0.5}, epochs=6)
-    return equal(weights(laboratory, spec), weights(laboratory, spec, prefix_cache=False))
+    return equal(weights(runner, spec), weights(runner, spec, prefix_cache=False))
 
 
-def no_unused_gradient_is_computed(laboratory, make_spec) -> bool:
+def no_unused_gradient_is_computed(runner: Runner, make_spec: SpecMaker) -> bool:
     """Backward reaches the tensors of the trained layers and no others, and no convolution below the lowest one."""
     graphs: list[tuple[set[int], set[int], int, int]] = []
     with Patch.context() as patch:
         patch.setattr(
-            ModuleLearner, "_compute_loss", _noting_graph(graphs, ModuleLearner._compute_loss)
+            ModuleLearner, "_build_loss", _noting_graph(graphs, ModuleLearner._build_loss)
         )
         for policy in ({"name": "top_k", "k": 2}, {"name": "bottom_q", "q": 1}, {"name": "middle"}):
-            laboratory.run(make_spec(policy=policy, epochs=1))
+            runner.run(make_spec(policy=policy, epochs=1))
     assert graphs
     return all(reached == trained and convs == above for reached, trained, convs, above in graphs)
 
@@ -180,7 +183,7 @@ def skip_an_epoch(patch: Patch) -> None:
             num_layers, (*right.trained[:-1], top if right.trained[-1] == every else every)
         )
 
-    patch.setattr(kind, "draw_schedule", draw)
+    patch.setattr(run_module, "draw_schedule", draw)
 
 
 def freeze_nothing(patch: Patch) -> None:
@@ -208,7 +211,7 @@ def zero_in_place_of_no_gradient(patch: Patch) -> None:
     patch.setattr(ModuleLearner, "begin_epoch", begin)
 
 
-def never_forget(patch: Patch) -> None:
+def keep_stale_activations(patch: Patch) -> None:
     """Kept activations are read on after the layers below them have moved."""
 
     def begin(levels: _KeptLevels, epoch: int, lowest: int) -> None:
@@ -232,36 +235,40 @@ def compute_all_and_drop(patch: Patch) -> None:
 
 Property = Callable[..., bool]
 Mutation = Callable[[Patch], None]
-BITES: tuple[tuple[Property, Mutation], ...] = (
+DETECTED: tuple[tuple[Property, Mutation], ...] = (
     (rho_one_is_vanilla, skip_an_epoch),
     (rho_zero_is_static, skip_an_epoch),
     (frozen_layers_stay, freeze_nothing),
     (frozen_layers_stay, zero_in_place_of_no_gradient),
-    (moments_wait, zero_in_place_of_no_gradient),
+    (moments_do_not_change, zero_in_place_of_no_gradient),
     (the_stored_schedule_is_used, freeze_nothing),
-    (the_cache_changes_no_bit, never_forget),
+    (the_cache_changes_no_bit, keep_stale_activations),
     (no_unused_gradient_is_computed, compute_all_and_drop),
 )
 
 
 @pytest.mark.parametrize(
-    "holds", dict.fromkeys(holds for holds, _ in BITES), ids=lambda holds: holds.__name__
+    "holds", dict.fromkeys(holds for holds, _ in DETECTED), ids=lambda holds: holds.__name__
 )
-def test_the_engine_keeps(laboratory, make_spec, holds: Property) -> None:
-    assert holds(laboratory, make_spec)
+def test_the_engine_has_the_property(runner: Runner, make_spec: SpecMaker, holds: Property) -> None:
+    assert holds(runner, make_spec)
 
 
 @pytest.mark.parametrize(
     ("holds", "mutate"),
-    BITES,
-    ids=[f"{holds.__name__}-{mutate.__name__}" for holds, mutate in BITES],
+    DETECTED,
+    ids=[f"{holds.__name__}-{mutate.__name__}" for holds, mutate in DETECTED],
 )
-def test_a_wrong_engine_loses(
-    laboratory, make_spec, monkeypatch, holds: Property, mutate: Mutation
+def test_a_mutated_engine_violates_the_property(
+    runner: Runner,
+    make_spec: SpecMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    holds: Property,
+    mutate: Mutation,
 ) -> None:
     mutate(monkeypatch)
     try:
-        still_holds = holds(laboratory, make_spec)
+        still_holds = holds(runner, make_spec)
     except RuntimeError:  # tensors of shapes that do not fit
         still_holds = False
     assert not still_holds

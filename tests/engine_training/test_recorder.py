@@ -124,7 +124,7 @@ def test_replayed_layerwise_training_has_the_same_bits(
     plain = weights(tmp_path / "plain", spec, run_layerwise)
     counted = Counted(record_on_tape)
     record_by(monkeypatch, counted)
-    monkeypatch.setattr(engine.training.module_learner, "MOST_PASSES", 2)
+    monkeypatch.setattr(engine.training.module_learner, "MAX_TRAIN_STEPS", 2)
     assert weights(tmp_path / "replayed", spec, run_layerwise) == plain
     assert counted.replayed > 0
 
