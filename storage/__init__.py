@@ -1,1 +1,1 @@
-"""The archive: everything that outlives a process. Rows, files and messages; the only home of SQL."""
+"""The store: rows, files and messages that outlive a process; the only package with SQL."""

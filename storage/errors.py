@@ -1,14 +1,14 @@
-"""What storage may refuse.
+"""The errors that storage raises on purpose.
 
 StorageError
 ├── NotFound            no such row
-├── InvalidTransition   the row's state does not allow the move
-├── InvalidCursor       a cursor that this service has not issued
-├── KeyTaken            an idempotency key that another transaction has just used
-├── SchemaOutdated      the database has another schema than this code
-├── CorruptBlob         stored bytes do not have the digest they were stored under
-├── UnreadableRow       a stored value is not what its column holds
-└── StorageFull         the disk takes no more
+├── InvalidTransition   the row's state does not allow the transition
+├── InvalidCursor       not a cursor of this service
+├── KeyTaken            another transaction has just used the idempotency key
+├── SchemaOutdated      the database schema is older than this code
+├── CorruptBlob         stored bytes do not match their digest
+├── UnreadableRow       a stored value does not have its column's type
+└── StorageFull         the disk is full
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ class NotFound(StorageError):
 
 
 class InvalidTransition(StorageError):
-    """The row's state does not allow the move."""
+    """The row's state does not allow the transition."""
 
 
 class InvalidCursor(StorageError, ValueError):
-    """A cursor that this service has not issued."""
+    """Not a cursor of this service."""
 
 
 class KeyTaken(StorageError):
-    """An idempotency key that another transaction has just used."""
+    """Another transaction has just used the idempotency key."""
 
 
 class SchemaOutdated(StorageError):
-    """The database has another schema than this code."""
+    """The database schema is older than this code."""
 
 
 class CorruptBlob(StorageError):
-    """Stored bytes do not have the digest they were stored under."""
+    """Stored bytes do not match their digest."""
 
 
 class UnreadableRow(StorageError):
-    """A stored value is not what its column holds."""
+    """A stored value does not have its column's type."""
 
 
 class StorageFull(StorageError):
-    """The disk takes no more."""
+    """The disk is full."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the disk of the service is full; `richregime gc` and deleting experiments make room"
+            "the disk of the service is full; run `richregime gc` or delete experiments"
         )

@@ -1,1 +1,1 @@
-"""Who may do what: API keys, logins, owners, quotas in use, the audit trail."""
+"""API keys, logins, ownership of rows, quota usage, the audit trail."""

@@ -1,5 +1,7 @@
-"""The audit trail: an entry for every write, in its transaction. Nothing refers to it and it refers to nothing, so that
-it outlives what it tells of."""
+"""The audit trail: one entry for every write, in the same transaction.
+
+Entries have no foreign keys, so that they outlive the rows that they describe.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from storage.database.tables import ApiKeyRow, AuditRow
 
 MAX_DETAIL = 200
 _INSERT = insert(AuditRow.__table__)
-"""A statement rather than a row of the session: all who write to SQLite wait meanwhile"""
+"""A statement is faster than a row of the session, and SQLite's other writers wait meanwhile"""
 
 
 def record(
@@ -28,7 +30,7 @@ def record(
     *,
     key: ApiKeyRow | None = None,
 ) -> None:
-    """Note what this transaction does, by whoever uses the session, or by whoever has shown `key`."""
+    """Add an entry for this transaction, by the session's viewer or by the owner of `key`."""
     viewer = viewer_of(session)
     owner, key_id = (key.owner, key.id) if key is not None else (NOBODY, None)
     if key is None and viewer is not None:
@@ -55,7 +57,7 @@ def list_entries(
     action: Action | None = None,
     target: str | None = None,
 ) -> tuple[list[AuditRow], str | None]:
-    """Newest first, and the cursor of the next page. Raises InvalidCursor."""
+    """One page, newest first, and the cursor of the next page. Raises InvalidCursor."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(AuditRow.id < decode_cursor(cursor, str)[0])
@@ -71,7 +73,7 @@ def list_entries(
 
 
 def forget_entries(db: Database, older_than: timedelta) -> int:
-    """Delete older entries; how many."""
+    """Delete older entries; returns how many."""
     with db.write() as session:
         old = AuditRow.at < database_now(session) - older_than
         return int(session.execute(delete(AuditRow).where(old)).rowcount)

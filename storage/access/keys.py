@@ -1,5 +1,7 @@
-"""API keys: shown once, stored as a hash, found by it. A row is never deleted, so that a service that asks for a key
-goes on asking."""
+"""API keys: shown once, stored and found by their hash.
+
+A row is never deleted, so that a service that has required keys once always does.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,13 @@ from storage.database.tables import ApiKeyRow
 from storage.errors import NotFound
 
 SECRET_BYTES = 32
-"""43 characters; too many to be guessed, so that a plain hash of them is enough."""
+"""43 characters in base64; a random secret of this length needs no slow hash."""
 
 
 def create_key(
     session: Session, *, owner: str, scopes: Collection[Scope], lifetime: timedelta | None
 ) -> tuple[ApiKeyRow, str]:
-    """The row, and the key itself, which nobody can read again. A `lifetime` of None never ends."""
+    """The row and the key itself, which is not stored. A `lifetime` of None never expires."""
     now = database_now(session)
     key_id = new_id("rrk")
     key = f"{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
@@ -42,22 +44,22 @@ def create_key(
 
 
 def hash_secret(secret: str) -> str:
-    """What is stored, and looked up: comparing hashes tells nothing about the secret by the time it takes."""
+    """The stored hash. Comparing hashes leaks nothing about the secret through timing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def has_keys(session: Session) -> bool:
-    """Whether a key was ever made, revoked and expired ones included."""
+    """Whether a key was ever created, revoked and expired ones included."""
     return session.scalars(select(ApiKeyRow.id).limit(1)).first() is not None
 
 
 def find_key(session: Session, key: str) -> ApiKeyRow | None:
-    """Whatever its state; see `why_refused`."""
+    """The row of a key in any state; see `why_refused`."""
     return session.scalars(select(ApiKeyRow).where(ApiKeyRow.sha256 == hash_secret(key))).first()
 
 
 def why_refused(row: ApiKeyRow, now: datetime) -> str | None:
-    """`revoked` or `expired`; None for a key that holds."""
+    """`revoked` or `expired`; None for a valid key."""
     if row.revoked_at is not None:
         return "revoked"
     ends = as_utc(row.expires_at)
@@ -74,7 +76,7 @@ def list_keys(session: Session) -> list[ApiKeyRow]:
 
 
 def revoke_key(session: Session, key_id: str) -> ApiKeyRow:
-    """From now on nobody is let in by it. Again: no change. Raises NotFound."""
+    """Revoke the key; a second call changes nothing. Raises NotFound."""
     row = session.get(ApiKeyRow, key_id)
     if row is None:
         raise NotFound(f"there is no key {key_id[:40]!r}; `richregime keys list` shows them")

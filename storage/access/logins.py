@@ -1,4 +1,4 @@
-"""Logins: what a browser goes on by after it has shown a key. Its cookie holds a random token, of which a hash is stored."""
+"""Browser logins: a cookie holds a random token, the database its hash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.database.tables import ApiKeyRow, LoginRow
 
 
 def create_login(session: Session, key: ApiKeyRow, lifetime: timedelta) -> str:
-    """The token. Logins whose time is over are forgotten."""
+    """Store a login and return its token; deletes expired logins."""
     now = database_now(session)
     session.execute(delete(LoginRow).where(LoginRow.expires_at <= now))
     token = secrets.token_urlsafe(SECRET_BYTES)
@@ -29,20 +29,20 @@ def create_login(session: Session, key: ApiKeyRow, lifetime: timedelta) -> str:
 
 
 def find_login(session: Session, token: str) -> tuple[LoginRow, ApiKeyRow] | None:
-    """The login and its key, while both hold."""
+    """The login and its key; None unless both are valid."""
     query = (
         select(LoginRow, ApiKeyRow)
         .join(ApiKeyRow, ApiKeyRow.id == LoginRow.key_id)
         .where(LoginRow.sha256 == hash_secret(token))
     )
     found = session.execute(query).first()
-    if found is None or not _holds(session, found[0], found[1]):
+    if found is None or not _is_valid(session, found[0], found[1]):
         return None
     return found[0], found[1]
 
 
 def delete_login(session: Session, token: str) -> ApiKeyRow | None:
-    """From now on the token lets nobody in. The key of the login; None where there was none."""
+    """Delete the login of this token; returns its key, or None for an unknown token."""
     login = session.get(LoginRow, hash_secret(token))
     if login is None:
         return None
@@ -51,7 +51,7 @@ def delete_login(session: Session, token: str) -> ApiKeyRow | None:
 
 
 def are_credentials_valid(session: Session) -> bool:
-    """Whether that by which this session's viewer was let in, a key or a login, holds still."""
+    """Whether the key or login of the session's viewer is still valid."""
     viewer = viewer_of(session)
     if viewer is None or viewer.key_id is None:
         return True
@@ -59,10 +59,10 @@ def are_credentials_valid(session: Session) -> bool:
     if viewer.login is None:
         return why_refused(key, database_now(session)) is None
     login = session.get(LoginRow, viewer.login)
-    return login is not None and _holds(session, login, key)
+    return login is not None and _is_valid(session, login, key)
 
 
-def _holds(session: Session, login: LoginRow, key: ApiKeyRow) -> bool:
+def _is_valid(session: Session, login: LoginRow, key: ApiKeyRow) -> bool:
     now = database_now(session)
     ends = as_utc(login.expires_at)
     return why_refused(key, now) is None and ends is not None and ends > now

@@ -1,7 +1,8 @@
-"""Whose rows a session sees and makes: the one place where owners are told apart.
+"""Which rows a session sees and makes: the only place where owners are separated.
 
-A session with a viewer finds, in every SELECT, only what belongs to the viewer's owner, and what it makes belongs to that
-owner; what is not found is not changed. A session without a viewer, as the workers' and the reconciler's, sees everything.
+A session with a viewer finds only the rows of the viewer's owner in every SELECT, and the rows that
+it makes get that owner; rows that are not found cannot be changed. A session without a viewer, such
+as the workers' and the reconciler's, sees every row.
 """
 
 from __future__ import annotations
@@ -37,27 +38,31 @@ from storage.database.tables import (
 )
 
 NOBODY = ""
-"""The owner of what was made while the service asked for no key."""
+"""The owner of rows made while no key was required"""
 ALL_OWNERS: Mapping[str, Any] = MappingProxyType({"all_owners": True})
-"""Execution options of a statement that has to see every owner's rows, such as one that counts the queue."""
+"""Execution options of a statement that must see every owner's rows, such as a queue count"""
 
 OWNED_TABLES = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
-"""Their `owner` says whose they are."""
+"""Tables with a column `owner`"""
 EXPERIMENT_TABLES = (PointRow, RunRow, EventRow, WebhookRow)
+"""Tables that belong to an experiment"""
 RUN_TABLES = (MetricRow, ArtifactRow, TrainingRow)
+"""Tables that belong to a run"""
 SERVICE_TABLES = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, DeliveryRow, CounterRow)
-"""No owner's: read only where that is right."""
+"""Tables without an owner: every session sees them, so each query decides what may be shown"""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
+    """Whose request a session serves."""
+
     owner: str
     sees_all: bool = False
-    """Whether the rows of every owner are seen; those that are made are its own all the same"""
+    """An admin: sees the rows of every owner; the rows that it makes are its own"""
     key_id: str | None = None
-    """Of the key by which it was let in"""
+    """The key that authenticated the request"""
     login: str | None = None
-    """Hash of the login by which it was, where it showed a cookie instead of the key"""
+    """Hash of the login token, where a cookie authenticated the request"""
 
 
 class OwnerScopedSession(Session):
@@ -66,7 +71,10 @@ class OwnerScopedSession(Session):
 
 @contextmanager
 def restricted_to_owner(session: Session, owner: str | None = None) -> Iterator[None]:
-    """Within, the session sees one owner's rows alone, an admin's too: that of `owner`, without one the viewer's own."""
+    """In this block the session sees only the rows of one owner, even for an admin.
+
+    owner: None means the viewer's own.
+    """
     viewer = viewer_of(session)
     if viewer is None:
         yield
@@ -81,19 +89,19 @@ def restricted_to_owner(session: Session, owner: str | None = None) -> Iterator[
 
 
 def viewer_of(session: Session) -> Viewer | None:
-    """Whoever uses this session; None where no key was asked for."""
+    """The session's viewer; None where no key is required."""
     viewer: Viewer | None = session.info.get("viewer")
     return viewer
 
 
 def owner_of(session: Session) -> str:
-    """Whose the rows are that this session makes."""
+    """The owner of the rows that this session makes."""
     viewer = viewer_of(session)
     return NOBODY if viewer is None else viewer.owner
 
 
 @event.listens_for(OwnerScopedSession, "do_orm_execute")
-def _show_own_rows(execution: Any) -> None:
+def _filter_rows(execution: Any) -> None:
     viewer: Viewer = execution.session.info["viewer"]
     if viewer.sees_all or not execution.is_select or execution.execution_options.get("all_owners"):
         return
@@ -109,16 +117,16 @@ def _conditions(owner: str) -> Iterator[tuple[type[SQLModel], Any]]:
     experiments, runs = ExperimentRow.__table__, RunRow.__table__
     own_experiments = select(experiments.c.id).where(experiments.c.owner == owner)
     own_runs = select(runs.c.id).where(runs.c.experiment_id.in_(own_experiments))
-    for owned in OWNED_TABLES:
-        yield owned, owned.owner == owner
-    for part in EXPERIMENT_TABLES:
-        yield part, part.experiment_id.in_(own_experiments)
-    for file in RUN_TABLES:
-        yield file, file.run_id.in_(own_runs)
+    for table in OWNED_TABLES:
+        yield table, table.owner == owner
+    for child in EXPERIMENT_TABLES:
+        yield child, child.experiment_id.in_(own_experiments)
+    for record in RUN_TABLES:
+        yield record, record.run_id.in_(own_runs)
 
 
 @event.listens_for(OwnerScopedSession, "before_flush")
-def _make_own_rows(session: Session, context: Any, instances: Any) -> None:
+def _set_owner(session: Session, context: Any, instances: Any) -> None:
     for row in session.new:
         if isinstance(row, OWNED_TABLES):
             row.owner = owner_of(session)

@@ -1,1 +1,1 @@
-"""The database: engines and sessions, tables, JSON columns, schema, cursors, ids."""
+"""The database: engines, sessions, tables, JSON columns, schema, cursors, ids."""

@@ -1,4 +1,4 @@
-"""Opaque cursors of keyset paging."""
+"""Opaque cursors for keyset pagination."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from storage.errors import InvalidCursor
 
 
 def encode_cursor(*keys: str | int) -> str:
-    """A cursor behind the row with these keys."""
+    """A cursor that continues after the row with these keys."""
     return base64.urlsafe_b64encode(json.dumps(keys).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *types: type[str] | type[int]) -> list[str | int]:
-    """The keys of a cursor. Raises InvalidCursor for anything that `encode_cursor` has not made."""
+    """The keys in a cursor. Raises InvalidCursor for text that `encode_cursor` did not make."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         keys = json.loads(base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True))

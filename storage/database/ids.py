@@ -1,4 +1,4 @@
-"""Prefixed ids that sort by the time they were made."""
+"""Ids with a prefix that sort by creation time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Prefix = Literal["exp", "pt", "run", "art", "wrk", "whk", "msg", "rrk", "aud"]
 
 
 def new_id(prefix: Prefix) -> str:
-    """E.g. `run_18a3f0c2b4d9f0a1b2c3d4`: 64 bits of nanoseconds, then 24 random bits, in hexadecimal.
+    """For example `run_18a3f0c2b4d9f0a1b2c3d4`: 64 bits of nanoseconds and 24 random bits, in hex.
 
-    Ids made one after the other in a process sort in that order: so do the runs and artifacts that carry them.
+    Successive ids of one process sort in their order of creation.
     """
     return f"{prefix}_{time.time_ns():016x}{secrets.token_hex(3)}"

@@ -1,4 +1,7 @@
-"""JSON columns and the rows that have them: a damaged value hides no other, and is told as soon as it is asked for."""
+"""Validated JSON columns: a damaged value raises when it is read, and only then.
+
+Other values of the row, and other rows of the query, stay readable.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from storage.errors import UnreadableRow
 
 
 class Unreadable:
-    """Stands in a row for a stored value that is not JSON of its column's shape."""
+    """Replaces, in a row, a stored value that is not JSON of the column's type."""
 
     __slots__ = ("empty",)
 
@@ -24,19 +27,22 @@ class Unreadable:
         self.empty = empty
 
 
-class ShapedJson(TypeDecorator[Any]):
-    """JSON of one shape, a type that pydantic knows. `empty`: JSON that stands for a value that cannot be read."""
+class ValidatedJson(TypeDecorator[Any]):
+    """JSON of one type.
+
+    value_type: a type that pydantic validates. empty: JSON shown instead of an unreadable value.
+    """
 
     impl = JSON
     cache_ok = True
 
-    def __init__(self, shape: Any, empty: str) -> None:
+    def __init__(self, value_type: Any, empty: str) -> None:
         super().__init__(none_as_null=True)
-        self.shape, self.empty = shape, empty
+        self.value_type, self.empty = value_type, empty
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self.shape)
+        return TypeAdapter(self.value_type)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         parse = super().result_processor(dialect, coltype)
@@ -55,12 +61,12 @@ class ShapedJson(TypeDecorator[Any]):
 
 
 def readable(value: Any) -> Any:
-    """The value, or an empty one where it cannot be read."""
+    """The value, or an empty one where it is unreadable."""
     return value.empty if type(value) is Unreadable else value
 
 
 class JsonRow(SQLModel):
-    """A row whose values raise UnreadableRow when they are asked for and were damaged in the database."""
+    """A row that raises UnreadableRow when a value is read that is damaged in the database."""
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
@@ -70,15 +76,15 @@ class JsonRow(SQLModel):
 
     @property
     def unreadable(self) -> list[str]:
-        """The names of the values that cannot be read."""
+        """The names of the unreadable values."""
         return [name for name, value in vars(self).items() if type(value) is Unreadable]
 
     def readable(self, name: str) -> Any:
-        """The value, or an empty one where it cannot be read."""
+        """The value, or an empty one where it is unreadable."""
         return readable(vars(self)[name])
 
     def require_readable(self) -> None:
-        """Raises UnreadableRow where any value cannot be read."""
+        """Raises UnreadableRow where any value is unreadable."""
         for name in self.unreadable:
             raise self.unreadable_error(name)
 

@@ -1,4 +1,4 @@
-"""The schema: which one a database has, which ones this code knows, and the way from one to another."""
+"""The schema: find a database's revision, list the known ones, migrate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
 def known_revisions() -> list[str]:
-    """Oldest first. The file of a revision is named after it, so that none need be loaded to know them."""
+    """Oldest first; read from the file names, so that no migration is imported."""
     return sorted(
         path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")
     )
@@ -27,17 +27,17 @@ def find_revision(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection, revision: str) -> None:
-    """Go forward to `revision`, or to `head`."""
+    """Migrate forward to `revision`, or to `head`."""
     _migrate(connection, revision, forward=True)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
-    """Go back to `revision`, or to `base`."""
+    """Migrate back to `revision`, or to `base`."""
     _migrate(connection, revision, forward=False)
 
 
 def _migrate(connection: Connection, revision: str, *, forward: bool) -> None:
-    from alembic import command  # here, as it takes half a second to load and is seldom needed
+    from alembic import command  # imported here: it takes half a second and is rarely needed
     from alembic.config import Config
 
     config = Config()

@@ -1,4 +1,4 @@
-"""The tables: the only home of table models. Times are UTC; JSON columns hold plain values of one shape."""
+"""The tables. Times are in UTC; JSON columns hold plain values of one type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.spec import Execution
 from schemas.audit import Action
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from schemas.webhooks import DeliveryState
-from storage.database.json_columns import JsonRow, ShapedJson
+from storage.database.json_columns import JsonRow, ValidatedJson
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -36,12 +36,12 @@ SQLModel.metadata.naming_convention = {
 }
 
 
-def _enum(kind: type[Any]) -> Enum:
+def _enum(members: type[Any]) -> Enum:
     return Enum(
-        kind,
+        members,
         native_enum=False,
         length=32,
-        values_callable=lambda members: [m.value for m in members],
+        values_callable=lambda found: [member.value for member in found],
     )
 
 
@@ -51,12 +51,14 @@ def _time(*, nullable: bool = True, index: bool = False) -> Any:
     )
 
 
-def _json(shape: Any, default: str) -> Any:
-    return Column(ShapedJson(shape, default), nullable=False, server_default=text(f"'{default}'"))
+def _json(value_type: Any, default: str) -> Any:
+    return Column(
+        ValidatedJson(value_type, default), nullable=False, server_default=text(f"'{default}'")
+    )
 
 
-def _optional_json(shape: Any) -> Any:
-    return Column(ShapedJson(shape, "null"))
+def _optional_json(value_type: Any) -> Any:
+    return Column(ValidatedJson(value_type, "null"))
 
 
 def _parent(column: str, *, index: bool = True) -> Any:
@@ -64,14 +66,15 @@ def _parent(column: str, *, index: bool = True) -> Any:
 
 
 def _owner(**column: Any) -> Any:
-    """Of the key that made the row; empty: it was made while the service asked for none."""
+    """The owner of the API key that made the row; empty: made while no key was required."""
     return Field(
         default="", sa_column=Column(String(64), nullable=False, server_default="", **column)
     )
 
 
 class ExperimentRow(JsonRow, table=True):
-    """One submission. Its status is derived from its runs and stored with every move of theirs."""
+    """One submission. Its status is derived from its runs and stored with each of their
+    transitions."""
 
     __tablename__ = "experiment"
 
@@ -103,7 +106,7 @@ class ExperimentRow(JsonRow, table=True):
         default=0, sa_column=Column(Integer, nullable=False, server_default="0")
     )
     imported_from: str | None = Field(default=None, sa_column=Column(String(40)))
-    """Its id at the service that computed it; such an experiment is read-only"""
+    """The id at the service that computed it; null: computed here. Imported ones are read-only"""
     imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     last_event: int = Field(
         default=0, sa_column=Column(Integer, nullable=False, server_default="0")
@@ -129,7 +132,7 @@ class PointRow(JsonRow, table=True):
 
 
 class RunRow(JsonRow, table=True):
-    """What a worker executes: one point with some of its seeds."""
+    """What a worker executes: one point with some of the seeds."""
 
     __tablename__ = "run"
     __table_args__ = (
@@ -153,13 +156,13 @@ class RunRow(JsonRow, table=True):
     memory_bytes: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
     )
-    """That it needs of a worker, by estimate"""
+    """Memory that it needs, by estimate; 0: unknown"""
     requires: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
-    """Labels that it needs of a worker"""
+    """Labels that its worker must have"""
     claim_group: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
-    """What runs of one owner share that need the same of a worker"""
+    """The same for all runs of one owner with equal needs (see `storage.runs.claim_order`)"""
     rank: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
-    """Its place among its owner's (see `storage.runs.claim_order`)"""
+    """Its place among the owner's runs, lowest first (see `storage.runs.claim_order`)"""
     status: RunStatus = Field(
         default=RunStatus.QUEUED,
         sa_column=Column(_enum(RunStatus), nullable=False, server_default="queued"),
@@ -168,7 +171,7 @@ class RunRow(JsonRow, table=True):
     fence: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
     losses: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
-    """Workers lost since the last resume checkpoint: a run that moves on is no poison, however often it is killed"""
+    """Workers lost since the last resume checkpoint: a run that makes progress is not at fault"""
     interruptions: int = Field(
         default=0, sa_column=Column(Integer, nullable=False, server_default="0")
     )
@@ -187,7 +190,7 @@ class RunRow(JsonRow, table=True):
     step_seconds: float = Field(
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
     )
-    """The median step of this attempt; 0 while it is not known"""
+    """The median step of this attempt; 0: unknown"""
     progress_unit: str = Field(
         default="", sa_column=Column(String(32), nullable=False, server_default="")
     )
@@ -200,9 +203,9 @@ class RunRow(JsonRow, table=True):
     elapsed_seconds: float = Field(
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
     )
-    """Of the attempts that are over"""
+    """Of the ended attempts"""
     trace_parent: str | None = Field(default=None, sa_column=Column(String(55)))
-    """The request that has asked for it, as W3C's `traceparent` names it; null where nobody traces"""
+    """W3C `traceparent` of the request that made it; null where tracing is off"""
     created_at: datetime = _time(nullable=False)
     started_at: datetime | None = _time()
     claimed_at: datetime | None = _time()
@@ -210,7 +213,7 @@ class RunRow(JsonRow, table=True):
 
 
 class EventRow(JsonRow, table=True):
-    """A dated fact; `sequence` counts from 1 within the experiment without gaps."""
+    """One entry of an experiment's event log; `sequence` counts from 1 without gaps."""
 
     __tablename__ = "event"
 
@@ -227,7 +230,7 @@ class EventRow(JsonRow, table=True):
 
 
 class MetricRow(SQLModel, table=True):
-    """A number at a step of a seed; null where it was not finite."""
+    """One value of a metric at a step of a seed; null where it was not finite."""
 
     __tablename__ = "metric"
 
@@ -261,7 +264,7 @@ class ArtifactRow(SQLModel, table=True):
 
 
 class TrainingRow(JsonRow, table=True):
-    """One seed's finished training, found by its digest."""
+    """The finished training of one seed, found by its digest."""
 
     __tablename__ = "training"
 
@@ -271,13 +274,13 @@ class TrainingRow(JsonRow, table=True):
         sa_column=Column(String(40), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     )
     spec_digest: str | None = Field(default=None, sa_column=Column(String(64), index=True))
-    """The digest but for the seed and the data: what a preview knows. Null in rows older than this column."""
+    """The digest without seed and data, known to a preview. Null in rows older than this column"""
     result: dict[str, Any] = Field(sa_column=_json(dict[str, Any], "{}"))
     created_at: datetime = _time(nullable=False)
 
 
 class WorkerRow(JsonRow, table=True):
-    """A worker process and when it was last seen."""
+    """A worker process, what it offers, and when it was last seen."""
 
     __tablename__ = "worker"
 
@@ -294,13 +297,13 @@ class WorkerRow(JsonRow, table=True):
     labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
     versions: dict[str, str] = Field(default_factory=dict, sa_column=_json(dict[str, str], "{}"))
     clock_ahead_seconds: float | None = Field(default=None)
-    """Of the database's clock, when it was last seen; null in rows older than this column"""
+    """The worker's clock minus the database's; null in rows older than this column"""
     started_at: datetime = _time(nullable=False)
     seen_at: datetime = _time(nullable=False)
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """The answer that a key was given."""
+    """The response that an idempotency key received."""
 
     __tablename__ = "idempotency"
 
@@ -313,7 +316,7 @@ class IdempotencyRow(SQLModel, table=True):
 
 
 class WeightsRow(JsonRow, table=True):
-    """A checkpoint that a user has brought along; its id says its content."""
+    """An uploaded checkpoint; its id is derived from its content."""
 
     __tablename__ = "weights"
 
@@ -321,14 +324,14 @@ class WeightsRow(JsonRow, table=True):
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     title: str | None = Field(default=None, sa_column=Column(String(200)))
     tensors: dict[str, list[int]] = Field(sa_column=_json(dict[str, list[int]], "{}"))
-    """Shapes by name"""
+    """Tensor shapes by name"""
     sha256: str = Field(sa_column=Column(String(64), nullable=False))
     num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = _time(nullable=False)
 
 
 class DatasetRow(JsonRow, table=True):
-    """A data set that a user has registered."""
+    """A registered data set."""
 
     __tablename__ = "dataset"
 
@@ -345,7 +348,7 @@ class DatasetRow(JsonRow, table=True):
 
 
 class WebhookRow(SQLModel, table=True):
-    """Where an experiment's end is told."""
+    """A URL that is notified when the experiment ends."""
 
     __tablename__ = "webhook"
 
@@ -353,12 +356,12 @@ class WebhookRow(SQLModel, table=True):
     experiment_id: str = Field(sa_column=_parent("experiment.id"))
     url: str = Field(sa_column=Column(Text, nullable=False))
     secret: str | None = Field(default=None, sa_column=Column(Text), repr=False)
-    """Null: the service's own, as it is when a delivery is sent"""
+    """Null: the setting `webhook_secret` at the time of sending"""
     created_at: datetime = _time(nullable=False)
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One end of an experiment, to be told to one webhook. Whoever has claimed it has put off when it is due."""
+    """One notification to one webhook. A claim moves `due_at` into the future, as a lease."""
 
     __tablename__ = "delivery"
     __table_args__ = (Index(None, "state", "due_at"),)
@@ -376,14 +379,14 @@ class DeliveryRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """A key of its owner's; `sha256` is all that is kept of what was shown."""
+    """An API key; of the secret only the hash is stored."""
 
     __tablename__ = "api_key"
 
     id: str = Field(sa_column=Column(String(40), primary_key=True))
     owner: str = Field(sa_column=Column(String(64), nullable=False, index=True))
     scopes: str = Field(sa_column=Column(String(64), nullable=False))
-    """Their names, with spaces between"""
+    """Scope names, separated by spaces"""
     sha256: str = Field(sa_column=Column(String(64), nullable=False, unique=True), repr=False)
     created_at: datetime = _time(nullable=False)
     expires_at: datetime | None = _time()
@@ -391,7 +394,7 @@ class ApiKeyRow(SQLModel, table=True):
 
 
 class CounterRow(SQLModel, table=True):
-    """A count that only grows, or one bucket of a distribution; see `storage.monitoring.counters`."""
+    """A counter, or one bucket of a histogram; see `storage.monitoring.counters`."""
 
     __tablename__ = "counter"
 
@@ -404,7 +407,7 @@ class CounterRow(SQLModel, table=True):
 
 
 class LoginRow(SQLModel, table=True):
-    """A browser in which a key was shown; `sha256` is of the token in its cookie."""
+    """A browser login; `sha256` is the hash of the token in its cookie."""
 
     __tablename__ = "login"
 
@@ -415,7 +418,7 @@ class LoginRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """Who did what; see `storage.access.audit`."""
+    """One write request: who did what; see `storage.access.audit`."""
 
     __tablename__ = "audit"
 

@@ -1,1 +1,1 @@
-"""Messages that leave: webhooks, and wake-ups for the workers."""
+"""Outgoing messages: webhook deliveries, and wake-ups for the workers."""

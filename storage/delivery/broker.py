@@ -1,4 +1,4 @@
-"""What a broker tells of itself."""
+"""Read the broker's version, limits and persistence."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from storage.delivery.wake_ups import BrokerUnavailable, socket_path
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
+    """What the broker reports about itself."""
+
     program: str
     """`valkey` or `redis`, with its version"""
     redis_version: tuple[int, ...]
-    """The version of Redis that it is compatible with"""
+    """The Redis version that it is compatible with"""
     keeps_messages: bool
-    """Whether they outlive its restart"""
+    """Whether messages survive a restart"""
     can_write: bool
-    """Whether its last writes to the disk went well"""
+    """Whether its last writes to disk succeeded"""
     max_bytes: int
-    """0: as many as there are"""
+    """Memory limit; 0: none"""
     used_bytes: int
     eviction: str
-    """What it does when these are used up; `noeviction` drops nothing"""
+    """What it does at the limit; `noeviction` drops nothing"""
 
 
 def broker_state(settings: Settings) -> BrokerState:
@@ -34,17 +36,17 @@ def broker_state(settings: Settings) -> BrokerState:
     address = settings.broker_url or f"unix://{socket_path(settings)}"
     try:
         with Redis.from_url(address, socket_timeout=3, socket_connect_timeout=3) as connection:
-            told = connection.info()
+            info = connection.info()
     except (RedisError, OSError, ValueError) as error:
         raise BrokerUnavailable(type(error).__name__) from error
-    name = "valkey" if "valkey_version" in told else "redis"
-    speaks = str(told["redis_version"])
+    name = "valkey" if "valkey_version" in info else "redis"
+    speaks = str(info["redis_version"])
     return BrokerState(
-        program=f"{name} {told.get('valkey_version', speaks)}",
+        program=f"{name} {info.get('valkey_version', speaks)}",
         speaks=tuple(int(part) for part in re.findall(r"\d+", speaks)),
-        keeps_messages=bool(told["aof_enabled"]),
-        can_write=told.get("aof_last_write_status") == told.get("rdb_last_bgsave_status") == "ok",
-        max_bytes=int(told["maxmemory"]),
-        used_bytes=int(told["used_memory"]),
-        eviction=str(told["maxmemory_policy"]),
+        keeps_messages=bool(info["aof_enabled"]),
+        can_write=info.get("aof_last_write_status") == info.get("rdb_last_bgsave_status") == "ok",
+        max_bytes=int(info["maxmemory"]),
+        used_bytes=int(info["used_memory"]),
+        eviction=str(info["maxmemory_policy"]),
     )

@@ -1,4 +1,7 @@
-"""Webhooks and the deliveries to them: filed with the move that ends an experiment, claimed, told of in its events."""
+"""Webhooks and their deliveries: store, claim, and record the outcome of each attempt.
+
+A delivery is stored in the transaction that ends the experiment.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,20 @@ from storage.results.events import append_event
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery that is ours to send, until its lease is over."""
+    """A delivery that this process may send until its lease expires."""
 
     id: str
     experiment_id: str
     url: str
     secret: str | None = field(repr=False)
-    """Null: the service's own"""
+    """Null: the setting `webhook_secret`"""
     body: str = field(repr=False)
     attempt: int
-    """From 1; what is written of it is written only while there is no later one."""
+    """From 1; its outcome is stored only while there is no later attempt"""
 
 
 def add_webhook(session: Session, experiment_id: str, webhook: Webhook) -> WebhookRow:
-    """Store it; the one that is there where it is the same."""
+    """Store the webhook, or return the stored one with the same URL and secret."""
     url = str(webhook.url)
     secret = webhook.secret.get_secret_value() if webhook.secret is not None else None
     for known in list_webhooks(session, experiment_id):
@@ -55,7 +58,7 @@ def add_webhook(session: Session, experiment_id: str, webhook: Webhook) -> Webho
 
 
 def list_webhooks(session: Session, experiment_id: str) -> list[WebhookRow]:
-    """Those of an experiment, oldest first."""
+    """The webhooks of an experiment, oldest first."""
     query = (
         select(WebhookRow).where(WebhookRow.experiment_id == experiment_id).order_by(WebhookRow.id)
     )
@@ -65,7 +68,7 @@ def list_webhooks(session: Session, experiment_id: str) -> list[WebhookRow]:
 def add_deliveries(
     session: Session, webhooks: Sequence[WebhookRow], experiment: Experiment
 ) -> None:
-    """A delivery to each, due now; what each says is fixed here, however often it is sent."""
+    """Store a delivery to each webhook, due now; every attempt sends this same body."""
     data = EndedExperiment.model_validate(experiment.model_dump())
     delivery = Delivery(
         type=DeliveryType(f"experiment.{data.status}"), timestamp=data.finished_at, data=data
@@ -81,7 +84,10 @@ def add_deliveries(
 
 
 def claim_deliveries(db: Database, *, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
-    """Claim what is due, the longest due first. A delivery whose sender dies is due again when its lease is over."""
+    """Claim due deliveries, the longest due first.
+
+    A delivery whose sender dies becomes due again when the lease expires.
+    """
 
     def due(session: Session) -> Any:
         return (
@@ -102,12 +108,12 @@ def claim_deliveries(db: Database, *, limit: int, lease_seconds: float) -> list[
         query = due(session) if db.is_sqlite else due(session).with_for_update(skip_locked=True)
         lease_until = database_now(session) + timedelta(seconds=lease_seconds)
         for delivery_id, attempts in session.execute(query).all():
-            moved = session.execute(
+            updated = session.execute(
                 update(DeliveryRow)
                 .where(_pending(delivery_id, attempts))
                 .values(attempts=attempts + 1, due_at=lease_until)
             )
-            if moved.rowcount == 1:
+            if updated.rowcount == 1:
                 claimed.append(delivery_id)
         return [_read_delivery(session, delivery_id) for delivery_id in claimed]
 
@@ -126,22 +132,29 @@ def _read_delivery(session: Session, delivery_id: str) -> ClaimedDelivery:
 
 
 def note_delivered(db: Database, delivery: ClaimedDelivery, status_code: int) -> bool:
-    """pending → delivered; False where another has claimed it since."""
+    """pending → delivered. False where another process has claimed the delivery since."""
     data = {"status_code": status_code}
-    return _note(db, delivery, EventName.WEBHOOK_DELIVERED, data, state=DeliveryState.DELIVERED)
+    return _store_attempt(
+        db, delivery, EventName.WEBHOOK_DELIVERED, data, state=DeliveryState.DELIVERED
+    )
 
 
 def note_failed(
     db: Database, delivery: ClaimedDelivery, detail: str, retry_seconds: float | None
 ) -> bool:
-    """Due again after so long, or pending → failed; False where another has claimed it since."""
+    """Due again after `retry_seconds`; None: pending → failed.
+
+    False where another process has claimed the delivery since.
+    """
     data = {"detail": detail, "retry_seconds": retry_seconds}
     if retry_seconds is None:
-        return _note(db, delivery, EventName.WEBHOOK_FAILED, data, state=DeliveryState.FAILED)
-    return _note(db, delivery, EventName.WEBHOOK_FAILED, data, due_in=retry_seconds)
+        return _store_attempt(
+            db, delivery, EventName.WEBHOOK_FAILED, data, state=DeliveryState.FAILED
+        )
+    return _store_attempt(db, delivery, EventName.WEBHOOK_FAILED, data, due_in=retry_seconds)
 
 
-def _note(
+def _store_attempt(
     db: Database,
     delivery: ClaimedDelivery,
     name: EventName,
@@ -151,21 +164,26 @@ def _note(
     due_in: float = 0.0,
 ) -> bool:
     with db.write() as session:
-        # The experiment before its deliveries, as where it is deleted: the order in which rows are locked.
+        # Lock the experiment before its deliveries, in the same order as its deletion does.
         session.execute(
             select(ExperimentRow.id)
             .where(ExperimentRow.id == delivery.experiment_id)
             .with_for_update()
         )
-        moved = session.execute(
+        updated = session.execute(
             update(DeliveryRow)
             .where(_pending(delivery.id, delivery.attempt))
             .values(state=state, due_at=database_now(session) + timedelta(seconds=due_in))
         )
-        if moved.rowcount != 1:
+        if updated.rowcount != 1:
             return False
-        told = {"id": delivery.id, "to": _origin(delivery.url), "attempt": delivery.attempt, **data}
-        append_event(session, delivery.experiment_id, name, told)
+        entry = {
+            "id": delivery.id,
+            "to": _origin(delivery.url),
+            "attempt": delivery.attempt,
+            **data,
+        }
+        append_event(session, delivery.experiment_id, name, entry)
         increment(
             session,
             CounterName.WEBHOOK_ATTEMPTS,
@@ -183,6 +201,6 @@ def _pending(delivery_id: str, attempts: int) -> Any:
 
 
 def _origin(url: str) -> str:
-    """What of an address may be told: path and query may hold a token."""
+    """The part of a URL that may be shown: path and query may hold a token."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

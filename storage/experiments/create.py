@@ -1,4 +1,4 @@
-"""A submission is stored whole, in one transaction: experiment, points, queued runs and the first event."""
+"""Store a submission: experiment, points, queued runs and the first event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from storage.database.tables import EventRow, ExperimentRow, PointRow, RunRow
 from storage.runs.claim_order import claim_group_of, rank_of
 from storage.runs.placement import NO_NEEDS, Needs
 
-# Statements rather than rows of the session: all who write to SQLite wait meanwhile.
+# Statements are faster than rows of the session, and SQLite's other writers wait meanwhile.
 _INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
     insert(table.__table__) for table in (ExperimentRow, EventRow, PointRow, RunRow)
 )
@@ -27,6 +27,8 @@ _INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
 
 @dataclass(frozen=True, slots=True)
 class PlannedPoint:
+    """A point to be stored."""
+
     index: int
     values: Mapping[str, Any]
     spec: Mapping[str, Any]
@@ -35,6 +37,8 @@ class PlannedPoint:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
+    """A run to be stored."""
+
     point_index: int
     seeds: tuple[int, ...]
     needs: Needs = NO_NEEDS
@@ -49,8 +53,10 @@ def create_experiment(
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
 ) -> ExperimentRow:
-    """Store a submission whole: experiment, points, queued runs and the first event. Returns its row as it is stored,
-    which the session does not hold."""
+    """Store a submission in the session's transaction.
+
+    Returns the experiment's row as stored; it is not attached to the session.
+    """
     now = database_now(session)
     experiment_id = new_id("exp")
     values = {

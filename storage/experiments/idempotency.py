@@ -1,4 +1,4 @@
-"""Idempotency keys: the same key and body give the first answer again."""
+"""Idempotency keys: a repeated request with the same key and body gets the first response."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ KEEP = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
+    """The first response to a key."""
+
     experiment_id: str
     status_code: int
     same_body: bool
 
 
 def find_response(session: Session, key: str, body_sha256: str) -> StoredResponse | None:
-    """What the key was answered, and whether to the same body; None for a fresh key."""
+    """The response to this key, and whether its request had the same body; None for a new key."""
     row = session.get(IdempotencyRow, (owner_of(session), key))
     if row is None:
         return None
@@ -35,9 +37,9 @@ def find_response(session: Session, key: str, body_sha256: str) -> StoredRespons
 def store_response(
     session: Session, key: str, body_sha256: str, experiment_id: str, status_code: int
 ) -> None:
-    """In the transaction of the submission: there is an answer exactly where there is an experiment.
+    """Store the response in the transaction of the submission; deletes entries older than `KEEP`.
 
-    Raises KeyTaken where another transaction has stored an answer to this key meanwhile.
+    Raises KeyTaken where another transaction has stored a response to this key meanwhile.
     """
     now = database_now(session)
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now - KEEP))
@@ -53,4 +55,4 @@ def store_response(
     try:
         session.flush()
     except IntegrityError:
-        raise KeyTaken(f"the key {key[:80]!r} has just been answered") from None
+        raise KeyTaken(f"another request with the key {key[:80]!r} has just completed") from None

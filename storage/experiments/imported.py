@@ -1,4 +1,7 @@
-"""An experiment that another service has computed, stored as it ended there: read-only, never reused, no worker's own."""
+"""Store an experiment that another service has computed.
+
+It is read-only, is never reused by a submission, and no worker executes its runs.
+"""
 
 from __future__ import annotations
 
@@ -28,23 +31,23 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CheckedBundle:
-    """A bundle in which every spec has been parsed."""
+    """A bundle whose specs have all been parsed."""
 
     bundle: Bundle
     sha256: str
-    """Of the whole archive."""
+    """Digest of the uploaded archive"""
     submission: Submission
     spec: Mapping[str, Any]
-    """The spec before the sweep, every default filled in."""
+    """The spec without the sweep, with every default filled in"""
     specs: Sequence[ExperimentSpec]
-    """Of each point"""
+    """One a point"""
     results: Sequence[Sequence[Mapping[str, Any]] | None]
-    """Of each run: its results"""
+    """The seed results of each run; None where it has none"""
     num_metrics: int
 
 
 def find_imported(session: Session, sha256: str) -> ExperimentRow | None:
-    """The experiment that was imported from this archive."""
+    """The experiment that was imported from the archive with this digest."""
     return session.scalars(
         select(ExperimentRow).where(ExperimentRow.imported_sha256 == sha256)
     ).first()
@@ -56,8 +59,11 @@ def store_imported(
     files: Mapping[str, StoredBlob],
     metrics: Iterable[MetricPoint],
 ) -> ExperimentRow:
-    """Store it whole under ids of this service. `files`: by sha256, those of the bundle, in the store already.
-    `metrics`: taken a few at a time; of those of the same place the last holds."""
+    """Store the bundle under new ids.
+
+    files: the stored files of the bundle by sha256.
+    metrics: consumed in batches; of several values for one metric, seed and step the last counts.
+    """
     bundle, submission = checked.bundle, checked.submission
     digests = [spec.digest() for spec in checked.specs]
     row = ExperimentRow(
@@ -89,15 +95,17 @@ def store_imported(
         )
     ]
     point_ids = add_points(session, row.id, points)
-    owners: dict[tuple[int, int], str] = {}
+    run_ids: dict[tuple[int, int], str] = {}
     for run, results in zip(bundle.runs, checked.results, strict=True):
         run_id = _store_run(session, row, point_ids[run.point], run, results)
-        owners |= {(run.point, seed): run_id for seed in run.seeds}
-        session.add_all(_make_file(session, run_id, file, files[file.sha256]) for file in run.files)
+        run_ids |= {(run.point, seed): run_id for seed in run.seeds}
+        session.add_all(
+            _artifact_row(session, run_id, file, files[file.sha256]) for file in run.files
+        )
     session.flush()
-    coming = iter(metrics)
-    while part := [_metric_row(owners, one) for one in islice(coming, ROWS_AT_ONCE)]:
-        store_metrics(session, part)
+    rest = iter(metrics)
+    while batch := [_metric_row(run_ids, one) for one in islice(rest, ROWS_AT_ONCE)]:
+        store_metrics(session, batch)
     append_event(session, row.id, EventName.EXPERIMENT_IMPORTED, {"from": bundle.experiment_id})
     refresh_status(session, row.id)
     return row
@@ -111,7 +119,7 @@ def _store_run(
     results: Sequence[Mapping[str, Any]] | None,
 ) -> str:
     run_id = new_id("run")
-    is_whole = results is not None
+    has_results = results is not None
     session.add(
         RunRow(
             id=run_id,
@@ -124,7 +132,7 @@ def _store_run(
             device=run.device,
             error_code=run.reason,
             error_detail=run.detail,
-            progress_completed=float(is_whole),
+            progress_completed=float(has_results),
             progress_total=1.0,
             result=[dict(one) for one in results] if results is not None else None,
             manifest=run.manifest,
@@ -138,7 +146,9 @@ def _store_run(
     return run_id
 
 
-def _make_file(session: Session, run_id: str, file: BundledFile, blob: StoredBlob) -> ArtifactRow:
+def _artifact_row(
+    session: Session, run_id: str, file: BundledFile, blob: StoredBlob
+) -> ArtifactRow:
     return ArtifactRow(
         id=new_id("art"),
         run_id=run_id,
@@ -154,9 +164,9 @@ def _make_file(session: Session, run_id: str, file: BundledFile, blob: StoredBlo
     )
 
 
-def _metric_row(owners: Mapping[tuple[int, int], str], one: MetricPoint) -> dict[str, Any]:
+def _metric_row(run_ids: Mapping[tuple[int, int], str], one: MetricPoint) -> dict[str, Any]:
     return {
-        "run_id": owners[one.point, one.seed],
+        "run_id": run_ids[one.point, one.seed],
         "seed": one.seed,
         "name": one.name,
         "step": one.step,

@@ -1,4 +1,4 @@
-"""The points of an experiment, with what their runs have found."""
+"""Read the points of an experiment with the results of their runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from storage.experiments.find import get_experiment
 
 
 def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:
-    """Every point with the results of its finished seeds, by point and seed. Raises NotFound and UnreadableRow."""
+    """Every point, by index, with the results of its finished seeds in the experiment's order.
+
+    Raises NotFound and UnreadableRow.
+    """
     row = get_experiment(session, experiment_id)
     seed_result = get_kind(row.kind).seed_result
     results: dict[str, list[Any]] = {}
@@ -57,6 +60,6 @@ def _read_spec(point: PointRow) -> ExperimentSpec:
 
 
 def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
-    """The swept fields and their values of every point, in their order; none where they cannot be read."""
+    """The swept fields and values of every point, by index; empty where they are unreadable."""
     query = select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
     return [point.readable("values") for point in session.scalars(query)]

@@ -1,4 +1,4 @@
-"""Experiments as the API answers them."""
+"""Convert experiment rows to the resource that the API returns."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from storage.runs.placement import Capacity, Needs
 from storage.runs.workers import count_offered, slots_by_device_class
 
 RUN = RunRow.__table__
-# Built once and of columns: building a statement takes longer than SQLite needs to answer these. Of experiments that the
-# session sees.
+# Built once, from table columns: building a statement takes longer than SQLite needs to execute it.
+# The ids bound to them are of experiments that the session sees.
 _COUNTS = (
     select(
         RUN.c.experiment_id,
@@ -54,7 +54,7 @@ def to_resource(
     reused: bool = False,
     limit_per_owner: int | None = None,
 ) -> Experiment:
-    """One experiment as the API answers it."""
+    """One experiment as a resource; see `to_resources`."""
     return to_resources(session, [row], reused=reused, limit_per_owner=limit_per_owner)[0]
 
 
@@ -65,10 +65,10 @@ def to_new_resource(
     *,
     limit_per_owner: int | None = None,
 ) -> Experiment:
-    """One that has just been stored, with runs of these needs, as nobody has looked at it yet: nothing of it is read."""
-    counter = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
+    """An experiment that has just been stored with runs of these needs; its rows are not queried."""
+    counts = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
     return _assemble_all(
-        session, [row], {row.id: [counter]}, {row.id: Counter(needs)}, limit_per_owner
+        session, [row], {row.id: [counts]}, {row.id: Counter(needs)}, limit_per_owner
     )[0]
 
 
@@ -79,28 +79,30 @@ def to_resources(
     reused: bool = False,
     limit_per_owner: int | None = None,
 ) -> list[Experiment]:
-    """Experiments as the API answers them, in a fixed number of queries. limit_per_owner: runs that one owner may have
-    under way, to say where it is what others wait for."""
-    counters: dict[str, list[Any]] = {row.id: [] for row in rows}
-    for entry in session.execute(_COUNTS, {"ids": list(counters)}, execution_options=ALL_OWNERS):
-        counters[entry[0]].append(entry[1:])
+    """Experiments as resources, in a fixed number of queries.
+
+    limit_per_owner: most concurrent runs of one owner, to report where runs wait because of it.
+    """
+    counts: dict[str, list[Any]] = {row.id: [] for row in rows}
+    for entry in session.execute(_COUNTS, {"ids": list(counts)}, execution_options=ALL_OWNERS):
+        counts[entry[0]].append(entry[1:])
     needs: dict[str, dict[Needs, int]] = {row.id: {} for row in rows if not row.status.is_terminal}
     if needs:
         found = session.execute(_NEEDS, {"ids": list(needs)}, execution_options=ALL_OWNERS)
         for experiment_id, *needed, number in found:
             needs[experiment_id][Needs(*needed)] = number
-    return _assemble_all(session, rows, counters, needs, limit_per_owner, reused)
+    return _assemble_all(session, rows, counts, needs, limit_per_owner, reused)
 
 
 def _assemble_all(
     session: Session,
     rows: Sequence[ExperimentRow],
-    counters: Mapping[str, Sequence[Any]],
+    counts: Mapping[str, Sequence[Any]],
     needs: Mapping[str, Mapping[Needs, int]],
     limit_per_owner: int | None,
     reused: bool = False,
 ) -> list[Experiment]:
-    """tallies: of runs by status; needs: of those that wait, with their numbers; both by experiment."""
+    """By experiment: counts, rows of `_COUNTS`; needs, the number of queued runs by their needs."""
     failures = _first_failures(
         session, [row.id for row in rows if row.status is ExperimentStatus.FAILED]
     )
@@ -114,7 +116,7 @@ def _assemble_all(
     return [
         _assemble(
             row,
-            counters[row.id],
+            counts[row.id],
             failures.get(row.id),
             QueuePosition(
                 runs_ahead=count_ahead(session, row.id, row.owner, owner_queues)
@@ -122,7 +124,7 @@ def _assemble_all(
                 else 0,
                 workers_listening=sum(slots_by_device_class(offered).values()),
                 reason=_describe_misfit(needs.get(row.id, {}), offered)
-                or _find_held(row, counters[row.id], owner_queues, limit_per_owner),
+                or _describe_owner_limit(row, counts[row.id], owner_queues, limit_per_owner),
             ),
             now,
             reused,
@@ -132,35 +134,37 @@ def _assemble_all(
 
 
 def _describe_misfit(needs: Mapping[Needs, int], offered: Collection[Capacity]) -> str | None:
-    """What so many waiting runs of an experiment need that no worker has which listens: of them that which needs most."""
+    """Why queued runs fit no listening worker, described by the run that needs most memory."""
     misfits = [
         one for one in needs if offered and not any(capacity.fits(one) for capacity in offered)
     ]
     if not misfits:
         return None
     worst = max(misfits, key=lambda one: one.memory_bytes)
-    runs = f"{needs[worst]} of its runs wait" if needs[worst] > 1 else "a run of it waits"
-    return f"{runs} for a worker that fits ({worst.describe()}); none that listens does"
+    runs = f"{needs[worst]} runs wait" if needs[worst] > 1 else "1 run waits"
+    return f"{runs} for a worker with {worst.describe()}; no listening worker has it"
 
 
-def _find_held(
+def _describe_owner_limit(
     row: ExperimentRow,
-    counter: Sequence[Any],
+    counts: Sequence[Any],
     owner_queues: Sequence[OwnerQueue],
     limit_per_owner: int | None,
 ) -> str | None:
-    """What is said where runs of it wait as their owner has as many under way as it may."""
-    number = next((count for status, count, *_ in counter if status is RunStatus.QUEUED), 0)
-    under_way = next((one.running for one in owner_queues if one.owner == row.owner), 0)
-    if not number or limit_per_owner is None or under_way < limit_per_owner:
+    """Why runs wait where their owner has reached its limit of concurrent runs."""
+    number = next((count for status, count, *_ in counts if status is RunStatus.QUEUED), 0)
+    running = next((one.running for one in owner_queues if one.owner == row.owner), 0)
+    if not number or limit_per_owner is None or running < limit_per_owner:
         return None
-    runs = f"{number} of its runs wait" if number > 1 else "a run of it waits"
-    return f"{runs}: its owner has {under_way} under way, and limit_running_per_owner is {limit_per_owner}"
+    runs = f"{number} runs wait" if number > 1 else "1 run waits"
+    return (
+        f"{runs}: the owner has {running} running, and limit_running_per_owner is {limit_per_owner}"
+    )
 
 
 def _assemble(
     row: ExperimentRow,
-    counter: Sequence[Any],
+    run_counts: Sequence[Any],
     failure: RunRow | None,
     queue: QueuePosition,
     now: datetime,
@@ -168,7 +172,7 @@ def _assemble(
 ) -> Experiment:
     counts = dict.fromkeys(RunStatus, 0)
     fractions, completed, total, unit = 0.0, 0.0, 0.0, ""
-    for status, count, done, of, its_unit in counter:
+    for status, count, done, of, its_unit in run_counts:
         counts[status] = count
         fractions += count if status is RunStatus.SUCCEEDED else (count * done / of if of else 0.0)
         completed, total, unit = completed + done, total + of, its_unit or unit

@@ -56,7 +56,7 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
 def list_planned(
     session: Session, experiment_id: str
 ) -> list[tuple[int, Mapping[str, Any], set[int]]]:
-    """(index, swept values, seeds that have a run) of every point, by index. Raises UnreadableRow."""
+    """(index, swept values, seeds with a run) of every point, by index. Raises UnreadableRow."""
     seeds: dict[str, set[int]] = {}
     for run in session.scalars(select(RunRow).where(RunRow.experiment_id == experiment_id)):
         seeds.setdefault(run.point_id, set()).update(run.seeds)
@@ -75,9 +75,10 @@ def extend_experiment(
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
 ) -> tuple[ExperimentRow, list[Needs]]:
-    """Add points and runs; `submission` is the whole experiment as it is now. Returns the needs of the added runs.
+    """Add points and runs; returns the experiment and the needs of the added runs.
 
-    Raises NotFound, and InvalidTransition where it was cancelled.
+    submission, digest: the experiment with the extension.
+    Raises NotFound, and InvalidTransition where the experiment was cancelled.
     """
     row = get_experiment(session, experiment_id)
     if row.status is ExperimentStatus.CANCELLED:

@@ -1,1 +1,1 @@
-"""Stored files: bytes, and the rows that refer to them."""
+"""Stored files: the bytes and the rows that refer to them."""

@@ -1,4 +1,4 @@
-"""Stored files of a run: checkpoints, artifacts, resume state in two generations."""
+"""The files of a run: checkpoints, artifacts, and two generations of resume state."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def register_artifact(
     media_type: str,
     blob: StoredBlob,
 ) -> str | None:
-    """Register a stored file under the fence; None, and nothing registered, where it was lost.
+    """Store the row of a file and return its id. None, and nothing stored, for a lost fence.
 
-    The same (role, name, seed) is replaced; of resume state the newest two generations stay.
+    It replaces the file with the same role, name and seed; of resume state the newest two
+    generations are kept.
     """
     if not holds_run(session, run_id, fence):
         return None
@@ -76,7 +77,7 @@ def register_artifact(
 
 
 def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRow]:
-    """By name, seed and age."""
+    """The files of a run in this role, by name, seed and age."""
     query = (
         select(ArtifactRow)
         .where(ArtifactRow.run_id == run_id, ArtifactRow.role == role)
@@ -88,7 +89,7 @@ def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRo
 def list_experiment_files(
     session: Session, experiment_id: str, *, limit: int
 ) -> list[tuple[ArtifactRow, Mapping[str, Any]]]:
-    """The checkpoints and artifacts of an experiment with the values of their points, by point, name and seed."""
+    """Checkpoints and artifacts with the swept values of their point, by point, name and seed."""
     query = (
         select(ArtifactRow, PointRow)
         .join(RunRow, RunRow.id == ArtifactRow.run_id)
@@ -103,7 +104,7 @@ def list_experiment_files(
 
 
 def count_experiment_bytes(session: Session, experiment_id: str) -> int:
-    """Bytes of the files that the experiment's runs refer to."""
+    """Bytes of the files of the experiment's runs, each row counted."""
     query = (
         select(func.coalesce(func.sum(ArtifactRow.num_bytes), 0))
         .join(RunRow, RunRow.id == ArtifactRow.run_id)
@@ -123,7 +124,7 @@ def get_artifact(session: Session, artifact_id: str) -> ArtifactRow:
 def find_artifact(
     session: Session, run_ids: Sequence[str], name: str, seed: int, role: Role = "artifact"
 ) -> ArtifactRow | None:
-    """The newest file of that name and seed among the runs."""
+    """The newest file with this name and seed among the runs."""
     query = (
         select(ArtifactRow)
         .where(
@@ -139,7 +140,7 @@ def find_artifact(
 
 
 def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
-    """Which of these stored files some row speaks of."""
+    """Those of the digests that any row refers to."""
     found: set[str] = set()
     for table in (ArtifactRow, DatasetRow, WeightsRow):
         query = select(table.sha256).where(table.sha256.in_(list(digests)))
@@ -148,11 +149,11 @@ def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
 
 
 def file_name(row: ArtifactRow) -> str:
-    """A name to save the file under: its own name, its seed, the ending of its media type; never a user's words."""
+    """A file name for a download: name, seed, and the extension of the media type."""
     seed = "" if row.seed is None else f"-seed{row.seed}"
-    ending = {"application/vnd.safetensors": ".safetensors"}.get(row.media_type, "")
+    extension = {"application/vnd.safetensors": ".safetensors"}.get(row.media_type, "")
     stem, dot, rest = row.name.partition(".")
-    return f"{stem}{seed}{dot}{rest}{ending}"
+    return f"{stem}{seed}{dot}{rest}{extension}"
 
 
 def to_artifact(row: ArtifactRow) -> Artifact:

@@ -1,4 +1,4 @@
-"""Stored bytes, addressed by their sha256, in a folder: written whole or not at all, checked when read."""
+"""A folder of files named by their sha256, written atomically and verified when read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from runtime.settings import Settings
 from storage.errors import CorruptBlob, NotFound, StorageFull
 
 ASIDE = ".aside"
-"""Ending of a file that is on its way out, or back."""
+"""Suffix of a file during its deletion, which may still be undone"""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where a disk, a quota or a limit on files takes no more"""
+"""Error numbers of a full disk, an exhausted quota, a file size limit"""
 
 
 @contextmanager
 def raising_storage_full() -> Iterator[None]:
-    """Raises StorageFull for what the system says of a full disk."""
+    """Raises StorageFull for the system's errors of a full disk."""
     try:
         yield
     except OSError as error:
@@ -35,31 +35,33 @@ def raising_storage_full() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
+    """A stored file."""
+
     sha256: str
     num_bytes: int
     is_new: bool = field(default=True, compare=False)
-    """Whether it was not there before"""
+    """Whether this call stored it first"""
 
 
 class BlobStore:
-    """A folder of files named by the digest of their bytes."""
+    """Stores bytes under their digest in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
-        """Where the bytes are on this machine."""
+        """The file on this machine; it need not exist."""
         assert len(sha256) == 64
-        return self._place(sha256)
+        return self._path_of(sha256)
 
-    def _place(self, name: str) -> Path:
+    def _path_of(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
     def put(self, data: bytes) -> StoredBlob:
-        """Store the bytes so that they outlive a crash. Raises StorageFull."""
+        """Store the bytes durably. Raises StorageFull."""
         blob = StoredBlob(hashlib.sha256(data).hexdigest(), len(data))
-        path = self._place(blob.sha256)
+        path = self._path_of(blob.sha256)
         if self._has(blob):
             return replace(blob, is_new=False)
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
@@ -80,14 +82,16 @@ class BlobStore:
         return blob
 
     def put_file(self, source: Path) -> StoredBlob:
-        """Move a finished file of the same file system in, its bytes never in memory at once; it stays where it is if the
-        store has it already. Raises StorageFull."""
+        """Move a finished file of the same file system into the store, without reading it whole.
+
+        A file that the store already has is left where it is. Raises StorageFull.
+        """
         with raising_storage_full():
             with source.open("rb+") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 os.fsync(stream.fileno())
             blob = StoredBlob(digest, source.stat().st_size)
-            path = self._place(digest)
+            path = self._path_of(digest)
             if self._has(blob):
                 return replace(blob, is_new=False)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +100,8 @@ class BlobStore:
             return blob
 
     def _has(self, blob: StoredBlob) -> bool:
-        """Whether the whole file is there; it is made young, which the sweep of orphans spares."""
-        path = self._place(blob.sha256)
+        """Whether the file is complete; updates its mtime, so that the orphan sweep spares it."""
+        path = self._path_of(blob.sha256)
         try:
             if path.stat().st_size != blob.num_bytes:
                 return False
@@ -108,9 +112,12 @@ class BlobStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A fresh name beside the stored files, for a file that `put_file` may take; what is there after the block goes,
-        and the sweep removes what a crash has left. Raises StorageFull."""
-        path = self._place(f"{secrets.token_hex(32)}.partial")
+        """A path in the store for a temporary file that `put_file` can move.
+
+        The file is deleted after the block; after a crash, the orphan sweep deletes it. Raises
+        StorageFull.
+        """
+        path = self._path_of(f"{secrets.token_hex(32)}.partial")
         with raising_storage_full():
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -119,36 +126,37 @@ class BlobStore:
             path.unlink(missing_ok=True)
 
     def read(self, sha256: str) -> bytes:
-        """The bytes. Raises NotFound, and CorruptBlob where they are not those that were stored."""
+        """The verified bytes. Raises NotFound, and CorruptBlob where the digest differs."""
         try:
-            data = self._place(sha256).read_bytes()
+            data = self._path_of(sha256).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"the stored file {sha256} is gone") from None
+            raise NotFound(f"the stored file {sha256} is missing") from None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise CorruptBlob(f"the stored file {sha256} is damaged")
         return data
 
     def exists(self, sha256: str) -> bool:
-        return self._place(sha256).exists()
+        return self._path_of(sha256).exists()
 
     def delete(self, name: str) -> None:
-        """Remove the file, or what an interrupted write has left of one, where it is there."""
-        self._place(name).unlink(missing_ok=True)
+        """Delete the file or the partial file of an interrupted write, where it exists."""
+        self._path_of(name).unlink(missing_ok=True)
 
     def set_aside(self, sha256: str) -> bool:
-        """Take the file out of the store so that it can be put back; False where it is not there."""
+        """Rename the file so that it counts as deleted; False where it does not exist."""
         try:
-            self._place(sha256).replace(self._place(sha256 + ASIDE))
+            self._path_of(sha256).replace(self._path_of(sha256 + ASIDE))
         except FileNotFoundError:
             return False
         return True
 
     def put_back(self, sha256: str) -> None:
+        """Undo `set_aside`."""
         with suppress(FileNotFoundError):
-            self._place(sha256 + ASIDE).replace(self._place(sha256))
+            self._path_of(sha256 + ASIDE).replace(self._path_of(sha256))
 
     def list_older_than(self, seconds: float, now: float) -> Iterator[tuple[str, int]]:
-        """(name, bytes) of files not touched for so long, and of what interrupted writes have left."""
+        """(name, bytes) of the files, partial ones included, not modified for so many seconds."""
         for path in self._folder.glob("??/*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
@@ -156,7 +164,7 @@ class BlobStore:
                     yield path.name, status.st_size
 
     def free_bytes(self) -> int | None:
-        """What the disk still takes; None where there is no telling."""
+        """Free bytes of the disk; None where unknown."""
         return shutil.disk_usage(self._folder).free
 
 
@@ -169,7 +177,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def open_blobs(settings: Settings) -> BlobStore:
-    """The store that the settings name. Raises RuntimeError where its library is not installed."""
+    """The configured store. Raises RuntimeError where its library is not installed."""
     if settings.blob_url is None:
         return BlobStore(settings.resolved_blob_dir)
     from storage.files.s3 import ObjectBlobStore

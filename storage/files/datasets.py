@@ -1,4 +1,4 @@
-"""Data sets that users have registered."""
+"""Registered data sets."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def register_dataset(
 
 
 def get_dataset(session: Session, name: str) -> DatasetRow | None:
-    """The one of that name; an admin, who sees several, is given the first owner's."""
+    """The data set with this name; for an admin, who may see several, that of the first owner."""
     query = select(DatasetRow).where(DatasetRow.name == name).order_by(DatasetRow.owner).limit(1)
     return session.scalars(query).first()
 
 
 def list_datasets(session: Session) -> list[DatasetRow]:
-    """By name."""
+    """All visible data sets, by name and owner."""
     return list(session.scalars(select(DatasetRow).order_by(DatasetRow.name, DatasetRow.owner)))
 
 
@@ -57,7 +57,7 @@ def to_info(row: DatasetRow) -> DatasetInfo:
 
 
 def to_resource(row: DatasetRow) -> Dataset:
-    """The data set as the API answers it."""
+    """The data set as the API returns it."""
     channels, height, width = row.readable("shape") or (0, 0, 0)
     return Dataset(
         name=row.name,

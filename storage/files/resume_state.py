@@ -1,4 +1,4 @@
-"""Resume state ends with its run, whoever ends the run."""
+"""Delete the resume state of an ended run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from storage.database.tables import ArtifactRow
 
 
 def drop_resume_state(session: Session, run_id: str) -> list[str]:
-    """A run that has ended resumes no more; returns the digests of the files that were its alone.
+    """Delete the rows of a run's resume state; returns the digests of their files.
 
-    Whoever does not delete them leaves that to the sweep of files that no row speaks of.
+    The caller may delete the unreferenced ones of these files; otherwise the orphan sweep does.
     """
     dropped = (
         delete(ArtifactRow)

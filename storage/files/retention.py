@@ -1,6 +1,6 @@
-"""What is kept, and for how long: checkpoints of a finished experiment, files that no row speaks of any more.
+"""Delete released checkpoints and files that no row refers to.
 
-A file may belong to many rows, of many experiments; the rows are the count of its references.
+Several rows, also of several experiments, may refer to one file.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from storage.files.artifacts import referenced_blobs
 from storage.files.blobs import ASIDE, BlobStore
 
 ORPHAN_SECONDS = 600.0
-"""Younger files are spared: their row may be on its way."""
+"""Younger files are kept: their row may not be committed yet"""
 PAGE = 500
 
 
 def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str]:
-    """Forget the checkpoints that the experiment does not keep; returns the digests of their files."""
+    """Delete the rows of checkpoints that `keep` excludes; returns the digests of their files."""
     keep = Keep(experiment.keep)
     if keep is Keep.ALL:
         return []
@@ -54,7 +54,7 @@ def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str
 
 
 def _best_seeds(session: Session, experiment_id: str) -> set[tuple[str, int]]:
-    """(run, seed) of each point whose last test accuracy is the highest; of equal ones the first."""
+    """(run, seed) with the highest last test accuracy of each point; of equal ones the first."""
     query = (
         select(RunRow.point_id, RunRow.id, MetricRow.seed, MetricRow.value)
         .join(MetricRow, MetricRow.run_id == RunRow.id)
@@ -72,7 +72,7 @@ def _best_seeds(session: Session, experiment_id: str) -> set[tuple[str, int]]:
 def find_orphans(
     db: Database, blobs: BlobStore, older_than_seconds: float = ORPHAN_SECONDS
 ) -> dict[str, int]:
-    """Bytes by name of the old files that no row speaks of, and of what interrupted writes have left."""
+    """Sizes, by name, of old files that no row refers to, partial files included."""
     orphans: dict[str, int] = {}
     old = blobs.list_older_than(older_than_seconds, time.time())
     while page := dict(islice(old, PAGE)):
@@ -80,40 +80,41 @@ def find_orphans(
             known = referenced_blobs(session, [name.removesuffix(ASIDE) for name in page])
         for name, size in page.items():
             if name.endswith(ASIDE) and name.removesuffix(ASIDE) in known:
-                blobs.put_back(name.removesuffix(ASIDE))  # whoever set it aside has died
+                blobs.put_back(name.removesuffix(ASIDE))  # the process that set it aside has died
             elif name not in known:
                 orphans[name] = size
     return orphans
 
 
 def delete_unreferenced(db: Database, blobs: BlobStore, names: Iterable[str]) -> int:
-    """Delete those of the files that no row speaks of; returns how many.
+    """Delete those of the files that no row refers to; returns how many.
 
-    A row may be written at any moment. The file is set aside first and the rows are asked again: whoever has written one
-    before finds it put back, and whoever writes one later finds it missing and stores it anew.
+    A row may be inserted at any moment. So each file is set aside first and the rows are read
+    again: for a row inserted before, the file is put back; a later writer finds the file missing
+    and stores it again.
     """
     deleted = 0
     rest = iter(dict.fromkeys(names))
     while page := list(islice(rest, PAGE)):
-        leftovers = [name for name in page if len(name) != 64]
+        partial = [name for name in page if len(name) != 64]
         with db.read() as session:
-            orphans = set(page) - set(leftovers) - referenced_blobs(session, page)
+            orphans = set(page) - set(partial) - referenced_blobs(session, page)
         aside = [name for name in orphans if blobs.set_aside(name)]
         with db.read() as session:
-            wanted = referenced_blobs(session, aside)
+            referenced = referenced_blobs(session, aside)
         for name in aside:
-            if name in wanted:
+            if name in referenced:
                 blobs.put_back(name)
             else:
                 blobs.delete(name + ASIDE)
-        for name in leftovers:
+        for name in partial:
             blobs.delete(name)
-        deleted += len(aside) - len(wanted) + len(leftovers)
+        deleted += len(aside) - len(referenced) + len(partial)
     return deleted
 
 
 def sweep_orphans(
     db: Database, blobs: BlobStore, *, older_than_seconds: float = ORPHAN_SECONDS
 ) -> int:
-    """Delete what `find_orphans` finds; returns how many files."""
+    """Delete the files that `find_orphans` finds; returns how many."""
     return delete_unreferenced(db, blobs, find_orphans(db, blobs, older_than_seconds))

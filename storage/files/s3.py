@@ -1,4 +1,4 @@
-"""Stored bytes in an object store (S3), with a folder before it for what must be a file on this machine."""
+"""Stored files in an object store (S3), with a local folder as cache."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from storage.files.blobs import ASIDE, BlobStore, StoredBlob
 
 
 class ObjectBlobStore(BlobStore):
-    """The object store is the truth; the folder holds copies, each checked as it comes.
+    """The object store is authoritative; the folder holds copies, each verified when fetched.
 
-    store: any store of `obstore`; its credentials come from the environment, as that library reads them.
+    store: a store of the library `obstore`, which reads the credentials from the environment.
     """
 
     def __init__(self, store: Any, cache: Path) -> None:
@@ -34,8 +34,8 @@ class ObjectBlobStore(BlobStore):
         return cls(from_url(url), cache)
 
     def path(self, sha256: str) -> Path:
-        """A copy on this machine, fetched where it is missing; no file is there where the store has none."""
-        path = self._place(sha256)
+        """The local copy, fetched where missing; it does not exist where the store has no object."""
+        path = self._path_of(sha256)
         if not path.exists():
             with suppress(NotFound, CorruptBlob):
                 self.read(sha256)
@@ -48,7 +48,7 @@ class ObjectBlobStore(BlobStore):
 
     def put_file(self, source: Path) -> StoredBlob:
         blob = super().put_file(source)
-        self._store.put(_key(blob.sha256), self._place(blob.sha256))
+        self._store.put(_key(blob.sha256), self._path_of(blob.sha256))
         return blob
 
     def read(self, sha256: str) -> bytes:
@@ -57,7 +57,7 @@ class ObjectBlobStore(BlobStore):
         try:
             data = bytes(self._store.get(_key(sha256)).bytes())
         except FileNotFoundError:
-            raise NotFound(f"the stored file {sha256} is gone") from None
+            raise NotFound(f"the stored file {sha256} is missing") from None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise CorruptBlob(f"the stored file {sha256} is damaged")
         super().delete(sha256)
@@ -89,7 +89,10 @@ class ObjectBlobStore(BlobStore):
             self._store.rename(_key(sha256 + ASIDE), _key(sha256), overwrite=True)
 
     def list_older_than(self, seconds: float, now: float) -> Iterator[tuple[str, int]]:
-        """Of the store, then of the folder what has no object: interrupted writes, copies of what others deleted."""
+        """The objects of the store, then local files without an object.
+
+        These are partial files and copies of objects that another host has deleted.
+        """
         stored = set()
         for page in self._store.list():
             for entry in page:

@@ -1,4 +1,4 @@
-"""Files from outside on their way in: each is kept together with a row that speaks of it, or not at all."""
+"""Store uploaded files together with their rows, or not at all."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ Store = Callable[[], StoredBlob]
 
 @contextmanager
 def upload_transaction(db: Database, blobs: BlobStore) -> Iterator[Callable[[Store], StoredBlob]]:
-    """Yields what a file is stored by, so that the block may write its row. Where the block fails, the files that it has
-    made go again; one that has gone meanwhile, as another that brought the same bytes has failed, is stored once more."""
+    """Yields a function that stores a file; the block then inserts its row.
+
+    Where the block fails, its new files are deleted. After the block, a file that is missing, as a
+    concurrent failed upload of the same bytes deleted it, is stored again.
+    """
     stored: list[tuple[StoredBlob, Store]] = []
 
-    def take(store: Store) -> StoredBlob:
+    def store_file(store: Store) -> StoredBlob:
         blob = store()
         stored.append((blob, store))
         return blob
 
     try:
-        yield take
+        yield store_file
     except BaseException:
         delete_unreferenced(db, blobs, [blob.sha256 for blob, _ in stored if blob.is_new])
         raise

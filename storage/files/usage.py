@@ -1,4 +1,4 @@
-"""What the stored files take: by role, by experiment, by nobody."""
+"""Measure the stored files: by role, by experiment, and orphans."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session
 
 from schemas.resources import ExperimentStorage, OrphanStorage, RoleStorage, Storage
+from storage.access.quota_usage import count_stored_bytes
 from storage.database.engine import Database
 from storage.database.tables import ArtifactRow, DatasetRow, ExperimentRow, RunRow, WeightsRow
 from storage.files.blobs import BlobStore
@@ -15,11 +16,11 @@ LARGEST = 20
 
 
 def measure_storage(db: Database, blobs: BlobStore) -> Storage:
-    """A file that several rows speak of counts once in each sum that it belongs to."""
+    """Sizes of all stored files; a file with several rows counts once in each sum."""
     with db.read() as session:
         roles = count_bytes_by_role(session)
         largest = _largest_experiments(session)
-        stored = _sum_of_files(session)
+        stored = count_stored_bytes(session)
     orphans = find_orphans(db, blobs)
     return Storage(
         bytes=stored,
@@ -33,7 +34,7 @@ def measure_storage(db: Database, blobs: BlobStore) -> Storage:
 
 
 def count_bytes_by_role(session: Session) -> list[RoleStorage]:
-    """Each file once a role. Reads every row of a file: not for every moment."""
+    """Files and bytes by role, each file once a role. Slow: reads the row of every file."""
     files = (
         select(ArtifactRow.role, ArtifactRow.sha256, ArtifactRow.num_bytes).distinct().subquery()
     )
@@ -69,10 +70,3 @@ def _largest_experiments(session: Session) -> list[ExperimentStorage]:
         ExperimentStorage(id=experiment_id, name=name, files=count, bytes=int(total))
         for experiment_id, name, count, total in session.execute(query)
     ]
-
-
-def _sum_of_files(session: Session) -> int:
-    artifacts = select(ArtifactRow.sha256, ArtifactRow.num_bytes)
-    others = [select(table.sha256, table.num_bytes) for table in (DatasetRow, WeightsRow)]
-    files = artifacts.union(*others).subquery()
-    return int(session.execute(select(func.sum(files.c.num_bytes))).scalar_one() or 0)

@@ -1,4 +1,4 @@
-"""Checkpoints that users have brought along, beside those that runs have made."""
+"""Uploaded checkpoints, and the checkpoint that an `init` refers to."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DIGITS = 32
 
 
 def id_of(sha256: str) -> str:
-    """Equal files have equal ids, so that trainings from them are found again."""
+    """The id of an uploaded checkpoint; equal files have equal ids, so that trainings are reused."""
     return f"{PREFIX}{sha256[:DIGITS]}"
 
 
 def register_weights(
     session: Session, blob: StoredBlob, tensors: Mapping[str, Sequence[int]], title: str | None
 ) -> WeightsRow:
-    """Store the row; none with its id may be there (see `get_weights`)."""
+    """Store the row; its id must be free (see `get_weights`)."""
     row = WeightsRow(
         id=id_of(blob.sha256),
         title=title,
@@ -42,7 +42,7 @@ def register_weights(
 
 
 def get_weights(session: Session, weights_id: str) -> WeightsRow | None:
-    """The one of that id; an admin, who sees several, is given the first owner's."""
+    """The checkpoint with this id; for an admin, who may see several, that of the first owner."""
     query = (
         select(WeightsRow).where(WeightsRow.id == weights_id).order_by(WeightsRow.owner).limit(1)
     )
@@ -56,21 +56,22 @@ def list_weights(session: Session) -> list[WeightsRow]:
 
 
 def find_weights_blob(session: Session, reference: str) -> str:
-    """sha256 of the checkpoint that an `init` refers to, a run's or a user's. Raises NotFound."""
+    """sha256 of the checkpoint that an `init` refers to: uploaded or of a run. Raises NotFound."""
     if reference.startswith(PREFIX):
         row = get_weights(session, reference)
         if row is None:
             raise NotFound(
-                f"there is no checkpoint {reference[:80]!r}; POST /checkpoints brings one along"
+                f"there is no checkpoint {reference[:80]!r}; POST /checkpoints uploads one"
             )
         return row.sha256
     artifact = get_artifact(session, reference)
     if artifact.role != "checkpoint":
-        raise NotFound(f"{reference[:80]!r} is no checkpoint")
+        raise NotFound(f"{reference[:80]!r} is not a checkpoint")
     return artifact.sha256
 
 
 def to_resource(row: WeightsRow) -> Weights:
+    """The checkpoint as the API returns it."""
     tensors = row.readable("tensors")
     return Weights(
         id=row.id,

@@ -176,7 +176,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None], Scenario, str]] = [
         "a file swept while it is registered is stored anew",
         lambda patch: patch.setattr(BlobStore, "exists", lambda self, sha256: True),
         sweep_while_registering,
-        "is gone",
+        "is missing",
     ),
     (
         "resume state ends with its run",
