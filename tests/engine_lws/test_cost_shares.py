@@ -1,4 +1,4 @@
-"""The arithmetic that a policy takes, by hand and as on record."""
+"""The share of arithmetic that a policy takes, against hand computations and recorded values."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ EQUAL = tuple(
         (TopKAllBottomsPolicy(k=1, rho=0.5), 4, 4 + 0.75 * 4 + 0.25 * 1),
     ],
 )
-def test_shares_by_hand(policy: PolicySpec, backward: float, train: float):
+def test_shares_match_a_hand_computation(policy: PolicySpec, backward: float, train: float) -> None:
     shares = expect_shares(policy, EQUAL, 10**6, keeps_prefix=True)
     assert shares.backward == pytest.approx(backward / 7)
     assert shares.train == pytest.approx(train / 11, abs=1e-5)
 
 
-def test_the_first_epoch_starts_at_the_images():
+def test_the_first_epoch_starts_at_the_images() -> None:
     shares = expect_shares(TopKPolicy(k=1), EQUAL, 2, keeps_prefix=True)
     assert shares.train == pytest.approx((1 + (4 + 1) / 2) / 11)
 
@@ -62,7 +62,9 @@ def test_the_first_epoch_starts_at_the_images():
         (TopKAllBottomsPolicy(k=4, rho=0.1), 0.131, 0.168, 0.422),
     ],
 )
-def test_the_shares_on_record(policy: PolicySpec, backward: float, kept: float, not_kept: float):
+def test_shares_match_the_recorded_values(
+    policy: PolicySpec, backward: float, kept: float, not_kept: float
+) -> None:
     shares = [expect_shares(policy, VGG11, 10**6, keeps_prefix=keeps) for keeps in (True, False)]
     assert [one.backward for one in shares] == pytest.approx([backward] * 2, abs=6e-4)
     assert [one.train for one in shares] == pytest.approx([kept, not_kept], abs=6e-4)
@@ -71,7 +73,7 @@ def test_the_shares_on_record(policy: PolicySpec, backward: float, kept: float, 
 @pytest.mark.parametrize(
     "policy", [RandomUniformPolicy(), RandomBetaPolicy(), ProbTopKBottomQPolicy(k=2, q=3, rho=0.3)]
 )
-def test_chances_are_those_of_what_is_drawn(policy: PolicySpec):
+def test_chances_match_the_drawn_schedules(policy: PolicySpec) -> None:
     drawn = draw_schedule(policy, 11, 10_000, seed=0).trained
     chances = list_chances(policy, 11)
     assert sum(chance for chance, _ in chances) == pytest.approx(1.0)
@@ -83,13 +85,14 @@ def test_chances_are_those_of_what_is_drawn(policy: PolicySpec):
     assert set(drawn) <= {layers for _, layers in chances}
 
 
-def test_a_sparse_training_is_priced_as_the_share_it_takes():
+def test_the_cost_of_a_sparse_training_is_its_share_of_the_full_cost() -> None:
     spec = {"model": {"name": "vgg11"}, "data": {"name": "cifar10"}, "epochs": 100}
     full, sparse = (
         estimate(LwsSpec.model_validate({**spec, "policy": policy}), 5, BUILTIN_DATASETS["cifar10"])
         for policy in ({"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1})
     )
-    # 0.1301 in the long run, and 0.81 of a forward pass, a third of a training step, in the first of 100 epochs
+    # 0.1301 in the long run; in the first of 100 epochs also 0.81 of a forward pass, which is a
+    # third of a training step
     assert sparse.train_flops / full.train_flops == pytest.approx(
         0.1301 + 0.81 / 2.988 / 100, abs=1e-4
     )

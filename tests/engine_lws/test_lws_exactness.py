@@ -1,4 +1,4 @@
-"""Layer-wise sparse SGD to the bit: what is equal, what never moves, what the cache must not change."""
+"""Layer-wise sparse SGD, bit for bit: equal trainings, frozen layers, the frozen-prefix cache."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from engine.experiments.lws.run import run
 from engine.training.module_learner import ModuleLearner
+from tests.engine_lws.runner import Runner, SpecMaker
 
 MODELS: dict[str, dict[str, Any]] = {
     "relu_net": {"name": "relu_net", "width": 32, "depth": 3},
@@ -38,31 +39,37 @@ def assert_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model", ["relu_net", "conv_net", "vgg5"])
-def test_rho_one_is_vanilla_sgd_bit_for_bit(laboratory, make_spec, model):
+def test_rho_one_is_vanilla_sgd_bit_for_bit(
+    runner: Runner, make_spec: SpecMaker, model: str
+) -> None:
     always = {"name": "top_k_all_bottoms", "k": 1, "rho": 1.0}
-    _, full = laboratory.run(make_spec(model=MODELS[model], policy={"name": "full"}))
-    _, sparse = laboratory.run(make_spec(model=MODELS[model], policy=always))
-    assert_equal(laboratory.theta(full), laboratory.theta(sparse))
+    _, full = runner.run(make_spec(model=MODELS[model], policy={"name": "full"}))
+    _, sparse = runner.run(make_spec(model=MODELS[model], policy=always))
+    assert_equal(runner.theta(full), runner.theta(sparse))
     assert full.metrics() == sparse.metrics()
 
 
 @pytest.mark.parametrize("model", ["relu_net", "conv_net", "vgg5"])
-def test_rho_zero_is_static_top_k_bit_for_bit(laboratory, make_spec, model):
+def test_rho_zero_is_static_top_k_bit_for_bit(
+    runner: Runner, make_spec: SpecMaker, model: str
+) -> None:
     for never in (
         {"name": "top_k_all_bottoms", "k": 2, "rho": 0.0},
         {"name": "prob_top_k_bottom_q", "k": 2, "q": 1, "rho": 0.0},
     ):
-        _, static = laboratory.run(make_spec(model=MODELS[model], policy={"name": "top_k", "k": 2}))
-        _, sparse = laboratory.run(make_spec(model=MODELS[model], policy=never))
-        assert_equal(laboratory.theta(static), laboratory.theta(sparse))
+        _, static = runner.run(make_spec(model=MODELS[model], policy={"name": "top_k", "k": 2}))
+        _, sparse = runner.run(make_spec(model=MODELS[model], policy=never))
+        assert_equal(runner.theta(static), runner.theta(sparse))
         assert static.metrics() == sparse.metrics()
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "adam", "weight_decay": 0.01}, SGD])
-def test_a_frozen_layer_never_moves(laboratory, make_spec, optimizer):
+def test_a_frozen_layer_never_moves(
+    runner: Runner, make_spec: SpecMaker, optimizer: dict[str, Any]
+) -> None:
     spec = make_spec(policy={"name": "middle"}, model=MODELS["conv_net"], optimizer=optimizer)
-    _, ctx = laboratory.run(spec)
-    before, after = laboratory.theta(ctx, "theta_0"), laboratory.theta(ctx)
+    _, ctx = runner.run(spec)
+    before, after = runner.theta(ctx, "theta_0"), runner.theta(ctx)
     for name in before:
         frozen = name.startswith(("layers.0.", "layers.3."))
         assert torch.equal(before[name], after[name]) == frozen, name
@@ -79,51 +86,59 @@ def test_a_frozen_layer_never_moves(laboratory, make_spec, optimizer):
         ),
     ],
 )
-def test_the_cache_changes_no_bit(laboratory, make_spec, model, num_threads):
-    # 300 images in batches of 64: the last batch has 44 rows, which frozen layers see filled up to 64.
+def test_the_cache_changes_no_bit(
+    runner: Runner, make_spec: SpecMaker, model: str, num_threads: int
+) -> None:
+    # 300 images in batches of 64: the last batch has 44 rows; frozen layers pad it to 64.
     for policy in POLICIES.values():
         spec = make_spec(model=MODELS[model], policy=policy, optimizer=SGD, epochs=6)
-        _, cached = laboratory.run(spec, num_threads=num_threads)
-        _, plain = laboratory.run(spec, num_threads=num_threads, prefix_cache=False)
-        assert_equal(laboratory.theta(cached), laboratory.theta(plain))
+        _, cached = runner.run(spec, num_threads=num_threads)
+        _, plain = runner.run(spec, num_threads=num_threads, prefix_cache=False)
+        assert_equal(runner.theta(cached), runner.theta(plain))
         assert cached.metrics() == plain.metrics()
 
 
 @pytest.mark.parametrize("train_size", [250, 330, 60])
-def test_the_cache_changes_no_bit_whatever_the_last_batch(laboratory, make_spec, train_size):
-    # 330 = 5 * 64 + 10: the last batch has 74 rows; 60: there is but one, smaller than asked.
+def test_the_cache_changes_no_bit_whatever_the_last_batch(
+    runner: Runner, make_spec: SpecMaker, train_size: int
+) -> None:
+    # 330 = 5 * 64 + 10: the last batch has 74 rows. 60: one batch, smaller than `batch_size`.
     data = {"name": "digits", "train_size": train_size, "test_size": 130}
     spec = make_spec(
         data=data, model=MODELS["vgg5"], policy=POLICIES["top_k_all_bottoms"], epochs=6
     )
-    _, cached = laboratory.run(spec)
-    _, plain = laboratory.run(spec, prefix_cache=False)
-    assert_equal(laboratory.theta(cached), laboratory.theta(plain))
+    _, cached = runner.run(spec)
+    _, plain = runner.run(spec, prefix_cache=False)
+    assert_equal(runner.theta(cached), runner.theta(plain))
     assert cached.metrics() == plain.metrics()
 
 
 @pytest.mark.parametrize("policy", ["top_k_all_bottoms", "random_uniform"])
 @pytest.mark.parametrize("prefix_cache", [True, False])
-def test_an_interrupted_training_ends_with_equal_bits(laboratory, make_spec, policy, prefix_cache):
+def test_an_interrupted_training_ends_with_equal_bits(
+    runner: Runner, make_spec: SpecMaker, policy: str, prefix_cache: bool
+) -> None:
     spec = make_spec(model=MODELS["conv_net"], policy=POLICIES[policy], epochs=6)
-    _, whole = laboratory.run(spec)
+    _, whole = runner.run(spec)
     for stop_before in (1, 8, 13, 16, 28):
-        _, resumed = laboratory.run(spec, stop_before=stop_before, prefix_cache=prefix_cache)
-        assert_equal(laboratory.theta(whole), laboratory.theta(resumed))
+        _, resumed = runner.run(spec, stop_before=stop_before, prefix_cache=prefix_cache)
+        assert_equal(runner.theta(whole), runner.theta(resumed))
         assert whole.metrics() == resumed.metrics()
 
 
-def test_the_cache_is_used(laboratory, make_spec):
+def test_the_cache_is_used(runner: Runner, make_spec: SpecMaker) -> None:
     spec = make_spec(model=MODELS["conv_net"], policy={"name": "top_k", "k": 1}, epochs=3)
-    cached, _ = laboratory.run(spec)
-    plain, _ = laboratory.run(spec, prefix_cache=False)
+    cached, _ = runner.run(spec)
+    plain, _ = runner.run(spec, prefix_cache=False)
     assert cached[0].timings.cache_seconds > 0
     assert plain[0].timings.cache_seconds == 0
     assert cached[0].notes == ()
 
 
-def test_without_the_cache_frozen_layers_compute_in_every_epoch(laboratory, make_spec, monkeypatch):
-    """The same bits from more work: what the cache saves is the forward pass of the layers that do not train."""
+def test_without_the_cache_frozen_layers_compute_in_every_epoch(
+    runner: Runner, make_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits are equal; the cache saves the forward pass of the layers that do not train."""
     passes: Counter[str] = Counter()
     frozen_layer = ModuleLearner._run_frozen_layer
 
@@ -135,43 +150,43 @@ def test_without_the_cache_frozen_layers_compute_in_every_epoch(laboratory, make
     spec = make_spec(model=MODELS["vgg5"], policy={"name": "top_k", "k": 1}, epochs=5)
     contexts = {}
     for name, prefix_cache in (("cached", True), ("plain", False)):
-        _, contexts[name] = laboratory.run(spec, prefix_cache=prefix_cache)
-    assert_equal(laboratory.theta(contexts["cached"]), laboratory.theta(contexts["plain"]))
+        _, contexts[name] = runner.run(spec, prefix_cache=prefix_cache)
+    assert_equal(runner.theta(contexts["cached"]), runner.theta(contexts["plain"]))
     assert passes["plain"] == 5 * passes["cached"]
 
 
-def test_where_the_cache_would_be_wrong_it_is_not_used_and_the_result_says_why(
-    laboratory, make_spec
-):
+def test_the_cache_is_not_used_where_activations_change_and_the_result_says_why(
+    runner: Runner, make_spec: SpecMaker
+) -> None:
     top = {"name": "top_k", "k": 1}
     normalised = {"name": "vgg5", "width_multiplier": 0.1, "batch_norm": True}
-    seed_results, ctx = laboratory.run(make_spec(model=normalised, policy=top, epochs=2))
-    _, plain = laboratory.run(make_spec(model=normalised, policy=top, epochs=2), prefix_cache=False)
+    seed_results, ctx = runner.run(make_spec(model=normalised, policy=top, epochs=2))
+    _, plain = runner.run(make_spec(model=normalised, policy=top, epochs=2), prefix_cache=False)
     assert "batch normalisation" in seed_results[0].notes[0]
     assert seed_results[0].timings.cache_seconds == 0
-    assert_equal(laboratory.theta(ctx), laboratory.theta(plain))
+    assert_equal(runner.theta(ctx), runner.theta(plain))
 
     data = {"name": "digits", "train_size": 300, "test_size": 100, "augmentation": "crop_flip"}
-    seed_results, ctx = laboratory.run(make_spec(data=data, policy=top, epochs=3))
-    _, plain = laboratory.run(make_spec(data=data, policy=top, epochs=3), prefix_cache=False)
+    seed_results, ctx = runner.run(make_spec(data=data, policy=top, epochs=3))
+    _, plain = runner.run(make_spec(data=data, policy=top, epochs=3), prefix_cache=False)
     assert "augmentation" in seed_results[0].notes[0]
     assert seed_results[0].timings.cache_seconds == 0
-    assert_equal(laboratory.theta(ctx), laboratory.theta(plain))
+    assert_equal(runner.theta(ctx), runner.theta(plain))
     assert ctx.metrics() == plain.metrics()
 
 
-def test_two_seeds_draw_and_keep_their_own_schedules(laboratory, make_spec):
+def test_two_seeds_draw_and_store_their_own_schedules(runner: Runner, make_spec: SpecMaker) -> None:
     spec = make_spec(policy={"name": "random_uniform"}, epochs=8)
-    seed_results, ctx = laboratory.run(spec, seeds=(0, 1))
+    seed_results, ctx = runner.run(spec, seeds=(0, 1))
     kept = [ctx.read_artifact(seed, "schedule.json") for seed in (0, 1)]
     assert kept[0] != kept[1]
     assert [sum(seed_result.epochs_by_lowest_layer) for seed_result in seed_results] == [8, 8]
     assert all(len(seed_result.cumulative_backward_seconds) == 8 for seed_result in seed_results)
 
 
-def test_a_run_that_was_done_is_loaded_with_its_times(laboratory, make_spec):
+def test_a_finished_run_is_loaded_with_its_times(runner: Runner, make_spec: SpecMaker) -> None:
     spec = make_spec(epochs=2)
-    seed_results, ctx = laboratory.run(spec, stop_before=7)
+    seed_results, ctx = runner.run(spec, stop_before=7)
     again = run(spec, ctx)
     assert [seed_result.timings for seed_result in again] == [
         seed_result.timings for seed_result in seed_results

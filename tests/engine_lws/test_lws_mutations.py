@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.data.resident import resident_data
 from engine.determinism import deterministic
 from engine.experiments.lws import run as run_module
-from engine.training.loop import resident_data
+from engine.experiments.lws.spec import LwsSpec
 from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
 from engine.training.plan import build_learner
-from engine.training.policies import EpochSchedule, draw_schedule
+from engine.training.policies import EpochSchedule, PolicySpec, draw_schedule
 from engine.training.prefix_cache import _KeptLevels
 from engine.training.train_step import ComputeLoss
 from tests.engine_lws.runner import Runner, SpecMaker
@@ -91,7 +92,9 @@ def the_stored_schedule_is_used(runner: Runner, make_spec: SpecMaker) -> bool:
     with Patch.context() as patch:
         patch.setattr(ModuleLearner, "train_step", _noting_trained(used, ModuleLearner.train_step))
         _, ctx = runner.run(make_spec(policy={"name": "random_uniform"}, epochs=6))
-    stored = json.loads(ctx.read_artifact(0, "schedule.json"))["trained_layers"]
+    artifact = ctx.read_artifact(0, "schedule.json")
+    assert artifact is not None
+    stored: list[list[int]] = json.loads(artifact)["trained_layers"]
     assert len({tuple(layers) for layers in stored}) > 1
     return used[:: len(used) // 6] == stored
 
@@ -114,7 +117,7 @@ def the_cache_changes_no_bit(runner: Runner, make_spec: SpecMaker) -> bool:
 
 
 def no_unused_gradient_is_computed(runner: Runner, make_spec: SpecMaker) -> bool:
-    """Backward reaches the tensors of the trained layers and no others, and no convolution below the lowest one."""
+    """Backward reaches only the trained layers' tensors, and no convolution below the lowest."""
     graphs: list[tuple[set[int], set[int], int, int]] = []
     with Patch.context() as patch:
         patch.setattr(
@@ -174,7 +177,7 @@ def _walk(logits: Tensor) -> tuple[set[int], int]:
 def skip_an_epoch(patch: Patch) -> None:
     """One epoch of a drawn schedule trains other layers than it should."""
 
-    def draw(policy, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
+    def draw(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
         right = draw_schedule(policy, num_layers, epochs, seed)
         if "rho" not in type(policy).model_fields:
             return right
@@ -192,7 +195,7 @@ def freeze_nothing(patch: Patch) -> None:
 
 
 def zero_in_place_of_no_gradient(patch: Patch) -> None:
-    """Frozen tensors reach the optimiser with a gradient of zero: decay and old momentum move them."""
+    """Frozen tensors have a gradient of zero: weight decay and old momentum move them."""
     right = ModuleLearner.begin_epoch
 
     def begin(learner: ModuleLearner, epoch: int, trained: frozenset[int] | None) -> None:
@@ -206,13 +209,13 @@ def zero_in_place_of_no_gradient(patch: Patch) -> None:
                     parameter.grad = torch.zeros_like(parameter)
             step(optimizer)
 
-        optimizer.step = step_all  # type: ignore[method-assign]
+        optimizer.step = step_all  # type: ignore[assignment, method-assign]
 
     patch.setattr(ModuleLearner, "begin_epoch", begin)
 
 
 def keep_stale_activations(patch: Patch) -> None:
-    """Kept activations are read on after the layers below them have moved."""
+    """Cached activations are read after the layers below them have moved."""
 
     def begin(levels: _KeptLevels, epoch: int, lowest: int) -> None:
         levels._now = epoch + 1

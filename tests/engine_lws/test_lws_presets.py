@@ -1,4 +1,4 @@
-"""The figures of layer-wise sparse SGD as bodies: complete, as the paper prints them, cheap where they claim to be."""
+"""The presets of layer-wise sparse SGD are complete, match the paper and share trainings."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def trainings_of(preset: Preset) -> Iterator[str]:
             yield spec.training_digest(seed, Execution(device="cpu"), "data")
 
 
-def test_every_figure_and_the_table_exist_at_both_scales():
+def test_every_figure_and_the_table_exist_at_both_scales() -> None:
     assert {(preset.name, preset.scale) for preset in FOUND} == {
         (name, scale) for name in FIGURES for scale in ("paper", "quick")
     }
 
 
 @pytest.mark.parametrize("preset", FOUND, ids=lambda preset: f"{preset.name}-{preset.scale}")
-def test_a_figure_compares_with_full_over_seeds_enough_for_a_verdict(preset: Preset):
+def test_a_figure_has_a_full_point_and_enough_seeds_for_a_verdict(preset: Preset) -> None:
     specs = specs_of(preset)
     assert len({spec.digest() for spec in specs}) == len(specs)
     assert any(spec.policy.name == "full" for spec in specs)
@@ -60,7 +60,7 @@ def test_a_figure_compares_with_full_over_seeds_enough_for_a_verdict(preset: Pre
     assert set(preset.plots) <= {plot.name for plot in get_kind("lws").plots}
 
 
-def test_a_figure_and_its_twin_are_the_same_trainings():
+def test_two_figures_of_one_experiment_have_equal_trainings() -> None:
     by_name: dict[tuple[str, str], Any] = {(preset.name, preset.scale): preset for preset in FOUND}
     for one, other in (
         ("fig7a", "fig8a"),
@@ -73,25 +73,29 @@ def test_a_figure_and_its_twin_are_the_same_trainings():
             assert by_name[one, scale].body["sweep"] == by_name[other, scale].body["sweep"]
 
 
-def test_most_of_what_the_quick_figures_ask_for_has_been_trained_by_another_of_them():
-    asked = [
+def test_most_trainings_of_the_quick_figures_are_shared() -> None:
+    requested = [
         training for preset in FOUND if preset.scale == "quick" for training in trainings_of(preset)
     ]
-    assert len(set(asked)) < 0.5 * len(asked)
+    assert len(set(requested)) < 0.5 * len(requested)
 
 
-def test_the_table_asks_for_every_published_row():
-    asked = next(preset for preset in FOUND if (preset.name, preset.scale) == ("table1", "paper"))
-    published = {find_published(spec.model, spec.init, spec.policy) for spec in specs_of(asked)} - {
-        None
-    }
+def test_the_table_preset_has_every_published_row() -> None:
+    requested = next(
+        preset for preset in FOUND if (preset.name, preset.scale) == ("table1", "paper")
+    )
+    published = {
+        find_published(spec.model, spec.init, spec.policy) for spec in specs_of(requested)
+    } - {None}
     assert published == set(read_table1())
 
 
 @pytest.mark.parametrize("preset", FOUND, ids=lambda preset: f"{preset.name}-{preset.scale}")
-def test_what_a_figure_departs_in_is_said(preset: Preset):
-    said = " ".join(list_preset_deviations(preset))
+def test_the_deviations_of_a_figure_are_listed(preset: Preset) -> None:
+    deviations = " ".join(list_preset_deviations(preset))
     for spec in specs_of(preset):
-        assert ("of its width" in said) == (getattr(spec.model, "width_multiplier", 1.0) != 1.0)
-        assert ("learning rate 0.00" in said) == (spec.optimizer.name == "adam")
-    assert ("data set digits" in said) == (preset.scale == "quick")
+        assert ("of its width" in deviations) == (
+            getattr(spec.model, "width_multiplier", 1.0) != 1.0
+        )
+        assert ("learning rate 0.00" in deviations) == (spec.optimizer.name == "adam")
+    assert ("data set digits" in deviations) == (preset.scale == "quick")

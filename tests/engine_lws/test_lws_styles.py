@@ -1,4 +1,4 @@
-"""Policies look alike and apart in a drawing as a reader expects."""
+"""Colours, markers and lines distinguish policies, settings and families."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ def point(policy: str, kind: str, setting: str = "", **values: object) -> dict[s
     }
 
 
-def test_every_policy_has_a_colour_and_a_word():
+def test_every_policy_has_a_colour_and_a_name() -> None:
     assert POLICY_COLORS.keys() == POLICY_NAMES.keys() > STATIC_POLICIES
 
 
-def test_a_colour_is_a_kind_and_a_marker_its_k():
-    looks = family_styles(
+def test_the_colour_shows_the_kind_of_policy_and_the_marker_its_k() -> None:
+    styles = family_styles(
         [
             point("Full", "full"),
             *(point(f"Top {k} Bottom {k}", "prob_top_k_bottom_q") for k in (1, 2)),
             *(point(f"Top {k} All Bottoms", "top_k_all_bottoms") for k in (1, 2)),
         ]
     )
-    assert len(set(looks.values())) == len(looks)
+    assert len(set(styles.values())) == len(styles)
     for k in (1, 2):
-        assert looks[f"Top {k} Bottom {k}"][1] == looks[f"Top {k} All Bottoms"][1]
+        assert styles[f"Top {k} Bottom {k}"][1] == styles[f"Top {k} All Bottoms"][1]
     assert (
-        looks["Top 1 All Bottoms"][0] == looks["Top 2 All Bottoms"][0] != looks["Top 1 Bottom 1"][0]
+        styles["Top 1 All Bottoms"][0]
+        == styles["Top 2 All Bottoms"][0]
+        != styles["Top 1 Bottom 1"][0]
     )
 
 
-def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line():
+def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line() -> None:
     points = [
         point(policy, "full" if policy == "Full" else "top_k_all_bottoms", setting)
         for setting in ("Xavier", "pretrained")
@@ -48,7 +50,7 @@ def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line():
     assert full[1] == top[1] != full_too[1] == top_too[1]
 
 
-def test_curves_of_one_policy_differ_in_colour():
+def test_curves_of_one_policy_differ_in_colour() -> None:
     points = [
         point("Full", "full", f"width {width}", **{"model.width": width}) for width in (10, 20, 30)
     ]

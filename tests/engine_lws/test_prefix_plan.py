@@ -35,7 +35,7 @@ def plan(
     return plan_prefix(schedule, layers, **{**defaults, **settings})  # type: ignore[arg-type]
 
 
-def test_an_epoch_starts_at_the_lower_of_its_own_and_the_last_lowest_layer():
+def test_an_epoch_starts_at_the_lower_of_its_own_and_the_last_lowest_layer() -> None:
     kept = plan(schedule_of(0, 3, 3, 2, 3))
     assert kept.train_levels == {2, 3}  # read: epoch 2 at 3, epoch 3 at 2, epoch 4 at 2
     assert kept.find_needed("train") == (
@@ -48,10 +48,11 @@ def test_an_epoch_starts_at_the_lower_of_its_own_and_the_last_lowest_layer():
     )
 
 
-def test_an_evaluation_starts_at_the_lowest_layer_of_its_epoch():
+def test_an_evaluation_starts_at_the_lowest_layer_of_its_epoch() -> None:
     kept = plan(schedule_of(0, 3, 3, 2, 3))
     assert kept.test_levels == {2, 3}
-    # Evaluations 1 and 2 read level 3, evaluation 3 level 2; evaluation 4 reads level 3, which evaluation 3 fills.
+    # Evaluations 1 and 2 read level 3, evaluation 3 reads level 2; evaluation 4 reads level 3,
+    # which evaluation 3 fills.
     assert kept.find_needed("test") == (
         frozenset(),
         frozenset({2, 3}),
@@ -62,13 +63,13 @@ def test_an_evaluation_starts_at_the_lowest_layer_of_its_epoch():
     )
 
 
-def test_the_evaluation_at_initialisation_fills_what_static_training_reads():
+def test_the_evaluation_at_initialisation_fills_what_static_training_reads() -> None:
     kept = plan(schedule_of(3, 3))
     assert kept.find_needed("test") == (frozenset({3}), frozenset({3}), frozenset())
     assert kept.find_needed("train") == (frozenset({3}), frozenset({3}), frozenset())
 
 
-def test_vanilla_sgd_keeps_nothing_and_has_nothing_to_say():
+def test_vanilla_sgd_keeps_nothing_and_gives_no_notes() -> None:
     kept = plan(schedule_of(0, 0, 0), batch_norm=True, augmented=True)
     assert (kept.train_levels, kept.test_levels, kept.num_bytes, kept.notes) == (
         frozenset(),
@@ -78,12 +79,12 @@ def test_vanilla_sgd_keeps_nothing_and_has_nothing_to_say():
     )
 
 
-def test_a_single_epoch_keeps_test_levels_alone():
+def test_a_single_epoch_keeps_test_levels_alone() -> None:
     kept = plan(schedule_of(3))
     assert (kept.train_levels, kept.test_levels) == (frozenset(), frozenset({3}))
 
 
-def test_the_budget_is_spent_on_what_saves_most_and_is_never_exceeded():
+def test_the_budget_is_spent_on_what_saves_most_and_is_never_exceeded() -> None:
     schedule = schedule_of(3, 3, 1, 1, 1, 1)
     one_train_level = 100 * 10 * 4
     kept = plan(schedule, budget_bytes=one_train_level)
@@ -98,13 +99,13 @@ def test_the_budget_is_spent_on_what_saves_most_and_is_never_exceeded():
     assert everything.notes == ()
 
 
-def test_where_activations_are_no_constants_nothing_is_kept():
+def test_nothing_is_kept_where_activations_are_not_constant() -> None:
     assert plan(schedule_of(3, 3), batch_norm=True).num_bytes == 0
     augmented = plan(schedule_of(3, 3), augmented=True)
     assert (augmented.train_levels, augmented.test_levels) == (frozenset(), frozenset({3}))
 
 
-def test_train_levels_above_a_layer_with_unstable_bits_are_not_kept():
+def test_train_levels_above_a_layer_with_unstable_bits_are_not_kept() -> None:
     kept = plan(schedule_of(3, 3, 3), count_stable_layers=lambda: 1)
     assert (kept.train_levels, kept.test_levels) == (frozenset({1}), frozenset({3}))
     assert "lowest 1 layers" in kept.notes[0]
@@ -112,10 +113,10 @@ def test_train_levels_above_a_layer_with_unstable_bits_are_not_kept():
 
 
 @pytest.mark.parametrize("stable", [3, 4])
-def test_stability_is_asked_only_up_to_the_level_that_is_kept(stable):
+def test_stability_is_checked_only_up_to_the_level_that_is_kept(stable: int) -> None:
     assert plan(schedule_of(3, 3, 3), count_stable_layers=lambda: stable).notes == ()
 
 
-def test_bytes_are_those_of_the_activations():
+def test_bytes_are_those_of_the_activations() -> None:
     wide = tuple(replace(layer, activation_size=1000) for layer in LAYERS)
     assert plan(schedule_of(3, 3), wide).num_bytes == (100 + 50) * 1000 * 4

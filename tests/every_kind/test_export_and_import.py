@@ -20,8 +20,8 @@ from ops.demo import free_port
 from richregime import Client
 from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns
-from tests.api.zip_files import unpack_zip
 from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.zip_files import unpack_zip
 from tests.waiting import wait_until
 from workers.execution import execute_run
 
