@@ -19,7 +19,10 @@ Selection = Callable[[Tensor, float], Tensor]
 
 
 def rank_plainly(gradient: Tensor) -> list[int]:
-    """Indices by |g| descending, equal ones by index. Of the bits: a run may have denormals flushed in arithmetic."""
+    """Indices by |g| descending, equal ones by index.
+
+    Compares bits, as arithmetic may flush denormals.
+    """
     magnitudes = [bits & 0x7FFFFFFF for bits in gradient.view(torch.int32).tolist()]
     return sorted(range(len(magnitudes)), key=lambda index: (-magnitudes[index], index))
 
@@ -72,14 +75,14 @@ percents = st.sampled_from([0.5, 1.0, 3.0, 10.0, 30.0, 50.0, 77.0, 100.0])
 
 @settings(deadline=None, max_examples=100)
 @given(gradients, st.sets(percents, min_size=1, max_size=4))
-def test_the_selection_is_that_of_a_plain_stable_sort(gradient: Tensor, alphas: set[float]) -> None:
+def test_the_selection_equals_that_of_a_stable_sort(gradient: Tensor, alphas: set[float]) -> None:
     ascending = sorted(alphas)
     for alpha, active in zip(ascending, select(gradient, *ascending), strict=True):
         assert torch.equal(active, sort_plainly(gradient, alpha))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_selection_is_that_of_a_plain_stable_sort_on_a_long_vector(seed: int) -> None:
+def test_the_selection_equals_that_of_a_stable_sort_on_a_long_vector(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     gradient = (
         torch.randn(30_011, generator=generator) * torch.rand(30_011, generator=generator) ** 8
@@ -95,7 +98,7 @@ def test_the_selection_is_that_of_a_plain_stable_sort_on_a_long_vector(seed: int
 @pytest.mark.parametrize(
     "wrong", [sort_with_later_ones_first, sort_with_zeros_active, sort_by_value]
 )
-def test_another_rule_for_ties_zeros_or_signs_would_be_seen(wrong: Selection) -> None:
+def test_another_rule_for_ties_zeros_or_signs_is_detected(wrong: Selection) -> None:
     gradient = torch.tensor([0.0, -2.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0])
     found = {alpha: select(gradient, alpha)[0] for alpha in (25.0, 75.0)}
     assert all(
@@ -104,11 +107,11 @@ def test_another_rule_for_ties_zeros_or_signs_would_be_seen(wrong: Selection) ->
     assert any(not torch.equal(active, wrong(gradient, alpha)) for alpha, active in found.items())
 
 
-def test_counts_ties_and_zeros_by_hand() -> None:
+def test_counts_ties_and_zeros_match_a_hand_computation() -> None:
     counter = ActivityCounter((20.0, 60.0), 3)
     for gradient in (
         [0.5, -0.5, 0.1, 0.0, 0.2],  # 20 %: index 0, tied with 1; 60 %: 0, 1, 4
-        [0.0, 0.0, 0.0, 0.0, -7.0],  # one is not zero: both alphas take it alone
+        [0.0, 0.0, 0.0, 0.0, -7.0],  # only one is not zero: both alphas select it
         [1.0, -2.0, 3.0, -4.0, 0.5],  # 20 %: index 3; 60 %: 3, 2, 1
     ):
         counter.count(7, torch.tensor(gradient))
@@ -137,7 +140,7 @@ def test_counts_beyond_a_byte_do_not_wrap() -> None:
     assert counter.of(0).counts[0].tolist() == [0, 300]
 
 
-def test_what_is_captured_is_restored() -> None:
+def test_a_captured_counter_is_restored() -> None:
     counter, copy = ActivityCounter((1.0, 50.0), 9), ActivityCounter((1.0, 50.0), 9)
     gradient = torch.linspace(-1, 1, 201)
     counter.count(3, gradient)
@@ -158,7 +161,7 @@ def test_what_is_captured_is_restored() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(gradients, st.lists(st.integers(0, 80), max_size=6))
-def test_every_cut_parts_the_largest_from_the_rest(gradient: Tensor, cuts: list[int]) -> None:
+def test_every_cut_separates_the_largest_from_the_rest(gradient: Tensor, cuts: list[int]) -> None:
     counts = sorted(min(cut, len(gradient)) for cut in cuts)
     bits = magnitude_bits(gradient)
     ranking = rank_magnitudes(bits, counts)

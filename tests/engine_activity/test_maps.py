@@ -1,4 +1,4 @@
-"""From counts to pictures: kernels as tiles, bins that lose nothing, files that numpy alone reads."""
+"""From counts to pictures: kernels as tiles, bins, files that numpy reads."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_bin_holds_whole_kernels_or_single_parameters(
         assert all(side == 1 or side % 3 == 0 for side in binned.bin_shape)
 
 
-def test_a_small_picture_is_kept_as_it_is() -> None:
+def test_a_small_picture_is_not_binned() -> None:
     weights = np.arange(30, dtype=np.uint8).reshape(5, 6)
     binned = bin_weights(weights)
     assert binned.bin_shape == (1, 1)
@@ -120,7 +120,7 @@ def test_the_files_are_read_by_numpy_without_pickle() -> None:
             assert np.array_equal(binned.maxima, expected.maxima)
 
 
-def test_a_map_that_leaves_its_last_bin_out_would_be_seen() -> None:
+def test_a_map_without_its_last_bin_would_differ() -> None:
     weights = np.full((1, 25), 4, dtype=np.uint8)
     binned = bin_weights(weights, 4)
     assert binned.sums.tolist() == [[28, 28, 28, 16]]

@@ -1,0 +1,93 @@
+"""Verdicts on claim 5: active parameters concentrate at the ends of wide nets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.experiments.activity_map.judge import judge as judge_points
+from engine.experiments.activity_map.result import summarize_points
+from engine.experiments.registry import parse_spec
+from engine.kind import FinishedPoint
+from tests.engine_activity.made_results import make_point, make_result
+
+WIDE, NARROW = 100, 10
+
+
+def judge(*points: FinishedPoint) -> Any:
+    (verdict,) = judge_points(points, summarize_points(points))
+    return verdict
+
+
+def test_ends_that_become_more_active_than_chance_with_width_reproduce_claim_5() -> None:
+    narrow = make_point(NARROW, [[10, 80, 10], [11, 79, 10], [10, 79, 11]])
+    wide = make_point(WIDE, [[30, 40, 30], [31, 38, 31], [29, 42, 29]], index=1)
+    for order in ((narrow, wide), (wide, narrow)):
+        verdict = judge(*order)
+        assert verdict.claim == 5
+        assert verdict.verdict == "reproduced", verdict.reason
+        assert len(verdict.findings) == 4
+        assert verdict.point == {}
+        assert any("seeds" in deviation for deviation in verdict.deviations)
+
+
+def test_the_wrong_direction_is_not_reproduced() -> None:
+    narrow = make_point(NARROW, [[30, 40, 30], [31, 38, 31], [29, 42, 29]])
+    wide = make_point(WIDE, [[20, 60, 20], [21, 58, 21], [19, 62, 19]], index=1)
+    assert judge(narrow, wide).verdict == "not reproduced"
+
+
+def test_growth_below_chance_is_not_concentration() -> None:
+    narrow = make_point(NARROW, [[1, 98, 1], [2, 96, 2], [1, 98, 1]])
+    wide = make_point(WIDE, [[6, 88, 6], [5, 90, 5], [6, 88, 6]], index=1)
+    verdict = judge(narrow, wide)
+    assert verdict.verdict == "not reproduced"
+    assert [finding.verdict for finding in verdict.findings] == ["not reproduced", "reproduced"] * 2
+
+
+def test_a_conv_net_is_judged_by_its_bottom_layer_alone() -> None:
+    narrow = make_point(NARROW, [[10, 80, 10], [11, 79, 10], [10, 79, 11]], model="conv_net")
+    wide = make_point(WIDE, [[30, 69, 1], [31, 68, 1], [29, 70, 1]], index=1, model="conv_net")
+    assert judge(narrow, wide).verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("points", "reason"),
+    [
+        ([make_point(WIDE, [[30, 40, 30]] * 3)], "one width"),
+        (
+            [make_point(NARROW, [[10, 80, 10]] * 2), make_point(WIDE, [[30, 40, 30]] * 2, index=1)],
+            "2 seeds",
+        ),
+        (
+            [
+                make_point(NARROW, [[10, 80, 10]] * 3),
+                make_point(WIDE, [[30, 40, 30]] * 3, index=1, outcome="not_finite"),
+            ],
+            "did not train",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_is_inconclusive(points: list[FinishedPoint], reason: str) -> None:
+    verdict = judge(*points)
+    assert verdict.verdict == "inconclusive"
+    assert reason in verdict.reason
+
+
+def test_a_net_of_two_layers_is_inconclusive() -> None:
+    points = [
+        FinishedPoint(
+            index,
+            {"model.width": width},
+            parse_spec(
+                {
+                    "kind": "activity_map",
+                    "model": {"name": "relu_net", "depth": 1, "width": width},
+                }
+            ),
+            [make_result(seed, {"1": [9, 1 + seed]}, [90, 10]) for seed in range(3)],
+        )
+        for index, width in enumerate((10, 100))
+    ]
+    assert "two layers" in judge(*points).reason
