@@ -65,7 +65,7 @@ def to_new_resource(
     *,
     limit_per_owner: int | None = None,
 ) -> Experiment:
-    """An experiment that has just been stored with runs of these needs; its rows are not queried."""
+    """An experiment that was just stored with runs of these needs, without reading its rows."""
     counts = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
     return _assemble_all(
         session, [row], {row.id: [counts]}, {row.id: Counter(needs)}, limit_per_owner
@@ -153,7 +153,7 @@ def _describe_owner_limit(
 ) -> str | None:
     """Why runs wait where their owner has reached its limit of concurrent runs."""
     number = next((count for status, count, *_ in counts if status is RunStatus.QUEUED), 0)
-    running = next((one.running for one in owner_queues if one.owner == row.owner), 0)
+    running = next((queue.running for queue in owner_queues if queue.owner == row.owner), 0)
     if not number or limit_per_owner is None or running < limit_per_owner:
         return None
     runs = f"{number} runs wait" if number > 1 else "1 run waits"

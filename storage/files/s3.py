@@ -15,7 +15,7 @@ from storage.files.blobs import ASIDE, BlobStore, StoredBlob
 class ObjectBlobStore(BlobStore):
     """The object store is authoritative; the folder holds copies, each verified when fetched.
 
-    store: a store of the library `obstore`, which reads the credentials from the environment.
+    store: of the library `obstore`, which reads the credentials from the environment.
     """
 
     def __init__(self, store: Any, cache: Path) -> None:
@@ -34,7 +34,7 @@ class ObjectBlobStore(BlobStore):
         return cls(from_url(url), cache)
 
     def path(self, sha256: str) -> Path:
-        """The local copy, fetched where missing; it does not exist where the store has no object."""
+        """The local copy, fetched where missing; no file exists where the store has no object."""
         path = self._path_of(sha256)
         if not path.exists():
             with suppress(NotFound, CorruptBlob):

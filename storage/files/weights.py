@@ -20,7 +20,7 @@ DIGITS = 32
 
 
 def id_of(sha256: str) -> str:
-    """The id of an uploaded checkpoint; equal files have equal ids, so that trainings are reused."""
+    """The id of an uploaded checkpoint; equal for equal files, so that trainings are reused."""
     return f"{PREFIX}{sha256[:DIGITS]}"
 
 

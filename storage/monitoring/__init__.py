@@ -1,1 +1,1 @@
-"""What operators and Prometheus read: snapshots, counters, health checks."""
+"""Data for operators and Prometheus: snapshots, counters, health checks."""

@@ -1,5 +1,7 @@
-"""Counts that only grow, whoever counts: kept in the database, so that they are one number however many processes there
-are, and outlive them and the experiments that they were read_counter at."""
+"""Counters and histograms in the database, shared by all processes.
+
+They only grow, and outlive processes and deleted experiments.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,27 @@ from sqlmodel import Session
 from storage.database.tables import CounterRow
 
 SUM = "sum"
-"""The bucket in which a distribution's values are added up"""
+"""The bucket that holds the sum of a histogram's values"""
 REST = "+Inf"
-"""The bucket of what is above all bounds"""
+"""The bucket of values above the last bound"""
 
 
 class CounterName(StrEnum):
-    """What is read_counter; each by one label."""
+    """The counters; each has one label."""
 
     LEASES_LOST = "leases_lost"
-    """By `expired` (its worker was silent) or `died` (its process was seen to be dead)"""
+    """By `expired` (no heartbeat) or `died` (the process was found dead)"""
     WEBHOOK_ATTEMPTS = "webhook_attempts"
-    """By `delivered`, `retried` or `failed` (given up)"""
+    """By `delivered`, `retried` or `failed` (the last attempt failed)"""
 
 
 class HistogramName(StrEnum):
-    """What is read_histogram, in seconds; each by the class of device, `cpu` or `gpu`."""
+    """The histograms, in seconds; the label is the device class, `cpu` or `gpu`."""
 
     CLAIM = "claim"
     """From the submission of a run to its first claim"""
     STEP = "step"
-    """The median training step of a run that has succeeded"""
+    """The median training step of a succeeded run"""
 
 
 LABELS: Mapping[CounterName | HistogramName, tuple[str, ...]] = MappingProxyType(
@@ -72,51 +74,54 @@ BOUNDS: Mapping[HistogramName, tuple[float, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class HistogramValues:
-    """buckets: (upper bound, how many are at most that); the last has all."""
+    """The values of one label.
+
+    buckets: (upper bound, number of values up to it); the last counts all. total: their sum.
+    """
 
     label: str
     buckets: tuple[tuple[str, float], ...]
     total: float
 
 
-def increment(session: Session, what: CounterName, label: str) -> None:
-    """One more. Last in its transaction: others who count the same wait until it is over."""
-    _add(session, [(what, label, "", 1.0)])
+def increment(session: Session, name: CounterName, label: str) -> None:
+    """Add one. Call it last in a transaction: it locks the row of this counter and label."""
+    _add(session, [(name, label, "", 1.0)])
 
 
-def observe(session: Session, what: HistogramName, label: str, seconds: float) -> None:
-    """One value more. Last in its transaction, as `count`."""
-    bounds = BOUNDS[what]
-    place = bisect_left(bounds, seconds)
-    bucket = _name(bounds[place]) if place < len(bounds) else REST
-    _add(session, [(what, label, bucket, 1.0), (what, label, SUM, seconds)])
+def observe(session: Session, name: HistogramName, label: str, seconds: float) -> None:
+    """Add one value. Call it last in a transaction, like `increment`."""
+    bounds = BOUNDS[name]
+    index = bisect_left(bounds, seconds)
+    bucket = _name(bounds[index]) if index < len(bounds) else REST
+    _add(session, [(name, label, bucket, 1.0), (name, label, SUM, seconds)])
 
 
-def read_counter(session: Session, what: CounterName) -> dict[str, float]:
-    """By label, none left out."""
-    query = select(CounterRow.label, CounterRow.value).where(CounterRow.name == what)
-    found = dict.fromkeys(LABELS[what], 0.0)
+def read_counter(session: Session, name: CounterName) -> dict[str, float]:
+    """The value of every label."""
+    query = select(CounterRow.label, CounterRow.value).where(CounterRow.name == name)
+    found = dict.fromkeys(LABELS[name], 0.0)
     for label, value in session.execute(query):
         found[label] = value
     return found
 
 
-def read_histogram(session: Session, what: HistogramName) -> list[HistogramValues]:
-    """One a label, none left out."""
+def read_histogram(session: Session, name: HistogramName) -> list[HistogramValues]:
+    """The values of every label."""
     query = select(CounterRow.label, CounterRow.bucket, CounterRow.value).where(
-        CounterRow.name == what
+        CounterRow.name == name
     )
-    found: dict[str, dict[str, float]] = {label: {} for label in LABELS[what]}
+    found: dict[str, dict[str, float]] = {label: {} for label in LABELS[name]}
     for label, bucket, value in session.execute(query):
         found.setdefault(label, {})[bucket] = value
-    return [_accumulate(what, label, values) for label, values in found.items()]
+    return [_accumulate(name, label, values) for label, values in found.items()]
 
 
-def _accumulate(what: HistogramName, label: str, values: dict[str, float]) -> HistogramValues:
-    so_far, buckets = 0.0, []
-    for name in (*map(_name, BOUNDS[what]), REST):
-        so_far += values.get(name, 0.0)
-        buckets.append((name, so_far))
+def _accumulate(name: HistogramName, label: str, values: dict[str, float]) -> HistogramValues:
+    count, buckets = 0.0, []
+    for bucket in (*map(_name, BOUNDS[name]), REST):
+        count += values.get(bucket, 0.0)
+        buckets.append((bucket, count))
     return HistogramValues(label, tuple(buckets), values.get(SUM, 0.0))
 
 
@@ -124,13 +129,13 @@ def _name(bound: float) -> str:
     return f"{bound:g}"
 
 
-def _add(session: Session, parts: Sequence[tuple[str, str, str, float]]) -> None:
-    """In one statement, so that two who count at once lose nothing."""
+def _add(session: Session, changes: Sequence[tuple[str, str, str, float]]) -> None:
+    """Add to the rows in one statement, so that concurrent calls lose nothing."""
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     insert: Any = (sqlite if is_sqlite else postgresql).insert(CounterRow)
     values = [
         {"name": str(name), "label": label, "bucket": bucket, "value": value}
-        for name, label, bucket, value in parts
+        for name, label, bucket, value in changes
     ]
     session.execute(
         insert.values(values).on_conflict_do_update(

@@ -1,4 +1,4 @@
-"""What there is at this moment, of everyone: few counts, each answered by an index alone."""
+"""Count the runs, workers and deliveries of all owners, each by an index."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ DEVICE_CLASSES = ("any", "cpu", "gpu")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """Counts at one moment."""
+
     runs: dict[RunStatus, int]
     queued: dict[str, int]
-    """Runs that wait, by the class of device they ask for: `any`, `cpu`, `gpu`"""
+    """Queued runs by device class: `any`, `cpu`, `gpu`"""
     oldest_queued_seconds: float
-    """0 where none waits"""
+    """Age of the oldest queued run; 0 where none is queued"""
     workers: dict[str, int]
-    """Processes that listen, by queue"""
+    """Listening worker processes by device class"""
     slots: dict[str, int]
-    """Runs that these compute at once, by queue"""
+    """Runs that they execute concurrently, by device class"""
     deliveries_pending: int
 
 
@@ -50,8 +52,8 @@ def take_snapshot(session: Session) -> Snapshot:
         .group_by(WorkerRow.device_class)
     )
     workers, slots = {"cpu": 0, "gpu": 0}, {"cpu": 0, "gpu": 0}
-    for device_class, number, of_them in session.execute(listening):
-        workers[device_class], slots[device_class] = number, int(of_them)
+    for device_class, number, num_slots in session.execute(listening):
+        workers[device_class], slots[device_class] = number, int(num_slots)
     pending = select(func.count()).where(DeliveryRow.state == DeliveryState.PENDING)
     return Snapshot(
         runs,

@@ -1,1 +1,1 @@
-"""What runs report: metrics, events, results."""
+"""What runs produce: metrics, events, results."""

@@ -1,4 +1,4 @@
-"""The append-only log of an experiment."""
+"""The append-only event log of an experiment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def append_event(
     data: Mapping[str, Any],
     run_id: str | None = None,
 ) -> int:
-    """Append one fact and return its sequence: 1, 2, ... without gaps, as the counter is locked with the row."""
+    """Append an event and return its sequence number.
+
+    Numbers count from 1 without gaps: the update of the counter locks the experiment's row.
+    """
     sequence = session.execute(
         update(ExperimentRow)
         .where(ExperimentRow.id == experiment_id)
@@ -41,7 +44,7 @@ def append_event(
 
 
 def list_events(session: Session, experiment_id: str, after: int, limit: int) -> list[Event]:
-    """The events behind sequence `after`, oldest first."""
+    """The events after sequence number `after`, oldest first."""
     rows = session.scalars(
         select(EventRow)
         .where(EventRow.experiment_id == experiment_id, EventRow.sequence > after)
@@ -52,7 +55,7 @@ def list_events(session: Session, experiment_id: str, after: int, limit: int) ->
 
 
 def newest_events(session: Session, experiment_id: str, limit: int, without: str) -> list[Event]:
-    """The last so many events that are not called `without`, newest first."""
+    """The newest `limit` events whose name is not `without`, newest first."""
     rows = session.scalars(
         select(EventRow)
         .where(EventRow.experiment_id == experiment_id, EventRow.name != without)

@@ -1,4 +1,4 @@
-"""Numbers by run, seed, name and step: written in batches under a fence, read by experiment or run."""
+"""Metrics by run, seed, name and step: write them under a fence, read them by experiment or run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from storage.database.tables import MetricRow, PointRow, RunRow
 from storage.runs.transitions import holds_run
 
 METRIC = MetricRow.__table__
-"""Written as a table: as objects, many rows take twice as long."""
+"""Rows are inserted through the table: as objects they take twice as long."""
 MetricValue = tuple[int, str, int, float | None]
 """(seed, name, step, value)"""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
+    """One value of a metric."""
+
     point: int
     seed: int
     name: str
@@ -29,7 +31,10 @@ class MetricPoint:
 
 
 def write_metrics(session: Session, run_id: str, fence: int, values: Sequence[MetricValue]) -> bool:
-    """Store the values, replacing those of the same (seed, name, step). False, and nothing stored, for a lost fence."""
+    """Store the values, replacing those of the same (seed, name, step).
+
+    False, and nothing stored, for a lost fence.
+    """
     if not holds_run(session, run_id, fence):
         return False
     if values:
@@ -45,7 +50,7 @@ def write_metrics(session: Session, run_id: str, fence: int, values: Sequence[Me
 
 
 def store_metrics(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows of the table, one after the other, each replacing the one of the same run, name, seed and step."""
+    """Insert rows in order; each replaces the row of the same run, name, seed and step."""
     insert: Any = (
         sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     )
@@ -66,7 +71,10 @@ def read_metrics(
     run_id: str | None = None,
     names: Sequence[str] | None = None,
 ) -> list[MetricPoint]:
-    """The values of an experiment or of one run, ordered by point, seed, name and step."""
+    """The values of one experiment or of one run, by point, seed, name and step.
+
+    Pass either experiment_id or run_id. names: None reads every metric.
+    """
     assert (experiment_id is None) != (run_id is None)
     query = (
         select(PointRow.index, MetricRow.seed, MetricRow.name, MetricRow.step, MetricRow.value)
@@ -85,7 +93,7 @@ def read_metrics(
 
 
 def seed_metrics(session: Session, run_id: str, seed: int) -> list[tuple[str, int, float | None]]:
-    """(name, step, value) of one seed of a run."""
+    """(name, step, value) of one seed of a run, by name and step."""
     query = (
         select(MetricRow.name, MetricRow.step, MetricRow.value)
         .where(MetricRow.run_id == run_id, MetricRow.seed == seed)

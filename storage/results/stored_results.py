@@ -1,4 +1,4 @@
-"""Stored results as plots and summaries read them: no torch, complete or partial."""
+"""Read stored results, complete or partial, for plots and summaries; imports no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from storage.results.metrics import read_metrics
 
 
 class StoredPlotInput:
-    """`engine.kind.PlotInput` over the archive. Raises NotFound and UnreadableRow."""
+    """`engine.kind.PlotInput` that reads from the store. Raises NotFound and UnreadableRow."""
 
     def __init__(self, db: Database, blobs: BlobStore, experiment_id: str) -> None:
         self._db, self._blobs, self._id = db, blobs, experiment_id
@@ -33,7 +33,7 @@ class StoredPlotInput:
             self.is_complete = row.status.is_terminal
             self._num_seeds = len(row.seeds)
             self.read_files: set[str] = set()
-            """Digests of the files that drawings have asked for so far"""
+            """Digests of the files that were read so far"""
             self.points: Sequence[FinishedPoint] = finished_points(session, experiment_id)
 
     @cached_property
@@ -41,7 +41,7 @@ class StoredPlotInput:
         return self.kind.summarize(self.points)
 
     def has_all_seeds(self, indices: Iterable[int]) -> bool:
-        """Whether every seed asked for has finished at each of these points."""
+        """Whether every submitted seed has finished at each of these points."""
         return all(len(self.points[index].results) == self._num_seeds for index in indices)
 
     def read_metric(
@@ -70,7 +70,7 @@ class StoredPlotInput:
 
 
 def require_readable(session: Session, experiment_id: str) -> None:
-    """Raises NotFound, and UnreadableRow where any row of the experiment, its points and its runs is damaged."""
+    """Raises NotFound, and UnreadableRow where the experiment, a point or a run is damaged."""
     get_experiment(session, experiment_id).require_readable()
     for table in (PointRow, RunRow):
         for row in session.scalars(select(table).where(table.experiment_id == experiment_id)):
@@ -78,8 +78,8 @@ def require_readable(session: Session, experiment_id: str) -> None:
 
 
 def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:
-    """The body of `/result`."""
-    seed_results = [seed_result.model_dump(mode="json") for seed_result in source.summary]
+    """The body of `GET /experiments/{id}/result`."""
+    points = [result.model_dump(mode="json") for result in source.summary]
     reused = [
         ReusedTraining(point=point.index, seed=result.seed, run_id=result.reused_from).model_dump(
             mode="json"
@@ -89,4 +89,4 @@ def summarize_experiment(source: StoredPlotInput) -> dict[str, Any]:
         if result.reused_from
     ]
     seeds = {result.seed for point in source.points for result in point.results}
-    return {"kind": source.kind.name, "points": seed_results, "seeds": len(seeds), "reused": reused}
+    return {"kind": source.kind.name, "points": points, "seeds": len(seeds), "reused": reused}

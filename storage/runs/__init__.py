@@ -1,1 +1,1 @@
-"""Runs as rows: claimed, moved from state to state, placed on workers, taken back when a lease expires."""
+"""Runs: claim, state transitions, placement on workers, lease expiry, reconciliation."""

@@ -1,4 +1,4 @@
-"""The claim: how a worker comes by a run."""
+"""Claim a queued run for a worker."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.monitoring.counters import HistogramName, observe
 from storage.results.events import append_event
-from storage.runs.claim_order import First, first_of_group, list_claim_groups
+from storage.runs.claim_order import FirstRun, first_of_group, list_claim_groups
 from storage.runs.placement import has_labels
 
-CLAIMING = 0x72696368
-"""The lock that claims on Postgres take one after the other where owners have a limit"""
+CLAIM_LOCK = 0x72696368
+"""Key of the advisory lock that serializes claims on Postgres where owners have a limit"""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that is now ours, until the lease is over."""
+    """A run that this worker may execute until its lease expires."""
 
     run_id: str
     fence: int
@@ -47,9 +47,9 @@ class Claim:
     elapsed_seconds: float
     attempts: int
     experiment_owner: str
-    """Whose trainings, data sets and checkpoints it may use"""
+    """The run may use the trainings, data sets and checkpoints of this owner"""
     trace_parent: str | None = None
-    """The request that has asked for it, where that is traced"""
+    """W3C `traceparent` of the request that made the run; None where tracing is off"""
 
 
 def claim_next(
@@ -63,10 +63,10 @@ def claim_next(
     labels: Mapping[str, str] = MappingProxyType({}),
     limit_per_owner: int | None = None,
 ) -> Claim | None:
-    """Claim the run that is first in the order of `storage.runs.claim_order` and fits this worker, or None.
+    """Claim the first run, by `storage.runs.claim_order`, that fits this worker; None for none.
 
-    memory_bytes: of the device, 0 where it is not known. limit_per_owner: runs that one owner may have under way.
-    A run that cannot be read is failed on the way: it starves nobody.
+    memory_bytes: of the device; 0: unknown. limit_per_owner: most concurrent runs of one owner.
+    A run with an unreadable row fails instead of being claimed, so that it blocks no other run.
     """
     while True:
         try:
@@ -85,7 +85,7 @@ def claim_next(
 
 
 class _Unreadable(Exception):
-    """A queued row that no worker could execute."""
+    """A queued run with an unreadable row."""
 
     def __init__(self, run_id: str, fence: int, experiment_id: str, error: Exception) -> None:
         why = str(error) if isinstance(error, UnreadableRow) else type(error).__name__
@@ -99,11 +99,11 @@ def _choose(
     memory_bytes: int,
     labels: Mapping[str, str],
     limit_per_owner: int | None,
-) -> First | None:
-    """The run to be claimed."""
+) -> FirstRun | None:
+    """The first run that fits; None for none."""
     if limit_per_owner is not None and session.get_bind().dialect.name != "sqlite":
-        # Two claims at once would each count without the other's.
-        session.execute(select(func.pg_advisory_xact_lock(CLAIMING)))
+        # Two concurrent claims would each not count the other.
+        session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK)))
     groups = list_claim_groups(
         session,
         device_class=device_class,
@@ -120,7 +120,7 @@ def _choose(
 
 def _take(
     session: Session,
-    first: First,
+    first: FirstRun,
     worker: str,
     device_class: str,
     device: str,
@@ -201,7 +201,7 @@ def _read_claim(session: Session, run_id: str) -> Claim:
 def _fail_unreadable(db: Database, run: _Unreadable) -> None:
     """queued → failed."""
     with db.write() as session:
-        moved = session.execute(
+        updated = session.execute(
             update(RunRow)
             .where(
                 RunRow.id == run.run_id,
@@ -216,7 +216,7 @@ def _fail_unreadable(db: Database, run: _Unreadable) -> None:
                 finished_at=database_now(session),
             )
         )
-        if moved.rowcount == 1:
+        if updated.rowcount == 1:
             drop_resume_state(session, run.run_id)
             data = {"reason": FailureReason.INTERNAL.value, "detail": str(run)}
             append_event(session, run.experiment_id, EventName.RUN_FAILED, data, run.run_id)

@@ -1,4 +1,4 @@
-"""Runs under way, as whoever minds them sees them; and those whose worker is gone, which are taken back."""
+"""Queue runs again whose lease has expired or whose worker process is dead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from storage.runs.transitions import elapsed_seconds
 
 
 def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
-    """Take the runs back whose lease is over; each in its own transaction, so that one bad row starves nobody."""
+    """End the expired leases; returns the run ids.
+
+    A run is queued again, or cancelled where that was requested, or failed after `max_attempts`
+    losses. Each run has its own transaction, so that a bad row does not block the others.
+    """
     with db.read() as session:
         now = database_now(session)
         query = (
@@ -34,7 +38,7 @@ def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[
 
 
 def expire_worker(db: Database, worker: str, max_attempts: int) -> list[str]:
-    """Take back at once the runs of a worker process that is known to be dead."""
+    """As `expire_leases`, at once, for the runs of a worker process that is known to be dead."""
     with db.read() as session:
         query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.worker == worker)
         candidates = list(session.scalars(query))
@@ -44,19 +48,19 @@ def expire_worker(db: Database, worker: str, max_attempts: int) -> list[str]:
 def _expire_each(
     db: Database, run_ids: Sequence[str], max_attempts: int, worker: str | None
 ) -> list[str]:
-    reaped = []
+    expired = []
     for run_id in run_ids:
-        with log_once(f"run {run_id} could not be taken back"):
+        with log_once(f"run {run_id}: its lease could not be ended"):
             if _expire(db, run_id, max_attempts, worker):
-                reaped.append(run_id)
-    return reaped
+                expired.append(run_id)
+    return expired
 
 
 def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) -> bool:
     with db.write() as session:
-        of_reaped = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
+        columns = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
         timing = (RunRow.cancel_requested_at, RunRow.claimed_at, RunRow.elapsed_seconds)
-        locked = select(*of_reaped, *timing).where(RunRow.id == run_id).with_for_update()
+        locked = select(*columns, *timing).where(RunRow.id == run_id).with_for_update()
         row = session.execute(locked).first()
         if row is None:
             return False
@@ -85,7 +89,7 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
             )
         if status.is_terminal:
             values["finished_at"] = now
-        moved = session.execute(
+        updated = session.execute(
             update(RunRow)
             .where(
                 RunRow.id == run_id,
@@ -95,7 +99,7 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
             )
             .values(status=status, **values)
         )
-        if moved.rowcount != 1:
+        if updated.rowcount != 1:
             return False
         if status.is_terminal:
             drop_resume_state(session, run_id)

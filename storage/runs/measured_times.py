@@ -1,4 +1,4 @@
-"""What finished runs tell of points to come: how long runs of their shape took."""
+"""Find how long finished runs took, to estimate new ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from engine.cost import shape_of
 from schemas.status import RunStatus
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 
-LOOKED_AT = 300
-"""Newest runs that are asked; an estimate needs no more."""
+MAX_RUNS_READ = 300
+"""The newest runs; an estimate needs no more"""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedRun:
-    """A succeeded run that has trained all of its seeds itself."""
+    """A succeeded run that trained all its seeds itself."""
 
     spec: Mapping[str, Any]
     execution: Mapping[str, Any]
@@ -32,9 +32,10 @@ class TimedRun:
 def find_timed_runs(
     session: Session, kinds: Collection[str], shapes: Collection[str]
 ) -> dict[str, list[TimedRun]]:
-    """By shape (`engine.cost.shape_of`), newest first, runs of these kinds; shapes without any are left out.
+    """Runs of these kinds by shape (`engine.cost.shape_of`), newest first.
 
-    A run that has loaded a training is left out: its time tells nothing of one that trains. So is one that cannot be read.
+    Left out are shapes without runs, runs that reused a training (their time says nothing about
+    training) and unreadable runs.
     """
     query = (
         select(PointRow, ExperimentRow, RunRow)
@@ -47,7 +48,7 @@ def find_timed_runs(
             ExperimentRow.imported_from.is_(None),
         )
         .order_by(RunRow.id.desc())
-        .limit(LOOKED_AT)
+        .limit(MAX_RUNS_READ)
     )
     found: dict[str, list[TimedRun]] = {}
     for point, experiment, run in session.execute(query):
@@ -55,9 +56,7 @@ def find_timed_runs(
             continue
         spec, execution = point.spec, experiment.execution
         shape = shape_of(spec, execution)
-        if shape not in shapes or any(
-            seed_result.get("reused_from") for seed_result in run.result or ()
-        ):
+        if shape not in shapes or any(result.get("reused_from") for result in run.result or ()):
             continue
         timed = TimedRun(spec, execution, run.device or "cpu", len(run.seeds), run.elapsed_seconds)
         found.setdefault(shape, []).append(timed)

@@ -1,4 +1,4 @@
-"""Runs and the queue as the API answers them."""
+"""Read runs and the queue, and convert them to the resources that the API returns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import NotFound
-from storage.runs.claim_order import list_first
+from storage.runs.claim_order import list_next_runs
 from storage.runs.workers import count_listening
-
-_QUEUED = select(func.count()).where(RunRow.status == RunStatus.QUEUED)
-"""Built once, as every submission asks it under SQLite's lock: that takes longer than its answer does."""
 
 
 def get_run(session: Session, run_id: str) -> RunRow:
@@ -34,7 +31,7 @@ def get_run(session: Session, run_id: str) -> RunRow:
 def list_runs(
     session: Session, experiment_id: str, *, limit: int, cursor: str | None = None
 ) -> tuple[list[RunRow], str | None]:
-    """In the order they were made, and the cursor of the next page. Raises InvalidCursor."""
+    """One page, oldest first, and the cursor of the next page. Raises InvalidCursor."""
     query = (
         select(RunRow)
         .where(RunRow.experiment_id == experiment_id)
@@ -48,18 +45,18 @@ def list_runs(
 
 
 def list_active_runs(session: Session, *, limit: int) -> list[RunRow]:
-    """Runs under way, then those that wait, in the order of `list_first`."""
+    """Running runs, then queued ones in the order of `list_next_runs`."""
     query = (
         select(RunRow).where(RunRow.status == RunStatus.RUNNING).order_by(RunRow.id).limit(limit)
     )
     running = list(session.scalars(query))
-    first = list_first(session, limit - len(running))
+    first = list_next_runs(session, limit - len(running))
     waiting = {row.id: row for row in session.scalars(select(RunRow).where(RunRow.id.in_(first)))}
     return [*running, *(waiting[run_id] for run_id in first if run_id in waiting)]
 
 
 def run_resources(session: Session, rows: Sequence[RunRow]) -> list[Run]:
-    """Runs as the API answers them, in a fixed number of queries."""
+    """Runs as resources, in a fixed number of queries."""
     ids = {row.point_id for row in rows}
     points = {
         point.id: point for point in session.scalars(select(PointRow).where(PointRow.id.in_(ids)))
@@ -114,22 +111,22 @@ def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
 
 
 def queue_state(session: Session) -> QueueState:
-    """What waits, of everyone, and who listens."""
+    """Counts of queued and running runs of all owners, and of listening slots."""
 
-    def ask(query: Any) -> Any:
+    def execute(query: Any) -> Any:
         return session.execute(query, execution_options=ALL_OWNERS)
 
     counts: dict[RunStatus, int] = dict(
-        ask(select(RunRow.status, func.count()).group_by(RunRow.status)).all()
+        execute(select(RunRow.status, func.count()).group_by(RunRow.status)).all()
     )
-    by_kind = ask(
+    by_kind = execute(
         select(ExperimentRow.kind, func.count())
         .join(RunRow, RunRow.experiment_id == ExperimentRow.id)
         .where(RunRow.status == RunStatus.QUEUED)
         .group_by(ExperimentRow.kind)
     ).all()
     oldest = as_utc(
-        ask(
+        execute(
             select(func.min(RunRow.created_at)).where(RunRow.status == RunStatus.QUEUED)
         ).scalar_one()
     )

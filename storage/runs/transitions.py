@@ -1,4 +1,8 @@
-"""The life of a run after its claim. Every move is one conditional UPDATE on (id, fence, status); zero rows means you lost: stop."""
+"""The state transitions of a claimed run, and its heartbeats and wake-up times.
+
+Each transition is one conditional UPDATE on (id, fence, status). If it changes no row, the caller
+has lost the run and must stop.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,10 @@ from storage.runs.placement import Needs
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a worker learns when it renews its lease."""
+    """The answer to a heartbeat."""
 
     alive: bool
-    """False: the lease was lost, and nothing may be written any more"""
+    """False: the lease is lost, and the worker must write nothing more"""
     cancel_requested: bool
 
 
@@ -38,7 +42,10 @@ def heartbeat(
     progress: tuple[float, float, str] | None = None,
     step_seconds: float = 0.0,
 ) -> Heartbeat:
-    """Renew the lease and note the progress (completed, total, unit) and how long a step takes."""
+    """Renew the lease, and store progress and median step where there is progress.
+
+    progress: (completed, total, unit); None where the run was not active since the last heartbeat.
+    """
     with db.write() as session:
         now = database_now(session)
         values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
@@ -62,7 +69,7 @@ def heartbeat(
 
 
 def holds_run(session: Session, run_id: str, fence: int) -> bool:
-    """Whether the fence still holds; locks the row, so that what is written in this transaction cannot be stale."""
+    """Whether this fence is current; locks the run's row until the transaction ends."""
     query = select(RunRow.id).where(_held(run_id, fence)).with_for_update()
     return session.execute(query).first() is not None
 
@@ -74,7 +81,7 @@ def finish_run(
     results: Sequence[Mapping[str, Any]],
     manifest: Mapping[str, Any],
 ) -> bool:
-    """running → succeeded, with one result a seed."""
+    """running → succeeded, with one result a seed. False for a lost fence."""
     stored = [dict(result) for result in results]
     row = _end(session, run_id, fence, RunStatus.SUCCEEDED, result=stored, manifest=dict(manifest))
     if row is None:
@@ -102,7 +109,7 @@ def fail_run(
     detail: str,
     manifest: Mapping[str, Any] | None = None,
 ) -> bool:
-    """running → failed, for one of the closed set of reasons."""
+    """running → failed. False for a lost fence."""
     row = _end(
         session,
         run_id,
@@ -126,7 +133,7 @@ def fail_run(
 
 
 def cancel_run(session: Session, run_id: str, fence: int) -> bool:
-    """running → cancelled, as the worker that ran it has stopped."""
+    """running → cancelled, once its worker has stopped. False for a lost fence."""
     row = _end(session, run_id, fence, RunStatus.CANCELLED)
     if row is None:
         return False
@@ -136,7 +143,10 @@ def cancel_run(session: Session, run_id: str, fence: int) -> bool:
 
 
 def release_run(session: Session, run_id: str, fence: int) -> bool:
-    """running → queued, as the worker drains: the attempt does not count. A cancel request ends it instead."""
+    """running → queued, as its worker shuts down; the attempt does not count.
+
+    A run with a cancel request becomes cancelled instead. False for a lost fence.
+    """
     row = session.get(RunRow, run_id, with_for_update=True)
     if row is not None and row.cancel_requested_at is not None:
         cancelled = cancel_run(session, run_id, fence)
@@ -166,9 +176,9 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
 def list_runs_to_wake(
     db: Database, older_than_seconds: float, *, limit: int = 200
 ) -> dict[str, Needs]:
-    """The needs, by run id, of queued runs without a wake-up for so long.
+    """The needs, by run id, of queued runs without a wake-up for so many seconds.
 
-    Runs that never had one come first.
+    Runs that had none come first: submitted long enough ago, or queued again after an attempt.
     """
     with db.read() as session:
         before = database_now(session) - timedelta(seconds=older_than_seconds)
@@ -216,7 +226,7 @@ def _end(
 
 
 def elapsed_seconds(session: Session, row: Any) -> float:
-    """Seconds computed over all attempts, the one that ends now included."""
+    """Seconds of all attempts, including the current one up to now."""
     if row is None or row.claimed_at is None:
         return 0.0
     began = as_utc(row.claimed_at)

@@ -1,4 +1,4 @@
-"""Who works, on what device, and when it was last seen."""
+"""Worker processes: register, mark as seen, list, count their slots."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from storage.database.tables import RunRow, WorkerRow
 from storage.runs.placement import Capacity, format_labels
 
 LISTENING_SECONDS = 15
-"""A worker not seen for so long is taken to be gone."""
+"""A worker not seen for longer counts as gone"""
 
 
 RUN, WORKER = RunRow.__table__, WorkerRow.__table__
-# Built once and of columns, as every answer of an experiment and every wake-up asks them: rows of the session take longer.
+# Built once, from table columns: every response with an experiment and every wake-up executes them,
+# and rows of the session are slower.
 _LISTENING = select(
     *(
         WORKER.c[name]
@@ -59,7 +60,7 @@ def register_worker(
     host_memory_bytes: int = 0,
     labels: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Announce a worker process; returns its id. Rows of workers long gone are cleared on the way."""
+    """Store a worker process and return its id; deletes workers not seen for a day."""
     now = database_now(session)
     session.execute(delete(WorkerRow).where(WorkerRow.seen_at < now - timedelta(days=1)))
     row = WorkerRow(
@@ -81,7 +82,7 @@ def register_worker(
 
 
 def note_worker_seen(session: Session, worker_id: str) -> None:
-    """The worker, which calls this itself, is alive."""
+    """Store that this worker, the caller, is alive, and how far its clock is ahead."""
     now = database_now(session)
     ahead = (datetime.now(UTC) - now).total_seconds()
     session.execute(
@@ -92,12 +93,12 @@ def note_worker_seen(session: Session, worker_id: str) -> None:
 
 
 def remove_worker(session: Session, worker_id: str) -> None:
-    """The worker has gone by itself."""
+    """Delete the row of a worker that shuts down."""
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
 
 
 def list_workers(session: Session) -> list[Worker]:
-    """Workers of the last day, by age."""
+    """The registered workers, oldest first."""
     now = database_now(session)
     busy = _runs_by_parent(session)
     found = []
@@ -121,7 +122,7 @@ def list_workers(session: Session) -> list[Worker]:
 
 
 def _runs_by_parent(session: Session) -> dict[str, list[str]]:
-    """Runs under way by the `host:pid` of the worker."""
+    """Ids of running runs by the `host:pid` of the worker."""
     busy: dict[str, list[str]] = {}
     running = select(RunRow.worker, RunRow.id).where(RunRow.status == RunStatus.RUNNING)
     for worker, run_id in session.execute(running):
@@ -130,12 +131,12 @@ def _runs_by_parent(session: Session) -> dict[str, list[str]]:
 
 
 def _parent_of(worker: str | None) -> str:
-    """`host:pid` of the worker whose process has claimed the run."""
+    """`host:pid` of the worker from the name `host:pid:child` of its child process."""
     return ":".join((worker or "").split(":")[:2])
 
 
 def count_idle(session: Session) -> dict[Capacity, int]:
-    """Slots without a run of the workers that listen, by what these offer; of all owners' runs, whoever asks."""
+    """Idle slots of listening workers by capacity; counts the runs of all owners."""
     busy: Counter[str] = Counter()
     for worker, runs in session.execute(_BUSY, execution_options=ALL_OWNERS):
         busy[_parent_of(worker)] += runs
@@ -146,7 +147,7 @@ def count_idle(session: Session) -> dict[Capacity, int]:
 
 
 def count_offered(session: Session) -> dict[Capacity, int]:
-    """Slots of the workers that listen, by what these offer."""
+    """Slots of listening workers by capacity."""
     offered: Counter[Capacity] = Counter()
     for capacity, slots, _ in _listening(session):
         offered[capacity] += slots
@@ -154,7 +155,7 @@ def count_offered(session: Session) -> dict[Capacity, int]:
 
 
 def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
-    """(what it offers, slots, `host:pid`) of each."""
+    """(capacity, slots, `host:pid`) of each listening worker."""
     since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
     found = session.execute(_LISTENING, {"since": since}, execution_options=ALL_OWNERS)
     for device_class, memory, host_memory, labels, slots, host, pid in found:
@@ -166,12 +167,12 @@ def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
 
 
 def count_listening(session: Session) -> dict[str, int]:
-    """Slots of listening workers by device_class, as `slots_by_device_class`."""
+    """Slots of listening workers, as `slots_by_device_class` counts them."""
     return slots_by_device_class(count_offered(session))
 
 
 def slots_by_device_class(offered: Mapping[Capacity, int]) -> dict[str, int]:
-    """Slots by device_class. A GPU's worker computes what must run on a CPU where nobody else does."""
+    """Slots by device class; without CPU workers, GPU workers also count as `cpu`."""
     counts: Counter[str] = Counter()
     for capacity, slots in offered.items():
         counts[capacity.device_class] += slots

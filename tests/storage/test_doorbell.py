@@ -75,5 +75,5 @@ def test_labels_are_read_from_the_variable(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RICHREGIME_WORKER_LABELS", "kind=basement, gpu=h100")
     assert Settings().worker_labels == {"kind": "basement", "gpu": "h100"}
     monkeypatch.setenv("RICHREGIME_WORKER_LABELS", "basement")
-    with pytest.raises(ValueError, match="no name=value"):
+    with pytest.raises(ValueError, match="not of the form name=value"):
         Settings()

@@ -22,7 +22,7 @@ from storage.experiments.update import update_experiment
 from storage.runs import claim as claims
 from storage.runs import claim_order as fairness
 from storage.runs.claim import claim_next
-from storage.runs.claim_order import ClaimGroup, list_first
+from storage.runs.claim_order import ClaimGroup, list_next_runs
 from tests.storage.conftest import Needs, Store
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -256,7 +256,7 @@ def test_the_number_of_runs_ahead_is_that_of_the_claims_that_come_first(
             ).queue.runs_ahead
             for experiment_id in waiting
         }
-        expected = list_first(session, 100)
+        expected = list_next_runs(session, 100)
     claimed = list(claim_all(store))
     assert [run_id for run_id, _ in claimed] == expected
     order = [experiment_id for _, experiment_id in claimed]
@@ -340,7 +340,7 @@ def test_a_claim_jumps_from_lane_to_lane_however_many_runs_wait(
     path.write_bytes(sqlite_template.read_bytes())
     url = f"sqlite:///{path}"
     walked = re.compile(
-        r"SCAN (?!waiting_group)\w+|SEARCH (run_0|behind|first) .*\(status=\?\)$", re.MULTILINE
+        r"SCAN (?!waiting_group)\w+|SEARCH (run_0|following|first) .*\(status=\?\)$", re.MULTILINE
     )
     assert walked.findall(plan_of(url)) == ["run_0"], (
         "where the first lane is looked up, which is one step"

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from schemas.status import ExperimentStatus
 from storage.database.cursors import decode_cursor, encode_cursor
-from storage.database.engine import DatabaseUnavailable
 from storage.errors import InvalidCursor, InvalidTransition, KeyTaken, NotFound
 from storage.experiments.delete import delete_experiment
 from storage.experiments.find import find_reusable, get_experiment, list_experiments
@@ -302,5 +302,5 @@ def test_a_reader_cannot_write_where_the_database_can_tell(store: Store) -> None
     if not store.db.is_sqlite:
         pytest.skip("readers and writers share their connections on Postgres")
     experiment_id, _ = store.submit()
-    with pytest.raises(DatabaseUnavailable, match="readonly"), store.db.read() as session:
+    with pytest.raises(OperationalError, match="readonly"), store.db.read() as session:
         append_event(session, experiment_id, "training.note", {})

@@ -1,0 +1,27 @@
+"""The tables. Times are in UTC; JSON columns hold plain values of one type."""
+
+from storage.database.tables.access import ApiKeyRow, AuditRow, IdempotencyRow, LoginRow
+from storage.database.tables.delivery import DeliveryRow, WebhookRow
+from storage.database.tables.experiments import EventRow, ExperimentRow, MetricRow, PointRow, RunRow
+from storage.database.tables.files import ArtifactRow, DatasetRow, TrainingRow, WeightsRow
+from storage.database.tables.monitoring import CounterRow, WorkerRow
+
+__all__ = [
+    "ApiKeyRow",
+    "ArtifactRow",
+    "AuditRow",
+    "CounterRow",
+    "DatasetRow",
+    "DeliveryRow",
+    "EventRow",
+    "ExperimentRow",
+    "IdempotencyRow",
+    "LoginRow",
+    "MetricRow",
+    "PointRow",
+    "RunRow",
+    "TrainingRow",
+    "WebhookRow",
+    "WeightsRow",
+    "WorkerRow",
+]
