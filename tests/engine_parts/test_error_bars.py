@@ -1,4 +1,4 @@
-"""What one seed leaves unknown is not drawn as an error of nothing."""
+"""A bar of one seed is drawn without an error bar, not with one of length zero."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from engine.analysis.stats import summarize
@@ -26,9 +27,11 @@ def bars(*samples: list[float]) -> Figure:
     return draw_accuracy_bars({"title": "bars", "points": points}, PlotOptions())
 
 
-def test_a_point_of_one_seed_has_no_error_bar_and_its_neighbour_has() -> None:
+def test_a_point_of_one_seed_has_no_error_bar() -> None:
     (axes,) = bars([0.9], [0.8, 0.9]).axes
-    (errors,) = axes.containers[-1].lines[2]
+    container = axes.containers[-1]
+    assert isinstance(container, ErrorbarContainer)
+    (errors,) = container.lines[2]
     lengths = [
         segment[1][1] - segment[0][1] if len(segment) else np.nan
         for segment in errors.get_segments()

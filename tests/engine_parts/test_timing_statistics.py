@@ -1,4 +1,4 @@
-"""Times of seeds that trained as one stack are one measurement."""
+"""The times of stacked seeds are one measurement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def seed_result(seed: int, seconds: float, stacked_seeds: int = 1) -> SeedResult
     )
 
 
-def test_a_stack_of_seeds_counts_once_and_has_no_error() -> None:
+def test_a_stack_of_seeds_is_one_measurement_without_an_error() -> None:
     stack = [seed_result(seed, 2.0, stacked_seeds=3) for seed in range(3)]
     alone = summarize_timings([one.timings for one in stack]).backward_seconds
     assert (alone.mean, alone.standard_error, alone.n) == (2.0, None, 1)
@@ -28,14 +28,14 @@ def test_a_stack_of_seeds_counts_once_and_has_no_error() -> None:
     assert (two.backward_seconds.mean, two.backward_seconds.n) == (3.0, 2)
 
 
-def test_seeds_that_trained_alone_count_each_even_where_their_times_are_equal() -> None:
+def test_seeds_that_trained_alone_are_separate_measurements_even_with_equal_times() -> None:
     found = summarize_timings(
         [seed_result(seed, 2.0).timings for seed in range(3)]
     ).backward_seconds
     assert (found.mean, found.standard_error, found.n) == (2.0, 0.0, 3)
 
 
-def test_a_ratio_of_two_stacks_is_one_measurement_and_their_accuracies_are_three() -> None:
+def test_a_ratio_of_two_stacks_is_one_measurement_but_their_accuracies_are_three() -> None:
     pairs = [(seed_result(seed, 2.0, 3), seed_result(seed, 4.0, 3)) for seed in range(3)]
     found = compare_pairs(pairs)
     assert (found.ratio["backward_seconds"].mean, found.ratio["backward_seconds"].n) == (0.5, 1)

@@ -1,4 +1,7 @@
-"""Records tensor operations as a CUDA graph does, on any device: replayed, they run on the very memory they were recorded on."""
+"""A tape that records tensor operations like a CUDA graph, on any device.
+
+A replay runs them on the memory that they were recorded on.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class Tape(TorchDispatchMode):
-    """What runs under it is taken down, numbers and addresses as they were, and undone at the end."""
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the operations that run inside it; `undo` restores the memory that they wrote."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._calls: list[tuple[Callable[..., Any], Any, Any, Any]] = []
         self._before: list[tuple[Tensor, Tensor]] = []
 
@@ -37,7 +40,7 @@ class Tape(TorchDispatchMode):
 
     def undo(self) -> None:
         for tensor, before in reversed(self._before):
-            tensor.data.copy_(before)  # unseen by autograd, for which nothing has happened
+            tensor.data.copy_(before)  # `data`, as autograd must not see the change
         self._before.clear()
 
     def replay(self) -> None:

@@ -1,9 +1,9 @@
-"""Training on a GPU: the bits repeat, agree with the CPU's to rounding, and no step waits for the device."""
+"""Training on a GPU: deterministic, equal to the CPU up to rounding, without synchronisation."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -14,6 +14,8 @@ from engine.local import LocalRunContext
 from engine.spec import Execution
 from engine.training.loop import train
 from engine.training.plan import build_learner
+
+Device = Literal["cpu", "cuda"]
 
 pytestmark = pytest.mark.gpu
 
@@ -28,7 +30,7 @@ def make_spec(model: dict[str, Any]) -> Any:
     return parse_spec({"kind": "train", "data": data, "model": model, "epochs": 3})
 
 
-def make_context(folder: Path, device: str, **execution: Any) -> LocalRunContext:
+def make_context(folder: Path, device: Device, **execution: Any) -> LocalRunContext:
     return LocalRunContext(
         folder,
         [0],
@@ -40,7 +42,7 @@ def make_context(folder: Path, device: str, **execution: Any) -> LocalRunContext
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model["name"])
-def test_a_training_on_a_gpu_repeats_itself_and_agrees_with_the_cpu(
+def test_training_on_a_gpu_is_deterministic_and_agrees_with_the_cpu(
     tmp_path: Path, model: dict[str, Any]
 ) -> None:
     spec = make_spec(model)
@@ -63,11 +65,11 @@ def test_no_step_waits_for_the_device(
     ctx = make_context(tmp_path, "cuda", precision=precision)
     learner = build_learner(spec, resident_data(spec.data, "cuda", ctx), [0], ctx, None)
     learner.begin_epoch(1, None)
-    for step in range(2):  # the first may load kernels, the second is recorded
+    for step in range(2):  # the first step may load kernels, the second is recorded
         learner.train_step(step)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for step in range(2, learner.num_steps - 1):  # the last is of another spec
+        for step in range(2, learner.num_steps - 1):  # the last batch has another size
             learner.train_step(step)
     finally:
         torch.cuda.set_sync_debug_mode("default")

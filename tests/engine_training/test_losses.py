@@ -1,4 +1,4 @@
-"""Gradients of linear layers by hand have the bits of autograd's, and are taken where nothing else is gone through."""
+"""Hand-written gradients of linear layers: bit-equal to autograd, used if all layers are linear."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gradients(net: LayeredNet, loss: AutogradLoss | LinearLoss) -> list[torch.Te
 @pytest.mark.parametrize("rows", [1, 7, 64, 500])
 @pytest.mark.parametrize("trained", [{0, 1, 2}, {0, 2}, {0}, {1, 2}, {1}, {2}])
 @pytest.mark.parametrize("width", [32, 513])
-def test_by_hand_and_by_autograd_give_the_same_bits(
+def test_linear_loss_and_autograd_give_the_same_bits(
     rows: int, trained: set[int], width: int
 ) -> None:
     net = make_net(name="relu_net", width=width, depth=2)
@@ -68,7 +68,7 @@ def test_by_hand_and_by_autograd_give_the_same_bits(
         ({"name": "resnet18", "width_multiplier": 0.1}, 10),
     ],
 )
-def test_layers_are_linear_from_the_first_that_is_no_convolution_and_has_no_norm(
+def test_linear_parts_start_above_the_last_convolution_or_norm(
     model: dict[str, Any], first_linear: int
 ) -> None:
     net = make_net(**model)

@@ -1,4 +1,4 @@
-"""Products asked for together: each has the bits it has alone, or they are asked for one by one."""
+"""Batched products have the bits of single products, or they are not batched."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPES = [
     (44, 10, 10),
     (128, 784, 100),
 ]
-"""[m, k] times [n, k]; the last is large enough for the kernel of large products"""
+"""[m, k] times [n, k]; the last one is large enough for oneDNN"""
 
 
 def draw(*shape: int) -> Tensor:
@@ -25,7 +25,9 @@ def draw(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize(("m", "k", "n"), SHAPES)
-def test_a_product_has_the_bits_it_has_alone(m: int, k: int, n: int, has_bias: bool) -> None:
+def test_planned_products_have_the_bits_of_single_products(
+    m: int, k: int, n: int, has_bias: bool
+) -> None:
     left, right, out, alone = (
         draw(5, m, k),
         draw(5, n, k),
@@ -47,7 +49,7 @@ def test_a_product_has_the_bits_it_has_alone(m: int, k: int, n: int, has_bias: b
     assert torch.equal(out, alone)
 
 
-def test_products_that_would_be_rounded_otherwise_are_asked_for_one_by_one(
+def test_products_are_not_batched_if_that_changes_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left, right, out = draw(5, 44, 10), draw(5, 10, 10), torch.zeros(5, 44, 10)
@@ -59,5 +61,5 @@ def test_products_that_would_be_rounded_otherwise_are_asked_for_one_by_one(
     assert len(plan_products(left, right, out)) == 5
 
 
-def test_one_product_is_planned_by_itself() -> None:
+def test_a_single_product_is_not_batched() -> None:
     assert len(plan_products(draw(1, 44, 10), draw(1, 10, 10), torch.zeros(1, 44, 10))) == 1

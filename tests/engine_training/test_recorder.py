@@ -1,4 +1,4 @@
-"""Steps that are recorded and replayed: the same bits, and what cannot be recorded runs as it is."""
+"""Recorded and replayed steps give the same bits; steps that cannot be recorded run directly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from engine.training.recorder import Record, Recorder, build_recorder
 from tests.engine_training.tape import record_on_tape
 
 DIGITS = {"name": "digits", "train_size": 140, "test_size": 50}
-"""140 images in batches of 30: the last of an epoch is smaller."""
+"""140 images in batches of 30: the last batch of an epoch is smaller."""
 SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 HALVES = {"name": "step", "every_epochs": 1, "factor": 0.5}
 NETS: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ NETS: dict[str, dict[str, Any]] = {
 
 
 class Counted:
-    """A way to record that counts, and can be told to fail from some recording on."""
+    """Wraps a `Record` to count its calls and, from call `fails_from` on, to fail."""
 
     def __init__(self, record: Record, fails_from: int | None = None) -> None:
         self._record, self._fails_from = record, fails_from
@@ -60,7 +60,7 @@ class Counted:
 
 
 def record_by(monkeypatch: pytest.MonkeyPatch, record: Record | None) -> list[Recorder]:
-    """From now on trainings take recorders of `record`, which are listed as they are made."""
+    """Make trainings use recorders of `record`; returns the list to which each is added."""
     made: list[Recorder] = []
 
     def build(*_: object) -> Recorder:
@@ -79,7 +79,7 @@ def make_context(folder: Path, seeds: Sequence[int] = (0, 1)) -> LocalRunContext
 
 
 def weights(folder: Path, spec: Any, run: Callable[[Any, Any], object] = train) -> list[bytes]:
-    """The files of two seeds' final weights."""
+    """The bytes of the final weights of two seeds."""
     run(spec, make_context(folder))
     return [(folder / f"theta_T-seed{seed}.safetensors").read_bytes() for seed in (0, 1)]
 
@@ -104,7 +104,7 @@ def test_a_replayed_training_has_the_same_bits(
     plain = weights(tmp_path / "plain", spec)
     record_by(monkeypatch, counted)
     assert weights(tmp_path / "replayed", spec) == plain
-    # of each epoch's five steps the last is smaller; the first of either spec is run as it is
+    # an epoch has four steps of one size and a smaller one; the first of each size is not replayed
     steps_of_a_learner = 3 * 5 - 2
     assert counted.replayed % steps_of_a_learner == 0
     assert counted.replayed // steps_of_a_learner == counted.recorded // 2
@@ -133,7 +133,7 @@ def test_replayed_layerwise_training_has_the_same_bits(
 @pytest.mark.parametrize(
     "fields", [NETS["stacked_relu_nets"], NETS["conv_net"]], ids=["stacked", "one by one"]
 )
-def test_what_cannot_be_recorded_is_run_and_told(
+def test_steps_that_cannot_be_recorded_are_run_and_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], fails_from: int
 ) -> None:
     spec = make_spec(**fields)
@@ -149,7 +149,7 @@ def test_what_cannot_be_recorded_is_run_and_told(
 
 
 @pytest.mark.parametrize("fields", NETS.values(), ids=NETS)
-def test_a_learner_that_is_set_back_goes_the_same_way_again(
+def test_a_restored_learner_repeats_its_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
     record_by(monkeypatch, record_on_tape)
@@ -175,7 +175,7 @@ def test_a_learner_that_is_set_back_goes_the_same_way_again(
 @pytest.mark.parametrize(
     "model", [NETS["conv_net"]["model"], {"name": "relu_net", "width": 8, "depth": 2}]
 )
-def test_a_replayed_step_shows_its_gradient(
+def test_a_replayed_step_has_the_gradient_of_a_plain_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str, Any]
 ) -> None:
     trained = (

@@ -1,4 +1,4 @@
-"""Training: both learners agree, seeds do not see their neighbours, and a resumed training has equal bits."""
+"""The loop: both learners agree, stacked seeds are independent, resuming gives equal bits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_equal_bits(ours: TrainedSeed, theirs: TrainedSeed) -> None:
 
 
 class Interrupting(LocalRunContext):
-    """Saves, and is asked to yield, at every `every`-th step."""
+    """Saves and is interrupted at every `every`-th step."""
 
     every = 3
     steps = 0
@@ -60,7 +60,7 @@ def interrupted(folder: Path, seeds: list[int], *, stack: bool) -> Interrupting:
 
 
 STACKED = [
-    # (width, depth, batch size): odd widths, deep nets, last batches of every kind, one batch for all 500 images
+    # (width, depth, batch size): odd widths, deep nets, all kinds of last batches, one single batch
     (1, 1, 128),
     (7, 1, 100),
     (30, 4, 128),
@@ -83,14 +83,14 @@ def test_the_stacked_learner_agrees_with_autograd(
     single = train(spec, make_context(tmp_path / "single", [0, 1], stack=False))
     for ours, theirs in zip(stacked, single, strict=True):
         for name, tensor in theirs.theta_T.items():
-            # another order of summation in the hand-written backward: rounding of float32
+            # the hand-written backward sums in another order, in float32
             torch.testing.assert_close(ours.theta_T[name], tensor, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd"}])
 @pytest.mark.parametrize("stack", [True, False])
 @pytest.mark.parametrize(("width", "depth", "batch_size"), STACKED[::3])
-def test_either_learner_repeats_itself_to_the_bit(
+def test_both_learners_are_deterministic(
     tmp_path: Path, optimizer: dict[str, Any], stack: bool, width: int, depth: int, batch_size: int
 ) -> None:
     model = {"name": "relu_net", "width": width, "depth": depth}
@@ -103,7 +103,9 @@ def test_either_learner_repeats_itself_to_the_bit(
 
 
 @pytest.mark.parametrize("width", [7, 50])
-def test_a_seeds_bits_do_not_depend_on_its_neighbours(tmp_path: Path, width: int) -> None:
+def test_a_seeds_bits_do_not_depend_on_the_seeds_stacked_with_it(
+    tmp_path: Path, width: int
+) -> None:
     spec = make_spec(model={"name": "relu_net", "width": width, "depth": 4})
     together = train(spec, make_context(tmp_path / "together", [0, 1, 2]))
     alone = train(spec, make_context(tmp_path / "alone", [1]))
@@ -142,14 +144,14 @@ def test_a_training_interrupted_at_any_step_gives_equal_bits(
     assert ctx.metrics() == undisturbed.metrics()
 
 
-def test_a_training_repeats_itself_to_the_bit(tmp_path: Path) -> None:
+def test_training_a_convolutional_net_is_deterministic(tmp_path: Path) -> None:
     spec = make_spec(model={"name": "conv_net", "width": 4, "depth": 2})
     first, second = (train(spec, make_context(tmp_path / name, [3]))[0] for name in "ab")
     assert_equal_bits(first, second)
     assert first.test_accuracy == second.test_accuracy
 
 
-def test_a_learning_rate_too_high_ends_as_not_finite(tmp_path: Path) -> None:
+def test_too_high_a_learning_rate_gives_the_outcome_not_finite(tmp_path: Path) -> None:
     spec = make_spec(
         optimizer={"name": "sgd", "lr": 100.0}, model={"name": "relu_net", "width": 20, "depth": 4}
     )
@@ -159,7 +161,7 @@ def test_a_learning_rate_too_high_ends_as_not_finite(tmp_path: Path) -> None:
     assert any(event["name"] == "training.not_finite" for event in ctx.events)
 
 
-def test_chance_is_judged_by_the_size_of_the_test_set() -> None:
+def test_the_chance_threshold_depends_on_the_size_of_the_test_set() -> None:
     assert is_at_chance(0.10, 10, 1000)
     assert is_at_chance(0.128, 10, 1000)
     assert not is_at_chance(0.129, 10, 1000)

@@ -1,4 +1,4 @@
-"""Sweeps: the product in the order given, and every error at the value that is wrong."""
+"""Sweeps: the product of the axes in the order given, and errors at the wrong values."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def test_without_axes_there_is_one_point() -> None:
     assert point.values == {}
 
 
-def test_every_wrong_value_is_named_where_it_stands() -> None:
+def test_every_wrong_value_has_an_error_with_its_index() -> None:
     with pytest.raises(InvalidSpec) as caught:
         expand({"kind": "train"}, {"model.width": [10, 0, -1], "epochs": [5, "x"]})
     pointers = {error.pointer for error in caught.value.errors}
     assert pointers == {"#/sweep/model.width/1", "#/sweep/model.width/2", "#/sweep/epochs/1"}
 
 
-def test_an_unknown_path_and_an_empty_axis_are_told_together() -> None:
+def test_an_unknown_path_and_an_empty_axis_are_reported_together() -> None:
     with pytest.raises(InvalidSpec) as caught:
         expand({"kind": "train"}, {"model.nothing.deep": [1], "epochs": []})
     assert {error.code for error in caught.value.errors} == {"unknown-path", "empty-axis"}
 
 
-def test_points_are_counted_without_making_them() -> None:
+def test_points_are_counted_without_expanding_the_sweep() -> None:
     assert num_points({"a": list(range(1000)), "b": list(range(1000))}) == 1_000_000

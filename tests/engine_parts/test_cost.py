@@ -1,4 +1,4 @@
-"""The price tag: arithmetic, measured memory, limits, and what is known without torch."""
+"""Cost estimates: FLOPs, memory, limits, calibration; nothing imports torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CIFAR10 = BUILTIN_DATASETS["cifar10"]
 DEEP = {"name": "relu_net", "depth": 3}
 
 
-def test_flops_of_a_small_net_are_those_of_pen_and_paper() -> None:
+def test_flops_of_a_small_net_equal_a_hand_computation() -> None:
     spec = TrainSpec(model=ReluNetSpec(width=100, depth=1), epochs=3)
     cost = estimate(spec, 2, DIGITS)
     bottom, top = 2 * 784 * 100 + 100, 2 * 100 * 10
@@ -42,7 +42,7 @@ def test_flops_of_a_small_net_are_those_of_pen_and_paper() -> None:
 
 
 def test_an_epoch_of_vgg11_on_cifar10_is_46_teraflops() -> None:
-    """The stated size of the paper's larger experiment; its bottom layer is small, so 3 forwards nearly."""
+    """The size of the paper's larger experiment; nearly 3 forward passes per step."""
     spec = TrainSpec(data=DataSpec(name="cifar10"), model=Vgg11Spec(), epochs=1)
     assert abs(estimate(spec, 1, CIFAR10).train_flops / 46e12 - 1) < 0.01
 
@@ -52,7 +52,7 @@ def test_a_subset_costs_its_share() -> None:
     assert estimate(whole, 1, DIGITS).train_flops == 2 * estimate(half, 1, DIGITS).train_flops
 
 
-def test_a_measured_rate_prices_the_run_it_was_measured_on_at_its_own_time() -> None:
+def test_a_calibration_gives_the_measured_run_its_measured_time() -> None:
     spec = TrainSpec(model=Vgg5Spec())
     model = estimate(spec, 1, DIGITS)
     assert model.basis == "model"
@@ -106,8 +106,8 @@ def test_fields_of_a_new_kind_are_part_of_the_shape() -> None:
     assert one == one | TrainSpec.describe_speed(TrainSpec().model_dump(mode="json"))
 
 
-def test_a_measured_rate_keeps_overhead_and_arithmetic_apart() -> None:
-    """Five stacked seeds share the steps of one: they are not five times as slow."""
+def test_a_calibration_scales_every_number_of_stacked_seeds_alike() -> None:
+    """Five stacked seeds share their steps, so they do not take five times as long."""
     spec = TrainSpec(model=ReluNetSpec(width=10))
     model = estimate(spec, 1, DIGITS)
     rate = calibrate(2 * model.seconds, model)
@@ -117,7 +117,7 @@ def test_a_measured_rate_keeps_overhead_and_arithmetic_apart() -> None:
     assert estimate(spec, 5, DIGITS, rate).seconds < 3 * estimate(spec, 1, DIGITS, rate).seconds
 
 
-def test_narrow_nets_and_wide_ones_in_small_batches_are_priced_by_their_memory_traffic() -> None:
+def test_memory_traffic_dominates_narrow_nets_and_wide_nets_in_small_batches() -> None:
     narrow = estimate(TrainSpec(model=Vgg5Spec(width_multiplier=0.125)), 1, DIGITS)
     assert (
         narrow.seconds
@@ -151,7 +151,7 @@ def test_the_optimisers_memory_counts() -> None:
         ).memory_bytes
         for optimizer in (AdamSpec(), SgdSpec(), SgdSpec(momentum=0.0))
     )
-    # in training and once more in the copy that is saved
+    # once in training and once in the copy that is saved
     assert adam - momentum == momentum - plain == 2 * 4 * 79_500_010
 
 
@@ -162,12 +162,10 @@ def test_the_optimisers_memory_counts() -> None:
         ("Vgg5Spec(second_kernel=3, batch_norm=True)", "digits", 100),
     ],
 )
-def test_estimated_memory_covers_what_a_training_takes_and_is_no_fantasy(
-    model: str, data: str, batch_size: int
-) -> None:
-    """A process of its own: its peak resident memory after two steps and the copies that a save makes.
+def test_estimated_memory_is_near_the_measured_peak(model: str, data: str, batch_size: int) -> None:
+    """Measured in a new process: peak resident memory after two steps and the copies of a save.
 
-    Not `ru_maxrss`, which counts the parent's memory at the moment of the fork.
+    `ru_maxrss` would not do: it includes the parent's memory at the fork.
     """
     script = f"""
 import torch
@@ -183,9 +181,13 @@ from engine.models.weights import save_tensors
 from engine.optim.build import build_optimizer
 torch.set_num_threads(1)
 spec = TrainSpec(model={model}, data=DataSpec(name={data!r}), batch_size={batch_size})
-data = load_dataset(spec.data, data_dir=Path("x"), allow_download=False, registered=lambda name: None)
+data = load_dataset(
+    spec.data, data_dir=Path("x"), allow_download=False, registered=lambda name: None
+)
 net = build_model(spec.model, data.info)
-initialise(net, spec.init, 0, read_checkpoint=lambda r: b"", weights_dir=Path("x"), allow_download=False)
+initialise(
+    net, spec.init, 0, read_checkpoint=lambda r: b"", weights_dir=Path("x"), allow_download=False
+)
 theta_0 = {{name: value.clone() for name, value in net.state_dict().items()}}
 optimizer = build_optimizer(spec.optimizer, net)
 for _ in range(2):
@@ -229,7 +231,7 @@ def test_every_limit_names_field_value_and_limit() -> None:
     assert check(cost, CostLimits(None, None, None, None, None)) == []
 
 
-def test_prices_layouts_and_checks_need_no_torch() -> None:
+def test_costs_layouts_and_specs_import_no_torch() -> None:
     script = """
 import sys
 class Refuse:

@@ -1,4 +1,4 @@
-"""Data set files of users: what is accepted, what is refused and with which words."""
+"""`.npz` files of users: which are accepted, and the errors for the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def refusal(path: Path, limits: NpzLimits | None = None) -> tuple[str, str]:
+def rejection(path: Path, limits: NpzLimits | None = None) -> tuple[str, str]:
     with pytest.raises(InvalidSpec) as caught:
         inspect_npz(path, "mine", limits)
     (error,) = caught.value.errors
@@ -39,7 +39,7 @@ def refusal(path: Path, limits: NpzLimits | None = None) -> tuple[str, str]:
     return error.code, error.detail
 
 
-def test_a_good_file_is_described(tmp_path: Path) -> None:
+def test_a_valid_file_is_described(tmp_path: Path) -> None:
     info = inspect_npz(
         write(tmp_path, y_train=np.array([0] * 4 + [1] * 10 + [2] * 10, dtype=np.uint8)), "mine"
     )
@@ -58,7 +58,7 @@ def test_a_good_file_is_described(tmp_path: Path) -> None:
         ((4, 1, 6, 5), (1, 6, 5)),
     ],
 )
-def test_images_are_read_channels_first_however_they_lie(
+def test_images_are_read_channels_first_from_every_layout(
     tmp_path: Path, stored: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, stored, dtype=np.uint8)
@@ -75,7 +75,7 @@ def test_images_are_read_channels_first_however_they_lie(
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "words"),
+    ("changes", "code", "text"),
     [
         (
             {"y_test": None},
@@ -107,22 +107,22 @@ def test_images_are_read_channels_first_however_they_lie(
         ),
     ],
 )
-def test_a_wrong_array_is_named(
-    tmp_path: Path, changes: dict[str, Any], code: str, words: str
+def test_the_error_names_the_invalid_array(
+    tmp_path: Path, changes: dict[str, Any], code: str, text: str
 ) -> None:
-    found_code, detail = refusal(write(tmp_path, **changes))
+    found_code, detail = rejection(write(tmp_path, **changes))
     assert found_code == code
-    assert words in detail
+    assert text in detail
 
 
-def test_more_bytes_than_allowed_are_refused_by_value_and_limit(tmp_path: Path) -> None:
-    code, detail = refusal(write(tmp_path), NpzLimits(max_bytes=1_000))
+def test_the_error_for_too_many_bytes_names_the_limit(tmp_path: Path) -> None:
+    code, detail = rejection(write(tmp_path), NpzLimits(max_bytes=1_000))
     assert code == "too-large"
     assert "1,000" in detail
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """A small file whose header promises 16 GiB; reading it through would take far longer than the test may."""
+def test_a_zip_bomb_is_rejected_before_decompression(tmp_path: Path) -> None:
+    """A small file declares 16 GiB; reading them would exceed the test's time limit."""
     path = tmp_path / "bomb.npz"
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -134,14 +134,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
             np.save(buffer, arrays()[name])
             archive.writestr(f"{name}.npy", buffer.getvalue())
         archive.writestr("x_train.npy", header.getvalue())
-    assert refusal(path)[0] == "unreadable"
+    assert rejection(path)[0] == "unreadable"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("x_train", "x_test", "y_train", "y_test"):
             archive.writestr(f"{name}.npy", bytes(1_000_000))
-    assert refusal(path, NpzLimits(max_bytes=3_999_999))[0] == "too-large"
+    assert rejection(path, NpzLimits(max_bytes=3_999_999))[0] == "too-large"
 
 
-def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_are_rejected(tmp_path: Path) -> None:
     good = write(tmp_path)
     data = good.read_bytes()
     offset = zipfile.ZipFile(good).getinfo("x_train.npy").header_offset
@@ -153,7 +153,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     ):
         path = tmp_path / "broken.npz"
         path.write_bytes(broken)
-        assert refusal(path)[0] == "unreadable"
+        assert rejection(path)[0] == "unreadable"
     pickled = tmp_path / "pickled.npz"
     np.save(pickled.open("wb"), np.array([{}], dtype=object))
-    assert refusal(pickled)[0] == "unreadable"
+    assert rejection(pickled)[0] == "unreadable"

@@ -1,0 +1,25 @@
+"""Tensors as safetensors bytes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.errors import WeightsUnavailable
+from engine.models.weights import load_tensors, save_tensors
+
+
+def test_tensors_survive_a_round_trip_and_equal_tensors_give_equal_bytes() -> None:
+    flat = torch.arange(12.0)
+    tensors = {"b": flat[:6].view(2, 3), "a": flat[6:].view(3, 2).t(), "n": torch.tensor(3)}
+    data = save_tensors(tensors)
+    back = load_tensors(data)
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+    assert save_tensors(dict(reversed(back.items()))) == data
+
+
+def test_bytes_that_are_not_safetensors_are_rejected() -> None:
+    for data in (b"", b"rubbish that is long enough", save_tensors({"a": torch.ones(3)})[:-2]):
+        with pytest.raises(WeightsUnavailable, match="safetensors"):
+            load_tensors(data)
