@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         state.notifier.start()
         yield
         state.closing.set()
-        state.notifier.stop(patience_seconds=3)  # what it is sending is sent again
+        state.notifier.stop(timeout_seconds=3)  # what it is sending is sent again
         state.reconciler.stop()
         state.wake_ups.stop()
         state.db.dispose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -18,8 +18,9 @@ PATH_VALUES: Mapping[str, str] = {
 }
 NAMES: Mapping[str, str] = {"presets": "demo", "datasets": "digits", "plots": "learning_curve"}
 """What `{name}` stands for, by the noun before it"""
-QUERIES: Mapping[str, Mapping[str, str]] = {
+QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /experiments": {"status": "succeeded", "limit": "20"},
+    "GET /experiments/compare": {"id": ["$EXPERIMENT", "$ANOTHER"]},
     "DELETE /experiments/{experiment_id}": {"dry_run": "true"},
     "GET /experiments/{experiment_id}/metrics": {"names": "test_accuracy", "aggregate": "true"},
     "GET /experiments/{experiment_id}/difference": {"point": "1", "baseline": "0"},
@@ -63,7 +64,7 @@ class Call:
         """The call as one would paste it; $URL, $EXPERIMENT, $RUN and such are the reader's own."""
         address = "$URL" + self._filled_path()
         if self.key in QUERIES:
-            address += f"?{urlencode(QUERIES[self.key])}"
+            address += f"?{urlencode(QUERIES[self.key], doseq=True, safe='$')}"
         parts = ["curl -s", *([f"-X {self.method}"] if self.method in ("PATCH", "DELETE") else [])]
         if self.method == "POST" and self.body is None and self.key not in FILES:
             parts.append("-X POST")

@@ -8,40 +8,47 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.keyed import make_key
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key
 from tests.postgres import new_database
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def api_server(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[ApiServer]:
     """One API for the tests of a file."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as opened:
+    with serve_api(make_settings(home)) as opened:
         yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def both_desks(
+def api_on_both_databases(
     request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
-) -> Iterator[Desk]:
+) -> Iterator[ApiServer]:
     """An API on SQLite, then one on Postgres."""
     if request.param == "sqlite":
         shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
-        with serving(make_settings(tmp_path)) as opened:
+        with serve_api(make_settings(tmp_path)) as opened:
             yield opened
         return
     server = request.getfixturevalue("postgres_server")
-    with new_database(server) as url, serving(make_settings(tmp_path, database_url=url)) as opened:
+    with (
+        new_database(server) as url,
+        serve_api(make_settings(tmp_path, database_url=url)) as opened,
+    ):
         yield opened
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def api_with_keys(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[ApiServer]:
     """One API for the tests of a file, on a database with a key."""
     home = tmp_path_factory.mktemp("closed")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as opened:
+    with serve_api(make_settings(home)) as opened:
         make_key(opened.db)
         yield opened

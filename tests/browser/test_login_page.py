@@ -14,7 +14,7 @@ from ops.demo import free_port
 from ops.up import Stack
 from schemas.access import Scope
 from storage.database.engine import Database
-from tests.api.keyed import make_key
+from tests.api.keys import make_key
 from tests.browser.chrome import Browser
 
 pytestmark = pytest.mark.browser

@@ -15,7 +15,7 @@ from ops.demo import free_port
 from ops.up import Stack
 from richregime import Client
 from storage.database.engine import Database
-from tests.api.desk import make_settings, serving
+from tests.api.api_server import make_settings, serve_api
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -27,8 +27,8 @@ def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     database = Database(settings.resolved_database_url)
     database.upgrade()
     database.dispose()
-    with serving(settings) as desk:
-        yield str(desk.http.base_url)
+    with serve_api(settings) as api_server:
+        yield str(api_server.http.base_url)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns
 from richregime.exporting.event_files import name_folder
 from richregime.exporting.event_records import encode_scalar, encode_version, frame
-from tests.api.desk import Desk, make_settings, serving
+from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.architecture.test_torch_free import import_without
 from tests.client.event_reader import read_events, read_plugin, read_scalars
 
@@ -46,21 +46,24 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     """A client, an experiment that has succeeded, and one of which a run has failed and another waits."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as desk, Client(str(desk.http.base_url)) as client:
+    with (
+        serve_api(make_settings(home)) as api_server,
+        Client(str(api_server.http.base_url)) as client,
+    ):
         finished = client.submit(BODY).id
-        desk.work(finished)
-        yield client, finished, begin_and_fail(desk, client)
+        api_server.finish_all_runs(finished)
+        yield client, finished, begin_and_fail(api_server, client)
 
 
-def begin_and_fail(desk: Desk, client: Client) -> str:
+def begin_and_fail(api_server: ApiServer, client: Client) -> str:
     partial = client.submit(
         {"kind": "train", "epochs": 3}, seeds=[0, 1, 2], execution={"seeds_per_run": 1}
     )
-    first, second = desk.claim(partial.id), desk.claim(partial.id)
+    first, second = api_server.claim_run(partial.id), api_server.claim_run(partial.id)
     assert first is not None
     assert second is not None
-    desk.finish(first)
-    desk.fail(second)
+    api_server.finish_run(first)
+    api_server.fail_run(second)
     return partial.id
 
 

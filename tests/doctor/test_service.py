@@ -14,26 +14,28 @@ from ops.doctor import service
 from ops.doctor.findings import Finding, Level
 from schemas.access import Scope
 from storage.database.tables import WorkerRow
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.keyed import make_key
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key
 from tests.doctor.test_deployment import add_worker, told
 
 
 @pytest.fixture
-def desk(tmp_path: Path, sqlite_template: Path, broker_server: str) -> Iterator[Desk]:
+def api_server(tmp_path: Path, sqlite_template: Path, broker_server: str) -> Iterator[ApiServer]:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
-    with serving(make_settings(tmp_path, broker_url=f"unix://{broker_server}")) as opened:
+    with serve_api(make_settings(tmp_path, broker_url=f"unix://{broker_server}")) as opened:
         yield opened
 
 
-def examine(desk: Desk, key: str | None = None) -> Iterator[Finding]:
-    return service.examine(str(desk.http.base_url).rstrip("/"), key)
+def examine(api_server: ApiServer, key: str | None = None) -> Iterator[Finding]:
+    return service.examine(str(api_server.http.base_url).rstrip("/"), key)
 
 
-def test_a_service_without_a_worker_and_then_with_one_whose_clock_is_wrong(desk: Desk) -> None:
-    assert "no worker listens" in told(examine(desk), "ready", Level.WRONG)
-    worker = add_worker(desk.db)
-    findings = list(examine(desk))
+def test_a_service_without_a_worker_and_then_with_one_whose_clock_is_wrong(
+    api_server: ApiServer,
+) -> None:
+    assert "no worker listens" in told(examine(api_server), "ready", Level.WRONG)
+    worker = add_worker(api_server.db)
+    findings = list(examine(api_server))
     assert [
         one
         for one in findings
@@ -47,16 +49,16 @@ def test_a_service_without_a_worker_and_then_with_one_whose_clock_is_wrong(desk:
         "runs",
         "files",
     }
-    with desk.db.write() as session:
+    with api_server.db.write() as session:
         session.get_one(WorkerRow, worker).clock_ahead_seconds = 30.0
-    assert "+30.0 s" in told(examine(desk), "workers", Level.WARNING)
+    assert "+30.0 s" in told(examine(api_server), "workers", Level.WARNING)
 
 
-def test_a_service_that_asks_for_a_key(desk: Desk) -> None:
-    key, blind = make_key(desk.db, Scope.READ), make_key(desk.db, Scope.CANCEL)
-    assert "RICHREGIME_KEY" in told(examine(desk), "key", Level.WRONG)
-    assert "needs the scope read" in told(examine(desk, blind), "key", Level.WRONG)
-    assert "wait" in told(examine(desk, key), "runs", Level.OK)
+def test_a_service_that_asks_for_a_key(api_server: ApiServer) -> None:
+    key, blind = make_key(api_server.db, Scope.READ), make_key(api_server.db, Scope.CANCEL)
+    assert "RICHREGIME_KEY" in told(examine(api_server), "key", Level.WRONG)
+    assert "needs the scope read" in told(examine(api_server, blind), "key", Level.WRONG)
+    assert "wait" in told(examine(api_server, key), "runs", Level.OK)
 
 
 def test_an_address_where_nothing_or_something_else_answers() -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.runs.reconcile import reconcile
-from tests.api.desk import Desk, make_settings, serving
+from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.postgres import new_database
 
 BODY: dict[str, Any] = {
@@ -38,26 +38,30 @@ BELOW_IT = [
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def api_server(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[ApiServer]:
     """Nobody reconciles but the tests."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home, reconcile_seconds=3600)) as opened:
+    with serve_api(make_settings(home, reconcile_seconds=3600)) as opened:
         yield opened
 
 
-def damage(desk: Desk, table: str, column: str, value: str | bytes, experiment_id: str) -> None:
+def damage(
+    api_server: ApiServer, table: str, column: str, value: str | bytes, experiment_id: str
+) -> None:
     """Write it where nothing checks it: into the first row of the table that is the experiment's."""
     key = "id" if table == "experiment" else "experiment_id"
-    stored_as = "TEXT" if desk.db.is_sqlite else "JSON"
+    stored_as = "TEXT" if api_server.db.is_sqlite else "JSON"
     statement = f"""UPDATE {table} SET {column} = CAST(:value AS {stored_as})
         WHERE id = (SELECT id FROM {table} WHERE {key} = :key ORDER BY id LIMIT 1)"""
-    with desk.db.write() as session:
+    with api_server.db.write() as session:
         session.execute(text(statement), {"value": value, "key": experiment_id})
 
 
-def submit(desk: Desk) -> str:
-    found: str = desk.submit(BODY)["id"]
+def submit(api_server: ApiServer) -> str:
+    found: str = api_server.submit(BODY)["id"]
     return found
 
 
@@ -65,105 +69,110 @@ def ids_in(answer: Any) -> list[str]:
     return [one["id"] for one in answer["items"]]
 
 
-def finish(desk: Desk, experiment_id: str) -> None:
+def finish(api_server: ApiServer, experiment_id: str) -> None:
     """Every run, but not the summary."""
-    while (claim := desk.claim(experiment_id)) is not None:
-        desk.finish(claim, epochs=1)
+    while (claim := api_server.claim_run(experiment_id)) is not None:
+        api_server.finish_run(claim, epochs=1)
 
 
 @pytest.mark.parametrize(("column", "value"), IN_ITS_ROW)
 def test_a_damaged_experiment_is_listed_marked_and_can_be_deleted(
-    desk: Desk, column: str, value: str
+    api_server: ApiServer, column: str, value: str
 ) -> None:
-    good, bad = submit(desk), submit(desk)
-    damage(desk, "experiment", column, value, bad)
-    listed = {one["id"]: one["unreadable"] for one in desk.get("/experiments", limit=200)["items"]}
+    good, bad = submit(api_server), submit(api_server)
+    damage(api_server, "experiment", column, value, bad)
+    listed = {
+        one["id"]: one["unreadable"] for one in api_server.get("/experiments", limit=200)["items"]
+    }
     assert (listed[good], listed[bad]) == ([], [column])
-    assert desk.get(f"/experiments/{bad}")[column] in (
+    assert api_server.get(f"/experiments/{bad}")[column] in (
         {},
         [],
-        desk.get(f"/experiments/{good}")["execution"],
+        api_server.get(f"/experiments/{good}")["execution"],
     )
-    assert good in ids_in(desk.get("/experiments", label="of:both", limit=200))
+    assert good in ids_in(api_server.get("/experiments", label="of:both", limit=200))
     pages = ("/", f"/view/{bad}", f"/compare?id={good}&id={bad}")
     assert all(
-        column in desk.http.get(path, headers={"accept": "text/html"}).text for path in pages[:2]
+        column in api_server.http.get(path, headers={"accept": "text/html"}).text
+        for path in pages[:2]
     )
-    assert all(desk.http.get(path).status_code == 200 for path in pages)
-    assert desk.http.post(f"/experiments/{bad}/cancel").status_code == 200
-    assert desk.http.delete(f"/experiments/{bad}").json()["deleted"]
-    assert bad not in ids_in(desk.get("/experiments", limit=200))
+    assert all(api_server.http.get(path).status_code == 200 for path in pages)
+    assert api_server.http.post(f"/experiments/{bad}/cancel").status_code == 200
+    assert api_server.http.delete(f"/experiments/{bad}").json()["deleted"]
+    assert bad not in ids_in(api_server.get("/experiments", limit=200))
 
 
-def test_a_change_mends_what_it_writes_anew(desk: Desk) -> None:
-    bad = submit(desk)
-    damage(desk, "experiment", "labels", "{", bad)
-    changed = desk.http.patch(f"/experiments/{bad}", json={"labels": {"mended": "yes"}})
+def test_a_change_mends_what_it_writes_anew(api_server: ApiServer) -> None:
+    bad = submit(api_server)
+    damage(api_server, "experiment", "labels", "{", bad)
+    changed = api_server.http.patch(f"/experiments/{bad}", json={"labels": {"mended": "yes"}})
     assert changed.json()["unreadable"] == []
-    assert bad in ids_in(desk.get("/experiments", label="mended:yes"))
+    assert bad in ids_in(api_server.get("/experiments", label="mended:yes"))
 
 
 @pytest.mark.parametrize(("table", "column", "value"), BELOW_IT)
 def test_damage_below_an_experiment_is_told_by_its_result_and_once_by_the_reconciler(
-    desk: Desk, caplog: pytest.LogCaptureFixture, table: str, column: str, value: str
+    api_server: ApiServer, caplog: pytest.LogCaptureFixture, table: str, column: str, value: str
 ) -> None:
-    good, bad = submit(desk), submit(desk)
+    good, bad = submit(api_server), submit(api_server)
     for one in (good, bad):
-        finish(desk, one)
-    damage(desk, table, column, value, bad)
+        finish(api_server, one)
+    damage(api_server, table, column, value, bad)
     name = column.strip('"')
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            reconcile(desk.db, desk.blobs, desk.settings, lambda runs: None)
+            reconcile(api_server.db, api_server.blobs, api_server.settings, lambda runs: None)
     told = [record.getMessage() for record in caplog.records if bad in record.getMessage()]
     assert told == [f"experiment {bad}: its summary could not be made"]
-    assert len(desk.get(f"/experiments/{good}/result")["points"]) == 2
+    assert len(api_server.get(f"/experiments/{good}/result")["points"]) == 2
     for path in ("result", "export", "comparison", "plots/learning_curve.json"):
-        answer = desk.http.get(f"/experiments/{bad}/{path}")
+        answer = api_server.http.get(f"/experiments/{bad}/{path}")
         assert (answer.status_code, answer.json()["code"]) == (500, "unreadable"), path
         assert f"stored {name} of {table} " in answer.json()["detail"]
-    assert f"stored {name} of {table} " in desk.http.get(f"/view/{bad}").text
-    assert desk.get(f"/experiments/{bad}")["status"] == "succeeded"
-    assert ids_in(desk.get(f"/experiments/{bad}/runs")) != []
-    assert desk.http.delete(f"/experiments/{bad}").status_code == 200
+    assert f"stored {name} of {table} " in api_server.http.get(f"/view/{bad}").text
+    assert api_server.get(f"/experiments/{bad}")["status"] == "succeeded"
+    assert ids_in(api_server.get(f"/experiments/{bad}/runs")) != []
+    assert api_server.http.delete(f"/experiments/{bad}").status_code == 200
 
 
-def test_a_damaged_run_point_or_event_is_listed_marked(desk: Desk) -> None:
-    bad = submit(desk)
-    damage(desk, "run", "seeds", '["a"]', bad)
-    damage(desk, "run", "manifest", "{", bad)
-    damage(desk, "point", '"values"', "{", bad)
-    with desk.db.write() as session:
+def test_a_damaged_run_point_or_event_is_listed_marked(api_server: ApiServer) -> None:
+    bad = submit(api_server)
+    damage(api_server, "run", "seeds", '["a"]', bad)
+    damage(api_server, "run", "manifest", "{", bad)
+    damage(api_server, "point", '"values"', "{", bad)
+    with api_server.db.write() as session:
         session.execute(text("UPDATE event SET data = '{' WHERE experiment_id = :id"), {"id": bad})
-    first, second = desk.get(f"/experiments/{bad}/runs")["items"]
+    first, second = api_server.get(f"/experiments/{bad}/runs")["items"]
     assert sorted(first["unreadable"]) == ["manifest", "point", "seeds"]
     assert (first["seeds"], first["point"]["values"], second["unreadable"]) == ([], {}, [])
-    events = desk.get(f"/experiments/{bad}/events")["items"]
+    events = api_server.get(f"/experiments/{bad}/events")["items"]
     assert [(one["data"], one["unreadable"]) for one in events] == [({}, ["data"])]
 
 
-def test_what_cannot_be_read_neither_prices_nor_answers_another_submission(desk: Desk) -> None:
+def test_what_cannot_be_read_neither_prices_nor_answers_another_submission(
+    api_server: ApiServer,
+) -> None:
     body = {"spec": {"kind": "train", "epochs": 2}, "seeds": [11]}
-    first = desk.submit(body)["id"]
-    finish(desk, first)
-    damage(desk, "experiment", "execution", "{", first)
-    damage(desk, "run", "result", "{", first)
-    assert desk.http.post("/experiments/preview", json=body).status_code == 200
-    again = desk.http.post("/experiments", json=body)
+    first = api_server.submit(body)["id"]
+    finish(api_server, first)
+    damage(api_server, "experiment", "execution", "{", first)
+    damage(api_server, "run", "result", "{", first)
+    assert api_server.http.post("/experiments/preview", json=body).status_code == 200
+    again = api_server.http.post("/experiments", json=body)
     assert again.status_code == 201
     assert again.json()["id"] != first
 
 
-def test_a_byte_that_is_no_text_hides_no_row(desk: Desk) -> None:
-    good, bad = submit(desk), submit(desk)
-    damage(desk, "experiment", "spec", b'{"kind": "tr\xff', bad)
-    damage(desk, "experiment", "name", b"tr\xff", bad)
-    listed = {one["id"]: one for one in desk.get("/experiments", limit=200)["items"]}
+def test_a_byte_that_is_no_text_hides_no_row(api_server: ApiServer) -> None:
+    good, bad = submit(api_server), submit(api_server)
+    damage(api_server, "experiment", "spec", b'{"kind": "tr\xff', bad)
+    damage(api_server, "experiment", "name", b"tr\xff", bad)
+    listed = {one["id"]: one for one in api_server.get("/experiments", limit=200)["items"]}
     assert listed[good]["unreadable"] == []
     assert (listed[bad]["unreadable"], listed[bad]["name"]) == (["spec"], "tr�")
 
 
-def test_damaged_data_sets_weights_and_workers_hide_no_other(desk: Desk) -> None:
+def test_damaged_data_sets_weights_and_workers_hide_no_other(api_server: ApiServer) -> None:
     rows = {
         "dataset": "name, title, shape, num_classes, train_size, test_size, sha256, num_bytes, created_at",
         "weights": "id, title, tensors, sha256, num_bytes, created_at",
@@ -180,7 +189,7 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other(desk: Desk) -> None
         "memory_bytes",
     }
     times = {"created_at", "started_at", "seen_at"}
-    with desk.db.write() as session:
+    with api_server.db.write() as session:
         for table, columns in rows.items():
             names = columns.split(", ")
             given = {
@@ -195,8 +204,8 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other(desk: Desk) -> None
         ("/checkpoints", "tensors"),
         ("/workers", "versions"),
     ):
-        assert desk.get(path)["items"][-1]["unreadable"] == [column]
-    answer = desk.http.post(
+        assert api_server.get(path)["items"][-1]["unreadable"] == [column]
+    answer = api_server.http.post(
         "/experiments", json={"spec": {"kind": "train", "data": {"name": "cpu"}}}
     )
     assert (answer.status_code, answer.json()["code"]) == (500, "unreadable")
@@ -207,10 +216,10 @@ def test_json_of_another_shape_is_damage_on_postgres_too(
 ) -> None:
     with (
         new_database(postgres_server) as url,
-        serving(make_settings(tmp_path, database_url=url, reconcile_seconds=3600)) as desk,
+        serve_api(make_settings(tmp_path, database_url=url, reconcile_seconds=3600)) as api_server,
     ):
-        good, bad = submit(desk), submit(desk)
-        damage(desk, "experiment", "labels", "[1]", bad)
-        listed = {one["id"]: one["unreadable"] for one in desk.get("/experiments")["items"]}
+        good, bad = submit(api_server), submit(api_server)
+        damage(api_server, "experiment", "labels", "[1]", bad)
+        listed = {one["id"]: one["unreadable"] for one in api_server.get("/experiments")["items"]}
         assert listed == {good: [], bad: ["labels"]}
-        assert ids_in(desk.get("/experiments", label="of:both")) == [good]
+        assert ids_in(api_server.get("/experiments", label="of:both")) == [good]

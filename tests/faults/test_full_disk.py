@@ -23,8 +23,7 @@ from storage.errors import StorageFull
 from storage.files.artifacts import register_artifact
 from storage.files.blobs import BlobStore
 from storage.files.upload_transaction import upload_transaction
-from tests.api.desk import Desk, make_settings
-from tests.api.desk import serving as serving_desk
+from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.faults.conftest import Bench
 from tests.faults.test_service_under_pressure import BODY, Service, serving
 
@@ -147,22 +146,22 @@ def archive(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> 
     """Of some hundred kB; a file in it unpacks to 3 MiB."""
     home = tmp_path_factory.mktemp("elsewhere")
     (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
-    with serving_desk(make_settings(home)) as desk:
-        experiment_id = desk.submit(BODY)["id"]
-        add_file(desk, experiment_id)
-        answer = desk.http.get(f"/experiments/{experiment_id}/export", params={"files": True})
+    with serve_api(make_settings(home)) as api_server:
+        experiment_id = api_server.submit(BODY)["id"]
+        add_file(api_server, experiment_id)
+        answer = api_server.http.get(f"/experiments/{experiment_id}/export", params={"files": True})
         return answer.content
 
 
-def add_file(desk: Desk, experiment_id: str) -> None:
-    claim = desk.claim(experiment_id)
+def add_file(api_server: ApiServer, experiment_id: str) -> None:
+    claim = api_server.claim_run(experiment_id)
     assert claim is not None
-    blob = desk.blobs.put(bytes(3 * MIB))
-    with desk.db.write() as session:
+    blob = api_server.blobs.put(bytes(3 * MIB))
+    with api_server.db.write() as session:
         named: dict[str, Any] = {"role": "artifact", "name": "counts", "seed": 0, "epoch": None}
         of_claim = {"run_id": claim.run_id, "fence": claim.fence}
         assert register_artifact(session, **of_claim, **named, media_type="text/plain", blob=blob)
-    desk.finish(claim)
+    api_server.finish_run(claim)
 
 
 def streamed(content: bytes) -> Iterator[bytes]:

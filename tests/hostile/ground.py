@@ -16,8 +16,8 @@ from safetensors.numpy import save
 from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.files.blobs import BlobStore
-from tests.api.archives import Entries, unpack
-from tests.api.desk import make_settings, serving
+from tests.api.api_server import make_settings, serve_api
+from tests.api.zip_files import Entries, unpack_zip
 
 BODY = {"spec": {"kind": "train", "epochs": 1}, "sweep": {"model.width": [10, 20]}, "seeds": [0, 1]}
 
@@ -45,13 +45,13 @@ def open_ground(home: Path) -> Iterator[Ground]:
     db = Database(settings.resolved_database_url)
     if not (home / "richregime.sqlite3").exists():
         db.upgrade()
-    with serving(settings) as desk:
-        experiment_id = desk.submit(BODY)["id"]
-        desk.work(experiment_id)
-        archive = desk.http.get(
+    with serve_api(settings) as api_server:
+        experiment_id = api_server.submit(BODY)["id"]
+        api_server.finish_all_runs(experiment_id)
+        archive = api_server.http.get(
             f"/experiments/{experiment_id}/export", params={"files": True}
         ).content
-    yield Ground(settings, db, BlobStore(settings.resolved_blob_dir), unpack(archive))
+    yield Ground(settings, db, BlobStore(settings.resolved_blob_dir), unpack_zip(archive))
     db.dispose()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from tests.api.archives import Entries, pack
+from tests.api.zip_files import Entries, pack_zip
 
 NUMBERS: SearchStrategy[Any] = st.one_of(
     st.sampled_from(
@@ -168,7 +168,7 @@ def pack_entries(entries: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEF
 
 def with_right_sums(entries: Entries, name: str, data: bytes) -> bytes:
     """The archive with this entry in it, its checksums made anew."""
-    return pack({**entries, name: data})
+    return pack_zip({**entries, name: data})
 
 
 HEADER_PARTS = st.sampled_from(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from storage.database.engine import Database
-from tests.api.keyed import make_key
+from tests.api.keys import make_key
 from tests.faults.soaking import Soak, soak_settings
 from tests.faults.test_service_under_pressure import Service
 from tests.postgres import new_database

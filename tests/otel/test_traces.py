@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from runtime import tracing
 from runtime.tracing import mark_span_failed
 from storage.runs.claim import Claim, claim_next
-from tests.api.desk import Desk, make_settings, serving
+from tests.api.api_server import ApiServer, make_settings, serve_api
 from workers import tasks
 from workers.tasks import Child, work
 
@@ -37,16 +37,18 @@ def exporter() -> Iterator[InMemorySpanExporter]:
 
 
 @pytest.fixture
-def traced(exporter: InMemorySpanExporter, tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
+def traced(
+    exporter: InMemorySpanExporter, tmp_path: Path, sqlite_template: Path
+) -> Iterator[ApiServer]:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
-    with serving(make_settings(tmp_path)) as opened:
+    with serve_api(make_settings(tmp_path)) as opened:
         yield opened
 
 
-def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) -> Claim:
+def execute_next(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch, *, failing: bool) -> Claim:
     """As a child of a worker does, but for the computing."""
     claimed = claim_next(
-        desk.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+        api_server.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
     assert claimed is not None
     claims = iter([(claimed, "cpu"), None])
@@ -71,7 +73,10 @@ def execute_next(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, failing: bool) 
 
 @pytest.mark.parametrize("failing", [False, True])
 def test_a_run_belongs_to_the_trace_of_the_request_that_asked_for_it(
-    traced: Desk, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, failing: bool
+    traced: ApiServer,
+    exporter: InMemorySpanExporter,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: bool,
 ) -> None:
     body = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
     traced.submit(body, traceparent=f"00-{TRACE}-{PARENT}-01")

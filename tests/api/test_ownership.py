@@ -22,10 +22,14 @@ from schemas.access import Scope
 from storage.access.keys import find_key, list_keys, revoke_key
 from storage.access.logins import create_login
 from storage.access.ownership import EXPERIMENT_TABLES, OWNED_TABLES, RUN_TABLES, SERVICE_TABLES
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.keyed import ask, make_key
-from tests.api.test_api_bring_your_own import SHAPES, body_from, make_file
-from tests.api.test_api_offer import make_npz
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key, request_with_key
+from tests.api.sample_files import (
+    CHECKPOINT_SHAPES,
+    body_from_checkpoint,
+    make_checkpoint,
+    make_npz,
+)
 from tests.postgres import new_database
 
 MARK = "adasown"
@@ -143,7 +147,7 @@ def list_routes() -> list[str]:
 class Group:
     """A service of two users and an admin; all that is there is Ada's."""
 
-    desk: Desk
+    api_server: ApiServer
     ada: str
     ben: str
     root: str
@@ -152,7 +156,9 @@ class Group:
     archive: bytes
     """The experiment's, with its files, as it was before the tests"""
 
-    def ask(self, key: str | None, route: str, ids: dict[str, str] | None = None) -> httpx.Response:
+    def request_with_key(
+        self, key: str | None, route: str, ids: dict[str, str] | None = None
+    ) -> httpx.Response:
         """The route, about what Ada has where nothing else is said."""
         ids = self.ids if ids is None else ids
         method, _, path = route.partition(" ")
@@ -165,9 +171,9 @@ class Group:
             address = address.replace(ids["name"], "learning_curve")
         if path.startswith("/guide/{folder}"):
             address = "/guide/images/demo_learning_curve.png"
-        answer = ask(self.desk, key, method, address, **self.more(route, ids))
-        self.desk.http.cookies.clear()
-        return answer
+        response = request_with_key(self.api_server, key, method, address, **self.more(route, ids))
+        self.api_server.http.cookies.clear()
+        return response
 
     def more(self, route: str, ids: dict[str, str]) -> dict[str, Any]:
         match route:
@@ -184,7 +190,7 @@ class Group:
             case "POST /datasets":
                 return {"content": make_npz(), "params": {"name": "common", "title": "a data set"}}
             case "POST /checkpoints":
-                return {"content": make_file(SHAPES)}
+                return {"content": make_checkpoint(CHECKPOINT_SHAPES)}
             case "POST /import":
                 return {"content": b"no archive"}
             case "GET /compare":
@@ -205,36 +211,45 @@ def group(
     home = tmp_path_factory.mktemp("group")
     if request.param == "sqlite":
         shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-        with serving(make_settings(home)) as desk:
-            yield fill(desk)
+        with serve_api(make_settings(home)) as api_server:
+            yield fill(api_server)
         return
     with (
         new_database(request.getfixturevalue("postgres_server")) as url,
-        serving(make_settings(home, database_url=url)) as desk,
+        serve_api(make_settings(home, database_url=url)) as api_server,
     ):
-        yield fill(desk)
+        yield fill(api_server)
 
 
-def fill(desk: Desk) -> Group:
+def fill(api_server: ApiServer) -> Group:
     """Ada has one of everything, made through the API."""
-    ada, ben = make_key(desk.db, *USUAL), make_key(desk.db, *USUAL, owner="ben")
-    root = make_key(desk.db, Scope.ADMIN, owner="root")
-    experiment = ask(desk, ada, "POST", json=BODY).json()["id"]
-    desk.http.headers["Authorization"] = f"Bearer {ada}"  # while the work is done
-    runs = desk.work(experiment)
-    del desk.http.headers["Authorization"]
-    artifact = ask(desk, ada, path=f"/runs/{runs[0].run_id}/checkpoints").json()["items"][0]["id"]
+    ada, ben = make_key(api_server.db, *USUAL), make_key(api_server.db, *USUAL, owner="ben")
+    root = make_key(api_server.db, Scope.ADMIN, owner="root")
+    experiment = request_with_key(api_server, ada, "POST", json=BODY).json()["id"]
+    api_server.http.headers["Authorization"] = f"Bearer {ada}"  # while the work is done
+    runs = api_server.finish_all_runs(experiment)
+    del api_server.http.headers["Authorization"]
+    artifact = request_with_key(api_server, ada, path=f"/runs/{runs[0].run_id}/checkpoints").json()[
+        "items"
+    ][0]["id"]
     named = {"name": MARK, "title": f"data set {MARK}"}
-    assert ask(desk, ada, "POST", "/datasets", content=make_npz(), params=named).status_code == 201
-    brought = ask(
-        desk,
+    assert (
+        request_with_key(
+            api_server, ada, "POST", "/datasets", content=make_npz(), params=named
+        ).status_code
+        == 201
+    )
+    brought = request_with_key(
+        api_server,
         ada,
         "POST",
         "/checkpoints",
-        content=make_file(SHAPES),
+        content=make_checkpoint(CHECKPOINT_SHAPES),
         params={"title": f"weights {MARK}"},
     ).json()["id"]
-    assert ask(desk, ada, "POST", json={**BODY, "reuse": False}).status_code == 201  # waits
+    assert (
+        request_with_key(api_server, ada, "POST", json={**BODY, "reuse": False}).status_code == 201
+    )  # waits
     ids = {
         "experiment_id": experiment,
         "run_id": runs[0].run_id,
@@ -242,10 +257,10 @@ def fill(desk: Desk) -> Group:
         "name": MARK,
         "checkpoint_id": brought,
     }
-    archive = ask(
-        desk, ada, path=f"/experiments/{experiment}/export", params={"files": "true"}
+    archive = request_with_key(
+        api_server, ada, path=f"/experiments/{experiment}/export", params={"files": "true"}
     ).content
-    return Group(desk, ada, ben, root, ids, archive)
+    return Group(api_server, ada, ben, root, ids, archive)
 
 
 def test_every_route_is_declared_and_every_declaration_is_of_a_route() -> None:
@@ -262,45 +277,47 @@ def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
 
 @pytest.mark.parametrize("route", list_routes())
 def test_without_a_key(group: Group, route: str) -> None:
-    answer = group.ask(None, route)
+    response = group.ask(None, route)
     if RULES[route].scope is None:
-        assert answer.status_code in (200, 303, 503)
+        assert response.status_code in (200, 303, 503)
     else:
-        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+        assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize("route", list_routes())
 def test_without_the_scope(group: Group, route: str) -> None:
     needed = RULES[route].scope
-    key = make_key(group.desk.db, *(scope for scope in Scope if scope not in (needed, Scope.ADMIN)))
-    answer = group.ask(key, route)
+    key = make_key(
+        group.api_server.db, *(scope for scope in Scope if scope not in (needed, Scope.ADMIN))
+    )
+    response = group.ask(key, route)
     if needed is None:
-        assert answer.status_code in (200, 303, 503)
+        assert response.status_code in (200, 303, 503)
     else:
-        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-        assert f'scope="{needed}"' in answer.headers["WWW-Authenticate"]
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+        assert f'scope="{needed}"' in response.headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("route", list_routes())
 def test_by_another_owner(group: Group, route: str) -> None:
     shown = RULES[route].shown
-    answer = group.ask(group.ben, route)
+    response = group.ask(group.ben, route)
     if shown is Shown.NOT_FOUND:
-        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+        assert (response.status_code, response.json()["code"]) == (404, "not-found")
         assert group.ask(group.ada, route).status_code != 404, "it is there for her"
         assert group.ask(group.root, route).status_code != 404, "and for an admin"
         nothing = {name: of[:4] + NOWHERE for name, of in group.ids.items()}
-        assert in_general(answer, group.ids) == in_general(
+        assert in_general(response, group.ids) == in_general(
             group.ask(group.ben, route, nothing), nothing
         )
         return
     if shown is Shown.FORBIDDEN:
-        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
         return
-    assert answer.status_code < 500 or route == "GET /readyz"
-    assert MARK not in answer.text
+    assert response.status_code < 500 or route == "GET /readyz"
+    assert MARK not in response.text
     assert not [
-        of for of in group.ids.values() if of in answer.text and of != group.ids["checkpoint_id"]
+        of for of in group.ids.values() if of in response.text and of != group.ids["checkpoint_id"]
     ]
     if shown is Shown.OWN and route.startswith("GET"):
         assert MARK in group.ask(group.ada, route).text
@@ -309,20 +326,20 @@ def test_by_another_owner(group: Group, route: str) -> None:
 
 @pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
 def test_with_a_login_and_no_page_of_ours(group: Group, route: str) -> None:
-    with group.desk.db.write() as session:
+    with group.api_server.db.write() as session:
         token = create_login(session, find_key(session, group.ada), timedelta(minutes=1))
-    group.desk.http.cookies.set(COOKIE, token)
+    group.api_server.http.cookies.set(COOKIE, token)
     method, _, path = route.partition(" ")
-    answer = ask(group.desk, None, method, path)
-    group.desk.http.cookies.clear()
+    response = request_with_key(group.api_server, None, method, path)
+    group.api_server.http.cookies.clear()
     if RULES[route].scope is not Scope.READ:
-        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-        assert "only a page of this service" in answer.json()["detail"]
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+        assert "only a page of this service" in response.json()["detail"]
 
 
-def in_general(answer: httpx.Response, ids: dict[str, str]) -> str:
-    """The answer without the names in it, and without the request's number."""
-    text = answer.text.replace(answer.headers["X-Request-Id"], "")
+def in_general(response: httpx.Response, ids: dict[str, str]) -> str:
+    """The response without the names in it, and without the request's number."""
+    text = response.text.replace(response.headers["X-Request-Id"], "")
     for of in ids.values():
         text = text.replace(of, "")
     return text
@@ -330,19 +347,27 @@ def in_general(answer: httpx.Response, ids: dict[str, str]) -> str:
 
 def test_nobody_is_given_another_owner_s_experiment(group: Group) -> None:
     body = {"spec": {"kind": "train", "epochs": 2}}
-    first, again = (ask(group.desk, group.ada, "POST", json=body).json() for _ in range(2))
+    first, again = (
+        request_with_key(group.api_server, group.ada, "POST", json=body).json() for _ in range(2)
+    )
     assert (first["reused"], again["reused"], again["id"]) == (False, True, first["id"])
-    preview = ask(group.desk, group.ada, "POST", "/experiments/preview", json=body).json()
+    preview = request_with_key(
+        group.api_server, group.ada, "POST", "/experiments/preview", json=body
+    ).json()
     assert preview["reuses_experiment"] == first["id"]
     for key in (group.ben, group.root):
-        preview = ask(group.desk, key, "POST", "/experiments/preview", json=body).json()
+        preview = request_with_key(
+            group.api_server, key, "POST", "/experiments/preview", json=body
+        ).json()
         assert preview["reuses_experiment"] is None
-        theirs = ask(group.desk, key, "POST", json=body).json()
+        theirs = request_with_key(group.api_server, key, "POST", json=body).json()
         assert not theirs["reused"]
         assert theirs["id"] != first["id"]
-    seen = {one["owner"] for one in ask(group.desk, group.root).json()["items"]}
+    seen = {one["owner"] for one in request_with_key(group.api_server, group.root).json()["items"]}
     assert seen == {"ada", "ben", "root"}
-    assert {one["owner"] for one in ask(group.desk, group.ben).json()["items"]} == {"ben"}
+    assert {
+        one["owner"] for one in request_with_key(group.api_server, group.ben).json()["items"]
+    } == {"ben"}
 
 
 def test_owners_may_use_the_same_idempotency_key(group: Group) -> None:
@@ -350,7 +375,10 @@ def test_owners_may_use_the_same_idempotency_key(group: Group) -> None:
     made = {}
     for key, epochs in ((group.ada, 3), (group.ben, 4)):
         body = {"spec": {"kind": "train", "epochs": epochs}}
-        first, again = (ask(group.desk, key, "POST", json=body, headers=headers) for _ in range(2))
+        first, again = (
+            request_with_key(group.api_server, key, "POST", json=body, headers=headers)
+            for _ in range(2)
+        )
         assert (first.status_code, again.json()["id"]) == (201, first.json()["id"])
         made[key] = first.json()["id"]
     assert made[group.ada] != made[group.ben]
@@ -360,99 +388,141 @@ def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group)
     sizes = {}
     for key, count in ((group.ada, 30), (group.ben, 40), (group.root, 50)):
         sent = {"content": make_npz(count), "params": {"name": "ours"}}
-        assert ask(group.desk, key, "POST", "/datasets", **sent).status_code == 201
-        assert ask(group.desk, key, "POST", "/datasets", **sent).status_code == 200
+        assert (
+            request_with_key(group.api_server, key, "POST", "/datasets", **sent).status_code == 201
+        )
+        assert (
+            request_with_key(group.api_server, key, "POST", "/datasets", **sent).status_code == 200
+        )
         body = {
             "spec": {"kind": "train", "data": {"name": "ours", "train_size": count, "test_size": 5}}
         }
-        assert ask(group.desk, key, "POST", "/experiments/preview", json=body).status_code == 200, (
-            count
-        )
-        sizes[key] = ask(group.desk, key, path="/datasets/ours").json()["train_size"]
+        assert (
+            request_with_key(
+                group.api_server, key, "POST", "/experiments/preview", json=body
+            ).status_code
+            == 200
+        ), count
+        sizes[key] = request_with_key(group.api_server, key, path="/datasets/ours").json()[
+            "train_size"
+        ]
     assert (sizes[group.ada], sizes[group.ben]) == (30, 40)
     titles = {}
     for key, title in ((group.ada, "hers"), (group.ben, "his")):
         params = {"title": title}
-        file = make_file({"a": [1]})
-        made = ask(group.desk, key, "POST", "/checkpoints", content=file, params=params)
+        file = make_checkpoint({"a": [1]})
+        made = request_with_key(
+            group.api_server, key, "POST", "/checkpoints", content=file, params=params
+        )
         assert made.status_code == 201
-        titles[key] = ask(group.desk, key, path=f"/checkpoints/{made.json()['id']}").json()["title"]
+        titles[key] = request_with_key(
+            group.api_server, key, path=f"/checkpoints/{made.json()['id']}"
+        ).json()["title"]
     assert (titles[group.ada], titles[group.ben]) == ("hers", "his")
 
 
 def test_what_another_owner_has_cannot_be_computed_with(group: Group) -> None:
     for checkpoint in (group.ids["artifact_id"], group.ids["checkpoint_id"]):
-        asked = {"json": body_from(checkpoint)}
-        known = ask(group.desk, group.ada, "POST", "/experiments/preview", **asked)
+        asked = {"json": body_from_checkpoint(checkpoint)}
+        known = request_with_key(
+            group.api_server, group.ada, "POST", "/experiments/preview", **asked
+        )
         assert known.status_code == 200, known.text
-        for key in (make_key(group.desk.db, owner="eve"), group.root):
-            refused = ask(group.desk, key, "POST", "/experiments/preview", **asked)
+        for key in (make_key(group.api_server.db, owner="eve"), group.root):
+            refused = request_with_key(
+                group.api_server, key, "POST", "/experiments/preview", **asked
+            )
             assert refused.json()["errors"][0]["code"] == "not-found"
     asked = {"json": {"spec": {"kind": "train", "data": {"name": MARK}}}}
-    refused = ask(group.desk, group.ben, "POST", "/experiments/preview", **asked)
+    refused = request_with_key(group.api_server, group.ben, "POST", "/experiments/preview", **asked)
     assert refused.json()["errors"][0]["code"] == "dataset-unavailable"
     assert MARK not in refused.json()["errors"][0]["detail"].partition("known are")[2]
 
 
 def test_an_admin_changes_what_is_another_s_and_it_stays_theirs(group: Group) -> None:
     sent = {"content": make_npz(25), "params": {"name": "hers"}}
-    assert ask(group.desk, group.ada, "POST", "/datasets", **sent).status_code == 201
+    assert (
+        request_with_key(group.api_server, group.ada, "POST", "/datasets", **sent).status_code
+        == 201
+    )
     body = {"spec": {"kind": "train", "data": {"name": "hers", "train_size": 20, "test_size": 5}}}
-    made = ask(group.desk, group.ada, "POST", json=body).json()["id"]
-    extended = ask(
-        group.desk, group.root, "POST", f"/experiments/{made}/extend", json={"seeds": [5]}
+    made = request_with_key(group.api_server, group.ada, "POST", json=body).json()["id"]
+    extended = request_with_key(
+        group.api_server, group.root, "POST", f"/experiments/{made}/extend", json={"seeds": [5]}
     )
     assert (extended.status_code, extended.json()["owner"]) == (200, "ada"), extended.text
     assert (
-        ask(group.desk, group.root, "POST", f"/experiments/{made}/cancel").json()["status"]
+        request_with_key(
+            group.api_server, group.root, "POST", f"/experiments/{made}/cancel"
+        ).json()["status"]
         == "cancelled"
     )
-    assert ask(group.desk, group.ada, path=f"/experiments/{made}").json()["status"] == "cancelled"
+    assert (
+        request_with_key(group.api_server, group.ada, path=f"/experiments/{made}").json()["status"]
+        == "cancelled"
+    )
 
 
 def test_the_same_archive_is_imported_by_each(group: Group) -> None:
     made = [
-        ask(group.desk, key, "POST", "/import", content=group.archive)
+        request_with_key(group.api_server, key, "POST", "/import", content=group.archive)
         for key in (group.ada, group.ben)
     ]
-    assert [answer.status_code for answer in made] == [201, 201]
-    again = ask(group.desk, group.ben, "POST", "/import", content=group.archive)
+    assert [response.status_code for response in made] == [201, 201]
+    again = request_with_key(group.api_server, group.ben, "POST", "/import", content=group.archive)
     assert (again.status_code, again.json()["id"]) == (200, made[1].json()["id"])
     assert (
-        ask(group.desk, group.ada, path=f"/experiments/{made[1].json()['id']}").status_code == 404
+        request_with_key(
+            group.api_server, group.ada, path=f"/experiments/{made[1].json()['id']}"
+        ).status_code
+        == 404
     )
 
 
 def test_a_file_that_another_owner_has_too_outlives_a_deletion(group: Group) -> None:
-    zoe = make_key(group.desk.db, *USUAL, owner="zoe")
-    theirs = ask(group.desk, zoe, "POST", "/import", content=group.archive).json()
-    told = ask(group.desk, zoe, "DELETE", f"/experiments/{theirs['id']}")
+    zoe = make_key(group.api_server.db, *USUAL, owner="zoe")
+    theirs = request_with_key(
+        group.api_server, zoe, "POST", "/import", content=group.archive
+    ).json()
+    told = request_with_key(group.api_server, zoe, "DELETE", f"/experiments/{theirs['id']}")
     assert (told.json()["deleted"], told.json()["bytes"]) == (True, 0)
     assert (
-        ask(group.desk, group.ada, path=f"/artifacts/{group.ids['artifact_id']}").status_code == 200
+        request_with_key(
+            group.api_server, group.ada, path=f"/artifacts/{group.ids['artifact_id']}"
+        ).status_code
+        == 200
     )
 
 
 def test_the_queue_counts_what_others_wait_for_and_owners_take_turns(group: Group) -> None:
     body = {"spec": {"kind": "train", "epochs": 9}}
     many = {**body, "seeds": list(range(40)), "execution": {"seeds_per_run": 1}, "priority": 9}
-    theirs = ask(group.desk, group.ada, "POST", json=many).json()["id"]
-    before = ask(group.desk, group.ben, path="/queue").json()["queued"]
+    theirs = request_with_key(group.api_server, group.ada, "POST", json=many).json()["id"]
+    before = request_with_key(group.api_server, group.ben, path="/queue").json()["queued"]
     assert before >= 40
-    made = ask(group.desk, group.ben, "POST", json={**body, "priority": -9}).json()
+    made = request_with_key(
+        group.api_server, group.ben, "POST", json={**body, "priority": -9}
+    ).json()
     assert made["queue"]["runs_ahead"] < before - 20, (
         "most of another's runs come later, whatever their priority"
     )
     for owner, one in ((group.ada, theirs), (group.ben, made["id"])):
-        assert ask(group.desk, owner, "POST", f"/experiments/{one}/cancel").status_code == 200
+        assert (
+            request_with_key(
+                group.api_server, owner, "POST", f"/experiments/{one}/cancel"
+            ).status_code
+            == 200
+        )
 
 
 def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
-    key = make_key(group.desk.db, *USUAL)
-    made = ask(group.desk, key, "POST", json={"spec": {"kind": "train", "epochs": 11}}).json()["id"]
+    key = make_key(group.api_server.db, *USUAL)
+    made = request_with_key(
+        group.api_server, key, "POST", json={"spec": {"kind": "train", "epochs": 11}}
+    ).json()["id"]
     headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
     address = f"/experiments/{made}/events"
-    with group.desk.http.stream(
+    with group.api_server.http.stream(
         "GET", address, headers=headers, timeout=10
     ) as stream:  # less than comments take
         lines = stream.iter_lines()
@@ -460,7 +530,10 @@ def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
             next(line for line in lines if line.startswith("event:"))
             == "event: experiment.submitted"
         )
-        with group.desk.db.write() as session:
+        with group.api_server.db.write() as session:
             revoke_key(session, list_keys(session)[-1].id)
         assert "event: end" not in list(lines)
-    assert ask(group.desk, key, path=f"/experiments/{made}/events").status_code == 401
+    assert (
+        request_with_key(group.api_server, key, path=f"/experiments/{made}/events").status_code
+        == 401
+    )

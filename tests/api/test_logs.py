@@ -17,8 +17,8 @@ from sqlalchemy import text
 
 from api.middleware.request_middleware import OWN_ID
 from runtime.logs import LogFormat, make_formatter, set_up_logging
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.keyed import make_key
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key
 
 BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
@@ -64,18 +64,18 @@ def _listen(log: Log) -> Iterator[Log]:
 
 
 @pytest.fixture
-def keyed(tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
+def keyed(tmp_path: Path, sqlite_template: Path) -> Iterator[ApiServer]:
     (tmp_path / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
-    with serving(make_settings(tmp_path)) as opened:
+    with serve_api(make_settings(tmp_path)) as opened:
         yield opened
 
 
-def test_a_request_is_one_line_with_its_id_key_and_owner(keyed: Desk, json_log: Log) -> None:
+def test_a_request_is_one_line_with_its_id_key_and_owner(keyed: ApiServer, json_log: Log) -> None:
     key = make_key(keyed.db)
     headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "from-the-proxy.1"}
-    answer = keyed.http.get("/experiments/exp_none?token=abc", headers=headers)
-    assert answer.headers["X-Request-ID"] == "from-the-proxy.1"
-    assert answer.json()["request_id"] == "from-the-proxy.1"
+    response = keyed.http.get("/experiments/exp_none?token=abc", headers=headers)
+    assert response.headers["X-Request-ID"] == "from-the-proxy.1"
+    assert response.json()["request_id"] == "from-the-proxy.1"
     (line,) = json_log.lines(request_id="from-the-proxy.1")
     assert line["route"] == "/experiments/{experiment_id}"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/experiments/exp_none", 404)
@@ -90,13 +90,15 @@ def test_a_request_is_one_line_with_its_id_key_and_owner(keyed: Desk, json_log: 
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 65, "a\tb", '{"level":"error"}'])
-def test_what_is_no_plain_word_does_not_become_a_request_s_id(desk: Desk, given: str) -> None:
-    answer = desk.http.get("/healthz", headers={"X-Request-ID": given})
-    assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+def test_what_is_no_plain_word_does_not_become_a_request_s_id(
+    api_server: ApiServer, given: str
+) -> None:
+    response = api_server.http.get("/healthz", headers={"X-Request-ID": given})
+    assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
     assert OWN_ID.fullmatch(given) is None
 
 
-def test_no_secret_is_ever_logged(keyed: Desk, log: Log) -> None:
+def test_no_secret_is_ever_logged(keyed: ApiServer, log: Log) -> None:
     """A key, a webhook's secret and its address' token, a database's password: told by requests, refusals and faults."""
     key = make_key(keyed.db)
     wrong = key[:-1] + ("a" if key[-1] != "a" else "b")
@@ -133,14 +135,14 @@ def test_no_secret_is_ever_logged(keyed: Desk, log: Log) -> None:
 
 
 def test_a_fault_has_the_request_s_id_and_its_traceback_in_one_line(
-    keyed: Desk, json_log: Log, monkeypatch: pytest.MonkeyPatch
+    keyed: ApiServer, json_log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("on purpose")
 
     monkeypatch.setattr("api.routes.service.list_workers", fail)
-    answer = keyed.http.get("/workers", headers={"X-Request-ID": "faulty"})
-    assert answer.status_code == 500
+    response = keyed.http.get("/workers", headers={"X-Request-ID": "faulty"})
+    assert response.status_code == 500
     (line,) = json_log.lines(request_id="faulty", level="error")
     assert "ZeroDivisionError: on purpose" in line["exception"]
     assert (keyed.http.get("/healthz").status_code, len(json_log.lines(request_id="faulty"))) == (

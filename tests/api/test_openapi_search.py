@@ -1,4 +1,4 @@
-"""The API against its own description: whatever a schema-driven search sends, no answer is a fault."""
+"""The API against its own description: whatever a schema-driven search sends, no response is a fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemathesis.checks import not_a_server_error
 
 from api.app import create_app
 from runtime.settings import Settings
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 pytestmark = pytest.mark.usefixtures("denormals")
 
@@ -37,22 +37,24 @@ BOUNDS: dict[str, Any] = {
 
 @CALLED.parametrize()
 @settings(max_examples=12, derandomize=True, **BOUNDS)
-def test_no_request_is_answered_with_a_fault(desk: Desk, case: schemathesis.Case) -> None:
-    check(desk, case)
+def test_no_request_is_answered_with_a_fault(
+    api_server: ApiServer, case: schemathesis.Case
+) -> None:
+    check(api_server, case)
 
 
 @pytest.mark.slow
 @CALLED.parametrize()
 @settings(max_examples=150, print_blob=True, **BOUNDS)
 def test_a_longer_search_that_is_another_each_time_finds_no_fault(
-    desk: Desk, case: schemathesis.Case
+    api_server: ApiServer, case: schemathesis.Case
 ) -> None:
-    check(desk, case)
+    check(api_server, case)
 
 
-def check(desk: Desk, case: schemathesis.Case) -> None:
+def check(api_server: ApiServer, case: schemathesis.Case) -> None:
     """No fault, and every refusal a problem."""
-    response = case.call(base_url=str(desk.http.base_url), timeout=30)
+    response = case.call(base_url=str(api_server.http.base_url), timeout=30)
     if case.path != "/readyz":  # without broker and workers it rightly answers 503
         case.validate_response(response, checks=[not_a_server_error])
     if response.status_code >= 400:

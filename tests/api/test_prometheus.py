@@ -17,7 +17,7 @@ from storage.runs.claim import claim_next
 from storage.runs.lease_expiry import expire_worker
 from storage.runs.reconcile import reconcile
 from storage.runs.transitions import heartbeat
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 WATCHING = Path(__file__).parents[2] / "docker" / "watching"
 BODY = {"spec": {"kind": "train", "epochs": 2}, "seeds": [0, 1], "execution": {"seeds_per_run": 1}}
@@ -26,9 +26,11 @@ NAME = re.compile(r"\brichregime_\w+")
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
-def look(desk: Desk) -> Samples:
+def look(api_server: ApiServer) -> Samples:
     """Everything by (name, label values), as another process of the API would tell it now."""
-    return read(PrometheusCollector(desk.db, desk.blobs, desk.settings).text().decode())
+    return read(
+        PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).text().decode()
+    )
 
 
 def read(text: str) -> Samples:
@@ -43,17 +45,19 @@ def of(*labels: str) -> frozenset[str]:
     return frozenset(labels)
 
 
-def told_names(desk: Desk) -> set[str]:
-    desk.http.get("/healthz")  # so that there was a request
-    return {name for name, _ in read(desk.http.get("/metrics").text)}
+def told_names(api_server: ApiServer) -> set[str]:
+    api_server.http.get("/healthz")  # so that there was a request
+    return {name for name, _ in read(api_server.http.get("/metrics").text)}
 
 
-def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(both_desks: Desk) -> None:
-    desk = both_desks
-    desk.submit(
+def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(
+    api_on_both_databases: ApiServer,
+) -> None:
+    api_server = api_on_both_databases
+    api_server.submit(
         {**BODY, "webhook": {"url": "https://example.org/", "secret": "whsec_" + "a" * 43 + "="}}
     )
-    before = look(desk)
+    before = look(api_server)
     assert (
         before["richregime_runs", of("queued")] == before["richregime_queue_depth", of("any")] == 2
     )
@@ -62,18 +66,20 @@ def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(both_desks: Desk) -
 
     for owner in ("host:1:2", "host:1:3"):
         assert (
-            claim_next(desk.db, worker=owner, device_class="gpu", device="cuda", lease_seconds=0.0)
+            claim_next(
+                api_server.db, worker=owner, device_class="gpu", device="cuda", lease_seconds=0.0
+            )
             is not None
         )
-    assert expire_worker(desk.db, "host:1:2", max_attempts=3)
-    reconcile(desk.db, desk.blobs, desk.settings, lambda runs: None)
+    assert expire_worker(api_server.db, "host:1:2", max_attempts=3)
+    reconcile(api_server.db, api_server.blobs, api_server.settings, lambda runs: None)
     again = claim_next(
-        desk.db, worker="host:1:4", device_class="gpu", device="cuda", lease_seconds=60
+        api_server.db, worker="host:1:4", device_class="gpu", device="cuda", lease_seconds=60
     )
     assert again is not None
-    heartbeat(desk.db, again.run_id, again.fence, 60, (1, 2, "epochs"), step_seconds=0.02)
-    desk.finish(again)
-    after = look(desk)
+    heartbeat(api_server.db, again.run_id, again.fence, 60, (1, 2, "epochs"), step_seconds=0.02)
+    api_server.finish_run(again)
+    after = look(api_server)
     assert after["richregime_runs", of("succeeded")] == after["richregime_runs", of("queued")] == 1
     assert after["richregime_leases_lost_total", of("died")] == 1
     assert after["richregime_leases_lost_total", of("expired")] == 1
@@ -90,22 +96,22 @@ def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(both_desks: Desk) -
     assert after["richregime_stored_bytes", of("checkpoint")] > 0
 
 
-def test_counts_outlive_their_experiment(desk: Desk) -> None:
-    made = desk.submit({**BODY, "reuse": False})
-    desk.work(made["id"])
-    counted = look(desk)["richregime_claim_seconds_count", of("cpu")]
+def test_counts_outlive_their_experiment(api_server: ApiServer) -> None:
+    made = api_server.submit({**BODY, "reuse": False})
+    api_server.finish_all_runs(made["id"])
+    counted = look(api_server)["richregime_claim_seconds_count", of("cpu")]
     assert counted >= 2
-    assert desk.http.delete(f"/experiments/{made['id']}").is_success
-    assert look(desk)["richregime_claim_seconds_count", of("cpu")] == counted
+    assert api_server.http.delete(f"/experiments/{made['id']}").is_success
+    assert look(api_server)["richregime_claim_seconds_count", of("cpu")] == counted
 
 
-def test_requests_are_told_by_the_template_of_their_route(desk: Desk) -> None:
+def test_requests_are_told_by_the_template_of_their_route(api_server: ApiServer) -> None:
     for path in ("/experiments/exp_one", "/experiments/exp_two", "/nowhere/one", "/nowhere/two"):
-        desk.http.get(path)
-    desk.http.request("BREW", "/healthz")
+        api_server.http.get(path)
+    api_server.http.request("BREW", "/healthz")
     found = {
         labels: value
-        for (name, labels), value in read(desk.http.get("/metrics").text).items()
+        for (name, labels), value in read(api_server.http.get("/metrics").text).items()
         if name == "richregime_request_seconds_count"
     }
     assert found[of("GET", "/experiments/{experiment_id}", "404")] >= 2
@@ -118,21 +124,23 @@ def test_requests_are_told_by_the_template_of_their_route(desk: Desk) -> None:
 
 
 @pytest.fixture
-def statements(desk: Desk) -> Iterator[list[str]]:
+def statements(api_server: ApiServer) -> Iterator[list[str]]:
     """Those that the database is asked in the meantime."""
     asked: list[str] = []
 
     def note(connection: object, cursor: object, statement: str, *_: object) -> None:
         asked.append(statement)
 
-    engine = desk.db._reader
+    engine = api_server.db._reader
     event.listen(engine, "before_cursor_execute", note)
     yield asked
     event.remove(engine, "before_cursor_execute", note)
 
 
-def test_who_asks_often_asks_the_database_seldom(desk: Desk, statements: list[str]) -> None:
-    watch = PrometheusCollector(desk.db, desk.blobs, desk.settings)
+def test_who_asks_often_asks_the_database_seldom(
+    api_server: ApiServer, statements: list[str]
+) -> None:
+    watch = PrometheusCollector(api_server.db, api_server.blobs, api_server.settings)
     watch.text()
     asked = len([one for one in statements if " counter" in one])
     assert asked
@@ -141,35 +149,37 @@ def test_who_asks_often_asks_the_database_seldom(desk: Desk, statements: list[st
     assert len([one for one in statements if " counter" in one]) == asked
 
 
-def test_counting_runs_reads_an_index_and_no_run(desk: Desk, statements: list[str]) -> None:
-    PrometheusCollector(desk.db, desk.blobs, desk.settings).text()
+def test_counting_runs_reads_an_index_and_no_run(
+    api_server: ApiServer, statements: list[str]
+) -> None:
+    PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).text()
     of_runs = [one for one in statements if " run " in one.replace("\n", " ")]
     assert len(of_runs) >= 2
-    with desk.db._reader.connect() as connection:
+    with api_server.db._reader.connect() as connection:
         for statement in of_runs:
             inlined = statement.replace("?", "'queued'")
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {inlined}").all()
             assert all("COVERING INDEX" in row[3] for row in plan if " run" in row[3]), plan
 
 
-def test_the_dashboard_names_what_is_told(desk: Desk) -> None:
+def test_the_dashboard_names_what_is_told(api_server: ApiServer) -> None:
     dashboard = json.loads((WATCHING / "grafana-dashboard.json").read_text(encoding="utf-8"))
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(shown) > 10
-    assert set(NAME.findall(" ".join(shown))) <= told_names(desk)
+    assert set(NAME.findall(" ".join(shown))) <= told_names(api_server)
 
 
-def test_the_alarms_name_what_is_told(desk: Desk) -> None:
+def test_the_alarms_name_what_is_told(api_server: ApiServer) -> None:
     groups = yaml.safe_load((WATCHING / "alarms.yaml").read_text(encoding="utf-8"))["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert rules
     assert all(rule["annotations"]["summary"] for rule in rules)
-    assert set(NAME.findall(" ".join(rule["expr"] for rule in rules))) <= told_names(desk)
+    assert set(NAME.findall(" ".join(rule["expr"] for rule in rules))) <= told_names(api_server)
 
 
-def test_everything_told_is_shown(desk: Desk) -> None:
+def test_everything_told_is_shown(api_server: ApiServer) -> None:
     """A name that nobody looks at is left out of `/metrics`, or finds its place on the dashboard."""
     shown = (WATCHING / "grafana-dashboard.json").read_text(encoding="utf-8")
-    bases = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in told_names(desk)}
+    bases = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in told_names(api_server)}
     unseen = {name for name in bases if name.startswith("richregime_") and name not in shown}
     assert unseen == set()

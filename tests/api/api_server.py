@@ -29,7 +29,7 @@ from storage.runs.transitions import fail_run, finish_run
 
 
 @dataclass(frozen=True)
-class Desk:
+class ApiServer:
     """The API as its users see it, and what lies behind it."""
 
     http: httpx.Client
@@ -38,23 +38,23 @@ class Desk:
     blobs: BlobStore
 
     def submit(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
-        answer = self.http.post("/experiments", json=body, headers=headers)
-        assert answer.status_code in (200, 201), answer.text
-        found: dict[str, Any] = answer.json()
+        response = self.http.post("/experiments", json=body, headers=headers)
+        assert response.status_code in (200, 201), response.text
+        found: dict[str, Any] = response.json()
         return found
 
     def get(self, path: str, **params: Any) -> Any:
-        answer = self.http.get(path, params=params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.http.get(path, params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
 
-    def num_experiments(self) -> int:
+    def count_experiments(self) -> int:
         with self.db.read() as session:
             from storage.experiments.find import list_experiments
 
             return len(list_experiments(session, limit=10_000)[0])
 
-    def claim(self, experiment_id: str) -> Claim | None:
+    def claim_run(self, experiment_id: str) -> Claim | None:
         """The experiment's next queued run, put before all others first; None when it has none."""
         self.http.patch(f"/experiments/{experiment_id}", json={"priority": 10})
         claimed = claim_next(
@@ -64,16 +64,16 @@ class Desk:
             return None
         return claimed
 
-    def work(self, experiment_id: str, epochs: int = 3) -> list[Claim]:
+    def finish_all_runs(self, experiment_id: str, epochs: int = 3) -> list[Claim]:
         """Finish every run with made-up numbers, and make the summary."""
         done = []
-        while (claimed := self.claim(experiment_id)) is not None:
-            self.finish(claimed, epochs)
+        while (claimed := self.claim_run(experiment_id)) is not None:
+            self.finish_run(claimed, epochs)
             done.append(claimed)
         reconcile(self.db, self.blobs, self.settings, lambda runs: None)
         return done
 
-    def finish(self, claimed: Claim, epochs: int = 3) -> None:
+    def finish_run(self, claimed: Claim, epochs: int = 3) -> None:
         results = [
             TrainSeedResult(
                 seed=seed,
@@ -109,7 +109,7 @@ class Desk:
                 session, claimed.run_id, claimed.fence, results, {"digest": claimed.digest}
             )
 
-    def fail(self, claimed: Claim) -> None:
+    def fail_run(self, claimed: Claim) -> None:
         with self.db.write() as session:
             assert fail_run(
                 session, claimed.run_id, claimed.fence, FailureReason.OUT_OF_MEMORY, "too large"
@@ -117,7 +117,7 @@ class Desk:
 
 
 @contextlib.contextmanager
-def serving(settings: Settings) -> Iterator[Desk]:
+def serve_api(settings: Settings) -> Iterator[ApiServer]:
     """A real server on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings)
@@ -133,7 +133,7 @@ def serving(settings: Settings) -> Iterator[Desk]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         with httpx.Client(base_url=url, timeout=60) as http:
-            yield Desk(http, settings, state.db, state.blobs)
+            yield ApiServer(http, settings, state.db, state.blobs)
     finally:
         server.should_exit = True
         thread.join(timeout=20)

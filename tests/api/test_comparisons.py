@@ -17,7 +17,7 @@ from richregime.tables import published_table, verdicts_table
 from storage.files.trainings import register_training
 from storage.runs.claim import Claim
 from storage.runs.transitions import finish_run
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 POLICIES = [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1}]
 LWS = {
@@ -30,7 +30,7 @@ ACCURACY = {0: [0.90, 0.91, 0.92], 1: [0.80, 0.82, 0.84]}
 BACKWARD = {0: [10.0, 10.0, 10.0], 1: [2.0, 2.5, 3.0]}
 
 
-def finish_lws(desk: Desk, claimed: Claim) -> None:
+def finish_lws(api_server: ApiServer, claimed: Claim) -> None:
     seed_results = [
         LwsSeedResult(
             seed=seed,
@@ -47,44 +47,45 @@ def finish_lws(desk: Desk, claimed: Claim) -> None:
         ).model_dump(mode="json")
         for seed in claimed.seeds
     ]
-    with desk.db.write() as session:
+    with api_server.db.write() as session:
         assert finish_run(session, claimed.run_id, claimed.fence, seed_results, {})
 
 
 @pytest.fixture(scope="module")
-def half_done(desk: Desk) -> str:
+def half_done(api_server: ApiServer) -> str:
     """Two policies; two seeds of the first and one of the second have finished."""
-    experiment_id = str(desk.submit(LWS)["id"])
+    experiment_id = str(api_server.submit(LWS)["id"])
     for _ in range(3):
-        claimed = desk.claim(experiment_id)
+        claimed = api_server.claim_run(experiment_id)
         assert claimed is not None
-        finish_lws(desk, claimed)
-    desk.http.patch(f"/experiments/{experiment_id}", json={"priority": -10})
+        finish_lws(api_server, claimed)
+    api_server.http.patch(f"/experiments/{experiment_id}", json={"priority": -10})
     return experiment_id
 
 
 @pytest.fixture(scope="module")
-def done(desk: Desk) -> str:
-    experiment_id = str(desk.submit(LWS)["id"])
-    while (claimed := desk.claim(experiment_id)) is not None:
-        finish_lws(desk, claimed)
+def done(api_server: ApiServer) -> str:
+    experiment_id = str(api_server.submit(LWS)["id"])
+    while (claimed := api_server.claim_run(experiment_id)) is not None:
+        finish_lws(api_server, claimed)
     return experiment_id
 
 
-def test_nothing_finished_is_nothing_to_compare(desk: Desk) -> None:
-    experiment = desk.submit({"spec": {"kind": "train"}, "reuse": False})
+def test_nothing_finished_is_nothing_to_compare(api_server: ApiServer) -> None:
+    experiment = api_server.submit({"spec": {"kind": "train"}, "reuse": False})
     for path in ("comparison", "difference?point=0"):
-        answer = desk.http.get(f"/experiments/{experiment['id']}/{path}")
-        assert (answer.status_code, answer.json()["code"]) == (409, "not-ready")
-        assert answer.headers["Retry-After"]
+        response = api_server.http.get(f"/experiments/{experiment['id']}/{path}")
+        assert (response.status_code, response.json()["code"]) == (409, "not-ready")
+        assert response.headers["Retry-After"]
 
 
 def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(
-    desk: Desk, done: str
+    api_server: ApiServer, done: str
 ) -> None:
-    found = desk.get(f"/experiments/{done}/comparison")
+    found = api_server.get(f"/experiments/{done}/comparison")
     assert (
-        desk.get(f"/experiments/{done}")["links"]["comparison"] == f"/experiments/{done}/comparison"
+        api_server.get(f"/experiments/{done}")["links"]["comparison"]
+        == f"/experiments/{done}/comparison"
     )
     assert (found["experiment_id"], found["kind"], found["complete"]) == (done, "lws", True)
     verdict = found["verdicts"][0]
@@ -99,8 +100,8 @@ def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(
     assert "3 seeds instead of 5" in found["deviations"]
 
 
-def test_table_1_stands_beside_ours(desk: Desk, done: str) -> None:
-    published = desk.get(f"/experiments/{done}/comparison")["published"]
+def test_table_1_stands_beside_ours(api_server: ApiServer, done: str) -> None:
+    published = api_server.get(f"/experiments/{done}/comparison")["published"]
     by_point = {
         (one["point"]["policy"]["name"], one["quantity"]): one
         for one in published
@@ -117,24 +118,24 @@ def test_table_1_stands_beside_ours(desk: Desk, done: str) -> None:
 
 
 def test_what_has_finished_so_far_is_compared_and_said_to_be_incomplete(
-    desk: Desk, half_done: str
+    api_server: ApiServer, half_done: str
 ) -> None:
-    found = desk.get(f"/experiments/{half_done}/comparison")
+    found = api_server.get(f"/experiments/{half_done}/comparison")
     assert not found["complete"]
     assert "1 finished seed" in found["note"]
     assert {one["verdict"] for one in found["verdicts"]} == {"inconclusive"}
 
 
-def test_a_kind_of_which_the_paper_claims_nothing_has_no_verdicts(desk: Desk) -> None:
-    experiment = desk.submit({"spec": {"kind": "train", "epochs": 11}})
-    desk.work(experiment["id"])
-    found = desk.get(f"/experiments/{experiment['id']}/comparison")
+def test_a_kind_of_which_the_paper_claims_nothing_has_no_verdicts(api_server: ApiServer) -> None:
+    experiment = api_server.submit({"spec": {"kind": "train", "epochs": 11}})
+    api_server.finish_all_runs(experiment["id"])
+    found = api_server.get(f"/experiments/{experiment['id']}/comparison")
     assert (found["verdicts"], found["published"]) == ([], [])
-    assert "claims nothing" in found["note"]
+    assert "makes no claim" in found["note"]
 
 
-def test_two_points_are_paired_by_seed(desk: Desk, done: str, half_done: str) -> None:
-    found = desk.get(f"/experiments/{done}/difference", point=1)
+def test_two_points_are_paired_by_seed(api_server: ApiServer, done: str, half_done: str) -> None:
+    found = api_server.get(f"/experiments/{done}/difference", point=1)
     assert (found["point"]["index"], found["baseline"]["values"]) == (1, {"policy": POLICIES[0]})
     assert (found["seeds"], found["complete"]) == ([0, 1, 2], True)
     difference = found["difference"]["test_accuracy"]
@@ -142,51 +143,60 @@ def test_two_points_are_paired_by_seed(desk: Desk, done: str, half_done: str) ->
     assert difference["standard_error"] == pytest.approx(0.01 / 3**0.5)
     assert found["ratio"]["backward_seconds"]["mean"] == pytest.approx(0.25)
     assert found["notes"] == []
-    partial = desk.get(f"/experiments/{half_done}/difference", point=1)
+    partial = api_server.get(f"/experiments/{half_done}/difference", point=1)
     assert (partial["seeds"], partial["complete"]) == ([0], False)
     assert partial["difference"]["test_accuracy"]["standard_error"] is None
     assert "too few" in partial["notes"][0]
 
 
-def test_a_point_that_is_not_there_is_not_found(desk: Desk, done: str) -> None:
+def test_a_point_that_is_not_there_is_not_found(api_server: ApiServer, done: str) -> None:
     for params in ({"point": 2}, {"point": 0, "baseline": 9}):
-        assert desk.http.get(f"/experiments/{done}/difference", params=params).status_code == 404
-    assert desk.http.get(f"/experiments/{done}/difference", params={"point": -1}).status_code == 422
+        assert (
+            api_server.http.get(f"/experiments/{done}/difference", params=params).status_code == 404
+        )
+    assert (
+        api_server.http.get(f"/experiments/{done}/difference", params={"point": -1}).status_code
+        == 422
+    )
 
 
-def test_a_result_of_few_seeds_says_so(desk: Desk, done: str) -> None:
-    experiment = desk.submit({"spec": {"kind": "train", "epochs": 12}, "seeds": [0, 1]})
-    desk.work(experiment["id"])
-    (point,) = desk.get(f"/experiments/{experiment['id']}/result")["points"]
+def test_a_result_of_few_seeds_says_so(api_server: ApiServer, done: str) -> None:
+    experiment = api_server.submit({"spec": {"kind": "train", "epochs": 12}, "seeds": [0, 1]})
+    api_server.finish_all_runs(experiment["id"])
+    (point,) = api_server.get(f"/experiments/{experiment['id']}/result")["points"]
     assert "too few" in point["notes"][0]
 
 
-def test_a_preview_names_the_run_of_another_kind_whose_training_would_be_loaded(desk: Desk) -> None:
+def test_a_preview_names_the_run_of_another_kind_whose_training_would_be_loaded(
+    api_server: ApiServer,
+) -> None:
     spec = {"kind": "train", "epochs": 13, "model": {"name": "conv_net", "width": 4}}
-    experiment = desk.submit({"spec": spec, "seeds": [0, 1], "reuse": False})
-    desk.work(experiment["id"])
+    experiment = api_server.submit({"spec": spec, "seeds": [0, 1], "reuse": False})
+    api_server.finish_all_runs(experiment["id"])
     body = {"spec": {**spec, "kind": "lws", "policy": {"name": "full"}}, "seeds": [0, 1]}
-    assert reused(desk, body) == [], "a run that has registered no training has none to give"
-    train_one(desk, spec, seed=1)
-    (training,) = reused(desk, body)
+    assert reused(api_server, body) == [], "a run that has registered no training has none to give"
+    train_one(api_server, spec, seed=1)
+    (training,) = reused(api_server, body)
     assert (training["point"], training["seed"]) == (0, 1)
-    assert desk.get(f"/runs/{training['run_id']}")["seeds"] == [1]
-    assert reused(desk, {**body, "reuse": False}) == []
+    assert api_server.get(f"/runs/{training['run_id']}")["seeds"] == [1]
+    assert reused(api_server, {**body, "reuse": False}) == []
     other = {**body, "spec": {**body["spec"], "policy": {"name": "top_k", "k": 1}}}
-    assert reused(desk, other) == [], "another policy trains another net"
-    assert reused(desk, {**body, "execution": {"precision": "bf16"}}) == []
+    assert reused(api_server, other) == [], "another policy trains another net"
+    assert reused(api_server, {**body, "execution": {"precision": "bf16"}}) == []
     for kind in ("activity_map", "gradient_spectrum"):
         watching = {**body, "spec": {**spec, "kind": kind}}
-        assert reused(desk, watching) == [], f"{kind} watches the training, so it does it itself"
+        assert reused(api_server, watching) == [], (
+            f"{kind} watches the training, so it does it itself"
+        )
 
 
-def train_one(desk: Desk, spec: dict[str, Any], seed: int) -> None:
+def train_one(api_server: ApiServer, spec: dict[str, Any], seed: int) -> None:
     """A run that has registered its training, as a worker does before it finishes."""
-    experiment = desk.submit({"spec": spec, "seeds": [seed], "reuse": False})
-    claimed = desk.claim(experiment["id"])
+    experiment = api_server.submit({"spec": spec, "seeds": [seed], "reuse": False})
+    claimed = api_server.claim_run(experiment["id"])
     assert claimed is not None
     spec_digest = expand(spec, {})[0].spec.training_spec_digest(Execution(device="cpu"))
-    with desk.db.write() as session:
+    with api_server.db.write() as session:
         assert register_training(
             session,
             digest="d",
@@ -196,27 +206,31 @@ def train_one(desk: Desk, spec: dict[str, Any], seed: int) -> None:
             fence=claimed.fence,
             result={},
         )
-    desk.finish(claimed)
+    api_server.finish_run(claimed)
 
 
-def reused(desk: Desk, body: dict[str, Any]) -> list[dict[str, Any]]:
-    (point,) = desk.http.post("/experiments/preview", json=body).json()["points"]
+def reused(api_server: ApiServer, body: dict[str, Any]) -> list[dict[str, Any]]:
+    (point,) = api_server.http.post("/experiments/preview", json=body).json()["points"]
     assert point["reused_seeds"] == [training["seed"] for training in point["reused"]]
     found: list[dict[str, Any]] = point["reused"]
     return found
 
 
-def test_the_command_s_tables_hold_every_verdict_and_number(desk: Desk, done: str) -> None:
-    found = desk.get(f"/experiments/{done}/comparison")
+def test_the_command_s_tables_hold_every_verdict_and_number(
+    api_server: ApiServer, done: str
+) -> None:
+    found = api_server.get(f"/experiments/{done}/comparison")
     assert verdicts_table(found).row_count == len(found["verdicts"]) > 0
     assert published_table(found).row_count == len(found["published"]) > 0
 
 
-def test_a_table_is_also_a_page_and_numbers(desk: Desk, done: str) -> None:
-    links = {one["name"]: one["links"] for one in desk.get(f"/experiments/{done}/plots")["items"]}
+def test_a_table_is_also_a_page_and_numbers(api_server: ApiServer, done: str) -> None:
+    links = {
+        one["name"]: one["links"] for one in api_server.get(f"/experiments/{done}/plots")["items"]
+    }
     assert "csv" not in links["accuracy_bars"]
-    assert desk.http.get(f"/experiments/{done}/plots/accuracy_bars.csv").status_code == 404
-    page = desk.http.get(links["table"]["html"])
+    assert api_server.http.get(f"/experiments/{done}/plots/accuracy_bars.csv").status_code == 404
+    page = api_server.http.get(links["table"]["html"])
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     for words in (
         "Top 1 All Bottoms",
@@ -226,25 +240,27 @@ def test_a_table_is_also_a_page_and_numbers(desk: Desk, done: str) -> None:
     ):
         assert words in page.text, words
     assert "http" not in page.text, "it refers to nothing outside of itself"
-    answer = desk.http.get(links["table"]["csv"])
-    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    full, probabilistic = csv.DictReader(io.StringIO(answer.text))
+    response = api_server.http.get(links["table"]["csv"])
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    full, probabilistic = csv.DictReader(io.StringIO(response.text))
     assert (full["policy"], full["published_backward_seconds"]) == ("Full", "2995.86")
     assert float(probabilistic["test_accuracy"]) == pytest.approx(0.82)
     assert float(probabilistic["test_accuracy_standard_error"]) == pytest.approx(0.02 / 3**0.5)
     assert probabilistic["published_test_accuracy"] == "0.7979"
     with zipfile.ZipFile(
-        io.BytesIO(desk.http.get(f"/experiments/{done}/export").content)
+        io.BytesIO(api_server.http.get(f"/experiments/{done}/export").content)
     ) as archive:
         assert archive.read("plots/table.html") == page.content
-        assert archive.read("plots/table.csv") == answer.content
+        assert archive.read("plots/table.csv") == response.content
 
 
-def test_a_name_is_words_not_markup_and_an_empty_table_says_so(desk: Desk) -> None:
-    experiment = desk.submit({**LWS, "name": "<script>alert(1)</script>"})
-    page = desk.http.get(f"/experiments/{experiment['id']}/plots/table.html")
+def test_a_name_is_words_not_markup_and_an_empty_table_says_so(api_server: ApiServer) -> None:
+    experiment = api_server.submit({**LWS, "name": "<script>alert(1)</script>"})
+    page = api_server.http.get(f"/experiments/{experiment['id']}/plots/table.html")
     assert page.status_code == 200
     assert "<script>" not in page.text
     assert "No results yet" in page.text
-    lines = desk.http.get(f"/experiments/{experiment['id']}/plots/table.csv").text.splitlines()
+    lines = api_server.http.get(
+        f"/experiments/{experiment['id']}/plots/table.csv"
+    ).text.splitlines()
     assert len(lines) == 1

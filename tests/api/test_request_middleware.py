@@ -12,7 +12,7 @@ import pytest
 from api.app import main
 from api.http.openapi import openapi_yaml
 from engine.experiments.registry import kinds
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """
@@ -37,9 +37,9 @@ async def serve():
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         for kind in kinds().values():
             for path in ("/experiments/preview", "/experiments"):
-                answer = await http.post(path, json=dict(kind.example))
-                assert answer.is_success, answer.text
-        for path in ("/", f"/view/{answer.json()['id']}", "/models", "/presets", "/openapi.json"):
+                response = await http.post(path, json=dict(kind.example))
+                assert response.is_success, response.text
+        for path in ("/", f"/view/{response.json()['id']}", "/models", "/presets", "/openapi.json"):
             assert (await http.get(path)).is_success, path
 
 asyncio.run(serve())
@@ -58,48 +58,52 @@ def test_the_api_serves_every_kind_without_torch(tmp_path: Path) -> None:
     "host",
     ["example.org", "example.org:8000", "10.0.0.1", "127.0.0.1.example.org", "[2001:db8::1]:80"],
 )
-def test_a_name_that_is_not_this_machine_s_is_not_answered(desk: Desk, host: str) -> None:
-    answer = desk.http.get("/healthz", headers={"Host": host})
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+def test_a_name_that_is_not_this_machine_s_is_not_answered(
+    api_server: ApiServer, host: str
+) -> None:
+    response = api_server.http.get("/healthz", headers={"Host": host})
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "127.1.2.3"]
 )
-def test_this_machine_s_own_names_are_answered(desk: Desk, host: str) -> None:
-    assert desk.http.get("/healthz", headers={"Host": host}).status_code == 200
+def test_this_machine_s_own_names_are_answered(api_server: ApiServer, host: str) -> None:
+    assert api_server.http.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "https://example.org"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
 )
-def test_another_site_s_page_changes_nothing(desk: Desk, headers: dict[str, str]) -> None:
-    before = desk.num_experiments()
-    answer = desk.http.post(
+def test_another_site_s_page_changes_nothing(
+    api_server: ApiServer, headers: dict[str, str]
+) -> None:
+    before = api_server.count_experiments()
+    response = api_server.http.post(
         "/experiments", json={"spec": {"kind": "train"}, "reuse": False}, headers=headers
     )
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    assert desk.num_experiments() == before
-    assert "access-control-allow-origin" not in answer.headers
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+    assert api_server.count_experiments() == before
+    assert "access-control-allow-origin" not in response.headers
 
 
-def test_the_service_s_own_page_may_submit(desk: Desk) -> None:
+def test_the_service_s_own_page_may_submit(api_server: ApiServer) -> None:
     for headers in (
-        {"Origin": str(desk.http.base_url).rstrip("/")},
+        {"Origin": str(api_server.http.base_url).rstrip("/")},
         {"Sec-Fetch-Site": "same-origin"},
     ):
-        answer = desk.http.post(
+        response = api_server.http.post(
             "/experiments/preview", json={"spec": {"kind": "train"}}, headers=headers
         )
-        assert answer.status_code == 200
+        assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/healthz", "/nothing", "/experiments?limit=0", "/docs", "/assets/page.css"]
 )
-def test_every_answer_carries_the_security_headers(desk: Desk, path: str) -> None:
-    headers = desk.http.get(path).headers
+def test_every_answer_carries_the_security_headers(api_server: ApiServer, path: str) -> None:
+    headers = api_server.http.get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert "default-src 'self'" in headers["Content-Security-Policy"]
@@ -108,18 +112,18 @@ def test_every_answer_carries_the_security_headers(desk: Desk, path: str) -> Non
 
 
 def test_a_fault_of_ours_is_a_problem_without_its_secrets(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("the secret")
 
     monkeypatch.setattr("api.routes.service.queue_state", fail)
-    answer = desk.http.get("/queue")
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
-    assert "secret" not in answer.text
-    assert "Traceback" not in answer.text
+    response = api_server.http.get("/queue")
+    assert (response.status_code, response.json()["code"]) == (500, "internal")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["request_id"] == response.headers["X-Request-Id"]
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
@@ -139,9 +143,9 @@ def test_the_written_description_is_fresh() -> None:
 
 
 def test_the_description_has_an_example_for_every_kind_and_a_problem_for_every_error(
-    desk: Desk,
+    api_server: ApiServer,
 ) -> None:
-    description = desk.get("/openapi.json")
+    description = api_server.get("/openapi.json")
     post = description["paths"]["/experiments"]["post"]
     content = post["requestBody"]["content"]["application/json"]
     assert {name: example["value"] for name, example in content["examples"].items()} == {
@@ -156,10 +160,10 @@ def test_the_description_has_an_example_for_every_kind_and_a_problem_for_every_e
             assert operation.get("description") or operation.get("summary"), (method, path)
 
 
-def test_swagger_and_the_page_need_no_other_machine(desk: Desk) -> None:
-    experiment = desk.submit({"spec": {"kind": "train"}, "name": "<script>alert(1)</script>"})
+def test_swagger_and_the_page_need_no_other_machine(api_server: ApiServer) -> None:
+    experiment = api_server.submit({"spec": {"kind": "train"}, "name": "<script>alert(1)</script>"})
     for path in ("/docs", "/", f"/view/{experiment['id']}"):
-        text = desk.http.get(path).text
+        text = api_server.http.get(path).text
         assert 'src="http' not in text
         assert 'href="http' not in text
         assert "//cdn" not in text
@@ -170,15 +174,15 @@ def test_swagger_and_the_page_need_no_other_machine(desk: Desk) -> None:
         "/assets/experiment.js",
         "/plotly.min.js",
     ):
-        assert desk.http.get(path).status_code == 200
+        assert api_server.http.get(path).status_code == 200
 
 
-def test_the_page_shows_an_experiment_s_result(desk: Desk) -> None:
-    experiment = desk.submit(
+def test_the_page_shows_an_experiment_s_result(api_server: ApiServer) -> None:
+    experiment = api_server.submit(
         {"spec": {"kind": "train"}, "sweep": {"model.width": [7]}, "seeds": [0, 1], "name": "shown"}
     )
-    assert "shown" in desk.http.get("/").text
-    desk.work(experiment["id"])
-    text = desk.http.get(f"/view/{experiment['id']}").text
+    assert "shown" in api_server.http.get("/").text
+    api_server.finish_all_runs(experiment["id"])
+    text = api_server.http.get(f"/view/{experiment['id']}").text
     assert "0.905 ± 0.005" in text or "0.9050 ± 0.0050" in text
     assert "learning_curve.svg" in text

@@ -15,8 +15,8 @@ import pytest
 
 from runtime.settings import Settings
 from storage.experiments.finalize import experiments_without_summary
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.receiving import SECRET, Receiver, receiving
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.webhook_receiver import SECRET, Receiver, receiving
 from tests.postgres import new_database
 from tests.waiting import wait_until
 
@@ -48,23 +48,25 @@ PRIVATE = [
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def api_server(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[ApiServer]:
     """A service with a secret of its own that looks for due deliveries all the time."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home, webhook_secret=OF_SERVICE, **QUICK)) as opened:
+    with serve_api(make_settings(home, webhook_secret=OF_SERVICE, **QUICK)) as opened:
         yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def either_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+def either_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ApiServer]:
     """That service on SQLite, and one on Postgres."""
     if request.param == "sqlite":
-        yield request.getfixturevalue("desk")
+        yield request.getfixturevalue("api_server")
         return
     with new_database(request.getfixturevalue("postgres_server")) as url:
         settings = make_settings(tmp_path, database_url=url, webhook_secret=OF_SERVICE, **QUICK)
-        with serving(settings) as opened:
+        with serve_api(settings) as opened:
             yield opened
 
 
@@ -79,11 +81,11 @@ def body(receiver: Receiver, secret: str | None = SECRET, **fields: Any) -> dict
     return {"spec": {"kind": "train"}, "reuse": False, "webhook": webhook, **fields}
 
 
-def outcomes(desk: Desk, experiment_id: str, count: int) -> list[dict[str, Any]]:
+def outcomes(api_server: ApiServer, experiment_id: str, count: int) -> list[dict[str, Any]]:
     """The events that tell of its deliveries; waits until there are so many."""
 
     def told() -> list[dict[str, Any]]:
-        events = desk.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
+        events = api_server.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
         found = [event for event in events if event["name"].startswith("webhook.")]
         return found if len(found) >= count else []
 
@@ -91,20 +93,20 @@ def outcomes(desk: Desk, experiment_id: str, count: int) -> list[dict[str, Any]]
     return found
 
 
-def end(desk: Desk, experiment_id: str, status: str) -> None:
+def end(api_server: ApiServer, experiment_id: str, status: str) -> None:
     if status == "succeeded":
-        desk.work(experiment_id)
+        api_server.finish_all_runs(experiment_id)
     elif status == "failed":
-        claimed = desk.claim(experiment_id)
+        claimed = api_server.claim_run(experiment_id)
         assert claimed is not None
-        desk.fail(claimed)
+        api_server.fail_run(claimed)
     else:
-        assert desk.http.post(f"/experiments/{experiment_id}/cancel").status_code == 200
+        assert api_server.http.post(f"/experiments/{experiment_id}/cancel").status_code == 200
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
 def test_each_way_to_end_is_told_by_one_signed_post(
-    either_desk: Desk, receiver: Receiver, status: str
+    either_desk: ApiServer, receiver: Receiver, status: str
 ) -> None:
     experiment_id = either_desk.submit(body(receiver, name="mine"))["id"]
     end(either_desk, experiment_id, status)
@@ -126,11 +128,13 @@ def test_each_way_to_end_is_told_by_one_signed_post(
     }
 
 
-def test_a_notice_is_sent_until_the_receiver_recovers(desk: Desk, receiver: Receiver) -> None:
+def test_a_notice_is_sent_until_the_receiver_recovers(
+    api_server: ApiServer, receiver: Receiver
+) -> None:
     receiver.answers = [503, lambda handler: handler.connection.close(), 307, 200]
-    experiment_id = desk.submit(body(receiver))["id"]
-    end(desk, experiment_id, "cancelled")
-    events = outcomes(desk, experiment_id, 4)
+    experiment_id = api_server.submit(body(receiver))["id"]
+    end(api_server, experiment_id, "cancelled")
+    events = outcomes(api_server, experiment_id, 4)
     assert [event["name"] for event in events] == ["webhook.failed"] * 3 + ["webhook.delivered"]
     assert [event["data"].get("retry_seconds") for event in events] == [0.05, 0.1, 0.2, None]
     assert [event["data"].get("detail", "")[:20] for event in events[:3]] == [
@@ -144,49 +148,55 @@ def test_a_notice_is_sent_until_the_receiver_recovers(desk: Desk, receiver: Rece
     assert all(one.is_signed_with(SECRET) for one in receiver.received)
 
 
-def test_a_notice_is_given_up_after_its_last_attempt(desk: Desk, receiver: Receiver) -> None:
+def test_a_notice_is_given_up_after_its_last_attempt(
+    api_server: ApiServer, receiver: Receiver
+) -> None:
     receiver.answers = [500] * 100
-    experiment_id = desk.submit(body(receiver))["id"]
-    end(desk, experiment_id, "cancelled")
-    events = outcomes(desk, experiment_id, 6)
+    experiment_id = api_server.submit(body(receiver))["id"]
+    end(api_server, experiment_id, "cancelled")
+    events = outcomes(api_server, experiment_id, 6)
     assert [event["data"]["attempt"] for event in events] == [1, 2, 3, 4, 5, 6]
     assert events[-1]["data"]["retry_seconds"] is None
-    other = desk.submit(body(receiver))["id"]
-    end(desk, other, "cancelled")
-    outcomes(desk, other, 6)
+    other = api_server.submit(body(receiver))["id"]
+    end(api_server, other, "cancelled")
+    outcomes(api_server, other, 6)
     assert len(receiver.received) == 12, "the first was not sent again while the second was"
 
 
-def test_a_receiver_that_hangs_holds_nothing_else_up(desk: Desk, receiver: Receiver) -> None:
+def test_a_receiver_that_hangs_holds_nothing_else_up(
+    api_server: ApiServer, receiver: Receiver
+) -> None:
     released = threading.Event()
     receiver.answers = [
         lambda handler: (released.wait(60), handler.send_response(204), handler.end_headers())
     ]
-    hanging = desk.submit(body(receiver))["id"]
-    end(desk, hanging, "cancelled")
+    hanging = api_server.submit(body(receiver))["id"]
+    end(api_server, hanging, "cancelled")
     receiver.wait_for(1)
-    other = desk.submit({"spec": {"kind": "train"}, "reuse": False})["id"]
-    claimed = desk.claim(other)
+    other = api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"]
+    claimed = api_server.claim_run(other)
     assert claimed is not None
-    desk.finish(claimed)
+    api_server.finish_run(claimed)
 
     def is_summarised() -> bool:
-        with desk.db.read() as session:
+        with api_server.db.read() as session:
             return other not in experiments_without_summary(session, limit=1000)
 
     wait_until(is_summarised, 9.0)
     assert len(receiver.received) == 1
     released.set()
-    (event,) = outcomes(desk, hanging, 1)
+    (event,) = outcomes(api_server, hanging, 1)
     assert event["name"] == "webhook.delivered"
 
 
-def test_an_experiment_that_goes_on_is_told_of_at_each_end(desk: Desk, receiver: Receiver) -> None:
-    experiment_id = desk.submit(body(receiver))["id"]
-    end(desk, experiment_id, "failed")
+def test_an_experiment_that_goes_on_is_told_of_at_each_end(
+    api_server: ApiServer, receiver: Receiver
+) -> None:
+    experiment_id = api_server.submit(body(receiver))["id"]
+    end(api_server, experiment_id, "failed")
     receiver.wait_for(1)
-    assert desk.http.post(f"/experiments/{experiment_id}/retry").status_code == 200
-    end(desk, experiment_id, "succeeded")
+    assert api_server.http.post(f"/experiments/{experiment_id}/retry").status_code == 200
+    end(api_server, experiment_id, "succeeded")
     first, second = receiver.wait_for(2)
     assert (first.delivery["type"], second.delivery["type"]) == (
         "experiment.failed",
@@ -197,21 +207,21 @@ def test_an_experiment_that_goes_on_is_told_of_at_each_end(desk: Desk, receiver:
 
 
 def test_the_webhook_is_no_part_of_what_makes_two_experiments_identical(
-    desk: Desk, receiver: Receiver
+    api_server: ApiServer, receiver: Receiver
 ) -> None:
     spec = {"kind": "train", "epochs": 17}
-    first = desk.submit({"spec": spec})
+    first = api_server.submit({"spec": spec})
     with receiving() as second_receiver:
         for _ in range(2):
-            second = desk.submit(body(second_receiver, spec=spec, reuse=True))
+            second = api_server.submit(body(second_receiver, spec=spec, reuse=True))
         assert (second["id"], second["reused"], second["digest"]) == (
             first["id"],
             True,
             first["digest"],
         )
-        end(desk, first["id"], "succeeded")
+        end(api_server, first["id"], "succeeded")
         second_receiver.wait_for(1)
-        third = desk.http.post(
+        third = api_server.http.post(
             "/experiments",
             json=body(receiver, spec=spec, reuse=True),
             headers={"Idempotency-Key": "told-1"},
@@ -221,63 +231,68 @@ def test_the_webhook_is_no_part_of_what_makes_two_experiments_identical(
         assert late.delivery["type"] == "experiment.succeeded", (
             "it had ended before and is told at once"
         )
-        again = desk.http.post(
+        again = api_server.http.post(
             "/experiments",
             json=body(receiver, spec=spec, reuse=True),
             headers={"Idempotency-Key": "told-1"},
         )
         assert again.json() == third.json()
-        assert len(outcomes(desk, first["id"], 2)) == 2
+        assert len(outcomes(api_server, first["id"], 2)) == 2
         assert (len(receiver.received), len(second_receiver.received)) == (1, 1)
 
 
-def test_the_service_s_secret_signs_where_none_is_given(desk: Desk, receiver: Receiver) -> None:
-    end(desk, desk.submit(body(receiver, secret=None))["id"], "cancelled")
+def test_the_service_s_secret_signs_where_none_is_given(
+    api_server: ApiServer, receiver: Receiver
+) -> None:
+    end(api_server, api_server.submit(body(receiver, secret=None))["id"], "cancelled")
     (received,) = receiver.wait_for(1)
     assert received.is_signed_with(OF_SERVICE)
     assert not received.is_signed_with(SECRET)
 
 
 def test_deleting_an_experiment_deletes_what_is_not_told_yet(
-    desk: Desk, receiver: Receiver
+    api_server: ApiServer, receiver: Receiver
 ) -> None:
     answered = threading.Event()
     receiver.answers = [lambda handler: (answered.wait(60), handler.send_error(500))]
-    experiment_id = desk.submit(body(receiver))["id"]
-    end(desk, experiment_id, "cancelled")
+    experiment_id = api_server.submit(body(receiver))["id"]
+    end(api_server, experiment_id, "cancelled")
     receiver.wait_for(1)
-    assert desk.http.delete(f"/experiments/{experiment_id}").json()["deleted"] is True
+    assert api_server.http.delete(f"/experiments/{experiment_id}").json()["deleted"] is True
     answered.set()
-    other = desk.submit(body(receiver))["id"]
-    end(desk, other, "cancelled")
-    outcomes(desk, other, 1)
+    other = api_server.submit(body(receiver))["id"]
+    end(api_server, other, "cancelled")
+    outcomes(api_server, other, 1)
     assert [one.delivery["data"]["id"] for one in receiver.received] == [experiment_id, other]
 
 
 @pytest.fixture(scope="module")
-def strict_desk(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def strict_desk(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[ApiServer]:
     """A service as it is without settings."""
     home = tmp_path_factory.mktemp("strict")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home)) as opened:
+    with serve_api(make_settings(home)) as opened:
         yield opened
 
 
-def errors_of(desk: Desk, webhook: Any) -> list[tuple[str, str, str]]:
+def errors_of(api_server: ApiServer, webhook: Any) -> list[tuple[str, str, str]]:
     """What a submission and its preview are refused with."""
     document = {"spec": {"kind": "train"}, "webhook": webhook}
     answers = [
-        desk.http.post(path, json=document) for path in ("/experiments", "/experiments/preview")
+        api_server.http.post(path, json=document)
+        for path in ("/experiments", "/experiments/preview")
     ]
-    assert [answer.status_code for answer in answers] == [422, 422], answers[0].text
-    first, second = (answer.json()["errors"] for answer in answers)
+    assert [response.status_code for response in answers] == [422, 422], answers[0].text
+    first, second = (response.json()["errors"] for response in answers)
     assert first == second
     return [(error["pointer"], error["code"], error["detail"]) for error in first]
 
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_an_address_that_is_not_public_is_refused_at_submission(
-    strict_desk: Desk, host: str
+    strict_desk: ApiServer, host: str
 ) -> None:
     ((pointer, code, detail),) = errors_of(
         strict_desk, {"url": f"http://{host}:8080/x", "secret": SECRET}
@@ -289,15 +304,15 @@ def test_an_address_that_is_not_public_is_refused_at_submission(
 @pytest.mark.parametrize(
     "host", ["1.1.1.1", "[2606:4700::1111]", "hooks.example.org", "bücher.example"]
 )
-def test_a_public_address_and_any_other_name_are_taken(strict_desk: Desk, host: str) -> None:
+def test_a_public_address_and_any_other_name_are_taken(strict_desk: ApiServer, host: str) -> None:
     webhook = {"url": f"https://{host}/x", "secret": SECRET}
-    answer = strict_desk.http.post(
+    response = strict_desk.http.post(
         "/experiments/preview", json={"spec": {"kind": "train"}, "webhook": webhook}
     )
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
 
 
-def test_without_any_secret_the_refusal_says_what_to_do(strict_desk: Desk) -> None:
+def test_without_any_secret_the_refusal_says_what_to_do(strict_desk: ApiServer) -> None:
     ((pointer, code, detail),) = errors_of(strict_desk, {"url": "https://hooks.example.org"})
     assert (pointer, code) == ("#/webhook/secret", "secret-missing")
     assert "RICHREGIME_WEBHOOK_SECRET" in detail
@@ -316,7 +331,9 @@ def test_without_any_secret_the_refusal_says_what_to_do(strict_desk: Desk) -> No
         ("https://example.org", {"#/webhook"}),
     ],
 )
-def test_a_wrong_webhook_is_pointed_at(strict_desk: Desk, webhook: Any, expected: set[str]) -> None:
+def test_a_wrong_webhook_is_pointed_at(
+    strict_desk: ApiServer, webhook: Any, expected: set[str]
+) -> None:
     assert {pointer for pointer, _, _ in errors_of(strict_desk, webhook)} == expected
 
 
@@ -324,7 +341,7 @@ def test_a_wrong_webhook_is_pointed_at(strict_desk: Desk, webhook: Any, expected
     "secret", ["hush-hush", "whsec_hush-hush", "whsec_" + "aHVzaA==", "whsec_" + "aHVz" * 30]
 )
 def test_a_secret_of_another_form_is_refused_and_not_said_again(
-    strict_desk: Desk, secret: str
+    strict_desk: ApiServer, secret: str
 ) -> None:
     webhook = {"url": "https://example.org", "secret": secret}
     (found,) = errors_of(strict_desk, webhook)
@@ -336,20 +353,25 @@ def test_a_secret_of_another_form_is_refused_and_not_said_again(
 
 
 def test_no_secret_or_token_is_answered_exported_or_logged(
-    desk: Desk, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    api_server: ApiServer, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="richregime")
     receiver.answers = [500]
-    experiment = desk.submit(body(receiver))
+    experiment = api_server.submit(body(receiver))
     path = f"/experiments/{experiment['id']}"
-    end(desk, experiment["id"], "succeeded")
-    outcomes(desk, experiment["id"], 2)
-    archive = desk.http.get(f"{path}/export", params={"files": True}).content
+    end(api_server, experiment["id"], "succeeded")
+    outcomes(api_server, experiment["id"], 2)
+    archive = api_server.http.get(f"{path}/export", params={"files": True}).content
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         exported = b"".join(opened.read(name) for name in opened.namelist())
     read = (path, "/experiments", f"{path}/runs", f"{path}/events", f"{path}/result", "/limits")
-    texts = [desk.http.get(one).text for one in (*read, f"/view/{experiment['id']}")]
-    texts += [str(experiment), exported.decode(errors="replace"), caplog.text, repr(desk.settings)]
+    texts = [api_server.http.get(one).text for one in (*read, f"/view/{experiment['id']}")]
+    texts += [
+        str(experiment),
+        exported.decode(errors="replace"),
+        caplog.text,
+        repr(api_server.settings),
+    ]
     texts += [received.body.decode() for received in receiver.received]
     assert "webhook.failed" in "".join(texts)
     assert "answered 500" in caplog.text

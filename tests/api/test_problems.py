@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import kinds
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 Expected = tuple[int, str, set[str]]
 
@@ -143,60 +143,66 @@ REFUSED_TEXT: dict[str, tuple[bytes, Expected]] = {
 
 @pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
 @pytest.mark.parametrize("name", [*REFUSED, *REFUSED_TEXT])
-def test_a_wrong_body_is_told_every_place_that_is_wrong(desk: Desk, name: str, path: str) -> None:
+def test_a_wrong_body_is_told_every_place_that_is_wrong(
+    api_server: ApiServer, name: str, path: str
+) -> None:
     if name in REFUSED:
         body, (status, code, pointers) = REFUSED[name]
         content = json.dumps(body).encode()
     else:
         content, (status, code, pointers) = REFUSED_TEXT[name]
-    before = desk.num_experiments()
-    answer = desk.http.post(path, content=content, headers={"content-type": "application/json"})
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    before = api_server.count_experiments()
+    response = api_server.http.post(
+        path, content=content, headers={"content-type": "application/json"}
+    )
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (status, code), response.text
+    assert response.headers["content-type"] == "application/problem+json"
     assert {error["pointer"] for error in problem.get("errors", [])} == pointers
-    assert problem["request_id"] == answer.headers["X-Request-Id"]
-    assert desk.num_experiments() == before
-    assert "Traceback" not in answer.text
+    assert problem["request_id"] == response.headers["X-Request-Id"]
+    assert api_server.count_experiments() == before
+    assert "Traceback" not in response.text
 
 
 @pytest.mark.parametrize("name", list(kinds()))
-def test_every_mistake_in_a_form_is_told_whatever_the_kind(desk: Desk, name: str) -> None:
-    before = desk.num_experiments()
+def test_every_mistake_in_a_form_is_told_whatever_the_kind(
+    api_server: ApiServer, name: str
+) -> None:
+    before = api_server.count_experiments()
     mistakes = {
         "epochs": "3",
         "batch_size": 0,
         "data": {"name": "digits", "seed": -1},
         "no_such_field": 1,
     }
-    answer = desk.http.post("/experiments", json={"spec": {"kind": name, **mistakes}})
-    assert answer.status_code == 422
-    pointers = {error["pointer"] for error in answer.json()["errors"]}
+    response = api_server.http.post("/experiments", json={"spec": {"kind": name, **mistakes}})
+    assert response.status_code == 422
+    pointers = {error["pointer"] for error in response.json()["errors"]}
     assert pointers == {
         f"#/spec/{at}" for at in ("epochs", "batch_size", "data/seed", "no_such_field")
     }
-    assert desk.num_experiments() == before
+    assert api_server.count_experiments() == before
 
 
 @pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
 def test_a_sweep_of_a_million_points_is_refused_before_it_is_laid_out(
-    desk: Desk, path: str
+    api_server: ApiServer, path: str
 ) -> None:
     axes = {
         name: list(range(1, 101)) for name in ("model.width", "epochs", "batch_size", "model.depth")
     }
-    answer = desk.http.post(path, json={**spec(), "sweep": axes})
-    assert (answer.status_code, answer.json()["code"]) == (422, "plan-too-large")
-    assert "100,000,000" in answer.json()["errors"][0]["detail"]
-    assert f"{desk.settings.max_points:,}" in answer.json()["errors"][0]["detail"]
+    response = api_server.http.post(path, json={**spec(), "sweep": axes})
+    assert (response.status_code, response.json()["code"]) == (422, "plan-too-large")
+    assert "100,000,000" in response.json()["errors"][0]["detail"]
+    assert f"{api_server.settings.max_points:,}" in response.json()["errors"][0]["detail"]
 
 
-def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(desk: Desk) -> None:
-    before = desk.num_experiments()
+def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(api_server: ApiServer) -> None:
+    before = api_server.count_experiments()
     for content in (b" " * (1 << 20), (b" " * 65_536 for _ in range(16))):
-        answer = desk.http.post("/experiments", content=content)
-        assert (answer.status_code, answer.json()["code"]) == (413, "payload-too-large")
-    assert desk.num_experiments() == before
+        response = api_server.http.post("/experiments", content=content)
+        assert (response.status_code, response.json()["code"]) == (413, "payload-too-large")
+    assert api_server.count_experiments() == before
 
 
 @pytest.mark.parametrize(
@@ -217,12 +223,12 @@ def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(desk: Desk) ->
     ],
 )
 def test_what_an_experiment_has_not_is_a_problem_too(
-    desk: Desk, path: str, status: int, code: str
+    api_server: ApiServer, path: str, status: int, code: str
 ) -> None:
-    url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}"
-    answer = desk.http.get(url + path)
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    url = f"/experiments/{api_server.submit({'spec': {'kind': 'train'}})['id']}"
+    response = api_server.http.get(url + path)
+    assert (response.status_code, response.json()["code"]) == (status, code), response.text
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -257,12 +263,12 @@ def test_what_an_experiment_has_not_is_a_problem_too(
     ],
 )
 def test_every_error_is_a_problem(
-    desk: Desk, method: str, path: str, status: int, code: str
+    api_server: ApiServer, method: str, path: str, status: int, code: str
 ) -> None:
-    answer = desk.http.request(method, path)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert set(answer.json()) >= {
+    response = api_server.http.request(method, path)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert set(response.json()) >= {
         "type",
         "title",
         "status",
@@ -273,11 +279,11 @@ def test_every_error_is_a_problem(
     }
 
 
-def test_a_limit_s_error_names_value_and_limit(desk: Desk) -> None:
+def test_a_limit_s_error_names_value_and_limit(api_server: ApiServer) -> None:
     body = {"spec": {"kind": "train"}, "sweep": {"model.width": [10, 1_000_000]}}
-    error = desk.http.post("/experiments", json=body).json()["errors"][0]
+    error = api_server.http.post("/experiments", json=body).json()["errors"][0]
     assert "795,000,010" in error["detail"]
-    assert f"{desk.settings.max_parameters:,}" in error["detail"]
+    assert f"{api_server.settings.max_parameters:,}" in error["detail"]
     assert "1000000" in error["detail"].replace(",", ""), "which point"
 
 
@@ -290,17 +296,17 @@ def test_a_limit_s_error_names_value_and_limit(desk: Desk) -> None:
     ],
 )
 def test_a_wrong_change_changes_nothing(
-    desk: Desk, body: dict[str, Any], pointers: set[str]
+    api_server: ApiServer, body: dict[str, Any], pointers: set[str]
 ) -> None:
-    url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}"
-    before = desk.get(url)
-    answer = desk.http.patch(url, json=body)
-    assert answer.status_code == 422
-    assert {error["pointer"] for error in answer.json()["errors"]} == pointers
-    assert desk.get(url) == before
+    url = f"/experiments/{api_server.submit({'spec': {'kind': 'train'}})['id']}"
+    before = api_server.get(url)
+    response = api_server.http.patch(url, json=body)
+    assert response.status_code == 422
+    assert {error["pointer"] for error in response.json()["errors"]} == pointers
+    assert api_server.get(url) == before
 
 
-def test_a_method_that_is_not_answered_is_told_all_that_are(desk: Desk) -> None:
-    assert desk.http.put("/experiments").headers["allow"] == "GET, POST"
-    assert desk.http.post("/experiments/exp_none").headers["allow"] == "DELETE, GET, PATCH"
-    assert desk.http.options("/experiments/preview").headers["allow"] == "POST"
+def test_a_method_that_is_not_answered_is_told_all_that_are(api_server: ApiServer) -> None:
+    assert api_server.http.put("/experiments").headers["allow"] == "GET, POST"
+    assert api_server.http.post("/experiments/exp_none").headers["allow"] == "DELETE, GET, PATCH"
+    assert api_server.http.options("/experiments/preview").headers["allow"] == "POST"

@@ -9,26 +9,26 @@ from typing import Any
 import httpx
 from httpx_sse import ServerSentEvent, connect_sse
 
-from tests.api.desk import Desk, make_settings, serving
+from tests.api.api_server import ApiServer, make_settings, serve_api
 
 
-def read_stream(desk: Desk, experiment_id: str, **headers: str) -> list[ServerSentEvent]:
+def read_stream(api_server: ApiServer, experiment_id: str, **headers: str) -> list[ServerSentEvent]:
     with connect_sse(
-        desk.http, "GET", f"/experiments/{experiment_id}/events", headers=headers
+        api_server.http, "GET", f"/experiments/{experiment_id}/events", headers=headers
     ) as source:
         assert source.response.headers["content-type"].startswith("text/event-stream")
         return list(source.iter_sse())
 
 
-def make_finished(desk: Desk) -> str:
+def make_finished(api_server: ApiServer) -> str:
     body = {"spec": {"kind": "train"}, "sweep": {"model.width": [1, 2]}, "reuse": False}
-    experiment_id = str(desk.submit(body)["id"])
-    desk.work(experiment_id)
+    experiment_id = str(api_server.submit(body)["id"])
+    api_server.finish_all_runs(experiment_id)
     return experiment_id
 
 
-def test_a_stream_counts_from_one_without_gaps_and_ends(both_desks: Desk) -> None:
-    found = read_stream(both_desks, make_finished(both_desks))
+def test_a_stream_counts_from_one_without_gaps_and_ends(api_on_both_databases: ApiServer) -> None:
+    found = read_stream(api_on_both_databases, make_finished(api_on_both_databases))
     assert [event.id for event in found[:-1]] == [
         str(number + 1) for number in range(len(found) - 1)
     ]
@@ -36,66 +36,66 @@ def test_a_stream_counts_from_one_without_gaps_and_ends(both_desks: Desk) -> Non
     assert (found[-2].event, found[-1].event) == ("experiment.finished", "end")
 
 
-def test_a_stream_resumes_behind_the_last_event_and_misses_nothing(desk: Desk) -> None:
-    experiment_id = make_finished(desk)
-    whole = read_stream(desk, experiment_id)
+def test_a_stream_resumes_behind_the_last_event_and_misses_nothing(api_server: ApiServer) -> None:
+    experiment_id = make_finished(api_server)
+    whole = read_stream(api_server, experiment_id)
     for last in range(len(whole)):
-        resumed = read_stream(desk, experiment_id, **{"Last-Event-ID": str(last)})
+        resumed = read_stream(api_server, experiment_id, **{"Last-Event-ID": str(last)})
         assert [event.data for event in resumed[:-1]] == [event.data for event in whole[last:-1]]
 
 
-def test_a_page_holds_what_the_stream_holds(desk: Desk) -> None:
-    experiment_id = make_finished(desk)
-    streamed = [event.json() for event in read_stream(desk, experiment_id)[:-1]]
+def test_a_page_holds_what_the_stream_holds(api_server: ApiServer) -> None:
+    experiment_id = make_finished(api_server)
+    streamed = [event.json() for event in read_stream(api_server, experiment_id)[:-1]]
     paged: list[dict[str, Any]] = []
     params: dict[str, Any] = {"limit": 2}
     while True:
-        page = desk.get(f"/experiments/{experiment_id}/events", **params)
+        page = api_server.get(f"/experiments/{experiment_id}/events", **params)
         paged += page["items"]
         if page["next_cursor"] is None:
             break
         params["cursor"] = page["next_cursor"]
     assert paged == streamed
-    behind = desk.get(f"/experiments/{experiment_id}/events", after=3)["items"]
+    behind = api_server.get(f"/experiments/{experiment_id}/events", after=3)["items"]
     assert behind == streamed[3:]
 
 
-def test_a_stream_tells_what_happens_while_it_is_open(desk: Desk) -> None:
-    experiment_id = str(desk.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
+def test_a_stream_tells_what_happens_while_it_is_open(api_server: ApiServer) -> None:
+    experiment_id = str(api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     names: list[str] = []
     reader = threading.Thread(
-        target=lambda: names.extend(event.event for event in read_stream(desk, experiment_id))
+        target=lambda: names.extend(event.event for event in read_stream(api_server, experiment_id))
     )
     reader.start()
     time.sleep(0.5)
-    desk.work(experiment_id)
+    api_server.finish_all_runs(experiment_id)
     reader.join(timeout=20)
     assert not reader.is_alive()
     assert names[-4:] == ["run.started", "run.succeeded", "experiment.finished", "end"]
 
 
-def test_a_last_event_id_that_is_no_number_is_refused(desk: Desk) -> None:
-    experiment_id = make_finished(desk)
+def test_a_last_event_id_that_is_no_number_is_refused(api_server: ApiServer) -> None:
+    experiment_id = make_finished(api_server)
     for wrong in ("x", "-1", "1.5", "9" * 30):
         headers = {"Accept": "text/event-stream", "Last-Event-ID": wrong}
-        answer = desk.http.get(f"/experiments/{experiment_id}/events", headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+        response = api_server.http.get(f"/experiments/{experiment_id}/events", headers=headers)
+        assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
 
 
 def test_streams_are_bounded_and_given_back(tmp_path: Any) -> None:
-    with serving(make_settings(tmp_path, max_sse_clients=1)) as desk:
-        url = f"/experiments/{desk.submit({'spec': {'kind': 'train'}})['id']}/events"
+    with serve_api(make_settings(tmp_path, max_sse_clients=1)) as api_server:
+        url = f"/experiments/{api_server.submit({'spec': {'kind': 'train'}})['id']}/events"
         headers = {"Accept": "text/event-stream"}
-        other = httpx.Client(base_url=desk.http.base_url, timeout=10)
+        other = httpx.Client(base_url=api_server.http.base_url, timeout=10)
         with other, other.stream("GET", url, headers=headers) as first:
             text = first.iter_text()  # kept: one that is dropped closes its stream
             assert next(text).startswith(": open")
-            refused = desk.http.get(url, headers=headers)
+            refused = api_server.http.get(url, headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
             assert "Retry-After" in refused.headers
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            with desk.http.stream("GET", url, headers=headers) as again:
+            with api_server.http.stream("GET", url, headers=headers) as again:
                 if again.status_code == 200:
                     return
             time.sleep(0.1)
@@ -105,9 +105,9 @@ def test_streams_are_bounded_and_given_back(tmp_path: Any) -> None:
 def test_an_open_stream_does_not_keep_the_service_from_ending(tmp_path: Any) -> None:
     started = 0.0
     with httpx.Client(timeout=20) as http:
-        with serving(make_settings(tmp_path)) as desk:
-            experiment_id = desk.submit({"spec": {"kind": "train"}})["id"]
-            url = f"{desk.http.base_url}/experiments/{experiment_id}/events"
+        with serve_api(make_settings(tmp_path)) as api_server:
+            experiment_id = api_server.submit({"spec": {"kind": "train"}})["id"]
+            url = f"{api_server.http.base_url}/experiments/{experiment_id}/events"
             request = http.build_request("GET", url, headers={"Accept": "text/event-stream"})
             response = http.send(request, stream=True)
             text = response.iter_text()

@@ -10,16 +10,16 @@ import pytest
 
 from runtime.tracing import is_tracing_configured
 from storage.runs.claim import claim_next
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 ROOT = Path(__file__).parents[2]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_nothing_is_stored_where_nothing_is_traced(desk: Desk) -> None:
-    desk.submit({"spec": {"kind": "train", "epochs": 1}, "reuse": False}, traceparent=PARENT)
+def test_nothing_is_stored_where_nothing_is_traced(api_server: ApiServer) -> None:
+    api_server.submit({"spec": {"kind": "train", "epochs": 1}, "reuse": False}, traceparent=PARENT)
     claimed = claim_next(
-        desk.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+        api_server.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
     assert claimed is not None
     assert claimed.trace_parent is None

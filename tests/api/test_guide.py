@@ -17,8 +17,8 @@ from api.web.reference import list_calls
 from engine.experiments.registry import kinds
 from schemas.problems import ProblemCode
 from schemas.status import FailureReason
-from tests.api.desk import Desk
-from tests.api.test_api_bring_your_own import SHAPES, make_file
+from tests.api.api_server import ApiServer
+from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint
 
 LINK = re.compile(r'(?:href|src)="(/[^"#]*)')
 ENDED = {"POST /experiments/{experiment_id}/cancel", "POST /experiments/{experiment_id}/retry"}
@@ -27,47 +27,51 @@ UNREADY = {"GET /readyz"}
 """503 where no broker and no worker is, as here"""
 
 
-def page(desk: Desk, path: str) -> str:
-    answer = desk.http.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
-    assert answer.status_code == 200, path
-    return answer.text
+def page(api_server: ApiServer, path: str) -> str:
+    response = api_server.http.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
+    assert response.status_code == 200, path
+    return response.text
 
 
-def test_every_page_is_served_and_every_link_leads_somewhere(desk: Desk) -> None:
+def test_every_page_is_served_and_every_link_leads_somewhere(api_server: ApiServer) -> None:
     led: set[str] = set()
     for one in list_pages():
-        text = page(desk, f"/guide/{one.slug}")
+        text = page(api_server, f"/guide/{one.slug}")
         assert one.title in text
         led |= set(LINK.findall(text))
     broken = [
         path
         for path in sorted(led)
-        if desk.http.get(path, follow_redirects=True).status_code != 200
+        if api_server.http.get(path, follow_redirects=True).status_code != 200
     ]
     assert broken == []
 
 
-def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(desk: Desk) -> None:
-    assert "Start the service" in page(desk, "/guide")
+def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(
+    api_server: ApiServer,
+) -> None:
+    assert "Start the service" in page(api_server, "/guide")
     for path in (
         "/guide/nothing",
         "/guide/../README",
         "/guide/kinds/nothing",
         "/guide/images/none.png",
     ):
-        assert desk.http.get(path).status_code == 404, path
+        assert api_server.http.get(path).status_code == 404, path
 
 
-def test_the_sections_of_a_page_are_listed_and_led_to_by_their_short_names(desk: Desk) -> None:
-    text = page(desk, "/guide/paper-map")
+def test_the_sections_of_a_page_are_listed_and_led_to_by_their_short_names(
+    api_server: ApiServer,
+) -> None:
+    text = page(api_server, "/guide/paper-map")
     assert '<h2 id="fig2">fig2: ' in text
     assert '<li><a href="#fig2">fig2: ' in text
     assert "&lt;a" not in text
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_a_kind_s_page_shows_its_form_plots_and_presets(desk: Desk, kind: str) -> None:
-    text = page(desk, f"/guide/kinds/{kind}")
+def test_a_kind_s_page_shows_its_form_plots_and_presets(api_server: ApiServer, kind: str) -> None:
+    text = page(api_server, f"/guide/kinds/{kind}")
     for name in kinds()[kind].spec.model_fields:
         assert f"<code>{name}</code>" in text
     for plot in kinds()[kind].plots:
@@ -76,43 +80,48 @@ def test_a_kind_s_page_shows_its_form_plots_and_presets(desk: Desk, kind: str) -
         assert f"<code>{preset.name}</code>" in text
 
 
-def test_every_code_and_reason_is_explained(desk: Desk) -> None:
-    text = page(desk, "/guide/errors")
+def test_every_code_and_reason_is_explained(api_server: ApiServer) -> None:
+    text = page(api_server, "/guide/errors")
     for name in (*ProblemCode, *FailureReason):
         assert f"<code>{name}</code>" in text, name
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_every_example_of_the_reference_works_when_pasted(desk: Desk, tmp_path: Path) -> None:
+def test_every_example_of_the_reference_works_when_pasted(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
     body = {
         "spec": {"kind": "train"},
         "sweep": {"model.width": [6, 7]},
         "seeds": [0, 1],
         "reuse": False,
     }
-    experiment = desk.submit({**body, "name": "of the reference"})["id"]
-    desk.work(experiment)
-    run = desk.get(f"/experiments/{experiment}/runs")["items"][0]["id"]
-    (tmp_path / "theta.safetensors").write_bytes(make_file(SHAPES))
-    checkpoint = desk.http.post("/checkpoints", content=make_file(SHAPES)).json()["id"]
+    experiment = api_server.submit({**body, "name": "of the reference"})["id"]
+    api_server.finish_all_runs(experiment)
+    run = api_server.get(f"/experiments/{experiment}/runs")["items"][0]["id"]
+    (tmp_path / "theta.safetensors").write_bytes(make_checkpoint(CHECKPOINT_SHAPES))
+    checkpoint = api_server.http.post(
+        "/checkpoints", content=make_checkpoint(CHECKPOINT_SHAPES)
+    ).json()["id"]
     images, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2
     file = io.BytesIO()
     np.savez_compressed(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
     (tmp_path / "mine.npz").write_bytes(file.getvalue())
     known = {
-        "URL": str(desk.http.base_url).rstrip("/"),
+        "URL": str(api_server.http.base_url).rstrip("/"),
         "EXPERIMENT": experiment,
+        "ANOTHER": experiment,
         "RUN": run,
-        "ARTIFACT": desk.get(f"/runs/{run}/checkpoints")["items"][0]["id"],
+        "ARTIFACT": api_server.get(f"/runs/{run}/checkpoints")["items"][0]["id"],
         "CHECKPOINT": checkpoint,
     }
     # What reopens the experiment comes last: the others want it finished.
     calls = sorted(
-        list_calls(desk.get("/openapi.json")), key=lambda call: call.path.endswith("/extend")
+        list_calls(api_server.get("/openapi.json")), key=lambda call: call.path.endswith("/extend")
     )
     assert len(calls) > 35
     script = "\n".join(f"{call.curl} -w '\\n@%{{http_code}}\\n'" for call in calls)
-    text = page(desk, "/guide/reference")
+    text = page(api_server, "/guide/reference")
     for call in calls:
         assert f"{call.method} {call.path}" in text
     done = subprocess.run(

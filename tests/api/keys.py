@@ -10,7 +10,7 @@ import httpx
 from schemas.access import Scope
 from storage.access.keys import create_key
 from storage.database.engine import Database
-from tests.api.desk import Desk
+from tests.api.api_server import ApiServer
 
 
 def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | None = None) -> str:
@@ -20,8 +20,14 @@ def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | 
         return create_key(session, owner=owner, scopes=scopes or tuple(Scope), lifetime=lifetime)[1]
 
 
-def ask(
-    desk: Desk, key: str | None, method: str = "GET", path: str = "/experiments", **more: Any
+def request_with_key(
+    api_server: ApiServer,
+    key: str | None,
+    method: str = "GET",
+    path: str = "/experiments",
+    **more: Any,
 ) -> httpx.Response:
     shown = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return desk.http.request(method, path, headers={**shown, **more.pop("headers", {})}, **more)
+    return api_server.http.request(
+        method, path, headers={**shown, **more.pop("headers", {})}, **more
+    )

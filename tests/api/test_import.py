@@ -16,8 +16,8 @@ import pytest
 
 from api.experiments.import_bundle import import_bundle
 from engine.experiments.registry import get_kind
-from tests.api.archives import pack, unpack
-from tests.api.desk import Desk, make_settings, serving
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.zip_files import pack_zip, unpack_zip
 
 BODY = {
     "spec": {"kind": "train", "epochs": 3},
@@ -29,44 +29,48 @@ BODY = {
 
 
 @pytest.fixture(scope="module")
-def exported(desk: Desk) -> tuple[str, bytes]:
+def exported(api_server: ApiServer) -> tuple[str, bytes]:
     """An experiment that has succeeded, and its archive with all files."""
-    experiment_id = str(desk.submit(BODY)["id"])
-    desk.work(experiment_id)
-    answer = desk.http.get(f"/experiments/{experiment_id}/export", params={"files": True})
-    return experiment_id, answer.content
+    experiment_id = str(api_server.submit(BODY)["id"])
+    api_server.finish_all_runs(experiment_id)
+    response = api_server.http.get(f"/experiments/{experiment_id}/export", params={"files": True})
+    return experiment_id, response.content
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Desk]:
+def elsewhere(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[ApiServer]:
     """Another service with a home of its own, which takes archives of up to 400 kB."""
     home = tmp_path_factory.mktemp("elsewhere")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
-    with serving(make_settings(home, max_import_bytes=400_000)) as opened:
+    with serve_api(make_settings(home, max_import_bytes=400_000)) as opened:
         yield opened
 
 
-def take_in(desk: Desk, archive: bytes) -> Any:
-    return desk.http.post("/import", content=archive, headers={"content-type": "application/zip"})
+def take_in(api_server: ApiServer, archive: bytes) -> Any:
+    return api_server.http.post(
+        "/import", content=archive, headers={"content-type": "application/zip"}
+    )
 
 
 def changed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
     """The archive with its description changed, its checksums right."""
-    entries = unpack(archive)
+    entries = unpack_zip(archive)
     bundle = json.loads(entries["bundle.json"])
     change(bundle)
-    return pack({**entries, "bundle.json": json.dumps(bundle).encode()})
+    return pack_zip({**entries, "bundle.json": json.dumps(bundle).encode()})
 
 
 def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
-    desk: Desk, elsewhere: Desk, exported: tuple[str, bytes]
+    api_server: ApiServer, elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     before, archive = exported
-    answer = take_in(elsewhere, archive)
-    assert answer.status_code == 201, answer.text
-    after = answer.json()["id"]
-    assert answer.json()["imported_from"] == before != after
-    drawn = {name: data for name, data in unpack(archive).items() if name.startswith("plots/")}
+    response = take_in(elsewhere, archive)
+    assert response.status_code == 201, response.text
+    after = response.json()["id"]
+    assert response.json()["imported_from"] == before != after
+    drawn = {name: data for name, data in unpack_zip(archive).items() if name.startswith("plots/")}
     assert len(drawn) == 3 * len([plot for plot in get_kind("train").plots if plot.default])
     for name, data in drawn.items():
         there = elsewhere.http.get(f"/experiments/{after}/{name}")
@@ -77,7 +81,7 @@ def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
     for path in ("result", "metrics", "metrics?format=csv", "comparison"):
         here, there = (
             one.http.get(f"/experiments/{id}/{path}").text.replace(id, "ID")
-            for one, id in ((desk, before), (elsewhere, after))
+            for one, id in ((api_server, before), (elsewhere, after))
         )
         assert here == there, path
     run = elsewhere.get(f"/experiments/{after}/runs")["items"][0]
@@ -88,7 +92,7 @@ def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
 
 
 def test_the_same_archive_again_is_the_same_experiment(
-    elsewhere: Desk, exported: tuple[str, bytes]
+    elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     first = take_in(elsewhere, exported[1]).json()["id"]
     again = take_in(elsewhere, exported[1])
@@ -96,12 +100,12 @@ def test_the_same_archive_again_is_the_same_experiment(
 
 
 def test_what_was_imported_is_read_only_and_never_reused(
-    elsewhere: Desk, exported: tuple[str, bytes]
+    elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     experiment_id = take_in(elsewhere, exported[1]).json()["id"]
     for action, body in (("retry", None), ("cancel", None), ("extend", {"seeds": [7]})):
-        answer = elsewhere.http.post(f"/experiments/{experiment_id}/{action}", json=body)
-        assert answer.status_code == 409, action
+        response = elsewhere.http.post(f"/experiments/{experiment_id}/{action}", json=body)
+        assert response.status_code == 409, action
     preview = elsewhere.http.post("/experiments/preview", json=BODY).json()
     assert preview["reuses_experiment"] is None
     assert all(not point["reused_seeds"] for point in preview["points"])
@@ -110,23 +114,23 @@ def test_what_was_imported_is_read_only_and_never_reused(
     assert submitted["status"] == "queued"
 
 
-def test_what_still_runs_is_not_bundled(desk: Desk) -> None:
-    waiting = desk.submit({"spec": {"kind": "train", "epochs": 8}, "reuse": False})["id"]
-    archive = desk.http.get(f"/experiments/{waiting}/export").content
-    assert "bundle.json" not in unpack(archive)
-    answer = take_in(desk, archive)
-    assert answer.status_code == 422
-    assert "bundle.json" in answer.json()["detail"]
+def test_what_still_runs_is_not_bundled(api_server: ApiServer) -> None:
+    waiting = api_server.submit({"spec": {"kind": "train", "epochs": 8}, "reuse": False})["id"]
+    archive = api_server.http.get(f"/experiments/{waiting}/export").content
+    assert "bundle.json" not in unpack_zip(archive)
+    response = take_in(api_server, archive)
+    assert response.status_code == 422
+    assert "bundle.json" in response.json()["detail"]
 
 
 def renewed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
     """The archive with another first file, rightly described, and a change besides."""
-    entries, data = unpack(archive), b"no store has this yet"
+    entries, data = unpack_zip(archive), b"no store has this yet"
     bundle = json.loads(entries["bundle.json"])
     first = bundle["runs"][0]["files"][0]
     first |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     change(bundle)
-    return pack({**entries, first["path"]: data, "bundle.json": json.dumps(bundle).encode()})
+    return pack_zip({**entries, first["path"]: data, "bundle.json": json.dumps(bundle).encode()})
 
 
 def flip(data: bytes, place: int) -> bytes:
@@ -134,19 +138,26 @@ def flip(data: bytes, place: int) -> bytes:
 
 
 def assert_refused(
-    desk: Desk, archive: bytes, what: str = "", *, status: int = 422, code: str | None = None
+    api_server: ApiServer,
+    archive: bytes,
+    what: str = "",
+    *,
+    status: int = 422,
+    code: str | None = None,
 ) -> None:
     """By a problem, and nothing is stored: no row, no file, no part of one."""
 
     def stored() -> tuple[int, set[Path]]:
-        files = {path for path in desk.settings.resolved_blob_dir.rglob("*") if path.is_file()}
-        return desk.num_experiments(), files
+        files = {
+            path for path in api_server.settings.resolved_blob_dir.rglob("*") if path.is_file()
+        }
+        return api_server.count_experiments(), files
 
     before = stored()
-    answer = take_in(desk, archive)
-    assert answer.status_code == status, (what, answer.text)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert code in (None, answer.json()["code"])
+    response = take_in(api_server, archive)
+    assert response.status_code == status, (what, response.text)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert code in (None, response.json()["code"])
     assert stored() == before, what
 
 
@@ -166,32 +177,42 @@ METRICS_HEAD = b"point,seed,name,step,value\n"
 LIES: dict[str, Callable[[bytes], bytes]] = {
     "no archive": lambda archive: b"PK" + archive[40:200],
     "cut off": lambda archive: archive[: len(archive) // 2],
-    "metrics changed, sums not": lambda archive: pack(
-        {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n"}, sums=False
+    "metrics changed, sums not": lambda archive: pack_zip(
+        {**unpack_zip(archive), "metrics.csv": b"point,seed,name,step,value\n"}, sums=False
     ),
-    "an entry that no sum names": lambda archive: pack(
-        {**unpack(archive), "more": b"more"}, sums=False
+    "an entry that no sum names": lambda archive: pack_zip(
+        {**unpack_zip(archive), "more": b"more"}, sums=False
     ),
-    "a sum without its entry": lambda archive: pack(
-        {name: data for name, data in unpack(archive).items() if name != "result.json"}, sums=False
+    "a sum without its entry": lambda archive: pack_zip(
+        {name: data for name, data in unpack_zip(archive).items() if name != "result.json"},
+        sums=False,
     ),
-    "no description": lambda archive: pack(
-        {name: data for name, data in unpack(archive).items() if name != "bundle.json"}
+    "no description": lambda archive: pack_zip(
+        {name: data for name, data in unpack_zip(archive).items() if name != "bundle.json"}
     ),
-    "metrics of another run": lambda archive: pack(
+    "metrics of another run": lambda archive: pack_zip(
         {
-            **unpack(archive),
+            **unpack_zip(archive),
             "metrics.csv": b"point,seed,name,step,value\n0,99,test_accuracy,1,0.5\n",
         }
     ),
-    "a metric that is no number": lambda archive: pack(
-        {**unpack(archive), "metrics.csv": b"point,seed,name,step,value\n0,0,test_accuracy,1,nan\n"}
+    "a metric that is no number": lambda archive: pack_zip(
+        {
+            **unpack_zip(archive),
+            "metrics.csv": b"point,seed,name,step,value\n0,0,test_accuracy,1,nan\n",
+        }
     ),
-    "metrics on one line": lambda archive: pack(
-        {**unpack(archive), "metrics.csv": METRICS_HEAD + b"0,0,test_accuracy,1,0." + b"5" * 2_000}
+    "metrics on one line": lambda archive: pack_zip(
+        {
+            **unpack_zip(archive),
+            "metrics.csv": METRICS_HEAD + b"0,0,test_accuracy,1,0." + b"5" * 2_000,
+        }
     ),
-    "a quotation without end": lambda archive: pack(
-        {**unpack(archive), "metrics.csv": METRICS_HEAD + b'0,0,"' + b"test accuracy\n" * 20_000}
+    "a quotation without end": lambda archive: pack_zip(
+        {
+            **unpack_zip(archive),
+            "metrics.csv": METRICS_HEAD + b'0,0,"' + b"test accuracy\n" * 20_000,
+        }
     ),
     "another format": lambda archive: changed(archive, set_in("format", 2)),
     "an unknown kind": lambda archive: changed(archive, set_in("body", "spec", "kind", "nothing")),
@@ -226,8 +247,8 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "a sound new file, then one that is another": lambda archive: renewed(
         archive, set_in("runs", -1, "files", 0, "sha256", "0" * 64)
     ),
-    "a sound new file, and metrics that are none": lambda archive: pack(
-        {**unpack(renewed(archive, lambda bundle: None)), "metrics.csv": b"none"}
+    "a sound new file, and metrics that are none": lambda archive: pack_zip(
+        {**unpack_zip(renewed(archive, lambda bundle: None)), "metrics.csv": b"none"}
     ),
     "a name with a path in it": lambda archive: changed(
         archive, set_in("runs", 0, "files", 0, "name", "../../theta")
@@ -241,18 +262,18 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_an_archive_that_lies_is_refused_and_leaves_nothing(
-    elsewhere: Desk, exported: tuple[str, bytes], lie: str
+    elsewhere: ApiServer, exported: tuple[str, bytes], lie: str
 ) -> None:
     assert_refused(elsewhere, LIES[lie](exported[1]))
 
 
 def test_the_metrics_of_an_archive_are_never_held_at_once(
-    elsewhere: Desk, exported: tuple[str, bytes], tmp_path: Path
+    elsewhere: ApiServer, exported: tuple[str, bytes], tmp_path: Path
 ) -> None:
     lines = [f"0,0,train_loss,{step},0.{step:07}" for step in range(50_000)]
     metrics = METRICS_HEAD + "\n".join(lines).encode()
     path = tmp_path / "archive.zip"
-    path.write_bytes(pack({**unpack(exported[1]), "metrics.csv": metrics}))
+    path.write_bytes(pack_zip({**unpack_zip(exported[1]), "metrics.csv": metrics}))
     tracemalloc.start()
     _, is_new = import_bundle(
         elsewhere.db, elsewhere.blobs, elsewhere.settings, path, lambda *_: None
@@ -266,24 +287,26 @@ def test_the_metrics_of_an_archive_are_never_held_at_once(
 
 
 def test_of_metrics_of_one_place_the_last_holds(
-    elsewhere: Desk, exported: tuple[str, bytes]
+    elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     metrics = METRICS_HEAD + b"0,0,test_accuracy,1,0.25\n0,0,test_accuracy,1,0.75\n"
-    answer = take_in(elsewhere, pack({**unpack(exported[1]), "metrics.csv": metrics}))
-    assert answer.status_code == 201, answer.text
+    response = take_in(elsewhere, pack_zip({**unpack_zip(exported[1]), "metrics.csv": metrics}))
+    assert response.status_code == 201, response.text
     told = elsewhere.http.get(
-        f"/experiments/{answer.json()['id']}/metrics", params={"format": "csv"}
+        f"/experiments/{response.json()['id']}/metrics", params={"format": "csv"}
     )
     assert told.text.splitlines() == ["point,seed,name,step,value", "0,0,test_accuracy,1,0.75"]
 
 
-def test_every_byte_of_every_entry_counts(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
+def test_every_byte_of_every_entry_counts(
+    elsewhere: ApiServer, exported: tuple[str, bytes]
+) -> None:
     """One is flipped in an entry, which is packed anew or damaged as it lies in the archive."""
-    entries = unpack(exported[1])
+    entries = unpack_zip(exported[1])
     assert len(entries) > 20
     for name, data in entries.items():
         flipped = flip(data, len(data) // 2)
-        assert_refused(elsewhere, pack({**entries, name: flipped}, sums=False), name)
+        assert_refused(elsewhere, pack_zip({**entries, name: flipped}, sums=False), name)
     with zipfile.ZipFile(io.BytesIO(exported[1])) as opened:
         middles = [
             entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2
@@ -293,11 +316,11 @@ def test_every_byte_of_every_entry_counts(elsewhere: Desk, exported: tuple[str, 
         assert_refused(elsewhere, flip(exported[1], place), name)
 
 
-def test_every_entry_is_missed(elsewhere: Desk, exported: tuple[str, bytes]) -> None:
-    entries = unpack(exported[1])
+def test_every_entry_is_missed(elsewhere: ApiServer, exported: tuple[str, bytes]) -> None:
+    entries = unpack_zip(exported[1])
     for name in entries:
         rest = {other: data for other, data in entries.items() if other != name}
-        assert_refused(elsewhere, pack(rest, sums=False), name)
+        assert_refused(elsewhere, pack_zip(rest, sums=False), name)
     needed = [
         name
         for name in entries
@@ -306,13 +329,13 @@ def test_every_entry_is_missed(elsewhere: Desk, exported: tuple[str, bytes]) -> 
     assert len(needed) > 3
     for name in needed:
         rest = {other: data for other, data in entries.items() if other != name}
-        assert_refused(elsewhere, pack(rest), name)
+        assert_refused(elsewhere, pack_zip(rest), name)
 
 
 def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
-    elsewhere: Desk, exported: tuple[str, bytes]
+    elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
-    bomb = pack({**unpack(exported[1]), "zeros": bytes(10_000_000)})
+    bomb = pack_zip({**unpack_zip(exported[1]), "zeros": bytes(10_000_000)})
     assert len(bomb) < 400_000
     for archive in (bomb, bytes(500_000)):
         assert_refused(elsewhere, archive, status=413, code="payload-too-large")
@@ -331,9 +354,9 @@ def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
     ],
 )
 def test_an_entry_that_would_leave_its_folder_is_refused(
-    elsewhere: Desk, exported: tuple[str, bytes], name: str
+    elsewhere: ApiServer, exported: tuple[str, bytes], name: str
 ) -> None:
-    assert_refused(elsewhere, pack({**unpack(exported[1]), name: b"x"}))
+    assert_refused(elsewhere, pack_zip({**unpack_zip(exported[1]), name: b"x"}))
     assert not list(elsewhere.settings.home.parent.rglob("escaped"))
-    with_dots = pack({**unpack(exported[1]), "plots/a..b": b"x"})
+    with_dots = pack_zip({**unpack_zip(exported[1]), "plots/a..b": b"x"})
     assert take_in(elsewhere, with_dots).status_code in (200, 201)

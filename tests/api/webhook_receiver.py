@@ -68,14 +68,14 @@ def receiving() -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            answer = receiver.answers.pop(0) if receiver.answers else 204
+            response = receiver.answers.pop(0) if receiver.answers else 204
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.received.append(Received(headers, body))
-            if callable(answer):
-                answer(self)
+            if callable(response):
+                response(self)
                 return
-            self.send_response(answer)
-            if answer in (301, 302, 307):
+            self.send_response(response)
+            if response in (301, 302, 307):
                 self.send_header("Location", f"{receiver.url}/elsewhere")
             self.send_header("Content-Length", "0")
             self.end_headers()

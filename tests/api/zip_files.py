@@ -10,12 +10,12 @@ Entries = dict[str, bytes]
 """By name"""
 
 
-def unpack(archive: bytes) -> Entries:
+def unpack_zip(archive: bytes) -> Entries:
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def pack(entries: Entries, *, sums: bool = True) -> bytes:
+def pack_zip(entries: Entries, *, sums: bool = True) -> bytes:
     """An archive whose checksums hold, unless they are among the entries to be kept."""
     if sums:
         lines = [

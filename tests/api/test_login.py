@@ -15,9 +15,9 @@ from api.middleware.authentication import COOKIE
 from schemas.access import Scope
 from storage.access.keys import find_key, list_keys, revoke_key
 from storage.access.logins import create_login
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.keyed import ask, make_key
-from tests.api.test_api_pages import Reading
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key, request_with_key
+from tests.api.page_reader import PageReader
 
 HTML = {"Accept": "text/html"}
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
@@ -25,9 +25,9 @@ BODY = {"spec": {"kind": "train"}, "reuse": False}
 
 
 @pytest.fixture
-def browser(closed: Desk) -> Iterator[httpx.Client]:
+def browser(api_with_keys: ApiServer) -> Iterator[httpx.Client]:
     """Asks for pages and keeps cookies."""
-    with httpx.Client(base_url=closed.http.base_url, headers=HTML, timeout=60) as opened:
+    with httpx.Client(base_url=api_with_keys.http.base_url, headers=HTML, timeout=60) as opened:
         yield opened
 
 
@@ -38,13 +38,13 @@ def log_in(browser: httpx.Client, key: str, wanted: str = "/", **headers: str) -
 
 
 def is_logged_in(browser: httpx.Client) -> bool:
-    answer = browser.get("/machines")
-    assert answer.status_code in (200, 303), answer.text
-    return answer.status_code == 200
+    response = browser.get("/machines")
+    assert response.status_code in (200, 303), response.text
+    return response.status_code == 200
 
 
 def test_a_browser_is_led_to_the_login_and_a_program_is_not(
-    closed: Desk, browser: httpx.Client
+    api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
     led = browser.get("/view/exp_1?a=1&b=2")
     assert (led.status_code, led.headers["location"]) == (
@@ -54,16 +54,18 @@ def test_a_browser_is_led_to_the_login_and_a_program_is_not(
     assert browser.get("/").headers["location"] == "/login"
     page = browser.get(led.headers["location"])
     assert page.status_code == 200
-    hidden = next(one for one in Reading(page.text).all("input") if one["type"] == "hidden")
+    hidden = next(one for one in PageReader(page.text).all("input") if one["type"] == "hidden")
     assert hidden["value"] == "/view/exp_1?a=1&b=2"
     for method, headers in (("GET", {"Accept": "*/*"}), ("POST", HTML)):
-        assert closed.http.request(method, "/experiments", headers=headers).status_code == 401
-    assert ask(closed, "rrk_0_0", headers=HTML).status_code == 401
+        assert (
+            api_with_keys.http.request(method, "/experiments", headers=headers).status_code == 401
+        )
+    assert request_with_key(api_with_keys, "rrk_0_0", headers=HTML).status_code == 401
 
 
 def test_the_login_page_needs_no_script_and_tells_what_is_wrong(browser: httpx.Client) -> None:
     for text in (browser.get("/login").text, log_in(browser, "rrk_0_<b>").text):
-        reading = Reading(text)
+        reading = PageReader(text)
         assert not reading.all("script")
         assert "key" in [label.get("for") for label in reading.all("label")]
         described = str(reading.with_id("key")["aria-describedby"]).split()
@@ -74,12 +76,12 @@ def test_the_login_page_needs_no_script_and_tells_what_is_wrong(browser: httpx.C
 
 
 def test_a_key_logs_in_and_leads_to_where_one_was_going(
-    closed: Desk, browser: httpx.Client
+    api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
-    key = make_key(closed.db, owner="grace")
-    answer = log_in(browser, f" {key} ", "/machines")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/machines")
-    cookie = answer.headers["set-cookie"]
+    key = make_key(api_with_keys.db, owner="grace")
+    response = log_in(browser, f" {key} ", "/machines")
+    assert (response.status_code, response.headers["location"]) == (303, "/machines")
+    cookie = response.headers["set-cookie"]
     for flag in ("HttpOnly", "SameSite=lax", "Path=/", "Max-Age=604800"):
         assert flag in cookie
     assert "Secure" not in cookie
@@ -92,9 +94,11 @@ def test_a_key_logs_in_and_leads_to_where_one_was_going(
         assert browser.get(path).status_code == 200, path
 
 
-def test_behind_tls_the_cookie_is_sent_by_tls_alone(closed: Desk, browser: httpx.Client) -> None:
-    answer = log_in(browser, make_key(closed.db), **{"X-Forwarded-Proto": "https"})
-    assert "Secure" in answer.headers["set-cookie"]
+def test_behind_tls_the_cookie_is_sent_by_tls_alone(
+    api_with_keys: ApiServer, browser: httpx.Client
+) -> None:
+    response = log_in(browser, make_key(api_with_keys.db), **{"X-Forwarded-Proto": "https"})
+    assert "Secure" in response.headers["set-cookie"]
 
 
 @pytest.mark.parametrize(
@@ -111,10 +115,10 @@ def test_behind_tls_the_cookie_is_sent_by_tls_alone(closed: Desk, browser: httpx
     ],
 )
 def test_the_login_leads_to_this_service_alone(
-    closed: Desk, browser: httpx.Client, wanted: str
+    api_with_keys: ApiServer, browser: httpx.Client, wanted: str
 ) -> None:
-    assert log_in(browser, make_key(closed.db), wanted).headers["location"] == "/"
-    hidden = Reading(browser.get("/login", params={"next": wanted}).text).all("input")[0]
+    assert log_in(browser, make_key(api_with_keys.db), wanted).headers["location"] == "/"
+    hidden = PageReader(browser.get("/login", params={"next": wanted}).text).all("input")[0]
     assert hidden["value"] == "/"
 
 
@@ -132,16 +136,19 @@ def test_the_login_leads_to_this_service_alone(
     ],
 )
 def test_only_a_page_of_ours_changes_anything_with_a_login(
-    closed: Desk, browser: httpx.Client, headers: dict[str, str], is_taken: bool
+    api_with_keys: ApiServer, browser: httpx.Client, headers: dict[str, str], is_taken: bool
 ) -> None:
-    own = str(closed.http.base_url).rstrip("/")
+    own = str(api_with_keys.http.base_url).rstrip("/")
     sent = {name: value.format(own=own) for name, value in headers.items()}
-    key = make_key(closed.db)
+    key = make_key(api_with_keys.db)
     assert log_in(browser, key).status_code == 303
-    count = len(ask(closed, key, params={"limit": 200}).json()["items"])
+    count = len(request_with_key(api_with_keys, key, params={"limit": 200}).json()["items"])
     made = browser.post("/experiments", json=BODY, headers=sent)
     assert made.status_code == (201 if is_taken else 403), made.text
-    assert len(ask(closed, key, params={"limit": 200}).json()["items"]) == count + is_taken
+    assert (
+        len(request_with_key(api_with_keys, key, params={"limit": 200}).json()["items"])
+        == count + is_taken
+    )
     assert browser.post("/logout", headers=sent).status_code == (303 if is_taken else 403)
     assert is_logged_in(browser) is not is_taken
     browser.cookies.clear()
@@ -151,31 +158,31 @@ def test_only_a_page_of_ours_changes_anything_with_a_login(
 
 
 def test_a_key_beside_the_cookie_is_the_one_that_counts(
-    closed: Desk, browser: httpx.Client
+    api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
-    log_in(browser, make_key(closed.db, owner="grace"))
-    shown = {"Authorization": f"Bearer {make_key(closed.db, owner='henry')}"}
+    log_in(browser, make_key(api_with_keys.db, owner="grace"))
+    shown = {"Authorization": f"Bearer {make_key(api_with_keys.db, owner='henry')}"}
     assert browser.post("/experiments", json=BODY, headers=shown).json()["owner"] == "henry"
     assert (
         browser.get("/experiments", headers={"Authorization": "Bearer rrk_0_0"}).status_code == 401
     )
 
 
-def test_a_login_has_its_key_s_scopes(closed: Desk, browser: httpx.Client) -> None:
-    log_in(browser, make_key(closed.db, Scope.READ))
+def test_a_login_has_its_key_s_scopes(api_with_keys: ApiServer, browser: httpx.Client) -> None:
+    log_in(browser, make_key(api_with_keys.db, Scope.READ))
     refused = browser.post("/experiments", json=BODY, headers=OWN_PAGE)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     browser.cookies.clear()
-    refused = log_in(browser, make_key(closed.db, Scope.SUBMIT))
+    refused = log_in(browser, make_key(api_with_keys.db, Scope.SUBMIT))
     assert refused.status_code == 403
     assert "no scope `read`" in refused.text
     assert COOKIE not in browser.cookies
 
 
 def test_a_login_ends_with_a_logout_its_time_and_its_key(
-    closed: Desk, browser: httpx.Client
+    api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
-    key = make_key(closed.db)
+    key = make_key(api_with_keys.db)
     log_in(browser, key)
     token = browser.cookies[COOKIE]
     assert is_logged_in(browser)
@@ -183,9 +190,13 @@ def test_a_login_ends_with_a_logout_its_time_and_its_key(
     assert COOKIE not in browser.cookies
     browser.cookies.set(COOKIE, token)
     assert not is_logged_in(browser), "whoever has kept the cookie is out too"
-    for seconds, its_key in ((-1, key), (60, make_key(closed.db, seconds=-1)), (60, "revoked")):
-        made = make_key(closed.db) if its_key == "revoked" else its_key
-        with closed.db.write() as session:
+    for seconds, its_key in (
+        (-1, key),
+        (60, make_key(api_with_keys.db, seconds=-1)),
+        (60, "revoked"),
+    ):
+        made = make_key(api_with_keys.db) if its_key == "revoked" else its_key
+        with api_with_keys.db.write() as session:
             row = find_key(session, made)
             assert row is not None
             browser.cookies.clear()
@@ -203,8 +214,8 @@ def test_a_login_ends_with_a_logout_its_time_and_its_key(
     assert not is_logged_in(browser), "the browser has another login now"
 
 
-def test_a_stream_ends_with_the_login(closed: Desk, browser: httpx.Client) -> None:
-    log_in(browser, make_key(closed.db))
+def test_a_stream_ends_with_the_login(api_with_keys: ApiServer, browser: httpx.Client) -> None:
+    log_in(browser, make_key(api_with_keys.db))
     made = browser.post("/experiments", json=BODY, headers=OWN_PAGE).json()["id"]
     stream_of = {"Accept": "text/event-stream"}
     with browser.stream(
@@ -220,15 +231,15 @@ def test_a_stream_ends_with_the_login(closed: Desk, browser: httpx.Client) -> No
 
 
 def test_the_cookie_s_token_is_stored_as_a_hash_and_never_logged(
-    closed: Desk, browser: httpx.Client, caplog: pytest.LogCaptureFixture
+    api_with_keys: ApiServer, browser: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="richregime"):
-        log_in(browser, make_key(closed.db))
+        log_in(browser, make_key(api_with_keys.db))
         token = browser.cookies[COOKIE]
         assert is_logged_in(browser)
     assert len(token) == 43
     assert token not in caplog.text
-    home = closed.settings.home
+    home = api_with_keys.settings.home
     assert not [
         path for path in home.rglob("*") if path.is_file() and token.encode() in path.read_bytes()
     ]
@@ -238,19 +249,23 @@ def test_wrong_keys_are_counted_and_refuse_nobody_a_right_one(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
-    with serving(make_settings(tmp_path, max_failed_keys_per_minute=10)) as desk:
-        key, revoked = make_key(desk.db), make_key(desk.db)
-        with desk.db.write() as session:
+    with serve_api(make_settings(tmp_path, max_failed_keys_per_minute=10)) as api_server:
+        key, revoked = make_key(api_server.db), make_key(api_server.db)
+        with api_server.db.write() as session:
             revoke_key(session, list_keys(session)[-1].id)
         for wrong in range(5):
-            assert ask(desk, f"rrk_{wrong}").status_code == 401
-            assert ask(desk, None).status_code == 401, "showing none is no guess"
-            assert log_in(desk.http, revoked).status_code == 401
-        for answer in (ask(desk, "rrk_9"), log_in(desk.http, "rrk_9"), ask(desk, revoked)):
-            assert answer.status_code == 429
-            assert 1 <= int(answer.headers["Retry-After"]) <= 60
-            assert answer.headers["RateLimit-Policy"] == '"failed-keys";q=10;w=60'
-            assert answer.headers["RateLimit"].startswith('"failed-keys";r=0;t=')
-        assert ask(desk, "rrk_9").json()["code"] == "rate-limited"
-        assert ask(desk, key).status_code == 200
-        assert log_in(desk.http, key).status_code == 303
+            assert request_with_key(api_server, f"rrk_{wrong}").status_code == 401
+            assert request_with_key(api_server, None).status_code == 401, "showing none is no guess"
+            assert log_in(api_server.http, revoked).status_code == 401
+        for response in (
+            request_with_key(api_server, "rrk_9"),
+            log_in(api_server.http, "rrk_9"),
+            request_with_key(api_server, revoked),
+        ):
+            assert response.status_code == 429
+            assert 1 <= int(response.headers["Retry-After"]) <= 60
+            assert response.headers["RateLimit-Policy"] == '"failed-keys";q=10;w=60'
+            assert response.headers["RateLimit"].startswith('"failed-keys";r=0;t=')
+        assert request_with_key(api_server, "rrk_9").json()["code"] == "rate-limited"
+        assert request_with_key(api_server, key).status_code == 200
+        assert log_in(api_server.http, key).status_code == 303

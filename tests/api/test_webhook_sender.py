@@ -30,8 +30,8 @@ from storage.database.engine import Database
 from storage.database.tables import DeliveryRow
 from storage.delivery import webhooks
 from storage.experiments.status import attach_webhook
-from tests.api.desk import Desk, make_settings, serving
-from tests.api.receiving import SECRET, Receiver, receiving
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.webhook_receiver import SECRET, Receiver, receiving
 from tests.postgres import new_database
 from tests.waiting import wait_until
 
@@ -45,21 +45,23 @@ QUIET = {"reconcile_seconds": 3600.0, "webhook_allow_private": True}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
+def api_server(
+    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path
+) -> Iterator[ApiServer]:
     if request.param == "sqlite":
         shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
-        with serving(make_settings(tmp_path, **QUIET)) as opened:
+        with serve_api(make_settings(tmp_path, **QUIET)) as opened:
             yield opened
         return
     server = request.getfixturevalue("postgres_server")
     with (
         new_database(server) as url,
-        serving(make_settings(tmp_path, database_url=url, **QUIET)) as opened,
+        serve_api(make_settings(tmp_path, database_url=url, **QUIET)) as opened,
     ):
         yield opened
 
 
-on_one_database = pytest.mark.parametrize("desk", ["sqlite"], indirect=True)
+on_one_database = pytest.mark.parametrize("api_server", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -68,20 +70,20 @@ def receiver() -> Iterator[Receiver]:
         yield opened
 
 
-def end_one(desk: Desk, url: str) -> str:
+def end_one(api_server: ApiServer, url: str) -> str:
     """A cancelled experiment whose delivery is due; its webhook is put past the checks of a submission."""
-    experiment_id = str(desk.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
-    with desk.db.write() as session:
+    experiment_id = str(api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
+    with api_server.db.write() as session:
         attach_webhook(
             session, experiment_id, Webhook.model_validate({"url": url, "secret": SECRET})
         )
-    assert desk.http.post(f"/experiments/{experiment_id}/cancel").status_code == 200
+    assert api_server.http.post(f"/experiments/{experiment_id}/cancel").status_code == 200
     return experiment_id
 
 
-def told(desk: Desk, experiment_id: str) -> list[tuple[str, Any]]:
+def told(api_server: ApiServer, experiment_id: str) -> list[tuple[str, Any]]:
     """(name, detail) of each event about its deliveries."""
-    events = desk.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
+    events = api_server.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
     return [
         (event["name"], event["data"].get("detail"))
         for event in events
@@ -89,135 +91,135 @@ def told(desk: Desk, experiment_id: str) -> list[tuple[str, Any]]:
     ]
 
 
-def delivery_states(desk: Desk) -> list[tuple[str, int]]:
-    with desk.db.read() as session:
+def delivery_states(api_server: ApiServer) -> list[tuple[str, int]]:
+    with api_server.db.read() as session:
         return [(row.state, row.attempts) for row in session.scalars(select(DeliveryRow))]
 
 
-def make_due(desk: Desk) -> None:
+def make_due(api_server: ApiServer) -> None:
     """As if every lease were over."""
-    with desk.db.write() as session:
+    with api_server.db.write() as session:
         session.execute(text("UPDATE delivery SET due_at = created_at"))
 
 
-def with_settings(desk: Desk, **values: Any) -> Settings:
-    return desk.settings.model_copy(update=values)
+def with_settings(api_server: ApiServer, **values: Any) -> Settings:
+    return api_server.settings.model_copy(update=values)
 
 
-def test_many_senders_send_each_notice_once(desk: Desk, receiver: Receiver) -> None:
-    experiments = [end_one(desk, receiver.url) for _ in range(12)]
+def test_many_senders_send_each_notice_once(api_server: ApiServer, receiver: Receiver) -> None:
+    experiments = [end_one(api_server, receiver.url) for _ in range(12)]
     barrier = threading.Barrier(4)
 
     def send_as_another_process(_: int) -> None:
-        own = Database(desk.settings.resolved_database_url)
+        own = Database(api_server.settings.resolved_database_url)
         barrier.wait()
         for _ in range(3):
-            send_due_deliveries(own, desk.settings)
+            send_due_deliveries(own, api_server.settings)
         own.dispose()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(send_as_another_process, range(4)))
     assert len(receiver.received) == len({one.id for one in receiver.received}) == 12
-    assert delivery_states(desk) == [(DeliveryState.DELIVERED, 1)] * 12
+    assert delivery_states(api_server) == [(DeliveryState.DELIVERED, 1)] * 12
     assert {one.delivery["data"]["id"] for one in receiver.received} == set(experiments)
 
 
 @pytest.mark.parametrize("lease", ["held", "over"])
 def test_only_when_its_sender_s_lease_is_over_does_another_send_a_notice(
-    desk: Desk, receiver: Receiver, lease: str
+    api_server: ApiServer, receiver: Receiver, lease: str
 ) -> None:
     """And then the first one's outcome is no longer written: what is told was written by the second."""
     released = threading.Event()
     receiver.answers = [
         lambda handler: (released.wait(60), handler.send_response(204), handler.end_headers())
     ]
-    experiment_id = end_one(desk, receiver.url)
-    settings = with_settings(desk, webhook_timeout_seconds=60.0)
+    experiment_id = end_one(api_server, receiver.url)
+    settings = with_settings(api_server, webhook_timeout_seconds=60.0)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(send_due_deliveries, desk.db, settings)
+        first = pool.submit(send_due_deliveries, api_server.db, settings)
         receiver.wait_for(1)
         if lease == "over":
-            make_due(desk)
+            make_due(api_server)
         receiver.answers = [503]
-        send_due_deliveries(desk.db, settings)
+        send_due_deliveries(api_server.db, settings)
         released.set()
         first.result(timeout=60)
     if lease == "held":
-        assert told(desk, experiment_id) == [("webhook.delivered", None)]
-        assert delivery_states(desk) == [("delivered", 1)]
+        assert told(api_server, experiment_id) == [("webhook.delivered", None)]
+        assert delivery_states(api_server) == [("delivered", 1)]
         return
-    assert told(desk, experiment_id) == [("webhook.failed", "answered 503")]
-    assert delivery_states(desk) == [("pending", 2)]
+    assert told(api_server, experiment_id) == [("webhook.failed", "answered 503")]
+    assert delivery_states(api_server) == [("pending", 2)]
 
 
 def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that_sends_the_same_again(
-    desk: Desk, receiver: Receiver, tmp_path: Path
+    api_server: ApiServer, receiver: Receiver, tmp_path: Path
 ) -> None:
     faults = tmp_path / "faults"
     faults.mkdir()
     (faults / "delivery.1").write_text("kill")
-    experiment_id = end_one(desk, receiver.url)
+    experiment_id = end_one(api_server, receiver.url)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RICHREGIME_")},
-        "RICHREGIME_HOME": str(desk.settings.home),
+        "RICHREGIME_HOME": str(api_server.settings.home),
         "RICHREGIME_WEBHOOK_ALLOW_PRIVATE": "true",
         FOLDER_VARIABLE: str(faults),
     }
-    if desk.settings.database_url is not None:
-        environment["RICHREGIME_DATABASE_URL"] = desk.settings.database_url
+    if api_server.settings.database_url is not None:
+        environment["RICHREGIME_DATABASE_URL"] = api_server.settings.database_url
 
     command = [sys.executable, "-c", SEND]
     killed = subprocess.run(command, env=environment, cwd=ROOT, timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (len(receiver.received), told(desk, experiment_id)) == (1, [])
-    send_due_deliveries(desk.db, desk.settings)
+    assert (len(receiver.received), told(api_server, experiment_id)) == (1, [])
+    send_due_deliveries(api_server.db, api_server.settings)
     assert len(receiver.received) == 1, "nobody else sends it while the lease lasts"
-    make_due(desk)
-    send_due_deliveries(desk.db, desk.settings)
+    make_due(api_server)
+    send_due_deliveries(api_server.db, api_server.settings)
     first, second = receiver.received
     assert (first.id, first.body) == (second.id, second.body)
     assert second.is_signed_with(SECRET)
-    assert told(desk, experiment_id) == [("webhook.delivered", None)]
+    assert told(api_server, experiment_id) == [("webhook.delivered", None)]
 
 
-def test_a_notice_that_kills_every_sender_is_given_up(desk: Desk) -> None:
-    experiment_id = end_one(desk, "http://127.0.0.1:9/")
-    for _ in range(desk.settings.webhook_attempts):
-        assert webhooks.claim_deliveries(desk.db, limit=10, lease_seconds=60)
-        make_due(desk)
-    send_due_deliveries(desk.db, desk.settings)
-    assert told(desk, experiment_id) == [
+def test_a_notice_that_kills_every_sender_is_given_up(api_server: ApiServer) -> None:
+    experiment_id = end_one(api_server, "http://127.0.0.1:9/")
+    for _ in range(api_server.settings.webhook_attempts):
+        assert webhooks.claim_deliveries(api_server.db, limit=10, lease_seconds=60)
+        make_due(api_server)
+    send_due_deliveries(api_server.db, api_server.settings)
+    assert told(api_server, experiment_id) == [
         ("webhook.failed", "its sender was lost in the last attempt")
     ]
-    make_due(desk)
-    assert webhooks.claim_deliveries(desk.db, limit=10, lease_seconds=60) == []
+    make_due(api_server)
+    assert webhooks.claim_deliveries(api_server.db, limit=10, lease_seconds=60) == []
 
 
-def test_a_webhook_that_is_added_while_the_experiment_ends_is_told(desk: Desk) -> None:
+def test_a_webhook_that_is_added_while_the_experiment_ends_is_told(api_server: ApiServer) -> None:
     """Whoever ends it waits for whoever is adding the webhook."""
-    experiment_id = str(desk.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
+    experiment_id = str(api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     with ThreadPoolExecutor(1) as pool:
-        with desk.db.write() as session:
+        with api_server.db.write() as session:
             webhook = Webhook.model_validate({"url": "http://127.0.0.1:9/", "secret": SECRET})
             attach_webhook(session, experiment_id, webhook)
-            ending = pool.submit(desk.http.post, f"/experiments/{experiment_id}/cancel")
-            if desk.settings.database_url is not None:
-                wait_until(lambda: ending.done() or some_wait_for_a_lock(desk))
+            ending = pool.submit(api_server.http.post, f"/experiments/{experiment_id}/cancel")
+            if api_server.settings.database_url is not None:
+                wait_until(lambda: ending.done() or some_wait_for_a_lock(api_server))
         assert ending.result(timeout=60).status_code == 200
-    assert delivery_states(desk) == [("pending", 0)]
+    assert delivery_states(api_server) == [("pending", 0)]
 
 
-def some_wait_for_a_lock(desk: Desk) -> bool:
-    with desk.db.read() as session:
+def some_wait_for_a_lock(api_server: ApiServer) -> bool:
+    with api_server.db.read() as session:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         return bool(session.scalar(text(waiting)))
 
 
 @on_one_database
 def test_one_that_cannot_be_sent_at_all_starves_no_other(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad, good = end_one(desk, "http://127.0.0.1:9/"), end_one(desk, receiver.url)
+    bad, good = end_one(api_server, "http://127.0.0.1:9/"), end_one(api_server, receiver.url)
     send = deliveries.send
 
     async def fail_on_bad(http: Any, settings: Settings, delivery: Any) -> int:
@@ -226,13 +228,13 @@ def test_one_that_cannot_be_sent_at_all_starves_no_other(
         return await send(http, settings, delivery)
 
     monkeypatch.setattr(deliveries, "send", fail_on_bad)
-    send_due_deliveries(desk.db, desk.settings)
-    assert (told(desk, bad), told(desk, good)) == ([], [("webhook.delivered", None)])
+    send_due_deliveries(api_server.db, api_server.settings)
+    assert (told(api_server, bad), told(api_server, good)) == ([], [("webhook.delivered", None)])
 
 
 @on_one_database
 def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
-    desk: Desk, receiver: Receiver
+    api_server: ApiServer, receiver: Receiver
 ) -> None:
     def drip(handler: Any) -> None:
         with suppress(ConnectionError):
@@ -241,24 +243,26 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
                 time.sleep(0.02)
 
     receiver.answers = [drip]
-    experiment_id = end_one(desk, receiver.url)
-    send_due_deliveries(desk.db, with_settings(desk, webhook_timeout_seconds=0.5))
-    assert told(desk, experiment_id) == [("webhook.failed", "no answer within 0.5 s")]
+    experiment_id = end_one(api_server, receiver.url)
+    send_due_deliveries(api_server.db, with_settings(api_server, webhook_timeout_seconds=0.5))
+    assert told(api_server, experiment_id) == [("webhook.failed", "no answer within 0.5 s")]
 
 
 @on_one_database
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_name_that_stands_for_this_machine_is_sent_to_only_where_that_is_allowed(
-    desk: Desk, receiver: Receiver, allowed: bool
+    api_server: ApiServer, receiver: Receiver, allowed: bool
 ) -> None:
-    experiment_id = end_one(desk, f"http://localhost:{receiver.port}/")
-    send_due_deliveries(desk.db, with_settings(desk, webhook_allow_private=allowed))
-    ((name, detail),) = told(desk, experiment_id)
+    experiment_id = end_one(api_server, f"http://localhost:{receiver.port}/")
+    send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=allowed))
+    ((name, detail),) = told(api_server, experiment_id)
     assert (name, len(receiver.received)) == (
         ("webhook.delivered", 1) if allowed else ("webhook.failed", 0)
     )
     assert allowed or "localhost is not a public address" in detail
-    assert delivery_states(desk) == [("delivered" if allowed else "failed", 1)], "given up at once"
+    assert delivery_states(api_server) == [("delivered" if allowed else "failed", 1)], (
+        "given up at once"
+    )
 
 
 class NameServer:
@@ -268,7 +272,7 @@ class NameServer:
         self.asked = 0
         resolve = socket.getaddrinfo
 
-        def answer(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+        def response(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
             if host != "rebinds.test":
                 return resolve(host, port, *arguments, **options)
             self.asked += 1
@@ -278,18 +282,18 @@ class NameServer:
                 for address in addresses
             ]
 
-        monkeypatch.setattr(socket, "getaddrinfo", answer)
+        monkeypatch.setattr(socket, "getaddrinfo", response)
 
 
 @on_one_database
 def test_the_address_that_is_connected_to_is_the_one_that_was_looked_at(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = NameServer(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     monkeypatch.setattr(deliveries, "is_public", lambda address: address == "127.0.0.1")
-    experiment_id = end_one(desk, f"http://rebinds.test:{receiver.port}/x")
-    send_due_deliveries(desk.db, with_settings(desk, webhook_allow_private=False))
-    assert told(desk, experiment_id) == [("webhook.delivered", None)]
+    experiment_id = end_one(api_server, f"http://rebinds.test:{receiver.port}/x")
+    send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=False))
+    assert told(api_server, experiment_id) == [("webhook.delivered", None)]
     assert receiver.received[0].headers["host"] == f"rebinds.test:{receiver.port}"
     assert names.asked == 1, (
         "asked twice, the name could have meant another machine the second time"
@@ -298,35 +302,35 @@ def test_the_address_that_is_connected_to_is_the_one_that_was_looked_at(
 
 @on_one_database
 def test_a_name_one_of_whose_addresses_is_private_is_refused(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     NameServer(monkeypatch, ["1.1.1.1", "127.0.0.1"])
-    experiment_id = end_one(desk, f"http://rebinds.test:{receiver.port}/x")
-    send_due_deliveries(desk.db, with_settings(desk, webhook_allow_private=False))
-    assert [name for name, _ in told(desk, experiment_id)] == ["webhook.failed"]
+    experiment_id = end_one(api_server, f"http://rebinds.test:{receiver.port}/x")
+    send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=False))
+    assert [name for name, _ in told(api_server, experiment_id)] == ["webhook.failed"]
     assert receiver.received == []
 
 
 @on_one_database
 def test_the_next_address_of_a_name_is_tried_where_nobody_listens_at_the_first(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     NameServer(monkeypatch, ["127.0.0.3", "127.0.0.1"])
-    experiment_id = end_one(desk, f"http://rebinds.test:{receiver.port}/x")
-    send_due_deliveries(desk.db, desk.settings)
-    assert told(desk, experiment_id) == [("webhook.delivered", None)]
+    experiment_id = end_one(api_server, f"http://rebinds.test:{receiver.port}/x")
+    send_due_deliveries(api_server.db, api_server.settings)
+    assert told(api_server, experiment_id) == [("webhook.delivered", None)]
 
 
 @on_one_database
 def test_a_service_that_has_lost_its_secret_says_so_and_tries_again(
-    desk: Desk, receiver: Receiver
+    api_server: ApiServer, receiver: Receiver
 ) -> None:
-    experiment_id = end_one(desk, receiver.url)
-    with desk.db.write() as session:
+    experiment_id = end_one(api_server, receiver.url)
+    with api_server.db.write() as session:
         session.execute(text("UPDATE webhook SET secret = NULL"))
-    send_due_deliveries(desk.db, desk.settings)
-    ((name, detail),) = told(desk, experiment_id)
-    assert (name, delivery_states(desk)) == ("webhook.failed", [("pending", 1)])
+    send_due_deliveries(api_server.db, api_server.settings)
+    ((name, detail),) = told(api_server, experiment_id)
+    assert (name, delivery_states(api_server)) == ("webhook.failed", [("pending", 1)])
     assert "RICHREGIME_WEBHOOK_SECRET" in detail
 
 
@@ -343,7 +347,7 @@ def test_the_parts_of_a_service_are_handed_its_secret(tmp_path: Path) -> None:
 
 @on_one_database
 def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
-    desk: Desk, tmp_path: Path
+    api_server: ApiServer, tmp_path: Path
 ) -> None:
     page = (ROOT / "docs" / "how-to" / "webhooks.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -359,16 +363,16 @@ def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
         )
     try:
         wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-        genuine = end_one(desk, f"http://127.0.0.1:{port}/")
-        forged = end_one(desk, f"http://127.0.0.1:{port}/")
-        with desk.db.write() as session:
+        genuine = end_one(api_server, f"http://127.0.0.1:{port}/")
+        forged = end_one(api_server, f"http://127.0.0.1:{port}/")
+        with api_server.db.write() as session:
             session.execute(
                 text("UPDATE webhook SET secret = :other WHERE experiment_id = :id"),
                 {"other": "whsec_" + "b3RoZXIg" * 5, "id": forged},
             )
-        send_due_deliveries(desk.db, desk.settings)
-        assert told(desk, genuine) == [("webhook.delivered", None)]
-        assert told(desk, forged) == [("webhook.failed", "answered 401")]
+        send_due_deliveries(api_server.db, api_server.settings)
+        assert told(api_server, genuine) == [("webhook.delivered", None)]
+        assert told(api_server, forged) == [("webhook.failed", "answered 401")]
     finally:
         process.kill()
         process.wait()

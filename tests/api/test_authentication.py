@@ -1,0 +1,231 @@
+"""Keys: who is let in, for what, and how long."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from api.app import main
+from api.middleware.authentication import OPEN_SECONDS
+from richregime import Client
+from richregime.errors import ProblemError
+from schemas.access import Scope
+from storage.access.keys import list_keys, revoke_key
+from storage.database.engine import Database
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key, request_with_key
+
+BODY = {"spec": {"kind": "train"}}
+
+
+def refused(response: httpx.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    problem = response.json()
+    assert problem["request_id"] == response.headers["X-Request-Id"]
+    return problem["status"], problem["code"]
+
+
+def test_a_service_without_a_key_is_open_and_takes_any(api_server: ApiServer) -> None:
+    assert request_with_key(api_server, None).status_code == 200
+    assert request_with_key(api_server, "rrk_1_2").status_code == 200
+
+
+def test_the_first_key_closes_a_service_that_is_running(api_on_both_databases: ApiServer) -> None:
+    assert request_with_key(api_on_both_databases, None).status_code == 200
+    key = make_key(api_on_both_databases.db)
+    deadline = time.monotonic() + OPEN_SECONDS + 5
+    while request_with_key(api_on_both_databases, None).status_code == 200:
+        assert time.monotonic() < deadline, "it stays open"
+        time.sleep(0.05)
+    assert refused(request_with_key(api_on_both_databases, None)) == (401, "unauthorized")
+    assert request_with_key(api_on_both_databases, key).status_code == 200
+    with api_on_both_databases.db.write() as session:
+        revoke_key(session, list_keys(session)[0].id)
+    assert refused(request_with_key(api_on_both_databases, None)) == (401, "unauthorized"), (
+        "no key holds, and the service stays closed"
+    )
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Basic YTpi", "rrk_1_2", "bearer\trrk_1_2"]
+)
+def test_whoever_shows_no_key_is_asked_for_one(
+    api_with_keys: ApiServer, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    response = api_with_keys.http.get("/experiments", headers=headers)
+    assert refused(response) == (401, "unauthorized")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert "richregime keys create" in response.json()["detail"]
+
+
+def test_an_unknown_an_expired_and_a_revoked_key_are_told_apart(api_with_keys: ApiServer) -> None:
+    expired, revoked = make_key(api_with_keys.db, seconds=-1), make_key(api_with_keys.db)
+    assert request_with_key(api_with_keys, revoked).status_code == 200
+    with api_with_keys.db.write() as session:
+        revoke_key(session, revoked[: revoked.index("_", 4)])
+    for key, word in (("rrk_0_" + 43 * "x", "know"), (expired, "expired"), (revoked, "revoked")):
+        response = request_with_key(api_with_keys, key)
+        assert refused(response) == (401, "unauthorized")
+        assert word in response.json()["detail"]
+        assert key not in response.text
+        assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_a_key_expires_while_it_is_used(api_with_keys: ApiServer) -> None:
+    key = make_key(api_with_keys.db, seconds=0.5)
+    assert request_with_key(api_with_keys, key).status_code == 200
+    time.sleep(0.6)
+    assert refused(request_with_key(api_with_keys, key)) == (401, "unauthorized")
+
+
+def test_almost_the_key_is_not_the_key(api_with_keys: ApiServer) -> None:
+    key = make_key(api_with_keys.db)
+    for wrong in (key[:-1], f"{key}x", key.upper(), key.removeprefix("rrk_")):
+        assert refused(request_with_key(api_with_keys, wrong)) == (401, "unauthorized")
+    assert api_with_keys.http.get("/experiments", params={"key": key}).status_code == 401, (
+        "headers only"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path"),
+    [
+        (Scope.READ, "GET", "/experiments"),
+        (Scope.READ, "POST", "/experiments/preview"),
+        (Scope.SUBMIT, "POST", "/experiments"),
+        (Scope.SUBMIT, "POST", "/experiments/exp_1/retry"),
+        (Scope.SUBMIT, "PATCH", "/experiments/exp_1"),
+        (Scope.CANCEL, "POST", "/experiments/exp_1/cancel"),
+        (Scope.CANCEL, "DELETE", "/experiments/exp_1"),
+        (Scope.ADMIN, "GET", "/storage"),
+    ],
+)
+def test_each_scope_opens_its_own_doors_alone(
+    api_with_keys: ApiServer, scope: Scope, method: str, path: str
+) -> None:
+    others = [one for one in Scope if one not in (scope, Scope.ADMIN)]
+    response = request_with_key(
+        api_with_keys, make_key(api_with_keys.db, *others), method, path, json=BODY
+    )
+    assert refused(response) == (403, "forbidden")
+    assert (
+        response.headers["WWW-Authenticate"]
+        == f'Bearer error="insufficient_scope", scope="{scope}"'
+    )
+    for holding in (scope, Scope.ADMIN):
+        response = request_with_key(
+            api_with_keys, make_key(api_with_keys.db, holding), method, path, json=BODY
+        )
+        assert response.status_code in (200, 201, 404, 422), response.text
+
+
+def test_probes_and_the_looks_of_a_refusal_need_no_key(api_with_keys: ApiServer) -> None:
+    assert request_with_key(api_with_keys, None, path="/healthz").status_code == 200
+    assert request_with_key(api_with_keys, None, path="/readyz").status_code == 503  # nobody works
+    assert request_with_key(api_with_keys, None, path="/assets/page.css").status_code == 200
+    for path in (
+        "/docs",
+        "/openapi.json",
+        "/",
+        "/guide",
+        "/nothing",
+        "/assets",
+        "/healthz/",
+        "/static-offline-docs/x",
+    ):
+        assert request_with_key(api_with_keys, None, path=path).status_code == 401, path
+
+
+def test_a_refusal_reads_as_a_page_in_a_browser(api_with_keys: ApiServer) -> None:
+    response = request_with_key(
+        api_with_keys, "rrk_0_0", path="/view/exp_1", headers={"Accept": "text/html"}
+    )
+    assert response.status_code == 401
+    assert "does not know the key" in response.text
+
+
+def test_keys_are_stored_as_hashes_and_never_logged(
+    api_with_keys: ApiServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = make_key(api_with_keys.db)
+    monkeypatch.setattr("api.routes.service.queue_state", lambda *_: 1 / 0)
+    with caplog.at_level(logging.DEBUG):
+        assert request_with_key(api_with_keys, key, path="/queue").status_code == 500
+    secret = key.rpartition("_")[2] if "_" not in key[30:] else key[30:]
+    assert secret not in caplog.text
+    with api_with_keys.db.read() as session:
+        assert all(
+            secret not in repr(row) and row.sha256 not in repr(row) for row in list_keys(session)
+        )
+    home = api_with_keys.settings.home
+    assert not [
+        path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+
+
+def test_a_public_address_is_served_once_there_is_a_key(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    db = Database(f"sqlite:///{tmp_path / 'richregime.sqlite3'}")
+    make_key(db)
+    db.dispose()
+    served: list[dict[str, Any]] = []
+    monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append(options))
+    assert main(["--host", "0.0.0.0", "--port", "8001"]) == 0
+    assert (served[0]["host"], served[0]["port"]) == ("0.0.0.0", 8001)
+
+
+def test_on_a_public_address_every_name_is_answered_and_asked_for_a_key(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    with serve_api(make_settings(tmp_path, host="0.0.0.0")) as opened:
+        response = opened.http.get("/experiments", headers={"Host": "lab.example.org"})
+        assert refused(response) == (401, "unauthorized"), "although there is no key"
+
+
+def test_behind_a_proxy_that_guards_it_the_service_is_open_until_a_key_is_made(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    host = {"Host": "lab.example.org"}
+    with serve_api(make_settings(tmp_path, host="0.0.0.0", allow_public=True)) as opened:
+        assert opened.http.get("/experiments", headers=host).status_code == 200
+        make_key(opened.db)
+        time.sleep(OPEN_SECONDS + 0.1)
+        assert refused(opened.http.get("/experiments", headers=host)) == (401, "unauthorized")
+
+
+def test_the_client_shows_the_key_it_is_given_or_finds_in_the_environment(
+    api_with_keys: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, key = str(api_with_keys.http.base_url), make_key(api_with_keys.db)
+    monkeypatch.delenv("RICHREGIME_KEY", raising=False)
+    with Client(url) as client, pytest.raises(ProblemError, match="unauthorized"):
+        client.list()
+    with Client(url, key=key) as client:
+        assert client.list().items is not None
+    monkeypatch.setenv("RICHREGIME_KEY", key)
+    with Client(url) as client:
+        experiment = client.submit(BODY["spec"])
+        assert client.get(experiment.id).id == experiment.id
+
+
+def test_the_description_says_which_scope_each_call_needs(api_server: ApiServer) -> None:
+    description = api_server.get("/openapi.json")
+    assert description["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert description["paths"]["/healthz"]["get"]["security"] == [{}]
+    assert description["paths"]["/experiments"]["post"]["security"] == [{"key": ["submit"]}, {}]
+    assert description["paths"]["/experiments/{experiment_id}/cancel"]["post"]["security"][0] == {
+        "key": ["cancel"]
+    }

@@ -1,0 +1,266 @@
+"""Rates of keys and limits of owners: what is refused, how it is told, and that nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from richregime import Client
+from schemas.access import Scope
+from storage.access.quota_usage import count_active, count_metric_rows, count_stored_bytes
+from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key, request_with_key
+from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
+
+TWO_RUNS: dict[str, Any] = {
+    "spec": {"kind": "train"},
+    "sweep": {"model.width": [5, 6]},
+    "seeds": [0],
+    "reuse": False,
+}
+
+
+@contextmanager
+def limited(home: Path, template: Path, **values: Any) -> Iterator[ApiServer]:
+    shutil.copyfile(template, home / "richregime.sqlite3")
+    with serve_api(make_settings(home, **values)) as opened:
+        yield opened
+
+
+def refused(response: httpx.Response) -> tuple[int, str, list[str]]:
+    """Status, code, and the settings that the errors name."""
+    problem = response.json()
+    return (
+        response.status_code,
+        problem["code"],
+        [one["detail"].partition(":")[0] for one in problem["errors"]],
+    )
+
+
+def test_a_key_s_reads_and_writes_are_counted_apart(tmp_path: Path, sqlite_template: Path) -> None:
+    with limited(
+        tmp_path, sqlite_template, max_reads_per_minute=4, max_writes_per_minute=2
+    ) as api_server:
+        ada, ben = make_key(api_server.db), make_key(api_server.db, Scope.READ, owner="ben")
+        for left in (1, 0):
+            response = request_with_key(api_server, ada, "POST", json=TWO_RUNS)
+            assert response.status_code == 201
+            assert response.headers["RateLimit-Policy"] == '"writes";q=2;w=60'
+            assert response.headers["RateLimit"].startswith(f'"writes";r={left};t=')
+        over = request_with_key(api_server, ada, "POST", json=TWO_RUNS)
+        assert (over.status_code, over.json()["code"]) == (429, "rate-limited")
+        assert 1 <= int(over.headers["Retry-After"]) <= 60
+        assert over.headers["RateLimit"] == f'"writes";r=0;t={over.headers["Retry-After"]}'
+        assert (
+            request_with_key(
+                api_server, ada, "POST", "/experiments/preview", json=TWO_RUNS
+            ).status_code
+            == 200
+        ), "a read"
+        assert [request_with_key(api_server, ada).status_code for _ in range(4)] == [
+            200,
+            200,
+            200,
+            429,
+        ]
+        assert request_with_key(api_server, ben).status_code == 200
+        assert api_server.count_experiments() == 2
+
+
+def test_whoever_needs_no_key_is_not_counted(tmp_path: Path, sqlite_template: Path) -> None:
+    with limited(
+        tmp_path, sqlite_template, max_reads_per_minute=1, max_writes_per_minute=1
+    ) as api_server:
+        for _ in range(3):
+            response = api_server.http.get("/experiments")
+            assert response.status_code == 200
+            assert "RateLimit" not in response.headers
+
+
+def test_an_owner_s_runs_that_wait_are_bounded(tmp_path: Path, sqlite_template: Path) -> None:
+    with limited(tmp_path, sqlite_template, limit_queued_per_owner=3) as api_server:
+        usual = (Scope.READ, Scope.SUBMIT, Scope.CANCEL)
+        ada, ben = make_key(api_server.db, *usual), make_key(api_server.db, *usual, owner="ben")
+        root = make_key(api_server.db, Scope.ADMIN, owner="root")
+        first = request_with_key(api_server, ada, "POST", json=TWO_RUNS).json()["id"]
+        for key, path, body in (
+            (ada, "/experiments", TWO_RUNS),
+            (ada, f"/experiments/{first}/extend", {"seeds": [1]}),
+            (root, f"/experiments/{first}/extend", {"seeds": [1]}),
+        ):
+            over = request_with_key(api_server, key, "POST", path, json=body)
+            assert refused(over) == (429, "limit-exceeded", ["limit_queued_per_owner"]), path
+            assert over.headers["Retry-After"] == "60"
+            assert "2 runs of yours wait and this adds 2; the limit is 3" in over.json()["detail"]
+        assert api_server.count_experiments() == 1
+        assert request_with_key(api_server, ben, "POST", json=TWO_RUNS).status_code == 201
+        used = request_with_key(api_server, ada, path="/limits").json()["used"]
+        assert (used["queued"], used["running"]) == (2, 0)
+
+
+def test_whose_runs_wait_for_the_owner_s_others_says_so(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    with limited(tmp_path, sqlite_template, limit_running_per_owner=1) as api_server:
+        usual = (Scope.READ, Scope.SUBMIT)
+        ada, ben = make_key(api_server.db, *usual), make_key(api_server.db, *usual, owner="ben")
+        made = [
+            request_with_key(api_server, key, "POST", json=TWO_RUNS).json()
+            for key in (ada, ada, ben)
+        ]
+        assert [one["queue"]["reason"] for one in made] == [None] * 3
+        api_server.http.headers["Authorization"] = f"Bearer {ada}"
+        claimed = api_server.claim_run(made[0]["id"])
+        assert claimed is not None
+        why = "the owner has 1 running, and limit_running_per_owner is 1"
+        held = [f"2 runs wait: {why}", f"1 run waits: {why}"]
+        listed = api_server.get("/experiments")["items"]
+        assert [one["queue"]["reason"] for one in listed] == held
+        assert api_server.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] == held[1]
+        assert why in api_server.http.get(f"/view/{made[1]['id']}").text
+        assert (
+            request_with_key(api_server, ben, path=f"/experiments/{made[2]['id']}").json()["queue"][
+                "reason"
+            ]
+            is None
+        )
+        api_server.finish_run(claimed)
+        assert api_server.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] is None
+
+
+def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    bounds = {"limit_queued_per_owner": 1, "max_queued_runs": 2, "max_stored_bytes": 10}
+    with limited(tmp_path, sqlite_template, **bounds) as api_server:
+        ada = make_key(api_server.db)
+        api_server.http.headers["Authorization"] = f"Bearer {ada}"
+
+        def warned(body: dict[str, Any]) -> list[str]:
+            preview = api_server.http.post("/experiments/preview", json=body).json()
+            return [
+                one for one in preview["warnings"] if one.startswith("it would be refused now: ")
+            ]
+
+        one_run = {**TWO_RUNS, "sweep": {}, "reuse": True}
+        assert warned(one_run) == []
+        told = "limit_queued_per_owner: 0 runs of yours wait and this adds 2; the limit is 1"
+        assert warned(TWO_RUNS) == [f"it would be refused now: {told}"]
+        made = api_server.submit(one_run)["id"]
+        assert len(warned(TWO_RUNS)) == 2, "of its owner, and of all"
+        assert warned(one_run) == [], "it is answered by the one that waits"
+        api_server.finish_all_runs(made)
+    with serve_api(make_settings(tmp_path, **bounds)) as api_server:
+        api_server.http.headers["Authorization"] = f"Bearer {ada}"
+        (warning,) = warned({**one_run, "seeds": [7]})
+        assert "max_stored_bytes" in warning
+        assert api_server.count_experiments() == 1
+
+
+def test_what_was_retried_waits_again(tmp_path: Path, sqlite_template: Path) -> None:
+    with limited(tmp_path, sqlite_template, limit_queued_per_owner=2) as api_server:
+        ada = make_key(api_server.db)
+        made = request_with_key(api_server, ada, "POST", json=TWO_RUNS).json()["id"]
+        api_server.http.headers["Authorization"] = f"Bearer {ada}"
+        while (claimed := api_server.claim_run(made)) is not None:
+            api_server.fail_run(claimed)
+        assert request_with_key(api_server, ada, "POST", json=TWO_RUNS).status_code == 201
+        over = api_server.http.post(f"/experiments/{made}/retry")
+        assert refused(over) == (429, "limit-exceeded", ["limit_queued_per_owner"])
+        assert api_server.get(f"/experiments/{made}")["status"] == "failed", (
+            "nothing was queued again"
+        )
+
+
+def test_all_limits_that_are_met_are_told_at_once(tmp_path: Path, sqlite_template: Path) -> None:
+    bounds = {
+        "limit_queued_per_owner": 1,
+        "limit_bytes_per_owner": 10,
+        "limit_metrics_per_owner": 3,
+    }
+    of_all = {"max_queued_runs": 1, "max_stored_bytes": 10, "max_metric_rows": 3}
+    with limited(tmp_path, sqlite_template, **bounds, **of_all) as api_server:
+        ada = make_key(api_server.db)
+        one_run = {**TWO_RUNS, "sweep": {}}
+        made = request_with_key(api_server, ada, "POST", json=one_run).json()["id"]
+        api_server.http.headers["Authorization"] = f"Bearer {ada}"
+        api_server.finish_all_runs(made)
+        with api_server.db.read() as session:
+            stored = count_stored_bytes(session, "ada"), count_metric_rows(session, "ada")
+            assert (count_stored_bytes(session, "ben"), count_metric_rows(session, "ben")) == (0, 0)
+            assert sum(count_active(session, "ada").values()) == 0
+        assert (stored[0] > 10, stored[1] > 3) == (True, True)
+    with serve_api(make_settings(tmp_path, **bounds, **of_all)) as api_server:
+        over = request_with_key(api_server, ada, "POST", json=TWO_RUNS)
+        names = [
+            "limit_bytes_per_owner",
+            "limit_metrics_per_owner",
+            "max_stored_bytes",
+            "max_metric_rows",
+        ]
+        assert refused(over) == (
+            422,
+            "limit-exceeded",
+            [*names, "limit_queued_per_owner", "max_queued_runs"],
+        )
+        assert f"{stored[0]:,} bytes of yours are stored; the limit is 10" in over.json()["detail"]
+        assert api_server.count_experiments() == 1
+        used = request_with_key(api_server, ada, path="/limits").json()["used"]
+        assert (used["bytes"], used["metric_rows"]) == stored
+
+
+def test_a_file_that_is_over_the_owner_s_bytes_is_not_stored(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    npz, weights = make_npz(), make_checkpoint(CHECKPOINT_SHAPES)
+    with limited(
+        tmp_path, sqlite_template, limit_bytes_per_owner=len(npz) + len(weights) - 1
+    ) as api_server:
+        ada, ben = make_key(api_server.db), make_key(api_server.db, owner="ben")
+        sent = {"content": npz, "params": {"name": "mine"}}
+        assert request_with_key(api_server, ada, "POST", "/datasets", **sent).status_code == 201
+        over = request_with_key(api_server, ada, "POST", "/checkpoints", content=weights)
+        assert refused(over) == (422, "limit-exceeded", ["limit_bytes_per_owner"])
+        assert f"this adds {len(weights):,}" in over.json()["detail"]
+        assert request_with_key(api_server, ada, path="/checkpoints").json()["items"] == []
+        assert (
+            request_with_key(api_server, ben, "POST", "/checkpoints", content=weights).status_code
+            == 201
+        )
+
+
+def test_an_import_that_is_over_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
+    home, other = tmp_path / "one", tmp_path / "other"
+    home.mkdir()
+    other.mkdir()
+    with limited(home, sqlite_template) as api_server:
+        made = api_server.submit(TWO_RUNS)["id"]
+        api_server.finish_all_runs(made)
+        archive = api_server.http.get(
+            f"/experiments/{made}/export", params={"files": "true"}
+        ).content
+    with limited(
+        other, sqlite_template, limit_metrics_per_owner=3, limit_bytes_per_owner=10
+    ) as api_server:
+        over = request_with_key(
+            api_server, make_key(api_server.db), "POST", "/import", content=archive
+        )
+        names = ["limit_bytes_per_owner", "limit_metrics_per_owner"]
+        assert refused(over) == (422, "limit-exceeded", names)
+        assert api_server.count_experiments() == 0
+
+
+def test_the_limits_in_force_can_be_read(api_server: ApiServer) -> None:
+    with Client(str(api_server.http.base_url)) as client:
+        found = client.limits()
+    used = found.pop("used")
+    assert found == {name: getattr(api_server.settings, name) for name in found}
+    bounds = [name for name in type(api_server.settings).model_fields if name.startswith("limit_")]
+    assert len(bounds) == 4
+    assert set(bounds) <= set(found)
+    assert set(used) == {"queued", "running", "bytes", "metric_rows"}

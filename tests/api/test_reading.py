@@ -1,0 +1,297 @@
+"""What is read: lists, changes, metrics, results, plots, files, exports."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import zipfile
+from typing import Any
+
+import pytest
+
+from api.routes.metrics import Metrics
+from storage.experiments.find import get_experiment
+from tests.api.api_server import ApiServer
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def finished(api_server: ApiServer) -> str:
+    """An experiment of two points and two seeds that has succeeded."""
+    body = {
+        "spec": {"kind": "train", "epochs": 3},
+        "sweep": {"model.width": [10, 20]},
+        "seeds": [0, 1],
+    }
+    experiment_id = str(
+        api_server.submit({**body, "name": "read me", "labels": {"paper": "fig4"}})["id"]
+    )
+    api_server.finish_all_runs(experiment_id)
+    return experiment_id
+
+
+@pytest.fixture(scope="module")
+def waiting(api_server: ApiServer) -> str:
+    return str(api_server.submit({"spec": {"kind": "train", "epochs": 9}, "reuse": False})["id"])
+
+
+def test_pages_meet_without_gap_or_double(api_server: ApiServer) -> None:
+    made = [
+        api_server.submit({"spec": {"kind": "train"}, "labels": {"l": "pages"}, "reuse": False})[
+            "id"
+        ]
+        for _ in range(5)
+    ]
+    seen, cursor = [], None
+    while True:
+        params = {"limit": 2, "label": "l:pages", **({"cursor": cursor} if cursor else {})}
+        page = api_server.get("/experiments", **params)
+        seen += [one["id"] for one in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+
+
+def test_lists_are_filtered(api_server: ApiServer, finished: str, waiting: str) -> None:
+    def ids(**params: str) -> list[str]:
+        return [one["id"] for one in api_server.get("/experiments", limit=200, **params)["items"]]
+
+    assert ids(name="read me") == [finished]
+    assert ids(label="paper:fig4") == ids(label="paper") == [finished]
+    assert ids(label="paper:fig5") == []
+    assert finished in ids(status="succeeded")
+    assert waiting not in ids(status="succeeded")
+    assert ids(kind="lws") == []
+
+
+def test_name_labels_and_priority_change_and_what_is_not_named_stays(
+    api_server: ApiServer, waiting: str
+) -> None:
+    url = f"/experiments/{waiting}"
+    api_server.http.patch(url, json={"name": "n", "labels": {"a": "b"}, "priority": 3})
+    found = api_server.http.patch(url, json={"name": None}).json()
+    assert (found["name"], found["labels"], found["priority"]) == (None, {"a": "b"}, 3)
+
+
+def test_an_experiment_is_deleted_only_when_it_is_over(api_server: ApiServer) -> None:
+    experiment_id = api_server.submit({"spec": {"kind": "train"}, "seeds": [5], "reuse": False})[
+        "id"
+    ]
+    url = f"/experiments/{experiment_id}"
+    assert api_server.http.delete(url).json()["code"] == "invalid-transition"
+    run = api_server.finish_all_runs(experiment_id)[0].run_id
+    checkpoint = api_server.get(f"/runs/{run}/checkpoints")["items"][0]
+    told = api_server.http.delete(url, params={"dry_run": True}).json()
+    assert (told["deleted"], told["bytes"], told["runs"]) == (False, checkpoint["bytes"], 1)
+    assert api_server.http.delete(url).json()["deleted"]
+    assert api_server.http.get(url).status_code == 404
+    assert not api_server.blobs.path(checkpoint["sha256"]).exists()
+
+
+def test_cancelling_keeps_what_was_computed(api_server: ApiServer) -> None:
+    body = {"spec": {"kind": "train", "model": {"name": "conv_net", "width": 4}}, "seeds": [0, 1]}
+    experiment_id = api_server.submit(body)["id"]
+    first = api_server.claim_run(experiment_id)
+    assert first is not None
+    api_server.finish_run(first)
+    url = f"/experiments/{experiment_id}"
+    cancelled = api_server.http.post(f"{url}/cancel").json()
+    assert (cancelled["status"], cancelled["counts"]["succeeded"]) == ("cancelled", 1)
+    assert api_server.http.post(f"{url}/cancel").status_code == 200, "again is no error"
+    assert api_server.get(f"{url}/metrics")["items"]
+    api_server.finish_all_runs(experiment_id)
+    assert len(api_server.get(f"{url}/result")["points"]) == 1
+
+
+def test_what_has_succeeded_cannot_be_cancelled(api_server: ApiServer, finished: str) -> None:
+    response = api_server.http.post(f"/experiments/{finished}/cancel")
+    assert (response.status_code, response.json()["code"]) == (409, "invalid-transition")
+
+
+def test_metrics_come_by_point_seed_name_and_step(api_server: ApiServer, finished: str) -> None:
+    found = api_server.get(f"/experiments/{finished}/metrics")
+    assert Metrics.model_validate(found).model_dump(mode="json") == found, (
+        "it has the spec that is described"
+    )
+    assert len(found["items"]) == 2 * 2 * 2 * 4
+    assert not found["sampled"]
+    keys = [(one["point"], one["seed"], one["name"], one["step"]) for one in found["items"]]
+    assert keys == sorted(keys)
+    loss = [
+        one["value"] for one in found["items"] if one["name"] == "train_loss" and one["step"] == 0
+    ]
+    assert loss == [None] * 4, "what was not finite is null"
+
+
+def test_metrics_are_chosen_by_name_and_thinned_out(api_server: ApiServer, finished: str) -> None:
+    url = f"/experiments/{finished}/metrics"
+    found = api_server.get(url, names="test_accuracy", points=2)
+    assert found["sampled"]
+    assert {one["name"] for one in found["items"]} == {"test_accuracy"}
+    assert {one["step"] for one in found["items"]} == {0, 3}
+    assert api_server.get(url, names="none")["items"] == []
+
+
+def test_aggregated_metrics_are_statistics_over_seeds(api_server: ApiServer, finished: str) -> None:
+    found = api_server.get(
+        f"/experiments/{finished}/metrics", aggregate=True, names="test_accuracy"
+    )
+    assert [(one["point"], one["step"], one["statistic"]["n"]) for one in found["items"]] == [
+        (point, step, 2) for point in (0, 1) for step in range(4)
+    ]
+    assert found["items"][3]["statistic"]["mean"] == 0.53
+
+
+def test_csv_holds_values_only_so_that_equal_trainings_give_equal_files(
+    api_server: ApiServer, finished: str
+) -> None:
+    response = api_server.http.get(
+        f"/experiments/{finished}/metrics", headers={"Accept": "text/csv"}
+    )
+    rows = list(csv.reader(io.StringIO(response.text)))
+    assert rows[0] == ["point", "seed", "name", "step", "value"]
+    assert rows[1] == ["0", "0", "test_accuracy", "0", "0.5"]
+    assert len(rows) == 1 + 32
+
+
+def test_a_run_s_metrics_are_its_own(api_server: ApiServer, finished: str) -> None:
+    runs = api_server.get(f"/experiments/{finished}/runs")["items"]
+    found = api_server.get(f"/runs/{runs[1]['id']}/metrics")["items"]
+    assert {one["point"] for one in found} == {1}
+
+
+def test_a_result_is_there_when_the_last_run_has_ended(
+    api_server: ApiServer, finished: str, waiting: str
+) -> None:
+    response = api_server.http.get(f"/experiments/{waiting}/result")
+    assert (response.status_code, response.json()["code"]) == (409, "not-ready")
+    found = api_server.get(f"/experiments/{finished}/result")
+    assert (found["kind"], found["seeds"], found["reused"]) == ("train", 2, [])
+    assert [point["point"] for point in found["points"]] == [
+        {"model.width": 10},
+        {"model.width": 20},
+    ]
+    assert set(found["points"][0]["test_accuracy"]) == {"mean", "standard_error", "ci95", "n"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "start", "media_type"),
+    [
+        ("png", PNG, "image/png"),
+        ("svg", b"<?xml", "image/svg+xml"),
+        ("pdf", b"%PDF", "application/pdf"),
+        ("json", b"{", "application/json"),
+    ],
+)
+def test_every_plot_is_drawn_and_unchanged_it_is_not_sent_again(
+    api_server: ApiServer, finished: str, ending: str, start: bytes, media_type: str
+) -> None:
+    for plot in api_server.get(f"/experiments/{finished}/plots")["items"]:
+        response = api_server.http.get(plot["links"][ending])
+        assert response.status_code == 200
+        assert response.content.startswith(start)
+        assert response.headers["content-type"].startswith(media_type)
+        assert "X-Partial" not in response.headers
+        again = api_server.http.get(
+            plot["links"][ending], headers={"If-None-Match": response.headers["ETag"]}
+        )
+        assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_plot_of_what_still_runs_says_that_it_is_partial(
+    api_server: ApiServer, waiting: str
+) -> None:
+    response = api_server.http.get(f"/experiments/{waiting}/plots/accuracy_bars.png")
+    assert (response.status_code, response.headers["X-Partial"]) == (200, "true")
+    assert response.content.startswith(PNG)
+
+
+def test_a_plot_takes_sizes_within_limits(api_server: ApiServer, finished: str) -> None:
+    url = f"/experiments/{finished}/plots/learning_curve.png"
+    small = api_server.http.get(url, params={"width": 4, "height": 3, "dpi": 50})
+    assert int.from_bytes(small.content[16:20], "big") == 200
+    assert int.from_bytes(small.content[20:24], "big") == 150
+    for wrong in ({"width": 500}, {"dpi": 10_000}, {"xscale": "cubic"}):
+        assert api_server.http.get(url, params=wrong).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "name", ["none.png", "learning_curve.gif", "learning_curve", "..%2Fsecret.png"]
+)
+def test_a_plot_that_does_not_exist_is_not_found(
+    api_server: ApiServer, finished: str, name: str
+) -> None:
+    assert api_server.http.get(f"/experiments/{finished}/plots/{name}").status_code == 404
+
+
+def test_a_file_comes_whole_or_in_part_and_is_known_by_its_digest(
+    api_server: ApiServer, finished: str
+) -> None:
+    run = api_server.get(f"/experiments/{finished}/runs")["items"][0]
+    checkpoint = api_server.get(f"/runs/{run['id']}/checkpoints")["items"][0]
+    assert (checkpoint["name"], checkpoint["seed"], checkpoint["epoch"]) == ("theta_T", 0, 3)
+    url = checkpoint["links"]["content"]
+    whole = api_server.http.get(url)
+    assert hashlib.sha256(whole.content).hexdigest() == checkpoint["sha256"]
+    assert whole.headers["ETag"] == f'"{checkpoint["sha256"]}"'
+    assert whole.headers["Content-Disposition"].startswith("attachment")
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    part = api_server.http.get(url, headers={"Range": "bytes=2-5"})
+    assert (part.status_code, part.content) == (206, whole.content[2:6])
+    assert api_server.http.get(url, headers={"Range": "bytes=10000-"}).status_code == 416
+    assert (
+        api_server.http.get(url, headers={"If-None-Match": whole.headers["ETag"]}).status_code
+        == 304
+    )
+
+
+def test_an_export_is_whole_and_its_checksums_hold(
+    api_server: ApiServer, finished: str, tmp_path: Any
+) -> None:
+    response = api_server.http.get(f"/experiments/{finished}/export", params={"files": True})
+    archive = zipfile.ZipFile(io.BytesIO(response.content))
+    assert archive.testzip() is None
+    archive.extractall(tmp_path)
+    names = set(archive.namelist())
+    assert names >= {
+        "body.json",
+        "result.json",
+        "metrics.csv",
+        "experiment.json",
+        "rerun.sh",
+        "events.jsonl",
+    }
+    assert {"specs/point-0000.json", "specs/point-0001.json", "plots/learning_curve.png"} <= names
+    assert sum(name.startswith("manifests/") for name in names) == 2
+    assert sum(name.startswith("files/") and name.endswith(".safetensors") for name in names) == 2
+    subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "result.json").read_text()) == api_server.get(
+        f"/experiments/{finished}/result"
+    )
+    again = api_server.http.post(
+        "/experiments", json=json.loads((tmp_path / "body.json").read_text())
+    )
+    assert again.json()["id"] == finished, "the exported body is the experiment"
+
+
+def test_an_export_of_what_still_runs_says_so(api_server: ApiServer, waiting: str) -> None:
+    response = api_server.http.get(f"/experiments/{waiting}/export")
+    assert response.headers["X-Partial"] == "true"
+    assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None
+
+
+def test_who_hears_of_the_end_has_the_result_at_once(api_server: ApiServer) -> None:
+    made = str(api_server.submit({"spec": {"kind": "train", "epochs": 7}, "seeds": [0, 1]})["id"])
+    while (claimed := api_server.claim_run(made)) is not None:
+        api_server.finish_run(claimed)
+    with api_server.db.read() as session:
+        assert get_experiment(session, made).summary is None  # a worker makes it moments later
+    found = api_server.get(f"/experiments/{made}/result")
+    api_server.finish_all_runs(made)
+    assert found == api_server.get(f"/experiments/{made}/result")
+    assert found["points"][0]["test_accuracy"]["n"] == 2
