@@ -1,48 +1,23 @@
-"""Runs of the kind on a small piece of the embedded digits, and an outside that interrupts them where a test says so."""
+"""Runs of the kind `reinit_sweep` on a small piece of the embedded digits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.errors import RunInterrupted
 from engine.experiments.reinit_sweep.result import ReinitSeedResult
 from engine.experiments.reinit_sweep.run import run
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
-from engine.local import LocalRunContext
-from engine.models.weights import load_tensors
 from engine.spec import Execution
-
-
-class WatchedContext(LocalRunContext):
-    """Counts the trainings that it is offered, and ends the run at its `stop_at`th check."""
-
-    stop_at: int | None = None
-    checks = 0
-    registered = 0
-
-    def check(self) -> None:
-        self.checks += 1
-        if self.checks == self.stop_at:
-            raise RunInterrupted("the test asks")
-
-    def register_training(self, *arguments: Any) -> None:
-        self.registered += 1
-        super().register_training(*arguments)
-
-    def theta(self, name: str, seed: int) -> dict[str, Any]:
-        return load_tensors((self._folder / f"{name}-seed{seed}.safetensors").read_bytes())
-
-
-ContextMaker = Callable[..., WatchedContext]
+from tests.engine_reinit.watched_context import ContextMaker, SpecMaker, Sweep, WatchedContext
 
 
 @pytest.fixture
 def make_context(tmp_path: Path) -> ContextMaker:
-    """The outside of a run in a folder of the given name; the same name is the same run's next attempt."""
+    """A run context in a named folder; the same name makes the next attempt of the same run."""
 
     def make(
         folder: str = "run", *, seeds: Sequence[int] = (0,), **execution: Any
@@ -60,7 +35,7 @@ def make_context(tmp_path: Path) -> ContextMaker:
 
 
 @pytest.fixture
-def make_spec() -> Callable[..., dict[str, Any]]:
+def make_spec() -> SpecMaker:
     """A small spec; keyword arguments replace its parts."""
 
     def make(**parts: Any) -> dict[str, Any]:
@@ -76,10 +51,8 @@ def make_spec() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def sweep(
-    make_context: ContextMaker, make_spec: Callable[..., dict[str, Any]]
-) -> Callable[..., Any]:
-    """Run a spec to its end; gives the results and the run's outside."""
+def sweep(make_context: ContextMaker, make_spec: SpecMaker) -> Sweep:
+    """Run a spec to its end; returns the results and the run context."""
 
     def run_spec(
         *, folder: str = "run", seeds: Sequence[int] = (0,), **parts: Any

@@ -1,8 +1,10 @@
-"""Mixtures of theta_0 and theta_T to the bit, and their accuracy; each property is shown to fail for a wrong engine."""
+"""Mixtures of theta_0 and theta_T, bit for bit, and their accuracy.
+
+Each property is also shown to fail on a mutated engine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from engine.analysis import mixture
 from engine.analysis.fractions import Mode, distinct_counts
-from engine.analysis.mixture import Mixtures
+from engine.analysis.mixture import Mixtures, Theta
 from engine.analysis.movement import Ranking, rank_magnitudes
 from engine.analysis.reinit import sweep_accuracies
 from engine.data.resident import ResidentData, resident_data
@@ -18,6 +20,7 @@ from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.experiments.registry import parse_spec
 from engine.models.build import build_model
 from engine.models.spec import ReluNetSpec, Vgg5Spec
+from tests.engine_reinit.watched_context import SpecMaker, Sweep
 
 FRACTIONS = (0.0, 0.3, 1.0, 10.0, 50.0, 99.0, 100.0)
 MODES: tuple[Mode, Mode] = ("active", "lazy")
@@ -25,7 +28,7 @@ WITH_BUFFERS = Vgg5Spec(width_multiplier=0.03, batch_norm=True)
 
 
 def make_mixtures(model: Any = WITH_BUFFERS, seed: int = 0) -> Mixtures:
-    """Two random nets that agree nowhere."""
+    """Two random nets without an equal parameter."""
     net = build_model(model, BUILTIN_DATASETS["digits"])
     generator = torch.Generator().manual_seed(seed)
     thetas = [
@@ -38,7 +41,8 @@ def make_mixtures(model: Any = WITH_BUFFERS, seed: int = 0) -> Mixtures:
         for step in (0, 7)
     ]
     size = sum(parameter.numel() for parameter in net.parameters())
-    return Mixtures(net, *thetas, distinct_counts(FRACTIONS, size))
+    theta_0, theta_T = thetas
+    return Mixtures(net, theta_0, theta_T, distinct_counts(FRACTIONS, size))
 
 
 def flat(mixtures: Mixtures) -> torch.Tensor:
@@ -48,12 +52,13 @@ def flat(mixtures: Mixtures) -> torch.Tensor:
 def assert_ends_are_the_two_nets() -> None:
     mixtures = make_mixtures()
     last = len(mixtures.ranking.counts) - 1
-    for mode, position, theta in (
+    ends: tuple[tuple[Mode, int, Theta], ...] = (
         ("active", 0, mixtures.theta_T),
         ("active", last, mixtures.theta_0),
         ("lazy", 0, mixtures.theta_0),
         ("lazy", last, mixtures.theta_T),
-    ):
+    )
+    for mode, position, theta in ends:
         mixtures.load(mode, position)
         state = mixtures.net.state_dict()
         assert state.keys() == theta.keys()
@@ -97,7 +102,7 @@ def test_ties_are_broken_by_index() -> None:
     assert_equal_movement_is_reset_by_index()
 
 
-def test_ends_made_by_adding_the_movement_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_made_by_adding_the_movement_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     def mix_by_adding(
         self: Mixtures, mode: Mode, position: int, part: slice = slice(None)
     ) -> torch.Tensor:
@@ -105,13 +110,13 @@ def test_ends_made_by_adding_the_movement_are_found_out(monkeypatch: pytest.Monk
         return self.flat_0[part] + torch.where(moves, self.flat_T[part] - self.flat_0[part], 0)
 
     monkeypatch.setattr(Mixtures, "mix", mix_by_adding)
-    assert_ends_are_the_two_nets()  # the ends are not mixed at all
+    assert_ends_are_the_two_nets()  # the ends are not mixed
     monkeypatch.setattr(Mixtures, "end_of", lambda self, mode, position: None)
     with pytest.raises(AssertionError):
         assert_ends_are_the_two_nets()
 
 
-def test_a_random_net_with_the_trained_net_s_buffers_is_found_out(
+def test_a_random_net_with_the_trained_net_s_buffers_is_detected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Mixtures, "end_of", lambda self, mode, position: None)
@@ -119,7 +124,7 @@ def test_a_random_net_with_the_trained_net_s_buffers_is_found_out(
         assert_ends_are_the_two_nets()
 
 
-def test_a_lazy_cut_one_group_off_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lazy_cut_one_group_off_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Mixtures.mix
 
     def mix_one_off(
@@ -132,7 +137,7 @@ def test_a_lazy_cut_one_group_off_is_found_out(monkeypatch: pytest.MonkeyPatch) 
         assert_active_resets_what_lazy_keeps()
 
 
-def test_ties_broken_by_the_last_index_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ties_broken_by_the_last_index_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     def rank_backwards(bits: torch.Tensor, counts: Any) -> Ranking:
         ranking = rank_magnitudes(bits.flip(0), counts)
         return Ranking(ranking.counts, ranking.groups.flip(0), ranking.num_tied)
@@ -142,11 +147,12 @@ def test_ties_broken_by_the_last_index_are_found_out(monkeypatch: pytest.MonkeyP
         assert_equal_movement_is_reset_by_index()
 
 
-def test_a_toy_net_has_the_accuracies_worked_out_by_hand() -> None:
-    """theta_T passes (a, b) through: class 0 where a > b. In the order of movement the reset of
+def test_the_accuracies_of_a_toy_net_match_a_hand_computation() -> None:
+    """theta_T passes (a, b) through: class 0 where a > b.
 
-    W1[0, 0] (moved 4) makes the first unit 0, W1[1, 1] (2) the second, W2[0, 0] (1) drops the first logit, and b2[1]
-    (0.5) lifts the second; all else has not moved.
+    In the order of movement the reset of W1[0, 0] (moved 4) sets the first unit to 0, W1[1, 1] (2)
+    the second unit, W2[0, 0] (1) the first logit, and b2[1] (0.5) raises the second logit. Nothing
+    else has moved.
     """
     info = DatasetInfo("toy", "toy", (1, 1, 2), 2, 2, 5, "generated")
     net = build_model(ReluNetSpec(width=2), info)
@@ -177,11 +183,13 @@ def test_a_toy_net_has_the_accuracies_worked_out_by_hand() -> None:
     ids=["d1", "d4", "conv"],
 )
 def test_the_sweep_agrees_with_the_nets_themselves(
-    sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]], model: dict[str, Any]
+    sweep: Sweep, make_spec: SpecMaker, model: dict[str, Any]
 ) -> None:
-    """The shared product sums in another order, so an image whose two best classes are equal but for rounding may be
-    counted otherwise: one in 10,000 at most, which of 500 images in 11 inner mixtures of each mode is one at all; two
-    are allowed here, and none at the ends.
+    """At most two images are classified differently, and none at the ends.
+
+    The shared product sums in another order, so an image whose two best classes are equal up to
+    rounding may change: at most one in 10,000, which is about one of 500 images in 11 inner
+    mixtures of each mode.
     """
     fractions = (0.0, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0, 75.0, 90.0, 100.0)
     (seed_result,), ctx = sweep(model=model, fractions_percent=fractions)

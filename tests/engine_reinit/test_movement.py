@@ -1,4 +1,4 @@
-"""The cuts of the order of magnitudes are those of a plain stable sort, whatever the numbers."""
+"""The cuts of the order of magnitudes equal those of a stable sort for all bit patterns."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from engine.analysis import movement
 from engine.analysis.fractions import count_of, default_grid, distinct_counts, is_ascending
 from engine.analysis.movement import Ranking, magnitude_bits, rank_magnitudes, read_thresholds
 
-AWKWARD = (
-    0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007FFFFF, 0x00800000, 0x3F800000, 0xBF800000, 0x3F800001,
-    0x3F80FFFF, 0x3F810000, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7F800001, 0x7FC00000, 0xFFC00000, 0x7FFFFFFF,
+EDGE_CASES = (
+    0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007FFFFF, 0x00800000, 0x3F800000,
+    0xBF800000, 0x3F800001, 0x3F80FFFF, 0x3F810000, 0x7F7FFFFF, 0x7F800000, 0xFF800000,
+    0x7F800001, 0x7FC00000, 0xFFC00000, 0x7FFFFFFF,
 )  # fmt: skip
-"""Zeros, denormals, neighbours within and across a bin of the upper 16 bits, infinities, NaNs; both signs."""
-PATTERNS = st.one_of(st.sampled_from(AWKWARD), st.integers(0, 2**32 - 1))
+"""Zeros, denormals, neighbours within and across a bin of the upper 16 bits, infinities and NaNs of
+both signs."""
+PATTERNS = st.one_of(st.sampled_from(EDGE_CASES), st.integers(0, 2**32 - 1))
 
 
 def from_patterns(patterns: Sequence[int]) -> torch.Tensor:
-    """float32 of these bits, which no arithmetic has touched."""
+    """float32 of these bits, without arithmetic."""
     signed = [pattern - 2**32 if pattern >= 2**31 else pattern for pattern in patterns]
     return torch.tensor(signed, dtype=torch.int32).view(torch.float32)
 
@@ -52,12 +54,10 @@ def ranked_numbers(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     return patterns, sorted(counts)
 
 
-@pytest.mark.parametrize(
-    "coarse_below", [0, 1 << 20], ids=["as many entries have it", "as few have it"]
-)
+@pytest.mark.parametrize("coarse_below", [0, 1 << 20], ids=["fine bins", "coarse bins"])
 @settings(max_examples=200, deadline=None)
 @given(drawn=ranked_numbers())
-def test_cuts_are_those_of_a_stable_sort(
+def test_cuts_equal_those_of_a_stable_sort(
     drawn: tuple[list[int], list[int]], coarse_below: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +67,7 @@ def test_cuts_are_those_of_a_stable_sort(
 
 @settings(max_examples=150, deadline=None)
 @given(ranked_numbers())
-def test_thresholds_and_ties_are_those_of_the_sorted_numbers(
+def test_thresholds_and_ties_equal_those_of_sorted_numbers(
     drawn: tuple[list[int], list[int]],
 ) -> None:
     patterns, counts = drawn
@@ -87,7 +87,7 @@ def test_thresholds_and_ties_are_those_of_the_sorted_numbers(
         assert tied == (ordered[:count].count(last) if goes_on else 0)
 
 
-def test_a_ranking_that_takes_the_last_of_equals_is_found_out() -> None:
+def test_a_ranking_that_selects_the_last_of_equals_is_detected() -> None:
     def rank_backwards(bits: torch.Tensor, counts: Sequence[int]) -> Ranking:
         ranking = rank_magnitudes(bits.flip(0), counts)
         return Ranking(ranking.counts, ranking.groups.flip(0), ranking.num_tied)
@@ -105,7 +105,7 @@ def test_many_zeros_are_cut_by_index(size: int) -> None:
     assert_cuts_are_those_of_a_stable_sort(rank_magnitudes, patterns, counts)
 
 
-def test_as_many_cuts_as_a_form_may_ask_for_are_exact() -> None:
+def test_the_largest_number_of_cuts_of_a_spec_is_exact() -> None:
     patterns = from_patterns([0]).new_empty(3000).normal_().view(torch.int32).tolist()
     counts = list(range(0, 254 * 11, 11))
     assert_cuts_are_those_of_a_stable_sort(
@@ -113,7 +113,7 @@ def test_as_many_cuts_as_a_form_may_ask_for_are_exact() -> None:
     )
 
 
-def test_a_fraction_is_the_nearest_count() -> None:
+def test_a_fraction_is_rounded_to_the_nearest_count() -> None:
     assert [count_of(percent, 79_510) for percent in (0, 0.01, 0.1, 10, 100)] == [
         0,
         8,

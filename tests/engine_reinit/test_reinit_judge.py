@@ -1,4 +1,7 @@
-"""Verdicts on claims 1 to 4: reproduced where the statistics carry it, and never by choosing the lowest of many."""
+"""Verdicts on claims 1 to 4 of the kinds `reinit_sweep` and `train`.
+
+A claim is reproduced where the statistics support it, never by choosing the lowest of many values.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ AS_PUBLISHED = {
         (0.20, 0.2, 0.3, 0.7, 0.965, 0.97, 0.97, 0.97),
     ),
 }
-"""By width: the active and the lazy curve that the paper draws, in small."""
+"""By width: small versions of the active and the lazy curve that the paper draws."""
 Curves = Mapping[int, tuple[Sequence[float], Sequence[float]]]
 
 
@@ -64,7 +67,7 @@ def make_points(
             seed_results.append(
                 ReinitSeedResult(
                     seed=seed,
-                    outcome=outcome,  # type: ignore[arg-type]
+                    outcome=outcome,
                     test_accuracy=drawn[0][0],
                     initial_test_accuracy=drawn[0][-1],
                     train_loss=0.1,
@@ -73,7 +76,7 @@ def make_points(
                     sweep_seconds=1.0,
                     curves=tuple(
                         SeedCurve(
-                            mode=mode,  # type: ignore[arg-type]
+                            mode=mode,
                             fractions_percent=tuple(fractions),
                             counts=tuple(round(100 * fraction) for fraction in fractions),
                             test_accuracy=tuple(by_mode[mode]),
@@ -91,7 +94,7 @@ def judge(points: Sequence[FinishedPoint]) -> dict[int, Verdict]:
     return {verdict.claim: verdict for verdict in verdicts}
 
 
-def test_curves_like_the_paper_s_reproduce_its_claims() -> None:
+def test_curves_like_those_of_the_paper_reproduce_its_claims() -> None:
     found = judge(make_points(AS_PUBLISHED))
     assert {claim: verdict.verdict for claim, verdict in found.items()} == dict.fromkeys(
         (1, 2, 3, 4), "reproduced"
@@ -114,21 +117,21 @@ def test_curves_that_only_fall_do_not_reproduce_the_low_point_and_the_rise() -> 
     assert found[2].verdict == "not reproduced"
 
 
-def test_a_widest_net_that_keeps_its_accuracy_when_little_is_reset_speaks_against_claim_1() -> None:
+def test_a_widest_net_that_keeps_its_accuracy_when_little_is_reset_refutes_claim_1() -> None:
     kept = (0.95, 0.97, *AS_PUBLISHED[1000][0][2:])
     assert judge(make_points({10: AS_PUBLISHED[10], 1000: (kept, AS_PUBLISHED[1000][1])}))[
         1
     ].verdict == ("not reproduced")
 
 
-def test_a_random_wide_net_no_better_than_a_narrow_one_speaks_against_claim_3() -> None:
+def test_a_random_wide_net_no_better_than_a_narrow_one_refutes_claim_3() -> None:
     flat = (*AS_PUBLISHED[1000][0][:-1], 0.08)
     found = judge(make_points({10: AS_PUBLISHED[10], 1000: (flat, AS_PUBLISHED[1000][1])}))
     assert found[3].verdict == "not reproduced"
     assert [finding.verdict for finding in found[3].findings] == ["not reproduced", "reproduced"]
 
 
-def test_a_tenth_that_is_not_enough_speaks_against_claim_4() -> None:
+def test_a_tenth_that_is_not_enough_refutes_claim_4() -> None:
     short = (0.20, 0.2, 0.3, 0.5, 0.8, 0.9, 0.97, 0.97)
     found = judge(make_points({10: AS_PUBLISHED[10], 1000: (AS_PUBLISHED[1000][0], short)}))
     assert found[4].verdict == "not reproduced"
@@ -143,37 +146,37 @@ def test_a_tenth_that_is_not_enough_speaks_against_claim_4() -> None:
     ],
     ids=["lazy", "active", "deep"],
 )
-def test_an_experiment_speaks_to_what_it_measured_alone(
+def test_an_experiment_is_judged_only_on_what_it_measured(
     changes: dict[str, Any], claims: set[int]
 ) -> None:
     assert set(judge(make_points(AS_PUBLISHED, **changes))) == claims
 
 
-def test_other_models_are_no_part_of_these_claims() -> None:
+def test_other_models_are_not_judged() -> None:
     points = make_points({8: AS_PUBLISHED[10]}, model={"name": "conv_net", "width": 8})
     assert judge(points) == {}
 
 
-def test_narrow_nets_leave_the_claims_on_wide_ones_open() -> None:
+def test_narrow_nets_are_inconclusive_on_claims_about_wide_nets() -> None:
     found = judge(make_points({10: AS_PUBLISHED[10], 100: AS_PUBLISHED[1000]}))
     assert {found[claim].verdict for claim in (2, 3, 4)} == {"inconclusive"}
     assert "width of 1,000 or more" in found[2].reason
 
 
-def test_nets_that_did_not_train_leave_the_claims_open() -> None:
+def test_nets_that_did_not_train_are_inconclusive() -> None:
     found = judge(make_points(AS_PUBLISHED, outcome="not_finite"))
     assert {found[claim].verdict for claim in (1, 2, 3, 4)} == {"inconclusive"}
 
 
-def test_fractions_that_were_not_asked_for_leave_the_claims_open() -> None:
-    curves = {width: tuple(curve[::7] for curve in pair) for width, pair in AS_PUBLISHED.items()}
-    found = judge(make_points(curves, fractions=(0.0, 100.0)))  # type: ignore[arg-type]
+def test_missing_fractions_are_inconclusive() -> None:
+    curves = {width: (active[::7], lazy[::7]) for width, (active, lazy) in AS_PUBLISHED.items()}
+    found = judge(make_points(curves, fractions=(0.0, 100.0)))
     assert {claim: found[claim].verdict for claim in (1, 2, 4)} == dict.fromkeys(
         (1, 2, 4), "inconclusive"
     )
 
 
-def test_on_fashion_the_trained_net_is_that_of_figure_16() -> None:
+def test_on_fashion_mnist_the_narrow_net_is_that_of_figure_16() -> None:
     curves = {10: AS_PUBLISHED[10], 20: AS_PUBLISHED[10], 1000: AS_PUBLISHED[1000]}
     found = judge(make_points(curves, data={"name": "fashion_mnist"}))
     assert "the trained net of width 20 " in found[3].findings[1].statement
@@ -184,13 +187,13 @@ def test_on_fashion_the_trained_net_is_that_of_figure_16() -> None:
     assert not any("narrow net" in deviation for deviation in without[1].deviations)
 
 
-def test_points_that_differ_in_more_than_the_width_are_judged_apart() -> None:
+def test_points_that_differ_in_more_than_the_width_are_judged_separately() -> None:
     points = [*make_points(AS_PUBLISHED), *make_points(AS_PUBLISHED, epochs=3)]
     verdicts = judge_points(points, get_kind("reinit_sweep").summarize(points))
     assert sorted(verdict.claim for verdict in verdicts) == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
-def test_the_room_train_speaks_to_claim_3() -> None:
+def test_the_kind_train_is_judged_on_claim_3() -> None:
     points = []
     for index, (width, start, end) in enumerate(((10, 0.1, 0.9), (1000, 0.2, 0.97))):
         seed_results: list[SeedResult] = [
@@ -213,7 +216,7 @@ def test_the_room_train_speaks_to_claim_3() -> None:
 
 
 def count_false_rises(read: Callable[..., list[float]], monkeypatch: pytest.MonkeyPatch) -> int:
-    """Of 200 experiments with flat curves, whose random net is no better than any other: how many reproduce claim 2."""
+    """How many of 200 experiments with flat curves reproduce claim 2."""
     monkeypatch.setattr(judge_module, "_read_low_points", read)
     generator = random.Random(1)
     fractions = tuple(float(percent) for percent in range(0, 101, 5))
@@ -226,7 +229,7 @@ def count_false_rises(read: Callable[..., list[float]], monkeypatch: pytest.Monk
 
 
 def test_a_low_point_found_in_noise_reproduces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By chance 1 of 40; reading each curve where it is lowest itself would say so nearly always."""
+    """By chance 1 of 40 does; reading each curve where it is lowest itself nearly always does."""
 
     def read_own_lowest(
         seeds: Sequence[ReinitSeedResult], fractions: Sequence[float]

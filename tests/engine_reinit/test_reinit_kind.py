@@ -1,21 +1,27 @@
-"""The kind as its users meet it: what it refuses, what it shares with the kind `train`, how it goes on after a kill."""
+"""The kind `reinit_sweep`: spec errors, trainings shared with `train`, resumption, results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from engine.cost import estimate
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec, RunInterrupted
 from engine.experiments.registry import get_kind, parse_spec
-from engine.experiments.reinit_sweep.result import ReinitPointResult, ReinitSeedResult
+from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.experiments.reinit_sweep.run import NOT_FINITE, run
+from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
 from engine.experiments.train.run import run as run_train
+from engine.experiments.train.spec import TrainSpec
 from engine.kind import FinishedPoint, Preset
+from engine.result import SeedResult
 from engine.spec import Execution, canonical_json
 from engine.sweep import expand
+from tests.engine_reinit.watched_context import ContextMaker, SpecMaker, Sweep
 
 FRACTIONS = [0, 0.1, 1, 10, 50, 100]
 
@@ -24,7 +30,7 @@ def presets_of(kind: str) -> list[Preset]:
     return list(get_kind(kind).presets())
 
 
-def test_a_wrong_form_is_answered_with_every_pointer() -> None:
+def test_every_error_of_a_spec_has_a_pointer() -> None:
     with pytest.raises(InvalidSpec) as raised:
         parse_spec(
             {"kind": "reinit_sweep", "modes": ["active", "active"], "fractions_percent": [5, 1]}
@@ -60,12 +66,12 @@ def test_a_wrong_form_is_answered_with_every_pointer() -> None:
     ],
     ids=["no mode", "no fraction", "twice", "too many", "nan", "text"],
 )
-def test_a_form_out_of_range_is_refused(parts: dict[str, Any]) -> None:
+def test_a_spec_out_of_range_is_invalid(parts: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpec):
         parse_spec({"kind": "reinit_sweep", **parts})
 
 
-def test_as_many_fractions_as_cuts_are_taken() -> None:
+def test_a_spec_may_have_as_many_fractions_as_cuts() -> None:
     spec = parse_spec(
         {"kind": "reinit_sweep", "fractions_percent": [index / 4 for index in range(254)]}
     )
@@ -75,9 +81,16 @@ def test_as_many_fractions_as_cuts_are_taken() -> None:
 @pytest.mark.parametrize("scale", ["paper", "quick"])
 @pytest.mark.parametrize(
     ("figure", "bars"),
-    [("fig2", "fig4a"), ("fig3", "fig4b"), ("fig14a", "fig16a"), ("fig14b", "fig16b"), ("fig15a", "fig16a"), ("fig15b", "fig16b")],
-)  # fmt: skip
-def test_figures_of_the_same_nets_ask_for_the_same_trainings(
+    [
+        ("fig2", "fig4a"),
+        ("fig3", "fig4b"),
+        ("fig14a", "fig16a"),
+        ("fig14b", "fig16b"),
+        ("fig15a", "fig16a"),
+        ("fig15b", "fig16b"),
+    ],
+)
+def test_figures_of_the_same_nets_have_the_same_trainings(
     figure: str, bars: str, scale: str
 ) -> None:
     digests = []
@@ -95,17 +108,17 @@ def test_figures_of_the_same_nets_ask_for_the_same_trainings(
     assert digests[0] == digests[1]
 
 
-def test_a_net_that_the_room_train_has_trained_is_not_trained_again(
-    make_context: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]
+def test_a_net_that_the_kind_train_has_trained_is_not_trained_again(
+    make_context: ContextMaker, make_spec: SpecMaker
 ) -> None:
     spec = make_spec(fractions_percent=FRACTIONS)
     plain = {name: value for name, value in spec.items() if name != "fractions_percent"} | {
         "kind": "train"
     }
     first = make_context(seeds=(0, 1))
-    trained = run_train(parse_spec(plain), first)
+    trained = run_train(TrainSpec.model_validate(plain), first)
     again = make_context(seeds=(0, 1))
-    swept = run(parse_spec(spec), again)
+    swept = run(ReinitSweepSpec.model_validate(spec), again)
     assert (first.registered, again.registered) == (2, 0)
     assert [seed_result.timings for seed_result in swept] == [
         seed_result.timings for seed_result in trained
@@ -113,22 +126,22 @@ def test_a_net_that_the_room_train_has_trained_is_not_trained_again(
     assert first.metrics() == again.metrics()
 
 
-def without_times(seed_results: list[ReinitSeedResult]) -> list[dict[str, Any]]:
+def without_times(seed_results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     return [
         seed_result.model_dump(exclude={"sweep_seconds", "timings"}) for seed_result in seed_results
     ]
 
 
 @pytest.mark.parametrize("model", ["relu_net", "conv_net"])
-def test_a_run_killed_in_its_sweep_goes_on_from_its_trainings_with_equal_bits(
-    sweep: Callable[..., Any],
-    make_context: Callable[..., Any],
-    make_spec: Callable[..., dict[str, Any]],
+def test_a_run_killed_in_its_sweep_resumes_from_its_trainings_with_equal_bits(
+    sweep: Sweep,
+    make_context: ContextMaker,
+    make_spec: SpecMaker,
     model: str,
 ) -> None:
     parts = {"model": {"name": model, "width": 8}, "fractions_percent": FRACTIONS, "epochs": 2}
     whole, ctx = sweep(folder="whole", seeds=(0, 1), **parts)
-    spec = parse_spec(make_spec(**parts))
+    spec = ReinitSweepSpec.model_validate(make_spec(**parts))
     for before_end in (1, 3):
         stopped = make_context(f"killed{before_end}", seeds=(0, 1))
         stopped.stop_at = ctx.checks - before_end
@@ -146,28 +159,31 @@ def test_a_run_killed_in_its_sweep_goes_on_from_its_trainings_with_equal_bits(
         assert resumed.metrics() == ctx.metrics()
 
 
-def test_repeats_and_stacking_change_no_bit(sweep: Callable[..., Any]) -> None:
+def test_repeats_and_stacking_change_no_bit(sweep: Sweep) -> None:
     both, _ = sweep(folder="both", seeds=(0, 1), fractions_percent=FRACTIONS)
     alone, _ = sweep(folder="alone", seeds=(1,), fractions_percent=FRACTIONS)
     assert without_times(both[1:]) == without_times(alone)
 
 
-def test_progress_only_grows_and_ends_at_the_whole(
-    make_context: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]
+def test_progress_only_grows_and_ends_near_one(
+    make_context: ContextMaker, make_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shares: list[float] = []
     ctx = make_context(seeds=(0, 1))
-    ctx.report_progress = lambda completed, total, unit: shares.append(completed / total)
-    run(
-        parse_spec(make_spec(fractions_percent=FRACTIONS, model={"name": "conv_net", "width": 4})),
-        ctx,
-    )
+
+    def append_share(completed: float, total: float, unit: str) -> None:
+        shares.append(completed / total)
+
+    monkeypatch.setattr(ctx, "report_progress", append_share)
+    model = {"name": "conv_net", "width": 4}
+    spec = ReinitSweepSpec.model_validate(make_spec(fractions_percent=FRACTIONS, model=model))
+    run(spec, ctx)
     assert shares == sorted(shares)
     assert 0.9 < shares[-1] <= 1
     assert len([share for share in shares if share > 0.5]) > 5
 
 
-def test_a_seed_that_did_not_train_is_swept_and_says_so(sweep: Callable[..., Any]) -> None:
+def test_a_seed_that_did_not_train_is_swept_with_a_note(sweep: Sweep) -> None:
     optimizer = {"name": "sgd", "lr": 100.0}
     (seed_result,), ctx = sweep(
         model={"name": "relu_net", "width": 20, "depth": 3},
@@ -183,11 +199,11 @@ def test_a_seed_that_did_not_train_is_swept_and_says_so(sweep: Callable[..., Any
     assert b"null" in movement
 
 
-def test_movement_counts_add_up_over_the_layers(sweep: Callable[..., Any]) -> None:
-    import json
-
+def test_movement_counts_add_up_over_the_layers(sweep: Sweep) -> None:
     (seed_result,), ctx = sweep(fractions_percent=FRACTIONS)
-    movement = json.loads(ctx.read_artifact(0, "movement.json"))
+    artifact = ctx.read_artifact(0, "movement.json")
+    assert artifact is not None
+    movement = json.loads(artifact)
     by_layer = [layer["counts"] for layer in movement["layers"]]
     assert [sum(column) for column in zip(*by_layer, strict=True)] == movement["counts"]
     assert movement["counts"][-1] == movement["num_parameters"] == seed_result.num_parameters
@@ -196,8 +212,8 @@ def test_movement_counts_add_up_over_the_layers(sweep: Callable[..., Any]) -> No
     assert thresholds[1:] == sorted(thresholds[1:], reverse=True)
 
 
-def test_a_point_sheet_holds_a_statistic_a_fraction_and_means_what_the_seeds_say(
-    sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]
+def test_a_point_result_holds_a_statistic_over_seeds_for_each_fraction(
+    sweep: Sweep, make_spec: SpecMaker
 ) -> None:
     seed_results, _ = sweep(seeds=(0, 1, 2), modes=["lazy"], fractions_percent=[1, 1.001, 20])
     spec = parse_spec(make_spec(modes=["lazy"], fractions_percent=[1, 1.001, 20]))
@@ -213,9 +229,7 @@ def test_a_point_sheet_holds_a_statistic_a_fraction_and_means_what_the_seeds_say
     canonical_json(summary.model_dump(mode="json"))
 
 
-def test_the_price_counts_the_sweep() -> None:
-    from engine.cost import estimate
-
+def test_the_cost_includes_the_sweep() -> None:
     plain, swept = (
         estimate(parse_spec({"kind": kind, "epochs": 1}), 1, BUILTIN_DATASETS["digits"])
         for kind in ("train", "reinit_sweep")

@@ -1,32 +1,24 @@
-"""The drawings of the kind: what they draw is what the results hold, on the asked axis, in every format."""
+"""The plots of the kind `reinit_sweep` draw the results, on the requested axis, in every format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from engine.experiments.registry import get_kind, parse_spec
 from engine.experiments.reinit_sweep import plots
 from engine.kind import FinishedPoint
-from engine.plotting import PlotOptions, save
-from engine.result import PointResult
+from engine.local import LocalExperiment
+from engine.plotting import ImageFormat, PlotOptions, save
+from tests.engine_reinit.watched_context import SpecMaker, Sweep
 
 KIND = get_kind("reinit_sweep")
 FRACTIONS = [0, 0.5, 10, 100]
 
 
-@dataclass
-class Results:
-    title: str
-    points: Sequence[FinishedPoint]
-    summary: Sequence[PointResult]
-
-
 @pytest.fixture
-def results(sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]]) -> Results:
+def results(sweep: Sweep, make_spec: SpecMaker) -> LocalExperiment:
     points = []
     for index, width in enumerate((4, 8)):
         model = {"name": "relu_net", "width": width}
@@ -37,19 +29,19 @@ def results(sweep: Callable[..., Any], make_spec: Callable[..., dict[str, Any]])
                 index, {"model.width": width}, parse_spec(make_spec(**parts)), seed_results
             )
         )
-    return Results("a title of many words " * 12, points, KIND.summarize(points))
+    return LocalExperiment("a title of many words " * 12, points, [], KIND.summarize(points))
 
 
-def test_every_plot_is_drawn_in_every_format(results: Results) -> None:
+def test_every_plot_is_drawn_in_every_format(results: LocalExperiment) -> None:
     for plot in KIND.plots:
-        numbers = plots.numbers(plot.name, results)  # type: ignore[arg-type]
-        for image_format in ("png", "svg", "pdf"):
+        numbers = plots.numbers(plot.name, results)
+        for image_format in get_args(ImageFormat):
             options = PlotOptions(dpi=50)
-            assert save(plots.draw(plot.name, numbers, options), image_format, options)  # type: ignore[arg-type]
+            assert save(plots.draw(plot.name, numbers, options), image_format, options)
 
 
-def test_the_curves_are_those_of_the_sheets_and_end_at_the_two_nets(results: Results) -> None:
-    numbers = plots.numbers("curves_log", results)  # type: ignore[arg-type]
+def test_the_curves_equal_the_results_and_end_at_the_two_nets(results: LocalExperiment) -> None:
+    numbers = plots.numbers("curves_log", results)
     for point, seed_result in zip(numbers["points"], results.summary, strict=True):
         active, lazy = point["curves"]
         assert active["mean"][0] == lazy["mean"][-1] == point["trained_test_accuracy"]
@@ -70,14 +62,14 @@ def test_the_curves_are_those_of_the_sheets_and_end_at_the_two_nets(results: Res
         ("curves_linear", "log", "symlog"),
     ],
 )
-def test_the_axis_is_that_of_the_plot_unless_another_is_asked_for(
-    results: Results, name: str, asked: Any, drawn: str
+def test_the_axis_is_that_of_the_plot_unless_another_is_requested(
+    results: LocalExperiment, name: str, asked: Any, drawn: str
 ) -> None:
-    numbers = plots.numbers(name, results)  # type: ignore[arg-type]
+    numbers = plots.numbers(name, results)
     figure = plots.draw(name, numbers, PlotOptions(xscale=asked))
     assert [axes.get_xscale() for axes in figure.axes] == [drawn, drawn]
 
 
-def test_without_results_the_plot_says_so() -> None:
+def test_a_plot_without_results_shows_a_message() -> None:
     for plot in KIND.plots:
         assert plots.draw(plot.name, {"title": "none", "points": []}, PlotOptions()).texts

@@ -1,4 +1,4 @@
-"""The gradient spectrum against what defines it, resumed against undisturbed, its spec, its drawings and its claim."""
+"""The kind `gradient_spectrum`: measurements, resumption, spec, plots, the verdict on claim 8."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from engine.spec import Execution
 from engine.sweep import expand
 
 LR = 0.05
-FORM: dict[str, Any] = {
+SPEC: dict[str, Any] = {
     "kind": "gradient_spectrum",
     "data": {"name": "digits", "train_size": 160, "test_size": 40},
     "model": {"name": "relu_net", "width": 8, "depth": 1},
@@ -58,7 +58,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def make_spec(**parts: Any) -> GradientSpectrumSpec:
-    spec = parse_spec({**FORM, **parts})
+    spec = parse_spec({**SPEC, **parts})
     assert isinstance(spec, GradientSpectrumSpec)
     return spec
 
@@ -78,7 +78,7 @@ class StoppedContext(LocalRunContext):
     def save_resume(self, resume: ResumeState) -> None:
         super().save_resume(resume)
         if self.steps == self.stop_before:
-            raise RunInterrupted("the test asks")
+            raise RunInterrupted("the test interrupts")
 
 
 def make_context(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> StoppedContext:
@@ -95,7 +95,7 @@ def read_magnitudes(ctx: StoppedContext, seed: int, step: int) -> np.ndarray[Any
     return found
 
 
-def test_a_toy_gradient_gives_the_numbers_worked_out_by_hand() -> None:
+def test_the_spectrum_of_a_toy_gradient_matches_a_hand_computation() -> None:
     spectrum = measure_spectrum(
         torch.tensor([0.0, -6.0, 2.0, 0.0, 3.0]), (20, 50, 60, 80, 100), (1, 20, 40, 100)
     )
@@ -109,7 +109,7 @@ def test_a_toy_gradient_gives_the_numbers_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
+def test_the_sorted_values_are_autograd_s_gradient_of_the_step_s_batch(
     tmp_path: Path, model: str
 ) -> None:
     spec = make_spec(model=MODELS[model])
@@ -133,7 +133,9 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
                 step += 1
                 chosen = order[start:stop]
                 net.zero_grad()
-                functional.cross_entropy(net(data.x_train[chosen]), data.y_train[chosen]).backward()
+                torch.autograd.backward(
+                    functional.cross_entropy(net(data.x_train[chosen]), data.y_train[chosen])
+                )
                 gradient = torch.cat(
                     [p.grad.flatten() for p in net.parameters() if p.grad is not None]
                 )
@@ -142,7 +144,7 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
                     found = torch.from_numpy(read_magnitudes(ctx, seed_result.seed, step))
                     torch.testing.assert_close(found, expected, atol=2e-6, rtol=2e-4)
                     assert before is None or not torch.allclose(found, before, atol=1e-3), (
-                        "it is another step's"
+                        "the gradient is that of another step"
                     )
                     assert bool((found[:-1] >= found[1:]).all())
                     assert (
@@ -153,11 +155,12 @@ def test_what_is_sorted_is_autograd_s_gradient_of_that_step_s_batch(
                 before = gradient.abs().sort(descending=True).values
                 with torch.no_grad():
                     for p in net.parameters():
-                        p -= LR * (p.grad + 0.01 * p)
+                        assert p.grad is not None
+                        p.sub_(LR * (p.grad + 0.01 * p))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_killed_and_resumed_run_leaves_equal_files(tmp_path: Path, model: str) -> None:
+def test_a_killed_and_resumed_run_stores_equal_files(tmp_path: Path, model: str) -> None:
     spec = make_spec(model=MODELS[model])
     whole, resumed = make_context(tmp_path / "whole"), make_context(tmp_path / "resumed")
     expected = run(spec, whole)
@@ -167,9 +170,9 @@ def test_a_killed_and_resumed_run_leaves_equal_files(tmp_path: Path, model: str)
             run(spec, resumed)
     resumed.stop_before = None
     found = run(spec, resumed)
-    quiet = {"timings": Timings()}
-    assert [one.model_copy(update=quiet) for one in found] == [
-        one.model_copy(update=quiet) for one in expected
+    no_timings = {"timings": Timings()}
+    assert [one.model_copy(update=no_timings) for one in found] == [
+        one.model_copy(update=no_timings) for one in expected
     ]
     files = sorted(
         path.name for path in (tmp_path / "whole").iterdir() if path.suffix in {".npz", ".json"}
@@ -193,21 +196,23 @@ def test_a_killed_and_resumed_run_leaves_equal_files(tmp_path: Path, model: str)
         ({"steps": [1.5, 2]}, ["#/spec/steps/0"]),
     ],
 )
-def test_each_bad_step_is_pointed_at(parts: dict[str, Any], pointers: list[str]) -> None:
+def test_every_invalid_step_is_an_error_with_a_pointer(
+    parts: dict[str, Any], pointers: list[str]
+) -> None:
     with pytest.raises(InvalidSpec) as refused:
         make_spec(**parts)
     assert [error.pointer for error in refused.value.errors] == pointers
 
 
-def test_a_swept_training_too_short_for_a_step_is_refused_by_name() -> None:
+def test_a_swept_training_too_short_for_a_step_is_an_error_that_names_the_point() -> None:
     with pytest.raises(InvalidSpec) as refused:
-        expand(FORM, {"epochs": [2, 1]})
+        expand(SPEC, {"epochs": [2, 1]})
     (error,) = refused.value.errors
     assert error.pointer == "#/spec/steps/2"
     assert "epochs = 1" in error.detail
 
 
-def test_steps_are_held_against_a_registered_data_set_when_it_is_read(
+def test_steps_are_checked_against_a_registered_data_set_when_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = np.zeros((40, 4, 4), np.uint8), np.arange(40) % 2
@@ -220,7 +225,7 @@ def test_steps_are_held_against_a_registered_data_set_when_it_is_read(
     assert [error.pointer for error in refused.value.errors] == ["#/spec/steps/1"]
 
 
-def test_batches_are_counted_as_they_are_made() -> None:
+def test_the_number_of_batches_equals_the_batches_made() -> None:
     for batch_size in (2, 3, 15, 16, 17, 128):
         for examples in range(2, 300):
             assert num_batches(examples, batch_size) == len(batch_bounds(examples, batch_size))
@@ -228,7 +233,7 @@ def test_batches_are_counted_as_they_are_made() -> None:
 
 @pytest.mark.parametrize("name", ["fig1a", "fig1b"])
 @pytest.mark.parametrize("scale", ["paper", "quick"])
-def test_figure_1_is_a_preset_of_each_scale(name: str, scale: str) -> None:
+def test_figure_1_has_a_preset_at_each_scale(name: str, scale: str) -> None:
     (preset,) = (one for one in KIND.presets() if (one.name, one.scale) == (name, scale))
     (point,) = expand(preset.body["spec"], preset.body["sweep"])
     assert isinstance(point.spec, GradientSpectrumSpec)
@@ -265,11 +270,13 @@ def judge(seed_results: list[SpectrumSeedResult]) -> Any:
     return verdict
 
 
-def test_claim_8_is_judged_by_the_step_at_which_it_holds_least() -> None:
+def test_the_step_at_which_claim_8_holds_least_decides() -> None:
     assert judge([result_of(seed, 0.9, 0.95) for seed in range(5)]).verdict == "reproduced"
     flat = judge([result_of(seed, 0.04, 0.44) for seed in range(5)])
     assert flat.verdict == "not reproduced"
-    assert flat.findings[1].value == pytest.approx(0.44 - 0.002), "the later, lower step"
+    assert flat.findings[1].value == pytest.approx(0.44 - 0.002), (
+        "the lower of the two steps decides"
+    )
     assert judge([result_of(seed, 0.9, 0.6) for seed in range(5)]).verdict == "not reproduced"
     assert judge([result_of(seed, 0.9, 0.95) for seed in range(2)]).verdict == "inconclusive"
     assert (
@@ -279,7 +286,7 @@ def test_claim_8_is_judged_by_the_step_at_which_it_holds_least() -> None:
     assert any("digits" in line for line in flat.deviations)
 
 
-def test_each_point_and_step_is_drawn_as_mean_and_error_over_seeds(tmp_path: Path) -> None:
+def test_every_point_and_step_is_drawn_with_mean_and_error_over_seeds(tmp_path: Path) -> None:
     points, contexts = [], []
     for index, width in enumerate((4, 8)):
         spec = make_spec(model={"name": "relu_net", "width": width, "depth": 1}, steps=[1, 7])
