@@ -113,7 +113,9 @@ class _Training:
                 continue
             else:
                 self._relog(seed, found)
-            self._done[seed] = TrainedSeed.from_finished(seed, found, self._ctx.run_id)
+            self._done[seed] = TrainedSeed.from_finished(
+                seed, found, self._ctx.run_id, self._data.y_test
+            )
         lost = [seed for seed in self._finished if seed not in self._done]
         assert not lost, (
             f"the trainings of seeds {lost} are in the resume state but cannot be found"
@@ -251,8 +253,7 @@ class _Training:
                 theta_0,
                 theta_T,
                 learner.notes,
-                self._data.info.num_classes,
-                len(self._data.y_test),
+                self._data.y_test,
             )
             if trained.outcome == "at_chance":
                 self._ctx.log_event(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import sqrt
+from math import exp, fsum, lgamma, log, log1p
 from typing import Any
 
 from torch import Tensor
@@ -13,17 +13,43 @@ from engine.context import FinishedTraining
 from engine.models.weights import load_tensors
 from engine.result import Outcome, Timings
 
-CHANCE_SIGMAS = 3.0
-"""A net within this many binomial standard deviations of guessing on the test set is at chance."""
+CHANCE_LEVEL = 0.00135
+"""A net is at chance if guessing is at least as accurate with this probability: one-sided, three
+standard deviations of a normal distribution."""
 
 
-def is_at_chance(accuracy: float, num_classes: int, num_examples: int) -> bool:
-    """Whether `accuracy` on `num_examples` examples is no better than guessing.
+def is_at_chance(num_correct: int, num_examples: int, num_of_largest_class: int) -> bool:
+    """Whether a net is no better on the test set than naming its largest class always.
 
-    Guessing picks one of `num_classes` classes.
+    An exact binomial test, so it holds for small and for unbalanced test sets: each example is
+    right with the largest class's share as probability. True if at least `num_correct` of
+    `num_examples` are right with a probability of at least `CHANCE_LEVEL`.
     """
-    chance = 1.0 / num_classes
-    return accuracy <= chance + CHANCE_SIGMAS * sqrt(chance * (1 - chance) / num_examples)
+    share = num_of_largest_class / num_examples
+    if num_correct <= num_examples * share:
+        return True
+    log_share, log_rest = log(share), log1p(-share)
+    tail = fsum(
+        exp(
+            lgamma(num_examples + 1)
+            - lgamma(right + 1)
+            - lgamma(num_examples - right + 1)
+            + right * log_share
+            + (num_examples - right) * log_rest
+        )
+        for right in range(num_correct, num_examples + 1)
+    )
+    return tail >= CHANCE_LEVEL
+
+
+def judge_outcome(*, is_finite: bool, test_accuracy: float, test_labels: Tensor) -> Outcome:
+    """How a training ended; `test_labels` are those of the test set used, int64 [n]."""
+    if not is_finite:
+        return "not_finite"
+    num_examples = len(test_labels)
+    num_correct = round(test_accuracy * num_examples)
+    largest = int(test_labels.bincount().max())
+    return "at_chance" if is_at_chance(num_correct, num_examples, largest) else "trained"
 
 
 @dataclass(slots=True)
@@ -96,7 +122,9 @@ class TrainedSeed:
         }
 
     @classmethod
-    def from_finished(cls, seed: int, found: FinishedTraining, run_id: str) -> TrainedSeed:
+    def from_finished(
+        cls, seed: int, found: FinishedTraining, run_id: str, test_labels: Tensor
+    ) -> TrainedSeed:
         """A training that was loaded instead of repeated.
 
         `reused_from` is None if this run trained it itself.
@@ -104,7 +132,11 @@ class TrainedSeed:
         result = found.result
         return cls(
             seed=seed,
-            outcome=result["outcome"],
+            outcome=judge_outcome(
+                is_finite=result["outcome"] != "not_finite",
+                test_accuracy=result["test_accuracy"],
+                test_labels=test_labels,
+            ),
             test_accuracy=result["test_accuracy"],
             initial_test_accuracy=result["initial_test_accuracy"],
             train_loss=result["train_loss"],
@@ -124,15 +156,9 @@ class TrainedSeed:
         theta_0: dict[str, Tensor],
         theta_T: dict[str, Tensor],
         notes: tuple[str, ...],
-        num_classes: int,
-        num_test: int,
+        test_labels: Tensor,
     ) -> TrainedSeed:
         """The result of a training that has ended, with its outcome."""
-        outcome: Outcome = "trained"
-        if history.is_not_finite:
-            outcome = "not_finite"
-        elif is_at_chance(history.test_accuracy, num_classes, num_test):
-            outcome = "at_chance"
         parts = [Timings(**entry) for entry in history.epoch_timings]
         seconds = [name for name in Timings.model_fields if name.endswith("_seconds")]
         total = Timings(
@@ -141,7 +167,11 @@ class TrainedSeed:
         )
         return cls(
             seed=seed,
-            outcome=outcome,
+            outcome=judge_outcome(
+                is_finite=not history.is_not_finite,
+                test_accuracy=history.test_accuracy,
+                test_labels=test_labels,
+            ),
             test_accuracy=history.test_accuracy,
             initial_test_accuracy=history.initial_test_accuracy,
             train_loss=history.train_loss,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from engine.experiments.registry import parse_spec
 from engine.local import LocalRunContext
 from engine.spec import Execution
 from engine.training.loop import train
-from engine.training.outcome import TrainedSeed, is_at_chance
+from engine.training.outcome import CHANCE_LEVEL, TrainedSeed, is_at_chance, judge_outcome
 
 SMALL: dict[str, Any] = {"name": "digits", "train_size": 500, "test_size": 200}
 
@@ -162,7 +164,30 @@ def test_too_high_a_learning_rate_gives_the_outcome_not_finite(tmp_path: Path) -
 
 
 def test_the_chance_threshold_depends_on_the_size_of_the_test_set() -> None:
-    assert is_at_chance(0.10, 10, 1000)
-    assert is_at_chance(0.128, 10, 1000)
-    assert not is_at_chance(0.129, 10, 1000)
-    assert not is_at_chance(0.128, 10, 10_000)
+    assert is_at_chance(100, 1000, 100)
+    assert is_at_chance(128, 1000, 100)
+    assert not is_at_chance(131, 1000, 100)
+    assert not is_at_chance(1280, 10_000, 1000)
+
+
+def test_the_chance_test_is_exact_on_small_test_sets() -> None:
+    """Of 4 balanced examples of 2 classes, all are right by guessing with probability 1/16."""
+    assert is_at_chance(4, 4, 2)
+    assert is_at_chance(9, 9, 5), "(5/9)^9 = 0.005"
+    assert not is_at_chance(12, 12, 6), "2^-12 = 0.0002"
+
+
+@pytest.mark.parametrize("right", range(41))
+def test_the_chance_test_equals_the_sum_of_binomial_terms(right: int) -> None:
+    share = Fraction(29, 40)
+    tail = sum(comb(40, k) * share**k * (1 - share) ** (40 - k) for k in range(right, 41))
+    assert is_at_chance(right, 40, 29) == (tail >= Fraction(CHANCE_LEVEL))
+
+
+def test_naming_the_largest_class_of_an_unbalanced_test_set_is_at_chance() -> None:
+    labels = torch.tensor([0] * 180 + [1] * 20)
+    assert judge_outcome(is_finite=True, test_accuracy=0.9, test_labels=labels) == "at_chance"
+    assert judge_outcome(is_finite=True, test_accuracy=0.97, test_labels=labels) == "trained"
+    assert judge_outcome(is_finite=False, test_accuracy=0.97, test_labels=labels) == "not_finite"
+    one_class = torch.zeros(50, dtype=torch.long)
+    assert judge_outcome(is_finite=True, test_accuracy=1.0, test_labels=one_class) == "at_chance"
