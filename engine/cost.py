@@ -112,14 +112,9 @@ def estimate(
     """
     layers = layout(spec.model, info)
     parameters = sum(layer.num_parameters for layer in layers)
-    train_size, test_size = subset_sizes(spec, info)
-    work = spec.work()
+    train_examples, test_examples = _count_examples(spec, info)
     forward = sum(layer.forward_flops for layer in layers)
     gradient = 3 * forward - layers[0].forward_flops  # no gradient of the images is computed
-    train_examples = (
-        round(spec.epochs * train_size * work.train_fraction) + work.full_gradients * train_size
-    )
-    test_examples = (spec.epochs + 1 + work.test_evaluations) * test_size
     train_flops = num_seeds * train_examples * gradient
     evaluation_flops = num_seeds * test_examples * forward
     stacked = stack_size(spec, info, execution or Execution())
@@ -133,15 +128,9 @@ def estimate(
         * (3 * train_examples + test_examples)
         * sum(layer.saved_floats for layer in layers)
     )
-    updates = (
-        num_seeds
-        * parameters
-        * spec.epochs
-        * ceil(train_size / spec.batch_size)
-        * work.train_fraction
-    )
     traffic = (
-        activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
+        activations * rates.seconds_per_activation
+        + num_seeds * parameters * _count_updates(spec, info) * rates.seconds_per_parameter_step
     )
     return Cost(
         parameters=parameters,
@@ -154,6 +143,21 @@ def estimate(
         + traffic,
         basis="model" if calibration is None else "measured",
     )
+
+
+def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
+    """(forward and backward passes, forward passes alone) of one seed, in examples."""
+    train_size, test_size = subset_sizes(spec, info)
+    work = spec.work()
+    trained = round(spec.epochs * train_size * work.train_fraction)
+    evaluations = spec.epochs + 1 + work.test_evaluations
+    return trained + work.full_gradients * train_size, evaluations * test_size
+
+
+def _count_updates(spec: ExperimentSpec, info: DatasetInfo) -> float:
+    """Expected updates of a parameter in the training of one seed."""
+    train_size, _ = subset_sizes(spec, info)
+    return spec.epochs * ceil(train_size / spec.batch_size) * spec.work().train_fraction
 
 
 def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "cpu") -> Calibration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -110,6 +109,3 @@ class PointResult(ResultModel):
     seeds: tuple[int, ...]
     test_accuracy: Statistic
     notes: tuple[str, ...] = ()
-
-
-Values = Mapping[str, Any]
