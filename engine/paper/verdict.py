@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from engine.analysis.stats import MIN_SEEDS
-from engine.paper.claims import Claim
+from engine.paper.claims import PaperClaim
 from engine.result import ResultModel, Statistic
 
 VerdictName = Literal["reproduced", "not reproduced", "inconclusive"]
@@ -82,7 +82,10 @@ def undecided(statement: str, reason: str) -> Finding:
 
 
 def conclude(
-    claim: Claim, findings: Sequence[Finding], point: dict[str, Any], deviations: tuple[str, ...]
+    claim: PaperClaim,
+    findings: Sequence[Finding],
+    point: dict[str, Any],
+    deviations: tuple[str, ...],
 ) -> Verdict:
     """Reproduced where every finding is, not reproduced where any is not, else inconclusive."""
     assert findings

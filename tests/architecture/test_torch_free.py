@@ -51,7 +51,7 @@ def modules_of(package: str, root: Path = ROOT) -> list[str]:
 def torch_free_engine_modules() -> list[str]:
     """Specs, results, presets, kinds and the modules that they import."""
     named = {"spec", "kind", "context", "errors", "cost", "result", "seeds"}
-    kind = {"__init__", "spec", "result", "presets", "registry"}
+    kind = {"__init__", "spec", "result", "presets", "judge", "published", "registry"}
     found = [
         name
         for name in modules_of("engine")

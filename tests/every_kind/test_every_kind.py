@@ -1,4 +1,4 @@
-"""What every kind promises: an example that runs as it stands within seconds, results that fit, plots, a page."""
+"""Every kind has an example that runs within seconds, valid results, plots, and a README."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from engine.kind import Preset
 from engine.local import run_local
 
 CPU_SECONDS = 30.0
-"""Of this process on one thread, drawing included. The examples take 1 to 6; a busy machine makes a second dearer."""
+"""CPU time of this process on one thread, including drawing. Examples take 1 to 6 seconds, longer
+on a busy machine."""
 
 
 @pytest.mark.parametrize("name", list(kinds()))
@@ -35,8 +36,8 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
         for point in experiment.points
         for result in point.results
     )
-    assert all(isinstance(seed_result, kind.point_result) for seed_result in experiment.summary)
-    assert {seed_result.outcome for seed_result in experiment.summary} == {"trained"}
+    assert all(isinstance(result, kind.point_result) for result in experiment.summary)
+    assert {result.outcome for result in experiment.summary} == {"trained"}
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["kind"] == name
     assert [kind.point_result.model_validate(point) for point in written["points"]] == list(
@@ -51,13 +52,13 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
 
 
 @pytest.mark.parametrize("name", list(kinds()))
-def test_a_kind_alone_is_a_form_and_its_page_is_named_after_it(name: str) -> None:
+def test_the_kind_alone_is_a_valid_spec_and_heads_its_readme(name: str) -> None:
     assert parse_spec({"kind": name}).kind == name
     assert kinds()[name].read_page().startswith(f"# `{name}`\n")
 
 
 def test_figures_of_one_experiment_give_it_one_name() -> None:
-    """The first submission names it, and its plots, whichever figure asks for them, are titled by that name."""
+    """The first submission names the experiment, and that name is the title of all its plots."""
     names: dict[str, set[str]] = {}
     for preset in presets().values():
         experiment = json.dumps(
@@ -72,7 +73,7 @@ def test_figures_of_one_experiment_give_it_one_name() -> None:
     "preset", presets().values(), ids=lambda preset: f"{preset.name}-{preset.scale}"
 )
 def test_a_title_names_no_other_data_set(preset: Preset) -> None:
-    """At quick scale images that come with a dependency often stand in for the paper's."""
+    """At quick scale embedded images often replace the paper's."""
     words = {
         "mnist": " MNIST",
         "fashion_mnist": "Fashion-MNIST",

@@ -1,4 +1,4 @@
-"""Every kind, computed in one place, says and draws the same bytes after an import into an empty home elsewhere."""
+"""An experiment of every kind gives the same bytes after an import into another, empty service."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Moved:
-    """An experiment at home and, imported, abroad."""
+class ImportedExperiment:
+    """An experiment in the service that computed it and in the service that imported it."""
 
     kind: str
-    home: httpx.Client
-    home_id: str
-    abroad: httpx.Client
-    abroad_id: str
-    archive: bytes
+    origin: httpx.Client
+    original_id: str
+    importer: httpx.Client
+    copy_id: str
+    export: bytes
 
-    def export_abroad(self) -> bytes:
-        return self.abroad.get(f"/experiments/{self.abroad_id}/export").content
+    def export_copy(self) -> bytes:
+        return self.importer.get(f"/experiments/{self.copy_id}/export").content
 
     def read_both(self, path: str) -> tuple[bytes, bytes]:
-        """What both answer at a path below the experiment, its own id left out."""
+        """Both services' responses for a path below the experiment, without its id."""
         found = []
-        for http, experiment_id in ((self.home, self.home_id), (self.abroad, self.abroad_id)):
-            answer = http.get(f"/experiments/{experiment_id}/{path}")
-            assert answer.status_code == 200, (path, answer.text)
-            found.append(answer.content.replace(experiment_id.encode(), b"ID"))
+        for http, experiment_id in ((self.origin, self.original_id), (self.importer, self.copy_id)):
+            response = http.get(f"/experiments/{experiment_id}/{path}")
+            assert response.status_code == 200, (path, response.text)
+            found.append(response.content.replace(experiment_id.encode(), b"ID"))
         return found[0], found[1]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[ApiServer]:
-    folder = tmp_path_factory.mktemp("home")
+def origin(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[ApiServer]:
+    folder = tmp_path_factory.mktemp("origin")
     shutil.copyfile(sqlite_template, folder / "richregime.sqlite3")
     with serve_api(make_settings(folder, threads_per_run=1)) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def abroad(
+def importer(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[httpx.Client]:
-    """A service in a process of its own, whose sets and hashes have another order; nothing is in its home."""
-    folder, port = tmp_path_factory.mktemp("abroad"), free_port()
+    """An empty service in its own process, with another order of hashes."""
+    folder, port = tmp_path_factory.mktemp("importer"), free_port()
     shutil.copyfile(sqlite_template, folder / "richregime.sqlite3")
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
@@ -78,14 +78,14 @@ def abroad(
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
 
-            def answers() -> bool:
+            def is_ready() -> bool:
                 assert process.poll() is None, (folder / "log").read_text()
                 try:
                     return http.get("/healthz").is_success
                 except httpx.TransportError:
                     return False
 
-            wait_until(answers, 120)
+            wait_until(is_ready, 120)
             yield http
     finally:
         process.terminate()
@@ -94,7 +94,7 @@ def abroad(
 
 
 def list_kinds() -> list[Any]:
-    """One whose plots read files as well as numbers stands for all in the quick tests."""
+    """The quick tests use one kind, whose plots read files as well as numbers."""
     return [
         name if name == "activity_map" else pytest.param(name, marks=pytest.mark.slow)
         for name in kinds()
@@ -102,8 +102,10 @@ def list_kinds() -> list[Any]:
 
 
 @pytest.fixture(scope="module", params=list_kinds())
-def moved(request: pytest.FixtureRequest, home: ApiServer, abroad: httpx.Client) -> Moved:
-    """The kind's example, smaller, swept and of several seeds."""
+def imported(
+    request: pytest.FixtureRequest, origin: ApiServer, importer: httpx.Client
+) -> ImportedExperiment:
+    """The kind's example, smaller, with a sweep and several seeds, computed and imported."""
     kind = kinds()[request.param]
     small = {
         "data": {"name": "digits", "train_size": 128, "test_size": 64},
@@ -115,56 +117,58 @@ def moved(request: pytest.FixtureRequest, home: ApiServer, abroad: httpx.Client)
         "spec": {**kind.example["spec"], **small},
         "sweep": {"model.width": [4, 6]} if "model.width" in sweep else sweep,
         "seeds": [0, 1, 2],
-        "name": "moves house",
+        "name": "moves to another service",
     }
-    experiment_id = str(home.submit(body)["id"])
-    while (claim := home.claim_run(experiment_id)) is not None:
-        execute_run(home.db, home.blobs, home.settings, claim, "cpu", lambda: False)
-    assert home.get(f"/experiments/{experiment_id}")["status"] == "succeeded"
-    archive = home.http.get(f"/experiments/{experiment_id}/export").content
-    answer = abroad.post("/import", content=archive, headers={"content-type": "application/zip"})
-    assert answer.status_code == 201, answer.text
-    return Moved(kind.name, home.http, experiment_id, abroad, answer.json()["id"], archive)
+    experiment_id = str(origin.submit(body)["id"])
+    while (claim := origin.claim_run(experiment_id)) is not None:
+        execute_run(origin.db, origin.blobs, origin.settings, claim, "cpu", lambda: False)
+    assert origin.get(f"/experiments/{experiment_id}")["status"] == "succeeded"
+    export = origin.http.get(f"/experiments/{experiment_id}/export").content
+    response = importer.post("/import", content=export, headers={"content-type": "application/zip"})
+    assert response.status_code == 201, response.text
+    return ImportedExperiment(
+        kind.name, origin.http, experiment_id, importer, response.json()["id"], export
+    )
 
 
-def test_every_plot_is_redrawn_to_the_byte(moved: Moved) -> None:
-    """An export from there holds the pictures that were drawn here; of those that no export holds, the
-    numbers that they draw are asked for."""
-    first, second = unpack_zip(moved.archive), unpack_zip(moved.export_abroad())
+def test_every_plot_is_redrawn_byte_for_byte(imported: ImportedExperiment) -> None:
+    """The exports of both services hold equal pictures; other plots have equal numbers."""
+    first, second = unpack_zip(imported.export), unpack_zip(imported.export_copy())
     drawn = [name for name in first if name.startswith("plots/")]
     for name in drawn:
         assert first[name] == second[name], name
-    for plot in kinds()[moved.kind].plots:
+    for plot in kinds()[imported.kind].plots:
         if not plot.default:
-            here, there = moved.read_both(f"plots/{plot.name}.json")
-            assert here == there, plot.name
+            original, copy = imported.read_both(f"plots/{plot.name}.json")
+            assert original == copy, plot.name
         endings = {Path(name).suffix for name in drawn if Path(name).stem == plot.name}
         assert not plot.default or {".png", ".svg", ".json"} <= endings
 
 
-def test_every_number_is_answered_to_the_byte(moved: Moved) -> None:
+def test_every_number_is_returned_byte_for_byte(imported: ImportedExperiment) -> None:
     for path in ("result", "metrics", "metrics?aggregate=true", "metrics?format=csv", "comparison"):
-        here, there = moved.read_both(path)
-        assert here == there, path
-    assert moved.read_both("difference?point=1&baseline=0")[0]
+        original, copy = imported.read_both(path)
+        assert original == copy, path
+    assert imported.read_both("difference?point=1&baseline=0")[0]
 
 
-def test_the_table_of_results_has_a_row_for_every_statistic(moved: Moved) -> None:
-    with Client(str(moved.home.base_url)) as client:
-        result = client.result(moved.home_id)
+def test_the_table_of_results_has_a_row_for_every_statistic(imported: ImportedExperiment) -> None:
+    with Client(str(imported.origin.base_url)) as client:
+        result = client.result(imported.original_id)
         source = ExportSource(
-            client.get(moved.home_id),
-            [*client.runs(moved.home_id)],
-            client.metrics(moved.home_id),
+            client.get(imported.original_id),
+            [*client.runs(imported.original_id)],
+            client.metrics(imported.original_id),
             result,
         )
     columns = result_columns(source)
-    assert columns["mean"] == [one["mean"] for one in list_statistics(result["points"])]
-    assert len({*zip(*columns.values(), strict=True)}) == len(columns["mean"]), "each is told apart"
+    points = [point.model_dump(mode="json") for point in result.points]
+    assert columns["mean"] == [one["mean"] for one in list_statistics(points)]
+    assert len({*zip(*columns.values(), strict=True)}) == len(columns["mean"]), "rows are distinct"
 
 
 def list_statistics(value: Any) -> Iterator[Mapping[str, Any]]:
-    """In the order in which they stand."""
+    """All statistics inside `value`, in order."""
     if is_statistic(value):
         yield value
     elif isinstance(value, Mapping | list):

@@ -1,0 +1,109 @@
+"""A local run that was killed, or is called again, gives the files of an undisturbed run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import OutputInUse
+from engine.experiments.registry import get_kind, kinds
+from engine.local import LocalRunContext, run_local
+
+SMALL: dict[str, Any] = {
+    "model": {"name": "relu_net", "width": 4, "depth": 2},
+    "data": {"name": "digits", "train_size": 96, "test_size": 64},
+    "batch_size": 16,
+    "epochs": 2,
+}
+WITH_TIMES = ("training-", "resume", "identity")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the engine catches it."""
+
+
+def body_of(kind: str) -> Mapping[str, Any]:
+    example = get_kind(kind).example
+    swept = {"optimizer.lr": [0.001, 0.01]}
+    return {"spec": {**example["spec"], **SMALL}, "sweep": swept}
+
+
+def run(body: Mapping[str, Any], out: Path) -> None:
+    run_local(body, out, seeds=[0, 1], data_dir=out, num_threads=1, device="cpu")
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    """All files that hold no times."""
+    found = {"metrics.csv": (out / "metrics.csv").read_bytes()}
+    for folder in sorted(out.glob("point*")):
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith(WITH_TIMES):
+                found[f"{folder.name}/{path.name}"] = path.read_bytes()
+    return found
+
+
+@pytest.fixture
+def save_at_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalRunContext, "should_save", lambda self: True)
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Kill the run at its n-th check from now on, each n-th time."""
+    left = number
+
+    def check(self: LocalRunContext) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            left = number
+            raise Killed
+
+    monkeypatch.setattr(LocalRunContext, "check", check)
+
+
+@pytest.mark.parametrize("kind", list(kinds()))
+def test_a_run_called_again_leaves_the_same_files(
+    kind: str, tmp_path: Path, save_at_every_check: None
+) -> None:
+    run(body_of(kind), tmp_path / "out")
+    first = files_of(tmp_path / "out")
+    assert first["metrics.csv"].count(b"\n") > 20
+    for _ in range(2):
+        run(body_of(kind), tmp_path / "out")
+        assert files_of(tmp_path / "out") == first
+
+
+@pytest.mark.parametrize("number", [5, 9])
+@pytest.mark.parametrize("kind", list(kinds()))
+def test_a_run_killed_again_and_again_gives_the_files_of_an_undisturbed_run(
+    kind: str,
+    number: int,
+    tmp_path: Path,
+    save_at_every_check: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(body_of(kind), tmp_path / "undisturbed")
+    kill_at(monkeypatch, number)
+    kills = 0
+    while True:
+        try:
+            run(body_of(kind), tmp_path / "killed")
+            break
+        except Killed:
+            kills += 1
+            assert kills < 100, "the run does not progress"
+    assert kills >= 3
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "undisturbed")
+
+
+def test_a_folder_with_the_results_of_another_spec_is_refused(tmp_path: Path) -> None:
+    body = body_of("train")
+    run(body, tmp_path / "out")
+    before = files_of(tmp_path / "out")
+    other = {**body, "spec": {**body["spec"], "epochs": 1}}
+    with pytest.raises(OutputInUse, match="another spec"):
+        run(other, tmp_path / "out")
+    assert files_of(tmp_path / "out") == before
