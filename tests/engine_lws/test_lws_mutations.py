@@ -80,7 +80,7 @@ def _moments_do_not_change(runner: Runner, spec: LwsSpec) -> bool:
     moments = {name for name in states[0] if name.startswith("optimizer.")}
     frozen = {
         name for name in moments if int(name.split(".")[1]) < 4
-    }  # two tensors a layer, the top one's last
+    }  # two tensors per layer, those of the top layer last
     assert frozen
     assert frozen < moments
     assert not equal({name: states[0][name] for name in moments - frozen}, states[1])

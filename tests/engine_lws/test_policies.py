@@ -39,7 +39,7 @@ def policy(**fields: object) -> PolicySpec:
 
 
 @pytest.mark.parametrize(
-    ("asked", "trained"),
+    ("requested", "trained"),
     [
         ({"name": "full"}, {0, 1, 2, 3, 4}),
         ({"name": "top_k", "k": 2}, {3, 4}),
@@ -50,9 +50,9 @@ def policy(**fields: object) -> PolicySpec:
     ],
 )
 def test_a_static_policy_trains_the_same_layers_in_every_epoch(
-    asked: dict[str, Any], trained: set[int]
+    requested: dict[str, Any], trained: set[int]
 ) -> None:
-    schedule = draw_schedule(policy(**asked), 5, 3, seed=0)
+    schedule = draw_schedule(policy(**requested), 5, 3, seed=0)
     assert schedule.trained == (frozenset(trained),) * 3
 
 
@@ -128,7 +128,7 @@ def test_layers_are_counted_as_the_paper_does(model: ModelSpec, layers: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("asked", "pointers"),
+    ("requested", "pointers"),
     [
         ({"name": "top_k", "k": 6}, {"#/spec/policy/k"}),
         ({"name": "top_k_bottom_q", "k": 7, "q": 6}, {"#/spec/policy/k", "#/spec/policy/q"}),
@@ -138,10 +138,10 @@ def test_layers_are_counted_as_the_paper_does(model: ModelSpec, layers: int) -> 
     ],
 )
 def test_a_policy_too_large_for_the_net_is_an_error_at_its_field(
-    asked: dict[str, Any], pointers: set[str]
+    requested: dict[str, Any], pointers: set[str]
 ) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        parse_spec({"kind": "lws", "model": {"name": "vgg5"}, "policy": asked})
+        parse_spec({"kind": "lws", "model": {"name": "vgg5"}, "policy": requested})
     assert {error.pointer for error in caught.value.errors} == pointers
 
 

@@ -54,7 +54,7 @@ def test_the_curves_equal_the_results_and_end_at_the_two_nets(results: LocalExpe
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "drawn"),
+    ("name", "requested", "drawn"),
     [
         ("curves_log", None, "symlog"),
         ("curves_linear", None, "linear"),
@@ -63,10 +63,10 @@ def test_the_curves_equal_the_results_and_end_at_the_two_nets(results: LocalExpe
     ],
 )
 def test_the_axis_is_that_of_the_plot_unless_another_is_requested(
-    results: LocalExperiment, name: str, asked: Any, drawn: str
+    results: LocalExperiment, name: str, requested: Any, drawn: str
 ) -> None:
     numbers = plots.numbers(name, results)
-    figure = plots.draw(name, numbers, PlotOptions(xscale=asked))
+    figure = plots.draw(name, numbers, PlotOptions(xscale=requested))
     assert [axes.get_xscale() for axes in figure.axes] == [drawn, drawn]
 
 

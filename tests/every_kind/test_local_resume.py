@@ -51,14 +51,16 @@ def save_at_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Kill the run at its n-th check from now on, each n-th time."""
-    left = number
+    """Kill the run at its n-th check, then after n + 3 more, n + 6 more, ...: a part that cannot
+    resume gets through at last."""
+    left = interval = number
 
     def check(self: LocalRunContext) -> None:
-        nonlocal left
+        nonlocal left, interval
         left -= 1
         if left == 0:
-            left = number
+            interval += 3
+            left = interval
             raise Killed
 
     monkeypatch.setattr(LocalRunContext, "check", check)
