@@ -1,14 +1,14 @@
 """Columns, tables and outcomes take the names of the glossary
 
-`run.owner` was the worker and is `run.worker`; `run.submitted_by` is the owner; outcomes are
-`trained`, `at_chance` and `not_finite`. Resume state is dropped, as its layout names an outcome:
-a run that waits to be resumed starts from its first step, with equal bits.
+`run.owner` was the worker and becomes `run.worker`; `run.submitted_by` becomes `run.owner`. The
+outcomes become `trained`, `at_chance` and `not_finite`. Resume state is deleted, as its layout
+names an outcome: a run with resume state starts again at its first step, with equal bits.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
-RENAMED = (
+COLUMNS = (
     ("run", "owner", "worker"),
     ("run", "submitted_by", "owner"),
     ("run", "queue", "device_class"),
@@ -28,6 +28,7 @@ RENAMED = (
     ("worker", "queue", "device_class"),
     ("training", "form_digest", "spec_digest"),
 )
+"""(table, name before, name after); reversed for the downgrade"""
 INDEXES = (
     ("run", ("status", "lane", "rank", "id"), ("status", "claim_group", "rank", "id")),
     ("run", ("status", "submitted_by", "rank"), ("status", "owner", "rank")),
@@ -36,47 +37,45 @@ INDEXES = (
     ("run", ("status", "queue", "created_at"), ("status", "device_class", "created_at")),
     ("training", ("form_digest",), ("spec_digest",)),
 )
+"""(table, columns before, columns after)"""
+NOT_FINITE, AT_CHANCE = "loss not finite", "accuracy at chance"
+"""The reasons in the data of the event `training.diverged`"""
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""Errors of a stored JSON value that does not have the expected shape; it stays as it is"""
+EVENT_KEY = ("experiment_id", "sequence")
 PAGE = 200
 
 
 def upgrade() -> None:
-    for table, old, _ in INDEXES:
-        op.drop_index(_index(table, old), table)
-    for table, before, after in RENAMED:
+    for table, before, _ in INDEXES:
+        op.drop_index(_index(table, before), table)
+    for table, before, after in COLUMNS:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {before} TO {after}")
-    for table, _, new in INDEXES:
-        op.create_index(_index(table, new), table, list(new))
+    for table, _, after in INDEXES:
+        op.create_index(_index(table, after), table, list(after))
     _replace_counters("tally", "counter")
     _replace_deliveries("notice", "delivery")
     op.execute("DELETE FROM artifact WHERE role = 'resume'")
-    _rewrite("run", "result", ("id",), _rename_seed_outcomes)
-    _rewrite("training", "result", ("digest", "seed", "run_id"), _rename_outcome)
-    _rewrite("experiment", "summary", ("id",), _rename_point_outcomes)
-    _rewrite("event", "data", ("experiment_id", "sequence"), _rename_event_outcomes)
-    op.execute(
-        "UPDATE event SET name = CASE WHEN CAST(data AS TEXT) LIKE '%not finite%' "
-        "THEN 'training.not_finite' ELSE 'training.at_chance' END WHERE name = 'training.diverged'"
-    )
+    _rewrite("run", "result", ("id",), _rename_seeds)
+    _rewrite("training", "result", ("digest", "seed", "run_id"), _rename_seed)
+    _rewrite("experiment", "summary", ("id",), _rename_summary)
+    _rename_events()
 
 
 def downgrade() -> None:
-    op.execute(
-        "UPDATE event SET name = 'training.diverged' "
-        "WHERE name IN ('training.not_finite', 'training.at_chance')"
-    )
-    _rewrite("event", "data", ("experiment_id", "sequence"), _restore_event_outcomes)
-    _rewrite("experiment", "summary", ("id",), _restore_point_outcomes)
-    _rewrite("training", "result", ("digest", "seed", "run_id"), _restore_outcome)
-    _rewrite("run", "result", ("id",), _restore_seed_outcomes)
+    _restore_events()
+    _rewrite("experiment", "summary", ("id",), _restore_summary)
+    _rewrite("training", "result", ("digest", "seed", "run_id"), _restore_seed)
+    _rewrite("run", "result", ("id",), _restore_seeds)
     op.execute("DELETE FROM artifact WHERE role = 'resume'")
     _replace_deliveries("delivery", "notice")
     _replace_counters("counter", "tally")
-    for table, _, new in INDEXES:
-        op.drop_index(_index(table, new), table)
-    for table, before, after in reversed(RENAMED):
+    for table, _, after in INDEXES:
+        op.drop_index(_index(table, after), table)
+    for table, before, after in reversed(COLUMNS):
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {after} TO {before}")
-    for table, old, _ in INDEXES:
-        op.create_index(_index(table, old), table, list(old))
+    for table, before, _ in INDEXES:
+        op.create_index(_index(table, before), table, list(before))
 
 
 def _index(table: str, columns: tuple[str, ...]) -> str:
@@ -84,6 +83,7 @@ def _index(table: str, columns: tuple[str, ...]) -> str:
 
 
 def _replace_counters(old: str, new: str) -> None:
+    """A new table with the rows of the old one, as SQLite renames no constraint."""
     op.create_table(
         new,
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -128,116 +128,158 @@ def _replace_deliveries(old: str, new: str) -> None:
 
 
 def _rewrite(table: str, column: str, keys: tuple[str, ...], change: Callable[[Any], Any]) -> None:
-    """Change one JSON column where it names an outcome; a damaged value stays as it is."""
-    bind = op.get_bind()
-    key_list = ", ".join(keys)
-    words = ("converged", "diverged", "trained", "at_chance", "not_finite")
-    named = " OR ".join(f"CAST({column} AS TEXT) LIKE '%{word}%'" for word in words)
-    where = " AND ".join(f"{key} = :{key}" for key in keys)
-    value = ":value" if bind.dialect.name == "sqlite" else "CAST(:value AS JSON)"
-    last: tuple[Any, ...] | None = None
+    """Change one JSON column in every row whose value `change` can read."""
+    source = f"SELECT {', '.join(keys)}, CAST({column} AS TEXT) FROM {table}"
+    for *key, text in _read(source, f"{column} IS NOT NULL", keys):
+        try:
+            old = json.loads(text)
+            new = change(old)
+        except DAMAGED:
+            continue
+        if new != old:
+            _store(table, dict(zip(keys, key, strict=True)), {column: new})
+
+
+def _read(source: str, condition: str, keys: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query in the order of `keys`, its first columns, one page in memory."""
+    columns = ", ".join(keys)
+    names = [f"last_{index}" for index in range(len(keys))]
+    after, values = "", dict[str, Any]()
     while True:
-        after = ""
-        bound: dict[str, Any] = {}
-        if last is not None:
-            names = [f"last_{index}" for index in range(len(keys))]
-            after = f"AND ({key_list}) > ({', '.join(f':{name}' for name in names)})"
-            bound = dict(zip(names, last, strict=True))
-        query = (
-            f"SELECT {key_list}, CAST({column} AS TEXT) FROM {table} "
-            f"WHERE ({named}) {after} ORDER BY {key_list} LIMIT {PAGE}"
-        )
-        rows = bind.execute(sa.text(query), bound).all()
-        if not rows:
+        query = f"{source} WHERE {condition} {after} ORDER BY {columns} LIMIT {PAGE}"
+        rows = op.get_bind().execute(sa.text(query), values).all()
+        yield from map(tuple, rows)
+        if len(rows) < PAGE:
             return
-        for *found, text in rows:
-            try:
-                old = json.loads(text)
-                new = change(old)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue
-            if new != old:
-                bind.execute(
-                    sa.text(f"UPDATE {table} SET {column} = {value} WHERE {where}"),
-                    {
-                        **dict(zip(keys, found, strict=True)),
-                        "value": None if new is None else json.dumps(new),
-                    },
-                )
-        last = tuple(rows[-1][:-1])
+        after = f"AND ({columns}) > ({', '.join(f':{name}' for name in names)})"
+        values = dict(zip(names, rows[-1], strict=False))
 
 
-def _new_outcome(outcome: str, train_loss: float | None) -> str:
-    if outcome != "diverged":
-        return {"converged": "trained"}.get(outcome, outcome)
-    return "not_finite" if train_loss is None else "at_chance"
+def _store(table: str, key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Update one row. A dict or list is stored as JSON."""
+    bind = op.get_bind()
+    is_sqlite = bind.dialect.name == "sqlite"
+    assignments, bound = [], dict(key)
+    for name, value in values.items():
+        is_json = isinstance(value, dict | list)
+        cast = f"CAST(:new_{name} AS JSON)" if is_json and not is_sqlite else f":new_{name}"
+        assignments.append(f"{name} = {cast}")
+        bound[f"new_{name}"] = json.dumps(value, separators=(",", ":")) if is_json else value
+    where = " AND ".join(f"{name} = :{name}" for name in key)
+    bind.execute(sa.text(f"UPDATE {table} SET {', '.join(assignments)} WHERE {where}"), bound)
 
 
-def _rename_outcome(result: dict[str, Any]) -> dict[str, Any]:
-    return {**result, "outcome": _new_outcome(result["outcome"], result.get("train_loss"))}
-
-
-def _restore_outcome(result: dict[str, Any]) -> dict[str, Any]:
-    return {**result, "outcome": _old_outcome(result["outcome"])}
+def _new_outcome(outcome: str, is_finite: bool) -> str:
+    diverged = "at_chance" if is_finite else "not_finite"
+    return {"converged": "trained", "diverged": diverged}.get(outcome, outcome)
 
 
 def _old_outcome(outcome: str) -> str:
-    return {"trained": "converged", "at_chance": "diverged", "not_finite": "diverged"}.get(
-        outcome, outcome
-    )
+    old = {"trained": "converged", "at_chance": "diverged", "not_finite": "diverged"}
+    return old.get(outcome, outcome)
 
 
-def _rename_seed_outcomes(results: list[dict[str, Any]] | None) -> Any:
-    return results and [_rename_outcome(result) for result in results]
+def _rename_seed(result: dict[str, Any]) -> dict[str, Any]:
+    """The train loss of a result is null where it was not finite."""
+    is_finite = result.get("train_loss") is not None
+    return {**result, "outcome": _new_outcome(result["outcome"], is_finite)}
 
 
-def _restore_seed_outcomes(results: list[dict[str, Any]] | None) -> Any:
-    return results and [_restore_outcome(result) for result in results]
+def _restore_seed(result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "outcome": _old_outcome(result["outcome"])}
 
 
-def _rename_point_outcomes(summary: dict[str, Any] | None) -> Any:
-    """A summary does not tell why a seed did not train: the summary is dropped and made anew."""
-    if summary is None or not any(
-        point["outcome"] == "diverged" for point in summary.get("points", ())
-    ):
-        return summary and {
-            **summary,
-            "points": [_rename_point(point) for point in summary.get("points", ())],
-        }
-    return None
+def _rename_seeds(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_rename_seed(result) for result in results]
 
 
-def _rename_point(point: dict[str, Any]) -> dict[str, Any]:
-    renamed = {name: value for name, value in point.items() if name != "diverged_seeds"}
-    return {
-        **renamed,
-        "outcome": _new_outcome(point["outcome"], 0.0),
-        "untrained_seeds": point.get("diverged_seeds", []),
-    }
+def _restore_seeds(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_restore_seed(result) for result in results]
 
 
-def _restore_point_outcomes(summary: dict[str, Any] | None) -> Any:
-    if summary is None:
+def _rename_summary(summary: dict[str, Any]) -> dict[str, Any] | None:
+    """None where a seed did not train: the summary does not say why.
+
+    The reconciler makes it again from the results.
+    """
+    if any(point["outcome"] == "diverged" for point in summary["points"]):
         return None
     points = [
         {
-            **{name: value for name, value in point.items() if name != "untrained_seeds"},
-            "outcome": _old_outcome(point["outcome"]),
-            "diverged_seeds": point.get("untrained_seeds", []),
+            "untrained_seeds" if name == "diverged_seeds" else name: value
+            for name, value in {**point, "outcome": _new_outcome(point["outcome"], True)}.items()
         }
-        for point in summary.get("points", ())
+        for point in summary["points"]
     ]
     return {**summary, "points": points}
 
 
-def _rename_event_outcomes(data: dict[str, Any]) -> dict[str, Any]:
-    """Old events name no loss: what did not train is told as at chance; the result tells which."""
-    if "outcomes" not in data:
-        return data
-    return {**data, "outcomes": [_new_outcome(one, 0.0) for one in data["outcomes"]]}
+def _restore_summary(summary: dict[str, Any]) -> dict[str, Any]:
+    points = [
+        {
+            "diverged_seeds" if name == "untrained_seeds" else name: value
+            for name, value in {**point, "outcome": _old_outcome(point["outcome"])}.items()
+        }
+        for point in summary["points"]
+    ]
+    return {**summary, "points": points}
 
 
-def _restore_event_outcomes(data: dict[str, Any]) -> dict[str, Any]:
-    if "outcomes" not in data:
-        return data
-    return {**data, "outcomes": [_old_outcome(one) for one in data["outcomes"]]}
+def _rename_events() -> None:
+    """The outcomes of a run's end come from its result, which `upgrade` has renamed before."""
+    source = (
+        "SELECT experiment_id, sequence, name, CAST(data AS TEXT), "
+        "(SELECT CAST(result AS TEXT) FROM run WHERE run.id = event.run_id) FROM event"
+    )
+    condition = "name IN ('run.succeeded', 'training.diverged')"
+    for experiment_id, sequence, name, data, results in _read(source, condition, EVENT_KEY):
+        key = {"experiment_id": experiment_id, "sequence": sequence}
+        if name == "training.diverged":
+            reason = _read_reason(data)
+            outcome = "not_finite" if reason == NOT_FINITE else "at_chance"
+            _store("event", key, {"name": f"training.{outcome}"})
+            continue
+        try:
+            old = json.loads(data)
+            outcomes = _new_outcomes(old["outcomes"], results)
+        except DAMAGED:
+            continue
+        _store("event", key, {"data": {**old, "outcomes": outcomes}})
+
+
+def _read_reason(data: str) -> str | None:
+    try:
+        reason: str | None = json.loads(data)["reason"]
+    except DAMAGED:
+        return None
+    return reason
+
+
+def _new_outcomes(old: list[str], results: str | None) -> list[str]:
+    """At chance where the run's result is unreadable and the event alone does not say why."""
+    try:
+        found = [str(result["outcome"]) for result in json.loads(results or "[]")]
+    except DAMAGED:
+        found = []
+    if len(found) == len(old):
+        return found
+    return [_new_outcome(outcome, True) for outcome in old]
+
+
+def _restore_events() -> None:
+    source = "SELECT experiment_id, sequence, name, CAST(data AS TEXT) FROM event"
+    reasons = {"training.not_finite": NOT_FINITE, "training.at_chance": AT_CHANCE}
+    condition = "name IN ('run.succeeded', 'training.not_finite', 'training.at_chance')"
+    for experiment_id, sequence, name, data in _read(source, condition, EVENT_KEY):
+        values: dict[str, Any] = {} if name == "run.succeeded" else {"name": "training.diverged"}
+        try:
+            new = json.loads(data)
+            if name == "run.succeeded":
+                outcomes = [_old_outcome(outcome) for outcome in new["outcomes"]]
+                values["data"] = {**new, "outcomes": outcomes}
+            else:
+                values["data"] = {**new, "reason": reasons[name]}
+        except DAMAGED:
+            pass
+        if values:
+            _store("event", {"experiment_id": experiment_id, "sequence": sequence}, values)

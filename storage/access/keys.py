@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlmodel import Session
 
-from schemas.access import Key, Scope
+from schemas.access import Scope
+from schemas.keys import Key
 from storage.database.engine import as_utc, database_now
 from storage.database.ids import new_id
 from storage.database.tables import ApiKeyRow

@@ -137,6 +137,20 @@ def both_databases(
         db.dispose()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own, on SQLite and then on Postgres; not yet migrated on SQLite."""
+    if request.param == "sqlite":
+        db = Database(f"sqlite:///{tmp_path / 'fresh.sqlite3'}")
+        yield db
+        db.dispose()
+        return
+    with new_database(request.getfixturevalue("postgres_server")) as url:
+        db = Database(url)
+        yield db
+        db.dispose()
+
+
 @pytest.fixture
 def db(both_databases: Database) -> Database:
     """Empty."""
