@@ -1,4 +1,8 @@
-"""The command `richregime`: the client's commands, and those that start the service or a part of it."""
+"""The commands of the service: start it, administer it, check it.
+
+The client's command line imports this module where the service is installed. Each command imports
+what it needs when it is called, so that `richregime --help` starts fast.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.doctor.command import doctor
 from ops.keys import app as keys
+from richregime.commands.shared import AsJson
 
 HOME_HELP = "Folder of the database, the files and the data sets; ~/.richregime by default."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -19,11 +23,10 @@ app = typer.Typer()
 db = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db, name="db")
 app.add_typer(keys, name="keys")
-app.command()(doctor)
 
 
 def add_commands(program: typer.Typer) -> None:
-    """Join the commands of the service to those of the client: the entry point `richregime.commands`."""
+    """Add the commands of the service to the client's; the entry point of `richregime.commands`."""
     program.add_typer(app)
 
 
@@ -136,6 +139,21 @@ def gallery(
     succeeded = page_only or compute(entries, home, data_dir, out / "results", Console())
     write_page(out / "results", out / "paper-map.md")
     raise typer.Exit(0 if succeeded else 1)
+
+
+@app.command()
+def doctor(
+    url: Annotated[
+        str | None,
+        typer.Argument(help="The address of a service; by default this host is checked."),
+    ] = None,
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a deployment. Exit code 0: no findings, 1: warnings, 2: errors."""
+    from ops.doctor.command import report
+
+    raise typer.Exit(report(url, home, as_json))
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -20,10 +19,10 @@ from rich.console import Console
 from engine.experiments.registry import presets
 from ops.up import Stack
 from richregime.client import Client
+from richregime.enums import ExperimentStatus
 from richregime.progress import watch
 from richregime.tables import result_table
-from schemas.resources import Experiment
-from schemas.status import ExperimentStatus
+from richregime.types import Experiment
 
 PRESET = ("demo", "quick")
 TIMEOUT_SECONDS = 600.0
@@ -62,7 +61,7 @@ def run_demo(out: Path) -> None:
 def submit_preset(client: Client, console: Console) -> Experiment:
     """Submit the preset as any user would and follow it to its end."""
     name, scale = PRESET
-    experiment = client.submit(client.preset(name, scale=scale)["body"])
+    experiment = client.submit(client.preset(name, scale=scale).body)
     console.print(
         f"submitted {experiment.id}: {experiment.num_points} points, {len(experiment.seeds)} seeds each"
     )
@@ -73,7 +72,7 @@ def write_results(client: Client, experiment: Experiment, out: Path) -> list[Pat
     """The files of the demo: result.json, metrics.csv, and each plot as PNG with its numbers as JSON."""
     out.mkdir(parents=True, exist_ok=True)
     contents = {
-        "result.json": (json.dumps(client.result(experiment.id), indent=2) + "\n").encode(),
+        "result.json": (client.result(experiment.id).model_dump_json(indent=2) + "\n").encode(),
         "metrics.csv": client.metrics_csv(experiment.id).encode(),
     }
     for plot in presets()[PRESET].plots:

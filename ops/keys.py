@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.access import OWNER_PATTERN, Key, Scope
-from schemas.audit import Action
+from schemas.access import OWNER_PATTERN, Scope
 
 if TYPE_CHECKING:
+    from schemas.keys import Key
     from storage.database.engine import Session
 
 app = typer.Typer(no_args_is_help=True, help="API keys: who may use the service, and for what.")
@@ -42,6 +42,7 @@ def create(
     home: Home = None,
 ) -> None:
     """Make a key and show it, this once. From the first one on, the service asks for a key."""
+    from schemas.audit import Action
     from storage.access.audit import record
     from storage.access.keys import create_key, to_resource
 
@@ -82,6 +83,7 @@ def list_(as_json: AsJson = False, home: Home = None) -> None:
 @app.command()
 def revoke(key_id: str, home: Home = None) -> None:
     """Let nobody in by this key any more, from now on."""
+    from schemas.audit import Action
     from storage.access.audit import record
     from storage.access.keys import revoke_key, to_resource
 

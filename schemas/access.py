@@ -1,11 +1,9 @@
-"""Who may do what: the scopes of a key, and keys as they are listed."""
+"""Who may do what: owners, and the scopes of a key."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from enum import StrEnum
-
-from schemas.base import Resource, UtcDatetime
 
 OWNER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 
@@ -23,15 +21,3 @@ class Scope(StrEnum):
 def allows(scopes: Collection[str], needed: Scope) -> bool:
     """Whether a key with these scopes may do what needs this one."""
     return needed in scopes or Scope.ADMIN in scopes
-
-
-class Key(Resource):
-    """A key as it is listed: never what it was shown as."""
-
-    id: str
-    owner: str
-    scopes: list[Scope]
-    created_at: UtcDatetime
-    expires_at: UtcDatetime | None
-    """null: never"""
-    revoked_at: UtcDatetime | None

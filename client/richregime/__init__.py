@@ -1,25 +1,144 @@
-"""The Python client of the service: submit, follow and fetch experiments, blocking or async."""
+"""Python client of the richregime service: submit, follow and fetch experiments.
 
-from richregime.async_client import AsyncClient
-from richregime.client import Client
-from richregime.errors import (
-    BadDownload,
-    ClientError,
-    ExtraMissing,
-    ProblemError,
-    ServiceUnreachable,
-    UnexpectedAnswer,
-    WaitTimeout,
-)
+`Client` blocks; `AsyncClient` has the same methods as coroutines. Names are imported when they are
+first used, so that `import richregime` and the command line start fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from richregime.async_client import AsyncClient
+    from richregime.client import Client
+    from richregime.errors import (
+        BadDownload,
+        ClientError,
+        ExtraMissing,
+        ProblemError,
+        ServiceUnreachable,
+        UnexpectedResponse,
+        WaitTimeout,
+    )
+    from richregime.resource import Page
+    from richregime.types import (
+        ActivityMapPointResult,
+        ActivityMapResult,
+        AggregatedMetrics,
+        Artifact,
+        AuditEntry,
+        Checkpoint,
+        Comparison,
+        Dataset,
+        Deletion,
+        Event,
+        Execution,
+        Experiment,
+        ExperimentComparison,
+        GradientSpectrumResult,
+        KindResource,
+        Limits,
+        LwsPointResult,
+        LwsResult,
+        Metrics,
+        ModelResource,
+        Plot,
+        PointDifference,
+        PointResult,
+        PresetResource,
+        Preview,
+        Problem,
+        QueueState,
+        ReinitPointResult,
+        ReinitSweepResult,
+        Result,
+        Run,
+        SpectrumPointResult,
+        Statistic,
+        Storage,
+        TrainPointResult,
+        TrainResult,
+        Weights,
+        Worker,
+    )
+
+__version__ = "0.1.0"
 
 __all__ = [
+    "ActivityMapPointResult",
+    "ActivityMapResult",
+    "AggregatedMetrics",
+    "Artifact",
     "AsyncClient",
+    "AuditEntry",
     "BadDownload",
+    "Checkpoint",
     "Client",
+    "ClientError",
+    "Comparison",
+    "Dataset",
+    "Deletion",
+    "Event",
+    "Execution",
+    "Experiment",
+    "ExperimentComparison",
+    "ExtraMissing",
+    "GradientSpectrumResult",
+    "KindResource",
+    "Limits",
+    "LwsPointResult",
+    "LwsResult",
+    "Metrics",
+    "ModelResource",
+    "Page",
+    "Plot",
+    "PointDifference",
+    "PointResult",
+    "PresetResource",
+    "Preview",
+    "Problem",
+    "ProblemError",
+    "QueueState",
+    "ReinitPointResult",
+    "ReinitSweepResult",
+    "Result",
+    "Run",
+    "ServiceUnreachable",
+    "SpectrumPointResult",
+    "Statistic",
+    "Storage",
+    "TrainPointResult",
+    "TrainResult",
+    "UnexpectedResponse",
+    "WaitTimeout",
+    "Weights",
+    "Worker",
+    "__version__",
+]
+
+_ERRORS = (
+    "BadDownload",
     "ClientError",
     "ExtraMissing",
     "ProblemError",
     "ServiceUnreachable",
-    "UnexpectedAnswer",
+    "UnexpectedResponse",
     "WaitTimeout",
-]
+)
+_MODULES = {
+    "AsyncClient": "richregime.async_client",
+    "Client": "richregime.client",
+    "Page": "richregime.resource",
+    **dict.fromkeys(_ERRORS, "richregime.errors"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES.get(name, "richregime.types")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

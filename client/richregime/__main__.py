@@ -1,4 +1,4 @@
-"""`python -m richregime`: the command line."""
+"""The command line as `python -m richregime`."""
 
 from richregime.cli import main
 

@@ -1,4 +1,4 @@
-"""The async client: one line an operation; what is asked and how it is read stands in `richregime.calls`."""
+"""The async client: one method per operation; requests and parsing are in `richregime.calls`."""
 
 from __future__ import annotations
 
@@ -6,47 +6,61 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 import httpx
 from httpx_retries import RetryTransport
 from httpx_sse import EventSource
+from pydantic import BaseModel
 
 from richregime import calls
-from richregime.answers import Metrics, Result
 from richregime.connection import MAX_RETRIES, connection_arguments
 from richregime.downloads import MAX_CONNECTIONS, Download
-from richregime.errors import ServiceUnreachable, error_of
-from richregime.event_following import Following
+from richregime.enums import ExperimentStatus
+from richregime.errors import ServiceUnreachable
+from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
-from schemas.audit import AuditEntry
-from schemas.base import Page
-from schemas.events import Event
-from schemas.resources import (
+from richregime.resource import Page
+from richregime.types import (
+    AggregatedMetrics,
     Artifact,
+    AuditEntry,
     Checkpoint,
+    Comparison,
     Dataset,
     Deletion,
+    Event,
     Experiment,
+    ExperimentComparison,
+    KindResource,
+    Limits,
+    Metrics,
+    ModelResource,
+    Plot,
+    PointDifference,
+    PresetResource,
+    Preview,
     QueueState,
+    Result,
     Run,
     Storage,
     Weights,
     Worker,
 )
-from schemas.status import ExperimentStatus
-from schemas.submission import Preview
 
-Answer = TypeVar("Answer")
+Parsed = TypeVar("Parsed")
 Item = TypeVar("Item")
 
 
 class AsyncClient:
-    """Submits, follows and fetches experiments; without blocking the event loop.
+    """Submits, follows and fetches experiments, without blocking the event loop.
 
-    `url` is the service's address; without one, RICHREGIME_URL, or http://127.0.0.1:8000. `key` is the API key, where
-    the service asks for one; without it, RICHREGIME_KEY. `timeout` is in seconds for one answer. A call that is safe to repeat is retried, and a submission always is: it carries an Idempotency-Key.
-    Raises the errors of `richregime.errors`. Use it as an async context manager, or close it.
+    `url` is the address of the service; default: RICHREGIME_URL, or http://127.0.0.1:8000. `key` is
+    the API key; default: RICHREGIME_KEY. `timeout` is in seconds for one response.
+
+    A call that is safe to repeat is retried up to `max_retries` times. A submission always is,
+    because it carries an Idempotency-Key. Raises the errors of `richregime.errors`. Use the client
+    as an async context manager, or close it.
     """
 
     def __init__(
@@ -82,8 +96,8 @@ class AsyncClient:
     def url(self) -> str:
         return str(self._http.base_url).rstrip("/")
 
-    async def send(self, call: calls.Call[Answer]) -> Answer:
-        """Send one call and read its answer."""
+    async def send(self, call: calls.Call[Parsed]) -> Parsed:
+        """Send one call and parse the response."""
         request = self._http.build_request(**call.request_arguments(self._max_retries))
         try:
             response = await self._http.send(request)
@@ -92,7 +106,7 @@ class AsyncClient:
         return call.read(response)
 
     async def send_all(self, call: calls.Call[Page[Item]]) -> AsyncIterator[Item]:
-        """Every item of a list, page by page as they are asked for."""
+        """Every item of a list; pages are fetched as they are needed."""
         while True:
             page = await self.send(call)
             for item in page.items:
@@ -105,21 +119,22 @@ class AsyncClient:
 
     async def submit(
         self,
-        spec: Mapping[str, Any],
+        spec: Mapping[str, Any] | BaseModel,
         *,
         idempotency_key: str | None = None,
         **options: Unpack[calls.SubmitOptions],
     ) -> Experiment:
-        """Submit a spec (or a whole body, such as a preset's), swept and repeated as the options say.
+        """Submit an experiment: a spec, or a whole body such as that of a preset.
 
-        Sending the same key and body again answers the same experiment.
+        The options are the fields of a submission; they override those of a body. The same
+        `idempotency_key` with the same body returns the same experiment.
         """
         return await self.send(calls.submit(spec, options, idempotency_key))
 
     async def preview(
-        self, spec: Mapping[str, Any], **options: Unpack[calls.SubmitOptions]
+        self, spec: Mapping[str, Any] | BaseModel, **options: Unpack[calls.SubmitOptions]
     ) -> Preview:
-        """What that submission would do and cost; nothing is started."""
+        """The points, runs and cost of a submission. Nothing is started."""
         return await self.send(calls.preview(spec, options))
 
     # Experiments
@@ -138,7 +153,7 @@ class AsyncClient:
         name: str | None = None,
         containing: str | None = None,
     ) -> Page[Experiment]:
-        """One page of experiments, newest first; `containing`: text in the name or id."""
+        """One page of experiments, newest first. `containing` is text in the name or the id."""
         return await self.send(
             calls.list_experiments(
                 limit=limit,
@@ -169,19 +184,19 @@ class AsyncClient:
         return await self.send(calls.update_experiment(experiment_id, changes))
 
     async def cancel(self, experiment_id: str) -> Experiment:
-        """End an experiment; what it has logged so far is kept."""
+        """Cancel an experiment. What it has logged is kept."""
         return await self.send(calls.cancel_experiment(experiment_id))
 
     async def retry(self, experiment_id: str) -> Experiment:
-        """Queue an experiment's failed runs again."""
+        """Queue the failed runs of an experiment again."""
         return await self.send(calls.retry_experiment(experiment_id))
 
     async def extend(self, experiment_id: str, **changes: Any) -> Experiment:
-        """Add `seeds`, or `sweep` values; only what is missing is run."""
+        """Add `seeds`, or values to the axes of `sweep`. Only missing runs are computed."""
         return await self.send(calls.extend_experiment(experiment_id, changes))
 
     async def delete(self, experiment_id: str, *, dry_run: bool = False) -> Deletion:
-        """Remove a terminal experiment and its files; `dry_run` only tells the bytes."""
+        """Delete an experiment that has ended, with its files. `dry_run` only counts the bytes."""
         return await self.send(calls.delete_experiment(experiment_id, dry_run))
 
     # Following
@@ -189,18 +204,18 @@ class AsyncClient:
     async def events(
         self, experiment_id: str, *, after: int = 0, timeout: float | None = None
     ) -> AsyncIterator[Event]:
-        """Each event as it happens, each once and in order, until the experiment has ended.
+        """The events of an experiment as they happen, each once and in order, until it ends.
 
-        Goes on where it was after a broken connection. Raises WaitTimeout after `timeout` seconds.
+        Resumes after a broken connection. Raises WaitTimeout after `timeout` seconds.
         """
-        following = Following(experiment_id, after, timeout)
-        while not following.ended:
+        stream = EventStream(experiment_id, after, timeout)
+        while not stream.has_ended:
             try:
-                async for event in self._stream(following):
+                async for event in self._stream(stream):
                     yield event
             except httpx.TransportError as error:
                 broken = ServiceUnreachable(self.url, error)
-                await asyncio.sleep(following.pause_after_break(broken))
+                await asyncio.sleep(stream.seconds_until_reconnect(broken))
 
     async def wait(
         self,
@@ -209,48 +224,89 @@ class AsyncClient:
         timeout: float | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> Experiment:
-        """Wait until the experiment has ended, whatever its end; read `status` of what comes back.
+        """Wait until the experiment has succeeded, failed or been cancelled; see its `status`.
 
-        Raises WaitTimeout after `timeout` seconds.
+        Calls `on_event` for each event. Raises WaitTimeout after `timeout` seconds.
         """
         async for event in self.events(experiment_id, timeout=timeout):
             if on_event is not None:
                 on_event(event)
         return await self.get(experiment_id)
 
-    async def _stream(self, following: Following) -> AsyncIterator[Event]:
+    async def _stream(self, stream: EventStream) -> AsyncIterator[Event]:
         request = self._http.build_request(
-            **following.next_call().request_arguments(0), timeout=following.read_timeout()
+            **stream.next_call().request_arguments(0), timeout=stream.read_timeout()
         )
         response = await self._http.send(request, stream=True)
         try:
             if response.is_error:
                 await response.aread()
-                following.refuse(error_of(response))
+                stream.raise_or_reconnect(calls.error_of(response))
                 return
             async for message in EventSource(response).aiter_sse():
-                event = following.take(message)
+                event = stream.read(message)
                 if event is not None:
                     yield event
-                if following.ended:
+                if stream.has_ended:
                     return
             raise httpx.RemoteProtocolError("the stream of events ended before the experiment did")
         finally:
             await response.aclose()
 
-    # What came out
+    # Results
 
     async def result(self, experiment_id: str) -> Result:
-        """The kind's summary; `results()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
+        """The result, as the class of its kind: `TrainResult`, `LwsResult` and so on.
+
+        A kind that this client does not know gives a `Result` whose points keep all their fields.
+        Raises ProblemError (`not-ready`) until the experiment has ended.
+        """
         return await self.send(calls.get_result(experiment_id))
 
-    async def comparison(self, experiment_id: str) -> calls.Json:
-        """The paper's published numbers and claims beside ours. Raises ProblemError (`not-ready`) while nothing has finished."""
+    async def comparison(self, experiment_id: str) -> Comparison:
+        """The paper's claims and printed numbers, compared with the experiment.
+
+        Raises ProblemError (`not-ready`) until a run has finished.
+        """
         return await self.send(calls.get_comparison(experiment_id))
 
-    async def difference(self, experiment_id: str, point: int, *, baseline: int = 0) -> calls.Json:
-        """One point against another, paired by seed: differences of accuracies and loss, ratios of times."""
+    async def difference(
+        self, experiment_id: str, point: int, *, baseline: int = 0
+    ) -> PointDifference:
+        """A point minus a baseline point, paired by seed.
+
+        Accuracies and losses are subtracted; times are divided.
+        """
         return await self.send(calls.get_difference(experiment_id, point, baseline))
+
+    async def compare(
+        self, experiment_ids: Sequence[str], *, quantity: str | None = None
+    ) -> ExperimentComparison:
+        """Experiments side by side: the differences of their specs and of their results.
+
+        Differences are to the first experiment. `quantity` selects one statistic of the results.
+        """
+        return await self.send(calls.compare_experiments(experiment_ids, quantity))
+
+    @overload
+    async def metrics(
+        self,
+        experiment_id: str,
+        *,
+        names: Sequence[str] = (),
+        aggregate: Literal[False] = False,
+        points: int | None = None,
+    ) -> Metrics: ...
+
+    @overload
+    async def metrics(
+        self,
+        experiment_id: str,
+        *,
+        names: Sequence[str] = (),
+        aggregate: Literal[True],
+        points: int | None = None,
+    ) -> AggregatedMetrics: ...
 
     async def metrics(
         self,
@@ -259,35 +315,46 @@ class AsyncClient:
         names: Sequence[str] = (),
         aggregate: bool = False,
         points: int | None = None,
-    ) -> Metrics:
-        """Values by point, seed, name and step, or with `aggregate` their statistics over the seeds; `to_columns()`,
-        `to_numpy()` and `to_pandas()` hand them over."""
+    ) -> Metrics | AggregatedMetrics:
+        """The metrics, or with `aggregate` their statistics over the seeds.
+
+        `names` selects metrics; `points` limits the steps of each series. The methods
+        `to_columns()`, `to_numpy()` and `to_pandas()` convert them.
+        """
         return await self.send(calls.get_metrics(experiment_id, names, aggregate, points))
 
     async def metrics_csv(self, experiment_id: str, *, names: Sequence[str] = ()) -> str:
-        """The columns point, seed, name, step, value; equal trainings give equal text."""
+        """The metrics as CSV with the columns point, seed, name, step, value."""
         return await self.send(calls.get_metrics_csv(experiment_id, names))
 
-    async def plots(self, experiment_id: str) -> Sequence[calls.Json]:
-        """The plots that can be drawn of this experiment."""
+    async def plots(self, experiment_id: str) -> Sequence[Plot]:
+        """The plots that the service can draw of this experiment."""
         return [plot async for plot in self.send_all(calls.list_plots(experiment_id))]
 
     async def plot(
         self, experiment_id: str, name: str, image_format: str = "png", **options: Any
     ) -> bytes:
-        """A plot's bytes as `png`, `svg` or `json` (exactly the numbers drawn); `width`, `height`, `dpi`, `xscale`."""
+        """A plot as `png`, `svg`, `pdf`, or `json` (exactly the numbers drawn).
+
+        Options: `width` and `height` in inches, `dpi`, `xscale`.
+        """
         return await self.send(calls.get_plot(experiment_id, name, image_format, options))
 
     async def export(self, experiment_id: str, *, files: bool = False) -> bytes:
-        """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again; with `files` all
-        checkpoints too."""
+        """A zip file of specs, manifests, metrics, results, plots, and a script that reruns them.
+
+        `files` adds all checkpoints and artifacts.
+        """
         return await self.send(calls.export_experiment(experiment_id, files))
 
     async def export_tables(
         self, experiment_id: str, folder: str | Path, *, table_format: TableFormat = "csv"
     ) -> Sequence[Path]:
-        """Write all metrics, and the result once there is one, into `folder` and tell the files: `csv`, `parquet` (both
-        a table of each) or `tensorboard` (an event file a point and seed). Raises ExtraMissing."""
+        """Write all metrics, and the result of an ended experiment, into `folder`.
+
+        `csv` and `parquet` write one table of each; `tensorboard` writes one event file per point
+        and seed. Returns the paths of the files. Raises ExtraMissing.
+        """
         write = find_writer(table_format)
         experiment = await self.get(experiment_id)
         result = await self.result(experiment_id) if experiment.terminal else None
@@ -295,19 +362,22 @@ class AsyncClient:
         runs = [run async for run in self.runs(experiment_id)]
         return write(ExportSource(experiment, runs, metrics, result), Path(folder))
 
-    async def import_experiment(self, archive: str | Path | bytes) -> Experiment:
-        """Take in an export, as a path or its bytes: the experiment is shown and drawn as it was, and read-only."""
-        data = archive if isinstance(archive, bytes) else Path(archive).read_bytes()
+    async def import_experiment(self, file: str | Path | bytes) -> Experiment:
+        """Import the zip file of an export, as a path or bytes. The experiment is read-only."""
+        data = file if isinstance(file, bytes) else Path(file).read_bytes()
         return await self.send(calls.import_experiment(data))
 
     async def upload_checkpoint(self, file: str | Path, *, title: str | None = None) -> Weights:
-        """Bring a safetensors file along; its `id` is what `init.checkpoint` says."""
+        """Upload a safetensors file. Its `id` is the value of `init.checkpoint` in a spec."""
         return await self.send(calls.upload_checkpoint(Path(file).read_bytes(), title))
 
     async def register_dataset(
         self, name: str, file: str | Path, *, title: str | None = None
     ) -> Dataset:
-        """Register an `.npz` (`x_train`, `y_train`, `x_test`, `y_test`) under a name that `data.name` may say."""
+        """Upload an `.npz` file with `x_train`, `y_train`, `x_test` and `y_test`.
+
+        `name` is the value of `data.name` in a spec.
+        """
         return await self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
 
     # Runs and files
@@ -325,15 +395,18 @@ class AsyncClient:
         return self.send_all(calls.list_checkpoints(run_id))
 
     async def download(self, stored: Artifact | Checkpoint, target: str | Path) -> Path:
-        """Write an artifact or checkpoint to `target`, its sha256 checked; a broken download goes on where it was."""
+        """Download an artifact or checkpoint to `target` and check its sha256.
+
+        Resumes a broken download. Raises BadDownload.
+        """
         download = Download(stored, Path(target))
-        for last in range(1 - MAX_CONNECTIONS, 1):
+        for attempt in range(1, MAX_CONNECTIONS + 1):
             try:
-                if not download.is_whole:
+                if not download.is_complete:
                     await self._transfer(download)
                 break
             except httpx.TransportError as error:
-                if last == 0:
+                if attempt == MAX_CONNECTIONS:
                     raise ServiceUnreachable(self.url, error) from error
         return download.finish()
 
@@ -345,30 +418,30 @@ class AsyncClient:
         try:
             if response.is_error:
                 await response.aread()
-            download.begin(response)
+            download.start(response)
             async for chunk in response.aiter_bytes():
                 download.write(chunk)
         finally:
             await response.aclose()
 
-    # What can be asked, and who answers
+    # The service
 
-    def kinds(self) -> AsyncIterator[calls.Json]:
-        return self.send_all(calls.list_described("kinds"))
+    def kinds(self) -> AsyncIterator[KindResource]:
+        return self.send_all(calls.list_kinds())
 
-    async def kind(self, name: str) -> calls.Json:
-        """A kind with the JSON Schema of its spec and an example."""
+    async def kind(self, name: str) -> KindResource:
+        """One kind, with the JSON Schema of its spec and an example."""
         return await self.send(calls.get_kind(name))
 
-    def presets(self) -> AsyncIterator[calls.Json]:
-        return self.send_all(calls.list_described("presets"))
+    def presets(self) -> AsyncIterator[PresetResource]:
+        return self.send_all(calls.list_presets())
 
-    async def preset(self, name: str, *, scale: str = "quick") -> calls.Json:
-        """A preset at `quick` or `paper` scale; its `body` is ready to submit."""
+    async def preset(self, name: str, *, scale: str = "quick") -> PresetResource:
+        """One preset at the scale `quick` or `paper`. Its `body` is ready to submit."""
         return await self.send(calls.get_preset(name, scale))
 
-    def models(self) -> AsyncIterator[calls.Json]:
-        return self.send_all(calls.list_described("models"))
+    def models(self) -> AsyncIterator[ModelResource]:
+        return self.send_all(calls.list_models())
 
     def datasets(self) -> AsyncIterator[Dataset]:
         return self.send_all(calls.list_datasets())
@@ -376,18 +449,20 @@ class AsyncClient:
     def audit(
         self, *, owner: str | None = None, action: str | None = None, target: str | None = None
     ) -> AsyncIterator[AuditEntry]:
-        """Who did which write, newest first; for an admin's key."""
+        """The audit trail, newest first. Needs a key with the scope `admin`."""
         return self.send_all(calls.list_audit(owner, action, target))
 
     def workers(self) -> AsyncIterator[Worker]:
         return self.send_all(calls.list_workers())
 
     async def queue(self) -> QueueState:
+        """The number of queued and running runs."""
         return await self.send(calls.get_queue())
 
     async def storage(self) -> Storage:
-        """What the stored files take, and what the disk still takes."""
+        """The bytes of stored files, and the free bytes of the disk."""
         return await self.send(calls.get_storage())
 
-    async def limits(self) -> calls.Json:
+    async def limits(self) -> Limits:
+        """The limits in force, and what the owner of the key uses of them."""
         return await self.send(calls.get_limits())

@@ -1,4 +1,7 @@
-"""What each operation of the API asks and how its answer is read; both clients send these, so neither repeats it."""
+"""Each operation of the API as a value: its request, and how to parse the response.
+
+Both clients send these, so that requests and parsing exist once.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +13,55 @@ from urllib.parse import quote
 
 import httpx
 from httpx_retries import Retry
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from engine.spec import Execution
-from richregime.answers import Metrics, Result
-from richregime.errors import UnexpectedAnswer, error_of
-from schemas.audit import AuditEntry
-from schemas.base import Page
-from schemas.events import Event
-from schemas.resources import (
+from richregime.enums import ExperimentStatus
+from richregime.errors import ClientError, ProblemError, UnexpectedResponse
+from richregime.resource import Page
+from richregime.types import (
+    RESULTS,
+    AggregatedMetrics,
     Artifact,
+    AuditEntry,
     Checkpoint,
+    Comparison,
     Dataset,
     Deletion,
+    Event,
+    Execution,
     Experiment,
+    ExperimentComparison,
+    KindResource,
+    Limits,
+    Metrics,
+    ModelResource,
+    Plot,
+    PointDifference,
+    PresetResource,
+    Preview,
+    Problem,
     QueueState,
+    Result,
     Run,
     Storage,
     Weights,
     Worker,
 )
-from schemas.status import ExperimentStatus
-from schemas.submission import Preview
 
-Answer = TypeVar("Answer")
-Other = TypeVar("Other")
+Parsed = TypeVar("Parsed")
+Model = TypeVar("Model", bound=BaseModel)
 Json = dict[str, Any]
 
+PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRIED_STATUSES = (429, 502, 503, 504)
-LONGEST_WAIT_SECONDS = 60.0
-"""Before a call is sent again; a rate is counted by the minute"""
+MAX_RETRY_WAIT_SECONDS = 60.0
+"""The service counts rates by the minute."""
 KEYED_STATUSES = (*RETRIED_STATUSES, 409)
-"""With an Idempotency-Key, 409 says that the first sending is still being answered."""
+"""With an Idempotency-Key, 409 means that the first request is still in progress."""
 
 
 class SubmitOptions(TypedDict, total=False):
-    """What may stand beside the spec in a submission; see `schemas.submission.Submission`."""
+    """The fields of a submission beside its spec."""
 
     sweep: Mapping[str, Sequence[Any]]
     seeds: Sequence[int]
@@ -60,12 +76,12 @@ class SubmitOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Answer]):
-    """One request and the reading of its answer."""
+class Call(Generic[Parsed]):
+    """One request, and how to parse its response."""
 
     method: str
     path: str
-    parse: Callable[[httpx.Response], Answer]
+    parse: Callable[[httpx.Response], Parsed]
     params: Mapping[str, Any] = field(default_factory=dict)
     json: Any = None
     content: bytes | None = None
@@ -76,8 +92,11 @@ class Call(Generic[Answer]):
         return self.method == "GET" or "Idempotency-Key" in self.headers
 
     def request_arguments(self, max_retries: int) -> Json:
-        """Arguments for httpx's `build_request`. A call that is safe to repeat is retried, and any that was refused for
-        its rate, of which nothing was done; `Retry-After` is waited for."""
+        """Arguments for `build_request` of httpx.
+
+        A call that is safe to repeat is retried. A call that was rejected for its rate is retried
+        too, because the service did nothing. A `Retry-After` of the response is respected.
+        """
         statuses = KEYED_STATUSES if "Idempotency-Key" in self.headers else RETRIED_STATUSES
         retry = Retry(
             total=max_retries,
@@ -85,7 +104,7 @@ class Call(Generic[Answer]):
             status_forcelist=statuses if self.is_safe_to_repeat else (429,),
             retry_on_exceptions=None if self.is_safe_to_repeat else (),
             backoff_factor=0.3,
-            max_backoff_wait=LONGEST_WAIT_SECONDS,
+            max_backoff_wait=MAX_RETRY_WAIT_SECONDS,
         )
         arguments: Json = {
             "method": self.method,
@@ -100,30 +119,43 @@ class Call(Generic[Answer]):
             arguments["content"] = self.content
         return arguments
 
-    def read(self, response: httpx.Response) -> Answer:
-        """The answer, or the error that it stands for."""
+    def read(self, response: httpx.Response) -> Parsed:
+        """The parsed response. Raises ProblemError or UnexpectedResponse."""
         if response.is_error:
             raise error_of(response)
         try:
             return self.parse(response)
         except (ValidationError, ValueError) as error:
-            raise UnexpectedAnswer(f"{self.method} {response.request.url}: {error}") from error
+            raise UnexpectedResponse(f"{self.method} {response.request.url}: {error}") from error
 
-    def at(self, cursor: str) -> Call[Answer]:
+    def at(self, cursor: str) -> Call[Parsed]:
         """The same list, from `cursor` on."""
         return replace(self, params={**self.params, "cursor": cursor})
 
 
-def _typed(answer: type[Other]) -> Callable[[httpx.Response], Other]:
-    adapter: TypeAdapter[Other] = TypeAdapter(answer)
-    return lambda response: adapter.validate_json(response.content)
+def error_of(response: httpx.Response) -> ClientError:
+    """The error of a 4xx or 5xx response, whose body must have been read."""
+    if response.headers.get("content-type", "").startswith(PROBLEM_MEDIA_TYPE):
+        try:
+            return ProblemError(Problem.model_validate_json(response.content))
+        except ValidationError:
+            pass
+    return UnexpectedResponse(
+        f"{response.request.method} {response.request.url} returned {response.status_code} "
+        f"without a problem that this client can read: {response.text[:200]!r}"
+    )
 
 
-def _object(response: httpx.Response) -> Json:
-    value = response.json()
-    if not isinstance(value, dict):
-        raise ValueError("the answer is no JSON object")
-    return value
+def _typed(model: type[Model]) -> Callable[[httpx.Response], Model]:
+    return lambda response: model.model_validate_json(response.content)
+
+
+def _result(response: httpx.Response) -> Result:
+    """The result as the class of its kind; of an unknown kind, as `Result`."""
+    data = response.json()
+    if not isinstance(data, dict):
+        raise ValueError("the response is not a JSON object")
+    return RESULTS.get(data.get("kind", ""), Result).model_validate(data)
 
 
 def _bytes(response: httpx.Response) -> bytes:
@@ -135,21 +167,34 @@ def _text(response: httpx.Response) -> str:
 
 
 def _part(name: str) -> str:
-    """One segment of a path, whatever the caller passed."""
+    """The name as one segment of a path."""
     return quote(name, safe="")
 
 
-def submission_body(spec: Mapping[str, Any], options: SubmitOptions) -> Json:
-    """The body of a submission. `spec` is a spec, or a whole body (it then holds `spec`), which options override."""
-    body: Json = dict(spec) if "spec" in spec else {"spec": dict(spec)}
-    body.update(options)
-    if isinstance(body.get("execution"), Execution):
-        body["execution"] = body["execution"].model_dump(mode="json")
-    return {name: list(value) if name == "seeds" else value for name, value in body.items()}
+def submission_body(spec: Mapping[str, Any] | BaseModel, options: SubmitOptions) -> Json:
+    """The body of a submission.
+
+    `spec` is a spec, or a whole body that contains `spec`. Options override the fields of a body.
+    """
+    given = _to_json(spec)
+    body: Json = given if "spec" in given else {"spec": given}
+    body.update(_to_json(options))
+    return body
+
+
+def _to_json(value: Any) -> Any:
+    """A value as plain JSON types; pydantic models are dumped."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {name: _to_json(inner) for name, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_to_json(inner) for inner in value]
+    return value
 
 
 def submit(
-    spec: Mapping[str, Any], options: SubmitOptions, idempotency_key: str | None = None
+    spec: Mapping[str, Any] | BaseModel, options: SubmitOptions, idempotency_key: str | None = None
 ) -> Call[Experiment]:
     key = idempotency_key or uuid.uuid4().hex
     body = submission_body(spec, options)
@@ -158,7 +203,7 @@ def submit(
     )
 
 
-def preview(spec: Mapping[str, Any], options: SubmitOptions) -> Call[Preview]:
+def preview(spec: Mapping[str, Any] | BaseModel, options: SubmitOptions) -> Call[Preview]:
     return Call(
         "POST", "/experiments/preview", _typed(Preview), json=submission_body(spec, options)
     )
@@ -245,27 +290,33 @@ def stream_events(experiment_id: str, after: int) -> Call[None]:
 
 
 def get_result(experiment_id: str) -> Call[Result]:
-    return Call(
-        "GET", f"/experiments/{_part(experiment_id)}/result", lambda answer: Result(_object(answer))
-    )
+    return Call("GET", f"/experiments/{_part(experiment_id)}/result", _result)
 
 
-def get_comparison(experiment_id: str) -> Call[Json]:
-    return Call("GET", f"/experiments/{_part(experiment_id)}/comparison", _object)
+def get_comparison(experiment_id: str) -> Call[Comparison]:
+    return Call("GET", f"/experiments/{_part(experiment_id)}/comparison", _typed(Comparison))
 
 
-def get_difference(experiment_id: str, point: int, baseline: int) -> Call[Json]:
+def get_difference(experiment_id: str, point: int, baseline: int) -> Call[PointDifference]:
+    path = f"/experiments/{_part(experiment_id)}/difference"
     params = {"point": point, "baseline": baseline}
-    return Call("GET", f"/experiments/{_part(experiment_id)}/difference", _object, params=params)
+    return Call("GET", path, _typed(PointDifference), params=params)
+
+
+def compare_experiments(
+    experiment_ids: Sequence[str], quantity: str | None
+) -> Call[ExperimentComparison]:
+    params = {"id": list(experiment_ids), "quantity": quantity}
+    return Call("GET", "/experiments/compare", _typed(ExperimentComparison), params=params)
 
 
 def get_metrics(
     experiment_id: str, names: Sequence[str], aggregate: bool, points: int | None
-) -> Call[Metrics]:
+) -> Call[Metrics | AggregatedMetrics]:
     return Call(
         "GET",
         f"/experiments/{_part(experiment_id)}/metrics",
-        lambda answer: Metrics(_object(answer)),
+        _typed(AggregatedMetrics) if aggregate else _typed(Metrics),
         params=_metric_params(names, aggregate, points),
     )
 
@@ -288,8 +339,8 @@ def _metric_params(names: Sequence[str], aggregate: bool, points: int | None) ->
     }
 
 
-def list_plots(experiment_id: str) -> Call[Page[Json]]:
-    return Call("GET", f"/experiments/{_part(experiment_id)}/plots", _typed(Page[Json]))
+def list_plots(experiment_id: str) -> Call[Page[Plot]]:
+    return Call("GET", f"/experiments/{_part(experiment_id)}/plots", _typed(Page[Plot]))
 
 
 def get_plot(
@@ -317,9 +368,9 @@ def export_experiment(experiment_id: str, files: bool) -> Call[bytes]:
     return Call("GET", f"/experiments/{_part(experiment_id)}/export", _bytes, params=params)
 
 
-def import_experiment(archive: bytes) -> Call[Experiment]:
+def import_experiment(data: bytes) -> Call[Experiment]:
     headers = {"Content-Type": "application/zip"}
-    return Call("POST", "/import", _typed(Experiment), content=archive, headers=headers)
+    return Call("POST", "/import", _typed(Experiment), content=data, headers=headers)
 
 
 def upload_checkpoint(data: bytes, title: str | None) -> Call[Weights]:
@@ -340,17 +391,25 @@ def register_dataset(name: str, data: bytes, title: str | None) -> Call[Dataset]
     return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
 
 
-def list_described(noun: str) -> Call[Page[Json]]:
-    """`kinds`, `presets` or `models`: what can be asked."""
-    return Call("GET", f"/{noun}", _typed(Page[Json]))
+def list_kinds() -> Call[Page[KindResource]]:
+    return Call("GET", "/kinds", _typed(Page[KindResource]))
 
 
-def get_kind(name: str) -> Call[Json]:
-    return Call("GET", f"/kinds/{_part(name)}", _object)
+def get_kind(name: str) -> Call[KindResource]:
+    return Call("GET", f"/kinds/{_part(name)}", _typed(KindResource))
 
 
-def get_preset(name: str, scale: str) -> Call[Json]:
-    return Call("GET", f"/presets/{_part(name)}", _object, params={"scale": scale})
+def list_presets() -> Call[Page[PresetResource]]:
+    return Call("GET", "/presets", _typed(Page[PresetResource]))
+
+
+def get_preset(name: str, scale: str) -> Call[PresetResource]:
+    params = {"scale": scale}
+    return Call("GET", f"/presets/{_part(name)}", _typed(PresetResource), params=params)
+
+
+def list_models() -> Call[Page[ModelResource]]:
+    return Call("GET", "/models", _typed(Page[ModelResource]))
 
 
 def list_datasets() -> Call[Page[Dataset]]:
@@ -365,8 +424,8 @@ def get_queue() -> Call[QueueState]:
     return Call("GET", "/queue", _typed(QueueState))
 
 
-def get_limits() -> Call[Json]:
-    return Call("GET", "/limits", _object)
+def get_limits() -> Call[Limits]:
+    return Call("GET", "/limits", _typed(Limits))
 
 
 def list_audit(owner: str | None, action: str | None, target: str | None) -> Call[Page[AuditEntry]]:

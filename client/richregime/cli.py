@@ -1,8 +1,7 @@
-"""The command line's client part, gathered from `richregime.commands`."""
+"""The command line: the client's commands, and those of the service where it is installed."""
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -12,9 +11,17 @@ from richregime.commands import catalog, inspect, submit, transfer
 from richregime.commands.shared import given_key
 from richregime.connection import KEY_VARIABLE
 
+COMMANDS_GROUP = "richregime.commands"
+"""The entry-point group of further commands: functions that add them to the application.
+
+Their modules are imported by every command, so they must import fast.
+"""
+
 app = typer.Typer(no_args_is_help=True)
 for group in (submit.app, inspect.app, transfer.app, catalog.app):
     app.add_typer(group)
+for entry in entry_points(group=COMMANDS_GROUP):
+    entry.load()(app)
 
 
 @app.callback()
@@ -22,22 +29,15 @@ def keep_key(
     key: Annotated[
         str | None,
         typer.Option(
-            help=f"API key, where the service asks for one; better in {KEY_VARIABLE}, which no process list shows."
+            help="The API key, if the service needs one. "
+            f"Better set {KEY_VARIABLE}, which process lists do not show."
         ),
     ] = None,
 ) -> None:
-    """Experiments with rich-regime training: submit, follow, read."""
+    """Experiments with rich-regime training: submit them, follow them, read the results."""
     given_key.set(key)
-
-
-@cache
-def load_commands() -> typer.Typer:
-    """The client's commands, and those of a service where one is installed."""
-    for entry in entry_points(group="richregime.commands"):
-        entry.load()(app)
-    return app
 
 
 def main() -> None:
     """Entry point of the console script."""
-    load_commands()(prog_name="richregime")
+    app(prog_name="richregime")

@@ -1,4 +1,4 @@
-"""The blocking client: one line an operation; what is asked and how it is read stands in `richregime.calls`."""
+"""The blocking client: one method per operation; requests and parsing are in `richregime.calls`."""
 
 from __future__ import annotations
 
@@ -6,47 +6,61 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 import httpx
 from httpx_retries import RetryTransport
 from httpx_sse import EventSource
+from pydantic import BaseModel
 
 from richregime import calls
-from richregime.answers import Metrics, Result
 from richregime.connection import MAX_RETRIES, connection_arguments
 from richregime.downloads import MAX_CONNECTIONS, Download
-from richregime.errors import ServiceUnreachable, error_of
-from richregime.event_following import Following
+from richregime.enums import ExperimentStatus
+from richregime.errors import ServiceUnreachable
+from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
-from schemas.audit import AuditEntry
-from schemas.base import Page
-from schemas.events import Event
-from schemas.resources import (
+from richregime.resource import Page
+from richregime.types import (
+    AggregatedMetrics,
     Artifact,
+    AuditEntry,
     Checkpoint,
+    Comparison,
     Dataset,
     Deletion,
+    Event,
     Experiment,
+    ExperimentComparison,
+    KindResource,
+    Limits,
+    Metrics,
+    ModelResource,
+    Plot,
+    PointDifference,
+    PresetResource,
+    Preview,
     QueueState,
+    Result,
     Run,
     Storage,
     Weights,
     Worker,
 )
-from schemas.status import ExperimentStatus
-from schemas.submission import Preview
 
-Answer = TypeVar("Answer")
+Parsed = TypeVar("Parsed")
 Item = TypeVar("Item")
 
 
 class Client:
-    """Submits, follows and fetches experiments; blocks while it does.
+    """Submits, follows and fetches experiments.
 
-    `url` is the service's address; without one, RICHREGIME_URL, or http://127.0.0.1:8000. `key` is the API key, where
-    the service asks for one; without it, RICHREGIME_KEY. `timeout` is in seconds for one answer. A call that is safe to repeat is retried, and a submission always is: it carries an Idempotency-Key.
-    Raises the errors of `richregime.errors`. Use it as a context manager, or close it.
+    `url` is the address of the service; default: RICHREGIME_URL, or http://127.0.0.1:8000. `key` is
+    the API key; default: RICHREGIME_KEY. `timeout` is in seconds for one response.
+
+    A call that is safe to repeat is retried up to `max_retries` times. A submission always is,
+    because it carries an Idempotency-Key. Raises the errors of `richregime.errors`. Use the client
+    as a context manager, or close it.
     """
 
     def __init__(
@@ -82,8 +96,8 @@ class Client:
     def url(self) -> str:
         return str(self._http.base_url).rstrip("/")
 
-    def send(self, call: calls.Call[Answer]) -> Answer:
-        """Send one call and read its answer."""
+    def send(self, call: calls.Call[Parsed]) -> Parsed:
+        """Send one call and parse the response."""
         request = self._http.build_request(**call.request_arguments(self._max_retries))
         try:
             response = self._http.send(request)
@@ -92,7 +106,7 @@ class Client:
         return call.read(response)
 
     def send_all(self, call: calls.Call[Page[Item]]) -> Iterator[Item]:
-        """Every item of a list, page by page as they are asked for."""
+        """Every item of a list; pages are fetched as they are needed."""
         while True:
             page = self.send(call)
             yield from page.items
@@ -104,19 +118,22 @@ class Client:
 
     def submit(
         self,
-        spec: Mapping[str, Any],
+        spec: Mapping[str, Any] | BaseModel,
         *,
         idempotency_key: str | None = None,
         **options: Unpack[calls.SubmitOptions],
     ) -> Experiment:
-        """Submit a spec (or a whole body, such as a preset's), swept and repeated as the options say.
+        """Submit an experiment: a spec, or a whole body such as that of a preset.
 
-        Sending the same key and body again answers the same experiment.
+        The options are the fields of a submission; they override those of a body. The same
+        `idempotency_key` with the same body returns the same experiment.
         """
         return self.send(calls.submit(spec, options, idempotency_key))
 
-    def preview(self, spec: Mapping[str, Any], **options: Unpack[calls.SubmitOptions]) -> Preview:
-        """What that submission would do and cost; nothing is started."""
+    def preview(
+        self, spec: Mapping[str, Any] | BaseModel, **options: Unpack[calls.SubmitOptions]
+    ) -> Preview:
+        """The points, runs and cost of a submission. Nothing is started."""
         return self.send(calls.preview(spec, options))
 
     # Experiments
@@ -135,7 +152,7 @@ class Client:
         name: str | None = None,
         containing: str | None = None,
     ) -> Page[Experiment]:
-        """One page of experiments, newest first; `containing`: text in the name or id."""
+        """One page of experiments, newest first. `containing` is text in the name or the id."""
         return self.send(
             calls.list_experiments(
                 limit=limit,
@@ -166,19 +183,19 @@ class Client:
         return self.send(calls.update_experiment(experiment_id, changes))
 
     def cancel(self, experiment_id: str) -> Experiment:
-        """End an experiment; what it has logged so far is kept."""
+        """Cancel an experiment. What it has logged is kept."""
         return self.send(calls.cancel_experiment(experiment_id))
 
     def retry(self, experiment_id: str) -> Experiment:
-        """Queue an experiment's failed runs again."""
+        """Queue the failed runs of an experiment again."""
         return self.send(calls.retry_experiment(experiment_id))
 
     def extend(self, experiment_id: str, **changes: Any) -> Experiment:
-        """Add `seeds`, or `sweep` values; only what is missing is run."""
+        """Add `seeds`, or values to the axes of `sweep`. Only missing runs are computed."""
         return self.send(calls.extend_experiment(experiment_id, changes))
 
     def delete(self, experiment_id: str, *, dry_run: bool = False) -> Deletion:
-        """Remove a terminal experiment and its files; `dry_run` only tells the bytes."""
+        """Delete an experiment that has ended, with its files. `dry_run` only counts the bytes."""
         return self.send(calls.delete_experiment(experiment_id, dry_run))
 
     # Following
@@ -186,17 +203,17 @@ class Client:
     def events(
         self, experiment_id: str, *, after: int = 0, timeout: float | None = None
     ) -> Iterator[Event]:
-        """Each event as it happens, each once and in order, until the experiment has ended.
+        """The events of an experiment as they happen, each once and in order, until it ends.
 
-        Goes on where it was after a broken connection. Raises WaitTimeout after `timeout` seconds.
+        Resumes after a broken connection. Raises WaitTimeout after `timeout` seconds.
         """
-        following = Following(experiment_id, after, timeout)
-        while not following.ended:
+        stream = EventStream(experiment_id, after, timeout)
+        while not stream.has_ended:
             try:
-                yield from self._stream(following)
+                yield from self._stream(stream)
             except httpx.TransportError as error:
                 broken = ServiceUnreachable(self.url, error)
-                time.sleep(following.pause_after_break(broken))
+                time.sleep(stream.seconds_until_reconnect(broken))
 
     def wait(
         self,
@@ -205,48 +222,87 @@ class Client:
         timeout: float | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> Experiment:
-        """Wait until the experiment has ended, whatever its end; read `status` of what comes back.
+        """Wait until the experiment has succeeded, failed or been cancelled; see its `status`.
 
-        Raises WaitTimeout after `timeout` seconds.
+        Calls `on_event` for each event. Raises WaitTimeout after `timeout` seconds.
         """
         for event in self.events(experiment_id, timeout=timeout):
             if on_event is not None:
                 on_event(event)
         return self.get(experiment_id)
 
-    def _stream(self, following: Following) -> Iterator[Event]:
+    def _stream(self, stream: EventStream) -> Iterator[Event]:
         request = self._http.build_request(
-            **following.next_call().request_arguments(0), timeout=following.read_timeout()
+            **stream.next_call().request_arguments(0), timeout=stream.read_timeout()
         )
         response = self._http.send(request, stream=True)
         try:
             if response.is_error:
                 response.read()
-                following.refuse(error_of(response))
+                stream.raise_or_reconnect(calls.error_of(response))
                 return
             for message in EventSource(response).iter_sse():
-                event = following.take(message)
+                event = stream.read(message)
                 if event is not None:
                     yield event
-                if following.ended:
+                if stream.has_ended:
                     return
             raise httpx.RemoteProtocolError("the stream of events ended before the experiment did")
         finally:
             response.close()
 
-    # What came out
+    # Results
 
     def result(self, experiment_id: str) -> Result:
-        """The kind's summary; `results()` gives its points as the kind's own class. Raises ProblemError (`not-ready`) while there is none."""
+        """The result, as the class of its kind: `TrainResult`, `LwsResult` and so on.
+
+        A kind that this client does not know gives a `Result` whose points keep all their fields.
+        Raises ProblemError (`not-ready`) until the experiment has ended.
+        """
         return self.send(calls.get_result(experiment_id))
 
-    def comparison(self, experiment_id: str) -> calls.Json:
-        """The paper's published numbers and claims beside ours. Raises ProblemError (`not-ready`) while nothing has finished."""
+    def comparison(self, experiment_id: str) -> Comparison:
+        """The paper's claims and printed numbers, compared with the experiment.
+
+        Raises ProblemError (`not-ready`) until a run has finished.
+        """
         return self.send(calls.get_comparison(experiment_id))
 
-    def difference(self, experiment_id: str, point: int, *, baseline: int = 0) -> calls.Json:
-        """One point against another, paired by seed: differences of accuracies and loss, ratios of times."""
+    def difference(self, experiment_id: str, point: int, *, baseline: int = 0) -> PointDifference:
+        """A point minus a baseline point, paired by seed.
+
+        Accuracies and losses are subtracted; times are divided.
+        """
         return self.send(calls.get_difference(experiment_id, point, baseline))
+
+    def compare(
+        self, experiment_ids: Sequence[str], *, quantity: str | None = None
+    ) -> ExperimentComparison:
+        """Experiments side by side: the differences of their specs and of their results.
+
+        Differences are to the first experiment. `quantity` selects one statistic of the results.
+        """
+        return self.send(calls.compare_experiments(experiment_ids, quantity))
+
+    @overload
+    def metrics(
+        self,
+        experiment_id: str,
+        *,
+        names: Sequence[str] = (),
+        aggregate: Literal[False] = False,
+        points: int | None = None,
+    ) -> Metrics: ...
+
+    @overload
+    def metrics(
+        self,
+        experiment_id: str,
+        *,
+        names: Sequence[str] = (),
+        aggregate: Literal[True],
+        points: int | None = None,
+    ) -> AggregatedMetrics: ...
 
     def metrics(
         self,
@@ -255,35 +311,46 @@ class Client:
         names: Sequence[str] = (),
         aggregate: bool = False,
         points: int | None = None,
-    ) -> Metrics:
-        """Values by point, seed, name and step, or with `aggregate` their statistics over the seeds; `to_columns()`,
-        `to_numpy()` and `to_pandas()` hand them over."""
+    ) -> Metrics | AggregatedMetrics:
+        """The metrics, or with `aggregate` their statistics over the seeds.
+
+        `names` selects metrics; `points` limits the steps of each series. The methods
+        `to_columns()`, `to_numpy()` and `to_pandas()` convert them.
+        """
         return self.send(calls.get_metrics(experiment_id, names, aggregate, points))
 
     def metrics_csv(self, experiment_id: str, *, names: Sequence[str] = ()) -> str:
-        """The columns point, seed, name, step, value; equal trainings give equal text."""
+        """The metrics as CSV with the columns point, seed, name, step, value."""
         return self.send(calls.get_metrics_csv(experiment_id, names))
 
-    def plots(self, experiment_id: str) -> Sequence[calls.Json]:
-        """The plots that can be drawn of this experiment."""
+    def plots(self, experiment_id: str) -> Sequence[Plot]:
+        """The plots that the service can draw of this experiment."""
         return [*self.send_all(calls.list_plots(experiment_id))]
 
     def plot(
         self, experiment_id: str, name: str, image_format: str = "png", **options: Any
     ) -> bytes:
-        """A plot's bytes as `png`, `svg` or `json` (exactly the numbers drawn); `width`, `height`, `dpi`, `xscale`."""
+        """A plot as `png`, `svg`, `pdf`, or `json` (exactly the numbers drawn).
+
+        Options: `width` and `height` in inches, `dpi`, `xscale`.
+        """
         return self.send(calls.get_plot(experiment_id, name, image_format, options))
 
     def export(self, experiment_id: str, *, files: bool = False) -> bytes:
-        """A zip of specs, manifests, metrics, results and plots, and a script that runs it all again; with `files` all
-        checkpoints too."""
+        """A zip file of specs, manifests, metrics, results, plots, and a script that reruns them.
+
+        `files` adds all checkpoints and artifacts.
+        """
         return self.send(calls.export_experiment(experiment_id, files))
 
     def export_tables(
         self, experiment_id: str, folder: str | Path, *, table_format: TableFormat = "csv"
     ) -> Sequence[Path]:
-        """Write all metrics, and the result once there is one, into `folder` and tell the files: `csv`, `parquet` (both
-        a table of each) or `tensorboard` (an event file a point and seed). Raises ExtraMissing."""
+        """Write all metrics, and the result of an ended experiment, into `folder`.
+
+        `csv` and `parquet` write one table of each; `tensorboard` writes one event file per point
+        and seed. Returns the paths of the files. Raises ExtraMissing.
+        """
         write = find_writer(table_format)
         experiment = self.get(experiment_id)
         result = self.result(experiment_id) if experiment.terminal else None
@@ -291,17 +358,20 @@ class Client:
         runs = [*self.runs(experiment_id)]
         return write(ExportSource(experiment, runs, metrics, result), Path(folder))
 
-    def import_experiment(self, archive: str | Path | bytes) -> Experiment:
-        """Take in an export, as a path or its bytes: the experiment is shown and drawn as it was, and read-only."""
-        data = archive if isinstance(archive, bytes) else Path(archive).read_bytes()
+    def import_experiment(self, file: str | Path | bytes) -> Experiment:
+        """Import the zip file of an export, as a path or bytes. The experiment is read-only."""
+        data = file if isinstance(file, bytes) else Path(file).read_bytes()
         return self.send(calls.import_experiment(data))
 
     def upload_checkpoint(self, file: str | Path, *, title: str | None = None) -> Weights:
-        """Bring a safetensors file along; its `id` is what `init.checkpoint` says."""
+        """Upload a safetensors file. Its `id` is the value of `init.checkpoint` in a spec."""
         return self.send(calls.upload_checkpoint(Path(file).read_bytes(), title))
 
     def register_dataset(self, name: str, file: str | Path, *, title: str | None = None) -> Dataset:
-        """Register an `.npz` (`x_train`, `y_train`, `x_test`, `y_test`) under a name that `data.name` may say."""
+        """Upload an `.npz` file with `x_train`, `y_train`, `x_test` and `y_test`.
+
+        `name` is the value of `data.name` in a spec.
+        """
         return self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
 
     # Runs and files
@@ -319,15 +389,18 @@ class Client:
         return self.send_all(calls.list_checkpoints(run_id))
 
     def download(self, stored: Artifact | Checkpoint, target: str | Path) -> Path:
-        """Write an artifact or checkpoint to `target`, its sha256 checked; a broken download goes on where it was."""
+        """Download an artifact or checkpoint to `target` and check its sha256.
+
+        Resumes a broken download. Raises BadDownload.
+        """
         download = Download(stored, Path(target))
-        for last in range(1 - MAX_CONNECTIONS, 1):
+        for attempt in range(1, MAX_CONNECTIONS + 1):
             try:
-                if not download.is_whole:
+                if not download.is_complete:
                     self._transfer(download)
                 break
             except httpx.TransportError as error:
-                if last == 0:
+                if attempt == MAX_CONNECTIONS:
                     raise ServiceUnreachable(self.url, error) from error
         return download.finish()
 
@@ -339,30 +412,30 @@ class Client:
         try:
             if response.is_error:
                 response.read()
-            download.begin(response)
+            download.start(response)
             for chunk in response.iter_bytes():
                 download.write(chunk)
         finally:
             response.close()
 
-    # What can be asked, and who answers
+    # The service
 
-    def kinds(self) -> Iterator[calls.Json]:
-        return self.send_all(calls.list_described("kinds"))
+    def kinds(self) -> Iterator[KindResource]:
+        return self.send_all(calls.list_kinds())
 
-    def kind(self, name: str) -> calls.Json:
-        """A kind with the JSON Schema of its spec and an example."""
+    def kind(self, name: str) -> KindResource:
+        """One kind, with the JSON Schema of its spec and an example."""
         return self.send(calls.get_kind(name))
 
-    def presets(self) -> Iterator[calls.Json]:
-        return self.send_all(calls.list_described("presets"))
+    def presets(self) -> Iterator[PresetResource]:
+        return self.send_all(calls.list_presets())
 
-    def preset(self, name: str, *, scale: str = "quick") -> calls.Json:
-        """A preset at `quick` or `paper` scale; its `body` is ready to submit."""
+    def preset(self, name: str, *, scale: str = "quick") -> PresetResource:
+        """One preset at the scale `quick` or `paper`. Its `body` is ready to submit."""
         return self.send(calls.get_preset(name, scale))
 
-    def models(self) -> Iterator[calls.Json]:
-        return self.send_all(calls.list_described("models"))
+    def models(self) -> Iterator[ModelResource]:
+        return self.send_all(calls.list_models())
 
     def datasets(self) -> Iterator[Dataset]:
         return self.send_all(calls.list_datasets())
@@ -370,18 +443,20 @@ class Client:
     def audit(
         self, *, owner: str | None = None, action: str | None = None, target: str | None = None
     ) -> Iterator[AuditEntry]:
-        """Who did which write, newest first; for an admin's key."""
+        """The audit trail, newest first. Needs a key with the scope `admin`."""
         return self.send_all(calls.list_audit(owner, action, target))
 
     def workers(self) -> Iterator[Worker]:
         return self.send_all(calls.list_workers())
 
     def queue(self) -> QueueState:
+        """The number of queued and running runs."""
         return self.send(calls.get_queue())
 
     def storage(self) -> Storage:
-        """What the stored files take, and what the disk still takes."""
+        """The bytes of stored files, and the free bytes of the disk."""
         return self.send(calls.get_storage())
 
-    def limits(self) -> calls.Json:
+    def limits(self) -> Limits:
+        """The limits in force, and what the owner of the key uses of them."""
         return self.send(calls.get_limits())

@@ -1,4 +1,4 @@
-"""Where the service is and how to reach it: what both clients open their connection with."""
+"""The service's address, and the arguments that both clients open their connection with."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ MAX_RETRIES = 5
 
 
 def service_url(url: str | None = None) -> str:
-    """The address that was given, else that of the environment, else this machine's."""
+    """The given address, else that of the environment, else that of this machine."""
     return (url or os.environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
 
 
 def connection_arguments(url: str | None, key: str | None, timeout: float) -> dict[str, Any]:
-    """What httpx's two clients are made with alike. `key`: the one that was given, else that of the environment, else
-    none. `timeout` is in seconds for one answer."""
+    """The arguments of `httpx.Client` and `httpx.AsyncClient`.
+
+    `key` is the given key, else that of the environment, else none. `timeout` is in seconds for one
+    response.
+    """
     key = key or os.environ.get(KEY_VARIABLE)
     return {
         "base_url": service_url(url),

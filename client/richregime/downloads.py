@@ -1,4 +1,4 @@
-"""Writing a download to disk so that it can be taken up again and is only ever complete and checked."""
+"""Downloads that can be resumed; a file is complete and checked, or absent."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import httpx
 
 from richregime import calls
-from richregime.errors import BadDownload, error_of
-from schemas.resources import Artifact, Checkpoint
+from richregime.errors import BadDownload
+from richregime.types import Artifact, Checkpoint
 
 MAX_CONNECTIONS = 5
-"""Connections that one download may use before it gives up; each goes on where the last one broke."""
+"""Connections that one download may use; each resumes where the last one broke."""
 
 
 class Download:
-    """One file on its way: bytes gather in `TARGET.part`, and become `TARGET` once their sha256 is right."""
+    """One download: `TARGET.part` grows, and is renamed once its sha256 is right."""
 
     def __init__(self, stored: Artifact | Checkpoint, target: Path) -> None:
         self._stored = stored
@@ -27,20 +27,20 @@ class Download:
 
     @property
     def offset(self) -> int:
-        """Bytes that are already here."""
+        """The number of bytes on the disk."""
         return self._part.stat().st_size if self._part.exists() else 0
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.offset >= self._stored.bytes
 
     def next_call(self) -> calls.Call[bytes]:
         return calls.read_artifact(self._stored.id, self.offset)
 
-    def begin(self, response: httpx.Response) -> None:
-        """Look at an answer's head: a whole body where a part was asked for starts the file anew."""
+    def start(self, response: httpx.Response) -> None:
+        """Read the status of a response. A whole body instead of a range restarts the file."""
         if response.is_error:
-            raise error_of(response)
+            raise calls.error_of(response)
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             self._part.unlink(missing_ok=True)
 
@@ -49,10 +49,9 @@ class Download:
             file.write(chunk)
 
     def finish(self) -> Path:
-        """Check the bytes and give the file its name. Raises BadDownload, and forgets them, where they are wrong."""
+        """Check the sha256 and rename the file. A wrong file is deleted; raises BadDownload."""
         digest = hashlib.sha256()
-        with self._part.open("ab"):
-            pass  # an empty artifact sends no chunk, and is a file all the same
+        self._part.touch()  # an empty artifact has no chunk
         with self._part.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)

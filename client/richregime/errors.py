@@ -1,28 +1,28 @@
-"""Everything that can go wrong in the client, as one small tree.
+"""Every error that the client raises, as one tree.
 
 ClientError
-├── ProblemError         the service said no; `.problem` holds every field that is wrong
-├── ServiceUnreachable   there was no answer
-├── UnexpectedAnswer     there was an answer, but not one of this service
-├── WaitTimeout          the experiment was not finished in time; it goes on
-├── BadDownload          the bytes are not those that were asked for
-└── ExtraMissing         a package that this format needs is not installed
+├── ProblemError         the service returned an error; `.problem` lists every invalid field
+├── ServiceUnreachable   the service did not respond
+├── UnexpectedResponse   the response is not one of this service
+├── WaitTimeout          the experiment did not end in time; it continues
+├── BadDownload          the sha256 of a downloaded file is wrong
+└── ExtraMissing         a package that the export format needs is not installed
 """
 
 from __future__ import annotations
 
-import httpx
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
-from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
+if TYPE_CHECKING:
+    from richregime.types import Problem
 
 
 class ClientError(Exception):
-    """Base of all errors the client raises on purpose."""
+    """Base class of all errors of the client."""
 
 
 class ProblemError(ClientError):
-    """The service refused; holds its whole answer."""
+    """The service returned an error. `problem` is its whole response."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -34,49 +34,29 @@ class ProblemError(ClientError):
 
 
 class ServiceUnreachable(ClientError):
-    """No answer came, after every retry that is safe."""
+    """The service did not respond, after every retry that is safe."""
 
     def __init__(self, url: str, cause: Exception) -> None:
         super().__init__(
-            f"no answer from {url}: {str(cause) or type(cause).__name__}. "
-            "Is the service up (`./run`), and is this its address (--url or RICHREGIME_URL)?"
+            f"no response from {url}: {str(cause) or type(cause).__name__}. "
+            "Is the service running (`./run`), and is the address right (--url or RICHREGIME_URL)?"
         )
 
 
-class UnexpectedAnswer(ClientError):
-    """An answer that does not keep the contract: another service, or another version."""
+class UnexpectedResponse(ClientError):
+    """The response does not follow the API: another service, or an incompatible version."""
 
 
 class WaitTimeout(ClientError):
-    """The experiment was not finished in time. It goes on; waiting may be taken up again."""
+    """The experiment did not end in time. It continues, and you can wait again."""
 
 
 class BadDownload(ClientError):
-    """The bytes that came do not have the sha256 that the service stated."""
+    """The downloaded bytes do not have the sha256 that the service stated."""
 
 
 class ExtraMissing(ClientError):
-    """An export needs a package that is installed with an extra."""
+    """An export format needs a package that is installed with an extra."""
 
     def __init__(self, package: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'richregime[export]'")
-
-
-def error_of(response: httpx.Response) -> ClientError:
-    """The error that a 4xx or 5xx answer stands for. Its body must have been read."""
-    problem = _problem_of(response)
-    if problem is not None:
-        return ProblemError(problem)
-    return UnexpectedAnswer(
-        f"{response.request.method} {response.request.url} answered {response.status_code} "
-        f"without a problem this client knows: {response.text[:200]!r}"
-    )
-
-
-def _problem_of(response: httpx.Response) -> Problem | None:
-    if not response.headers.get("content-type", "").startswith(PROBLEM_MEDIA_TYPE):
-        return None
-    try:
-        return Problem.model_validate_json(response.content)
-    except ValidationError:
-        return None

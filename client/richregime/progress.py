@@ -1,4 +1,4 @@
-"""Showing an experiment's progress in a terminal until it has ended."""
+"""The progress of an experiment in a terminal, until it ends."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rich.table import Table
 
 from richregime import calls
 from richregime.client import Client
+from richregime.enums import RunStatus
 from richregime.errors import WaitTimeout
 from richregime.sparklines import curves_table
-from schemas.events import Event, EventName
-from schemas.resources import Experiment
-from schemas.status import RunStatus
+from richregime.types import Event, Experiment
 
-LOOK_SECONDS = 0.5
-LOOKS_A_CURVE = 4
-STEPS_DRAWN = 40
+POLL_SECONDS = 0.5
+POLLS_PER_CURVE = 4
+MAX_STEPS = 40
 DEFAULT_CURVES = ("test_accuracy", "train_loss")
-UNTOLD = {EventName.RUN_PROGRESS, EventName.RUN_QUEUED, EventName.EXPERIMENT_SUBMITTED}
-"""Events that the bar already shows."""
+HIDDEN_EVENTS = {"run.progress", "run.queued", "experiment.submitted"}
+"""Events that the progress bar already shows."""
+ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 def watch(
@@ -35,13 +35,13 @@ def watch(
     timeout: float | None = None,
     curves: Sequence[str] | None = None,
 ) -> Experiment:
-    """Show a bar, curves of the metrics and each event worth telling until the experiment has ended; what it ended as.
+    """Show a progress bar, the events and the curves of metrics until the experiment ends.
 
-    Looks twice a second, so that the bar moves between events too. Curves are drawn where `console` is a terminal.
-    Raises WaitTimeout after `timeout` seconds.
+    Polls twice a second, so that the bar also moves between events. Curves are drawn only in a
+    terminal. Returns the ended experiment. Raises WaitTimeout after `timeout` seconds.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    seen = 0
+    last_sequence = 0
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -56,13 +56,13 @@ def watch(
     )
     with ExitStack() as ending:
         if not console.is_terminal:
-            ending.callback(console.line)  # elsewhere Live leaves its last line open
+            ending.callback(console.line)  # Live leaves its last line open
         live = ending.enter_context(Live(bar, console=console, refresh_per_second=4))
         while True:
             experiment = client.get(experiment_id)
-            for event in client.send_all(calls.list_events(experiment_id, after=seen)):
-                seen = max(seen, event.sequence)
-                if event.name not in UNTOLD:
+            for event in client.send_all(calls.list_events(experiment_id, after=last_sequence)):
+                last_sequence = max(last_sequence, event.sequence)
+                if event.name not in HIDDEN_EVENTS:
                     live.console.print(describe_event(event), highlight=False, markup=False)
             bar.update(
                 task,
@@ -71,42 +71,41 @@ def watch(
                 runs=describe_counts(experiment),
             )
             if drawn is not None:
-                live.update(Group(bar, drawn.look(experiment)))
+                live.update(Group(bar, drawn.table_of(experiment)))
             if experiment.terminal:
                 return experiment
             if deadline is not None and time.monotonic() > deadline:
-                raise WaitTimeout(
-                    f"{experiment_id} was not finished within {timeout:g} s; it goes on"
-                )
-            time.sleep(LOOK_SECONDS)
+                raise WaitTimeout(f"{experiment_id} did not end within {timeout:g} s; it continues")
+            time.sleep(POLL_SECONDS)
 
 
 class _Curves:
-    """The curves, asked for again every few looks."""
+    """The curves of an experiment, fetched again every POLLS_PER_CURVE polls."""
 
     def __init__(self, client: Client, experiment_id: str, names: Sequence[str]) -> None:
         self._client, self._id, self._names = client, experiment_id, names
         self._points: dict[int, dict[str, Any]] = {}
         self._table = Table(box=None)
-        self._styles = 0
+        self._polls = 0
 
-    def look(self, experiment: Experiment) -> Table:
+    def table_of(self, experiment: Experiment) -> Table:
         if experiment.num_points > len(self._points):
             runs = self._client.runs(self._id)
             self._points = {run.point.index: run.point.values for run in runs}
-        if experiment.terminal or self._styles % LOOKS_A_CURVE == 0:
-            found = self._client.metrics(
-                self._id, names=self._names, aggregate=True, points=STEPS_DRAWN
+        if experiment.terminal or self._polls % POLLS_PER_CURVE == 0:
+            metrics = self._client.metrics(
+                self._id, names=self._names, aggregate=True, points=MAX_STEPS
             )
-            self._table = curves_table(found, self._points, self._names)
-        self._styles += 1
+            self._table = curves_table(metrics, self._points, self._names)
+        self._polls += 1
         return self._table
 
 
 def describe_counts(experiment: Experiment) -> str:
+    """`3/6 runs`, and why the experiment waits."""
     counts = experiment.counts
-    done = sum(count for status, count in counts.items() if status.is_terminal)
-    text = f"{done}/{sum(counts.values())} runs"
+    ended = sum(count for status, count in counts.items() if status in ENDED)
+    text = f"{ended}/{sum(counts.values())} runs"
     if experiment.terminal or counts.get(RunStatus.RUNNING):
         return text
     if not experiment.queue.workers_listening:

@@ -1,4 +1,4 @@
-"""Curves in a terminal: a line of blocks for each point and metric, its last value behind."""
+"""Curves in a terminal: a row of blocks per point and metric, with its last value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from api.web.wording import show_point
+from richregime.formatting import format_point
+from richregime.types import AggregatedMetrics
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 40
@@ -16,9 +17,11 @@ MAX_POINTS = 8
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH, *, logarithmic: bool = False) -> str:
-    """The values as blocks between their least and their greatest, at most `width` of them; empty for none."""
+    """The values as at most `width` blocks between their minimum and maximum; empty for none."""
     if len(values) > width:
-        values = [values[round(place * (len(values) - 1) / (width - 1))] for place in range(width)]
+        values = [
+            values[round(column * (len(values) - 1) / (width - 1))] for column in range(width)
+        ]
     if logarithmic and all(value > 0 for value in values):
         values = [log10(value) for value in values]
     if not values:
@@ -32,13 +35,15 @@ def sparkline(values: Sequence[float], width: int = WIDTH, *, logarithmic: bool 
 
 
 def curves_table(
-    metrics: Mapping[str, Any], points: Mapping[int, Mapping[str, Any]], names: Sequence[str]
+    metrics: AggregatedMetrics, points: Mapping[int, Mapping[str, Any]], names: Sequence[str]
 ) -> Table:
-    """A row a point, a curve a metric: the mean over the seeds so far. `metrics`: an aggregated answer; losses are
-    drawn logarithmically. The first points only, where there are many."""
+    """A row per point with a curve per metric: the mean over the seeds, losses on a log scale.
+
+    Shows the first MAX_POINTS points.
+    """
     series: dict[tuple[int, str], list[float]] = {}
-    for item in metrics["items"]:
-        series.setdefault((item["point"], item["name"]), []).append(item["statistic"]["mean"])
+    for item in metrics.items:
+        series.setdefault((item.point, item.name), []).append(item.statistic.mean)
     table = Table(box=None, pad_edge=False)
     table.add_column("mean by epoch")
     for name in names:
@@ -46,7 +51,7 @@ def curves_table(
     shown = sorted({point for point, _ in series})
     for point in shown[:MAX_POINTS]:
         cells = [_cell(name, series.get((point, name), [])) for name in names]
-        table.add_row(show_point(points.get(point, {})) or "the only point", *cells)
+        table.add_row(format_point(points.get(point, {})) or "the only point", *cells)
     if len(shown) > MAX_POINTS:
         table.caption = f"the first {MAX_POINTS} of {len(shown)} points"
     return table

@@ -1,4 +1,4 @@
-"""Results and lists as tables for a terminal."""
+"""Results, comparisons and lists as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ from rich.box import SIMPLE, SIMPLE_HEAVY
 from rich.console import Group
 from rich.table import Table
 
-from api.web.side_by_side import MetricRow, SpecRow
-from api.web.wording import show_point
-from api.web.wording import show_statistic as statistic_words
-from api.web.wording import show_value as words_of
-from engine.result import Statistic
-from schemas.resources import Experiment, Run
-from schemas.submission import Preview
+from richregime.formatting import format_point, format_statistic, format_value
+from richregime.types import (
+    ComparedExperiment,
+    ComparedQuantity,
+    ComparedStatistic,
+    Comparison,
+    Experiment,
+    ExperimentComparison,
+    PointResult,
+    Preview,
+    Result,
+    Run,
+    SpecDifference,
+    Statistic,
+    StatisticDifference,
+)
 
-UNBROKEN = "\u00a0"
-"""A space at which no line ends: headings wrap rather than numbers."""
+NO_BREAK_SPACE = "\u00a0"
+"""Keeps a number on one line, so that headings wrap instead."""
 WIDE = 110
-"""Characters from which a list shows everything."""
+"""Characters of a console that shows all columns of a list."""
+ABSENT = "–"
+ONLY_POINT = "the only point"
 
 
-def result_table(result: Mapping[str, Any], title: str) -> Table:
-    """A result's points as rows: the swept values, then every statistic as mean ± standard error.
+def result_table(result: Result, title: str) -> Table:
+    """A row per point: the swept values, then every statistic as mean ± standard error.
 
-    Works for any kind: a column stands for each field that holds a statistic in some point. The outcome is shown where
-    a point did not train.
+    Works for results of every kind. The outcome is shown if some point is not trained.
     """
-    points: Sequence[Mapping[str, Any]] = result["points"]
-    axes = _names(point["point"] for point in points)
-    fields = _names(
-        {name: None for name, value in point.items() if _statistic(value) is not None}
-        for point in points
-    )
-    any_untrained = any(point.get("outcome", "trained") != "trained" for point in points)
+    points = result.points
+    axes = _names(point.point for point in points)
+    statistics = [_statistics_of(point) for point in points]
+    fields = _names(statistics)
+    any_untrained = any(point.outcome != "trained" for point in points)
     table = Table(
         title=title,
         caption="mean ± one standard error over the seeds",
@@ -51,68 +59,70 @@ def result_table(result: Mapping[str, Any], title: str) -> Table:
     table.add_column("seeds", justify="right", no_wrap=True)
     if any_untrained:
         table.add_column("outcome")
-    for point in points:
-        shown = [_statistic(point.get(field)) for field in fields]
+    for point, found in zip(points, statistics, strict=True):
         table.add_row(
-            *(show_value(point["point"].get(axis, "")) for axis in axes),
-            *("" if one is None else show_statistic(one).replace(" ", UNBROKEN) for one in shown),
-            str(len(point.get("seeds", ()))),
-            *((str(point.get("outcome", "")),) if any_untrained else ()),
+            *(format_cell(point.point.get(axis, "")) for axis in axes),
+            *(_show(found[field]) if field in found else "" for field in fields),
+            str(len(point.seeds)),
+            *((str(point.outcome),) if any_untrained else ()),
         )
     return table
 
 
-def verdicts_table(comparison: Mapping[str, Any]) -> Table:
-    """A row a claim, or a claim and a point: the verdict, what decides it, and why."""
+def verdicts_table(comparison: Comparison) -> Table:
+    """A row per verdict: the claim, what decides it, and the reason."""
     table = Table(
-        title=f"claims of the paper, {comparison['experiment_id']}",
+        title=f"claims of the paper, {comparison.experiment_id}",
         box=SIMPLE_HEAVY,
         pad_edge=False,
     )
     for column in ("claim", "verdict", "value", "95 % interval", "reason"):
         table.add_column(column, no_wrap=column == "verdict")
-    for one in comparison["verdicts"]:
-        point = ", ".join(f"{axis} {show_value(value)}" for axis, value in one["point"].items())
-        interval = one["interval"]
+    for one in comparison.verdicts:
+        point = _format_axes(one.point)
+        interval = one.interval
         table.add_row(
-            f"{one['claim']}. {one['title']}" + (f" ({point})" if point else ""),
-            one["verdict"],
-            "" if one["value"] is None else f"{one['value']:.4g}",
+            f"{one.claim}. {one.title}" + (f" ({point})" if point else ""),
+            one.verdict,
+            "" if one.value is None else f"{one.value:.4g}",
             ""
             if interval is None
-            else f"[{interval[0]:.4g}, {interval[1]:.4g}]".replace(" ", UNBROKEN),
-            one["reason"],
+            else f"[{interval[0]:.4g}, {interval[1]:.4g}]".replace(" ", NO_BREAK_SPACE),
+            one.reason,
         )
     return table
 
 
-def published_table(comparison: Mapping[str, Any]) -> Table:
-    """A row a number that the paper prints, ours beside it."""
+def published_table(comparison: Comparison) -> Table:
+    """A row per number that the paper prints, with ours."""
     table = Table(title="numbers that the paper prints", box=SIMPLE_HEAVY, pad_edge=False)
     for column in ("point", "quantity", "the paper's", "ours", "source"):
         table.add_column(column)
-    for one in comparison["published"]:
-        ours = _statistic(one["ours"])
+    for one in comparison.published:
         table.add_row(
-            ", ".join(f"{axis} {show_value(value)}" for axis, value in one["point"].items()),
-            one["quantity"].replace("_", " "),
-            one["printed"],
-            "" if ours is None else show_statistic(ours),
-            one["source"],
+            _format_axes(one.point),
+            one.quantity.replace("_", " "),
+            one.printed,
+            "" if one.ours is None else show_statistic(one.ours),
+            one.source,
         )
     return table
 
 
-def show_value(value: Any) -> str:
-    """A swept value in a cell; a whole form (a model, a policy) by its name and fields."""
+def format_cell(value: Any) -> str:
+    """A swept value in a cell; an object (a model, a policy) by its name and fields."""
     if not isinstance(value, Mapping):
         return str(value)
-    fields = [f"{name}={held}" for name, held in value.items() if name != "name"]
+    fields = [f"{name}={inner}" for name, inner in value.items() if name != "name"]
     return " ".join([str(value.get("name", "")), *fields]).strip()
 
 
+def _format_axes(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{axis} {format_cell(value)}" for axis, value in point.items())
+
+
 def experiments_table(experiments: Iterable[Experiment], width: int) -> Table:
-    """width: of the console, in characters; a narrow one is spared how many points and when."""
+    """A row per experiment. `width` is that of the console; a narrow one gets fewer columns."""
     is_wide = width >= WIDE
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for column in ("id", "status", "done", "kind"):
@@ -134,10 +144,10 @@ def experiments_table(experiments: Iterable[Experiment], width: int) -> Table:
 
 
 def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) -> Group:
-    """One experiment in words, and its runs as a table."""
+    """The facts of one experiment, and a row per run."""
     facts = Table.grid(padding=(0, 2))
-    asked = "; ".join(
-        f"{path} over {', '.join(map(words_of, values))}"
+    swept = "; ".join(
+        f"{path} over {', '.join(map(format_value, values))}"
         for path, values in experiment.sweep.items()
     )
     for name, value in (
@@ -148,7 +158,7 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
             f"{experiment.status} {experiment.reason or ''} {experiment.detail or ''}".strip(),
         ),
         ("done", f"{experiment.progress.fraction:.0%}"),
-        ("sweep", asked),
+        ("sweep", swept),
         ("seeds", ", ".join(map(str, experiment.seeds))),
         ("labels", ", ".join(f"{key}:{value}" for key, value in experiment.labels.items())),
         ("imported from", experiment.imported_from or ""),
@@ -164,7 +174,7 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
         seconds = "" if run.elapsed_seconds is None else f"{run.elapsed_seconds:.1f}"
         cells = (
             run.id,
-            show_point(run.point.values),
+            format_point(run.point.values),
             ", ".join(map(str, run.seeds)),
             str(run.status),
         )
@@ -175,7 +185,7 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
 
 
 def preview_table(preview: Preview) -> Group:
-    """What a submission would do, its points, and what to think twice about."""
+    """The points and the cost of a submission, and the warnings."""
     table = Table(
         title=f"{len(preview.points)} points, {preview.num_runs} runs, nothing started",
         box=SIMPLE_HEAVY,
@@ -189,52 +199,97 @@ def preview_table(preview: Preview) -> Group:
             f"{point.seconds:.3g}",
             point.basis,
         )
-        table.add_row(show_point(point.values), *cells, str(len(point.reused_seeds)))
-    notes = [f"about {preview.seconds:.3g} s of one device in all"]
+        table.add_row(format_point(point.values), *cells, str(len(point.reused_seeds)))
+    notes = [f"about {preview.seconds:.3g} s of one device in total"]
     if preview.reuses_experiment:
-        notes.append(f"identical to {preview.reuses_experiment}, which would be answered")
+        notes.append(f"identical to {preview.reuses_experiment}, which would be returned")
     return Group(table, *notes, *(f"warning: {text}" for text in preview.warnings))
 
 
-def spec_differences_table(names: Sequence[str], rows: Iterable[SpecRow]) -> Table:
-    """The fields that were asked differently, a column an experiment."""
-    table = Table(title="what was asked differently", box=SIMPLE_HEAVY, pad_edge=False)
-    for column in ("field", *names):
+def spec_differences_table(comparison: ExperimentComparison) -> Table:
+    """A row per field that differs, with a column per experiment."""
+    table = Table(title="fields that differ", box=SIMPLE_HEAVY, pad_edge=False)
+    for column in ("field", *map(_name_of, comparison.experiments)):
         table.add_column(column)
-    for row in rows:
-        table.add_row(row.path, *row.values)
+    for row in comparison.spec:
+        table.add_row(row.path, *(_spec_cell(row, one) for one in comparison.experiments))
     return table
 
 
-def differences_table(names: Sequence[str], quantity: str, rows: Iterable[MetricRow]) -> Table:
-    """A statistic at each point, and its difference to the first experiment's."""
+def _spec_cell(row: SpecDifference, experiment: ComparedExperiment) -> str:
+    if experiment.id not in row.values:
+        return ABSENT
+    value = row.values[experiment.id]
+    return ", ".join(map(format_value, value)) if isinstance(value, list) else format_value(value)
+
+
+def differences_table(comparison: ExperimentComparison, quantity: ComparedQuantity) -> Table:
+    """A row per point: the statistic of each experiment, and its difference to the first one's."""
     table = Table(
-        title=quantity.replace("_", " "),
-        caption="mean [95 % interval]; * where the difference's interval (Welch) leaves out zero",
+        title=quantity.quantity.replace("_", " "),
+        caption="mean [95 % interval]; * if the interval of the difference (Welch) excludes zero",
         box=SIMPLE_HEAVY,
         pad_edge=False,
     )
     table.add_column("point")
-    for place, name in enumerate(names):
-        table.add_column(name, justify="right")
-        if place:
+    for index, experiment in enumerate(comparison.experiments):
+        table.add_column(_name_of(experiment), justify="right")
+        if index:
             table.add_column("− first", justify="right")
-    for row in rows:
-        first, *others = row.cells
-        pairs = [
-            (cell.value, f"{cell.difference}{' *' if cell.is_apart else ''}") for cell in others
-        ]
-        table.add_row(row.point, first.value, *(text for pair in pairs for text in pair))
+    for point in quantity.points:
+        first, *others = (point.values.get(one.id) for one in comparison.experiments)
+        pairs = ((_statistic_cell(one), _difference_cell(one)) for one in others)
+        name = format_point(point.point) or ONLY_POINT
+        table.add_row(name, _statistic_cell(first), *(cell for pair in pairs for cell in pair))
     return table
 
 
+def _name_of(experiment: ComparedExperiment) -> str:
+    return experiment.name or experiment.id
+
+
+def _statistic_cell(statistic: ComparedStatistic | None) -> str:
+    if statistic is None:
+        return ABSENT
+    return f"{statistic.mean:.4g}{_interval(statistic.ci95, '')} n={statistic.n}"
+
+
+def _difference_cell(statistic: ComparedStatistic | None) -> str:
+    if statistic is None or statistic.difference is None:
+        return ""
+    difference = statistic.difference
+    star = " *" if _excludes_zero(difference) else ""
+    return f"{difference.mean:+.4g}{_interval(difference.ci95, '+')}{star}"
+
+
+def _interval(interval: tuple[float, float] | None, sign: str) -> str:
+    return "" if interval is None else f" [{interval[0]:{sign}.4g}, {interval[1]:{sign}.4g}]"
+
+
+def _excludes_zero(difference: StatisticDifference) -> bool:
+    interval = difference.ci95
+    return interval is not None and (interval[0] > 0 or interval[1] < 0)
+
+
 def show_statistic(statistic: Statistic) -> str:
-    """Mean and standard error, with as many places as the error gives sense to."""
-    return statistic_words(statistic.mean, statistic.standard_error)
+    """Mean and standard error, rounded by the error."""
+    return format_statistic(statistic.mean, statistic.standard_error)
 
 
-def _statistic(value: Any) -> Statistic | None:
-    if not isinstance(value, Mapping) or set(value) != set(Statistic.model_fields):
+def _show(statistic: Statistic) -> str:
+    return show_statistic(statistic).replace(" ", NO_BREAK_SPACE)
+
+
+def _statistics_of(point: PointResult) -> dict[str, Statistic]:
+    """The statistics among the fields of a point, by name; also those of an unknown kind."""
+    found = {name: _to_statistic(value) for name, value in point}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _to_statistic(value: Any) -> Statistic | None:
+    if isinstance(value, Statistic):
+        return value
+    if not isinstance(value, Mapping) or not set(value) >= set(Statistic.model_fields):
         return None
     try:
         return Statistic.model_validate(value)
@@ -243,5 +298,5 @@ def _statistic(value: Any) -> Statistic | None:
 
 
 def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The keys of all, in the order of their first appearance."""
+    """The keys of all mappings, in the order of their first appearance."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))

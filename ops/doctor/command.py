@@ -1,17 +1,15 @@
-"""The command: findings as words or JSON, the worst as the exit code."""
+"""The command `richregime doctor`: prints the findings and returns the exit code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 
 from ops.doctor.findings import Finding, Level, worst
-from richregime.commands.shared import AsJson, given_key, print_json
+from richregime.commands.shared import given_key, print_json
 
 LOOKS = {
     Level.OK: "[green]ok     [/]",
@@ -20,19 +18,8 @@ LOOKS = {
 }
 
 
-def doctor(
-    url: Annotated[
-        str | None,
-        typer.Argument(
-            help="Address of a service; without one this host's own deployment is looked at."
-        ),
-    ] = None,
-    home: Annotated[
-        Path | None, typer.Option(help="Folder of the service; ~/.richregime by default.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Look at a deployment and say what is wrong with it and what to do. Exit code 0: all is well; 1: warnings; 2: wrong."""
+def report(url: str | None, home: Path | None, as_json: bool) -> int:
+    """Check a service at `url`, or this host; print the findings and return the worst level."""
     findings = list(_examine(url, home))
     if as_json:
         print_json(
@@ -40,7 +27,7 @@ def doctor(
         )
     else:
         _show(findings)
-    raise typer.Exit(worst(findings))
+    return int(worst(findings))
 
 
 def _examine(url: str | None, home: Path | None) -> Iterable[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperArgument
 
-from richregime.cli import load_commands
+from richregime.cli import app
 from richregime.commands.shared import ExitCode
 
 HEAD = """# Command line
@@ -45,7 +45,7 @@ def command_line_markdown() -> str:
     """Every command with its arguments and options."""
     codes = [f"| {int(code)} | {EXIT_CODES[code]} |" for code in ExitCode]
     parts = [HEAD + "| code | meaning |\n|---:|---|\n" + "\n".join(codes)]
-    root = typer.main.get_command(load_commands())
+    root = typer.main.get_command(app)
     parts += [_describe(path, command) for path, command in _walk(root, "richregime")]
     return "\n\n".join(parts) + "\n"
 

@@ -16,10 +16,10 @@ from ops.demo import stopping_on_sigterm
 from ops.gallery.entries import Entry
 from ops.up import Stack
 from richregime.client import Client
+from richregime.enums import ExperimentStatus
 from richregime.errors import ProblemError
+from richregime.types import Experiment
 from runtime.settings import Settings
-from schemas.resources import Experiment
-from schemas.status import ExperimentStatus
 
 LOOK_SECONDS = 10.0
 DPI = 110
@@ -64,7 +64,7 @@ def _finish_all(
 
 def _finish(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:
     console.print(f"{entry.name} {ended.status}")
-    if ended.status is not ExperimentStatus.SUCCEEDED:
+    if ended.status != ExperimentStatus.SUCCEEDED:
         console.print(f"{ended.reason}: {ended.detail or ''}")
         return False
     preset = entry.find_preset()
@@ -96,8 +96,8 @@ def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str,
         "digest": experiment.digest,
         "run_seconds": sum(run.elapsed_seconds or 0.0 for run in runs),
         "machine": _machine_of(runs[0].manifest or {}),
-        "reused_trainings": bool(result["reused"]),
-        "points": result["points"],
+        "reused_trainings": bool(result.reused),
+        "points": [point.model_dump(mode="json") for point in result.points],
         "comparison": _compare(client, experiment.id),
     }
 
@@ -113,7 +113,7 @@ def _machine_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _compare(client: Client, experiment_id: str) -> dict[str, Any] | None:
     """The comparison with the paper; None for a kind that it claims nothing of."""
     try:
-        return client.comparison(experiment_id)
+        return client.comparison(experiment_id).model_dump(mode="json")
     except ProblemError as error:
         if error.problem.status in (404, 409):
             return None

@@ -11,7 +11,8 @@ from engine.experiments.registry import presets
 from engine.paper.claims import CLAIMS
 from engine.result import Statistic
 from ops.gallery.entries import paper_order
-from richregime.tables import show_statistic, show_value
+from richregime.formatting import format_statistic
+from richregime.tables import format_cell
 
 Record = Mapping[str, Any]
 
@@ -131,6 +132,13 @@ def _figure_section(record: Record, folder: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _format_statistic(value: Mapping[str, Any] | None) -> str:
+    if not value:
+        return ""
+    statistic = Statistic.model_validate(value)
+    return format_statistic(statistic.mean, statistic.standard_error)
+
+
 def _result_table(points: Sequence[Record]) -> list[str]:
     """The swept values and the first statistics of each point."""
     axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
@@ -144,11 +152,8 @@ def _result_table(points: Sequence[Record]) -> list[str]:
         f"|{'---|' * len(axes)}{'---:|' * (len(fields) + 1)}",
     ]
     for point in points:
-        values = [show_value(point["point"].get(axis, "")) for axis in axes]
-        shown = [
-            show_statistic(Statistic.model_validate(point[field])) if point.get(field) else ""
-            for field in fields
-        ]
+        values = [format_cell(point["point"].get(axis, "")) for axis in axes]
+        shown = [_format_statistic(point.get(field)) for field in fields]
         dagger = " †" if point["outcome"] != "trained" else ""
         lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
     if any(point["outcome"] != "trained" for point in points):
@@ -192,7 +197,7 @@ def _data_of(record: Record) -> str:
 
 def _where(verdict: Record) -> str:
     return (
-        f"({', '.join(f'{path} = {show_value(value)}' for path, value in verdict['point'].items())})"
+        f"({', '.join(f'{path} = {format_cell(value)}' for path, value in verdict['point'].items())})"
         if verdict["point"]
         else ""
     )

@@ -13,6 +13,7 @@ from engine.experiments.lws.result import LwsSeedResult
 from engine.result import Timings
 from engine.spec import Execution
 from engine.sweep import expand
+from richregime import Comparison
 from richregime.tables import published_table, verdicts_table
 from storage.files.trainings import register_training
 from storage.runs.claim import Claim
@@ -220,8 +221,9 @@ def test_the_command_s_tables_hold_every_verdict_and_number(
     api_server: ApiServer, done: str
 ) -> None:
     found = api_server.get(f"/experiments/{done}/comparison")
-    assert verdicts_table(found).row_count == len(found["verdicts"]) > 0
-    assert published_table(found).row_count == len(found["published"]) > 0
+    comparison = Comparison.model_validate(found)
+    assert verdicts_table(comparison).row_count == len(found["verdicts"]) > 0
+    assert published_table(comparison).row_count == len(found["published"]) > 0
 
 
 def test_a_table_is_also_a_page_and_numbers(api_server: ApiServer, done: str) -> None:

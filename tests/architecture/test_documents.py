@@ -11,7 +11,7 @@ import typer
 from api.web.guide import list_pages
 from engine.experiments.registry import kinds
 from ops.documents import GENERATED
-from richregime.cli import load_commands
+from richregime.cli import app
 from runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def command_names() -> list[str]:
-    return list(getattr(typer.main.get_command(load_commands()), "commands", {}))
+    return list(getattr(typer.main.get_command(app), "commands", {}))
 
 
 @pytest.mark.parametrize("path", GENERATED)

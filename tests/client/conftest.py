@@ -66,6 +66,6 @@ def command() -> Command:
 @pytest.fixture(scope="session")
 def invoke() -> Callable[..., Result]:
     """Runs `richregime` within this process: what a new one would cost is saved."""
-    from richregime.cli import load_commands
+    from richregime.cli import app
 
-    return lambda *arguments: CliRunner().invoke(load_commands(), arguments)
+    return lambda *arguments: CliRunner().invoke(app, arguments)

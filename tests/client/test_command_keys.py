@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from richregime import Client
-from richregime.cli import load_commands
+from richregime.cli import app
 from storage.access.audit import list_entries
 from storage.access.keys import find_key
 from storage.database.engine import Database
@@ -20,7 +20,7 @@ RUN = CliRunner()
 
 
 def keys(home: Path, *arguments: str) -> Any:
-    return RUN.invoke(load_commands(), ["keys", *arguments, "--home", str(home)])
+    return RUN.invoke(app, ["keys", *arguments, "--home", str(home)])
 
 
 def test_a_key_is_shown_once_listed_without_it_and_revoked(tmp_path: Path) -> None:
@@ -79,6 +79,6 @@ def test_commands_carry_the_key_they_are_given(
         raise SystemExit(0)
 
     monkeypatch.setattr(Client, "__init__", remember)
-    RUN.invoke(load_commands(), ["--key", "rrk_1_2", "list", "--url", live_url])
-    RUN.invoke(load_commands(), ["list", "--url", live_url])
+    RUN.invoke(app, ["--key", "rrk_1_2", "list", "--url", live_url])
+    RUN.invoke(app, ["list", "--url", live_url])
     assert shown == ["rrk_1_2", None]

@@ -21,7 +21,7 @@ from ops.broker import Broker
 from ops.doctor.deployment import check_blobs, check_broker, check_database, examine
 from ops.doctor.findings import Finding, Level, worst
 from ops.doctor.local_checks import check_folder, check_variables
-from richregime.cli import load_commands
+from richregime.cli import app
 from runtime.settings import Settings
 from schemas.access import Scope
 from storage.access.keys import create_key
@@ -336,12 +336,12 @@ def test_the_worst_finding_is_the_exit_code(healthy: Settings) -> None:
     run = CliRunner()
     environment = {"RICHREGIME_BROKER_URL": healthy.broker_url, "RICHREGIME_DATABASE_URL": None}
     done = run.invoke(
-        load_commands(), ["doctor", "--json", "--home", str(healthy.home)], env=environment
+        app, ["doctor", "--json", "--home", str(healthy.home)], env=environment
     )
     assert '"about": "broker"' in done.stdout
     assert done.exit_code == worst(examine(healthy)), done.output
     environment["RICHREGIME_BROKER_URL"] = "redis://127.0.0.1:1"
-    done = run.invoke(load_commands(), ["doctor", "--home", str(healthy.home)], env=environment)
+    done = run.invoke(app, ["doctor", "--home", str(healthy.home)], env=environment)
     assert done.exit_code == 2
     assert "wrong    broker" in done.stdout
     assert "→ start it, or correct the address" in done.stdout

@@ -1,1 +1,4 @@
-"""The commands that speak to a service, a file a concern; `richregime.cli` gathers them."""
+"""The commands that send requests to a service; `richregime.cli` combines them.
+
+They import the client when they are called, so that `richregime --help` starts fast.
+"""

@@ -1,4 +1,4 @@
-"""A submission's body from a file, a preset or flags, and what flags change in it."""
+"""The body of a submission: from a file, and changed by options."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RANGE = re.compile(r"^(\d+)-(\d+)$")
 
 
 def read_body(file: str) -> dict[str, Any]:
-    """A body or spec from a JSON file, or from standard input for `-`."""
+    """Read a body or a spec from a JSON file; `-` is standard input."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         body = json.loads(text)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{file}: {error}") from None
     if not isinstance(body, dict):
-        raise typer.BadParameter(f"{file}: a body is a JSON object")
+        raise typer.BadParameter(f"{file}: a body must be a JSON object")
     return body
 
 
@@ -35,8 +35,11 @@ def change_body(
     labels: Sequence[str] = (),
     **options: Any,
 ) -> dict[str, Any]:
-    """The body with fields of its spec set (`model.width=100`), axes added (`model.width=10,100`), seeds (`0-4` or
-    `0,3`), labels (`key=value`) and whatever other option is not None."""
+    """A copy of the body, changed.
+
+    `fields` sets fields of the spec (`model.width=100`). `sweep` adds axes (`model.width=10,100`).
+    `seeds` is `0-4` or `0,3`. `labels` are `key=value`. Other options that are not None are set.
+    """
     changed: dict[str, Any] = {"spec": dict(body)} if "spec" not in body else dict(body)
     changed |= {name: value for name, value in options.items() if value is not None}
     for assignment in fields:
@@ -59,16 +62,16 @@ def read_seeds(text: str) -> list[int]:
     for part in text.split(","):
         span = RANGE.match(part.strip())
         if span is None and not part.strip().isdecimal():
-            raise typer.BadParameter(f"{text!r} are no seeds; write 0-4 or 0,1,7")
+            raise typer.BadParameter(f"{text!r} is not a list of seeds; write 0-4 or 0,1,7")
         low, high = (int(span[1]), int(span[2])) if span else (int(part), int(part))
         if high - low >= 1_000:
-            raise typer.BadParameter(f"{text!r} are more than 1,000 seeds")
+            raise typer.BadParameter(f"{text!r} has more than 1,000 seeds")
         found += range(low, high + 1)
     return found
 
 
 def read_value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself: `100`, `true`, `{"name": "vgg5"}`, `vgg5`."""
+    """The value of JSON text, else the text itself: `100`, `true`, `{"name": "vgg5"}`, `vgg5`."""
     try:
         return json.loads(text)
     except ValueError:
@@ -76,7 +79,7 @@ def read_value(text: str) -> Any:
 
 
 def read_values(text: str) -> list[Any]:
-    """A JSON list, or values between commas."""
+    """The values of a JSON list, or values separated by commas."""
     whole = read_value(text)
     if isinstance(whole, list):
         return whole
@@ -86,15 +89,15 @@ def read_values(text: str) -> list[Any]:
 def _split(assignment: str, example: str) -> tuple[str, str]:
     name, equals, value = assignment.partition("=")
     if not equals or not name:
-        raise typer.BadParameter(f"{assignment!r} assigns nothing; write it like {example}")
+        raise typer.BadParameter(f"{assignment!r} has no `=`; example: {example}")
     return name, value
 
 
 def _set_path(spec: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A copy with the value set. Another `name` is another form, which begins with its own defaults."""
-    held = dict(spec) if isinstance(spec, Mapping) else {}
+    """A copy with the value set. Another `name` discards the other fields of the object."""
+    fields = dict(spec) if isinstance(spec, Mapping) else {}
     head, *rest = path
-    if head == "name" and held.get("name") != value:
+    if head == "name" and fields.get("name") != value:
         return {"name": value}
-    held[head] = _set_path(held.get(head, {}), rest, value) if rest else value
-    return held
+    fields[head] = _set_path(fields.get(head, {}), rest, value) if rest else value
+    return fields

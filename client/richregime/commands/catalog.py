@@ -1,4 +1,4 @@
-"""preset, kinds, workers, queue, limits, audit, dataset: what can be asked, who answers, and who did what."""
+"""preset, kinds, dataset, checkpoint, workers, queue, limits, audit: what the service holds."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from richregime.commands.shared import PROGRAM, AsJson, Scale, Url, print_json, say, talking_to
-from schemas.audit import Action
+from richregime.commands.shared import (
+    PROGRAM,
+    AsJson,
+    Scale,
+    Url,
+    open_client,
+    print_hint,
+    print_json,
+)
+from richregime.enums import Action
 
 app = typer.Typer()
 presets = typer.Typer(
     no_args_is_help=True, help="Named experiments: the paper's figures and tables, and the demo."
 )
-datasets = typer.Typer(no_args_is_help=True, help="Data sets: built in and your own.")
+datasets = typer.Typer(no_args_is_help=True, help="Data sets: built-in and your own.")
 app.add_typer(presets, name="preset")
 app.add_typer(datasets, name="dataset")
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table()
     for column in columns:
         table.add_column(column)
@@ -34,63 +43,63 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 @presets.command(name="list")
 def list_presets(as_json: AsJson = False, url: Url = None) -> None:
-    """What can be submitted by name."""
-    with talking_to(url) as client:
+    """List the presets: experiments that can be submitted by name."""
+    with open_client(url) as client:
         found = [*client.presets()]
     if as_json:
         print_json(found)
         return
-    columns = ("name", "scale", "kind", "title")
-    _print_table(columns, [tuple(one[column] for column in columns) for one in found])
-    say(f"{PROGRAM} submit --preset NAME --watch")
+    rows = [(one.name, one.scale, one.kind, one.title) for one in found]
+    _print_table(("name", "scale", "kind", "title"), rows)
+    print_hint(f"{PROGRAM} submit --preset NAME --watch")
 
 
 @presets.command(name="show")
 def show_preset(
     name: str,
-    scale: Annotated[Scale, typer.Option(help="Its size.")] = Scale.QUICK,
+    scale: Annotated[Scale, typer.Option(help="The scale of the preset.")] = Scale.QUICK,
     url: Url = None,
 ) -> None:
-    """A preset's body as JSON, ready to be changed and submitted."""
-    with talking_to(url) as client:
-        print_json(client.preset(name, scale=scale)["body"])
+    """Print the body of a preset as JSON, ready to change and submit."""
+    with open_client(url) as client:
+        print_json(client.preset(name, scale=scale).body)
 
 
 @app.command()
 def kinds(
     name: Annotated[
-        str | None, typer.Argument(help="Only this one, with its form and an example.")
+        str | None, typer.Argument(help="Only this kind, with the fields of its spec.")
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """The kinds of experiment, or one with its form, plots and example."""
-    with talking_to(url) as client:
+    """List the kinds of experiment, or show one with its plots and the fields of its spec."""
+    with open_client(url) as client:
         found = [client.kind(name)] if name else [*client.kinds()]
     if as_json:
         print_json(found[0] if name else found)
         return
     if not name:
         _print_table(
-            ("kind", "title", "what it asks"),
-            [(one["name"], one["title"], one["description"]) for one in found],
+            ("kind", "title", "question"),
+            [(one.name, one.title, one.description) for one in found],
         )
         return
     (kind,) = found
-    fields = kind["spec_schema"]["properties"]
+    fields = kind.spec_schema["properties"]
     rows = [
         (field, str(spec.get("default", "")), spec.get("description", ""))
         for field, spec in fields.items()
     ]
-    print(f"{kind['title']}: {kind['description']}\nplots: {', '.join(kind['plots'])}")
-    _print_table(("field", "default", "what it is"), rows)
-    say(f"{PROGRAM} submit --kind {name} --set epochs=5 --dry-run")
+    print(f"{kind.title}: {kind.description}\nplots: {', '.join(kind.plots)}")
+    _print_table(("field", "default", "meaning"), rows)
+    print_hint(f"{PROGRAM} submit --kind {name} --set epochs=5 --dry-run")
 
 
 @app.command()
 def workers(as_json: AsJson = False, url: Url = None) -> None:
-    """Who works on what device."""
-    with talking_to(url) as client:
+    """List the workers and their devices."""
+    with open_client(url) as client:
         found = [*client.workers()]
     if as_json:
         print_json(found)
@@ -110,48 +119,48 @@ def workers(as_json: AsJson = False, url: Url = None) -> None:
 
 @app.command()
 def queue(as_json: AsJson = False, url: Url = None) -> None:
-    """What waits, what runs, who listens."""
-    with talking_to(url) as client:
+    """Show how many runs are queued and running, and how many workers listen."""
+    with open_client(url) as client:
         found = client.queue()
     if as_json:
         print_json(found)
         return
     print(
-        f"{found.running} runs under way, {found.queued} waiting, {found.workers_listening} worker slots listening"
+        f"{found.running} runs running, {found.queued} queued, "
+        f"{found.workers_listening} worker slots listening"
     )
     if not found.workers_listening:
-        say(f"no worker listens: `./run` starts one, `{PROGRAM} worker` starts one more")
+        print_hint("no worker is listening: `./run` starts the service with workers")
 
 
 @app.command()
 def limits(as_json: AsJson = False, url: Url = None) -> None:
-    """The limits in force, and what of them you use."""
-    with talking_to(url) as client:
+    """Show the limits in force, and how much of them you use."""
+    with open_client(url) as client:
         found = client.limits()
     if as_json:
         print_json(found)
         return
-    used = found.pop("used")
+    values = [(name, value) for name, value in found if name != "used"]
     _print_table(
         ("limit", "value"),
-        [(name, "none" if value is None else f"{value:,}") for name, value in found.items()],
+        [(name, "none" if value is None else f"{value:,}") for name, value in values],
     )
-    print(
-        "used: " + ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in used.items())
-    )
+    used = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in found.used)
+    print(f"used: {used}")
 
 
 @app.command()
 def audit(
-    owner: Annotated[str | None, typer.Option(help="Only what this owner did.")] = None,
-    action: Annotated[Action | None, typer.Option(help="Only this.")] = None,
-    target: Annotated[str | None, typer.Option(help="Only what was done to this id.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many entries at most.")] = 50,
+    owner: Annotated[str | None, typer.Option(help="Only this owner.")] = None,
+    action: Annotated[Action | None, typer.Option(help="Only this action.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only this target id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of entries.")] = 50,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Who did which write, when and to what, newest first; for an admin's key."""
-    with talking_to(url) as client:
+    """List who wrote what and when, newest first. Needs a key with the scope `admin`."""
+    with open_client(url) as client:
         found = [*islice(client.audit(owner=owner, action=action, target=target), limit)]
     if as_json:
         print_json(found)
@@ -171,29 +180,29 @@ def audit(
 
 @app.command()
 def checkpoint(
-    file: Annotated[Path, typer.Argument(help="A safetensors file, one tensor a parameter.")],
-    title: Annotated[str | None, typer.Option(help="What lists show.")] = None,
+    file: Annotated[Path, typer.Argument(help="A safetensors file with one tensor per parameter.")],
+    title: Annotated[str | None, typer.Option(help="A title for lists.")] = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Bring your own weights to start from, and print their id."""
+    """Upload weights to start training from, and print their id."""
     if not file.is_file():
-        raise typer.BadParameter(f"there is no file {file}")
-    with talking_to(url) as client:
+        raise typer.BadParameter(f"the file {file} does not exist")
+    with open_client(url) as client:
         found = client.upload_checkpoint(file, title=title)
     if as_json:
         print_json(found)
         return
     print(found.id)
-    say(
+    print_hint(
         f"{PROGRAM} submit --kind train --set init.name=checkpoint --set init.checkpoint={found.id}"
     )
 
 
 @datasets.command(name="list")
 def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
-    """What `data.name` may say."""
-    with talking_to(url) as client:
+    """List the data sets: the possible values of `data.name`."""
+    with open_client(url) as client:
         found = [*client.datasets()]
     if as_json:
         print_json(found)
@@ -216,19 +225,20 @@ def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
 def register_dataset(
     name: str,
     file: Annotated[Path, typer.Argument(help="An .npz with x_train, y_train, x_test, y_test.")],
-    title: Annotated[str | None, typer.Option(help="What lists show.")] = None,
+    title: Annotated[str | None, typer.Option(help="A title for lists.")] = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Register your own images and labels under a name."""
+    """Upload your own images and labels under a name."""
     if not file.is_file():
-        raise typer.BadParameter(f"there is no file {file}")
-    with talking_to(url) as client:
+        raise typer.BadParameter(f"the file {file} does not exist")
+    with open_client(url) as client:
         found = client.register_dataset(name, file, title=title)
     if as_json:
         print_json(found)
         return
     print(
-        f"{found.name}: {found.train_size:,} to train, {found.test_size:,} to test, {found.num_classes} classes"
+        f"{found.name}: {found.train_size:,} training images, {found.test_size:,} test images, "
+        f"{found.num_classes} classes"
     )
-    say(f"{PROGRAM} submit --kind train --set data.name={name} --watch")
+    print_hint(f"{PROGRAM} submit --kind train --set data.name={name} --watch")

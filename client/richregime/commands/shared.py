@@ -1,4 +1,4 @@
-"""What all commands share: their options, exit codes, and errors told with what to do next."""
+"""What all commands share: options, exit codes, error messages with the next step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel
 
-from richregime.client import Client
 from richregime.connection import URL_VARIABLE
+from richregime.enums import ExperimentStatus, FailureReason, ProblemCode
 from richregime.errors import (
     ClientError,
     ExtraMissing,
@@ -23,93 +22,106 @@ from richregime.errors import (
     ServiceUnreachable,
     WaitTimeout,
 )
-from schemas.problems import ProblemCode
-from schemas.status import ExperimentStatus, FailureReason
+
+if TYPE_CHECKING:
+    from richregime.client import Client
 
 PROGRAM = os.environ.get("RICHREGIME_PROGRAM", "richregime")
-"""What hints call the command line: `./run` says that it was called so."""
+"""The program's name in hints; `./run` sets it to its own path."""
 
 
 class ExitCode(IntEnum):
-    """What a script learns from a command's end."""
+    """The exit codes of the commands."""
 
     SUCCEEDED = 0
     FAILED = 1
     USAGE = 2
     CANCELLED = 3
     REFUSED = 4
-    """The service said no: a bad spec, an unknown id."""
+    """The service returned an error: an invalid spec, an unknown id."""
     UNREACHABLE = 5
     TIMED_OUT = 6
-    """The experiment goes on; only the waiting ended."""
+    """The experiment continues; only the waiting ended."""
 
 
 class Scale(StrEnum):
+    """The scales of a preset."""
+
     QUICK = "quick"
     PAPER = "paper"
 
 
-EXIT_CODES = {
+EXIT_CODES: Mapping[str, ExitCode] = {
     ExperimentStatus.SUCCEEDED: ExitCode.SUCCEEDED,
     ExperimentStatus.FAILED: ExitCode.FAILED,
     ExperimentStatus.CANCELLED: ExitCode.CANCELLED,
 }
 AFTER_A_PROBLEM: Mapping[str, str] = {
-    ProblemCode.NOT_READY: f"it has not come so far: `{PROGRAM} watch ID` waits for it",
-    ProblemCode.UNAUTHORIZED: f"give a key that holds: RICHREGIME_KEY, or `{PROGRAM} --key KEY ...`",
-    ProblemCode.NOT_FOUND: f"`{PROGRAM} list` shows what is there",
-    ProblemCode.LIMIT_EXCEEDED: f"`{PROGRAM} limits` tells the limits; a quick preset or fewer seeds and values may fit",
-    ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or submit it in parts",
-    ProblemCode.UNREADABLE: f"`{PROGRAM} delete ID` and submit it again, or bring the row back from a copy of the database",
-    ProblemCode.INVALID_SPEC: f"`{PROGRAM} kinds NAME` shows the form with every default",
+    ProblemCode.NOT_READY: f"`{PROGRAM} watch ID` waits for the result",
+    ProblemCode.UNAUTHORIZED: f"set RICHREGIME_KEY to a valid key, or use `{PROGRAM} --key`",
+    ProblemCode.NOT_FOUND: f"`{PROGRAM} list` lists the experiments",
+    ProblemCode.LIMIT_EXCEEDED: f"`{PROGRAM} limits` lists the limits; a quick preset, fewer seeds "
+    "or fewer values may fit",
+    ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or split the experiment",
+    ProblemCode.UNREADABLE: f"`{PROGRAM} delete ID` and submit it again, or restore the row from a "
+    "backup of the database",
+    ProblemCode.INVALID_SPEC: f"`{PROGRAM} kinds NAME` shows the spec with every default",
 }
-"""What to do next, by problem code"""
-AFTER_A_FAILURE: Mapping[FailureReason, str] = {
-    FailureReason.OUT_OF_MEMORY: 'put fewer seeds into a run (`"execution": {"seeds_per_run": 1}`), or a smaller net or batch',
-    FailureReason.TIMEOUT: "raise `max_seconds`, or train for fewer epochs",
-    FailureReason.WORKER_LOST: f"look at the worker's log, then `{PROGRAM} retry ID`: runs go on from their last checkpoint",
-    FailureReason.STORAGE_FULL: f"make room (`{PROGRAM} gc`), then `{PROGRAM} retry ID`",
-    FailureReason.DATASET_UNAVAILABLE: f"put the data set in place or allow downloads (docs/reference/settings.md), then `{PROGRAM} retry ID`",
+"""The next step, by problem code."""
+AFTER_A_FAILURE: Mapping[str, str] = {
+    FailureReason.OUT_OF_MEMORY: "use fewer seeds per run "
+    '(`"execution": {"seeds_per_run": 1}`), a smaller net or a smaller batch',
+    FailureReason.TIMEOUT: "increase `max_seconds`, or train for fewer epochs",
+    FailureReason.WORKER_LOST: f"see the worker's log, then `{PROGRAM} retry ID`: runs resume from "
+    "their last checkpoint",
+    FailureReason.STORAGE_FULL: f"free disk space (`{PROGRAM} gc`), then `{PROGRAM} retry ID`",
+    FailureReason.DATASET_UNAVAILABLE: "install the data set or allow downloads "
+    f"(docs/reference/settings.md), then `{PROGRAM} retry ID`",
 }
-"""What to do next, by the reason of a failure"""
+"""The next step, by the reason of a failure."""
 
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", envvar=URL_VARIABLE, help="The service's address.", show_default="this machine's"
+        "--url",
+        envvar=URL_VARIABLE,
+        help="The address of the service.",
+        show_default="this machine's",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 given_key: ContextVar[str | None] = ContextVar("given_key", default=None)
-"""The option `--key`, which stands before the command and not among each one's own"""
-Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")]
+"""The value of `--key`, which is an option of the program, not of a command."""
+Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds.")]
 
 
 @contextmanager
-def talking_to(url: str | None) -> Iterator[Client]:
-    """A client whose errors end the command readably, with an exit code that says which."""
+def open_client(url: str | None) -> Iterator[Client]:
+    """A client whose errors are printed and end the command with an exit code."""
+    from richregime.client import Client
+
     try:
         with Client(url, key=given_key.get(), max_retries=3) as client:
             yield client
     except ClientError as error:
         print(error, file=sys.stderr)
         if isinstance(error, ProblemError) and error.problem.code in AFTER_A_PROBLEM:
-            say(AFTER_A_PROBLEM[error.problem.code])
+            print_hint(AFTER_A_PROBLEM[error.problem.code])
         raise typer.Exit(_exit_code_of(error)) from None
 
 
-def say(text: str) -> None:
-    """A hint for whoever reads; never among what a script reads."""
+def print_hint(text: str) -> None:
+    """Print a hint for a person to standard error, so that scripts do not read it."""
     print(f"→ {text}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
-    """A resource, a list of them, or plain values."""
+    """Print a pydantic model, a list of them, or plain values as JSON."""
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
+    if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return [_plain(one) for one in value] if isinstance(value, list) else value
 

@@ -1,4 +1,4 @@
-"""An experiment as files of other tools: CSV, Parquet and TensorBoard's event files."""
+"""Exports of an experiment for other tools: CSV, Parquet, and event files of TensorBoard."""
 
 from richregime.exporting.source import ExportSource
 from richregime.exporting.writing import TABLE_FORMATS, TableFormat, find_writer

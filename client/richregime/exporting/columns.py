@@ -1,15 +1,15 @@
-"""An experiment's numbers as two tables of columns: every value logged, and every statistic of the result."""
+"""An experiment as two tables of columns: every metric value, and every statistic of the result."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from api.web.wording import is_statistic
 from richregime.exporting.source import ExportSource
+from richregime.types import Statistic
 
 Columns = dict[str, list[Any]]
-"""Lists of one length, by name"""
+"""Lists of equal length by name."""
 Row = Mapping[str, Any]
 
 METRIC_COLUMNS = ("run", "point", "seed", "step", "name", "value")
@@ -26,45 +26,48 @@ RESULT_COLUMNS = (
 
 
 def list_tables(source: ExportSource) -> Iterator[tuple[str, Columns]]:
-    """`metrics`, and `results` once there are some."""
+    """The name and the columns of each table: `metrics`, and `results` if there is a result."""
     yield "metrics", metric_columns(source)
     if source.result is not None:
         yield "results", result_columns(source)
 
 
 def metric_columns(source: ExportSource) -> Columns:
-    """A row a value: its run, its point's index and swept values, seed, step, name, and the value, null where it was
-    not finite."""
+    """A row per value: run, index and swept values of the point, seed, step, name, value.
+
+    The value is null where it was not finite.
+    """
     points, runs = source.points(), source.runs_by_cell()
     rows: list[Row] = [
         {
-            **item,
-            "run": runs[item["point"], item["seed"]].id,
-            **_axes(points[item["point"]], METRIC_COLUMNS),
+            **item.model_dump(),
+            "run": runs[item.point, item.seed].id,
+            **_axes(points[item.point], METRIC_COLUMNS),
         }
-        for item in source.metrics["items"]
+        for item in source.metrics.items
     ]
     axes = _names(_axes(point, METRIC_COLUMNS) for point in points.values())
     return _to_columns(rows, ("run", "point", *axes, "seed", "step", "name", "value"))
 
 
 def result_columns(source: ExportSource) -> Columns:
-    """A row a statistic, wherever in a point's result it stands.
+    """A row per statistic of a point's result, at any depth.
 
-    `quantity` is its path in the result. Of an entry of a list, such as a layer or a curve, the entry's own fields stand
-    beside it (`curves.mode`); of a statistic in a list, its place there and what lists of equal length in the same entry
-    hold at that place (`curves.fractions_percent`).
+    `quantity` is the path of the statistic. For an entry of a list, such as a layer or a curve, the
+    scalar fields of the entry are columns too (`curves.mode`). For a statistic in a list, its index
+    and the values at that index in lists of equal length are columns too
+    (`curves.fractions_percent`).
     """
     assert source.result is not None
     points = source.points()
     rows: list[Row] = []
-    for seed_result in source.result["points"]:
-        index = source.find_point(seed_result["point"])
-        fields = {name: value for name, value in seed_result.items() if name != "point"}
+    for point in source.result.points:
+        index = source.find_point(point.point)
+        fields = point.model_dump(mode="json", exclude={"point"})
         rows += [
             {
                 "point": index,
-                "outcome": seed_result["outcome"],
+                "outcome": fields["outcome"],
                 **_axes(points[index], RESULT_COLUMNS),
                 "quantity": quantity,
                 **entry,
@@ -78,31 +81,36 @@ def result_columns(source: ExportSource) -> Columns:
 
 
 def _walk(value: Any, path: str, entry: Row) -> Iterator[tuple[str, Row, Mapping[str, Any]]]:
-    """(path, fields of the entry, statistic) of each statistic within."""
-    if is_statistic(value):
+    """(path, fields of the entry, statistic) of each statistic in a value."""
+    if _is_statistic(value):
         yield path, entry, value
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             below = f"{path}.{name}" if path else name
-            if isinstance(inner, list) and inner and is_statistic(inner[0]):
-                for place, one in enumerate(inner):
-                    beside = _beside(value, path, place, len(inner)) if entry else {}
-                    yield from _walk(one, below, {**entry, f"{below}.index": place, **beside})
+            if isinstance(inner, list) and inner and _is_statistic(inner[0]):
+                for index, one in enumerate(inner):
+                    aligned = _aligned_values(value, path, index, len(inner)) if entry else {}
+                    yield from _walk(one, below, {**entry, f"{below}.index": index, **aligned})
             else:
                 yield from _walk(inner, below, entry)
     elif isinstance(value, list):
         for one in value:
             if isinstance(one, Mapping):
-                own = {f"{path}.{name}": held for name, held in one.items() if _is_scalar(held)}
+                own = {f"{path}.{name}": inner for name, inner in one.items() if _is_scalar(inner)}
                 yield from _walk(one, path, {**entry, **own})
 
 
-def _beside(holder: Mapping[str, Any], path: str, place: int, length: int) -> Row:
+def _aligned_values(entry: Mapping[str, Any], path: str, index: int, length: int) -> Row:
+    """The values at an index of all lists of scalars that have this length."""
     return {
-        f"{path}.{name}": held[place]
-        for name, held in holder.items()
-        if isinstance(held, list) and len(held) == length and all(map(_is_scalar, held))
+        f"{path}.{name}": values[index]
+        for name, values in entry.items()
+        if isinstance(values, list) and len(values) == length and all(map(_is_scalar, values))
     }
+
+
+def _is_statistic(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) >= set(Statistic.model_fields)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -119,12 +127,12 @@ def _spread(statistic: Mapping[str, Any]) -> Row:
 
 
 def _axes(values: Mapping[str, Any], taken: Sequence[str]) -> dict[str, Any]:
-    """The swept values by their paths; a path that is the name of another column says that it is the form's."""
+    """The swept values by path; a path that is also a column gets the prefix `spec.`."""
     return {f"spec.{path}" if path in taken else path: value for path, value in values.items()}
 
 
 def _names(rows: Iterator[Row] | Sequence[Row]) -> list[str]:
-    """In the order of their first appearance."""
+    """The keys of all rows, in the order of their first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 

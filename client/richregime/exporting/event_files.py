@@ -1,4 +1,4 @@
-"""TensorBoard's event files: a folder a point and seed, its metrics as scalars, its form as hyperparameters."""
+"""Event files of TensorBoard: a folder per point and seed, with metrics and hyperparameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from api.web.wording import show_value
+from richregime.enums import RunStatus
 from richregime.exporting.event_records import (
     encode_end,
     encode_hyperparameters,
@@ -16,23 +16,23 @@ from richregime.exporting.event_records import (
     frame,
 )
 from richregime.exporting.source import ExportSource, flatten
-from schemas.resources import Experiment, Run
-from schemas.status import RunStatus
+from richregime.formatting import format_value
+from richregime.types import Experiment, MetricValue, Run
 
-UNFIT = re.compile(r"[^A-Za-z0-9=.,_+-]+")
+UNSAFE = re.compile(r"[^A-Za-z0-9=.,_+-]+")
 MAX_FOLDER_NAME = 120
 
 
 def write_event_files(source: ExportSource, folder: Path) -> list[Path]:
-    """One file in `<point>/seed<k>` for each point and seed that has logged something.
+    """Write one file into `<point>/seed<k>` for each point and seed that has metrics.
 
-    Tags are the metrics' names, steps are theirs (epochs). A value is a float32, as TensorBoard's scalars are; one that
-    was not finite is NaN. The service dates runs, not values: every event has the time at which its run began. Writing
-    into the same folder again replaces the files.
+    Tags are the names of metrics, steps are epochs. A value is a float32, as in every scalar of
+    TensorBoard; NaN where it was not finite. Every event has the start time of its run, because the
+    service stores no time per value. A second export replaces the files.
     """
-    values: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
-    for item in source.metrics["items"]:
-        values.setdefault((item["point"], item["seed"]), []).append(item)
+    values: dict[tuple[int, int], list[MetricValue]] = {}
+    for item in source.metrics.items:
+        values.setdefault((item.point, item.seed), []).append(item)
     runs, points = source.runs_by_cell(), source.points()
     num_digits = len(str(max(points, default=0)))
     written = []
@@ -51,22 +51,22 @@ def write_event_files(source: ExportSource, folder: Path) -> list[Path]:
 
 
 def name_folder(index: int, values: Mapping[str, Any], num_digits: int) -> str:
-    """`point2-model.width=100`: sorted by index, and of no letter that a path or a filter would stumble over."""
-    swept = ",".join(f"{path}={show_value(value)}" for path, value in values.items())
+    """`point2-model.width=100`: sorts by index; characters that are unsafe in paths become `_`."""
+    swept = ",".join(f"{path}={format_value(value)}" for path, value in values.items())
     name = f"point{index:0{num_digits}d}" + (f"-{swept}" if swept else "")
-    return UNFIT.sub("_", name)[:MAX_FOLDER_NAME].rstrip("_.")
+    return UNSAFE.sub("_", name)[:MAX_FOLDER_NAME].rstrip("_.")
 
 
 def _encode_cell(
-    experiment: Experiment, run: Run, seed: int, items: Sequence[Mapping[str, Any]]
+    experiment: Experiment, run: Run, seed: int, items: Sequence[MetricValue]
 ) -> bytes:
-    began = (run.started_at or run.created_at).timestamp()
-    names = sorted({item["name"] for item in items})
-    items = sorted(items, key=lambda item: (item["step"], item["name"]))
+    started = (run.started_at or run.created_at).timestamp()
+    names = sorted({item.name for item in items})
+    items = sorted(items, key=lambda item: (item.step, item.name))
     events = [
-        encode_version(began),
-        *encode_hyperparameters(began, {**_read_spec(experiment, run), "seed": seed}, names),
-        *(encode_scalar(began, item["step"], item["name"], item["value"]) for item in items),
+        encode_version(started),
+        *encode_hyperparameters(started, {**_read_spec(experiment, run), "seed": seed}, names),
+        *(encode_scalar(started, item.step, item.name, item.value) for item in items),
     ]
     if run.finished_at is not None:
         succeeded = run.status is RunStatus.SUCCEEDED
@@ -75,11 +75,11 @@ def _encode_cell(
 
 
 def _read_spec(experiment: Experiment, run: Run) -> dict[str, Any]:
-    """The run's form, a value a dotted path: the experiment's, with the point's values in the place of the swept fields."""
+    """The spec of the run by dotted path: the experiment's, with the swept values of the point."""
     swept = run.point.values
-    kept = {
+    fixed = {
         path: value
         for path, value in flatten(experiment.spec)
         if not any(path == axis or path.startswith(f"{axis}.") for axis in swept)
     }
-    return {**kept, **dict(flatten(swept))}
+    return {**fixed, **dict(flatten(swept))}

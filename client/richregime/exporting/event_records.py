@@ -1,5 +1,8 @@
-"""The bytes of TensorBoard's event files: TFRecords of `Event` messages, those fields that scalars and hyperparameters
-need. Written here because tensorboardX imports torch wherever it is installed (docs/decisions/0009)."""
+"""The bytes of event files: TFRecords of TensorBoard's `Event` messages.
+
+Only the fields of scalars and hyperparameters are encoded. tensorboardX is not used because it
+imports torch if it is installed (docs/decisions/0009).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any
 
 FILE_VERSION = b"brain.Event:2"
 POLYNOMIAL = 0x82F63B78
-"""Castagnoli's, reflected"""
+"""Castagnoli's polynomial, reflected."""
 STRING, BOOL, FLOAT64 = 1, 2, 3
-"""tensorboard.hparams.DataType"""
+"""Values of `tensorboard.hparams.DataType`."""
 SUCCESS, FAILURE = 1, 2
-"""tensorboard.hparams.Status"""
+"""Values of `tensorboard.hparams.Status`."""
 
 
 def frame(message: bytes) -> bytes:
@@ -29,15 +32,14 @@ def encode_version(wall_time: float) -> bytes:
 
 
 def encode_scalar(wall_time: float, step: int, tag: str, value: float | None) -> bytes:
-    """An event of one scalar; None is NaN, and what a float32 does not reach is infinite."""
+    """An event with one scalar; None becomes NaN, a value beyond float32 becomes infinite."""
     return _event(wall_time, step, _text(1, tag) + _float(2, nan if value is None else value))
 
 
 def encode_hyperparameters(
     wall_time: float, values: Mapping[str, Any], metrics: Sequence[str]
 ) -> Iterator[bytes]:
-    """The events that fill TensorBoard's HPARAMS: which there are, beside which metrics, and their values; null is left
-    out."""
+    """The two events of the HPARAMS plug-in: names with metrics, and values; null is left out."""
     known = {name: _value(value) for name, value in values.items() if value is not None}
     infos = [_bytes(4, _text(1, name) + _integer(4, kind)) for name, (kind, _) in known.items()]
     tags = [_bytes(5, _bytes(1, _text(2, name))) for name in metrics]
@@ -47,14 +49,14 @@ def encode_hyperparameters(
 
 
 def encode_end(wall_time: float, *, succeeded: bool) -> bytes:
-    """The event that tells HPARAMS how the run has ended."""
+    """The event of the HPARAMS plug-in with the status of the run."""
     return _plugin_event(
         wall_time, "session_end_info", _bytes(4, _integer(1, SUCCESS if succeeded else FAILURE))
     )
 
 
 def _plugin_event(wall_time: float, tag: str, content: bytes) -> bytes:
-    """An event without a value, whose metadata are the plug-in's."""
+    """An event without a value, with metadata of the HPARAMS plug-in."""
     metadata = _bytes(1, _text(1, "hparams") + _bytes(2, content))
     return _event(wall_time, 0, _text(1, f"_hparams_/{tag}") + _bytes(9, metadata))
 
@@ -64,7 +66,7 @@ def _event(wall_time: float, step: int, value: bytes) -> bytes:
 
 
 def _value(value: Any) -> tuple[int, bytes]:
-    """A hyperparameter's type, and the value as a google.protobuf.Value."""
+    """The type of a hyperparameter, and its value as a `google.protobuf.Value`."""
     if isinstance(value, bool):
         return BOOL, _integer(4, int(value))
     if isinstance(value, int | float):

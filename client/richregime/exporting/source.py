@@ -1,4 +1,4 @@
-"""What both clients fetch of an experiment before it is written as files."""
+"""The data of an experiment that an export writes."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from richregime.answers import Metrics, Result
-from schemas.resources import Experiment, Run
+from richregime.types import Experiment, Metrics, Result, Run
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """An experiment and what it has logged so far; its result once it has ended.
+    """An experiment, its metrics, its runs, and its result if it has ended.
 
-    Runs are asked for last, so that every value and every point of the result has its own.
+    Fetch the runs last, so that every metric and every point of the result has its run.
     """
 
     experiment: Experiment
     runs: Sequence[Run]
     metrics: Metrics
-    """Each value, not aggregated."""
+    """Every value, not aggregated."""
     result: Result | None
 
     def points(self) -> dict[int, dict[str, Any]]:
-        """The swept values of each point that has a run, by its index; a form that is swept whole is one value a field."""
+        """The swept values of each point that has a run, by index; objects are flattened."""
         return {run.point.index: dict(flatten(run.point.values)) for run in self.runs}
 
     def runs_by_cell(self) -> dict[tuple[int, int], Run]:
-        """By point and seed."""
+        """The runs by point and seed."""
         return {(run.point.index, seed): run for run in self.runs for seed in run.seeds}
 
     def find_point(self, values: Mapping[str, Any]) -> int:
-        """The index of the point that has these swept values."""
+        """The index of the point with these swept values."""
         wanted = json.dumps(values, sort_keys=True)
         return next(
             run.point.index
@@ -43,7 +42,7 @@ class ExportSource:
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, scalar) of each field of a spec; a list stands as JSON."""
+    """(dotted path, scalar) of each field of a spec; a list becomes JSON text."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from flatten(inner, f"{path}.{name}" if path else name)

@@ -1,4 +1,4 @@
-"""Writing an experiment into a folder, in one of the formats."""
+"""Writes an experiment into a folder, in one of the formats."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Writer = Callable[[ExportSource, Path], Sequence[Path]]
 
 
 def find_writer(table_format: TableFormat) -> Writer:
-    """What writes this format and tells the files. Raises ExtraMissing where its package is not installed."""
+    """The function that writes a format. Raises ExtraMissing if its package is not installed."""
     if table_format == "parquet":
         _import_parquet()
     return TABLE_FORMATS[table_format]
 
 
 def write_csv(source: ExportSource, folder: Path) -> list[Path]:
-    """`metrics.csv` and `results.csv`, UTF-8; numbers in full precision, null as an empty cell."""
+    """Write `metrics.csv` and `results.csv` in UTF-8: full precision, null as an empty cell."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_write_csv(folder / f"{name}.csv", columns) for name, columns in list_tables(source)]
 
 
 def write_parquet(source: ExportSource, folder: Path) -> list[Path]:
-    """`metrics.parquet` and `results.parquet`: the tables of `write_csv`, typed."""
+    """Write `metrics.parquet` and `results.parquet`: the tables of `write_csv` with types."""
     arrow, parquet = import_module("pyarrow"), _import_parquet()
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -66,7 +66,7 @@ def _import_parquet() -> Any:
 
 
 def _to_array(arrow: Any, values: Sequence[Any]) -> Any:
-    """A column of the narrowest type that holds all of its values exactly."""
+    """A column of the narrowest type that represents all values exactly."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return arrow.array(values, arrow.float64())

@@ -1,0 +1,50 @@
+"""Values, points and statistics as text, formatted as the service's web pages format them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_DECIMALS = 6
+"""A number that needs more decimals is written in powers of ten."""
+MAX_DIGITS = 6
+"""A number with more digits before the point is written in powers of ten."""
+
+
+def format_point(values: Mapping[str, Any]) -> str:
+    """The swept values of a point: `width 100, policy full`; empty without a sweep."""
+    return ", ".join(
+        f"{path.rsplit('.', 1)[-1]} {format_value(value)}" for path, value in values.items()
+    )
+
+
+def format_value(value: Any) -> str:
+    """A value of a spec; an object within it by its name and fields."""
+    if isinstance(value, Mapping):
+        rest = ", ".join(
+            f"{key} {format_value(inner)}" for key, inner in value.items() if key != "name"
+        )
+        return f"{value.get('name', '')} ({rest})" if rest else str(value.get("name", ""))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(format_value, value))}]"
+    return "" if value is None else str(value)
+
+
+def format_statistic(mean: float, standard_error: float | None) -> str:
+    """`0.9123 ± 0.0042`: the error with two digits, the mean with as many decimals.
+
+    Without an error, the mean alone.
+    """
+    if standard_error is None:
+        return f"{mean:.4g}"
+    if standard_error == 0:
+        return f"{mean:.4g} ± 0"
+    decimals = max(0, 1 - math.floor(math.log10(standard_error)))
+    if decimals > MAX_DECIMALS or max(abs(mean), standard_error) >= 10**MAX_DIGITS:
+        return f"{mean:.4g} ± {standard_error:.1e}"
+    return f"{mean:.{decimals}f} ± {standard_error:.{decimals}f}"

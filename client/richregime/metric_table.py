@@ -1,0 +1,58 @@
+"""Metrics as columns, numpy arrays or a pandas DataFrame."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from richregime.resource import Resource
+
+
+class MetricTable(Resource):
+    """Metrics, one row per item.
+
+    The columns are `point`, `seed`, `name`, `step`, `value`. Aggregated metrics have the columns
+    `point`, `name`, `step`, `mean`, `standard_error`, `ci95_low`, `ci95_high`, `n`. Null stands for
+    a value that is not finite.
+    """
+
+    items: list[Any]
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Lists of equal length by column."""
+        rows = [_flatten(item) for item in self.items]
+        return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+    def to_numpy(self) -> dict[str, Any]:
+        """numpy arrays by column; null becomes NaN. Raises ImportError without numpy."""
+        numpy = _import("numpy")
+        return {
+            name: numpy.array([float("nan") if value is None else value for value in values])
+            for name, values in self.to_columns().items()
+        }
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame. Raises ImportError without pandas."""
+        return _import("pandas").DataFrame(self.to_columns())
+
+
+def _flatten(item: Any) -> dict[str, Any]:
+    if not hasattr(item, "statistic"):
+        return {name: getattr(item, name) for name in ("point", "seed", "name", "step", "value")}
+    statistic = item.statistic
+    low, high = statistic.ci95 or (None, None)
+    return {
+        **{name: getattr(item, name) for name in ("point", "name", "step")},
+        **{name: getattr(statistic, name) for name in ("mean", "standard_error")},
+        "ci95_low": low,
+        "ci95_high": high,
+        "n": statistic.n,
+    }
+
+
+def _import(name: str) -> Any:
+    """Import a package that the client itself does not need."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(f"{name} is not installed; `to_columns()` returns lists") from None

@@ -1,0 +1,944 @@
+"""The responses of the API as pydantic models.
+
+Generated from `openapi.yaml` by `python -m ops.client_types`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import Field
+
+from richregime.enums import (
+    Action,
+    ExperimentStatus,
+    FailureReason,
+    Keep,
+    ProblemCode,
+    RunStatus,
+)
+from richregime.metric_table import MetricTable
+from richregime.resource import Resource
+
+
+class AggregatedMetrics(MetricTable):
+    items: list[MetricStatistic]
+    next_cursor: str | None = None
+    sampled: bool = False
+    """Whether steps were left out to keep `points` a series."""
+
+
+class Artifact(Resource):
+    id: str
+    run_id: str
+    name: str
+    seed: int | None
+    media_type: str
+    sha256: str
+    bytes: int
+    created_at: datetime
+    links: dict[str, str]
+
+
+class AuditEntry(Resource):
+    """One thing that was done, or refused."""
+
+    id: str
+    at: datetime
+    owner: str | None
+    """Whoever did it; null: no key was asked for, or none that holds was shown."""
+    key_id: str | None
+    action: Action | str
+    target: str | None
+    """What it was done to: the id of an experiment, checkpoint or key, or the name of a data
+    set.
+    """
+    request_id: str | None
+    """As in the answer's `X-Request-Id`; null: done on the service's own machine."""
+    detail: str | None
+
+
+class BottomQPolicy(Resource):
+    """The bottom q layers in every epoch."""
+
+    name: Literal["bottom_q"] = "bottom_q"
+    q: int = 1
+    """Layers trained from the bottom (the input side)."""
+
+
+class Checkpoint(Resource):
+    id: str
+    run_id: str
+    name: str
+    seed: int | None
+    epoch: int | None
+    sha256: str
+    bytes: int
+    created_at: datetime
+    links: dict[str, str]
+
+
+class ComparedExperiment(Resource):
+    id: str
+    name: str | None
+    kind: str
+    status: ExperimentStatus | str
+
+
+class ComparedPoint(Resource):
+    point: dict[str, Any]
+    """The swept fields and their values."""
+    values: dict[str, ComparedStatistic]
+    """By experiment id; an experiment without a value at the point is left out."""
+
+
+class ComparedQuantity(Resource):
+    quantity: str
+    points: list[ComparedPoint]
+    """In the order in which the experiments' results first list them."""
+
+
+class ComparedStatistic(Resource):
+    mean: float
+    standard_error: float | None
+    """Null with one seed, as `ci95`."""
+    ci95: tuple[float, float] | None
+    n: int
+    difference: StatisticDifference | None
+    """Null for the first experiment, and where the first has no value at the point."""
+
+
+class Comparison(Resource):
+    """The paper's claims and published numbers beside what has finished."""
+
+    experiment_id: str
+    kind: str
+    complete: bool
+    """Whether every seed of every point has finished."""
+    verdicts: list[Verdict]
+    published: list[PublishedValue]
+    deviations: list[str]
+    """Where the finished points depart from the paper's protocol; each verdict has those of its
+    own points.
+    """
+    note: str
+    """How to read it."""
+
+
+class Dataset(Resource):
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored spec cannot be read; they are answered empty."""
+    name: str
+    title: str
+    shape: list[int]
+    num_classes: int
+    train_size: int
+    test_size: int
+    source: Literal["embedded", "download", "generated", "registered"] | str
+    available: bool | None
+    """Whether it is on the API's machine; null where that cannot be told without trying."""
+    sha256: str | None = None
+    bytes: int | None = None
+
+
+class Deletion(Resource):
+    id: str
+    deleted: bool
+    dry_run: bool
+    bytes: int
+    """Bytes of stored files that nothing else refers to."""
+    runs: int
+    artifacts: int
+
+
+class Event(Resource):
+    """One fact. `sequence` counts from 1 within the experiment, without gaps."""
+
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored spec cannot be read; they are answered empty."""
+    sequence: int
+    name: str
+    run_id: str | None
+    at: datetime
+    data: dict[str, Any]
+
+
+class Execution(Resource):
+    """How a run is computed. It changes speed and rounding, never what is computed."""
+
+    device: Literal["auto", "cpu", "cuda"] | str = "auto"
+    """Where to compute; `auto` uses a GPU if a GPU worker is running."""
+    precision: Literal["fp32", "tf32", "bf16"] | str = "fp32"
+    """Arithmetic of the forward and backward pass; `tf32` needs a GPU."""
+    deterministic: bool = True
+    """Equal bits for equal input on the same platform and device."""
+    prefix_cache: bool = True
+    """Layer-wise sparse SGD caches the activations below the lowest trained layer."""
+    cuda_graphs: bool = True
+    """On a GPU, record a training step once and replay it; the weights are bit-equal either way."""
+    stack_seeds: bool = True
+    """Train the seeds of a small ReLU-Net together as one batched net."""
+    seeds_per_run: Literal["auto"] | str | int = "auto"
+    """How many seeds one run trains; `auto` puts stacked seeds into one run and gives every
+    other seed its own run.
+    """
+    requires: dict[str, str] = Field(default_factory=dict)
+    """Labels that a worker must have, as `{"gpu": "h100"}`; operators set them."""
+
+
+class Experiment(Resource):
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored spec cannot be read; they are answered empty."""
+    id: str
+    owner: str | None = None
+    """Of the key that submitted it; null: the service asked for none."""
+    kind: str
+    name: str | None
+    labels: dict[str, str]
+    priority: int
+    status: ExperimentStatus | str
+    terminal: bool
+    reason: FailureReason | str | None
+    """Why it failed: that of its first failed run."""
+    detail: str | None
+    progress: Progress
+    queue: QueuePosition
+    counts: dict[RunStatus | str, int]
+    num_points: int
+    seeds: list[int]
+    sweep: dict[str, list[Any]]
+    spec: dict[str, Any]
+    """The expanded spec before the sweep."""
+    execution: Execution
+    max_seconds: int | None
+    keep: Keep | str
+    digest: str
+    reused: bool
+    """Whether this answer is an earlier, identical experiment."""
+    imported_from: str | None = None
+    """The id it has at the service that computed it; such an experiment is read-only."""
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: dict[str, str]
+
+
+class ExperimentComparison(Resource):
+    """Experiments side by side."""
+
+    experiments: list[ComparedExperiment]
+    """In the order of the request; differences are to the first."""
+    spec: list[SpecDifference]
+    quantities: list[str]
+    """The statistics that the results hold, `test_accuracy` first; empty while there is no
+    result.
+    """
+    results: list[ComparedQuantity]
+    """The requested quantity, or all quantities."""
+
+
+class ExperimentStorage(Resource):
+    id: str
+    name: str | None
+    files: int
+    bytes: int
+
+
+class Finding(Resource):
+    """One quantity compared with bounds."""
+
+    statement: str
+    """What was measured, and what the claim says about it."""
+    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+    value: float | None
+    interval: tuple[float, float] | None
+    """95 % interval over seeds."""
+    n: int
+    reason: str
+
+
+class FullPolicy(Resource):
+    """Every layer in every epoch: vanilla SGD."""
+
+    name: Literal["full"] = "full"
+
+
+class Health(Resource):
+    status: str
+
+
+class KindResource(Resource):
+    name: str
+    title: str
+    description: str
+    spec_schema: dict[str, Any]
+    """JSON Schema of the spec"""
+    result_schema: dict[str, Any]
+    """JSON Schema of a point of the result"""
+    plots: list[str]
+    example: dict[str, Any]
+    page: str
+    """What is measured, by which formula (Markdown)"""
+
+
+class LayerResource(Resource):
+    name: str
+    kind: str
+    parameters: int
+    output_shape: list[int]
+
+
+class LayerSummary(Resource):
+    """One layer over the seeds of a point. By alpha, null where nothing was ever active."""
+
+    name: str
+    shape: list[int] | None
+    parameters: int
+    parameter_share: float
+    """The layer's share of all parameters, which equals its share of active ones by chance."""
+    share: dict[str, Statistic | None]
+    """The layer's share of the active set, over all epochs."""
+    concentration: dict[str, Statistic | None]
+    """share / parameter_share: 1 by chance, at most 100 / alpha."""
+    mean_frequency: dict[str, Statistic | None]
+    """Share of epochs in which a parameter of the layer was active, averaged over the layer."""
+
+
+class Limits(Resource):
+    """The limits in force: settings of these names."""
+
+    max_body_bytes: int
+    max_dataset_bytes: int
+    max_import_bytes: int
+    max_points: int
+    """Of an experiment, as `max_runs`."""
+    max_runs: int
+    max_parameters: int
+    """Of a run, by estimate, as `max_memory_bytes` and `max_flops`."""
+    max_memory_bytes: int
+    max_flops: float
+    max_attempts: int
+    max_sse_clients: int
+    max_queued_runs: int
+    """Of all owners together, as `max_stored_bytes` and `max_metric_rows`; null: none."""
+    max_stored_bytes: int | None
+    max_metric_rows: int | None
+    limit_queued_per_owner: int
+    limit_running_per_owner: int | None
+    limit_bytes_per_owner: int
+    limit_metrics_per_owner: int
+    max_reads_per_minute: int
+    """Of one key, as `max_writes_per_minute`."""
+    max_writes_per_minute: int
+    max_failed_keys_per_minute: int
+    """Of one address."""
+    used: Used
+
+
+class MetricStatistic(Resource):
+    point: int
+    name: str
+    step: int
+    statistic: Statistic
+
+
+class MetricValue(Resource):
+    point: int
+    seed: int
+    name: str
+    step: int
+    value: float | None
+
+
+class Metrics(MetricTable):
+    items: list[MetricValue]
+    next_cursor: str | None = None
+    sampled: bool = False
+    """Whether steps were left out to keep `points` a series."""
+
+
+class MiddlePolicy(Resource):
+    """All layers except the top one and the bottom one."""
+
+    name: Literal["middle"] = "middle"
+
+
+class ModelResource(Resource):
+    name: str
+    title: str
+    model: dict[str, Any]
+    dataset: str
+    parameters: int
+    layers: list[LayerResource]
+
+
+class OrphanStorage(Resource):
+    files: int
+    bytes: int
+    older_than_seconds: float
+    """Younger files may still be given a row; they are not counted."""
+
+
+class Plot(Resource):
+    name: str
+    title: str
+    description: str
+    links: dict[str, str]
+
+
+class PointCurve(Resource):
+    """One mode's test accuracy over the seeds."""
+
+    mode: Literal["active", "lazy"] | str
+    fractions_percent: list[float]
+    counts: list[int]
+    """Number of parameters in each fraction."""
+    test_accuracy: list[Statistic]
+    """At each fraction."""
+
+
+class PointDifference(Resource):
+    """One point against another, seed by seed."""
+
+    experiment_id: str
+    point: RunPoint
+    baseline: RunPoint
+    complete: bool
+    """Whether every seed of both points has finished."""
+    seeds: list[int]
+    """Those that both points have finished."""
+    difference: dict[str, Statistic]
+    """By quantity: the point's value minus the baseline's, paired by seed."""
+    ratio: dict[str, Statistic]
+    """By time: the point's over the baseline's, paired by seed."""
+    notes: list[str]
+
+
+class PresetResource(Resource):
+    name: str
+    scale: str
+    title: str
+    description: str
+    kind: str
+    plots: list[str]
+    deviations: list[str]
+    body: dict[str, Any]
+
+
+class Preview(Resource):
+    """What a submission would do; nothing has been started."""
+
+    points: list[PreviewPoint]
+    num_runs: int
+    num_seeds: int
+    parameters: int
+    flops: float
+    memory_bytes: int
+    """Of the largest run."""
+    seconds: float
+    """Device seconds of all runs together, as if nothing were reused."""
+    basis: Literal["measured", "model"] | str
+    reuses_experiment: str | None
+    """An identical experiment that would be answered instead."""
+    warnings: list[str]
+
+
+class PreviewPoint(Resource):
+    index: int
+    values: dict[str, Any]
+    spec: dict[str, Any]
+    digest: str
+    parameters: int
+    flops: float
+    memory_bytes: int
+    seconds: float
+    basis: Literal["measured", "model"] | str
+    reused_seeds: list[int]
+    """Seeds whose training is already done and would be loaded."""
+    reused: list[ReusedTraining]
+    """The same, with the run that each would be taken from."""
+
+
+class ProbTopKBottomQPolicy(Resource):
+    """The top k layers in every epoch; with probability rho also the bottom q layers."""
+
+    name: Literal["prob_top_k_bottom_q"] = "prob_top_k_bottom_q"
+    k: int = 1
+    """Layers trained from the top (the output side)."""
+    q: int = 1
+    """Layers trained from the bottom (the input side)."""
+    rho: float = 0.1
+    """Probability that an epoch trains the bottom layers too."""
+
+
+class Problem(Resource):
+    """An error, as every route answers it."""
+
+    type: str
+    title: str
+    status: int
+    code: ProblemCode | str
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[ProblemError] | None = None
+
+
+class ProblemError(Resource):
+    """One field that is wrong: an RFC 6901 pointer into the body that was sent."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Progress(Resource):
+    fraction: float
+    completed: float
+    total: float
+    unit: str
+    eta_seconds: float | None
+
+
+class PublishedValue(Resource):
+    """A number that the paper prints, and ours."""
+
+    quantity: str
+    """A field of the result's points, or `parameters`, of the net alone."""
+    point: dict[str, Any]
+    """The swept values of the point that the number is about."""
+    printed: str
+    """As printed in the paper."""
+    at_least: float | None
+    at_most: float | None
+    """Bounds of the printed number; equal where it is one number."""
+    ours: Statistic | None
+    """Null where this experiment does not measure it, e.g. a ratio without a full point."""
+    source: str
+
+
+class QueuePosition(Resource):
+    runs_ahead: int
+    """That would be begun before its first run if workers that fit all took them now and none
+    ended meanwhile.
+    """
+    workers_listening: int
+    reason: str | None = None
+    """Why runs of it wait whatever their turn: what they need that no worker has which listens,
+    or the limit of runs under way that their owner has met; null otherwise.
+    """
+
+
+class QueueState(Resource):
+    queued: int
+    running: int
+    by_kind: dict[str, int]
+    workers_listening: int
+    oldest_queued_seconds: float | None
+
+
+class RandomBetaPolicy(Resource):
+    """The top k layers, k = round(1 + (d - 1) b) with b ~ Beta(alpha, beta) drawn each epoch.
+
+    d is the number of layers, as in `random_uniform`.
+    """
+
+    name: Literal["random_beta"] = "random_beta"
+    alpha: float = 2.0
+    """First parameter of the beta distribution."""
+    beta: float = 5.0
+    """Second parameter of the beta distribution."""
+
+
+class RandomUniformPolicy(Resource):
+    """The top k layers, k drawn uniformly from {1..d} each epoch, d being the number of layers.
+
+    The paper says d is the depth. Elsewhere its depth counts hidden layers only (Section 3),
+    but its times fit k up to 11 in VGG-11: Random-Uniform and Random-Beta would then take
+    0.44 and 0.16 of the time of full, and 0.38 and 0.14 if the bottom layer never trained;
+    Table 1 has 0.45 and 0.16 (docs/decisions/0008).
+    """
+
+    name: Literal["random_uniform"] = "random_uniform"
+
+
+class Readiness(Resource):
+    ready: bool
+    database: bool
+    broker: bool
+    workers_listening: int
+
+
+class ReusedTraining(Resource):
+    """One seed's training that is loaded instead of repeated."""
+
+    point: int
+    """Index of the point"""
+    seed: int
+    run_id: str
+    """The run, of whatever kind of experiment, that has done it; it may have been deleted since."""
+
+
+class RoleStorage(Resource):
+    role: Literal["checkpoint", "artifact", "resume", "dataset", "weights"] | str
+    files: int
+    bytes: int
+
+
+class Run(Resource):
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored spec cannot be read; they are answered empty."""
+    id: str
+    experiment_id: str
+    point: RunPoint
+    seeds: list[int]
+    status: RunStatus | str
+    terminal: bool
+    attempts: int
+    interruptions: int
+    reason: FailureReason | str | None
+    detail: str | None
+    device: str | None
+    worker: str | None
+    progress: Progress
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    elapsed_seconds: float | None
+    """Time computed, over all attempts."""
+    manifest: dict[str, Any] | None
+    """Expanded spec, digest, versions, device, data set sha256, determinism."""
+    links: dict[str, str]
+
+
+class RunPoint(Resource):
+    index: int
+    values: dict[str, Any]
+
+
+class SpecDifference(Resource):
+    """A submitted field that is not equal in all experiments."""
+
+    path: str
+    """Dotted: `spec.epochs`, `sweep.policy.rho`, `seeds`, `execution.precision`."""
+    values: dict[str, Any]
+    """By experiment id; an experiment without the field is left out."""
+
+
+class Statistic(Resource):
+    """A quantity over seeds. With one seed `standard_error` and `ci95` are null."""
+
+    mean: float
+    standard_error: float | None
+    """Sample standard deviation / sqrt(n), as in the paper's figures."""
+    ci95: tuple[float, float] | None
+    """Student's t interval around the mean."""
+    n: int
+
+
+class StatisticDifference(Resource):
+    """A statistic minus that of the first experiment at the same point."""
+
+    mean: float
+    ci95: tuple[float, float] | None
+    """Interval of Welch's t, with the seeds as independent samples; null where either has one
+    seed.
+    """
+
+
+class StepSummary(Resource):
+    """One step over the seeds that reached it with a finite gradient."""
+
+    step: int
+    p: int
+    quantiles: dict[str, Statistic]
+    """Quantiles of |g_i| by percent: `50` is the median, `100` the largest."""
+    share_of_norm: dict[str, Statistic]
+    """Share of the squared norm that the largest components hold, by their percentage."""
+    near_zero: Statistic
+    """Share of the components smaller than 1 % of the largest one."""
+    zeros: Statistic
+    """Share of the components that are exactly zero."""
+
+
+class Storage(Resource):
+    bytes: int
+    """Of all files that something refers to, each counted once."""
+    roles: list[RoleStorage]
+    largest_experiments: list[ExperimentStorage]
+    orphans: OrphanStorage
+    """Files that nothing refers to; `richregime gc` deletes them, and the workers do from time
+    to time.
+    """
+    free_bytes: int | None
+    """What the disk still takes; null for an object store."""
+
+
+class TimingSummary(Resource):
+    """Timings over the seeds of a point.
+
+    Seeds of one stack count as one measurement, so `n` and the error are of independent
+    measurements.
+    """
+
+    load_seconds: Statistic
+    forward_seconds: Statistic
+    backward_seconds: Statistic
+    optimizer_seconds: Statistic
+    evaluation_seconds: Statistic
+    cache_seconds: Statistic
+    train_seconds: Statistic
+
+
+class TopKAllBottomsPolicy(Resource):
+    """The top k layers in every epoch; with probability rho the whole net."""
+
+    name: Literal["top_k_all_bottoms"] = "top_k_all_bottoms"
+    k: int = 1
+    """Layers trained from the top (the output side)."""
+    rho: float = 0.1
+    """Probability that an epoch trains the bottom layers too."""
+
+
+class TopKBottomQPolicy(Resource):
+    """The union of the top k and the bottom q layers in every epoch."""
+
+    name: Literal["top_k_bottom_q"] = "top_k_bottom_q"
+    k: int = 1
+    """Layers trained from the top (the output side)."""
+    q: int = 1
+    """Layers trained from the bottom (the input side)."""
+
+
+class TopKPolicy(Resource):
+    """The top k layers in every epoch."""
+
+    name: Literal["top_k"] = "top_k"
+    k: int = 1
+    """Layers trained from the top (the output side)."""
+
+
+class Used(Resource):
+    """What the caller's owner has; without keys, what there is."""
+
+    queued: int
+    running: int
+    bytes: int
+    """Of stored files; counted a minute ago at most, as `metric_rows`."""
+    metric_rows: int
+
+
+class Verdict(Resource):
+    """One claim judged on one experiment, or on one group of its points.
+
+    Points are grouped by the swept values that the claim is not about.
+    """
+
+    claim: int
+    title: str
+    statement: str
+    section: str
+    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+    value: float | None
+    interval: tuple[float, float] | None
+    """Of the finding that decides."""
+    reason: str
+    findings: list[Finding]
+    """The claim is reproduced where all are."""
+    point: dict[str, Any]
+    """The swept values that this verdict is about; empty for the whole experiment."""
+    deviations: list[str]
+    """Where the experiment departs from the paper."""
+
+
+class Weights(Resource):
+    """A checkpoint that was brought along: `init` may start from it by its id."""
+
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored spec cannot be read; they are answered empty."""
+    id: str
+    title: str | None
+    parameters: int
+    tensors: dict[str, list[int]]
+    """Shapes by name."""
+    sha256: str
+    bytes: int
+    created_at: datetime
+
+
+class Worker(Resource):
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored spec cannot be read; they are answered empty."""
+    id: str
+    host: str
+    device: str
+    """`cpu`, or the GPU's name."""
+    device_class: Literal["cpu", "gpu"] | str
+    slots: int
+    """Runs it executes at once."""
+    runs: list[str]
+    memory_bytes: int
+    """Of its device."""
+    gpu_memory: int | None = None
+    """The same where the device is a GPU; null on a CPU."""
+    host_memory_bytes: int = 0
+    """Of its machine; 0 where an older worker does not tell."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What its operator has set, for `execution.requires`."""
+    versions: dict[str, str]
+    started_at: datetime
+    seen_at: datetime
+    clock_ahead_seconds: float | None
+    """Of the database's clock, when it was last seen."""
+    listening: bool
+
+
+class PointResult(Resource):
+    """The result of a point over its seeds: the fields that the points of every kind have."""
+
+    point: dict[str, Any]
+    """The swept fields and their values."""
+    outcome: Literal["trained", "at_chance", "not_finite"] | str
+    """The worst of its seeds: `not_finite` before `at_chance` before `trained`."""
+    untrained_seeds: list[int] = Field(default_factory=list)
+    seeds: list[int]
+    test_accuracy: Statistic
+    notes: list[str] = Field(default_factory=list)
+
+
+class Result(Resource):
+    """The result of an experiment; the base of each kind's own class."""
+
+    kind: str
+    points: tuple[PointResult, ...]
+    """One result per point, as the kind's `result_schema` describes it."""
+    seeds: int
+    reused: list[ReusedTraining]
+    """Trainings that were loaded instead of repeated, and the run that each was taken from."""
+
+
+class TrainPointResult(PointResult):
+    """One point over its seeds."""
+
+    initial_test_accuracy: Statistic
+    train_loss: Statistic | None
+    """Null where some seed's loss was not finite."""
+    timings: TimingSummary
+
+
+class TrainResult(Result):
+    """The result of the kind `train`."""
+
+    kind: Literal["train"]
+    points: tuple[TrainPointResult, ...]
+
+
+class ActivityMapPointResult(PointResult):
+    """One point over its seeds."""
+
+    alphas_percent: list[float]
+    num_epochs: Statistic
+    """Epochs counted."""
+    layers: list[LayerSummary]
+    """Bottom first."""
+    tied_share: dict[str, Statistic | None]
+    """By alpha: share of the active set that was chosen by index among equal gradients."""
+    zero_share: Statistic | None
+    """Share of all gradient components that were exactly zero."""
+
+
+class ActivityMapResult(Result):
+    """The result of the kind `activity_map`."""
+
+    kind: Literal["activity_map"]
+    points: tuple[ActivityMapPointResult, ...]
+
+
+class SpectrumPointResult(PointResult):
+    """One point over its seeds."""
+
+    steps: list[StepSummary]
+    """A step that no seed reached with a finite gradient is left out."""
+
+
+class GradientSpectrumResult(Result):
+    """The result of the kind `gradient_spectrum`."""
+
+    kind: Literal["gradient_spectrum"]
+    points: tuple[SpectrumPointResult, ...]
+
+
+class LwsPointResult(PointResult):
+    """One point over its seeds.
+
+    Ratios and the difference are to the `full` point whose spec is otherwise equal.
+    """
+
+    policy: AnyPolicy
+    initial_test_accuracy: Statistic
+    difference: Statistic | None
+    """Test accuracy minus that of `full`, paired by seed; null without such a point."""
+    backward_seconds: Statistic
+    """Time inside backward, summed over training."""
+    backward_ratio: Statistic | None
+    train_seconds: Statistic
+    """Load, forward, backward, optimiser and cache."""
+    train_ratio: Statistic | None
+    epochs_by_lowest_layer: list[Statistic]
+    """For each layer, bottom first: in how many epochs it was the lowest one trained."""
+    timings: TimingSummary
+
+
+class LwsResult(Result):
+    """The result of the kind `lws`."""
+
+    kind: Literal["lws"]
+    points: tuple[LwsPointResult, ...]
+
+
+class ReinitPointResult(PointResult):
+    """One point over its seeds. `test_accuracy` is of the trained net."""
+
+    initial_test_accuracy: Statistic
+    """Of the random net."""
+    num_parameters: int
+    curves: list[PointCurve]
+    sweep_seconds: Statistic
+    timings: TimingSummary
+    """Of the training."""
+
+
+class ReinitSweepResult(Result):
+    """The result of the kind `reinit_sweep`."""
+
+    kind: Literal["reinit_sweep"]
+    points: tuple[ReinitPointResult, ...]
+
+
+AnyPolicy = (
+    FullPolicy
+    | TopKPolicy
+    | BottomQPolicy
+    | TopKBottomQPolicy
+    | MiddlePolicy
+    | ProbTopKBottomQPolicy
+    | TopKAllBottomsPolicy
+    | RandomUniformPolicy
+    | RandomBetaPolicy
+    | dict[str, Any]
+)
+
+RESULTS: Mapping[str, type[Result]] = MappingProxyType(
+    {
+        "train": TrainResult,
+        "activity_map": ActivityMapResult,
+        "gradient_spectrum": GradientSpectrumResult,
+        "lws": LwsResult,
+        "reinit_sweep": ReinitSweepResult,
+    }
+)
+"""The class of the result of each kind."""
