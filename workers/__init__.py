@@ -1,1 +1,1 @@
-"""The technicians: take a filed spec, unlock its kind, archive what comes out."""
+"""Workers: claim queued runs, execute their kind's procedure and store the results."""

@@ -1,4 +1,4 @@
-"""The outside of a run, over the archive: everything is written under the run's fence."""
+"""The run context backed by the store: every write carries the run's fence."""
 
 from __future__ import annotations
 
@@ -42,21 +42,24 @@ RESUME_MEDIA_TYPE = "application/vnd.richregime.resume"
 SEPARATOR = b"\n"
 RETRY_SECONDS = 0.5
 YIELD_SECONDS = 8.0
-"""How long a run that is asked to yield may go on until its next save; then it ends without one."""
+"""How long a run that is asked to yield may wait for its next save; then it stops without one."""
 SAVE_SHARE = 0.05
-"""Saving takes no more than this share of a run's time, however large its state."""
+"""Largest share of a run's time that saving takes, whatever the size of its state."""
 
 
 class LeaseLost(RunStopped):
-    """Another worker may have the run now: stop, and write nothing."""
+    """Another worker may have claimed the run: stop, and write nothing."""
 
 
 class RunTimedOut(Exception):
-    """The run has computed for longer than the user allows."""
+    """The run has computed for longer than its `max_seconds`."""
 
 
 def write_while_held(db: Database, lease: Lease, move: Callable[[Any], bool]) -> bool:
-    """Commit `move`, again and again while the database is away, as long as the lease holds. Raises LeaseLost."""
+    """Commit `move`; retry while the database is unavailable and the lease holds.
+
+    Returns what `move` returns. Raises LeaseLost.
+    """
     while True:
         if lease.is_lost:
             raise LeaseLost
@@ -81,8 +84,8 @@ class StoredRunContext:
         should_yield: Callable[[], bool],
     ) -> None:
         self._db, self._blobs, self._settings = db, blobs, settings
-        self._of_owner = db.for_viewer(Viewer(claim.experiment_owner))
-        """What a run uses of what is there: its owner's alone"""
+        self._owner_db = db.for_viewer(Viewer(claim.experiment_owner))
+        """Reads only what belongs to the owner of the experiment"""
         self._claim, self._lease, self._should_yield = claim, lease, should_yield
         self.run_id = claim.run_id
         self.seeds = claim.seeds
@@ -92,28 +95,29 @@ class StoredRunContext:
         self.allow_download = settings.allow_download
         self._resume_files: list[str] = []
         self._save_every = settings.checkpoint_seconds
-        self._yield_asked_at: float | None = None
+        self._yield_requested_at: float | None = None
         self._has_moved = False
-        """Since the last save: one that says nothing new would make a run that kills its workers look alive"""
+        """Progress since the last save. A save resets the run's count of lost workers; one without
+        progress would let a run that kills its workers be retried for ever."""
         self._metrics: list[MetricValue] = []
         self._began = time.monotonic()
-        self._flushed_at = self._saved_at = self._told_at = self._began
+        self._flushed_at = self._saved_at = self._progress_logged_at = self._began
 
     def registered_dataset(self, name: str) -> Path | None:
-        with self._of_owner.read() as session:
+        with self._owner_db.read() as session:
             row = get_dataset(session, name)
         return None if row is None else self._blobs.path(row.sha256)
 
     def read_checkpoint(self, reference: str) -> bytes:
         try:
-            with self._of_owner.read() as session:
+            with self._owner_db.read() as session:
                 sha256 = find_weights_blob(session, reference)
             return self._blobs.read(sha256)
         except (NotFound, CorruptBlob) as error:
             raise WeightsUnavailable(str(error)) from None
 
     def log_metrics(self, seed: int, step: int, values: Mapping[str, float | None]) -> None:
-        self._lease.note_life()
+        self._lease.note_activity()
         self._metrics += [(seed, name, step, value) for name, value in values.items()]
         late = time.monotonic() - self._flushed_at > FLUSH_SECONDS
         if late or len(self._metrics) >= FLUSH_VALUES:
@@ -131,8 +135,8 @@ class StoredRunContext:
         self._lease.note_progress(completed, total, unit)
         self._has_moved = True
         now = time.monotonic()
-        if now - self._told_at >= PROGRESS_EVENT_SECONDS:
-            self._told_at = now
+        if now - self._progress_logged_at >= PROGRESS_EVENT_SECONDS:
+            self._progress_logged_at = now
             self.log_event(
                 EventName.RUN_PROGRESS,
                 {"completed": round(completed, 3), "total": total, "unit": unit},
@@ -148,7 +152,11 @@ class StoredRunContext:
         self._write(move)
 
     def check(self) -> None:
-        """Raise LeaseLost, RunCancelled, RunTimedOut, or RunInterrupted where no save has come in time."""
+        """Stop the run where it must stop.
+
+        Raises LeaseLost, RunCancelled, RunTimedOut, or RunInterrupted if no save followed a request
+        to yield within YIELD_SECONDS.
+        """
         reach("step")
         self._lease.note_step()
         if self._lease.is_lost:
@@ -162,8 +170,8 @@ class StoredRunContext:
             self.flush()
             raise RunTimedOut(f"the run has computed for longer than its max_seconds of {limit}")
         if self._should_yield():
-            self._yield_asked_at = self._yield_asked_at or now
-            if now - self._yield_asked_at > YIELD_SECONDS:
+            self._yield_requested_at = self._yield_requested_at or now
+            if now - self._yield_requested_at > YIELD_SECONDS:
                 raise RunInterrupted
 
     def should_save(self) -> bool:
@@ -176,7 +184,8 @@ class StoredRunContext:
         reach("save.1")
         self.flush()
         header = {
-            "run_id": self.run_id,  # makes the file this run's alone, so that it may be deleted with its row
+            # Makes the file unique to this run, so that it can be deleted with its row.
+            "run_id": self.run_id,
             "step": resume.step,
             "digest": self._claim.digest,
             "state": dict(resume.state),
@@ -184,7 +193,7 @@ class StoredRunContext:
         data = canonical_json(header).encode() + SEPARATOR + resume.tensors
         sha256 = self._store("resume", "resume", None, resume.step, RESUME_MEDIA_TYPE, data)
         reach("save.2")
-        self._forget_old_generations(sha256)
+        self._delete_old_generations(sha256)
         reach("save.3")
         self._saved_at = time.monotonic()
         self._has_moved = False
@@ -193,7 +202,7 @@ class StoredRunContext:
         if self._should_yield():
             raise RunInterrupted
 
-    def _forget_old_generations(self, newest: str) -> None:
+    def _delete_old_generations(self, newest: str) -> None:
         if newest not in self._resume_files:
             self._resume_files.append(newest)
         while len(self._resume_files) > RESUME_GENERATIONS:
@@ -240,7 +249,7 @@ class StoredRunContext:
         media_type: str,
         data: bytes,
     ) -> str:
-        """Keep the bytes and their row; returns their digest."""
+        """Store the bytes and their row; returns their sha256. Raises LeaseLost."""
         blob = self._blobs.put(data)
 
         def move(session: Any) -> bool:
@@ -258,15 +267,16 @@ class StoredRunContext:
             reach("register.1")
             return found is not None
 
-        self._lease.note_life()
+        self._lease.note_activity()
         self._write(move)
         reach("register.2")
         if not self._blobs.exists(blob.sha256):
-            self._blobs.put(data)  # it was an orphan before, and taken away between the two
+            # A sweep may delete an orphan with the same bytes before the row is written.
+            self._blobs.put(data)
         return blob.sha256
 
     def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
-        with self._of_owner.read() as session:
+        with self._owner_db.read() as session:
             row = find_training(session, digest, seed, prefer_run=self.run_id)
             if row is None or (row.run_id != self.run_id and not self._claim.reuse):
                 return None

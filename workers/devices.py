@@ -1,4 +1,4 @@
-"""GPUs of this machine, as NVML lists them: torch is not asked, because its CUDA context survives no fork."""
+"""Devices of this machine. NVML lists the GPUs: torch's CUDA context would not survive a fork."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.runs.placement import Capacity, format_labels
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a worker computes on."""
+    """The device on which a worker computes."""
 
     name: str
     memory_bytes: int
@@ -26,7 +26,7 @@ class Device:
 
 @contextmanager
 def _nvml() -> Iterator[bool]:
-    """Whether NVML is there."""
+    """Yields whether NVML is available."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -39,32 +39,35 @@ def _nvml() -> Iterator[bool]:
 
 
 def list_gpus() -> list[str]:
-    """Values of CUDA_VISIBLE_DEVICES, one a GPU: what that variable names where it is set, else all by PCI bus."""
+    """One value for CUDA_VISIBLE_DEVICES per GPU.
+
+    The GPUs that the variable names, if it is set; else all GPUs, in PCI bus order.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with _nvml() as there:
-        count = int(pynvml.nvmlDeviceGetCount()) if there else 0
+    with _nvml() as is_available:
+        count = int(pynvml.nvmlDeviceGetCount()) if is_available else 0
     if visible is None:
         return [str(index) for index in range(count)]
-    named = [part.strip() for part in visible.split(",")]
-    return [part for part in named if part and part != "-1"] if count else []
+    names = [name.strip() for name in visible.split(",")]
+    return [name for name in names if name and name != "-1"] if count else []
 
 
 def describe_device(device_class: str) -> Device:
-    """The device of a worker on `queue`: this machine's processor, or the first visible GPU."""
+    """The device of a worker of this class: the CPU, or the first visible GPU."""
     if device_class == "cpu":
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Device("cpu", memory)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
-    with _nvml() as there:
-        if not there:
+    with _nvml() as is_available:
+        if not is_available:
             return Device("gpu", 0)
         handle = _handle(visible)
         name = pynvml.nvmlDeviceGetName(handle)
         return Device(str(name), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
 
 
-def offer(settings: Settings, device_class: str) -> Capacity:
-    """What a worker on `queue` offers here."""
+def make_capacity(settings: Settings, device_class: str) -> Capacity:
+    """What a worker of this class offers on this machine."""
     return Capacity(
         device_class,
         describe_device(device_class).memory_bytes,
@@ -81,7 +84,7 @@ def _handle(visible: str) -> Any:
 
 @cache
 def describe_processor() -> str:
-    """The CPU's model where the system tells it, else its architecture."""
+    """The CPU's model if the system reports it, else its architecture."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             for line in lines:

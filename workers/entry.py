@@ -12,17 +12,19 @@ from workers.parent import Worker
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work until a signal ends it; the exit status."""
+    """Run a worker until a signal stops it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="richregime worker", description=__doc__)
-    parser.add_argument("--device", dest="device_class", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument(
-        "--slots", type=int, help="runs computed at once; the setting cpu_workers, or 1 on a GPU"
+        "--device", dest="device_class", choices=["cpu", "gpu"], default="cpu", help="device class"
     )
-    parser.add_argument("--home", type=Path, help="folder of all state")
+    parser.add_argument(
+        "--slots", type=int, help="concurrent runs; default: the setting cpu_workers, or 1 on a GPU"
+    )
+    parser.add_argument("--home", type=Path, help="folder of the service's state")
     parser.add_argument(
         "--seen-file",
         type=Path,
-        help="touched whenever it has told the database that it is alive, for probes",
+        help="file to touch after each report to the database; for liveness probes",
     )
     chosen = parser.parse_args(arguments)
     settings = Settings(home=chosen.home) if chosen.home else Settings()

@@ -1,4 +1,4 @@
-"""One run from claim to its end: the kind's procedure, and what every way of ending means."""
+"""Executes one claimed run: calls the kind's procedure and stores how the run ended."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_whil
 from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
 
+NOT_HELD = "is no longer held by this worker"
+
 log = logging.getLogger("richregime.worker")
 
 
 class DeviceBroken(Exception):
-    """The device cannot be used by this process any more; the run has been ended properly."""
+    """This process can no longer use the device. The run has already been marked as failed."""
 
 
 def execute_run(
@@ -52,12 +54,13 @@ def execute_run(
     device: str,
     should_yield: Callable[[], bool],
 ) -> None:
-    """Execute a claimed run and archive its end. A lost lease ends it silently: someone else has it.
+    """Execute a claimed run and store its results and its final status.
 
-    Raises DeviceBroken where the process must be replaced; the run has failed by then.
+    After a lost lease nothing is written: another worker may have the run. Raises DeviceBroken if
+    the process must be replaced; the run has been marked as failed by then.
     """
     log.info(
-        "run %s begins: %s, seeds %s, attempt %d",
+        "run %s started: %s, seeds %s, attempt %d",
         claim.run_id,
         claim.kind,
         list(claim.seeds),
@@ -68,10 +71,10 @@ def execute_run(
         ctx = StoredRunContext(db, blobs, settings, claim, lease, device, should_yield)
         ending = _Ending(db, blobs, claim, lease)
         try:
-            _watch_memory(device)
+            _reset_peak_memory(device)
             results = get_kind(claim.kind).load_run()(parse_spec(claim.spec), ctx)
             ctx.flush()
-            lease.beat()  # how far the run has come, before it is over
+            lease.beat()  # stores the final progress
             ending.finish(results, describe_run(claim, ctx))
         except LeaseLost:
             log.warning("run %s: the lease was lost; nothing more is written", claim.run_id)
@@ -94,13 +97,13 @@ def execute_run(
 
 
 def _summarize(db: Database, blobs: BlobStore, claim: Claim) -> None:
-    """Make the summary where this was the last run; what fails here the reconciler does again."""
+    """Make the summary if this was the last run. The reconciler retries what fails here."""
     with log_once(f"experiment {claim.experiment_id}: its summary could not be made"):
         finalize(db, blobs, claim.experiment_id)
 
 
 class _Ending:
-    """The moves out of `running`. Those for good drop the resume state, which is of use to nobody then."""
+    """The transitions out of `running`. The final ones also delete the resume state."""
 
     def __init__(self, db: Database, blobs: BlobStore, claim: Claim, lease: Lease) -> None:
         self._db, self._blobs, self._lease = db, blobs, lease
@@ -123,9 +126,9 @@ class _Ending:
         self._end(lambda session: cancel_run(session, self._run_id, self._fence), "cancelled")
 
     def release(self) -> None:
-        """Back to the queue; the resume state stays."""
+        """Put the run back into the queue; the resume state stays."""
         moved = self._move(lambda session: release_run(session, self._run_id, self._fence))
-        log.info("run %s %s", self._run_id, "is queued again" if moved else "was no longer ours")
+        log.info("run %s %s", self._run_id, "is queued again" if moved else NOT_HELD)
 
     def _end(self, move: Callable[[Any], bool], word: str) -> None:
         files: list[str] = []
@@ -143,7 +146,7 @@ class _Ending:
         for sha256 in files if moved else ():
             self._blobs.delete(sha256)
         reach("finish.4")
-        log.info("run %s %s", self._run_id, word if moved else "was no longer ours")
+        log.info("run %s %s", self._run_id, word if moved else NOT_HELD)
 
     def _move(self, move: Callable[[Any], bool]) -> bool:
         try:
@@ -153,12 +156,12 @@ class _Ending:
 
 
 def is_device_broken(error: BaseException) -> bool:
-    """Whether no later run can use the device in this process: CUDA errors stay until the process ends."""
+    """Whether this process can no longer use the device: CUDA errors persist until it ends."""
     return "CUDA error" in str(error) or type(error).__name__ == "AcceleratorError"
 
 
 def _free_memory(reason: FailureReason) -> None:
-    """Give back what earlier runs have left warm, so that the next run has the memory."""
+    """Free what earlier runs left cached, so that the next run has the memory."""
     if reason is FailureReason.OUT_OF_MEMORY:
         import torch
 
@@ -170,7 +173,7 @@ def _free_memory(reason: FailureReason) -> None:
 
 
 def classify(error: BaseException) -> tuple[FailureReason, str]:
-    """The reason from the closed set, and words for the user; never a traceback."""
+    """The failure reason, and a message for the user without a traceback."""
     if isinstance(error, RunTimedOut):
         return FailureReason.TIMEOUT, str(error)
     if isinstance(error, DatasetUnavailable | WeightsUnavailable):
@@ -182,7 +185,10 @@ def classify(error: BaseException) -> tuple[FailureReason, str]:
         or type(error).__name__ == "OutOfMemoryError"
         or "can't allocate memory" in str(error)
     ):
-        return FailureReason.OUT_OF_MEMORY, "the device has not the memory that this run needs"
+        return (
+            FailureReason.OUT_OF_MEMORY,
+            "the device does not have the memory that this run needs",
+        )
     if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in FULL):
         return FailureReason.STORAGE_FULL, "the disk of the service is full"
     return (
@@ -216,13 +222,13 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
 
 @cache
 def _library_versions() -> dict[str, str]:
-    """Read once a process: each is a search through the installed packages."""
+    """Cached: each lookup searches the installed packages."""
     found = {"richregime": SERVICE_VERSION} | {name: version(name) for name in ("torch", "numpy")}
     return {"python": platform.python_version(), **found}
 
 
-def _watch_memory(device: str) -> None:
-    """Count the GPU's peak anew."""
+def _reset_peak_memory(device: str) -> None:
+    """Reset the GPU's memory peak, so that it covers this run only."""
     if device == "cuda":
         import torch
 
@@ -230,7 +236,7 @@ def _watch_memory(device: str) -> None:
 
 
 def _peak_memory_bytes(device: str) -> int | None:
-    """The most that tensors took on the GPU during the run, what was kept from earlier runs included; null on a CPU."""
+    """Peak memory of tensors on the GPU during the run, caches of earlier runs included."""
     if device != "cuda":
         return None
     import torch
@@ -239,20 +245,20 @@ def _peak_memory_bytes(device: str) -> int | None:
 
 
 def _describe_failed(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
-    """As much of the manifest as a run has that could not even begin."""
+    """The manifest, or its minimum if the run failed before it could be described."""
     try:
         return describe_run(claim, ctx)
-    except Exception as error:  # noqa: BLE001 - what broke the run may break its description
+    except Exception as error:  # noqa: BLE001 - the run's error may recur here
         log.info("run %s: no manifest (%s)", claim.run_id, type(error).__name__)
         return {"spec": dict(claim.spec), "digest": claim.digest, "seeds": list(claim.seeds)}
 
 
 def _data_digest(claim: Claim, ctx: StoredRunContext) -> str | None:
-    """sha256 of the images and labels used; null where the run failed before it had them."""
+    """sha256 of the images and labels used; None if the run failed before it had them."""
     from engine.data.resident import resident_data
 
     try:
         return resident_data(parse_spec(claim.spec).data, ctx.execution.device, ctx).sha256
-    except Exception as error:  # noqa: BLE001 - the run's own failure is told, not that of its description
+    except Exception as error:  # noqa: BLE001 - the run's own error is the one reported
         log.info("run %s: no data digest (%s)", claim.run_id, type(error).__name__)
         return None

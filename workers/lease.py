@@ -1,4 +1,4 @@
-"""The heartbeat of a run: a thread with its own connection that renews the lease and brings back requests."""
+"""The lease of a run: a thread that renews it by heartbeats and receives cancel requests."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from storage.database.engine import Database, DatabaseUnavailable
 from storage.runs.transitions import heartbeat
 
 FENCE_AFTER = 2 / 3
-"""Share of the lease without an answer after which the worker stops by itself, before anyone else may begin."""
+"""A worker stops its run after this share of the lease without a renewal, before another worker
+may claim the run."""
 
 REMEMBERED_STEPS = 101
-"""Newest steps whose median tells how long one takes."""
+"""Number of recent steps whose median is reported as the time of a step."""
 
 log = logging.getLogger("richregime.worker")
 
 
 class Lease:
-    """Held while a run is executed; its answers are read by the run between steps."""
+    """Held while a run is executed. The run reads `is_lost` and `is_cancelled` between steps."""
 
     def __init__(self, db: Database, settings: Settings, run_id: str, fence: int) -> None:
         self._db, self._settings = db, settings
@@ -31,9 +32,9 @@ class Lease:
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._cancelled = threading.Event()
-        self._answered_at = time.monotonic()
+        self._renewed_at = time.monotonic()
         self._progress = (0.0, 0.0, "")
-        self._is_alive = False
+        self._is_active = False
         self._stepped_at: float | None = None
         self._steps: deque[float] = deque(maxlen=REMEMBERED_STEPS)
         self._thread = threading.Thread(
@@ -42,29 +43,29 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another may execute the run now: nothing may be written any more."""
-        silent = time.monotonic() - self._answered_at > self._settings.lease_seconds * FENCE_AFTER
+        """Whether another worker may have the run: then nothing more may be written."""
+        silent = time.monotonic() - self._renewed_at > self._settings.lease_seconds * FENCE_AFTER
         return self._lost.is_set() or silent
 
     @property
     def is_cancelled(self) -> bool:
         return self._cancelled.is_set()
 
-    def note_life(self) -> None:
-        """The run has done something: it does not hang. Cheap: may be called every step."""
-        self._is_alive = True
+    def note_activity(self) -> None:
+        """Record that the run is active. Cheap: may be called every step."""
+        self._is_active = True
 
     def note_step(self) -> None:
-        """A step begins. Cheap: called every step."""
+        """Record that a step begins. Cheap: called every step."""
         now = time.monotonic()
         if self._stepped_at is not None:
             self._steps.append(now - self._stepped_at)
         self._stepped_at = now
-        self._is_alive = True
+        self._is_active = True
 
     def note_progress(self, completed: float, total: float, unit: str) -> None:
         self._progress = (completed, total, unit)
-        self._is_alive = True
+        self._is_active = True
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -80,25 +81,26 @@ class Lease:
                 return
 
     def beat(self) -> bool:
-        """Renew the lease; False where it was lost. The progress is told only where the run has shown life since."""
+        """Renew the lease; False if it was lost.
+
+        Progress is sent only if the run was active since the last heartbeat.
+        """
         began = time.monotonic()
-        is_alive, self._is_alive = self._is_alive, False
-        progress = self._progress if is_alive else None
+        is_active, self._is_active = self._is_active, False
+        progress = self._progress if is_active else None
         try:
             step_seconds = median(steps) if (steps := list(self._steps)) else 0.0
             lease_seconds = self._settings.lease_seconds
-            answer = heartbeat(
+            response = heartbeat(
                 self._db, self._run_id, self._fence, lease_seconds, progress, step_seconds
             )
         except DatabaseUnavailable as error:
-            log.warning(
-                "run %s: the heartbeat got no answer (%s)", self._run_id, type(error).__name__
-            )
+            log.warning("run %s: the heartbeat failed (%s)", self._run_id, type(error).__name__)
             return True
-        self._answered_at = began
-        if not answer.alive:
+        self._renewed_at = began
+        if not response.alive:
             self._lost.set()
             return False
-        if answer.cancel_requested:
+        if response.cancel_requested:
             self._cancelled.set()
         return True

@@ -1,4 +1,4 @@
-"""A worker's parent: a Celery worker that never touches torch, and minds the children that do."""
+"""The parent process of a worker: runs Celery and supervises its children; never imports torch."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from storage.runs.placement import Needs
 from storage.runs.reconcile import Reconciler, reconcile
 from storage.runs.running import workers_with_runs
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
-from workers.devices import describe_device, offer
+from workers.devices import describe_device, make_capacity
 from workers.process_control import DrainRequest, ForkGuard, is_running
-from workers.tasks import Child, register, start_child
-from workers.watchdog import stop_deaf_children
+from workers.tasks import Child, register_task, start_child
+from workers.watchdog import kill_unresponsive_children
 
 DRAIN_SECONDS = 25.0
 SWEEP_SECONDS = 600.0
 CHILD_START_SECONDS = 180.0
-"""Importing torch on a busy machine takes longer than the 4 s that Celery allows a child."""
+"""Importing torch on a busy machine takes longer than Celery's default of 4 s for a child."""
 
 log = logging.getLogger("richregime.worker")
 
 
 class Worker:
-    """Announces itself, reconciles, takes back at once the runs of its dead children, ends those that are deaf.
+    """Registers itself, reconciles, requeues runs of its dead children, kills unresponsive ones.
 
-    Its database is open only inside a pass, and nothing forks then.
+    Its database is open only during maintenance, and no process is forked then.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Worker:
     ) -> None:
         self.settings, self.device_class, self.slots = settings, device_class, slots
         self.device = describe_device(device_class)
-        self.capacity = offer(settings, device_class)
+        self.capacity = make_capacity(settings, device_class)
         self.app = make_celery(settings, self.capacity.channel)
         self._wake_ups = WakeUps(self.app)
         self.app.conf.worker_proc_alive_timeout = CHILD_START_SECONDS
@@ -68,8 +68,8 @@ class Worker:
         self._forks = ForkGuard()
         self._db = Database(settings.resolved_database_url)
         self._blobs = open_blobs(settings)
-        self._reconciler = Reconciler(self._one_pass, settings.reconcile_seconds)
-        register(self.app, self._require_child)
+        self._reconciler = Reconciler(self._run_maintenance, settings.reconcile_seconds)
+        register_task(self.app, self._require_child)
         signals.worker_process_init.connect(self._on_child, weak=False)
         signals.worker_ready.connect(self._on_ready, weak=False)
         signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
@@ -77,7 +77,7 @@ class Worker:
         signals.setup_logging.connect(_keep_logging, weak=False)
 
     def run(self) -> int:
-        """Work until a signal ends it."""
+        """Work until a signal stops the process; returns the exit status."""
         arguments = [
             "--quiet",
             "worker",
@@ -91,10 +91,8 @@ class Worker:
             "--loglevel=WARNING",
         ]
         arguments += ["--hostname", f"{self.device_class}-{os.getpid()}@%h"]
-        log_what_celery_prints()
-        warnings.simplefilter(
-            "ignore", SecurityWarning
-        )  # it fears pickle, which is not accepted here
+        log_celery_messages()
+        warnings.simplefilter("ignore", SecurityWarning)  # about pickle, which is not accepted
         self.app.worker_main(arguments)
         return 0
 
@@ -125,7 +123,7 @@ class Worker:
                         "torch": version("torch"),
                     },
                 )
-            with self._logging_broker_errors():  # for runs that waited while no worker was there
+            with self._logging_broker_errors():  # for runs that queued while no worker ran
                 self._wake_ups.send_to(self.capacity, self.slots)
             self._db.dispose()
         self._reconciler.start()
@@ -136,7 +134,7 @@ class Worker:
             self.device.name,
         )
 
-    def _one_pass(self) -> None:
+    def _run_maintenance(self) -> None:
         with self._forks.no_fork():
             try:
                 with self._db.write() as session:
@@ -144,7 +142,7 @@ class Worker:
                 if self._seen_file is not None:
                     self._seen_file.touch()
                 self._expire_dead_children()
-                stop_deaf_children(self._db, self._prefix())
+                kill_unresponsive_children(self._db, self._child_prefix())
                 reconcile(self._db, self._blobs, self.settings, self._send_wake_ups)
                 self._sweep()
             finally:
@@ -155,17 +153,17 @@ class Worker:
             self._swept_at = time.monotonic()
             deleted = sweep_orphans(self._db, self._blobs)
             if deleted:
-                log.info("%d stored files that nothing speaks of are deleted", deleted)
+                log.info("deleted %d unreferenced files", deleted)
 
-    def _prefix(self) -> str:
+    def _child_prefix(self) -> str:
         return f"{socket.gethostname()}:{os.getpid()}:"
 
     def _expire_dead_children(self) -> None:
-        for worker in workers_with_runs(self._db, self._prefix()):
+        for worker in workers_with_runs(self._db, self._child_prefix()):
             child = int(worker.rpartition(":")[2])
             if not is_running(child, os.getpid()):
                 for run_id in expire_worker(self._db, worker, self.settings.max_attempts):
-                    log.warning("run %s: the process %d that executed it is dead", run_id, child)
+                    log.warning("run %s: its process %d is dead", run_id, child)
 
     def _send_wake_ups(self, runs: Sequence[Needs]) -> None:
         with self._db.read() as session:
@@ -180,20 +178,20 @@ class Worker:
             yield
         except BrokerUnavailable as error:
             log.warning(
-                "the broker does not answer (%s); wake-ups are sent again later",
+                "the broker does not respond (%s); wake-ups are sent again later",
                 type(error).__name__,
             )
 
     def _on_shutting_down(self, **_: Any) -> None:
-        """Ask every child to save its run and give it back; Celery then waits for them."""
+        """Ask every child to save and release its run; Celery then waits for them."""
         if not self._drain.is_set():
             self._drain.set()
-            threading.Thread(target=self._end_at_last, name="drain", daemon=True).start()
+            threading.Thread(target=self._kill_after_drain, name="drain", daemon=True).start()
 
-    def _end_at_last(self) -> None:
-        """Whoever has not given its run back in time is killed, and its run taken back."""
+    def _kill_after_drain(self) -> None:
+        """Kill the children that have not released their runs in time, and requeue those runs."""
         time.sleep(DRAIN_SECONDS)
-        log.warning("not drained after %.0f s: the children are killed", DRAIN_SECONDS)
+        log.warning("not drained after %.0f s; the children are killed", DRAIN_SECONDS)
         for process in getattr(getattr(self._pool, "_pool", None), "_pool", ()):
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -211,14 +209,14 @@ class Worker:
             self._db.dispose()
 
 
-def log_what_celery_prints() -> None:
-    """Its words at a signal would go past the log, which may be one for machines."""
+def log_celery_messages() -> None:
+    """Send what Celery prints at a signal to the log, whose lines may have to be JSON."""
 
-    def say(words: str, *_: Any) -> None:
-        log.info(words)
+    def log_message(message: str, *_: Any) -> None:
+        log.info(message)
 
-    celery.apps.worker.safe_say = say
+    celery.apps.worker.safe_say = log_message
 
 
 def _keep_logging(**_: Any) -> None:
-    """Celery leaves the logging alone where somebody listens to this signal."""
+    """Celery does not configure logging if this signal has a receiver."""

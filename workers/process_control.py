@@ -1,4 +1,5 @@
-"""What a worker's parent and its children share across a fork: a drain request, a guard, and death together."""
+"""Process control across forks: drain requests, a fork guard, and children that die with their
+parent."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ PR_SET_PDEATHSIG = 1
 
 
 class DrainRequest:
-    """One byte of memory that a parent shares with all its children: whether they are asked to give their runs back.
+    """Asks all children to release their runs, through one byte of shared memory.
 
-    Memory rather than a signal: the process pool uses the signals for itself, and a child forked later must know too.
+    Shared memory instead of a signal: the process pool uses the signals itself, and children that
+    are forked later must see the request too.
     """
 
     def __init__(self) -> None:
@@ -32,8 +34,12 @@ class DrainRequest:
 
 
 class ForkGuard:
-    """Keeps forks out of a block: a child forked while its parent holds a database open inherits the locks of SQLite's
-    library without holding them, so that it waits for nobody, or writes over a log that others are using."""
+    """Prevents forks inside a block.
+
+    A child that is forked while its parent has a SQLite database open inherits the library's record
+    of locks that it does not hold. It then waits for a lock that nobody releases, or overwrites a
+    log that other processes use.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,21 +56,24 @@ class ForkGuard:
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> Callable[[], None]:
-    """A function for a fresh child that makes it receive the signal when its parent ends, however that ends (Linux)."""
+    """A function to call in a new child, which then receives the signal when its parent ends.
+
+    Works however the parent ends, on Linux only.
+    """
     parent = os.getpid()
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-    def arrange() -> None:
+    def set_signal() -> None:
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, int(number))
             if os.getppid() != parent:
-                os.kill(os.getpid(), number)  # the parent ended before it could be arranged
+                os.kill(os.getpid(), number)  # the parent ended before the call
 
-    return arrange
+    return set_signal
 
 
 def is_running(pid: int, parent: int) -> bool:
-    """Whether the process runs, no zombie, as a child of `parent`."""
+    """Whether the process is a running child of `parent`, not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

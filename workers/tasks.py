@@ -1,4 +1,4 @@
-"""The task behind the wake-up: claim the best queued run, again and again until none waits."""
+"""The Celery task of a wake-up: claim and execute queued runs until none is left."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("richregime.worker")
 
 @dataclass(slots=True)
 class Child:
-    """A worker's child process: its own connections, what it offers, whether it is asked to yield."""
+    """The state of a child process: its connections, its capacity, the drain request."""
 
     settings: Settings
     db: Database
@@ -35,16 +35,16 @@ class Child:
     capacity: Capacity
     drain: DrainRequest
     worker: str
-    """`host:parent:child`, so that a parent knows the runs of its own dead children"""
+    """`host:parent:child` (process ids), so that a parent finds the runs of its dead children"""
 
     def claim(self) -> tuple[Claim, str] | None:
-        """The first run that fits and the device for it. A GPU's worker computes what must run on a CPU as well."""
-        offered = self.capacity
-        passes = [("cpu", "cpu", offered.host_memory_bytes)]
-        if offered.device_class == "gpu":
-            passes.insert(0, ("gpu", "cuda", offered.memory_bytes))
-        for device_class, device, memory_bytes in passes:
-            found = claim_next(
+        """The first run that fits and the device for it. A GPU worker also takes runs for a CPU."""
+        capacity = self.capacity
+        choices = [("cpu", "cpu", capacity.host_memory_bytes)]
+        if capacity.device_class == "gpu":
+            choices.insert(0, ("gpu", "cuda", capacity.memory_bytes))
+        for device_class, device, memory_bytes in choices:
+            claim = claim_next(
                 self.db,
                 worker=self.worker,
                 device_class=device_class,
@@ -54,20 +54,20 @@ class Child:
                 labels=self.settings.worker_labels,
                 limit_per_owner=self.settings.limit_running_per_owner,
             )
-            if found is not None:
-                return found, device
+            if claim is not None:
+                return claim, device
         return None
 
 
 def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
-    """Prepare a fresh child: torch is imported here and nowhere above, and stays warm from run to run."""
+    """Prepare a new child. Only children import torch, once; it stays loaded between runs."""
     import torch
 
     from engine.determinism import prepare_process
 
     torch.set_num_threads(settings.resolved_threads_per_run)
     prepare_process()
-    _warm()
+    _preload_kinds()
     start_tracing("worker")
     return Child(
         settings,
@@ -79,9 +79,10 @@ def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> 
     )
 
 
-def _warm() -> None:
-    """Import the kinds' procedures before the first run asks for them; a broken kind does not stop the others."""
-    import torch._dynamo  # noqa: F401 - the first optimizer of a process would import it, which takes seconds
+def _preload_kinds() -> None:
+    """Import the kinds' procedures before the first run. A broken kind does not stop the others."""
+    # The first optimizer of a process would import it, which takes seconds.
+    import torch._dynamo  # noqa: F401
 
     from engine.experiments.registry import kinds
 
@@ -93,43 +94,43 @@ def _warm() -> None:
 
 
 def work(child: Child) -> None:
-    """Execute queued runs until none is left for this worker, or until asked to yield: a lost wake-up costs little."""
+    """Execute queued runs until none fits or a drain is requested, so that few wake-ups suffice."""
     while not child.drain.is_set():
         claimed = child.claim()
         if claimed is None:
             return
         claim, device = claimed
         try:
-            ids = _ids(claim)
+            fields = _log_fields(claim)
             with (
-                log_context(**ids, worker_id=child.worker, owner=claim.experiment_owner),
-                span(f"run {claim.kind}", claim.trace_parent, ids),
+                log_context(**fields, worker_id=child.worker, owner=claim.experiment_owner),
+                span(f"run {claim.kind}", claim.trace_parent, fields),
             ):
                 execute_run(
                     child.db, child.blobs, child.settings, claim, device, child.drain.is_set
                 )
         except DeviceBroken:
-            log.exception("the device is unusable for this process, which ends and is replaced")
+            log.exception("this process can no longer use the device; it exits and is replaced")
             logging.shutdown()
             flush()
             os._exit(1)
 
 
-def _ids(claim: Claim) -> dict[str, Any]:
+def _log_fields(claim: Claim) -> dict[str, Any]:
     return {"run_id": claim.run_id, "experiment_id": claim.experiment_id, "attempt": claim.attempts}
 
 
 class WakeUpRequest(Request):  # type: ignore[misc]
-    """A message that the broker has forgotten: there is nothing to acknowledge."""
+    """A message that the broker deletes on delivery: there is nothing to acknowledge."""
 
     def acknowledge(self) -> None:
         self.acknowledged = True
 
 
-def register(app: Any, child_of: Callable[[], Child]) -> None:
-    """Bind the task to a Celery application; `child_of` gives this process's Child."""
+def register_task(app: Any, get_child: Callable[[], Child]) -> None:
+    """Add the task to a Celery application. get_child: returns the Child of this process."""
 
     @app.task(name=WAKE_UP_TASK, Request=WakeUpRequest)  # type: ignore[untyped-decorator]
     def wake_up() -> None:
-        work(child_of())
-        flush()  # a child of the pool ends without its exit handlers
+        work(get_child())
+        flush()  # children of the pool end without exit handlers

@@ -1,4 +1,4 @@
-"""Ends children that hear nothing: a step that hangs answers no cancel request, no time limit, no drain."""
+"""Kills unresponsive children: a step that hangs obeys no cancel request and no time limit."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from storage.database.engine import Database
 from storage.runs.running import RunningRun, is_stalled, list_running
 from storage.runs.transitions import cancel_run, fail_run
 
-DEAF_SECONDS = 30.0
-"""How long a child may take to hear of a cancel request or the end of its time."""
+UNRESPONSIVE_SECONDS = 30.0
+"""How long a child may take to obey a cancel request or its time limit."""
 
 log = logging.getLogger("richregime.worker")
 
 
-def stop_deaf_children(db: Database, prefix: str) -> None:
-    """Kill the processes, among the workers whose names begin with `prefix`, that ought to have stopped; end their runs."""
+def kill_unresponsive_children(db: Database, prefix: str) -> None:
+    """Kill the processes that should have stopped, and end their runs.
+
+    prefix: of the names of the workers to check.
+    """
     for run in list_running(db, prefix):
-        end = decide(run)
+        end = forced_ending(run)
         if end is None:
             continue
         child = int(run.worker.rpartition(":")[2])
-        log.warning("run %s: the process %d does not hear, and is killed", run.run_id, child)
+        log.warning("run %s: process %d does not respond and is killed", run.run_id, child)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         end(db)
 
 
-def decide(run: RunningRun) -> Callable[[Database], None] | None:
-    """How the run must be ended by force, or None where it may go on."""
+def forced_ending(run: RunningRun) -> Callable[[Database], None] | None:
+    """The function that ends the run after its process is killed; None if the run may go on."""
     if run.seconds_since_cancel is not None:
-        return _cancel(run) if run.seconds_since_cancel > DEAF_SECONDS else None
-    if run.max_seconds is not None and run.computed_seconds > run.max_seconds + DEAF_SECONDS:
+        return _cancel(run) if run.seconds_since_cancel > UNRESPONSIVE_SECONDS else None
+    if (
+        run.max_seconds is not None
+        and run.computed_seconds > run.max_seconds + UNRESPONSIVE_SECONDS
+    ):
         detail = f"the run has computed for longer than its max_seconds of {run.max_seconds}"
         return _fail(run, FailureReason.TIMEOUT, detail)
     if is_stalled(run.silent_seconds, run.step_seconds):

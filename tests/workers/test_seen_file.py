@@ -26,7 +26,7 @@ def test_it_is_touched_after_the_database_was_told_and_not_without(
     with monkeypatch.context() as patch:
         patch.setattr(parent, "note_worker_seen", fail)
         with pytest.raises(DatabaseUnavailable):
-            worker._one_pass()
+            worker._run_maintenance()
     assert not seen.exists()
-    worker._one_pass()
+    worker._run_maintenance()
     assert seen.exists()

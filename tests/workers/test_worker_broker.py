@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from storage.delivery.wake_ups import socket_path
 from tests.waiting import wait_until
 from tests.workers.conftest import Lab
-from workers.devices import offer
+from workers.devices import make_capacity
 
 pytestmark = pytest.mark.xdist_group("worker_broker")
 
@@ -57,7 +57,7 @@ def test_a_worker_hears_again_whose_broker_died_between_a_bell_and_its_answer(
 
 def is_read_by_a_held_child(lab: Lab, child: int, connection: Redis) -> bool:
     """Hold the child and ring; where it was not idle yet the wake-up is left lying, and the child goes on to be so."""
-    channel = offer(lab.settings, "cpu").channel
+    channel = make_capacity(lab.settings, "cpu").channel
     os.kill(child, signal.SIGSTOP)
     lab.send_wake_up()
     deadline = time.monotonic() + 1

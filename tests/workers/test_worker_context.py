@@ -276,7 +276,7 @@ def running(**changes: Any) -> RunningRun:
 def test_a_child_is_ended_by_force_only_where_it_has_had_time_to_hear(
     run: RunningRun, must_end: bool
 ) -> None:
-    assert (watchdog.decide(run) is not None) == must_end
+    assert (watchdog.forced_ending(run) is not None) == must_end
 
 
 def test_a_deaf_child_is_killed_and_its_run_cancelled(
@@ -284,14 +284,14 @@ def test_a_deaf_child_is_killed_and_its_run_cancelled(
 ) -> None:
     killed: list[int] = []
     monkeypatch.setattr(watchdog.os, "kill", lambda pid, number: killed.append(pid))
-    monkeypatch.setattr(watchdog, "DEAF_SECONDS", -1.0)
-    watchdog.stop_deaf_children(lab.db, "host:1:")
+    monkeypatch.setattr(watchdog, "UNRESPONSIVE_SECONDS", -1.0)
+    watchdog.kill_unresponsive_children(lab.db, "host:1:")
     assert killed == []
     with lab.db.write() as session:
         cancel_experiment(session, claim.experiment_id)
-    watchdog.stop_deaf_children(lab.db, "other:")
+    watchdog.kill_unresponsive_children(lab.db, "other:")
     assert killed == []
-    watchdog.stop_deaf_children(lab.db, "host:1:")
+    watchdog.kill_unresponsive_children(lab.db, "host:1:")
     assert killed == [2]
     assert lab.run(claim.run_id).status == "cancelled"
     assert list_running(lab.db, "host:1:") == []

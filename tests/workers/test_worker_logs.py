@@ -19,7 +19,7 @@ from storage.database.engine import Database
 from storage.runs.claim import Claim
 from workers import tasks
 from workers.lease import Lease
-from workers.parent import log_what_celery_prints
+from workers.parent import log_celery_messages
 from workers.tasks import Child, work
 
 CLAIM = Claim("run_1", 1, "exp_1", "train", 0, {}, {}, "x", (0,), {}, True, None, 0.0, 2, "ada")
@@ -77,7 +77,7 @@ def test_what_celery_would_print_is_logged(
     stream: io.StringIO, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(celery.apps.worker, "safe_say", celery.apps.worker.safe_say)
-    log_what_celery_prints()
+    log_celery_messages()
     logging.getLogger("richregime.worker").setLevel(logging.INFO)
     celery.apps.worker.safe_say("worker: Warm shutdown (MainProcess)", sys.__stdout__)
     assert json.loads(stream.getvalue())["message"] == "worker: Warm shutdown (MainProcess)"
