@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
-from engine.errors import WeightsUnavailable
+from engine.errors import OutputInUse, WeightsUnavailable
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint, PlotProcedures
 from engine.plotting import PlotOptions, save
@@ -128,7 +128,10 @@ class LocalRunContext:
         stored = json.loads(path.read_text())
         if stored["digest"] != digest:
             return None
-        self._metrics.setdefault(seed, _with_number_keys({str(seed): stored["metrics"]})[seed])
+        # The resume state can be older than the training: what the training logged wins.
+        series = self._metrics.setdefault(seed, {})
+        for name, values in _with_number_keys({str(seed): stored["metrics"]})[seed].items():
+            series.setdefault(name, {}).update(values)
         return FinishedTraining(
             self.run_id,
             (self._folder / f"theta_0-seed{seed}.safetensors").read_bytes(),
@@ -222,6 +225,8 @@ def run_local(
     points: list[FinishedPoint] = []
     contexts: list[LocalRunContext] = []
     for index, point in enumerate(swept):
+        _claim_folder(out / f"point{index}", point, execution)
+    for index, point in enumerate(swept):
         ctx = LocalRunContext(
             out / f"point{index}",
             seeds,
@@ -239,6 +244,19 @@ def run_local(
         experiment, kind.load_plots(), [plot.name for plot in kind.plots if plot.default], out
     )
     return experiment
+
+
+def _claim_folder(folder: Path, point: SweepPoint, execution: Execution) -> None:
+    """Note which spec the folder is for. Raises OutputInUse if it holds results of another one."""
+    identity = {"digest": point.spec.digest(), "execution": execution.model_dump(mode="json")}
+    path = folder / "identity.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, canonical_json(identity).encode())
+    elif json.loads(path.read_text()) != identity:
+        raise OutputInUse(
+            f"{folder} holds the results of another spec or execution; choose another folder"
+        )
 
 
 def _run_point(point: SweepPoint, ctx: LocalRunContext) -> Sequence[SeedResult]:

@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {
     "model": {"name": "relu_net", "width": 4, "depth": 2},
     "data": {"name": "digits", "train_size": 96, "test_size": 64},
     "batch_size": 16,
-    "epochs": 2,
+    "epochs": 6,
 }
 WITH_TIMES = ("training-", "resume", "identity")
 
@@ -78,7 +78,7 @@ def test_a_run_called_again_leaves_the_same_files(
         assert files_of(tmp_path / "out") == first
 
 
-@pytest.mark.parametrize("number", [5, 9])
+@pytest.mark.parametrize("number", [4, 7])
 @pytest.mark.parametrize("kind", list(kinds()))
 def test_a_run_killed_again_and_again_gives_the_files_of_an_undisturbed_run(
     kind: str,
@@ -97,7 +97,7 @@ def test_a_run_killed_again_and_again_gives_the_files_of_an_undisturbed_run(
         except Killed:
             kills += 1
             assert kills < 100, "the run does not progress"
-    assert kills >= 3
+    assert kills >= 2
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "undisturbed")
 
 
