@@ -1,8 +1,8 @@
-"""For a build machine: submit a body, and fail where one of the paper's claims does not hold any more.
+"""Check claims of the paper in a build: submit a body, wait, and exit with 1 if a claim fails.
 
     python examples/check_claims.py examples/lws_policies.json --claims 6,7
 
-Ends with 1 where a claim is not reproduced, or (without --allow-inconclusive) where the statistics do not decide it.
+A claim fails if it is not reproduced, or, without --allow-inconclusive, if it is inconclusive.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("body", type=Path, help="a JSON file with a body or a spec")
-    parser.add_argument("--claims", help="numbers of the claims to hold, e.g. 6,7; all by default")
+    parser.add_argument("--claims", help="numbers of the claims to check, e.g. 6,7; default: all")
     parser.add_argument("--allow-inconclusive", action="store_true")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds to wait")
     chosen = parser.parse_args()
@@ -33,15 +33,15 @@ def main() -> int:
                 f"{experiment.id} {experiment.status}: {experiment.reason} {experiment.detail or ''}"
             )
             return 1
-        verdicts = client.comparison(experiment.id)["verdicts"]
-    judged = [one for one in verdicts if wanted is None or one["claim"] in wanted]
-    for one in judged:
-        print(f"claim {one['claim']} ({one['title']}): {one['verdict']}. {one['reason']}")
-    missing = (wanted or set()) - {one["claim"] for one in judged}
+        verdicts = client.comparison(experiment.id).verdicts
+    checked = [one for one in verdicts if wanted is None or one.claim in wanted]
+    for one in checked:
+        print(f"claim {one.claim} ({one.title}): {one.verdict}. {one.reason}")
+    missing = (wanted or set()) - {one.claim for one in checked}
     for number in sorted(missing):
-        print(f"claim {number}: this experiment does not speak to it")
+        print(f"claim {number}: not measured by this experiment")
     accepted = {"reproduced", "inconclusive"} if chosen.allow_inconclusive else {"reproduced"}
-    return 0 if not missing and all(one["verdict"] in accepted for one in judged) else 1
+    return 0 if not missing and all(one.verdict in accepted for one in checked) else 1
 
 
 if __name__ == "__main__":

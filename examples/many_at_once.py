@@ -1,4 +1,4 @@
-"""Submit three experiments with the async client and wait for all of them at once."""
+"""Submit three experiments with the async client and wait for all of them concurrently."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ async def accuracy_at(client: AsyncClient, learning_rate: float) -> float:
     )
     await client.wait(experiment.id)
     result = await client.result(experiment.id)
-    mean: float = result["points"][0]["test_accuracy"]["mean"]
-    return mean
+    return result.points[0].test_accuracy.mean
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Submit a small sweep, wait for it, print its result, keep a plot and a net's weights."""
+"""Submit a small sweep, wait, print the result, save a plot and the weights of a net."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def main() -> None:
         experiment = client.wait(experiment.id, on_event=lambda event: print(event.name))
         print(experiment.id, experiment.status)
 
-        for point in client.result(experiment.id)["points"]:
-            accuracy = point["test_accuracy"]
-            print(point["point"], f"{accuracy['mean']:.4f} ± {accuracy['standard_error']:.4f}")
+        for point in client.result(experiment.id).points:
+            accuracy = point.test_accuracy
+            print(point.point, f"{accuracy.mean:.4f} ± {accuracy.standard_error:.4f}")
 
         (OUT / "learning_curve.png").write_bytes(client.plot(experiment.id, "learning_curve"))
         run = next(iter(client.runs(experiment.id)))

@@ -1,8 +1,9 @@
-"""The whole way with nothing but httpx: submit, follow the stream of events, read the result, keep a figure."""
+"""Use the API with httpx alone: submit, follow the events, read the result, save a figure."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import httpx
@@ -18,10 +19,10 @@ BODY = {
 
 def main() -> None:
     with httpx.Client(base_url=URL, timeout=60) as http:
-        answer = http.post("/experiments", json=BODY)
-        if answer.is_error:
-            raise SystemExit(f"{answer.json()['detail']} {answer.json().get('errors', '')}")
-        experiment = answer.json()
+        response = http.post("/experiments", json=BODY)
+        if response.is_error:
+            raise SystemExit(f"{response.json()['detail']} {response.json().get('errors', '')}")
+        experiment = response.json()
         base = f"/experiments/{experiment['id']}"
         with http.stream(
             "GET", f"{base}/events", headers={"Accept": "text/event-stream"}, timeout=None
@@ -29,9 +30,9 @@ def main() -> None:
             for line in stream.iter_lines():
                 if line.startswith("event:"):
                     print(line.removeprefix("event:").strip())
-        while (answer := http.get(f"{base}/result")).status_code == httpx.codes.CONFLICT:
-            pass  # the summary is made within moments of the last run
-        for point in answer.raise_for_status().json()["points"]:
+        while (response := http.get(f"{base}/result")).status_code == httpx.codes.CONFLICT:
+            time.sleep(0.2)  # the result is stored shortly after the last run ends
+        for point in response.raise_for_status().json()["points"]:
             accuracy = point["test_accuracy"]
             print(point["point"], f"{accuracy['mean']:.4f} ± {accuracy['standard_error']:.4f}")
         figure = http.get(f"{base}/plots/learning_curve.pdf").raise_for_status()
