@@ -22,7 +22,8 @@ from richregime import Client
 with Client("http://127.0.0.1:8000") as client:
     experiment = client.submit({"kind": "train", "epochs": 5}, seeds=[0, 1, 2])
     client.wait(experiment.id)
-    print(client.result(experiment.id))
+    for point in client.result(experiment.id).points:
+        print(point.point, point.test_accuracy.mean)
 ```
 
 Install it with `pip install ./client` from a checkout; it needs no other part of the service.
@@ -75,8 +76,8 @@ def _sections() -> Iterator[tuple[str, list[str]]]:
             if names:
                 yield heading, names
             heading, names = section, []
-        elif not name.startswith("_") and inspect.isfunction(getattr(Client, name)):
-            names.append(name)
+        elif not name.startswith("_") and name not in names:  # an overloaded method once
+            names += [name] if inspect.isfunction(getattr(Client, name)) else []
     if names:
         yield heading, names
 
@@ -105,7 +106,8 @@ def _describe_method(method: Any) -> str:
 
 def _describe_options() -> str:
     rows = [
-        f"| `{name}` | `{_plain(kind)}` |" for name, kind in SubmitOptions.__annotations__.items()
+        f"| `{name}` | `{_escape(_plain(kind))}` |"
+        for name, kind in SubmitOptions.__annotations__.items()
     ]
     text = "Options of `submit` and `preview`:\n\n| option | type |\n|---|---|\n"
     return text + "\n".join(rows)
@@ -118,13 +120,30 @@ def _describe_errors() -> str:
 
 
 def _describe_model(model: type[BaseModel]) -> str:
+    texts = {name: info.description for name, info in model.model_fields.items()}
     rows = [
-        f"| `{name}` | `{_plain(str(model.__annotations__.get(name, info.annotation)))}` "
-        f"| {' '.join((info.description or '').split())} |"
-        for name, info in model.model_fields.items()
+        f"| `{name}` | `{_escape(_type_of_field(model, name))}` |"
+        + (f" {' '.join((text or '').split())} |" if any(texts.values()) else "")
+        for name, text in texts.items()
     ]
-    table = "| field | type | meaning |\n|---|---|---|\n" + "\n".join(rows)
-    return f"### `{model.__name__}`\n\n{_wrap(_text_of(model))}\n\n{table}"
+    head = "| field | type |\n|---|---|\n"
+    if any(texts.values()):
+        head = "| field | type | meaning |\n|---|---|---|\n"
+    own = _wrap(_text_of(model)) if "__doc__" in vars(model) and model.__doc__ else ""
+    return "\n\n".join(
+        part for part in (f"### `{model.__name__}`", own, head + "\n".join(rows)) if part
+    )
+
+
+def _type_of_field(model: type[BaseModel], name: str) -> str:
+    """The annotation as the source has it."""
+    found = [vars(base).get("__annotations__", {}).get(name) for base in model.__mro__]
+    return _plain(next(one for one in found if one is not None))
+
+
+def _escape(text: str) -> str:
+    """For a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def _format_call(name: str, signature: inspect.Signature, *, is_method: bool = False) -> str:
@@ -155,7 +174,8 @@ def _format_parameters(parameters: list[inspect.Parameter]) -> Iterator[str]:
 
 
 def _plain(annotation: Any) -> str:
-    """An annotation as one reads it: without the modules of its names."""
+    """An annotation without the modules of its names."""
+    annotation = getattr(annotation, "__forward_arg__", annotation)
     text = (
         annotation
         if isinstance(annotation, str)
