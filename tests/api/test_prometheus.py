@@ -1,4 +1,4 @@
-"""What Prometheus is told, what it costs, and that dashboard and alarms name nothing else."""
+"""What Prometheus is told, what it costs, and that dashboard and alerts name nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from storage.runs.reconcile import reconcile
 from storage.runs.transitions import heartbeat
 from tests.api.api_server import ApiServer
 
-WATCHING = Path(__file__).parents[2] / "docker" / "watching"
+MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
 BODY = {"spec": {"kind": "train", "epochs": 2}, "seeds": [0, 1], "execution": {"seeds_per_run": 1}}
 NAME = re.compile(r"\brichregime_\w+")
 
@@ -163,14 +163,14 @@ def test_counting_runs_reads_an_index_and_no_run(
 
 
 def test_the_dashboard_names_what_is_told(api_server: ApiServer) -> None:
-    dashboard = json.loads((WATCHING / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8"))
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(shown) > 10
     assert set(NAME.findall(" ".join(shown))) <= told_names(api_server)
 
 
-def test_the_alarms_name_what_is_told(api_server: ApiServer) -> None:
-    groups = yaml.safe_load((WATCHING / "alarms.yaml").read_text(encoding="utf-8"))["groups"]
+def test_the_alerts_name_what_is_told(api_server: ApiServer) -> None:
+    groups = yaml.safe_load((MONITORING / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert rules
     assert all(rule["annotations"]["summary"] for rule in rules)
@@ -179,7 +179,7 @@ def test_the_alarms_name_what_is_told(api_server: ApiServer) -> None:
 
 def test_everything_told_is_shown(api_server: ApiServer) -> None:
     """A name that nobody looks at is left out of `/metrics`, or finds its place on the dashboard."""
-    shown = (WATCHING / "grafana-dashboard.json").read_text(encoding="utf-8")
+    shown = (MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8")
     bases = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in told_names(api_server)}
     unseen = {name for name in bases if name.startswith("richregime_") and name not in shown}
     assert unseen == set()
