@@ -52,7 +52,6 @@ class Runner:
             seeds,
             Execution(device="cpu", stack_seeds=stack),
             data_dir=self._folder,
-            num_threads=1,
             allow_download=False,
             save_every_seconds=1e9,
         )

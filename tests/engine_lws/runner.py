@@ -44,16 +44,13 @@ class Runner:
         self._folder = folder
         self._runs = 0
 
-    def context(
-        self, *, seeds: Sequence[int] = (0,), num_threads: int = 1, **execution: Any
-    ) -> InterruptedContext:
+    def context(self, *, seeds: Sequence[int] = (0,), **execution: Any) -> InterruptedContext:
         self._runs += 1
         return InterruptedContext(
             self._folder / f"run{self._runs}",
             seeds,
             Execution(device="cpu", **execution),
             data_dir=self._folder,
-            num_threads=num_threads,
             allow_download=False,
         )
 

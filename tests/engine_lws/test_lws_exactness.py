@@ -92,8 +92,8 @@ def test_the_cache_changes_no_bit(
     # 300 images in batches of 64: the last batch has 44 rows; frozen layers pad it to 64.
     for policy in POLICIES.values():
         spec = make_spec(model=MODELS[model], policy=policy, optimizer=SGD, epochs=6)
-        _, cached = runner.run(spec, num_threads=num_threads)
-        _, plain = runner.run(spec, num_threads=num_threads, prefix_cache=False)
+        _, cached = runner.run(spec, threads=num_threads)
+        _, plain = runner.run(spec, threads=num_threads, prefix_cache=False)
         assert_equal(runner.theta(cached), runner.theta(plain))
         assert cached.metrics() == plain.metrics()
 

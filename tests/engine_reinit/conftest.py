@@ -27,7 +27,6 @@ def make_context(tmp_path: Path) -> ContextMaker:
             seeds,
             Execution(device="cpu", **execution),
             data_dir=tmp_path,
-            num_threads=1,
             allow_download=False,
         )
 

@@ -84,7 +84,7 @@ class StoppedContext(LocalRunContext):
 def make_context(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> StoppedContext:
     execution = Execution(device="cpu")
     return StoppedContext(
-        folder, seeds, execution, data_dir=folder, num_threads=1, allow_download=False
+        folder, seeds, execution, data_dir=folder, allow_download=False
     )
 
 

@@ -26,7 +26,6 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
         tmp_path,
         seeds=kind.example.get("seeds", [0]),
         data_dir=tmp_path / "data",
-        num_threads=1,
         device="cpu",
         allow_download=False,
     )

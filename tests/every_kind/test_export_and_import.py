@@ -56,7 +56,7 @@ class ImportedExperiment:
 def origin(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("origin")
     shutil.copyfile(sqlite_template, folder / "richregime.sqlite3")
-    with serve_api(make_settings(folder, threads_per_run=1)) as opened:
+    with serve_api(make_settings(folder)) as opened:
         yield opened
 
 

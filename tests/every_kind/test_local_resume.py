@@ -22,7 +22,7 @@ WITH_TIMES = ("training-", "resume", "identity")
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing of the engine catches it."""
+    """Simulates SIGKILL: the engine does not catch it."""
 
 
 def body_of(kind: str) -> Mapping[str, Any]:
@@ -32,7 +32,7 @@ def body_of(kind: str) -> Mapping[str, Any]:
 
 
 def run(body: Mapping[str, Any], out: Path) -> None:
-    run_local(body, out, seeds=[0, 1], data_dir=out, num_threads=1, device="cpu")
+    run_local(body, out, seeds=[0, 1], data_dir=out, device="cpu")
 
 
 def files_of(out: Path) -> dict[str, bytes]:
@@ -51,8 +51,10 @@ def save_at_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Kill the run at its n-th check, then after n + 3 more, n + 6 more, ...: a part that cannot
-    resume gets through at last."""
+    """Kill the run at its n-th check, then after n + 3 more, n + 6 more, and so on.
+
+    The growing intervals let a part finish that cannot resume.
+    """
     left = interval = number
 
     def check(self: LocalRunContext) -> None:
@@ -80,7 +82,7 @@ def test_a_run_called_again_leaves_the_same_files(
 
 @pytest.mark.parametrize("number", [4, 7])
 @pytest.mark.parametrize("kind", list(kinds()))
-def test_a_run_killed_again_and_again_gives_the_files_of_an_undisturbed_run(
+def test_a_run_killed_repeatedly_gives_the_files_of_an_undisturbed_run(
     kind: str,
     number: int,
     tmp_path: Path,

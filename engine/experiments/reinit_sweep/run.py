@@ -38,7 +38,7 @@ def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
     """
     device = torch.device(ctx.execution.device)
     allow_tf32 = ctx.execution.precision == "tf32"
-    with deterministic(ctx.execution.deterministic, ctx.num_threads, allow_tf32=allow_tf32):
+    with deterministic(ctx.execution.deterministic, ctx.execution.threads, allow_tf32=allow_tf32):
         data = resident_data(spec.data, device, ctx)
         epochs = _sweep_epochs(spec, data)
         trainings = train(spec, ctx, epochs_afterwards=epochs)
