@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.logs import LogFormat
-from schemas.webhooks import SECRET_FORM, read_key
+from schemas.webhooks import SECRET_FORMAT, read_key
 from storage.runs.placement import parse_labels
 
 HEARTBEATS_PER_LEASE = 3
@@ -68,12 +68,6 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Runs that a CPU worker executes concurrently.",
-    )
-    threads_per_run: int | None = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="CPU threads of a run; null: the number of cores divided by `cpu_workers`.",
     )
     worker_labels: Annotated[dict[str, str], NoDecode] = Field(
         default={},
@@ -175,7 +169,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None,
         description=f"Signs the deliveries of webhooks without a secret of their own: "
-        f"{SECRET_FORM}.",
+        f"{SECRET_FORMAT}.",
     )
     webhook_allow_private: bool = Field(
         False,
@@ -233,10 +227,6 @@ class Settings(BaseSettings):
     @property
     def resolved_blob_dir(self) -> Path:
         return self.blob_dir or self.home / "blobs"
-
-    @property
-    def resolved_threads_per_run(self) -> int:
-        return self.threads_per_run or max(1, (os.cpu_count() or 1) // self.cpu_workers)
 
 
 @cache

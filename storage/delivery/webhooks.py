@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from schemas.events import EventName
 from schemas.resources import Experiment
-from schemas.webhooks import Delivery, DeliveryState, DeliveryType, EndedExperiment, Webhook
+from schemas.webhooks import WebhookPayload, DeliveryState, WebhookEvent, EndedExperiment, Webhook
 from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
 from storage.database.tables import DeliveryRow, ExperimentRow, WebhookRow
@@ -70,8 +70,8 @@ def add_deliveries(
 ) -> None:
     """Store a delivery to each webhook, due now; every attempt sends this same body."""
     data = EndedExperiment.model_validate(experiment.model_dump())
-    delivery = Delivery(
-        type=DeliveryType(f"experiment.{data.status}"), timestamp=data.finished_at, data=data
+    delivery = WebhookPayload(
+        type=WebhookEvent(f"experiment.{data.status}"), timestamp=data.finished_at, data=data
     ).model_dump_json()
     now = database_now(session)
     for webhook in webhooks:

@@ -1,4 +1,4 @@
-"""The store on both databases, and the few things that every test does to it."""
+"""The store on both databases, with short forms of the calls that most tests need."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ from tests.postgres import new_database
 
 SPEC: dict[str, Any] = {"kind": "train"}
 TABLES = ("experiment", "worker", "idempotency", "dataset", "api_key")
-"""The rows of all others go with these."""
+"""The rows of the other tables are deleted with these."""
 
 
 @dataclass(frozen=True)
 class Store:
+    """A database with short forms of storage calls."""
+
     db: Database
 
     def submit(
@@ -45,7 +47,10 @@ class Store:
         sweep: dict[str, list[Any]] | None = None,
         name: str | None = None,
     ) -> tuple[str, list[str]]:
-        """An experiment with a run for each tuple of seeds at every point; (experiment id, run ids)."""
+        """Create an experiment with a run for each point and tuple of seeds.
+
+        Returns (experiment id, run ids).
+        """
         expanded = expand(SPEC, sweep or {})
         specs = [point.spec.model_dump(mode="json") for point in expanded]
         submission = Submission(
@@ -75,19 +80,25 @@ class Store:
             query = text("SELECT id FROM run WHERE experiment_id = :id ORDER BY id")
             return experiment_id, list(session.scalars(query, {"id": experiment_id}))
 
-    def claim(
-        self, *, device_class: str = "cpu", lease_seconds: float = 60.0, worker: str = "host:1:2"
-    ) -> Claim:
-        """The best queued run; there must be one."""
-        claimed = claim_next(
-            self.db,
-            worker=worker,
-            device_class=device_class,
-            device=device_class,
-            lease_seconds=lease_seconds,
+    def try_claim(
+        self, *, worker: str = "host:1:2", device_class: str = "cpu", **more: Any
+    ) -> Claim | None:
+        """Claim the first queued run that fits. more: further arguments of `claim_next`."""
+        options = {"lease_seconds": 60.0, **more}
+        return claim_next(
+            self.db, worker=worker, device_class=device_class, device=device_class, **options
         )
+
+    def claim(self, **options: Any) -> Claim:
+        """As `try_claim`; there must be such a run."""
+        claimed = self.try_claim(**options)
         assert claimed is not None
         return claimed
+
+    def start_run(self) -> tuple[str, str, int]:
+        """Submit and claim one run; (experiment id, run id, fence)."""
+        experiment_id, (run_id,) = self.submit()
+        return experiment_id, run_id, self.claim().fence
 
     def finish(self, run_id: str, fence: int, outcome: str = "trained") -> bool:
         with self.db.write() as session:
@@ -95,7 +106,7 @@ class Store:
 
     def fail(self, run_id: str, fence: int) -> bool:
         with self.db.write() as session:
-            return fail_run(session, run_id, fence, FailureReason.INTERNAL, "the test asks")
+            return fail_run(session, run_id, fence, FailureReason.INTERNAL, "failed by the test")
 
     def cancel(self, run_id: str, fence: int) -> bool:
         with self.db.write() as session:
@@ -114,16 +125,16 @@ class Store:
             return session.get_one(ExperimentRow, experiment_id)
 
     def end_lease(self, run_id: str) -> None:
-        """As if the worker had been silent for long."""
+        """Let the lease expire, as if the worker had sent no heartbeat."""
         with self.db.write() as session:
             session.get_one(RunRow, run_id).lease_until = session.get_one(RunRow, run_id).created_at
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def both_databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[Database]:
-    """A migrated database, on SQLite and then on Postgres; one for the tests of a file."""
+    """A migrated database, on SQLite and then on Postgres, shared by all tests."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("storage") / "richregime.sqlite3"
         shutil.copyfile(sqlite_template, path)
@@ -153,7 +164,7 @@ def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
 
 @pytest.fixture
 def db(both_databases: Database) -> Database:
-    """Empty."""
+    """The shared database, emptied."""
     with both_databases.write() as session:
         for table in TABLES:
             session.execute(text(f"DELETE FROM {table}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -252,8 +253,8 @@ def test_a_damaged_value_stays_as_it_is(old_database: Database) -> None:
         session.execute(
             sa.text("UPDATE event SET data = :value WHERE sequence = 2"), {"value": deep}
         )
-    for move in (old_database.upgrade, lambda: old_database.downgrade("0012")):
-        move()
+    for migrate in (old_database.upgrade, partial(old_database.downgrade, "0012")):
+        migrate()
         with old_database.read() as session:
             values = [
                 *session.scalars(sa.text("SELECT result FROM run WHERE id = 'run_1'")),

@@ -1,4 +1,4 @@
-"""Every move of a run, and that none is made with a fence that is over."""
+"""Every transition of a run; none is made with an outdated fence."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tests.storage.conftest import Store
 
 pytestmark = pytest.mark.xdist_group("storage")
 
-Move = Callable[[Store, str, int], bool]
+Transition = Callable[[Store, str, int], bool]
 
-MOVES: dict[str, tuple[Move, RunStatus]] = {
+TRANSITIONS: dict[str, tuple[Transition, RunStatus]] = {
     "finish": (Store.finish, RunStatus.SUCCEEDED),
     "fail": (Store.fail, RunStatus.FAILED),
     "cancel": (Store.cancel, RunStatus.CANCELLED),
@@ -36,16 +36,16 @@ MOVES: dict[str, tuple[Move, RunStatus]] = {
 }
 
 
-def beat(store: Store, run_id: str, fence: int) -> bool:
+def send_heartbeat(store: Store, run_id: str, fence: int) -> bool:
     return heartbeat(store.db, run_id, fence, 60, (1.0, 2.0, "epochs")).alive
 
 
-def metrics(store: Store, run_id: str, fence: int) -> bool:
+def store_metric(store: Store, run_id: str, fence: int) -> bool:
     with store.db.write() as session:
         return write_metrics(session, run_id, fence, [(0, "train_loss", 1, 0.5)])
 
 
-def training(store: Store, run_id: str, fence: int) -> bool:
+def store_training(store: Store, run_id: str, fence: int) -> bool:
     with store.db.write() as session:
         return register_training(
             session,
@@ -58,7 +58,7 @@ def training(store: Store, run_id: str, fence: int) -> bool:
         )
 
 
-def artifact(store: Store, run_id: str, fence: int) -> bool:
+def store_artifact(store: Store, run_id: str, fence: int) -> bool:
     with store.db.write() as session:
         made = register_artifact(
             session,
@@ -74,11 +74,11 @@ def artifact(store: Store, run_id: str, fence: int) -> bool:
     return made is not None
 
 
-WRITES: dict[str, Move] = {
-    "heartbeat": beat,
-    "metrics": metrics,
-    "artifact": artifact,
-    "training": training,
+WRITES: dict[str, Transition] = {
+    "heartbeat": send_heartbeat,
+    "metrics": store_metric,
+    "artifact": store_artifact,
+    "training": store_training,
 }
 
 
@@ -87,40 +87,40 @@ def event_names(store: Store, experiment_id: str) -> list[str]:
         return [event.name for event in list_events(session, experiment_id, 0, 1_000)]
 
 
-@pytest.mark.parametrize("name", MOVES)
-def test_a_move_is_made_once_and_told_once(store: Store, name: str) -> None:
-    move, status = MOVES[name]
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_transition_happens_once_and_has_one_event(store: Store, name: str) -> None:
+    transition, status = TRANSITIONS[name]
     experiment_id, (run_id,) = store.submit()
     fence = store.claim().fence
     assert store.run(run_id).status is RunStatus.RUNNING
-    assert move(store, run_id, fence)
-    told = event_names(store, experiment_id)
+    assert transition(store, run_id, fence)
+    names = event_names(store, experiment_id)
     row = store.run(run_id)
     assert (row.status, row.finished_at is not None) == (status, status.is_terminal)
     assert store.experiment(experiment_id).status == status.value
-    assert not move(store, run_id, fence)
-    assert event_names(store, experiment_id) == told
-    assert told.count("experiment.finished") == status.is_terminal
+    assert not transition(store, run_id, fence)
+    assert event_names(store, experiment_id) == names
+    assert names.count("experiment.finished") == status.is_terminal
 
 
-@pytest.mark.parametrize("name", [*MOVES, *WRITES])
-def test_nothing_is_written_with_a_fence_that_is_over(store: Store, name: str) -> None:
-    """The run was taken back and claimed by another: the first worker wakes and finds that it has lost."""
-    move = MOVES[name][0] if name in MOVES else WRITES[name]
+@pytest.mark.parametrize("name", [*TRANSITIONS, *WRITES])
+def test_nothing_is_written_with_an_outdated_fence(store: Store, name: str) -> None:
+    """The lease expired and another worker claimed the run before the first one writes."""
+    transition = TRANSITIONS[name][0] if name in TRANSITIONS else WRITES[name]
     experiment_id, (run_id,) = store.submit()
     stale = store.claim().fence
     store.end_lease(run_id)
     assert expire_leases(store.db, max_attempts=4) == [run_id]
     fresh = store.claim(worker="host:3:4").fence
-    before, told = store.run(run_id), event_names(store, experiment_id)
+    before, names = store.run(run_id), event_names(store, experiment_id)
     assert fresh == stale + 2
-    assert not move(store, run_id, stale)
+    assert not transition(store, run_id, stale)
     assert store.run(run_id).model_dump() == before.model_dump()
-    assert event_names(store, experiment_id) == told
+    assert event_names(store, experiment_id) == names
     with store.db.read() as session:
         assert read_metrics(session, run_id=run_id) == []
         assert list_artifacts(session, run_id, "artifact") == []
-    assert move(store, run_id, fresh)
+    assert transition(store, run_id, fresh)
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -131,7 +131,7 @@ def test_nothing_is_written_to_a_run_that_has_ended(store: Store, name: str) -> 
     assert not WRITES[name](store, run_id, fence)
 
 
-def test_a_heartbeat_renews_the_lease_and_brings_the_cancel_request(store: Store) -> None:
+def test_a_heartbeat_renews_the_lease_and_returns_the_cancel_request(store: Store) -> None:
     experiment_id, (run_id,) = store.submit()
     fence = store.claim(lease_seconds=0.0).fence
     assert heartbeat(store.db, run_id, fence, 60, (3.0, 10.0, "epochs")).cancel_requested is False
@@ -144,7 +144,7 @@ def test_a_heartbeat_renews_the_lease_and_brings_the_cancel_request(store: Store
     assert heartbeat(store.db, run_id, fence, 60).cancel_requested is True
 
 
-def test_a_drained_run_keeps_its_attempts(store: Store) -> None:
+def test_a_released_run_keeps_its_attempts(store: Store) -> None:
     run_id = store.submit()[1][0]
     for interruptions in (1, 2):
         assert store.release(run_id, store.claim().fence)
@@ -171,7 +171,7 @@ def test_a_run_that_loses_its_worker_too_often_fails_once(store: Store) -> None:
     assert event_names(store, experiment_id).count("run.failed") == 1
 
 
-def test_a_lost_run_whose_cancel_was_asked_for_is_cancelled(store: Store) -> None:
+def test_a_lost_run_with_a_cancel_request_is_cancelled(store: Store) -> None:
     experiment_id, (run_id,) = store.submit()
     store.claim()
     with store.db.write() as session:
@@ -182,9 +182,10 @@ def test_a_lost_run_whose_cancel_was_asked_for_is_cancelled(store: Store) -> Non
 
 
 def wait_for_a_lock(db: Database) -> None:
-    """Until another transaction waits for this one; on SQLite it cannot even begin."""
+    """Wait until another transaction waits for this one; on SQLite it cannot even begin."""
     waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     deadline = time.monotonic() + 60
     while not db.is_sqlite:
@@ -195,14 +196,14 @@ def wait_for_a_lock(db: Database) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("move", ["release", "reap"])
-def test_a_cancel_request_that_comes_as_the_run_goes_back_wins(store: Store, move: str) -> None:
-    """A run that is queued and asked to stop would be claimed by nobody and would wait for ever."""
+@pytest.mark.parametrize("transition", ["release", "expire"])
+def test_a_cancel_request_wins_over_a_concurrent_release(store: Store, transition: str) -> None:
+    """A queued run with a cancel request would be claimed by no worker and wait for ever."""
     experiment_id, (run_id,) = store.submit()
     fence = store.claim().fence
 
-    def go_back() -> bool:
-        if move == "reap":
+    def requeue() -> bool:
+        if transition == "expire":
             return expire_worker(store.db, "host:1:2", max_attempts=4) == [run_id]
         with store.db.write() as session:
             return release_run(session, run_id, fence)
@@ -210,14 +211,14 @@ def test_a_cancel_request_that_comes_as_the_run_goes_back_wins(store: Store, mov
     with ThreadPoolExecutor(1) as pool:
         with store.db.write() as session:
             cancel_experiment(session, experiment_id)
-            moved = pool.submit(go_back)
+            ended = pool.submit(requeue)
             wait_for_a_lock(store.db)
-        assert moved.result(timeout=60)
+        assert ended.result(timeout=60)
     assert store.run(run_id).status is RunStatus.CANCELLED
     assert store.experiment(experiment_id).status is ExperimentStatus.CANCELLED
 
 
-def test_cancelling_ends_what_waits_and_asks_what_runs(store: Store) -> None:
+def test_cancelling_ends_queued_runs_and_requests_running_ones_to_stop(store: Store) -> None:
     experiment_id, (running, waiting) = store.submit(((0,), (1,)))
     fence = store.claim().fence
     for _ in range(2):
@@ -230,7 +231,7 @@ def test_cancelling_ends_what_waits_and_asks_what_runs(store: Store) -> None:
     assert event_names(store, experiment_id).count("experiment.cancel_requested") == 1
 
 
-def test_what_has_ended_is_not_cancelled(store: Store) -> None:
+def test_an_ended_experiment_cannot_be_cancelled(store: Store) -> None:
     experiment_id, (run_id,) = store.submit()
     store.finish(run_id, store.claim().fence)
     with pytest.raises(InvalidTransition, match="already succeeded"), store.db.write() as session:
@@ -243,8 +244,8 @@ def test_a_retry_gives_failed_runs_a_new_fence(store: Store) -> None:
     store.fail(failed, fence)
     store.finish(done, store.claim().fence)
     with store.db.write() as session:
-        _, sent = retry_experiment(session, experiment_id)
-    assert sent == [Needs()]
+        _, needs = retry_experiment(session, experiment_id)
+    assert needs == [Needs()]
     row = store.run(failed)
     assert (row.status, row.fence, row.error_code) == (RunStatus.QUEUED, fence + 1, None)
     assert store.finish(failed, store.claim().fence)
