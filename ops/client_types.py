@@ -43,13 +43,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 '''
 TYPES_IMPORTS = """from richregime.metric_table import MetricTable
-from richregime.resource import Resource
+from richregime.resource import OpenEnum, Resource
 """
 POINT_RESULT = (
     "The result of a point over its seeds: the fields that the points of every kind have."
@@ -215,7 +215,7 @@ class _Writer:
     def _annotation(self, schema: Schema, key: str = "") -> str:
         if "$ref" in schema:
             name = schema["$ref"].removeprefix(REFERENCE)
-            return f"{name} | str" if "enum" in self.schemas[name] else name
+            return f"OpenEnum[{name}]" if "enum" in self.schemas[name] else name
         if "anyOf" in schema:
             return _union(self._annotation(one, key) for one in schema["anyOf"])
         if "oneOf" in schema:
@@ -251,7 +251,10 @@ class _Writer:
         """A union that is chosen by a tag, under a name of its own; open by the plain object."""
         name = f"Any{key.title().replace('_', '')}"
         names = [*(self._annotation(one) for one in members), "dict[str, Any]"]
-        self.aliases[name] = f"{name} = (\n    " + "\n    | ".join(names) + "\n)"
+        union = "\n    | ".join(names)
+        self.aliases[name] = (
+            f'{name} = Annotated[\n    {union},\n    Field(union_mode="left_to_right"),\n]'
+        )
         return name
 
 

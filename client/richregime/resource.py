@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
+Member = TypeVar("Member")
+
+OpenEnum = Annotated[Member | str, Field(union_mode="left_to_right")]
+"""A member of an enumeration, or plain text that this client does not know."""
 
 
 class Resource(BaseModel):

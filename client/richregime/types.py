@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,7 @@ from richregime.enums import (
     RunStatus,
 )
 from richregime.metric_table import MetricTable
-from richregime.resource import Resource
+from richregime.resource import OpenEnum, Resource
 
 
 class AggregatedMetrics(MetricTable):
@@ -51,7 +51,7 @@ class AuditEntry(Resource):
     owner: str | None
     """Whoever did it; null: no key was asked for, or none that holds was shown."""
     key_id: str | None
-    action: Action | str
+    action: OpenEnum[Action]
     target: str | None
     """What it was done to: the id of an experiment, checkpoint or key, or the name of a data
     set.
@@ -85,7 +85,7 @@ class ComparedExperiment(Resource):
     id: str
     name: str | None
     kind: str
-    status: ExperimentStatus | str
+    status: OpenEnum[ExperimentStatus]
 
 
 class ComparedPoint(Resource):
@@ -199,14 +199,14 @@ class Experiment(Resource):
     name: str | None
     labels: dict[str, str]
     priority: int
-    status: ExperimentStatus | str
+    status: OpenEnum[ExperimentStatus]
     terminal: bool
-    reason: FailureReason | str | None
+    reason: OpenEnum[FailureReason] | None
     """Why it failed: that of its first failed run."""
     detail: str | None
     progress: Progress
     queue: QueuePosition
-    counts: dict[RunStatus | str, int]
+    counts: dict[OpenEnum[RunStatus], int]
     num_points: int
     seeds: list[int]
     sweep: dict[str, list[Any]]
@@ -214,7 +214,7 @@ class Experiment(Resource):
     """The expanded spec before the sweep."""
     execution: Execution
     max_seconds: int | None
-    keep: Keep | str
+    keep: OpenEnum[Keep]
     digest: str
     reused: bool
     """Whether this answer is an earlier, identical experiment."""
@@ -480,7 +480,7 @@ class Problem(Resource):
     type: str
     title: str
     status: int
-    code: ProblemCode | str
+    code: OpenEnum[ProblemCode]
     detail: str
     instance: str | None = None
     request_id: str | None = None
@@ -595,11 +595,11 @@ class Run(Resource):
     experiment_id: str
     point: RunPoint
     seeds: list[int]
-    status: RunStatus | str
+    status: OpenEnum[RunStatus]
     terminal: bool
     attempts: int
     interruptions: int
-    reason: FailureReason | str | None
+    reason: OpenEnum[FailureReason] | None
     detail: str | None
     device: str | None
     worker: str | None
@@ -919,7 +919,7 @@ class ReinitSweepResult(Result):
     points: tuple[ReinitPointResult, ...]
 
 
-AnyPolicy = (
+AnyPolicy = Annotated[
     FullPolicy
     | TopKPolicy
     | BottomQPolicy
@@ -929,8 +929,9 @@ AnyPolicy = (
     | TopKAllBottomsPolicy
     | RandomUniformPolicy
     | RandomBetaPolicy
-    | dict[str, Any]
-)
+    | dict[str, Any],
+    Field(union_mode="left_to_right"),
+]
 
 RESULTS: Mapping[str, type[Result]] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""A live API without workers, on a database and a home of its own; and a whole service."""
+"""A live API without workers, a whole service, and the command line."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from ops.demo import free_port
 from ops.up import Stack
 from richregime import Client
+from richregime.cli import app
 from storage.database.engine import Database
 from tests.api.api_server import make_settings, serve_api
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Invoke = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
 def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an API that nobody works for: what is submitted stays queued."""
+    """The address of an API without workers: submitted experiments stay queued."""
     settings = make_settings(tmp_path_factory.mktemp("home"))
     database = Database(settings.resolved_database_url)
     database.upgrade()
@@ -33,8 +35,8 @@ def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def client(live_url: str) -> Iterator[Client]:
-    with Client(live_url) as opened:
-        yield opened
+    with Client(live_url) as live_client:
+        yield live_client
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +48,7 @@ def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def command() -> Command:
-    """Runs `richregime` as a user does."""
+    """Runs `richregime` in a new process."""
 
     def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         root = Path(__file__).parents[2]
@@ -64,8 +66,6 @@ def command() -> Command:
 
 
 @pytest.fixture(scope="session")
-def invoke() -> Callable[..., Result]:
-    """Runs `richregime` within this process: what a new one would cost is saved."""
-    from richregime.cli import app
-
+def invoke() -> Invoke:
+    """Runs `richregime` in this process, which is faster."""
     return lambda *arguments: CliRunner().invoke(app, arguments)

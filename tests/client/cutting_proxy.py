@@ -1,4 +1,4 @@
-"""A TCP proxy before a real service that cuts connections where a test says."""
+"""A TCP proxy that cuts connections to a real service after a number of bytes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 
 class CuttingProxy:
-    """Passes everything on, but cuts the n-th connection after `limits[n]` bytes of answers; later ones stay whole.
+    """Cuts the n-th connection after `limits[n]` response bytes; later connections are not cut.
 
-    A limit of 0 lets the request through and loses the answer.
+    With a limit of 0 the request arrives and the response is lost.
     """
 
     def __init__(self, upstream_url: str, limits: Sequence[int]) -> None:
@@ -30,7 +30,7 @@ class CuttingProxy:
     def _accept(self) -> None:
         while True:
             try:
-                inside, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
             limit = (
@@ -39,19 +39,19 @@ class CuttingProxy:
                 else None
             )
             self.num_connections += 1
-            outside = socket.create_connection(self._upstream)
-            threading.Thread(target=self._pump, args=(inside, outside, None), daemon=True).start()
-            threading.Thread(target=self._pump, args=(outside, inside, limit), daemon=True).start()
+            service = socket.create_connection(self._upstream)
+            threading.Thread(target=self._pump, args=(client, service, None), daemon=True).start()
+            threading.Thread(target=self._pump, args=(service, client, limit), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
-        passed = 0
+        num_bytes = 0
         with suppress(OSError):
             while chunk := source.recv(65_536):
-                if limit is not None and passed + len(chunk) > limit:
-                    target.sendall(chunk[: limit - passed])
+                if limit is not None and num_bytes + len(chunk) > limit:
+                    target.sendall(chunk[: limit - num_bytes])
                     break
                 target.sendall(chunk)
-                passed += len(chunk)
+                num_bytes += len(chunk)
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -59,7 +59,7 @@ class CuttingProxy:
 
 
 @contextmanager
-def cutting(url: str, *limits: int) -> Iterator[CuttingProxy]:
+def cut_connections(url: str, *limits: int) -> Iterator[CuttingProxy]:
     proxy = CuttingProxy(url, limits)
     try:
         yield proxy

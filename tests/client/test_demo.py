@@ -1,4 +1,4 @@
-"""The demo as a newcomer runs it."""
+"""The command `richregime demo`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ ROOT = Path(__file__).parents[2]
 
 
 def processes_naming(text: str) -> list[str]:
-    """Command lines and environments of live processes that hold the text (Linux)."""
+    """Ids of processes with the text in their command line or environment (Linux)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                held = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                text_of = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             except OSError:
-                continue  # it has ended, or is another user's
-            if text.encode() in held:
+                continue  # it has ended, or belongs to another user
+            if text.encode() in text_of:
                 found.append(entry.name)
     return found
 
 
 @pytest.mark.slow
-def test_the_demo_draws_real_results_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_writes_results_and_leaves_no_process(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     done = subprocess.run(

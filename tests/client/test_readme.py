@@ -1,4 +1,4 @@
-"""The sessions of the README work when pasted."""
+"""The sessions of the README run as written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WRITTEN_URL = "http://127.0.0.1:8000"
 
 
 def block(heading: str, language: str) -> str:
-    """The first code block of a language under a heading of the README."""
+    """The first code block of a language below a heading of the README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"## {heading}\n", 1)[1]
     match = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
     assert match is not None
@@ -25,7 +25,7 @@ def block(heading: str, language: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_curl_session_works_when_pasted(service_url: str, tmp_path: Path) -> None:
+def test_the_curl_session_runs(service_url: str, tmp_path: Path) -> None:
     session = block("With curl", "sh").replace(WRITTEN_URL, service_url)
     done = subprocess.run(
         ["sh", "-eu", "-c", session],
@@ -41,7 +41,7 @@ def test_the_curl_session_works_when_pasted(service_url: str, tmp_path: Path) ->
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_python_session_works_when_pasted(service_url: str, tmp_path: Path) -> None:
+def test_the_python_session_runs(service_url: str, tmp_path: Path) -> None:
     session = block("With Python", "python").replace(WRITTEN_URL, service_url)
     done = subprocess.run(
         [sys.executable, "-c", session],

@@ -1,4 +1,4 @@
-"""Reads TensorBoard's event files with tensorboardX's own messages and checksums."""
+"""Reads event files of TensorBoard with the messages and checksums of tensorboardX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tensorboardX.record_writer import masked_crc32c
 
 
 def read_events(path: Path) -> Iterator[Any]:
-    """Each event; every length and checksum of the file must be right."""
+    """Each event; asserts every length and checksum."""
     data = path.read_bytes()
     while data:
         (length,) = struct.unpack("<Q", data[:8])
@@ -29,7 +29,7 @@ def read_events(path: Path) -> Iterator[Any]:
 
 
 def read_scalars(path: Path) -> dict[tuple[str, int], float]:
-    """By tag and step."""
+    """The scalars by tag and step."""
     return {
         (value.tag, event.step): value.simple_value
         for event in read_events(path)
@@ -39,7 +39,7 @@ def read_scalars(path: Path) -> dict[tuple[str, int], float]:
 
 
 def read_plugin(path: Path, tag: str) -> Any:
-    """What the plug-in `hparams` is told under this tag."""
+    """The data of the plug-in `hparams` under a tag."""
     (found,) = (
         value.metadata.plugin_data
         for event in read_events(path)

@@ -1,4 +1,4 @@
-"""The client against a live API: submitting, listing, errors, lost answers, broken streams."""
+"""Both clients against a live API: submission, lists, errors, lost responses, broken streams."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Any
 import httpx
 import pytest
 
-import richregime
 from api.experiments import event_stream
+from engine.experiments.train.spec import TrainSpec
 from richregime import (
     AsyncClient,
     Client,
     ClientError,
+    Execution,
     ProblemError,
     ServiceUnreachable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     WaitTimeout,
 )
 from schemas.problems import ProblemCode
 from schemas.status import ExperimentStatus
-from tests.client.cutting_proxy import cutting
+from tests.client.cutting_proxy import cut_connections
 
 pytestmark = pytest.mark.xdist_group("client")
 
@@ -32,10 +33,6 @@ SPEC: dict[str, Any] = {"kind": "train", "epochs": 1}
 
 def submit_queued(client: Client, **options: Any) -> str:
     return client.submit(SPEC, reuse=False, **options).id
-
-
-def test_the_public_names_are_these() -> None:
-    assert {"AsyncClient", "Client", "ClientError", "ProblemError"} < set(richregime.__all__)
 
 
 def test_both_clients_have_the_same_methods_and_parameters() -> None:
@@ -49,7 +46,7 @@ def test_both_clients_have_the_same_methods_and_parameters() -> None:
     assert surface(Client) == surface(AsyncClient)
 
 
-def test_what_is_submitted_comes_back(client: Client) -> None:
+def test_a_submission_is_stored(client: Client) -> None:
     experiment = client.submit(
         SPEC,
         sweep={"model.width": [10, 20]},
@@ -69,7 +66,7 @@ def test_what_is_submitted_comes_back(client: Client) -> None:
     assert sum(found.counts.values()) == len(list(client.runs(experiment.id)))
 
 
-def test_a_whole_body_is_taken_as_it_is_and_options_override_it(client: Client) -> None:
+def test_options_override_the_fields_of_a_whole_body(client: Client) -> None:
     body = {"spec": SPEC, "seeds": [7], "name": "before", "reuse": False}
     experiment = client.submit(body, name="after")
     assert (experiment.seeds, experiment.name) == ([7], "after")
@@ -82,12 +79,12 @@ def test_a_preview_starts_nothing(client: Client) -> None:
     assert [one.id for one in client.iterate()] == before
 
 
-def test_the_same_key_twice_is_one_experiment(client: Client) -> None:
+def test_one_idempotency_key_makes_one_experiment(client: Client) -> None:
     first = client.submit(SPEC, reuse=False, idempotency_key="the-same-key")
     assert client.submit(SPEC, reuse=False, idempotency_key="the-same-key").id == first.id
 
 
-def test_every_wrong_field_is_in_the_error(client: Client) -> None:
+def test_an_error_lists_every_invalid_field(client: Client) -> None:
     with pytest.raises(ProblemError) as caught:
         client.submit({"kind": "train", "epochs": 0, "optimizer": {"name": "adam", "lr": -1.0}})
     assert caught.value.problem.code == ProblemCode.INVALID_SPEC
@@ -96,14 +93,14 @@ def test_every_wrong_field_is_in_the_error(client: Client) -> None:
     assert all(pointer in str(caught.value) for pointer in pointers)
 
 
-def test_an_id_that_is_no_path_segment_is_not_found(client: Client) -> None:
-    for strange in ("exp_none", "../workers", "a b?c#d"):
+def test_an_invalid_id_is_not_found(client: Client) -> None:
+    for invalid in ("exp_none", "../workers", "a b?c#d"):
         with pytest.raises(ProblemError) as caught:
-            client.get(strange)
+            client.get(invalid)
         assert caught.value.problem.status == 404
 
 
-def test_iterating_crosses_pages(client: Client) -> None:
+def test_iteration_fetches_all_pages(client: Client) -> None:
     submitted = [submit_queued(client, labels={"for": "pages"}) for _ in range(3)]
     page = client.list(limit=2)
     assert len(page.items) == 2
@@ -114,7 +111,7 @@ def test_iterating_crosses_pages(client: Client) -> None:
     assert [one for one in listed if one in submitted] == submitted[::-1]
 
 
-def test_cancelling_ends_the_wait(client: Client) -> None:
+def test_a_cancelled_experiment_ends_the_wait(client: Client) -> None:
     experiment_id = submit_queued(client)
     names: list[str] = []
     client.cancel(experiment_id)
@@ -124,7 +121,7 @@ def test_cancelling_ends_the_wait(client: Client) -> None:
     assert names[-1] == "experiment.finished"
 
 
-def test_waiting_gives_up_in_time_and_the_experiment_goes_on(client: Client) -> None:
+def test_a_wait_times_out_and_the_experiment_continues(client: Client) -> None:
     experiment_id = submit_queued(client)
     started = time.monotonic()
     with pytest.raises(WaitTimeout):
@@ -142,75 +139,100 @@ def test_an_ended_experiment_can_be_deleted(client: Client) -> None:
         client.get(experiment_id)
 
 
-def test_a_result_that_is_not_there_yet_says_so(client: Client) -> None:
+def test_a_spec_may_be_a_pydantic_model(client: Client) -> None:
+    execution = Execution(seeds_per_run=1)
+    experiment = client.submit(TrainSpec(epochs=1), seeds=(0, 1), execution=execution, reuse=False)
+    assert experiment.spec["epochs"] == 1
+    assert experiment.execution == execution
+    assert len(list(client.runs(experiment.id))) == 2
+
+
+def test_experiments_are_compared(client: Client) -> None:
+    ids = [client.submit(SPEC, name=name, reuse=False).id for name in ("a", "b")]
+    changed = client.submit({**SPEC, "epochs": 2}, reuse=False).id
+    found = client.compare([*ids, changed])
+    assert [one.id for one in found.experiments] == [*ids, changed]
+    assert [(one.path, one.values[changed]) for one in found.spec] == [("spec.epochs", 2)]
+    assert found.results == []
+    with pytest.raises(ProblemError):
+        client.compare(ids, quantity="test_accuracy")
+
+
+def test_the_limits_are_typed(client: Client) -> None:
+    limits = client.limits()
+    assert limits.max_points > 0
+    assert limits.used.queued >= 0
+
+
+def test_a_missing_result_is_not_ready(client: Client) -> None:
     with pytest.raises(ProblemError) as caught:
         client.result(submit_queued(client))
     assert caught.value.problem.code == ProblemCode.NOT_READY
 
 
-def test_what_can_be_asked_is_described(client: Client) -> None:
-    assert "train" in {kind["name"] for kind in client.kinds()}
-    assert "spec" in str(client.kind("train"))
-    assert "demo" in {preset["name"] for preset in client.presets()}
-    assert client.submit(client.preset("demo")["body"], reuse=False).num_points == 3
-    assert list(client.models())
+def test_the_service_describes_itself(client: Client) -> None:
+    assert "train" in {kind.name for kind in client.kinds()}
+    assert "epochs" in client.kind("train").spec_schema["properties"]
+    assert "demo" in {preset.name for preset in client.presets()}
+    assert client.submit(client.preset("demo").body, reuse=False).num_points == 3
+    assert {model.layers[0].name for model in client.models()}
     assert "digits" in {dataset.name for dataset in client.datasets()}
     assert list(client.workers()) == []
     assert client.queue().queued > 0
 
 
-def test_an_answer_that_is_lost_is_asked_for_again(live_url: str, client: Client) -> None:
+def test_a_lost_response_is_requested_again(live_url: str, client: Client) -> None:
     experiment_id = submit_queued(client)
-    with cutting(live_url, 0, 0) as proxy, Client(proxy.url) as far:
-        assert far.get(experiment_id).id == experiment_id
+    with cut_connections(live_url, 0, 0) as proxy, Client(proxy.url) as remote:
+        assert remote.get(experiment_id).id == experiment_id
         assert proxy.num_connections == 3
 
 
-def test_a_submission_whose_answer_is_lost_is_made_once(live_url: str, client: Client) -> None:
+def test_a_submission_with_a_lost_response_is_stored_once(live_url: str, client: Client) -> None:
     before = {one.id for one in client.iterate()}
-    with cutting(live_url, 0) as proxy, Client(proxy.url) as far:
-        submitted = far.submit(SPEC, reuse=False, name="sent twice")
+    with cut_connections(live_url, 0) as proxy, Client(proxy.url) as remote:
+        submitted = remote.submit(SPEC, reuse=False, name="sent twice")
         assert proxy.num_connections == 2
     assert {one.id for one in client.iterate()} - before == {submitted.id}
 
 
 def test_a_call_that_is_not_safe_to_repeat_is_sent_once(live_url: str, client: Client) -> None:
     experiment_id = submit_queued(client)
-    with cutting(live_url, 0) as proxy, Client(proxy.url) as far:
+    with cut_connections(live_url, 0) as proxy, Client(proxy.url) as remote:
         with pytest.raises(ServiceUnreachable):
-            far.cancel(experiment_id)
+            remote.cancel(experiment_id)
         assert proxy.num_connections == 1
 
 
-def test_an_event_stream_goes_on_where_it_broke(live_url: str, client: Client) -> None:
+def test_a_broken_event_stream_resumes(live_url: str, client: Client) -> None:
     experiment_id = client.submit(
         SPEC, seeds=range(20), reuse=False, execution={"seeds_per_run": 1}
     ).id
     client.cancel(experiment_id)
     whole = list(client.events(experiment_id))
     assert len(whole) > 6
-    with cutting(live_url, 900, 1500) as proxy, Client(proxy.url) as far:
-        broken = list(far.events(experiment_id, timeout=30))
+    with cut_connections(live_url, 900, 1500) as proxy, Client(proxy.url) as remote:
+        broken = list(remote.events(experiment_id, timeout=30))
         assert proxy.num_connections >= 3
     assert broken == whole
     assert [event.sequence for event in broken] == list(range(1, len(whole) + 1))
 
 
-def test_comments_between_events_are_no_events(
+def test_comments_are_not_events(
     live_url: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What keeps a silent stream open comes after an event with an id, and while nothing happens."""
+    """Comments keep a silent stream open: after an event with an id, and without any event."""
     monkeypatch.setattr(event_stream, "COMMENT_SECONDS", event_stream.POLL_SECONDS)
     experiment_id = submit_queued(client)
 
     async def names_until_cancelled() -> list[str]:
         names = []
-        async with AsyncClient(live_url) as far:
-            async for event in far.events(experiment_id, timeout=30):
+        async with AsyncClient(live_url) as remote:
+            async for event in remote.events(experiment_id, timeout=30):
                 names.append(event.name)
                 if len(names) == 1:
                     await asyncio.sleep(4 * event_stream.POLL_SECONDS)
-                    await far.cancel(experiment_id)
+                    await remote.cancel(experiment_id)
         return names
 
     names = asyncio.run(names_until_cancelled())
@@ -221,32 +243,34 @@ def test_comments_between_events_are_no_events(
         list(client.events(waiting, timeout=6 * event_stream.POLL_SECONDS))
 
 
-def test_no_service_is_said_readably() -> None:
+def test_a_missing_service_has_a_readable_error() -> None:
     with (
-        Client("http://127.0.0.1:9", max_retries=0) as nobody,
+        Client("http://127.0.0.1:9", max_retries=0) as client,
         pytest.raises(ServiceUnreachable, match=r"\./run"),
     ):
-        nobody.queue()
+        client.queue()
 
 
-def test_another_service_is_recognised(live_url: str) -> None:
+def test_another_service_is_detected(live_url: str) -> None:
     with (
-        Client(f"{live_url}/no/such/place") as lost,
-        pytest.raises((UnexpectedAnswer, ProblemError)),
+        Client(f"{live_url}/no/such/place") as client,
+        pytest.raises((UnexpectedResponse, ProblemError)),
     ):
-        lost.queue()
+        client.queue()
 
 
-def test_the_async_client_does_the_same(live_url: str) -> None:
-    async def scenario() -> tuple[ExperimentStatus, list[str]]:
+def test_the_async_client_has_the_same_results(live_url: str) -> None:
+    async def scenario() -> tuple[str, list[str]]:
         names: list[str] = []
-        async with AsyncClient(live_url) as far:
-            experiment = await far.submit(SPEC, reuse=False)
-            assert experiment.id in [one.id async for one in far.iterate()]
-            await far.cancel(experiment.id)
-            ended = await far.wait(experiment.id, on_event=lambda event: names.append(event.name))
+        async with AsyncClient(live_url) as remote:
+            experiment = await remote.submit(SPEC, reuse=False)
+            assert experiment.id in [one.id async for one in remote.iterate()]
+            await remote.cancel(experiment.id)
+            ended = await remote.wait(
+                experiment.id, on_event=lambda event: names.append(event.name)
+            )
             with pytest.raises(ClientError):
-                await far.get("exp_none")
+                await remote.get("exp_none")
         return ended.status, names
 
     status, names = asyncio.run(scenario())
@@ -255,12 +279,10 @@ def test_the_async_client_does_the_same(live_url: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "num_sent"), [(429, 2), (503, 1)])
-def test_a_call_that_was_refused_for_its_rate_is_sent_again_when_told(
-    status: int, num_sent: int
-) -> None:
+def test_a_rate_limited_call_is_retried_after_its_delay(status: int, num_sent: int) -> None:
     sent: list[float] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         sent.append(time.monotonic())
         problem = {
             "type": "t",
@@ -284,11 +306,11 @@ def test_a_call_that_was_refused_for_its_rate_is_sent_again_when_told(
             },
         )
 
-    with Client("http://service", transport=httpx.MockTransport(answer)) as client:
+    with Client("http://service", transport=httpx.MockTransport(respond)) as client:
         if status == 429:
             client.delete("exp_1")
             assert sent[1] - sent[0] >= 1
         else:
             with pytest.raises(ProblemError):
-                client.delete("exp_1")  # it may have been done: only a refusal for the rate is sure
+                client.delete("exp_1")  # it may have been executed; only a rate limit is sure
     assert len(sent) == num_sent

@@ -1,4 +1,4 @@
-"""Exports as tables and event files, read back by readers that are not ours, hold exactly what the API answers."""
+"""Exports as tables and event files, read back with other libraries, equal the API's values."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from click.testing import Result as Invoked
 
-from richregime import AsyncClient, Client, ExtraMissing
-from richregime.answers import Metrics, Result
+from richregime import AsyncClient, Client, ExtraMissing, Metrics, Result
 from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns
 from richregime.exporting.event_files import name_folder
 from richregime.exporting.event_records import encode_scalar, encode_version, frame
 from tests.api.api_server import ApiServer, make_settings, serve_api
-from tests.architecture.test_torch_free import import_without
-from tests.client.event_reader import read_events, read_plugin, read_scalars
+from tests.client.event_file_reader import read_events, read_plugin, read_scalars
 
 ROOT = Path(__file__).parents[2]
-Invoke = Callable[..., Invoked]
+Invoke = Callable[..., Any]
 Place = tuple[Client, str, str]
 BODY = {
     "spec": {"kind": "train", "epochs": 3},
@@ -43,7 +40,7 @@ BODY = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Place]:
-    """A client, an experiment that has succeeded, and one of which a run has failed and another waits."""
+    """A client, a succeeded experiment, and one with a finished, a failed and a queued run."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with (
@@ -52,10 +49,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     ):
         finished = client.submit(BODY).id
         api_server.finish_all_runs(finished)
-        yield client, finished, begin_and_fail(api_server, client)
+        yield client, finished, submit_partial(api_server, client)
 
 
-def begin_and_fail(api_server: ApiServer, client: Client) -> str:
+def submit_partial(api_server: ApiServer, client: Client) -> str:
     partial = client.submit(
         {"kind": "train", "epochs": 3}, seeds=[0, 1, 2], execution={"seeds_per_run": 1}
     )
@@ -72,24 +69,24 @@ def as_float32(value: float | None) -> float:
 
 
 def expected_metrics(client: Client, experiment_id: str) -> list[dict[str, Any]]:
-    """The API's values, each with its run and the point's swept values."""
+    """The API's values, each with its run and the swept values of the point."""
     runs = {
         (run.point.index, seed): run for run in client.runs(experiment_id) for seed in run.seeds
     }
     rows = []
-    for item in client.metrics(experiment_id)["items"]:
-        run = runs[item["point"], item["seed"]]
+    for item in client.metrics(experiment_id).items:
+        run = runs[item.point, item.seed]
         optimizer = run.point.values["optimizer"]
         axes = {
             "model.width": run.point.values["model.width"],
             "optimizer.name": optimizer["name"],
             "optimizer.lr": optimizer["lr"],
         }
-        rows.append({"run": run.id, **item, **axes})
+        rows.append({"run": run.id, **item.model_dump(), **axes})
     return rows
 
 
-def test_csv_holds_every_metric_and_every_statistic(place: Place, tmp_path: Path) -> None:
+def test_csv_contains_every_metric_and_statistic(place: Place, tmp_path: Path) -> None:
     client, finished, _ = place
     written = client.export_tables(finished, tmp_path / "new" / "folder")
     assert [path.name for path in written] == ["metrics.csv", "results.csv"]
@@ -105,15 +102,15 @@ def test_csv_holds_every_metric_and_every_statistic(place: Place, tmp_path: Path
     header, *rows = csv.reader(written[1].read_text().splitlines())
     assert header[:5] == ["point", *axes, "outcome"]
     found = {(row[0], row[5]): dict(zip(header, row, strict=True)) for row in rows}
-    for index, seed_result in enumerate(client.result(finished)["points"]):
-        row, statistic = found[str(index), "test_accuracy"], seed_result["test_accuracy"]
-        assert float(row["mean"]) == statistic["mean"]
-        assert [float(row["ci95_low"]), float(row["ci95_high"])] == statistic["ci95"]
-        assert (row["n"], row["model.width"]) == ("2", str(seed_result["point"]["model.width"]))
+    for index, point in enumerate(client.result(finished).points):
+        row, statistic = found[str(index), "test_accuracy"], point.test_accuracy
+        assert float(row["mean"]) == statistic.mean
+        assert (float(row["ci95_low"]), float(row["ci95_high"])) == statistic.ci95
+        assert (row["n"], row["model.width"]) == ("2", str(point.point["model.width"]))
         assert (str(index), "timings.backward_seconds") in found
 
 
-def test_parquet_holds_the_same_with_types(place: Place, tmp_path: Path) -> None:
+def test_parquet_contains_the_same_with_types(place: Place, tmp_path: Path) -> None:
     client, finished, _ = place
     metrics, results = (
         pyarrow.parquet.read_table(path)
@@ -137,14 +134,13 @@ def test_parquet_holds_the_same_with_types(place: Place, tmp_path: Path) -> None
         }
         for row in results.to_pylist()
     }
-    for index, seed_result in enumerate(client.result(finished)["points"]):
+    for index, point in enumerate(client.result(finished).points):
+        values = point.model_dump(mode="json")
         for name in ("test_accuracy", "train_loss", "initial_test_accuracy"):
-            assert statistics[index, name] == seed_result[name]
+            assert statistics[index, name] == values[name]
 
 
-def test_event_files_hold_every_metric_under_its_point_and_seed(
-    place: Place, tmp_path: Path
-) -> None:
+def test_event_files_contain_every_metric_by_point_and_seed(place: Place, tmp_path: Path) -> None:
     client, finished, _ = place
     for _ in range(2):
         written = client.export_tables(finished, tmp_path, table_format="tensorboard")
@@ -154,11 +150,11 @@ def test_event_files_hold_every_metric_under_its_point_and_seed(
     assert len(folders) == len(written) == len(list(tmp_path.rglob("*tfevents*"))) == 8
     assert folders[0] == "point0-model.width=10,optimizer.name=adam,optimizer.lr=0.001/seed0"
     by_cell: dict[tuple[int, int], dict[tuple[str, int], float | None]] = {}
-    for item in client.metrics(finished)["items"]:
-        cell = by_cell.setdefault((item["point"], item["seed"]), {})
-        cell[item["name"], item["step"]] = item["value"]
+    for item in client.metrics(finished).items:
+        cell_values = by_cell.setdefault((item.point, item.seed), {})
+        cell_values[item.name, item.step] = item.value
     assert len(by_cell) == 8
-    began = {
+    started_at = {
         (run.point.index, seed): run.started_at
         for run in client.runs(finished)
         for seed in run.seeds
@@ -171,12 +167,12 @@ def test_event_files_hold_every_metric_under_its_point_and_seed(
         assert any(map(isnan, scalars.values()))
         events = list(read_events(path))
         assert events[0].file_version == "brain.Event:2"
-        started = began[cell]
+        started = started_at[cell]
         assert started is not None
         assert {event.wall_time for event in events[:-1]} == {started.timestamp()}
 
 
-def test_event_files_tell_the_form_as_hyperparameters(place: Place, tmp_path: Path) -> None:
+def test_event_files_contain_the_spec_as_hyperparameters(place: Place, tmp_path: Path) -> None:
     client, finished, _ = place
     path = sorted(client.export_tables(finished, tmp_path, table_format="tensorboard"))[-1]
     values = {
@@ -192,27 +188,27 @@ def test_event_files_tell_the_form_as_hyperparameters(place: Place, tmp_path: Pa
     )
     assert (values["seed"], values["epochs"], values["kind"]) == (3, 3, "train")
     assert values["data.name"] == "digits"
-    asked = read_plugin(path, "experiment").experiment
-    assert {info.name for info in asked.hparam_infos} == set(values)
-    assert {info.name.tag for info in asked.metric_infos} == {"test_accuracy", "train_loss"}
+    declared = read_plugin(path, "experiment").experiment
+    assert {info.name for info in declared.hparam_infos} == set(values)
+    assert {info.name.tag for info in declared.metric_infos} == {"test_accuracy", "train_loss"}
     assert read_plugin(path, "session_end_info").session_end_info.status == 1
 
 
-def test_what_is_under_way_is_exported_as_far_as_it_is(place: Place, tmp_path: Path) -> None:
+def test_a_running_experiment_is_exported_without_a_result(place: Place, tmp_path: Path) -> None:
     client, _, partial = place
     assert not client.get(partial).terminal
     (path,) = client.export_tables(partial, tmp_path)
-    assert len(path.read_text().splitlines()) == 1 + len(client.metrics(partial)["items"])
+    assert len(path.read_text().splitlines()) == 1 + len(client.metrics(partial).items)
     (events,) = client.export_tables(partial, tmp_path, table_format="tensorboard")
     assert events.parent == tmp_path / "point0" / "seed0"
 
 
-def test_the_async_client_writes_the_same(place: Place, tmp_path: Path) -> None:
+def test_the_async_client_writes_the_same_files(place: Place, tmp_path: Path) -> None:
     client, finished, _ = place
 
     async def export(table_format: Any) -> None:
-        async with AsyncClient(client.url) as far:
-            await far.export_tables(finished, tmp_path / "async", table_format=table_format)
+        async with AsyncClient(client.url) as remote:
+            await remote.export_tables(finished, tmp_path / "async", table_format=table_format)
 
     for table_format in ("csv", "tensorboard"):
         client.export_tables(finished, tmp_path / "sync", table_format=table_format)
@@ -227,12 +223,13 @@ def test_the_async_client_writes_the_same(place: Place, tmp_path: Path) -> None:
         assert (tmp_path / "async" / name).read_bytes() == (tmp_path / "sync" / name).read_bytes()
 
 
-def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place) -> None:
+def test_a_statistic_in_a_list_has_the_aligned_values_as_columns(place: Place) -> None:
     client, _, partial = place
-    seed_result = {
+    point = {
         "point": {},
         "outcome": "trained",
         "seeds": [0, 1],
+        "test_accuracy": {"mean": 0.9, "standard_error": None, "ci95": None, "n": 1},
         "curves": [
             {
                 "mode": "lazy",
@@ -249,18 +246,22 @@ def test_a_statistic_within_a_list_is_told_by_what_stands_beside_it(place: Place
         client.get(partial),
         [*client.runs(partial)],
         Metrics(items=[]),
-        Result(kind="x", points=[seed_result]),
+        Result.model_validate({"kind": "x", "points": [point], "seeds": 2, "reused": []}),
     )
     columns = result_columns(source)
-    assert columns["quantity"] == ["curves.test_accuracy"] * 2 + ["epochs_by_layer"] * 2
-    assert columns["curves.mode"] == ["lazy", "lazy", None, None]
-    assert columns["curves.fractions_percent"] == [0.0, 10.0, None, None]
-    assert columns["epochs_by_layer.index"] == [None, None, 0, 1]
-    assert columns["mean"] == [0.1, 0.9, 2.0, 2.0]
+    assert columns["quantity"] == [
+        "test_accuracy",
+        *["curves.test_accuracy"] * 2,
+        *["epochs_by_layer"] * 2,
+    ]
+    assert columns["curves.mode"] == [None, "lazy", "lazy", None, None]
+    assert columns["curves.fractions_percent"] == [None, 0.0, 10.0, None, None]
+    assert columns["epochs_by_layer.index"] == [None, None, None, 0, 1]
+    assert columns["mean"] == [0.9, 0.1, 0.9, 2.0, 2.0]
     assert "seeds" not in columns
 
 
-def test_a_folder_s_name_holds_nothing_that_is_a_path() -> None:
+def test_a_folder_name_has_no_path_separators() -> None:
     assert (
         name_folder(7, {"init.checkpoint": "../../a b/c"}, 3)
         == "point007-init.checkpoint=.._.._a_b_c"
@@ -297,9 +298,9 @@ def test_the_command_writes_each_format(invoke: Invoke, place: Place, tmp_path: 
         done = invoke(*arguments)
         assert done.exit_code == 0, done.stderr
         assert str(out) in done.stdout
-        told = json.loads(invoke(*arguments, "--json").stdout)
-        assert len(told["files"]) == count
-        assert all(Path(path).is_file() for path in told["files"])
+        printed = json.loads(invoke(*arguments, "--json").stdout)
+        assert len(printed["files"]) == count
+        assert all(Path(path).is_file() for path in printed["files"])
     done = invoke("export", partial, "--format", "csv", "--out", str(tmp_path), "--url", client.url)
     assert "no result yet" in done.stderr
 
@@ -318,7 +319,7 @@ def test_wrong_usage_of_the_command_ends_with_2(
         assert invoke("export", finished, *arguments, "--url", client.url).exit_code == 2, arguments
 
 
-def test_without_the_extra_the_command_says_how_to_install_it(
+def test_a_missing_extra_is_named_with_its_installation(
     invoke: Invoke, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, finished, _ = place
@@ -340,17 +341,17 @@ def test_no_export_needs_torch(place: Place, tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "from richregime import Client\n"
+        f"client, folder = Client({client.url!r}), {str(tmp_path)!r}\n"
         "for table_format in ('csv', 'parquet', 'tensorboard'):\n"
-        f"    assert Client({client.url!r}).export_tables({finished!r}, {str(tmp_path)!r}, table_format=table_format)\n"
+        f"    assert client.export_tables({finished!r}, folder, table_format=table_format)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
 
 
 def test_event_files_and_csv_need_no_extra() -> None:
-    heavy = ("pyarrow", "tensorboardX", "google")
-    assert (
-        import_without(
-            heavy, ["richregime.exporting.event_files", "richregime.exporting.writing"]
-        ).returncode
-        == 0
+    script = (
+        "import sys\n"
+        "for name in ('pyarrow', 'tensorboardX', 'google'): sys.modules[name] = None\n"
+        "import richregime.exporting.event_files, richregime.exporting.writing"
     )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)

@@ -1,4 +1,4 @@
-"""The example bodies are ones that the service takes."""
+"""The bodies in `examples/` are valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.json"))
 
 
 def set_path(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """The spec with the value at a dotted path replaced."""
+    """The spec with another value at a dotted path."""
     head, _, rest = path.partition(".")
     return {**spec, head: set_path(spec.get(head, {}), rest, value) if rest else value}
 

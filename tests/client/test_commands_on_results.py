@@ -1,4 +1,4 @@
-"""The commands that need an experiment that has come to its end, against a whole service."""
+"""The commands that need an ended experiment, against a whole service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 
 pytestmark = [pytest.mark.xdist_group("whole_service"), pytest.mark.timeout(600)]
 
-Invoke = Callable[..., Result]
+Invoke = Callable[..., Any]
 TINY = (
     "--kind",
     "train",
@@ -32,9 +32,9 @@ TINY = (
 def finished(
     invoke: Invoke, service_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, str, Path]:
-    """Two experiments that differ in the learning rate, watched to their end; what a delivery wrote."""
-    told = tmp_path_factory.mktemp("told") / "told"
-    write = f"sh -c 'echo $RICHREGIME_EXPERIMENT $RICHREGIME_STATUS > {told}'"
+    """Two ended experiments with different learning rates; the output of --notify-command."""
+    notified = tmp_path_factory.mktemp("notified") / "output"
+    write = f"sh -c 'echo $RICHREGIME_EXPERIMENT $RICHREGIME_STATUS > {notified}'"
     ids = []
     for rate in ("0.001", "0.01"):
         done = invoke(
@@ -53,25 +53,31 @@ def finished(
         assert done.exit_code == 0, done.stderr
         assert "\a" in done.stderr
         ids.append(done.stdout.strip())
-    return ids[0], ids[1], told
+    return ids[0], ids[1], notified
 
 
-def test_a_notice_is_given_at_the_end(finished: tuple[str, str, Path]) -> None:
+def test_the_notify_command_runs_at_the_end(finished: tuple[str, str, Path]) -> None:
     assert finished[2].read_text() == f"{finished[1]} succeeded\n"
 
 
 def test_experiments_are_compared(
     invoke: Invoke, service_url: str, finished: tuple[str, str, Path]
 ) -> None:
-    told = json.loads(invoke("compare", *finished[:2], "--json", "--url", service_url).stdout)
-    assert told["spec"] == {"spec.optimizer.lr": ["0.001", "0.01"]}
-    assert told["results"]["test_accuracy"]["the only point"][1]["difference"]
+    first, second, _ = finished
+    found = json.loads(invoke("compare", first, second, "--json", "--url", service_url).stdout)
+    assert found["spec"] == [
+        {"path": "spec.optimizer.lr", "values": {first: 0.001, second: 0.01}},
+    ]
+    accuracy = found["results"][0]
+    assert accuracy["quantity"] == "test_accuracy"
+    assert accuracy["points"][0]["values"][second]["difference"]
     shown = invoke("compare", *finished[:2], "--quantity", "train_loss", "--url", service_url)
     assert "spec.optimizer.lr" in shown.stdout
-    assert (
-        invoke("compare", *finished[:2], "--quantity", "nothing", "--url", service_url).exit_code
-        == 2
-    )
+    assert "0.01" in shown.stdout
+    assert "n=3" in shown.stdout
+    refused = invoke("compare", first, second, "--quantity", "nothing", "--url", service_url)
+    assert refused.exit_code == 4
+    assert "test_accuracy" in refused.stderr
 
 
 def test_plots_are_written(
@@ -91,16 +97,19 @@ def test_plots_are_written(
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_export_is_imported_and_runs_again_by_its_script(
+def test_an_export_is_imported_and_its_script_reruns_it(
     invoke: Invoke, service_url: str, finished: tuple[str, str, Path], tmp_path: Path
 ) -> None:
-    archive = tmp_path / "bundle.zip"
-    assert invoke("export", finished[0], "--out", str(archive), "--url", service_url).exit_code == 0
-    imported = json.loads(invoke("import", str(archive), "--json", "--url", service_url).stdout)
+    bundle_file = tmp_path / "bundle.zip"
+    assert (
+        invoke("export", finished[0], "--out", str(bundle_file), "--url", service_url).exit_code
+        == 0
+    )
+    imported = json.loads(invoke("import", str(bundle_file), "--json", "--url", service_url).stdout)
     assert imported["imported_from"] == finished[0]
-    with zipfile.ZipFile(archive) as opened:
+    with zipfile.ZipFile(bundle_file) as opened:
         opened.extractall(tmp_path / "bundle")
-    through = subprocess.run(
+    resubmitted = subprocess.run(
         ["sh", "rerun.sh"],
         cwd=tmp_path / "bundle",
         env={**os.environ, "RICHREGIME_URL": service_url},
@@ -109,7 +118,7 @@ def test_an_export_is_imported_and_runs_again_by_its_script(
         timeout=60,
         check=True,
     )
-    assert json.loads(through.stdout)["id"] == finished[0]
+    assert json.loads(resubmitted.stdout)["id"] == finished[0]
     python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if name != "RICHREGIME_URL"}
     subprocess.run(

@@ -1,4 +1,4 @@
-"""`richregime keys`, and the key that commands carry."""
+"""`richregime keys`, and the key that commands send."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from storage.access.audit import list_entries
 from storage.access.keys import find_key
 from storage.database.engine import Database
 
-RUN = CliRunner()
+RUNNER = CliRunner()
 
 
 def keys(home: Path, *arguments: str) -> Any:
-    return RUN.invoke(app, ["keys", *arguments, "--home", str(home)])
+    return RUNNER.invoke(app, ["keys", *arguments, "--home", str(home)])
 
 
-def test_a_key_is_shown_once_listed_without_it_and_revoked(tmp_path: Path) -> None:
+def test_a_key_is_created_listed_and_revoked(tmp_path: Path) -> None:
     made = keys(
         tmp_path, "create", "--owner", "ada", "--scope", "read", "--scope", "admin", "--days", "30"
     )
@@ -52,33 +52,33 @@ def test_a_key_is_shown_once_listed_without_it_and_revoked(tmp_path: Path) -> No
     ]
 
 
-def test_without_scopes_it_reads_submits_and_cancels(tmp_path: Path) -> None:
+def test_default_scopes_are_read_submit_and_cancel(tmp_path: Path) -> None:
     made = json.loads(keys(tmp_path, "create", "--owner", "ada", "--json").stdout)
     assert (made["scopes"], made["expires_at"]) == (["read", "submit", "cancel"], None)
     assert made["key"].startswith(made["id"])
 
 
 @pytest.mark.parametrize("owner", ["", " ada", "a b", "-ada", "ä", "x" * 65, "ada\n"])
-def test_an_owner_is_a_word(tmp_path: Path, owner: str) -> None:
+def test_an_invalid_owner_is_refused(tmp_path: Path, owner: str) -> None:
     assert keys(tmp_path, "create", f"--owner={owner}").exit_code == 2
 
 
-def test_an_unknown_key_is_not_revoked(tmp_path: Path) -> None:
+def test_revoking_an_unknown_key_fails(tmp_path: Path) -> None:
     refused = keys(tmp_path, "revoke", "rrk_0")
     assert refused.exit_code == 1
     assert "no key 'rrk_0'" in refused.stderr
 
 
-def test_commands_carry_the_key_they_are_given(
-    live_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[str | None] = []
+def test_commands_send_the_given_key(live_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str | None] = []
 
-    def remember(self: Client, url: str | None = None, *, key: str | None = None, **_: Any) -> None:
-        shown.append(key)
+    def record_key(
+        self: Client, url: str | None = None, *, key: str | None = None, **_: Any
+    ) -> None:
+        sent.append(key)
         raise SystemExit(0)
 
-    monkeypatch.setattr(Client, "__init__", remember)
-    RUN.invoke(app, ["--key", "rrk_1_2", "list", "--url", live_url])
-    RUN.invoke(app, ["list", "--url", live_url])
-    assert shown == ["rrk_1_2", None]
+    monkeypatch.setattr(Client, "__init__", record_key)
+    RUNNER.invoke(app, ["--key", "rrk_1_2", "list", "--url", live_url])
+    RUNNER.invoke(app, ["list", "--url", live_url])
+    assert sent == ["rrk_1_2", None]

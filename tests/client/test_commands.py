@@ -1,4 +1,4 @@
-"""The command line as a script sees it: what it prints and the exit codes."""
+"""What the commands print, and their exit codes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from rich.console import Console
 
 from richregime import Client
@@ -18,7 +18,7 @@ from richregime.tables import experiments_table
 pytestmark = pytest.mark.xdist_group("client")
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-Invoke = Callable[..., Result]
+Invoke = Callable[..., Any]
 BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
 
@@ -32,13 +32,13 @@ def test_a_file_is_submitted_and_its_id_printed(
     assert client.get(done.stdout.strip()).name == "from a file"
 
 
-def test_standard_input_is_submitted_and_listed(command: Command, live_url: str) -> None:
+def test_standard_input_is_submitted(command: Command, live_url: str) -> None:
     done = command("submit", "-", "--url", live_url, stdin=json.dumps(BODY))
     listed = command("list", "--json", "--url", live_url)
     assert done.stdout.strip() in {one["id"] for one in json.loads(listed.stdout)["items"]}
 
 
-def test_watching_a_cancelled_experiment_ends_with_3(
+def test_watching_a_cancelled_experiment_returns_3(
     command: Command, live_url: str, client: Client
 ) -> None:
     experiment_id = client.submit(BODY).id
@@ -46,7 +46,7 @@ def test_watching_a_cancelled_experiment_ends_with_3(
     assert command("watch", experiment_id, "--url", live_url).returncode == 3
 
 
-def test_a_wrong_body_ends_with_4_and_names_the_field(command: Command, live_url: str) -> None:
+def test_an_invalid_body_returns_4_and_names_the_field(command: Command, live_url: str) -> None:
     done = command(
         "submit", "-", "--url", live_url, stdin='{"spec": {"kind": "train", "epochs": 0}}'
     )
@@ -55,7 +55,7 @@ def test_a_wrong_body_ends_with_4_and_names_the_field(command: Command, live_url
     assert "Traceback" not in done.stderr
 
 
-def test_hints_call_the_command_as_it_was_called(
+def test_hints_contain_the_name_of_the_program(
     command: Command, live_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for called, shown in ((None, "richregime list"), ("./run", "./run list")):
@@ -65,22 +65,20 @@ def test_hints_call_the_command_as_it_was_called(
         assert f"`{shown}`" in command("show", "exp_none", "--url", live_url).stderr
 
 
-def test_what_follows_a_watched_end_begins_a_line(
-    command: Command, live_url: str, client: Client
-) -> None:
+def test_watching_ends_with_a_line_feed(command: Command, live_url: str, client: Client) -> None:
     experiment_id = client.submit(BODY).id
     client.cancel(experiment_id)
     assert command("watch", experiment_id, "--url", live_url).stderr.endswith("\n")
 
 
-def test_a_webhook_is_handed_to_the_service(invoke: Invoke, live_url: str) -> None:
+def test_a_webhook_is_part_of_the_submission(invoke: Invoke, live_url: str) -> None:
     done = invoke("submit", "--kind", "train", "--webhook", "http://10.0.0.1/x", "--url", live_url)
     assert done.exit_code == 4
     assert "#/webhook/url" in done.stderr
     assert "RICHREGIME_WEBHOOK_SECRET" in done.stderr
 
 
-def test_waiting_too_long_ends_with_6(command: Command, live_url: str, client: Client) -> None:
+def test_a_timeout_returns_6(command: Command, live_url: str, client: Client) -> None:
     experiment_id = client.submit(BODY).id
     assert command("watch", experiment_id, "--timeout", "0.1", "--url", live_url).returncode == 6
 
@@ -96,22 +94,22 @@ def test_waiting_too_long_ends_with_6(command: Command, live_url: str, client: C
         (("--help",), 0),
     ],
 )
-def test_wrong_usage_and_no_service_have_their_codes(
+def test_usage_errors_and_a_missing_service_have_exit_codes(
     command: Command, arguments: tuple[str, ...], code: int
 ) -> None:
     assert command(*arguments).returncode == code
 
 
-def test_a_preset_is_shown_as_a_body(command: Command, live_url: str) -> None:
+def test_a_preset_is_printed_as_a_body(command: Command, live_url: str) -> None:
     done = command("preset", "show", "demo", "--url", live_url)
     assert json.loads(done.stdout)["spec"]["kind"] == "train"
     assert "demo" in command("preset", "list", "--url", live_url).stdout
 
 
-def test_flags_submit_and_a_dry_run_starts_nothing(
+def test_options_submit_and_a_dry_run_starts_nothing(
     invoke: Invoke, live_url: str, client: Client
 ) -> None:
-    flags = (
+    options = (
         "--kind",
         "train",
         "--set",
@@ -123,34 +121,38 @@ def test_flags_submit_and_a_dry_run_starts_nothing(
         "--url",
         live_url,
     )
-    told = invoke("submit", *flags, "--dry-run", "--json")
-    assert json.loads(told.stdout)["num_runs"] == 2
-    assert "nothing started" in invoke("submit", *flags, "--dry-run").stdout
-    made = invoke("submit", *flags, "--name", "by flags", "--label", "a=b", "--no-reuse", "--json")
+    preview = invoke("submit", *options, "--dry-run", "--json")
+    assert json.loads(preview.stdout)["num_runs"] == 2
+    assert "nothing started" in invoke("submit", *options, "--dry-run").stdout
+    made = invoke(
+        "submit", *options, "--name", "by options", "--label", "a=b", "--no-reuse", "--json"
+    )
     experiment = client.get(json.loads(made.stdout)["id"])
     assert (experiment.name, experiment.labels, experiment.seeds) == (
-        "by flags",
+        "by options",
         {"a": "b"},
         [0, 1],
     )
     assert experiment.sweep == {"model.width": [3, 4]}
     assert f"richregime watch {experiment.id}" in made.stderr
     shown = invoke("show", experiment.id, "--url", live_url)
-    assert "by flags" in shown.stdout
+    assert "by options" in shown.stdout
     assert (
         len(json.loads(invoke("show", experiment.id, "--json", "--url", live_url).stdout)["runs"])
         == 2
     )
 
 
-def test_an_error_says_what_to_do_next(invoke: Invoke, live_url: str, client: Client) -> None:
+def test_an_error_is_followed_by_the_next_step(
+    invoke: Invoke, live_url: str, client: Client
+) -> None:
     waiting = client.submit(BODY).id
     assert "richregime watch" in invoke("result", waiting, "--url", live_url).stderr
     assert "richregime list" in invoke("show", "exp_none", "--url", live_url).stderr
     assert "richregime kinds" in invoke("submit", "--kind", "nothing", "--url", live_url).stderr
 
 
-def test_what_can_be_asked_is_told_as_json_too(invoke: Invoke, live_url: str) -> None:
+def test_lists_are_printed_as_json(invoke: Invoke, live_url: str) -> None:
     for words in (
         ("kinds",),
         ("kinds", "train"),
@@ -163,8 +165,8 @@ def test_what_can_be_asked_is_told_as_json_too(invoke: Invoke, live_url: str) ->
 
 
 @pytest.mark.parametrize(("width", "shows_all"), [(80, False), (140, True)])
-def test_a_list_cuts_nothing_off(client: Client, width: int, shows_all: bool) -> None:
-    name = "a name of some length, as those of figures are: ReLU-Nets with one hidden layer, Fashion-MNIST"
+def test_a_list_cuts_nothing(client: Client, width: int, shows_all: bool) -> None:
+    name = "a long name, as of a figure: ReLU-Nets with one hidden layer on Fashion-MNIST"
     experiment = client.submit({"kind": "train", "epochs": 3}, name=name, reuse=False)
     written = StringIO()
     Console(width=width, file=written, color_system=None).print(
@@ -178,10 +180,10 @@ def test_a_list_cuts_nothing_off(client: Client, width: int, shows_all: bool) ->
     assert ("1 × 1" in text) == shows_all
 
 
-def test_a_list_into_a_pipe_has_one_line_for_each_experiment(
+def test_a_list_in_a_pipe_has_one_line_per_experiment(
     command: Command, live_url: str, client: Client
 ) -> None:
-    name = "another name of some length, so that eighty characters would never hold all of the columns of it"
+    name = "another long name, for which eighty characters would not hold all columns"
     experiment = client.submit({"kind": "train", "epochs": 4}, name=name, reuse=False)
     (line,) = (
         one
@@ -191,7 +193,9 @@ def test_a_list_into_a_pipe_has_one_line_for_each_experiment(
     assert name in line
 
 
-def test_the_audit_trail_is_a_line_an_entry(invoke: Invoke, live_url: str, client: Client) -> None:
+def test_the_audit_trail_has_one_line_per_entry(
+    invoke: Invoke, live_url: str, client: Client
+) -> None:
     experiment_id = client.submit(BODY).id
     client.cancel(experiment_id)
     lines = invoke("audit", "--target", experiment_id, "--url", live_url).stdout.splitlines()
@@ -200,7 +204,7 @@ def test_the_audit_trail_is_a_line_an_entry(invoke: Invoke, live_url: str, clien
     assert (found[0]["action"], found[0]["target"]) == ("cancelled", experiment_id)
 
 
-def test_the_limits_and_what_is_used_are_shown(invoke: Invoke, live_url: str) -> None:
+def test_the_limits_and_their_use_are_printed(invoke: Invoke, live_url: str) -> None:
     shown = invoke("limits", "--url", live_url).stdout
     assert "limit_queued_per_owner" in shown
     assert "used: " in shown

@@ -1,4 +1,4 @@
-"""A body made of flags, and curves made of blocks: no service is asked."""
+"""Bodies that options change, and curves drawn with blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from richregime.commands.bodies import change_body, read_seeds, read_values
 from richregime.sparklines import sparkline
 
 
-def test_flags_change_a_copy_of_the_body() -> None:
+def test_options_change_a_copy_of_the_body() -> None:
     body = {"spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}}, "seeds": [9]}
     changed = change_body(
         body,
@@ -40,25 +40,25 @@ def test_flags_change_a_copy_of_the_body() -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "", "1-", "0-100000", "1.5", "-1"])
-def test_what_is_no_seed_is_refused(text: str) -> None:
+def test_invalid_seeds_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         read_seeds(text)
 
 
-def test_another_name_is_another_form_with_its_own_defaults() -> None:
+def test_another_name_discards_the_other_fields() -> None:
     body = {"spec": {"kind": "train", "model": {"name": "relu_net", "width": 5}}}
     changed = change_body(body, fields=["model.name=conv_net", "model.depth=1"])
     assert changed["spec"]["model"] == {"name": "conv_net", "depth": 1}
     assert change_body(body, fields=["model.name=relu_net"]) == body
 
 
-def test_values_are_json_where_they_are_json() -> None:
+def test_values_are_parsed_as_json_if_possible() -> None:
     assert read_values("1,2.5,true,vgg5") == [1, 2.5, True, "vgg5"]
     assert read_values("[1, [2]]") == [1, [2]]
     assert read_values("7") == [7]
 
 
-def test_a_curve_has_its_least_and_greatest_value_and_no_more_blocks_than_asked() -> None:
+def test_a_curve_spans_its_range_within_the_width() -> None:
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
     assert sparkline([1, 10, 100], logarithmic=True) == sparkline([1, 2, 3])
     assert sparkline([2, 2]) == "▁▁"

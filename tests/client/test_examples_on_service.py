@@ -1,4 +1,4 @@
-"""The quick start, the notebook and the example scripts run as they are written, against a whole service."""
+"""The quick start, the notebook and the example scripts run as written, against a service."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from richregime import Client
 
 pytestmark = [pytest.mark.xdist_group("whole_service"), pytest.mark.timeout(600)]
 
@@ -32,7 +34,7 @@ def run_script(
     )
 
 
-def test_the_quick_start_works_when_pasted(service_url: str, tmp_path: Path) -> None:
+def test_the_quick_start_runs(service_url: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tutorial" / "quick-start.md").read_text(encoding="utf-8")
     session = "\n".join(BLOCK.findall(text)).replace("./run ", "richregime ")
     python = Path(sys.executable).parent
@@ -55,7 +57,7 @@ def test_the_quick_start_works_when_pasted(service_url: str, tmp_path: Path) -> 
     assert figure.read_bytes().startswith(b"%PDF")
 
 
-def test_the_notebook_s_cells_run_in_order(
+def test_the_cells_of_the_notebook_run_in_order(
     service_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RICHREGIME_URL", service_url)
@@ -71,9 +73,7 @@ def test_the_notebook_s_cells_run_in_order(
     assert "95 % in" in capsys.readouterr().out
 
 
-def test_metrics_are_handed_over_as_arrays(service_url: str) -> None:
-    from richregime import Client
-
+def test_metrics_become_arrays(service_url: str) -> None:
     with Client(service_url) as client:
         experiment = client.submit(
             {"kind": "train", "epochs": 1, "data": {"train_size": 100}}, seeds=[0]
@@ -84,7 +84,7 @@ def test_metrics_are_handed_over_as_arrays(service_url: str) -> None:
         assert columns["value"].dtype.kind == "f"
         one = client.metrics(experiment.id, aggregate=True).to_numpy()
         assert one["standard_error"].dtype.kind == "f", "null is NaN"
-        assert client.result(experiment.id).typed_points()[0].test_accuracy.n == 1
+        assert client.result(experiment.id).points[0].test_accuracy.n == 1
 
 
 def test_the_script_with_httpx_alone_runs(service_url: str, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_script_with_httpx_alone_runs(service_url: str, tmp_path: Path) -> N
     assert (tmp_path / "learning_curve.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_a_build_fails_when_a_claim_does_not_hold(service_url: str, tmp_path: Path) -> None:
+def test_check_claims_fails_if_a_claim_is_not_reproduced(service_url: str, tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     spec = {
         "kind": "lws",
@@ -113,4 +113,4 @@ def test_a_build_fails_when_a_claim_does_not_hold(service_url: str, tmp_path: Pa
     other = run_script(
         "check_claims.py", str(body), "--claims", "4", url=service_url, folder=tmp_path
     )
-    assert (other.returncode, "does not speak to it" in other.stdout) == (1, True)
+    assert (other.returncode, "not measured by this experiment" in other.stdout) == (1, True)
