@@ -1,4 +1,4 @@
-"""The example kind of docs/adding-a-kind.md works in a copy of the tree without any other change."""
+"""The example kind of docs/adding-a-kind.md works in a copy of the tree."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_it_runs_without_a_service(tree: Path, tmp_path: Path) -> None:
 
 
 def test_the_tests_of_every_kind_include_it(tree: Path) -> None:
-    """Its example runs, is drawn, described and accepted by the API; its wrong fields are listed."""
+    """Its example runs, is drawn and is accepted by the API; wrong fields are listed."""
     chosen = f"{NAME} or has_an_example or specs_and_results"
     output = python(tree, "-m", "pytest", "-vv", "-p", "no:cacheprovider", "-k", chosen, *TESTS)
     passed = re.findall(rf"(tests/\w+)/\S+::(\w+)\[.*{NAME}.*\] PASSED", output)

@@ -1,4 +1,4 @@
-"""Documents are current: generated ones match the code; links, paths and names in all of them exist."""
+"""Generated documents match the code; links, paths and names in all documents exist."""
 
 from __future__ import annotations
 

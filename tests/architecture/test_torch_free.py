@@ -1,4 +1,4 @@
-"""API, client and storage load no torch, torchvision, numpy or matplotlib: an import hook refuses them."""
+"""API, client and storage import no torch, torchvision, numpy or matplotlib."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_nothing_is_called_utils() -> None:
 
 
 def test_every_top_level_package_is_installed() -> None:
-    """The editable install maps packages by name: a folder without `__init__.py` is not importable."""
+    """The editable install maps packages by name, and needs an `__init__.py` in each."""
     for package in PACKAGES:
         assert (ROOT / package / "__init__.py").is_file(), package
 
