@@ -33,7 +33,7 @@ class ExperimentStatus(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why a run failed: a closed set."""
+    """Why a run failed."""
 
     WORKER_LOST = "worker_lost"
     TIMEOUT = "timeout"
@@ -46,7 +46,7 @@ class FailureReason(StrEnum):
 
 
 class Keep(StrEnum):
-    """Which checkpoints stay once an experiment is over."""
+    """Which checkpoints are kept when the experiment has ended."""
 
     ALL = "all"
     LAST = "last"

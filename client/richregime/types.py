@@ -28,7 +28,7 @@ class AggregatedMetrics(MetricTable):
     items: list[MetricStatistic]
     next_cursor: str | None = None
     sampled: bool = False
-    """Whether steps were left out to keep `points` a series."""
+    """Whether steps were left out, so that each series has at most `points` steps."""
 
 
 class Artifact(Resource):
@@ -44,20 +44,18 @@ class Artifact(Resource):
 
 
 class AuditEntry(Resource):
-    """One thing that was done, or refused."""
+    """One change, or one refused request."""
 
     id: str
     at: datetime
     owner: str | None
-    """Whoever did it; null: no key was asked for, or none that holds was shown."""
+    """The owner of the key; null where the request had no valid key."""
     key_id: str | None
     action: OpenEnum[Action]
     target: str | None
-    """What it was done to: the id of an experiment, checkpoint or key, or the name of a data
-    set.
-    """
+    """The id of an experiment, checkpoint or key, or the name of a data set."""
     request_id: str | None
-    """As in the answer's `X-Request-Id`; null: done on the service's own machine."""
+    """As in the response header `X-Request-Id`; null for a command on the service's machine."""
     detail: str | None
 
 
@@ -112,7 +110,7 @@ class ComparedStatistic(Resource):
 
 
 class Comparison(Resource):
-    """The paper's claims and published numbers beside what has finished."""
+    """The paper's claims and published numbers next to the finished points."""
 
     experiment_id: str
     kind: str
@@ -121,16 +119,17 @@ class Comparison(Resource):
     verdicts: list[Verdict]
     published: list[PublishedValue]
     deviations: list[str]
-    """Where the finished points depart from the paper's protocol; each verdict has those of its
-    own points.
+    """Departures of the finished points from the paper's protocol.
+
+    Each verdict has those of its own points.
     """
     note: str
-    """How to read it."""
+    """How to read the comparison."""
 
 
 class Dataset(Resource):
     unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
     name: str
     title: str
     shape: list[int]
@@ -139,7 +138,7 @@ class Dataset(Resource):
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"] | str
     available: bool | None
-    """Whether it is on the API's machine; null where that cannot be told without trying."""
+    """Whether it is on the API's machine; null where only loading it would show."""
     sha256: str | None = None
     bytes: int | None = None
 
@@ -155,10 +154,10 @@ class Deletion(Resource):
 
 
 class Event(Resource):
-    """One fact. `sequence` counts from 1 within the experiment, without gaps."""
+    """One event. `sequence` counts from 1 within the experiment, without gaps."""
 
     unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
     sequence: int
     name: str
     run_id: str | None
@@ -175,6 +174,10 @@ class Execution(Resource):
     """Arithmetic of the forward and backward pass; `tf32` needs a GPU."""
     deterministic: bool = True
     """Equal bits for equal input on the same platform and device."""
+    threads: int = 1
+    """CPU threads of a run's arithmetic. Another number rounds differently, so it is part of the
+    identity of a training, whatever the cores of the worker.
+    """
     prefix_cache: bool = True
     """Layer-wise sparse SGD caches the activations below the lowest trained layer."""
     cuda_graphs: bool = True
@@ -191,10 +194,10 @@ class Execution(Resource):
 
 class Experiment(Resource):
     unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
     id: str
     owner: str | None = None
-    """Of the key that submitted it; null: the service asked for none."""
+    """The owner of the key that submitted it; null where the service required no key."""
     kind: str
     name: str | None
     labels: dict[str, str]
@@ -202,7 +205,7 @@ class Experiment(Resource):
     status: OpenEnum[ExperimentStatus]
     terminal: bool
     reason: OpenEnum[FailureReason] | None
-    """Why it failed: that of its first failed run."""
+    """Why its first failed run failed."""
     detail: str | None
     progress: Progress
     queue: QueuePosition
@@ -217,9 +220,9 @@ class Experiment(Resource):
     keep: OpenEnum[Keep]
     digest: str
     reused: bool
-    """Whether this answer is an earlier, identical experiment."""
+    """Whether the response is an earlier, identical experiment."""
     imported_from: str | None = None
-    """The id it has at the service that computed it; such an experiment is read-only."""
+    """Its id at the service that computed it; an imported experiment is read-only."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -308,22 +311,22 @@ class LayerSummary(Resource):
 
 
 class Limits(Resource):
-    """The limits in force: settings of these names."""
+    """The limits in force; each is a setting of the same name."""
 
     max_body_bytes: int
     max_dataset_bytes: int
     max_import_bytes: int
     max_points: int
-    """Of an experiment, as `max_runs`."""
+    """Per experiment, like `max_runs`."""
     max_runs: int
     max_parameters: int
-    """Of a run, by estimate, as `max_memory_bytes` and `max_flops`."""
+    """Estimated, per run, like `max_memory_bytes` and `max_flops`."""
     max_memory_bytes: int
     max_flops: float
     max_attempts: int
     max_sse_clients: int
     max_queued_runs: int
-    """Of all owners together, as `max_stored_bytes` and `max_metric_rows`; null: none."""
+    """Of all owners together, like `max_stored_bytes` and `max_metric_rows`; null: no limit."""
     max_stored_bytes: int | None
     max_metric_rows: int | None
     limit_queued_per_owner: int
@@ -331,10 +334,10 @@ class Limits(Resource):
     limit_bytes_per_owner: int
     limit_metrics_per_owner: int
     max_reads_per_minute: int
-    """Of one key, as `max_writes_per_minute`."""
+    """Per key, like `max_writes_per_minute`."""
     max_writes_per_minute: int
     max_failed_keys_per_minute: int
-    """Of one address."""
+    """Per client address."""
     used: Used
 
 
@@ -357,7 +360,7 @@ class Metrics(MetricTable):
     items: list[MetricValue]
     next_cursor: str | None = None
     sampled: bool = False
-    """Whether steps were left out to keep `points` a series."""
+    """Whether steps were left out, so that each series has at most `points` steps."""
 
 
 class MiddlePolicy(Resource):
@@ -379,7 +382,7 @@ class OrphanStorage(Resource):
     files: int
     bytes: int
     older_than_seconds: float
-    """Younger files may still be given a row; they are not counted."""
+    """Younger files may belong to an upload in progress; they are not counted."""
 
 
 class Plot(Resource):
@@ -401,7 +404,7 @@ class PointCurve(Resource):
 
 
 class PointDifference(Resource):
-    """One point against another, seed by seed."""
+    """The difference of two points, paired by seed."""
 
     experiment_id: str
     point: RunPoint
@@ -409,11 +412,11 @@ class PointDifference(Resource):
     complete: bool
     """Whether every seed of both points has finished."""
     seeds: list[int]
-    """Those that both points have finished."""
+    """The seeds that both points have finished."""
     difference: dict[str, Statistic]
-    """By quantity: the point's value minus the baseline's, paired by seed."""
+    """By quantity: the point minus the baseline, paired by seed."""
     ratio: dict[str, Statistic]
-    """By time: the point's over the baseline's, paired by seed."""
+    """By time: the point divided by the baseline, paired by seed."""
     notes: list[str]
 
 
@@ -429,7 +432,7 @@ class PresetResource(Resource):
 
 
 class Preview(Resource):
-    """What a submission would do; nothing has been started."""
+    """What a submission would do; nothing is started."""
 
     points: list[PreviewPoint]
     num_runs: int
@@ -439,10 +442,10 @@ class Preview(Resource):
     memory_bytes: int
     """Of the largest run."""
     seconds: float
-    """Device seconds of all runs together, as if nothing were reused."""
+    """Device seconds of all runs together if nothing is reused."""
     basis: Literal["measured", "model"] | str
     reuses_experiment: str | None
-    """An identical experiment that would be answered instead."""
+    """Id of an identical experiment that would be returned instead."""
     warnings: list[str]
 
 
@@ -457,9 +460,9 @@ class PreviewPoint(Resource):
     seconds: float
     basis: Literal["measured", "model"] | str
     reused_seeds: list[int]
-    """Seeds whose training is already done and would be loaded."""
+    """Seeds whose finished training would be loaded."""
     reused: list[ReusedTraining]
-    """The same, with the run that each would be taken from."""
+    """The same, with the run of each training."""
 
 
 class ProbTopKBottomQPolicy(Resource):
@@ -475,7 +478,7 @@ class ProbTopKBottomQPolicy(Resource):
 
 
 class Problem(Resource):
-    """An error, as every route answers it."""
+    """An error, as every route returns it."""
 
     type: str
     title: str
@@ -488,7 +491,7 @@ class Problem(Resource):
 
 
 class ProblemError(Resource):
-    """One field that is wrong: an RFC 6901 pointer into the body that was sent."""
+    """One invalid field. `pointer` is an RFC 6901 pointer into the request's body."""
 
     pointer: str
     code: str
@@ -522,13 +525,12 @@ class PublishedValue(Resource):
 
 class QueuePosition(Resource):
     runs_ahead: int
-    """That would be begun before its first run if workers that fit all took them now and none
-    ended meanwhile.
-    """
+    """Runs that would start before its first run, if every worker took runs now and none ended."""
     workers_listening: int
     reason: str | None = None
-    """Why runs of it wait whatever their turn: what they need that no worker has which listens,
-    or the limit of runs under way that their owner has met; null otherwise.
+    """Why its runs wait even when it is their turn; else null.
+
+    No listening worker fits them, or their owner has reached the limit of running runs.
     """
 
 
@@ -573,13 +575,13 @@ class Readiness(Resource):
 
 
 class ReusedTraining(Resource):
-    """One seed's training that is loaded instead of repeated."""
+    """A training of one seed that is loaded instead of repeated."""
 
     point: int
-    """Index of the point"""
+    """Index of the point."""
     seed: int
     run_id: str
-    """The run, of whatever kind of experiment, that has done it; it may have been deleted since."""
+    """The run that did the training; it may be of another kind, and deleted by now."""
 
 
 class RoleStorage(Resource):
@@ -590,7 +592,7 @@ class RoleStorage(Resource):
 
 class Run(Resource):
     unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
     id: str
     experiment_id: str
     point: RunPoint
@@ -609,7 +611,7 @@ class Run(Resource):
     started_at: datetime | None
     finished_at: datetime | None
     elapsed_seconds: float | None
-    """Time computed, over all attempts."""
+    """Computing time of all attempts."""
     manifest: dict[str, Any] | None
     """Expanded spec, digest, versions, device, data set sha256, determinism."""
     links: dict[str, str]
@@ -667,15 +669,13 @@ class StepSummary(Resource):
 
 class Storage(Resource):
     bytes: int
-    """Of all files that something refers to, each counted once."""
+    """Bytes of all files that something refers to, each counted once."""
     roles: list[RoleStorage]
     largest_experiments: list[ExperimentStorage]
     orphans: OrphanStorage
-    """Files that nothing refers to; `richregime gc` deletes them, and the workers do from time
-    to time.
-    """
+    """Files that nothing refers to; `richregime gc` deletes them, and workers do regularly."""
     free_bytes: int | None
-    """What the disk still takes; null for an object store."""
+    """Free bytes on the disk; null for an object store."""
 
 
 class TimingSummary(Resource):
@@ -723,12 +723,12 @@ class TopKPolicy(Resource):
 
 
 class Used(Resource):
-    """What the caller's owner has; without keys, what there is."""
+    """What the key's owner uses; without keys, what all use."""
 
     queued: int
     running: int
     bytes: int
-    """Of stored files; counted a minute ago at most, as `metric_rows`."""
+    """Of stored files; like `metric_rows`, counted at most a minute ago."""
     metric_rows: int
 
 
@@ -756,10 +756,10 @@ class Verdict(Resource):
 
 
 class Weights(Resource):
-    """A checkpoint that was brought along: `init` may start from it by its id."""
+    """An uploaded checkpoint, from which `init` can start by its id."""
 
     unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
     id: str
     title: str | None
     parameters: int
@@ -772,7 +772,7 @@ class Weights(Resource):
 
 class Worker(Resource):
     unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
     id: str
     host: str
     device: str
@@ -782,18 +782,18 @@ class Worker(Resource):
     """Runs it executes at once."""
     runs: list[str]
     memory_bytes: int
-    """Of its device."""
+    """Memory of its device."""
     gpu_memory: int | None = None
     """The same where the device is a GPU; null on a CPU."""
     host_memory_bytes: int = 0
-    """Of its machine; 0 where an older worker does not tell."""
+    """Memory of its machine; 0 for older workers, which do not report it."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """What its operator has set, for `execution.requires`."""
+    """Set by its operator, for `execution.requires`."""
     versions: dict[str, str]
     started_at: datetime
     seen_at: datetime
     clock_ahead_seconds: float | None
-    """Of the database's clock, when it was last seen."""
+    """How far its clock was ahead of the database's when it was last seen."""
     listening: bool
 
 
