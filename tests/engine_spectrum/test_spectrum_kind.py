@@ -83,9 +83,7 @@ class StoppedContext(LocalRunContext):
 
 def make_context(folder: Path, seeds: tuple[int, ...] = (0, 1)) -> StoppedContext:
     execution = Execution(device="cpu")
-    return StoppedContext(
-        folder, seeds, execution, data_dir=folder, allow_download=False
-    )
+    return StoppedContext(folder, seeds, execution, data_dir=folder, allow_download=False)
 
 
 def read_magnitudes(ctx: StoppedContext, seed: int, step: int) -> np.ndarray[Any, Any]:
