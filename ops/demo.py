@@ -1,10 +1,9 @@
-"""The demo: a throw-away service, one real experiment, its plots and numbers in a folder."""
+"""The demo: a temporary service, one real experiment, its plots and numbers in a folder."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ import typer
 from rich.console import Console
 
 from engine.experiments.registry import presets
+from ops.ports import free_port
 from ops.up import Stack
 from richregime.client import Client
 from richregime.enums import ExperimentStatus
@@ -29,17 +29,17 @@ TIMEOUT_SECONDS = 600.0
 
 
 def run_demo(out: Path) -> None:
-    """Run the preset `demo` and write its plots (PNG, and the numbers drawn as JSON), result and metrics to `out`.
+    """Run the preset `demo` and write its plots (PNG and JSON), result and metrics to `out`.
 
-    Everything else it makes, processes included, is gone afterwards. Ends the command with code 1 where the
-    experiment did not succeed.
+    Its processes and all other files are removed at the end. Raises `typer.Exit(1)` if the
+    experiment does not succeed.
     """
     console = Console()
     started = time.monotonic()
-    forget_settings()
-    console.print("starting a throw-away service ...")
+    unset_settings()
+    console.print("starting a temporary service ...")
     with (
-        stopping_on_sigterm(),
+        exit_on_sigterm(),
         tempfile.TemporaryDirectory(prefix="richregime-demo-") as home,
         Stack(Path(home), free_port()) as stack,
         Client(stack.url) as client,
@@ -47,29 +47,31 @@ def run_demo(out: Path) -> None:
         experiment = submit_preset(client, console)
         if experiment.status != ExperimentStatus.SUCCEEDED:
             console.print(
-                f"the demo {experiment.status}: {experiment.reason} {experiment.detail or ''}"
+                f"the demo ended as {experiment.status}: "
+                f"{experiment.reason} {experiment.detail or ''}"
             )
             raise typer.Exit(1)
         written = write_results(client, experiment, out)
         console.print(result_table(client.result(experiment.id), presets()[PRESET].title))
     console.print(f"{len(written)} files in {out}/: {', '.join(path.name for path in written)}")
     console.print(
-        f"done in {time.monotonic() - started:.0f} s; `./run` starts the service for good"
+        f"done in {time.monotonic() - started:.0f} s; `./run` starts a service that keeps its data"
     )
 
 
 def submit_preset(client: Client, console: Console) -> Experiment:
-    """Submit the preset as any user would and follow it to its end."""
+    """Submit the preset as a user would and wait for its end."""
     name, scale = PRESET
     experiment = client.submit(client.preset(name, scale=scale).body)
     console.print(
-        f"submitted {experiment.id}: {experiment.num_points} points, {len(experiment.seeds)} seeds each"
+        f"submitted {experiment.id}: {experiment.num_points} points, "
+        f"{len(experiment.seeds)} seeds each"
     )
     return watch(client, experiment.id, console, timeout=TIMEOUT_SECONDS)
 
 
 def write_results(client: Client, experiment: Experiment, out: Path) -> list[Path]:
-    """The files of the demo: result.json, metrics.csv, and each plot as PNG with its numbers as JSON."""
+    """Write result.json, metrics.csv, and each plot as PNG and its numbers as JSON."""
     out.mkdir(parents=True, exist_ok=True)
     contents = {
         "result.json": (client.result(experiment.id).model_dump_json(indent=2) + "\n").encode(),
@@ -84,28 +86,20 @@ def write_results(client: Client, experiment: Experiment, out: Path) -> list[Pat
     return written
 
 
-def forget_settings() -> None:
-    """Take the user's settings out of this process's environment: the demo must not touch a service that is in use."""
+def unset_settings() -> None:
+    """Remove RICHREGIME_* from the environment, so that the demo uses no existing service."""
     for name in [name for name in os.environ if name.startswith("RICHREGIME_")]:
         del os.environ[name]
 
 
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextmanager
-def stopping_on_sigterm() -> Iterator[None]:
-    """Within it, SIGTERM unwinds the stack as Ctrl-C does, so that whatever was started is stopped."""
+def exit_on_sigterm() -> Iterator[None]:
+    """SIGTERM raises SystemExit in the block, so that context managers stop what they started."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def raise_exit(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, raise_exit)
     try:
         yield
     finally:

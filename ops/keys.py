@@ -1,4 +1,4 @@
-"""`richregime keys`: API keys made, listed and revoked on the database itself, by whoever runs the service."""
+"""`richregime keys`: create, list and revoke API keys directly in the database of the service."""
 
 from __future__ import annotations
 
@@ -19,35 +19,39 @@ if TYPE_CHECKING:
     from schemas.keys import Key
     from storage.database.engine import Session
 
-app = typer.Typer(no_args_is_help=True, help="API keys: who may use the service, and for what.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create, list and revoke API keys on the service's host."
+)
 
-Home = Annotated[Path | None, typer.Option(help="Folder of the service; ~/.richregime by default.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+Home = Annotated[
+    Path | None, typer.Option(help="Home folder of the service; ~/.richregime by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DEFAULT_SCOPES = (Scope.READ, Scope.SUBMIT, Scope.CANCEL)
 
 
 @app.command()
 def create(
     owner: Annotated[
-        str, typer.Option(help="Whose key it is: keys of one owner see the same experiments.")
+        str, typer.Option(help="Owner of the key: keys of one owner see the same experiments.")
     ],
     scope: Annotated[
         list[Scope] | None,
-        typer.Option(help="May be repeated; read, submit and cancel by default."),
+        typer.Option(help="Scope of the key; may be repeated. Default: read, submit and cancel."),
     ] = None,
     days: Annotated[
-        float | None, typer.Option(min=0, help="It expires after so many days.")
+        float | None, typer.Option(min=0, help="Days until the key expires; never by default.")
     ] = None,
     as_json: AsJson = False,
     home: Home = None,
 ) -> None:
-    """Make a key and show it, this once. From the first one on, the service asks for a key."""
+    """Create a key and print it once. After the first key exists, the service requires a key."""
     from schemas.audit import Action
     from storage.access.audit import record
     from storage.access.keys import create_key, to_resource
 
     if re.fullmatch(OWNER_PATTERN, owner) is None:
-        raise typer.BadParameter("an owner is a word of up to 64 letters, digits and . _ @ -")
+        raise typer.BadParameter("an owner has 1 to 64 letters, digits and . _ @ -")
     lifetime = timedelta(days=days) if days is not None else None
     with _database(home) as session:
         row, key = create_key(
@@ -61,14 +65,14 @@ def create(
     print(key)
     print(f"→ {_describe(made)}", file=sys.stderr)
     print(
-        "→ it is shown this once; `export RICHREGIME_KEY=...` hands it to the client",
+        "→ the key is shown only once; `export RICHREGIME_KEY=...` sets it for the client",
         file=sys.stderr,
     )
 
 
 @app.command(name="list")
 def list_(as_json: AsJson = False, home: Home = None) -> None:
-    """Every key that was ever made, oldest first; never the keys themselves."""
+    """List every key that was created, oldest first; the keys themselves are not shown."""
     from storage.access.keys import list_keys, to_resource
 
     with _database(home) as session:
@@ -81,8 +85,10 @@ def list_(as_json: AsJson = False, home: Home = None) -> None:
 
 
 @app.command()
-def revoke(key_id: str, home: Home = None) -> None:
-    """Let nobody in by this key any more, from now on."""
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of the key.")], home: Home = None
+) -> None:
+    """Revoke a key: the service refuses it from now on."""
     from schemas.audit import Action
     from storage.access.audit import record
     from storage.access.keys import revoke_key, to_resource
@@ -104,7 +110,7 @@ def _describe(key: Key) -> str:
 
 @contextmanager
 def _database(home: Path | None) -> Iterator[Session]:
-    """A transaction on the service's database; what it refuses is told readably."""
+    """A write transaction on the service's database; storage errors end the command with code 1."""
     from runtime.settings import Settings
     from storage.database.engine import Database
     from storage.errors import StorageError

@@ -1,4 +1,4 @@
-"""One process of the service's tree: started in a session of its own, its output kept, restarted with back-off."""
+"""A child process of the supervisor: its log, its end, and its restart with back-off."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from pathlib import Path
 
 from workers.process_control import die_with_parent
 
-FIRST_RESTART_SECONDS = 0.5
-LONGEST_RESTART_SECONDS = 60.0
-STEADY_SECONDS = 60.0
-"""A part that has run for so long has started well: when it ends, the back-off begins anew."""
+FIRST_DELAY_SECONDS = 0.5
+"""Delay of the first restart; it doubles with each restart"""
+MAX_DELAY_SECONDS = 60.0
+STABLE_SECONDS = 60.0
+"""A process that ran for longer is restarted with the first delay."""
 
 log = logging.getLogger("ops.up")
 
 
 class ManagedProcess:
-    """`python -m module` under our eyes. When this process ends, however it ends, the part is asked to end too.
+    """`python -m module` as a child in its own session; its output goes to `<folder>/<name>.log`.
 
-    echo: what stands before each of its lines on our standard error, `{name}` being its own; None: they are only kept.
+    echo: prefix of each line of its output that is copied to standard error, `{name}` standing for
+    its name; None copies nothing.
 
-    Linux sends that request when the *thread* that started the part ends: start it from one that stays.
+    Linux sends SIGTERM to the child when the *thread* that started it ends, however it ends. Start
+    it from a thread that lives as long as the child should.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class ManagedProcess:
 
     def start(self) -> None:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._process = subprocess.Popen(  # noqa: S603 - this Python and a module of ours, no shell  # nosec B603
+        self._process = subprocess.Popen(  # noqa: S603 - no shell  # nosec B603
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -80,20 +83,20 @@ class ManagedProcess:
         )
         self._reader.start()
 
-    def mind(self) -> None:
-        """Start it again where it has ended, later and later the more often it does so at once."""
+    def restart_if_ended(self) -> None:
+        """Restart it if it has ended, after a delay that grows with each restart. Does not block."""
         assert self._process is not None
         if self.is_running:
             return
         now = time.monotonic()
         if self._restart_at is None:
-            if now - self._started_at > STEADY_SECONDS:
+            if now - self._started_at > STABLE_SECONDS:
                 self._restarts = 0
-            delay = min(FIRST_RESTART_SECONDS * 2**self._restarts, LONGEST_RESTART_SECONDS)
+            delay = min(FIRST_DELAY_SECONDS * 2**self._restarts, MAX_DELAY_SECONDS)
             self._restarts += 1
             self._restart_at = now + delay
             log.warning(
-                "%s ended with code %s and is started again in %.1f s",
+                "%s ended with code %s; it is restarted in %.1f s",
                 self.name,
                 self._process.returncode,
                 delay,
@@ -101,18 +104,18 @@ class ManagedProcess:
         elif now >= self._restart_at:
             self.start()
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Return once it has ended; whoever has not ended in time is killed with all its children."""
+        """Wait for its end; after `seconds`, kill it with all its children."""
         if self._process is None:
             return
         try:
             self._process.wait(timeout=max(0.0, seconds))
         except subprocess.TimeoutExpired:
-            log.warning("%s did not end in time and is killed", self.name)
+            log.warning("%s did not end in time; it is killed", self.name)
             self.kill()
         if self._reader is not None:
             self._reader.join(timeout=2)
@@ -123,8 +126,8 @@ class ManagedProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def last_words(self) -> str:
-        """The end of its output, for an error's message."""
+    def log_tail(self) -> str:
+        """The last lines of its output, for an error message."""
         if self._reader is not None:
             self._reader.join(timeout=2)
         return "".join(self._last_lines)

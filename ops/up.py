@@ -1,4 +1,4 @@
-"""The whole service on this machine as one process tree: broker, database, workers, API."""
+"""The service on one machine as one process tree: broker, database, API and workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -17,16 +16,18 @@ from pydantic import SecretStr
 
 from ops.broker import Broker
 from ops.managed_process import ManagedProcess
+from ops.ports import free_port, is_free
 from runtime.logs import LogFormat, set_up_logging
 from runtime.settings import Settings
 from storage.database.engine import Database
 from workers.devices import list_gpus
 
 READY_SECONDS = 120.0
+"""Longest wait for the API and a worker to become ready"""
 DRAIN_SECONDS = 35.0
-"""Longer than a worker gives its children."""
+"""Longest wait for the workers to stop; longer than a worker waits for its children"""
 PORT_SECONDS = 6.0
-"""How long the port may still belong to the service that was here before."""
+"""Longest wait for the port, which a service that has just ended may still hold"""
 
 log = logging.getLogger("ops.up")
 
@@ -36,13 +37,14 @@ class HomeInUse(Exception):
 
 
 class StartFailed(RuntimeError):
-    """A part did not come up; the message says which, and its last words."""
+    """A process did not start; the message names it and ends with its last log lines."""
 
 
 class Stack:
-    """All parts over one home; a context manager that leaves no process behind.
+    """All processes of a service with one home; a context manager that ends them all.
 
-    port: 0 takes a free one. Enter it from a thread that stays (see `Part`).
+    port: 0 chooses a free one. verbose: copy the log lines of the processes to standard error.
+    Enter it from a thread that outlives it (see `ManagedProcess`).
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Stack:
     ) -> None:
         base = settings or Settings()
         self.settings = base.model_copy(
-            update={"home": home.absolute(), "port": port or _free_port(base.host)}
+            update={"home": home.absolute(), "port": port or free_port(base.host)}
         )
         prefix = "{name:>8} | " if self.settings.log_format is LogFormat.TEXT else ""
         self._echo = prefix if verbose else None
@@ -65,7 +67,7 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids by part: `api`, `worker` or `worker-gpu...`, and `broker` where it is ours."""
+        """Process ids by name: `api`, `worker` or `worker-gpu...`, and `broker` if it is embedded."""
         found = {process.name: process.pid for process in self._processes}
         if self._broker is not None:
             found["broker"] = self._broker.process.pid
@@ -99,12 +101,12 @@ class Stack:
         self._wait_until_ready()
 
     def watch(self) -> None:
-        """Start parts again that end by themselves, until an exception (a signal's) ends it."""
+        """Restart processes that end, until an exception is raised (by a signal handler)."""
         while True:
             for process in self._processes:
-                process.mind()
+                process.restart_if_ended()
             if self._broker is not None and self._broker.process.poll() is not None:
-                log.warning("the broker ended and is started again")
+                log.warning("the broker ended; it is restarted")
                 try:
                     self._broker.start()
                 except RuntimeError as error:
@@ -113,13 +115,16 @@ class Stack:
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """Drain the workers, then end the API and the broker; interrupted, it kills what is left."""
+        """Drain the workers, then end the API and the broker.
+
+        An exception meanwhile, such as a second Ctrl-C, kills the processes that are left.
+        """
         workers = [process for process in self._processes if process.name.startswith("worker")]
         others = [process for process in self._processes if process not in workers]
         try:
             for group, seconds in ((workers, DRAIN_SECONDS), (others, 10.0)):
                 for process in group:
-                    process.ask_to_end()
+                    process.terminate()
                 deadline = time.monotonic() + seconds
                 for process in group:
                     process.wait(deadline - time.monotonic())
@@ -140,10 +145,10 @@ class Stack:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            who = lock.read().strip()
+            holder = lock.read().strip()
             lock.close()
             raise HomeInUse(
-                f"{self.settings.home} is already served by {who or 'another process'}"
+                f"{self.settings.home} is already used by {holder or 'another process'}"
             ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} at {self.url}")
@@ -152,11 +157,11 @@ class Stack:
 
     def _wait_for_port(self) -> None:
         deadline = time.monotonic() + PORT_SECONDS
-        while not _is_free(self.settings.host, self.settings.port):
+        while not is_free(self.settings.host, self.settings.port):
             if time.monotonic() > deadline:
                 raise StartFailed(
-                    f"port {self.settings.port} of {self.settings.host} is taken by another program; "
-                    "choose another with --port"
+                    f"port {self.settings.port} of {self.settings.host} is in use by another "
+                    "program; choose another port with --port"
                 )
             time.sleep(0.2)
 
@@ -184,30 +189,34 @@ class Stack:
         ]
 
     def _environment(self) -> dict[str, str]:
-        """The settings, handed on as variables."""
+        """The settings that were given, as environment variables for the processes."""
         names = {"home", "host", "port", *self.settings.model_fields_set}
         values = {name: getattr(self.settings, name) for name in names}
         return {
-            f"RICHREGIME_{name.upper()}": _show(value)
+            f"RICHREGIME_{name.upper()}": _to_text(value)
             for name, value in values.items()
             if value is not None
         }
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        # One client, as each new one reads all certificates; no proxy stands between us and our own address.
+        # One client for all requests: each new client loads all certificates. The address is local,
+        # so the environment's proxy settings are ignored.
         with httpx.Client(timeout=5, trust_env=False) as http:
             while time.monotonic() < deadline:
                 for process in self._processes:
                     if not process.is_running:
                         raise StartFailed(
-                            f"{process.name} ended at once; its last words:\n{process.last_words()}"
+                            f"{process.name} ended during the start; its last log lines:\n"
+                            f"{process.log_tail()}"
                         )
                 if self._is_ready(http):
                     return
                 time.sleep(0.1)
         logs = self.settings.home / "logs"
-        raise StartFailed(f"the service was not ready after {READY_SECONDS:.0f} s; see {logs}")
+        raise StartFailed(
+            f"the service was not ready after {READY_SECONDS:.0f} s; see the logs in {logs}"
+        )
 
     def _is_ready(self, http: httpx.Client) -> bool:
         try:
@@ -217,14 +226,16 @@ class Stack:
 
 
 def up(settings: Settings) -> int:
-    """Serve in the foreground until a signal; 0 after a clean stop, 1 where it could not start."""
+    """Run the service in the foreground until a signal.
+
+    Returns 0 after a clean stop, 1 if the service did not start or the stop was interrupted.
+    """
     set_up_logging(settings.log_format, "up")
     stack = Stack(settings.home, settings.port, settings=settings, verbose=True)
     signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(
-        signal.SIGINT, _interrupt
-    )  # a shell that starts us in the background has it ignored
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # but `nohup` means it
+    # A shell that starts a program in the background sets SIGINT to ignored.
+    signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` sets it to ignored
         signal.signal(signal.SIGHUP, _interrupt)
     try:
         with stack:
@@ -232,9 +243,9 @@ def up(settings: Settings) -> int:
             try:
                 stack.watch()
             except KeyboardInterrupt:
-                print("stopping: runs under way are saved", flush=True)
+                print("stopping; unfinished runs continue at the next start", flush=True)
     except KeyboardInterrupt:
-        print("stopped in the midst", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 1
     except (HomeInUse, RuntimeError) as error:
         print(error, file=sys.stderr)
@@ -246,34 +257,18 @@ def _greeting(stack: Stack) -> str:
     url = stack.url
     body = """'{"spec": {"kind": "train"}}'"""
     return (
-        f"\nrichregime is ready\n  page     {url}/\n  Swagger  {url}/docs\n  state    {stack.settings.home}\n"
-        f"  try      curl -X POST {url}/experiments -H 'content-type: application/json' -d {body}\n"
-        "  Ctrl-C stops it; runs under way are saved and go on at the next start\n"
+        "\nrichregime is ready\n"
+        f"  web page  {url}/\n"
+        f"  API       {url}/docs\n"
+        f"  data      {stack.settings.home}\n"
+        f"  try it    curl -X POST {url}/experiments"
+        f" -H 'content-type: application/json' -d {body}\n"
+        "  Ctrl-C stops it; unfinished runs continue at the next start\n"
     )
 
 
-def _show(value: object) -> str:
+def _to_text(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(_family(host)) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(_family(host)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _interrupt(*_: Any) -> None:

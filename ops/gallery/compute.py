@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from engine.paper.preset_deviations import list_preset_deviations
-from ops.demo import stopping_on_sigterm
+from ops.demo import exit_on_sigterm
 from ops.gallery.entries import Entry
 from ops.up import Stack
 from richregime.client import Client
@@ -36,7 +36,7 @@ def compute(
     settings = Settings(home=home, data_dir=data_dir)
     out.mkdir(parents=True, exist_ok=True)
     with (
-        stopping_on_sigterm(),
+        exit_on_sigterm(),
         Stack(home, 0, settings=settings) as stack,
         Client(stack.url) as client,
     ):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.demo import free_port
+from ops.ports import free_port
 from ops.up import Stack
 from richregime import Client
 from tests.browser.chrome import Browser, chromium, find_chromium

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.demo import free_port
+from ops.ports import free_port
 from ops.up import Stack
 from richregime import Client
 from richregime.cli import app

@@ -16,7 +16,7 @@ import pytest
 
 from api.web.wording import is_statistic
 from engine.experiments.registry import kinds
-from ops.demo import free_port
+from ops.ports import free_port
 from richregime import Client
 from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns

@@ -47,7 +47,7 @@ def test_a_server_left_behind_is_replaced(brokers: list[Broker]) -> None:
     left.start()
     ours.start()
     left.process.wait(timeout=10)
-    assert ours.answers()
+    assert ours.responds()
 
 
 def test_messages_that_cannot_be_read_are_put_aside(
@@ -59,7 +59,7 @@ def test_messages_that_cannot_be_read_are_put_aside(
     for path in (settings.home / "broker" / "appendonlydir").iterdir():
         path.write_bytes(b"nonsense\n" * 100)
     broker.start()
-    assert broker.answers()
+    assert broker.responds()
     assert list((settings.home / "broker").glob("appendonlydir.damaged-*"))
 
 
@@ -75,7 +75,7 @@ def test_a_home_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> Non
     broker = Broker(settings)
     try:
         broker.start()
-        assert broker.answers()
+        assert broker.responds()
         socket = Path(socket_path(settings))
         assert settings.home not in socket.parents
     finally:

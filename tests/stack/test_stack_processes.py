@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.demo import free_port
+from ops.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("stack_processes")
@@ -140,7 +140,7 @@ def test_a_second_service_on_the_same_home_is_refused(tree: Tree) -> None:
         check=False,
     )
     assert second.returncode == 1
-    assert f"already served by process {tree.process.pid} at {tree.url}" in second.stderr
+    assert f"already used by process {tree.process.pid} at {tree.url}" in second.stderr
     assert "Traceback" not in second.stderr
 
 
