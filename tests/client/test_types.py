@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -45,10 +46,10 @@ MODELS = {
     and member.__module__ == types.__name__
     and name not in BASES
 }
-ENUMS = {
+ENUMS: dict[str, type[StrEnum]] = {
     name: member
     for name, member in vars(enums).items()
-    if inspect.isclass(member) and member.__module__ == enums.__name__
+    if inspect.isclass(member) and issubclass(member, StrEnum) and member is not StrEnum
 }
 
 
