@@ -167,5 +167,5 @@ def openapi() -> None:
 def become(module: str, arguments: list[str]) -> None:
     """Turn this process into `python -m module`, so that signals reach it and nothing else is loaded beside it."""
     sys.stdout.flush()
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-P", "-m", module, *arguments]
     os.execv(command[0], command)  # noqa: S606 - a module of ours, for want of a shell  # nosec B606

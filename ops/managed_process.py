@@ -31,7 +31,7 @@ class ManagedProcess:
     echo: prefix of each line of its output that is copied to standard error, `{name}` standing for
     its name; None copies nothing.
 
-    Linux sends SIGTERM to the child when the *thread* that started it ends, however it ends. Start
+    Linux sends SIGTERM to the child when the *thread* that started it ends, for any reason. Start
     it from a thread that lives as long as the child should.
     """
 
@@ -45,7 +45,8 @@ class ManagedProcess:
         echo: str | None,
     ) -> None:
         self.name = name
-        self._command = [sys.executable, "-m", *arguments]
+        # -P: a file in the working directory, such as api.py, is never imported.
+        self._command = [sys.executable, "-P", "-m", *arguments]
         self._environment = {**os.environ, **environment}
         self.log_path = folder / f"{name}.log"
         self._echo = echo
@@ -84,7 +85,7 @@ class ManagedProcess:
         self._reader.start()
 
     def restart_if_ended(self) -> None:
-        """Restart it if it has ended, after a delay that grows with each restart. Does not block."""
+        """Restart it if it has ended, after a delay that grows each time. Does not block."""
         assert self._process is not None
         if self.is_running:
             return
