@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 import richregime
 from richregime import Client, ClientError
 from richregime.calls import SubmitOptions
+from richregime.resource import Resource
 
 HEAD = """# Python client
 
@@ -120,7 +123,8 @@ def _describe_errors() -> str:
 
 
 def _describe_model(model: type[BaseModel]) -> str:
-    texts = {name: info.description for name, info in model.model_fields.items()}
+    described = _field_texts(model)
+    texts = {name: described.get(name) for name in model.model_fields}
     rows = [
         f"| `{name}` | `{_escape(_type_of_field(model, name))}` |"
         + (f" {' '.join((text or '').split())} |" if any(texts.values()) else "")
@@ -133,6 +137,20 @@ def _describe_model(model: type[BaseModel]) -> str:
     return "\n\n".join(
         part for part in (f"### `{model.__name__}`", own, head + "\n".join(rows)) if part
     )
+
+
+def _field_texts(model: type[BaseModel]) -> dict[str, str]:
+    """The docstrings of a model's fields, from its source and that of its bases."""
+    bases = [one for one in model.__mro__ if issubclass(one, Resource) and one is not Resource]
+    found: dict[str, str] = {}
+    for base in reversed(bases):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
+        for field, text in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                assert isinstance(field.target, ast.Name)
+                found[field.target.id] = ast.literal_eval(text.value)
+    return found
 
 
 def _type_of_field(model: type[BaseModel], name: str) -> str:
