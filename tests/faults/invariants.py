@@ -1,4 +1,4 @@
-"""What must be true after any fault, checked on the rows and files themselves."""
+"""Invariants that must hold after any fault, checked on rows and files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from schemas.status import ExperimentStatus, RunStatus
 from storage.database.engine import Database, as_utc
@@ -16,18 +16,18 @@ from storage.files.blobs import BlobStore
 from storage.files.retention import sweep_orphans
 from storage.results.metrics import read_metrics
 
-ENDS = {"run.succeeded", "run.failed", "run.cancelled"}
-CLOSES = ENDS | {"run.lease_lost", "run.interrupted"}
+FINAL_EVENTS = {"run.succeeded", "run.failed", "run.cancelled"}
+RELEASING_EVENTS = FINAL_EVENTS | {"run.lease_lost", "run.interrupted"}
 
 Bits = tuple[Any, ...]
-"""All numbers and files of a run; nothing that depends on when or where it ran."""
+"""All numbers and files of a run, without what depends on when and where it ran."""
 Reference = Mapping[tuple[str, tuple[int, ...]], Bits]
-"""Bits of undisturbed runs by digest of the point and seeds."""
+"""Bits of undisturbed runs by the point's digest and seeds."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """Everything that is wrong, by the promise that it breaks."""
+    """Violations, by invariant."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Findings:
     bits: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     compared: int = 0
-    """Runs whose bits were compared"""
+    """Number of runs whose bits were compared"""
 
     def all(self) -> list[str]:
         return [*self.lost, *self.doubled, *self.stale, *self.bits, *self.files]
@@ -44,14 +44,14 @@ class Findings:
         counts = {
             name: len(getattr(self, name)) for name in ("lost", "doubled", "stale", "bits", "files")
         }
-        told = ", ".join(f"{count} {name}" for name, count in counts.items())
-        return f"{told}; bits of {self.compared} runs compared"
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        return f"{listed}; bits of {self.compared} runs compared"
 
 
 def assert_invariants(
     db: Database, blobs: BlobStore, accepted: Iterable[str], reference: Reference | None = None
 ) -> Findings:
-    """Fails with everything that is wrong about these experiments, which must be over, and about the files."""
+    """Fail with all violations of these experiments, which must have ended, and of the files."""
     found = examine(db, blobs, accepted, reference or {})
     assert found.all() == [], str(found)
     return found
@@ -81,7 +81,7 @@ def bits_of(db: Database, run_id: str) -> Bits:
         files = session.exec(
             select(ArtifactRow.role, ArtifactRow.name, ArtifactRow.seed, ArtifactRow.sha256)
             .where(ArtifactRow.run_id == run_id, ArtifactRow.role != "resume")
-            .order_by(ArtifactRow.role, ArtifactRow.name, ArtifactRow.seed)
+            .order_by(col(ArtifactRow.role), col(ArtifactRow.name), col(ArtifactRow.seed))
         ).all()
         metrics = [(m.seed, m.name, m.step, m.value) for m in read_metrics(session, run_id=run_id)]
     return (seed_results, [tuple(one) for one in files], metrics)
@@ -99,12 +99,12 @@ def _examine_experiment(
         events = session.exec(
             select(EventRow)
             .where(EventRow.experiment_id == experiment_id)
-            .order_by(EventRow.sequence)
+            .order_by(col(EventRow.sequence))
         ).all()
         points = session.exec(select(PointRow).where(PointRow.experiment_id == experiment_id))
         digests = {point.id: point.digest for point in points}
         files = session.exec(
-            select(ArtifactRow).where(ArtifactRow.run_id.in_([r.id for r in runs]))
+            select(ArtifactRow).where(col(ArtifactRow.run_id).in_([r.id for r in runs]))
         ).all()
     if [event.sequence for event in events] != list(range(1, len(events) + 1)):
         found.lost.append(f"{experiment_id}: its events have gaps")
@@ -129,39 +129,39 @@ def _examine_run(
 ) -> None:
     if not run.status.is_terminal:
         found.lost.append(f"{run.id}: is {run.status}")
-    ends = [event.name for event in events if event.name in ENDS]
+    ends = [event.name for event in events if event.name in FINAL_EVENTS]
     if len(ends) != 1:
         (found.doubled if len(ends) > 1 else found.lost).append(f"{run.id}: ended {ends}")
     elif ends[0] != f"run.{run.status}":
         found.doubled.append(f"{run.id}: is {run.status} but {ends[0]}")
-    held: dict[int, list[Any]] = {}
+    holds: dict[int, list[Any]] = {}
     fence: int | None = None
     for event in events:
         at = as_utc(event.at)
         if event.name == "run.started":
             fence = int(event.data["fence"])
-            held[fence] = [at, None]
-        elif event.name in CLOSES:
+            holds[fence] = [at, None]
+        elif event.name in RELEASING_EVENTS:
             if fence is not None:
-                held[fence][1] = at
+                holds[fence][1] = at
             fence = None
         elif fence is None and event.name not in ("run.queued",):
-            found.stale.append(f"{run.id}: {event.name} while nobody held it")
+            found.stale.append(f"{run.id}: {event.name} while no worker held it")
     for file in files:
         if file.run_id != run.id:
             continue
-        since, until = held.get(file.fence, (None, None))
+        since, until = holds.get(file.fence, (None, None))
         written = as_utc(file.created_at)
         if since is None or written < since or (until is not None and written > until):
             found.stale.append(
-                f"{run.id}: {file.role} {file.name} under fence {file.fence} was not held then"
+                f"{run.id}: {file.role} {file.name} under fence {file.fence} was not valid then"
             )
         if file.role == "resume" and run.status is not RunStatus.QUEUED and run.status.is_terminal:
             found.files.append(f"{run.id}: resume state outlives its run")
 
 
 def _examine_files(db: Database, blobs: BlobStore, found: Findings) -> None:
-    """The sweep must leave exactly the files that rows speak of, each whole."""
+    """After a sweep exactly the referenced files must be left, each undamaged."""
     sweep_orphans(db, blobs, older_than_seconds=-1)
     left = {name for name, _ in blobs.list_older_than(-1, float("inf"))}
     with db.read() as session:
@@ -170,5 +170,5 @@ def _examine_files(db: Database, blobs: BlobStore, found: Findings) -> None:
     for sha256 in known:
         try:
             blobs.read(sha256)
-        except Exception as error:  # noqa: BLE001 - told as a finding
+        except Exception as error:  # noqa: BLE001 - reported as a finding
             found.files.append(f"{sha256}: {error}")

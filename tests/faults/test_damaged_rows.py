@@ -1,4 +1,4 @@
-"""A stored value that is no JSON, or of another shape: its experiment tells it, all others are answered as ever."""
+"""A stored value that is not valid JSON or has another shape is reported; other rows are fine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BODY: dict[str, Any] = {
     "labels": {"of": "both"},
     "reuse": False,
 }
-IN_ITS_ROW = [
+IN_EXPERIMENT_ROW = [
     ("labels", "{"),
     ("labels", '{"of": 3}'),
     ("spec", "nonsense"),
@@ -29,7 +29,7 @@ IN_ITS_ROW = [
     ("seeds", "3"),
     ("execution", '{"device": "abacus"}'),
 ]
-BELOW_IT = [
+IN_OTHER_ROWS = [
     ("run", "result", "[{"),
     ("run", "result", '[{"outcome": 1}]'),
     ("point", "spec", '{"kind": "gone"}'),
@@ -41,7 +41,7 @@ BELOW_IT = [
 def api_server(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[ApiServer]:
-    """Nobody reconciles but the tests."""
+    """Does not reconcile by itself."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serve_api(make_settings(home, reconcile_seconds=3600)) as opened:
@@ -51,7 +51,7 @@ def api_server(
 def damage(
     api_server: ApiServer, table: str, column: str, value: str | bytes, experiment_id: str
 ) -> None:
-    """Write it where nothing checks it: into the first row of the table that is the experiment's."""
+    """Write an unchecked value into the experiment's first row of the table."""
     key = "id" if table == "experiment" else "experiment_id"
     stored_as = "TEXT" if api_server.db.is_sqlite else "JSON"
     statement = f"""UPDATE {table} SET {column} = CAST(:value AS {stored_as})
@@ -65,18 +65,18 @@ def submit(api_server: ApiServer) -> str:
     return found
 
 
-def ids_in(answer: Any) -> list[str]:
-    return [one["id"] for one in answer["items"]]
+def ids_in(page: Any) -> list[str]:
+    return [one["id"] for one in page["items"]]
 
 
 def finish(api_server: ApiServer, experiment_id: str) -> None:
-    """Every run, but not the summary."""
+    """Finish every run, without making the summary."""
     while (claim := api_server.claim_run(experiment_id)) is not None:
         api_server.finish_run(claim, epochs=1)
 
 
-@pytest.mark.parametrize(("column", "value"), IN_ITS_ROW)
-def test_a_damaged_experiment_is_listed_marked_and_can_be_deleted(
+@pytest.mark.parametrize(("column", "value"), IN_EXPERIMENT_ROW)
+def test_a_damaged_experiment_is_listed_as_unreadable_and_can_be_deleted(
     api_server: ApiServer, column: str, value: str
 ) -> None:
     good, bad = submit(api_server), submit(api_server)
@@ -102,16 +102,16 @@ def test_a_damaged_experiment_is_listed_marked_and_can_be_deleted(
     assert bad not in ids_in(api_server.get("/experiments", limit=200))
 
 
-def test_a_change_mends_what_it_writes_anew(api_server: ApiServer) -> None:
+def test_a_change_repairs_the_value_that_it_writes(api_server: ApiServer) -> None:
     bad = submit(api_server)
     damage(api_server, "experiment", "labels", "{", bad)
-    changed = api_server.http.patch(f"/experiments/{bad}", json={"labels": {"mended": "yes"}})
+    changed = api_server.http.patch(f"/experiments/{bad}", json={"labels": {"repaired": "yes"}})
     assert changed.json()["unreadable"] == []
-    assert bad in ids_in(api_server.get("/experiments", label="mended:yes"))
+    assert bad in ids_in(api_server.get("/experiments", label="repaired:yes"))
 
 
-@pytest.mark.parametrize(("table", "column", "value"), BELOW_IT)
-def test_damage_below_an_experiment_is_told_by_its_result_and_once_by_the_reconciler(
+@pytest.mark.parametrize(("table", "column", "value"), IN_OTHER_ROWS)
+def test_a_damaged_run_or_point_is_reported_by_the_result_and_logged_once(
     api_server: ApiServer, caplog: pytest.LogCaptureFixture, table: str, column: str, value: str
 ) -> None:
     good, bad = submit(api_server), submit(api_server)
@@ -122,20 +122,20 @@ def test_damage_below_an_experiment_is_told_by_its_result_and_once_by_the_reconc
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             reconcile(api_server.db, api_server.blobs, api_server.settings, lambda runs: None)
-    told = [record.getMessage() for record in caplog.records if bad in record.getMessage()]
-    assert told == [f"experiment {bad}: its summary could not be made"]
+    logged = [record.getMessage() for record in caplog.records if bad in record.getMessage()]
+    assert logged == [f"experiment {bad}: its summary could not be made"]
     assert len(api_server.get(f"/experiments/{good}/result")["points"]) == 2
     for path in ("result", "export", "comparison", "plots/learning_curve.json"):
-        answer = api_server.http.get(f"/experiments/{bad}/{path}")
-        assert (answer.status_code, answer.json()["code"]) == (500, "unreadable"), path
-        assert f"stored {name} of {table} " in answer.json()["detail"]
+        response = api_server.http.get(f"/experiments/{bad}/{path}")
+        assert (response.status_code, response.json()["code"]) == (500, "unreadable"), path
+        assert f"stored {name} of {table} " in response.json()["detail"]
     assert f"stored {name} of {table} " in api_server.http.get(f"/view/{bad}").text
     assert api_server.get(f"/experiments/{bad}")["status"] == "succeeded"
     assert ids_in(api_server.get(f"/experiments/{bad}/runs")) != []
     assert api_server.http.delete(f"/experiments/{bad}").status_code == 200
 
 
-def test_a_damaged_run_point_or_event_is_listed_marked(api_server: ApiServer) -> None:
+def test_a_damaged_run_point_or_event_is_listed_as_unreadable(api_server: ApiServer) -> None:
     bad = submit(api_server)
     damage(api_server, "run", "seeds", '["a"]', bad)
     damage(api_server, "run", "manifest", "{", bad)
@@ -149,7 +149,7 @@ def test_a_damaged_run_point_or_event_is_listed_marked(api_server: ApiServer) ->
     assert [(one["data"], one["unreadable"]) for one in events] == [({}, ["data"])]
 
 
-def test_what_cannot_be_read_neither_prices_nor_answers_another_submission(
+def test_a_damaged_experiment_is_neither_reused_nor_used_for_estimates(
     api_server: ApiServer,
 ) -> None:
     body = {"spec": {"kind": "train", "epochs": 2}, "seeds": [11]}
@@ -158,12 +158,12 @@ def test_what_cannot_be_read_neither_prices_nor_answers_another_submission(
     damage(api_server, "experiment", "execution", "{", first)
     damage(api_server, "run", "result", "{", first)
     assert api_server.http.post("/experiments/preview", json=body).status_code == 200
-    again = api_server.http.post("/experiments", json=body)
-    assert again.status_code == 201
-    assert again.json()["id"] != first
+    second = api_server.http.post("/experiments", json=body)
+    assert second.status_code == 201
+    assert second.json()["id"] != first
 
 
-def test_a_byte_that_is_no_text_hides_no_row(api_server: ApiServer) -> None:
+def test_a_value_that_is_not_utf8_hides_no_row(api_server: ApiServer) -> None:
     good, bad = submit(api_server), submit(api_server)
     damage(api_server, "experiment", "spec", b'{"kind": "tr\xff', bad)
     damage(api_server, "experiment", "name", b"tr\xff", bad)
@@ -172,11 +172,13 @@ def test_a_byte_that_is_no_text_hides_no_row(api_server: ApiServer) -> None:
     assert (listed[bad]["unreadable"], listed[bad]["name"]) == (["spec"], "tr�")
 
 
-def test_damaged_data_sets_weights_and_workers_hide_no_other(api_server: ApiServer) -> None:
+def test_damaged_data_sets_weights_and_workers_hide_no_other_rows(api_server: ApiServer) -> None:
     rows = {
-        "dataset": "name, title, shape, num_classes, train_size, test_size, sha256, num_bytes, created_at",
+        "dataset": "name, title, shape, num_classes, train_size, test_size, sha256, num_bytes,"
+        " created_at",
         "weights": "id, title, tensors, sha256, num_bytes, created_at",
-        "worker": "id, host, pid, device, device_class, slots, memory_bytes, versions, started_at, seen_at",
+        "worker": "id, host, pid, device, device_class, slots, memory_bytes, versions, started_at,"
+        " seen_at",
     }
     values = {"shape": "[1]", "tensors": "{", "versions": "3"}
     numbers = {
@@ -205,10 +207,10 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other(api_server: ApiServ
         ("/workers", "versions"),
     ):
         assert api_server.get(path)["items"][-1]["unreadable"] == [column]
-    answer = api_server.http.post(
+    response = api_server.http.post(
         "/experiments", json={"spec": {"kind": "train", "data": {"name": "cpu"}}}
     )
-    assert (answer.status_code, answer.json()["code"]) == (500, "unreadable")
+    assert (response.status_code, response.json()["code"]) == (500, "unreadable")
 
 
 def test_json_of_another_shape_is_damage_on_postgres_too(

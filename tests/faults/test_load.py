@@ -1,4 +1,4 @@
-"""A thousand experiments at once while workers are killed and the broker is restarted: each ends, once."""
+"""A thousand experiments at once, while workers and the broker are killed, end once each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.soaking import Soak, soak_settings
-from tests.faults.test_service_under_pressure import serving
+from tests.faults.api_process import run_api
+from tests.faults.soak import Soak, soak_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("load")]
 
@@ -35,33 +35,34 @@ def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: P
     soak = Soak(settings, seed=0)
     soak.broker.start()
     try:
-        with serving(tmp_path) as service, ThreadPoolExecutor(CLIENTS) as pool:
+        with run_api(tmp_path) as api, ThreadPoolExecutor(CLIENTS) as pool:
 
             def submit(number: int) -> tuple[str, float]:
                 headers = {"idempotency-key": f"key-{number}"}
                 body = {"spec": TINY, "seeds": [number], "reuse": False}
                 began = time.monotonic()
-                answer = service.http.post(
+                response = api.http.post(
                     "/experiments", json=body, headers=headers
                 ).raise_for_status()
-                return answer.json()["id"], time.monotonic() - began
+                return response.json()["id"], time.monotonic() - began
 
-            memory = [service.memory_bytes()]
+            memory = [api.memory_bytes()]
             submitted = [pool.submit(submit, number) for number in range(COUNT)]
             kills = _work_through(soak)
-            answers = [one.result() for one in submitted]
-            soak.accepted = [name for name, _ in answers]
+            responses = [one.result() for one in submitted]
+            soak.accepted = [name for name, _ in responses]
             assert len(set(soak.accepted)) == COUNT
-            soak._heal()
-            memory.append(service.memory_bytes())
+            soak._settle()
+            memory.append(api.memory_bytes())
         found = soak.examine({})
         statuses = soak.statuses()
     finally:
         soak.close()
-    seconds = sorted(taken for _, taken in answers)
+    seconds = sorted(duration for _, duration in responses)
     print(
         f"{COUNT} experiments, {CLIENTS} clients: POST p50 {seconds[COUNT // 2] * 1e3:.0f} ms, "
-        f"p99 {seconds[COUNT * 99 // 100] * 1e3:.0f} ms; API memory {memory[0] / 1e6:.0f} to {memory[1] / 1e6:.0f} MB; "
+        f"p99 {seconds[COUNT * 99 // 100] * 1e3:.0f} ms; "
+        f"API memory {memory[0] / 1e6:.0f} to {memory[1] / 1e6:.0f} MB; "
         f"{kills} workers killed; {found}"
     )
     assert found.all() == []
@@ -69,13 +70,15 @@ def test_a_thousand_experiments_end_once_each(tmp_path: Path, sqlite_template: P
 
 
 def _work_through(soak: Soak) -> int:
-    """Until all have ended: a worker killed every ten seconds, the broker in the middle of the submissions and again in
-    the middle of the work. How many workers were killed."""
+    """Supervise until all have succeeded; returns how many workers were killed.
+
+    Kills a worker every ten seconds, and the broker once half are submitted and once half are done.
+    """
     kills, restarts = 0, 0
     kill_at = time.monotonic() + KILL_EVERY
     deadline = time.monotonic() + END_SECONDS
     while time.monotonic() < deadline:
-        soak._mind()
+        soak._supervise()
         statuses = soak.statuses()
         done = statuses["succeeded"]
         if (restarts == 0 and statuses.total() >= COUNT / 2) or (

@@ -1,4 +1,4 @@
-"""The life of runs as a state machine: whatever is done in whatever order, the rows agree with a model of a few lines."""
+"""The transitions of runs, compared with a small model for random sequences of operations."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from storage.runs.claim import Claim, claim_next
 from storage.runs.lease_expiry import expire_leases, expire_worker
 from storage.runs.transitions import cancel_run, fail_run, finish_run, heartbeat, release_run
 from tests.postgres import new_database
-from tests.workers.conftest import Lab
+from tests.workers.worker_harness import WorkerHarness
 
 SPEC = {"kind": "train", "epochs": 1}
-OWNERS = ["host:1:2", "host:1:3"]
+WORKER_NAMES = ["host:1:2", "host:1:3"]
 MAX_ATTEMPTS = 3
 
 
-class LifeOfRuns(RuleBasedStateMachine):
-    """`held` is the model: the fence that may write each run, and nobody else's."""
+class RunTransitions(RuleBasedStateMachine):
+    """`held` is the model: for each running run the only fence that may write."""
 
     claims = Bundle("claims")
     url: str = ""
@@ -59,7 +59,9 @@ class LifeOfRuns(RuleBasedStateMachine):
             url = self.stack.enter_context(new_database(self.url))
         db = Database(url)
         self.stack.callback(db.dispose)
-        self.lab = Lab(Settings(home=home, database_url=url), db, BlobStore(home / "blobs"))
+        self.harness = WorkerHarness(
+            Settings(home=home, database_url=url), db, BlobStore(home / "blobs")
+        )
         self.held: dict[str, int] = {}
         self.fences: dict[str, int] = {}
         self.experiments: list[str] = []
@@ -70,35 +72,35 @@ class LifeOfRuns(RuleBasedStateMachine):
 
     @rule(priority=st.integers(-2, 2))
     def submit(self, priority: int) -> None:
-        experiment_id, run_id = self.lab.submit(SPEC, wake=False, priority=priority)
+        experiment_id, run_id = self.harness.submit(SPEC, wake=False, priority=priority)
         self.experiments.append(experiment_id)
         self.fences[run_id] = 0
 
-    @rule(target=claims, worker=st.sampled_from(OWNERS), lease=st.sampled_from([60.0, -1.0]))
+    @rule(target=claims, worker=st.sampled_from(WORKER_NAMES), lease=st.sampled_from([60.0, -1.0]))
     def claim(self, worker: str, lease: float) -> Any:
         found = claim_next(
-            self.lab.db, worker=worker, device_class="cpu", device="cpu", lease_seconds=lease
+            self.harness.db, worker=worker, device_class="cpu", device="cpu", lease_seconds=lease
         )
-        waiting = [run for run in self.fences if run not in self.held and run not in self.ends]
-        assert (found is None) == (not waiting)
+        queued = [run for run in self.fences if run not in self.held and run not in self.ends]
+        assert (found is None) == (not queued)
         if found is not None:
-            assert found.run_id in waiting
+            assert found.run_id in queued
             assert found.fence > self.fences[found.run_id]
             self.held[found.run_id] = self.fences[found.run_id] = found.fence
         return found
 
-    @rule(claim=claims, move=st.sampled_from(["finish", "fail", "cancel", "release"]))
-    def end(self, claim: Claim | None, move: str) -> None:
+    @rule(claim=claims, ending=st.sampled_from(["finish", "fail", "cancel", "release"]))
+    def end(self, claim: Claim | None, ending: str) -> None:
         if claim is None:
             return
         run_id, fence = claim.run_id, claim.fence
-        asked = self.lab.run(run_id).cancel_requested_at is not None
-        with self.lab.db.write() as session:
-            match move:
+        is_cancel_requested = self.harness.run(run_id).cancel_requested_at is not None
+        with self.harness.db.write() as session:
+            match ending:
                 case "finish":
                     moved = finish_run(session, run_id, fence, [{"outcome": "trained"}], {})
                 case "fail":
-                    moved = fail_run(session, run_id, fence, FailureReason.INTERNAL, "a defect")
+                    moved = fail_run(session, run_id, fence, FailureReason.INTERNAL, "an error")
                 case "cancel":
                     moved = cancel_run(session, run_id, fence)
                 case _:
@@ -106,20 +108,20 @@ class LifeOfRuns(RuleBasedStateMachine):
         assert moved == self._holds(claim)
         if moved:
             del self.held[run_id]
-            ended = {"finish": "succeeded", "fail": "failed", "cancel": "cancelled"}.get(move)
-            if move == "release" and asked:
+            ended = {"finish": "succeeded", "fail": "failed", "cancel": "cancelled"}.get(ending)
+            if ending == "release" and is_cancel_requested:
                 ended = "cancelled"
             if ended is not None:
                 self.ends[run_id] = ended
 
     @rule(claim=claims)
     def write(self, claim: Claim | None) -> None:
-        """A number and a file, under a fence that may be old."""
+        """Write a metric and a file under a fence that may be outdated."""
         if claim is None:
             return
-        alive = heartbeat(self.lab.db, claim.run_id, claim.fence, 60.0).alive
-        with self.lab.db.write() as session:
-            wrote = write_metrics(
+        alive = heartbeat(self.harness.db, claim.run_id, claim.fence, 60.0).alive
+        with self.harness.db.write() as session:
+            is_written = write_metrics(
                 session, claim.run_id, claim.fence, [(0, "loss", claim.fence, 1.0)]
             )
             stored = register_artifact(
@@ -131,17 +133,17 @@ class LifeOfRuns(RuleBasedStateMachine):
                 seed=None,
                 epoch=1,
                 media_type="text/plain",
-                blob=self.lab.blobs.put(b"state"),
+                blob=self.harness.blobs.put(b"state"),
             )
-        assert alive == wrote == (stored is not None) == self._holds(claim)
+        assert alive == is_written == (stored is not None) == self._holds(claim)
 
     @rule(index=st.integers(0, 50))
     def cancel(self, index: int) -> None:
         if self.experiments:
             experiment_id = self.experiments[index % len(self.experiments)]
-            with suppress(InvalidTransition), self.lab.db.write() as session:
+            with suppress(InvalidTransition), self.harness.db.write() as session:
                 cancel_experiment(session, experiment_id)
-            for run in self.lab.runs(experiment_id):
+            for run in self.harness.runs(experiment_id):
                 if run.id not in self.held and run.id not in self.ends:
                     self.ends[run.id] = "cancelled"
 
@@ -150,10 +152,12 @@ class LifeOfRuns(RuleBasedStateMachine):
         if self.experiments:
             experiment_id = self.experiments[index % len(self.experiments)]
             failed = [
-                run.id for run in self.lab.runs(experiment_id) if self.ends.get(run.id) == "failed"
+                run.id
+                for run in self.harness.runs(experiment_id)
+                if self.ends.get(run.id) == "failed"
             ]
             try:
-                with self.lab.db.write() as session:
+                with self.harness.db.write() as session:
                     retry_experiment(session, experiment_id)
             except InvalidTransition:
                 assert failed == []
@@ -161,18 +165,18 @@ class LifeOfRuns(RuleBasedStateMachine):
             for run_id in failed:
                 del self.ends[run_id]
 
-    @rule(worker=st.sampled_from(OWNERS))
+    @rule(worker=st.sampled_from(WORKER_NAMES))
     def lose_worker(self, worker: str) -> None:
-        self._note_expired(expire_worker(self.lab.db, worker, MAX_ATTEMPTS))
+        self._note_expired(expire_worker(self.harness.db, worker, MAX_ATTEMPTS))
 
     @rule()
     def lose_leases(self) -> None:
-        self._note_expired(expire_leases(self.lab.db, MAX_ATTEMPTS))
+        self._note_expired(expire_leases(self.harness.db, MAX_ATTEMPTS))
 
     def _note_expired(self, run_ids: list[str]) -> None:
         for run_id in run_ids:
             del self.held[run_id]
-            row = self.lab.run(run_id)
+            row = self.harness.run(run_id)
             if row.status.is_terminal:
                 self.ends[run_id] = row.status.value
 
@@ -182,11 +186,11 @@ class LifeOfRuns(RuleBasedStateMachine):
     @invariant()
     def rows_agree(self) -> None:
         for experiment_id in self.experiments:
-            experiment = self.lab.experiment(experiment_id)
-            for run in self.lab.runs(experiment_id):
+            experiment = self.harness.experiment(experiment_id)
+            for run in self.harness.runs(experiment_id):
                 expected = self.ends.get(run.id) or ("running" if run.id in self.held else "queued")
                 assert run.status == expected == experiment.status
-            events = self.lab.events(experiment_id)
+            events = self.harness.events(experiment_id)
             ended = [
                 name for name in events if name in {"run.succeeded", "run.failed", "run.cancelled"}
             ]
@@ -194,9 +198,9 @@ class LifeOfRuns(RuleBasedStateMachine):
             assert events.count("experiment.finished") == len(ended)
 
 
-def run_model(examples: int, steps: int) -> None:
+def check_model(examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        LifeOfRuns,
+        RunTransitions,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -212,14 +216,16 @@ def run_model(examples: int, steps: int) -> None:
     [(12, 25), pytest.param(150, 50, marks=pytest.mark.slow)],
     ids=["short", "long"],
 )
-def test_the_model_holds_on_sqlite(
+def test_runs_follow_the_model_on_sqlite(
     sqlite_template: Path, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 ) -> None:
-    monkeypatch.setattr(LifeOfRuns, "template", sqlite_template)
-    run_model(examples, steps)
+    monkeypatch.setattr(RunTransitions, "template", sqlite_template)
+    check_model(examples, steps)
 
 
 @pytest.mark.slow
-def test_the_model_holds_on_postgres(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LifeOfRuns, "url", postgres_server)
-    run_model(40, 40)
+def test_runs_follow_the_model_on_postgres(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunTransitions, "url", postgres_server)
+    check_model(40, 40)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.hostile.bounds import bounded
 from tests.hostile.ground import Ground
 from tests.hostile.targets import targets
-from tests.workers.conftest import ROOT
+from tests.workers.worker_harness import ROOT
 
 pytestmark = pytest.mark.usefixtures("denormals")
 

@@ -14,10 +14,10 @@ import pytest
 
 from storage.database.engine import Database
 from tests.api.keys import make_key
-from tests.faults.soaking import Soak, soak_settings
-from tests.faults.test_service_under_pressure import Service
+from tests.faults.api_process import ApiProcess
+from tests.faults.soak import Soak, soak_settings
 from tests.postgres import new_database
-from tests.workers.conftest import ROOT
+from tests.workers.worker_harness import ROOT
 
 pytestmark = [pytest.mark.hostile, pytest.mark.timeout(7200)]
 
@@ -48,12 +48,12 @@ expected-statuses = ["2xx", "4xx", "503"]
 
 
 @contextmanager
-def serving(home: Path, url: str, with_key: bool) -> Iterator[tuple[Service, list[str]]]:
+def serving(home: Path, url: str, with_key: bool) -> Iterator[tuple[ApiProcess, list[str]]]:
     """A service with a few experiments, and the headers to ask it with."""
     db = Database(url)
     headers = {"Authorization": f"Bearer {make_key(db)}"} if with_key else {}
     db.dispose()
-    service = Service(home, database_url=url, **RATES)
+    service = ApiProcess(home, database_url=url, **RATES)
     try:
         service.http.headers.update(headers)
         for seed in range(3):
@@ -66,7 +66,9 @@ def serving(home: Path, url: str, with_key: bool) -> Iterator[tuple[Service, lis
         service.close()
 
 
-def search(service: Service, headers: list[str], folder: Path, fine: list[str], *more: str) -> str:
+def search(
+    service: ApiProcess, headers: list[str], folder: Path, fine: list[str], *more: str
+) -> str:
     """What schemathesis tells. Raises AssertionError at anything that it finds, or where the service died of it."""
     config = folder / "schemathesis.toml"
     config.write_text(CONFIG.format(fine=fine))
@@ -135,7 +137,10 @@ def test_no_request_breaks_the_contract_while_faults_strike(
     (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
     soak = Soak(soak_settings(home), seed=0)
     try:
-        with serving(home, soak.lab.settings.resolved_database_url, False) as (service, headers):
+        with serving(home, soak.harness.settings.resolved_database_url, False) as (
+            service,
+            headers,
+        ):
             striking = threading.Thread(target=soak.run, args=(float(SECONDS),))
             striking.start()
             search(
@@ -148,7 +153,7 @@ def test_no_request_breaks_the_contract_while_faults_strike(
             )
             assert service.submit().status_code == 201
             striking.join()
-        print(f"{soak.num_faults} faults {dict(soak.done)}")
+        print(f"{soak.num_faults} faults {dict(soak.injected)}")
         assert soak.num_faults > 0
     finally:
         soak.close()

@@ -1,206 +1,58 @@
-"""A laboratory of real processes: a database, a broker, a worker and its children; no API."""
+"""Fixtures: harnesses with real worker processes, and one whose runs a test executes itself."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import io
+import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
 
-from engine.spec import sha256_of
-from engine.sweep import expand
+from runtime.logs import LogFormat, make_formatter
 from runtime.settings import Settings
-from schemas.submission import Submission
 from storage.database.engine import Database
-from storage.database.tables import ExperimentRow, RunRow
-from storage.delivery.wake_ups import WakeUps, make_celery
-from storage.experiments.create import PlannedPoint, PlannedRun, create_experiment
-from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
-from storage.results.events import list_events
-from storage.results.metrics import MetricPoint, read_metrics
-from storage.runs.placement import NO_NEEDS, Needs, format_labels
-from storage.runs.workers import count_idle
-from tests.waiting import wait_until
+from storage.runs.claim import Claim
+from tests.workers.run_contexts import claim_run
+from tests.workers.worker_harness import WorkerHarness, harness_factory
 
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Lab:
-    """What a test does to the service's lower half."""
-
-    settings: Settings
-    db: Database
-    blobs: BlobStore
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def submit(
-        self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), *, wake: bool = True, **more: Any
-    ) -> tuple[str, str]:
-        """One experiment of one run, never reused; (experiment id, run id)."""
-        submission = Submission(spec=spec, seeds=list(seeds), reuse=False, **more)
-        needs = Needs(requires=format_labels(submission.execution.requires))
-        point = expand(spec, {})[0]
-        expanded = point.spec.model_dump(mode="json")
-        with self.db.write() as session:
-            experiment_id = create_experiment(
-                session,
-                submission=submission,
-                spec=expanded,
-                digest=sha256_of(expanded),
-                points=[PlannedPoint(0, {}, expanded, point.spec.digest())],
-                runs=[PlannedRun(0, seeds, needs)],
-            ).id
-        run = self.runs(experiment_id)[0]
-        if wake:
-            self.send_wake_up(needs)
-        return experiment_id, run.id
-
-    def send_wake_up(self, needs: Needs = NO_NEEDS) -> None:
-        with self.db.read() as session:
-            idle = count_idle(session)
-        WakeUps(make_celery(self.settings)).send([needs], idle)
-
-    def start_worker(self, slots: int = 1, **more: str) -> subprocess.Popen[bytes]:
-        """more: further variables."""
-        names = ("home", "broker_url", "checkpoint_seconds", "lease_seconds", "wake_after_seconds")
-        values = {f"RICHREGIME_{name.upper()}": str(getattr(self.settings, name)) for name in names}
-        log = (self.settings.home / "worker.log").open("ab")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers.entry", "--device", "cpu", "--slots", str(slots)],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **values,
-                "RICHREGIME_THREADS_PER_RUN": "1",
-                "OMP_NUM_THREADS": "1",
-                **more,
-            },
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        log.close()
-        self.processes.append(process)
-        wait_until(lambda: process.poll() is not None or self._listens(process.pid), 120)
-        assert process.poll() is None, self.log
-        return process
-
-    def _listens(self, pid: int) -> bool:
-        return "listening for cpu runs" in self.log
-
-    @property
-    def log(self) -> str:
-        return (self.settings.home / "worker.log").read_text()
-
-    def run(self, run_id: str) -> RunRow:
-        with self.db.read() as session:
-            return session.get_one(RunRow, run_id)
-
-    def runs(self, experiment_id: str) -> list[RunRow]:
-        with self.db.read() as session:
-            return list(session.exec(select(RunRow).where(RunRow.experiment_id == experiment_id)))
-
-    def experiment(self, experiment_id: str) -> ExperimentRow:
-        with self.db.read() as session:
-            return session.get_one(ExperimentRow, experiment_id)
-
-    def wait(self, run_id: str, status: str, seconds: float = 90.0) -> RunRow:
-        """The row once it has the status. Fails at once where the run has ended otherwise."""
-
-        def reached() -> RunRow | None:
-            row = self.run(run_id)
-            assert row.status == status or not row.status.is_terminal, (row.error_detail, self.log)
-            return row if row.status == status else None
-
-        found: RunRow = wait_until(reached, seconds)
-        return found
-
-    def wait_for_checkpoint(self, run_id: str) -> None:
-        """Until the run is in the midst of its training: it has saved once, and has not ended."""
-
-        def saved() -> bool:
-            assert not self.run(run_id).status.is_terminal, (
-                "the run was over too soon for this test"
-            )
-            with self.db.read() as session:
-                return bool(list_artifacts(session, run_id, "resume"))
-
-        wait_until(saved, 180)
-
-    def child_of(self, run_id: str) -> int:
-        worker = self.run(run_id).worker
-        assert worker is not None
-        return int(worker.rpartition(":")[2])
-
-    def events(self, experiment_id: str) -> list[str]:
-        with self.db.read() as session:
-            return [event.name for event in list_events(session, experiment_id, 0, 10_000)]
-
-    def metrics(self, run_id: str) -> list[MetricPoint]:
-        with self.db.read() as session:
-            return read_metrics(session, run_id=run_id)
-
-    def thetas(self, run_id: str) -> dict[tuple[str, int | None], str]:
-        """sha256 by name and seed."""
-        with self.db.read() as session:
-            return {
-                (row.name, row.seed): row.sha256
-                for row in list_artifacts(session, run_id, "checkpoint")
-            }
-
-    def close(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            try:
-                process.wait(timeout=40)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        self.db.dispose()
+SPEC: dict[str, Any] = {"kind": "train", "epochs": 2, "model": {"name": "relu_net", "width": 5}}
 
 
 @pytest.fixture(scope="module")
-def make_lab(
+def make_harness(
     tmp_path_factory: pytest.TempPathFactory, broker_server: str, sqlite_template: Path
-) -> Iterator[Callable[..., Lab]]:
-    """Makes laboratories on homes of their own; no process outlives the module."""
-    labs: list[Lab] = []
+) -> Iterator[Callable[..., WorkerHarness]]:
+    with harness_factory(tmp_path_factory, broker_server, sqlite_template) as make:
+        yield make
 
-    def make(**changes: Any) -> Lab:
-        import redis
 
-        with redis.Redis(unix_socket_path=broker_server) as client:
-            client.flushall()
-        home = tmp_path_factory.mktemp("home")
-        (home / "richregime.sqlite3").write_bytes(sqlite_template.read_bytes())
-        shared = f"redis+socket://{broker_server}"
-        options = {
-            "broker_url": shared,
-            "checkpoint_seconds": 0.1,
-            "wake_after_seconds": 2.0,
-            **changes,
-        }
-        settings = Settings(home=home, **options)
-        lab = Lab(
-            settings,
-            Database(settings.resolved_database_url),
-            BlobStore(settings.resolved_blob_dir),
-        )
-        (home / "worker.log").touch()
-        labs.append(lab)
-        return lab
+@pytest.fixture
+def harness(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[WorkerHarness]:
+    """Without a worker process; saves at every step."""
+    settings = Settings(
+        home=tmp_path, database_url=sqlite_url, broker_url=None, checkpoint_seconds=0.0
+    )
+    made = WorkerHarness(settings, Database(sqlite_url), blobs)
+    yield made
+    made.close()
 
-    yield make
-    for lab in labs:
-        lab.close()
+
+@pytest.fixture
+def claim(harness: WorkerHarness) -> Claim:
+    """The claim of a new run."""
+    harness.submit(SPEC, wake=False)
+    return claim_run(harness)
+
+
+@pytest.fixture
+def log_stream() -> Iterator[io.StringIO]:
+    """What the process logs, one JSON object per line."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(make_formatter(LogFormat.JSON, "worker-cpu"))
+    logging.getLogger().addHandler(handler)
+    yield stream
+    logging.getLogger().removeHandler(handler)

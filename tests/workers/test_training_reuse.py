@@ -1,4 +1,4 @@
-"""A training done by one kind of experiment is loaded by another, and both preview and result say whose it was."""
+"""One kind of experiment reuses a training of another; preview and result name its run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from storage.files.blobs import BlobStore
 from storage.files.trainings import find_trained_specs
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
 from storage.runs.claim import claim_next
-from tests.workers.conftest import Lab
+from tests.workers.worker_harness import WorkerHarness
 from workers.execution import execute_run
 
 SPEC: dict[str, Any] = {
@@ -32,68 +32,87 @@ FULL = {**SPEC, "kind": "lws", "policy": {"name": "full"}}
 
 
 @pytest.fixture
-def lab(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[Lab]:
+def harness(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[WorkerHarness]:
     settings = Settings(home=tmp_path, database_url=sqlite_url, broker_url=None)
-    made = Lab(settings, Database(sqlite_url), blobs)
+    made = WorkerHarness(settings, Database(sqlite_url), blobs)
     yield made
     made.close()
 
 
-def run_through(lab: Lab, spec: dict[str, Any], seeds: tuple[int, ...]) -> tuple[str, str]:
-    """Execute it here and now, with reuse; (experiment id, run id)."""
-    ids = lab.submit(spec, seeds, wake=False)
+def execute(
+    harness: WorkerHarness, spec: dict[str, Any], seeds: tuple[int, ...]
+) -> tuple[str, str]:
+    """Execute a run with reuse in this process; returns (experiment id, run id)."""
+    ids = harness.submit(spec, seeds, wake=False)
     claim = claim_next(
-        lab.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+        harness.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
     assert claim is not None
-    execute_run(lab.db, lab.blobs, lab.settings, replace(claim, reuse=True), "cpu", lambda: False)
-    assert lab.run(claim.run_id).status == "succeeded", lab.run(claim.run_id).error_detail
+    execute_run(
+        harness.db,
+        harness.blobs,
+        harness.settings,
+        replace(claim, reuse=True),
+        "cpu",
+        lambda: False,
+    )
+    assert harness.run(claim.run_id).status == "succeeded", harness.run(claim.run_id).error_detail
     return ids
 
 
-def trained(lab: Lab, spec: dict[str, Any]) -> dict[int, str]:
+def reusable_runs(harness: WorkerHarness, spec: dict[str, Any]) -> dict[int, str]:
     """By seed, the run whose training a preview names."""
-    spec = expand(spec, {})[0].spec.training_spec_digest(Execution())
-    with lab.db.read() as session:
-        found = find_trained_specs(session, [spec], [0, 1])
+    digest = expand(spec, {})[0].spec.training_spec_digest(Execution())
+    with harness.db.read() as session:
+        found = find_trained_specs(session, [digest], [0, 1])
     return {seed: run_id for (_, seed), run_id in found.items()}
 
 
-def test_what_the_preview_names_is_what_the_run_loads_and_the_result_tells(lab: Lab) -> None:
-    assert trained(lab, FULL) == {}
-    _, first = run_through(lab, SPEC, (0,))
-    assert trained(lab, FULL) == {0: first}
-    experiment_id, second = run_through(lab, FULL, (0, 1))
-    result = summarize_experiment(StoredPlotInput(lab.db, lab.blobs, experiment_id))
+def test_the_run_loads_the_training_that_the_preview_names_and_the_result_lists_it(
+    harness: WorkerHarness,
+) -> None:
+    assert reusable_runs(harness, FULL) == {}
+    _, first = execute(harness, SPEC, (0,))
+    assert reusable_runs(harness, FULL) == {0: first}
+    experiment_id, second = execute(harness, FULL, (0, 1))
+    result = summarize_experiment(StoredPlotInput(harness.db, harness.blobs, experiment_id))
     assert result["reused"] == [{"point": 0, "seed": 0, "run_id": first}]
-    assert lab.thetas(second)["theta_T", 0] == lab.thetas(first)["theta_T", 0]
-    assert trained(lab, SPEC) == {0: first, 1: second}
+    assert harness.thetas(second)["theta_T", 0] == harness.thetas(first)["theta_T", 0]
+    assert reusable_runs(harness, SPEC) == {0: first, 1: second}
 
 
-def test_another_net_is_not_the_same_training(lab: Lab) -> None:
-    run_through(lab, SPEC, (0,))
-    assert trained(lab, {**FULL, "policy": {"name": "top_k", "k": 1}}) == {}
-    assert trained(lab, {**SPEC, "epochs": 2}) == {}
+def test_another_policy_or_length_is_another_training(harness: WorkerHarness) -> None:
+    execute(harness, SPEC, (0,))
+    assert reusable_runs(harness, {**FULL, "policy": {"name": "top_k", "k": 1}}) == {}
+    assert reusable_runs(harness, {**SPEC, "epochs": 2}) == {}
 
 
-def test_a_training_is_reused_within_its_owner_s_runs_alone(lab: Lab) -> None:
-    ada, ben = (replace(lab, db=lab.db.for_viewer(Viewer(worker))) for worker in ("ada", "ben"))
-    _, first = submit_and_run(ada, lab)
-    _, second = submit_and_run(ben, lab)
-    _, third = submit_and_run(ben, lab)
-    with lab.db.read() as session:
-        loaded = [
-            session.get_one(RunRow, run).result[0]["reused_from"] for run in (first, second, third)
-        ]
+def test_a_training_is_reused_only_by_runs_of_its_owner(harness: WorkerHarness) -> None:
+    ada, ben = (
+        replace(harness, db=harness.db.for_viewer(Viewer(owner))) for owner in ("ada", "ben")
+    )
+    _, first = submit_and_run(ada, harness)
+    _, second = submit_and_run(ben, harness)
+    _, third = submit_and_run(ben, harness)
+    with harness.db.read() as session:
+        results = [session.get_one(RunRow, run).result or [] for run in (first, second, third)]
+        loaded = [seed_results[0]["reused_from"] for seed_results in results]
     assert loaded == [None, None, second]
 
 
-def submit_and_run(worker: Lab, lab: Lab) -> tuple[str, str]:
-    """Submitted by the worker, executed by a worker of the service."""
-    ids = worker.submit(SPEC, (0,), wake=False)
+def submit_and_run(submitter: WorkerHarness, harness: WorkerHarness) -> tuple[str, str]:
+    """Submitted by one owner, executed by a worker that reads all owners' rows."""
+    ids = submitter.submit(SPEC, (0,), wake=False)
     claim = claim_next(
-        lab.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
+        harness.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
     assert claim is not None
-    execute_run(lab.db, lab.blobs, lab.settings, replace(claim, reuse=True), "cpu", lambda: False)
+    execute_run(
+        harness.db,
+        harness.blobs,
+        harness.settings,
+        replace(claim, reuse=True),
+        "cpu",
+        lambda: False,
+    )
     return ids
