@@ -40,10 +40,10 @@ def broker_state(settings: Settings) -> BrokerState:
     except (RedisError, OSError, ValueError) as error:
         raise BrokerUnavailable(type(error).__name__) from error
     name = "valkey" if "valkey_version" in info else "redis"
-    speaks = str(info["redis_version"])
+    redis_version = str(info["redis_version"])
     return BrokerState(
-        program=f"{name} {info.get('valkey_version', speaks)}",
-        speaks=tuple(int(part) for part in re.findall(r"\d+", speaks)),
+        program=f"{name} {info.get('valkey_version', redis_version)}",
+        redis_version=tuple(int(part) for part in re.findall(r"\d+", redis_version)),
         keeps_messages=bool(info["aof_enabled"]),
         can_write=info.get("aof_last_write_status") == info.get("rdb_last_bgsave_status") == "ok",
         max_bytes=int(info["maxmemory"]),

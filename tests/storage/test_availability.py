@@ -16,6 +16,8 @@ from storage.errors import SchemaOutdated
 from tests.postgres import TemporaryServer, temporary_server
 from tests.storage.conftest import Store
 
+pytestmark = pytest.mark.xdist_group("storage")
+
 
 @pytest.fixture
 def server() -> Iterator[TemporaryServer]:
