@@ -67,7 +67,7 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids by name: `api`, `worker` or `worker-gpu...`, and `broker` if it is embedded."""
+        """Process ids by name: `api`, `worker` or `worker-gpu...`, and an embedded `broker`."""
         found = {process.name: process.pid for process in self._processes}
         if self._broker is not None:
             found["broker"] = self._broker.process.pid

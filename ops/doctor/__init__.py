@@ -1,1 +1,1 @@
-"""`richregime doctor`: looks at a deployment, says what is wrong with it and what to do."""
+"""`richregime doctor`: checks a deployment and says what is wrong and what to do."""

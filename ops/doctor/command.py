@@ -8,26 +8,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from ops.doctor.findings import Finding, Level, worst
+from ops.doctor.findings import Finding, Level, worst_level
 from richregime.commands.shared import given_key, print_json
 
-LOOKS = {
+LEVEL_TEXTS = {
     Level.OK: "[green]ok     [/]",
     Level.WARNING: "[yellow]warning[/]",
-    Level.WRONG: "[red]wrong  [/]",
+    Level.ERROR: "[red]error  [/]",
 }
 
 
 def report(url: str | None, home: Path | None, as_json: bool) -> int:
-    """Check a service at `url`, or this host; print the findings and return the worst level."""
+    """Check the service at `url`, else this host; print the findings, return the worst level."""
     findings = list(_examine(url, home))
     if as_json:
         print_json(
             [{**finding.model_dump(), "level": finding.level.name.lower()} for finding in findings]
         )
     else:
-        _show(findings)
-    return int(worst(findings))
+        _print(findings)
+    return int(worst_level(findings))
 
 
 def _examine(url: str | None, home: Path | None) -> Iterable[Finding]:
@@ -41,9 +41,10 @@ def _examine(url: str | None, home: Path | None) -> Iterable[Finding]:
     return deployment.examine(Settings(home=home) if home is not None else Settings())
 
 
-def _show(findings: Iterable[Finding]) -> None:
+def _print(findings: Iterable[Finding]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        console.print(f"{LOOKS[finding.level]}  {finding.about:10} {escape(finding.found)}")
-        if finding.todo is not None:
-            console.print(f"{'':20} → {escape(finding.todo)}")
+        text = escape(finding.message)
+        console.print(f"{LEVEL_TEXTS[finding.level]}  {finding.subject:10} {text}")
+        if finding.action is not None:
+            console.print(f"{'':20} → {escape(finding.action)}")

@@ -1,4 +1,4 @@
-"""What the doctor finds, how bad it is, and what to do."""
+"""The findings of the doctor: what was checked, how bad the finding is, and what to do."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Level(IntEnum):
-    """Also the exit code of a check-up, by the worst of its findings."""
+    """How bad a finding is; the highest one is the exit code of the command."""
 
     OK = 0
     WARNING = 1
-    """It works, and will not always."""
-    WRONG = 2
+    """It works now and may fail later."""
+    ERROR = 2
 
 
 class Finding(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     level: Level
-    about: str
-    found: str
-    todo: str | None = None
+    subject: str
+    """What was checked, in one word"""
+    message: str
+    action: str | None = None
+    """What to do; None if all is well"""
 
 
-def ok(about: str, found: str) -> Finding:
-    return Finding(level=Level.OK, about=about, found=found)
+def ok(subject: str, message: str) -> Finding:
+    return Finding(level=Level.OK, subject=subject, message=message)
 
 
-def warning(about: str, found: str, todo: str) -> Finding:
-    return Finding(level=Level.WARNING, about=about, found=found, todo=todo)
+def warning(subject: str, message: str, action: str) -> Finding:
+    return Finding(level=Level.WARNING, subject=subject, message=message, action=action)
 
 
-def wrong(about: str, found: str, todo: str) -> Finding:
-    return Finding(level=Level.WRONG, about=about, found=found, todo=todo)
+def error(subject: str, message: str, action: str) -> Finding:
+    return Finding(level=Level.ERROR, subject=subject, message=message, action=action)
 
 
-def worst(findings: Iterable[Finding]) -> Level:
+def worst_level(findings: Iterable[Finding]) -> Level:
     return max((finding.level for finding in findings), default=Level.OK)

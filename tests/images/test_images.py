@@ -1,7 +1,8 @@
-"""The images themselves: linted, built without an engine, booted with a read-only root as nobody in particular.
+"""The API's image: linted, built without a container engine, run unprivileged on a read-only root.
 
-Needs root, buildah and mmdebstrap (Debian: apt-get install buildah mmdebstrap): the base is made of Debian's packages, as
-no image need be had from anywhere. RICHREGIME_TEST_BASE names a root file system (tar) that is taken instead.
+Needs root, buildah and mmdebstrap (Debian: apt-get install buildah mmdebstrap). The base image is
+made of Debian's packages, so that no image is downloaded. RICHREGIME_TEST_BASE names a root file
+system (tar) to use instead.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.image
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 USER = 10001
-LARGEST_BYTES = 900 << 20
+MAX_BYTES = 900 << 20
 PACKAGES = "python3,python3-venv,ca-certificates"
 BODY = {"spec": {"kind": "train", "epochs": 1}, "seeds": [0]}
 
@@ -45,11 +46,12 @@ root=$1
 shift 2
 exec chroot --userspec=10001:10001 "$root" /usr/bin/env -i -C /app "$@"
 """
-"""As an engine does with `--read-only --user`: in a name space of its own, so that nothing of it is left."""
+"""Does what a container engine does with `--read-only --user`, with mounts in a namespace of its
+own."""
 
 
 def run(*command: object, **options: Any) -> str:
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,
@@ -71,10 +73,10 @@ class Image:
 
     @contextmanager
     def running(
-        self, data: Path, said: IO[str], *command: str, **environment: str
+        self, data: Path, output: IO[str], *command: str, **environment: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """said: takes all that it says; a pipe would be full some time."""
-        given = [*self.environment, *(f"{name}={value}" for name, value in environment.items())]
+        """Run a command as a container would. output: a file, because a pipe may fill up."""
+        variables = [*self.environment, *(f"{name}={value}" for name, value in environment.items())]
         arguments = [
             "unshare",
             "--mount",
@@ -87,8 +89,8 @@ class Image:
             "sh",
         ]
         process = subprocess.Popen(
-            [*arguments, str(self.root), str(data), *given, *(command or self.command)],
-            stdout=said,
+            [*arguments, str(self.root), str(data), *variables, *(command or self.command)],
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -100,18 +102,18 @@ class Image:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def ask(self, data: Path, *command: str, **environment: str) -> tuple[int, str]:
-        """The exit code, and all that it says."""
-        with TemporaryFile("w+") as said:
-            with self.running(data, said, *command, **environment) as process:
+    def run(self, data: Path, *command: str, **environment: str) -> tuple[int, str]:
+        """Returns the exit code and the output."""
+        with TemporaryFile("w+") as output:
+            with self.running(data, output, *command, **environment) as process:
                 process.wait(timeout=600)
-            said.seek(0)
-            return process.returncode, said.read()
+            output.seek(0)
+            return process.returncode, output.read()
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The API's, built of the checkout."""
+    """The API's image, built from the checkout."""
     for program in ("buildah", "mmdebstrap", "unshare"):
         assert shutil.which(program), f"{program} is needed"
     folder = tmp_path_factory.mktemp("image")
@@ -149,7 +151,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     described = json.loads(run(*buildah, "inspect", "--type=image", "localhost/api"))["Docker"]
     (listed,) = json.loads(run(*buildah, "images", "--json", "localhost/api"))
     container = run(*buildah, "from", "localhost/api").strip()
-    made = Image(
+    image = Image(
         Path(run(*buildah, "mount", container).strip()),
         described["config"]["Env"],
         described["config"]["Cmd"],
@@ -159,10 +161,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         ),
     )
     assert described["config"]["User"] == f"{USER}:{USER}"
-    print(
-        f"built in {time.monotonic() - started:.0f} s; {made.num_bytes / 1e6:.0f} MB ({listed['size']})"
-    )
-    yield made
+    size = f"{image.num_bytes / 1e6:.0f} MB ({listed['size']})"
+    print(f"built in {time.monotonic() - started:.0f} s; {size}")
+    yield image
     run(*buildah, "rm", "--all")
     shutil.rmtree(folder)
 
@@ -173,79 +174,84 @@ def _files(root: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """The volume."""
-    made = tmp_path / "data"
-    made.mkdir()
-    os.chown(made, USER, USER)
-    for parent in made.parents[:3]:
+    """The folder that is mounted as /data."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, USER, USER)
+    for parent in folder.parents[:3]:
         parent.chmod(0o755)
-    return made
+    return folder
 
 
-def test_the_image_holds_no_torch_and_is_not_large(image: Image, data: Path) -> None:
-    look = (
+def test_the_image_has_no_torch_and_is_small(image: Image, data: Path) -> None:
+    code = (
         "import importlib.util as u, api.app, pkgutil; "
         "print([n for n in ('torch', 'torchvision', 'pip', 'pytest') if u.find_spec(n)])"
     )
-    assert image.ask(data, "python", "-c", look) == (0, "[]\n")
-    assert image.num_bytes < LARGEST_BYTES
+    assert image.run(data, "python", "-c", code) == (0, "[]\n")
+    assert image.num_bytes < MAX_BYTES
 
 
-def test_its_user_is_nobody_in_particular_and_its_root_takes_nothing(
-    image: Image, data: Path
-) -> None:
-    look = "id -u; for f in /app/x /opt/venv/x /x; do touch $f 2>&1 | grep -o 'Read-only\\|denied'; done; touch /data/x /tmp/x && echo fine"
-    code, said = image.ask(data, "sh", "-c", look)
-    assert (code, said.split()) == (0, [str(USER), "Read-only", "Read-only", "Read-only", "fine"])
+def test_it_runs_unprivileged_and_can_write_only_to_data_and_tmp(image: Image, data: Path) -> None:
+    script = (
+        "id -u; "
+        "for f in /app/x /opt/venv/x /x; do touch $f 2>&1 | grep -o 'Read-only\\|denied'; done; "
+        "touch /data/x /tmp/x && echo written"
+    )
+    exit_code, output = image.run(data, "sh", "-c", script)
+    assert (exit_code, output.split()) == (
+        0,
+        [str(USER), "Read-only", "Read-only", "Read-only", "written"],
+    )
 
 
-def test_it_does_not_listen_to_others_without_a_key(image: Image, data: Path) -> None:
-    code, said = image.ask(data)
-    assert code == 2
-    assert "refusing to listen on 0.0.0.0" in said
+def test_it_refuses_to_listen_on_all_addresses_without_a_key(image: Image, data: Path) -> None:
+    exit_code, output = image.run(data)
+    assert exit_code == 2
+    assert "refusing to listen on 0.0.0.0" in output
 
 
-def test_it_boots_answers_its_probe_and_takes_an_experiment_that_a_worker_outside_computes(
+def test_it_starts_passes_its_health_check_and_accepts_an_experiment_for_a_worker_outside(
     image: Image, data: Path, tmp_path: Path
 ) -> None:
-    code, said = image.ask(
+    exit_code, output = image.run(
         data, "richregime", "keys", "create", "--owner", "ada", "--scope", "admin"
     )
-    assert code == 0, said
-    key = said.split()[0]
+    assert exit_code == 0, output
+    key = output.split()[0]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     log = tmp_path / "api.log"
     with (
-        log.open("w") as said_by_api,
-        image.running(data, said_by_api, RICHREGIME_PORT=port) as api,
+        log.open("w") as api_output,
+        image.running(data, api_output, RICHREGIME_PORT=port) as api,
     ):
         client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
             headers={"Authorization": f"Bearer {key}"},
             timeout=300,
         )
-        wait_until(lambda: answers(client), 300, api)
+        wait_until(lambda: responds(client), 300, api)
         probe = [part.replace("8000", port) for part in image.probe]
-        assert image.ask(data, *probe) == (0, "")
-        made = client.post("/experiments", json=BODY)
-        assert made.status_code == 201, made.text
-        experiment = f"/experiments/{made.json()['id']}"
+        assert image.run(data, *probe) == (0, "")
+        created = client.post("/experiments", json=BODY)
+        assert created.status_code == 201, created.text
+        experiment = f"/experiments/{created.json()['id']}"
         assert client.get(experiment).json()["status"] == "queued"
-        code, said = image.ask(data, "richregime", "doctor")
-        assert code == 2, "there are neither broker nor worker"
-        assert "none listens" in said
+        exit_code, output = image.run(data, "richregime", "doctor")
+        assert exit_code == 2, "no broker and no worker"
+        assert "no worker is listening" in output
         with worker_outside(data, tmp_path / "outside"):
             wait_until(lambda: client.get(experiment).json()["terminal"], 600, api)
         assert client.get(experiment).json()["status"] == "succeeded"
         assert client.get(f"{experiment}/plots/learning_curve.png").content.startswith(b"\x89PNG")
         assert "richregime_runs" in client.get("/metrics").text
-    told = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {"request"} <= {line["message"] for line in told}
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"request"} <= {line["message"] for line in lines}
     assert key not in log.read_text()
 
 
-def answers(client: httpx.Client) -> bool:
+def responds(client: httpx.Client) -> bool:
     try:
         return client.get("/healthz").status_code == 200
     except httpx.TransportError:
@@ -254,7 +260,7 @@ def answers(client: httpx.Client) -> bool:
 
 @contextmanager
 def worker_outside(data: Path, home: Path) -> Iterator[None]:
-    """A worker of the checkout with a broker of its own, on the volume's database and files."""
+    """A worker of the checkout with its own broker, on the image's database and files."""
     from ops.broker import Broker
     from runtime.settings import Settings
 
@@ -278,10 +284,10 @@ def worker_outside(data: Path, home: Path) -> Iterator[None]:
         broker.stop()
 
 
-def wait_until(what: Any, seconds: float, process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Any, seconds: float, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + seconds
-    while not what():
-        assert process.poll() is None, "it has ended; its log tells why"
+    while not condition():
+        assert process.poll() is None, "the process has ended; see its log"
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.2)
 
@@ -292,12 +298,12 @@ def test_hadolint_finds_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.gpu.yaml"])
-def test_compose_files_are_of_the_specification_s_form(name: str) -> None:
+def test_compose_files_follow_the_specification(name: str) -> None:
     from compose_spec import PyOptions
 
     PyOptions(apply_merge=True).from_yaml((DOCKER / name).read_text(encoding="utf-8"))
 
 
-def test_kubernetes_takes_every_resource() -> None:
+def test_kubernetes_accepts_every_resource() -> None:
     program = Path(sys.executable).with_name("kubernetes-validate")
     run(program, "--strict", *sorted((DOCKER / "kubernetes").glob("*.yaml")))
