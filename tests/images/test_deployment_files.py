@@ -1,4 +1,4 @@
-"""The compose and Kubernetes files hold what they promise: least rights, probes, settings that exist, one GPU a pod."""
+"""Compose and Kubernetes files: least privileges, probes, existing settings, one GPU per pod."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ PODS = {
     for r in RESOURCES
     if "template" in r.get("spec", {})
 }
-OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
+OUR_SERVICES = {
+    name: service for name, service in COMPOSE["services"].items() if "build" in service
+}
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_each_of_our_services_has_a_read_only_root_and_no_rights(name: str) -> None:
-    service = OURS[name]
+@pytest.mark.parametrize("name", OUR_SERVICES)
+def test_each_of_our_services_has_a_read_only_root_and_no_privileges(name: str) -> None:
+    service = OUR_SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -36,41 +38,41 @@ def test_each_of_our_services_has_a_read_only_root_and_no_rights(name: str) -> N
     assert service["volumes"] == ["home:/data"]
 
 
-def test_without_a_key_the_port_is_this_machine_s_alone() -> None:
+def test_the_port_is_published_on_this_machine_only() -> None:
     published = [
         port for service in COMPOSE["services"].values() for port in service.get("ports", ())
     ]
     assert published == ["127.0.0.1:8000:8000"]
 
 
-def test_no_password_is_written_down() -> None:
+def test_the_compose_file_holds_no_password() -> None:
     text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if "PASSWORD" in line or "SECRET" in line]
     assert lines
     assert all("${" in line or line.startswith("#") for line in lines)
 
 
-def test_every_setting_that_is_named_exists() -> None:
-    named: dict[str, Any] = {}
-    for service in OURS.values():
-        named |= service["environment"]
+def test_all_settings_in_the_files_exist() -> None:
+    settings: dict[str, Any] = {}
+    for service in OUR_SERVICES.values():
+        settings |= service["environment"]
     for resource in RESOURCES:
-        named |= resource.get("data", {}) | resource.get("stringData", {})
-    assert "RICHREGIME_BLOB_URL" in named
-    assert list(check_variables(named)) == []
+        settings |= resource.get("data", {}) | resource.get("stringData", {})
+    assert "RICHREGIME_BLOB_URL" in settings
+    assert list(check_variables(settings)) == []
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_each_pod_has_least_rights_and_bounds(name: str) -> None:
+def test_each_pod_has_least_privileges_and_limits(name: str) -> None:
     pod = PODS[name]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
     for container in pod["containers"]:
-        allowed = container["securityContext"]
-        assert allowed["readOnlyRootFilesystem"] is True
-        assert allowed["allowPrivilegeEscalation"] is False
-        assert allowed["capabilities"] == {"drop": ["ALL"]}
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
         if container["image"].startswith("richregime"):
             assert container["image"].endswith(f":{version('richregime')}")
@@ -78,12 +80,12 @@ def test_each_pod_has_least_rights_and_bounds(name: str) -> None:
             assert container["livenessProbe"]
 
 
-def test_a_worker_s_pod_has_one_gpu_and_the_time_to_give_its_run_back() -> None:
+def test_a_worker_pod_has_one_gpu_and_time_to_release_its_run() -> None:
     pod = PODS["richregime-worker-gpu"]
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert pod["terminationGracePeriodSeconds"] > 35
 
 
-def test_what_is_secret_stands_in_the_secret_alone() -> None:
+def test_secret_values_are_only_in_the_secret() -> None:
     (plain,) = [resource["data"] for resource in RESOURCES if resource["kind"] == "ConfigMap"]
     assert not [name for name in plain if "SECRET" in name or "DATABASE" in name]
