@@ -33,7 +33,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 def add_listening_worker(db: Database, **versions: str) -> str:
     with db.write() as session:
-        description = {
+        description: dict[str, Any] = {
             "host": "host-1",
             "pid": 1,
             "device": "cpu",

@@ -70,9 +70,7 @@ def test_missing_outdated_and_skewed_workers_are_reported(home: Path) -> None:
     with open_database(settings) as db:
         worker = add_listening_worker(db, richregime="0.0.1")
         with db.write() as session:
-            session.execute(
-                update(WorkerRow).where(WorkerRow.id == worker).values(clock_ahead_seconds=-90.0)
-            )
+            session.get_one(WorkerRow, worker).clock_ahead_seconds = -90.0
         Store(db).submit(device_class="gpu")
     found = messages(check_database(settings), "workers", Level.WARNING)
     assert "-90.0 s" in found
@@ -95,11 +93,9 @@ def test_a_stuck_run_is_reported_with_its_reason(home: Path) -> None:
         ):
             with db.write() as session:
                 now = database_now(session)
-                values = {
-                    "lease_until": now + timedelta(seconds=60),
-                    column: now - timedelta(hours=1),
-                }
-                session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+                run = session.get_one(RunRow, run_id)
+                run.lease_until = now + timedelta(seconds=60)
+                setattr(run, column, now - timedelta(hours=1))
             found = messages(check_database(settings), "runs", Level.ERROR)
             assert run_id in found
             assert reason in found
