@@ -24,7 +24,8 @@ RETIRED = re.compile(
 CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 ALLOWED = re.compile(
     r"(?:html|login|submission|web|page's) forms?|forms? (?:field|data|element|entry)s?"
-    r"|</?form\b|form-action|\b[a-z]+-form\b|form-urlencoded|forms? of (?:the page|a new experiment)"
+    r"|</?form\b|form-action|\b[a-z]+-form\b|form-urlencoded"
+    r"|forms? of (?:the page|a new experiment)"
     r"|\bform(?: = dict|\.get)\(|show_form\b"  # a form of a web page
     r"|of the form \S+=|short forms?"
     r"|(?:style|spread) ?sheets?"
