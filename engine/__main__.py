@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--data-dir", type=Path, default=Path.home() / ".richregime" / "data")
     run.add_argument("--no-download", action="store_true", help="never download a data set")
     run.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if available")
-    run.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    run.add_argument(
+        "--threads", type=int, help="CPU threads; default: execution.threads of the file, else 1"
+    )
     chosen = parser.parse_args(arguments)
     try:
         return _run(chosen)
@@ -50,12 +52,14 @@ def _run(chosen: argparse.Namespace) -> int:
 
     prepare_process()
     body = json.loads(chosen.spec.read_text())
+    if chosen.threads is not None:
+        body = body if "spec" in body else {"spec": body}
+        body["execution"] = {**body.get("execution", {}), "threads": chosen.threads}
     experiment = run_local(
         body,
         chosen.out,
         seeds=chosen.seeds or body.get("seeds") or [0],
         data_dir=chosen.data_dir,
-        num_threads=chosen.threads or torch.get_num_threads(),
         device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         allow_download=not chosen.no_download,
     )

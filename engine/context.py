@@ -54,11 +54,6 @@ class RunContext(Protocol):
         ...
 
     @property
-    def num_threads(self) -> int:
-        """Intra-operation threads that this run may use on the CPU."""
-        ...
-
-    @property
     def data_dir(self) -> Path:
         """Folder of data sets and pretrained weights; downloads go there."""
         ...

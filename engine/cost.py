@@ -19,7 +19,7 @@ STACK_BYTES = 2 << 30
 PROCESS_BYTES = 500 << 20
 """Memory of a process that has imported torch and trained nothing."""
 _FLOAT = 4
-_EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds")
+_EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds", "threads")
 """Fields of the execution that decide how fast a run computes on a given device."""
 
 

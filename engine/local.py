@@ -47,7 +47,6 @@ class LocalRunContext:
         execution: Execution,
         *,
         data_dir: Path,
-        num_threads: int,
         allow_download: bool = True,
         save_every_seconds: float = 10.0,
     ) -> None:
@@ -55,7 +54,6 @@ class LocalRunContext:
         self.run_id = folder.name
         self.seeds = tuple(seeds)
         self.execution = execution
-        self.num_threads = num_threads
         self.data_dir = data_dir
         self.allow_download = allow_download
         self.events: list[dict[str, Any]] = []
@@ -209,7 +207,6 @@ def run_local(
     *,
     seeds: Sequence[int],
     data_dir: Path,
-    num_threads: int,
     device: str,
     allow_download: bool = True,
 ) -> LocalExperiment:
@@ -232,7 +229,6 @@ def run_local(
             seeds,
             execution,
             data_dir=data_dir,
-            num_threads=num_threads,
             allow_download=allow_download,
         )
         points.append(FinishedPoint(index, point.values, point.spec, _run_point(point, ctx)))

@@ -40,6 +40,13 @@ class Execution(SpecModel):
     deterministic: bool = Field(
         True, description="Equal bits for equal input on the same platform and device."
     )
+    threads: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="CPU threads of a run's arithmetic. Another number rounds differently, so it "
+        "is part of the identity of a training, whatever the cores of the worker.",
+    )
     prefix_cache: bool = Field(
         True,
         description="Layer-wise sparse SGD caches the activations below the lowest trained layer.",
@@ -159,7 +166,7 @@ class ExperimentSpec(SpecModel):
 
     def _training_identity(self, execution: Execution) -> dict[str, Any]:
         arithmetic = execution.model_dump(
-            mode="json", include={"precision", "deterministic", "stack_seeds"}
+            mode="json", include={"precision", "deterministic", "stack_seeds", "threads"}
         )
         return {
             "training": self.training_spec(),

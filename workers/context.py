@@ -90,7 +90,6 @@ class StoredRunContext:
         self.run_id = claim.run_id
         self.seeds = claim.seeds
         self.execution = Execution.model_validate({**claim.execution, "device": device})
-        self.num_threads = settings.resolved_threads_per_run
         self.data_dir = settings.resolved_data_dir
         self.allow_download = settings.allow_download
         self._resume_files: list[str] = []

@@ -206,7 +206,8 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
         "execution": ctx.execution.model_dump(mode="json"),
         "deterministic": ctx.execution.deterministic,
         "data_sha256": _data_digest(claim, ctx),
-        "threads": ctx.num_threads,
+        "threads": ctx.execution.threads,
+        "arithmetic": _describe_arithmetic(ctx.execution.device),
         "device": describe_device("gpu" if ctx.execution.device == "cuda" else "cpu").name,
         "processor": describe_processor(),
         "platform": platform.platform(),
@@ -218,6 +219,12 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
             "kind": str(get_kind(claim.kind).spec.version),
         },
     }
+
+
+def _describe_arithmetic(device: str) -> dict[str, str]:
+    from engine.arithmetic import describe_arithmetic
+
+    return dict(describe_arithmetic(device))
 
 
 @cache

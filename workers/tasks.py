@@ -65,7 +65,7 @@ def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> 
 
     from engine.determinism import prepare_process
 
-    torch.set_num_threads(settings.resolved_threads_per_run)
+    torch.set_num_threads(1)  # each run sets its own
     prepare_process()
     _preload_kinds()
     start_tracing("worker")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.arithmetic import describe_arithmetic, list_differences
 from engine.context import FinishedTraining, ResumeState, RunContext
 from engine.data.resident import ResidentData, resident_data
 from engine.determinism import deterministic
@@ -41,7 +42,7 @@ def train(
     """
     device = torch.device(ctx.execution.device)
     allow_tf32 = ctx.execution.precision == "tf32"
-    with deterministic(ctx.execution.deterministic, ctx.num_threads, allow_tf32=allow_tf32):
+    with deterministic(ctx.execution.deterministic, ctx.execution.threads, allow_tf32=allow_tf32):
         data = resident_data(spec.data, device, ctx)
         hooks = [hook for hook in (on_epoch_end, on_step) if hook is not None]
         return _Training(
@@ -74,6 +75,9 @@ class _Training:
         self._finished: list[int] = []
         """Finished seeds of this run, part of the resume state; the hooks' state covers them."""
         self._saves = 0
+        self._arithmetic = describe_arithmetic(ctx.execution.device)
+        self._resumed_elsewhere: list[str] = []
+        """Differences of the hosts that trained parts of the present group"""
 
     def run(self) -> list[TrainedSeed]:
         resume = self._ctx.load_resume()
@@ -97,6 +101,16 @@ class _Training:
             self._train_group(group, saved, tensors)
         return [self._done[seed] for seed in self._ctx.seeds]
 
+    def _compare_arithmetic(self, state: Mapping[str, Any]) -> list[str]:
+        """How this host's arithmetic differs from where the interrupted group was trained so far."""
+        differences = list_differences(state.get("arithmetic", {}), self._arithmetic)
+        if differences:
+            self._ctx.log_event(
+                "training.resumed_elsewhere",
+                {"seeds": list(state["seeds"]), "differences": differences},
+            )
+        return [*state.get("resumed_elsewhere", ()), *differences]
+
     def _plan_groups(self, seeds: Sequence[int]) -> list[list[int]]:
         return plan_groups(self._spec, self._data.info, seeds, self._ctx.execution)
 
@@ -114,7 +128,7 @@ class _Training:
             else:
                 self._relog(seed, found)
             self._done[seed] = TrainedSeed.from_finished(
-                seed, found, self._ctx.run_id, self._data.y_test
+                seed, found, self._ctx.run_id, self._data.y_test, self._arithmetic
             )
         lost = [seed for seed in self._finished if seed not in self._done]
         assert not lost, (
@@ -138,6 +152,7 @@ class _Training:
             self._spec, self._data, seeds, self._ctx, schedules[0] if schedules else None
         )
         thetas = [learner.parameters(index) for index in range(len(seeds))]
+        self._resumed_elsewhere = self._compare_arithmetic(state) if state else []
         if state:
             learner.restore(_under("learner.", tensors))
             histories = [SeedHistory.from_json(entry) for entry in state["histories"]]
@@ -225,6 +240,8 @@ class _Training:
             "epoch": epoch,
             "step": step,
             "histories": [history.to_json() for history in histories],
+            "arithmetic": dict(self._arithmetic),
+            "resumed_elsewhere": self._resumed_elsewhere,
         }
         self._write_resume(state, tensors)
 
@@ -252,8 +269,9 @@ class _Training:
                 history,
                 theta_0,
                 theta_T,
-                learner.notes,
+                (*learner.notes, *self._list_arithmetic_notes()),
                 self._data.y_test,
+                self._arithmetic,
             )
             if trained.outcome == "at_chance":
                 self._ctx.log_event(
@@ -264,6 +282,14 @@ class _Training:
             self._finished.append(seed)
         if self._hooks and len(self._done) < len(self._ctx.seeds):
             self._write_resume({}, {})
+
+    def _list_arithmetic_notes(self) -> tuple[str, ...]:
+        if not self._resumed_elsewhere:
+            return ()
+        return (
+            "the training was resumed where it may round differently, so its bits may differ from "
+            f"those of an uninterrupted one ({'; '.join(self._resumed_elsewhere)})",
+        )
 
     def _digest(self, seed: int) -> str:
         return self._spec.training_digest(seed, self._ctx.execution, self._data.sha256)

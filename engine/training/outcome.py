@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from engine.arithmetic import list_differences
 from engine.context import FinishedTraining
 from engine.models.weights import load_tensors
 from engine.result import Outcome, Timings
@@ -95,6 +96,8 @@ class TrainedSeed:
     notes: tuple[str, ...]
     theta_0: dict[str, Tensor]
     theta_T: dict[str, Tensor]
+    arithmetic: Mapping[str, str]
+    """What its bits depend on; see `engine.arithmetic`."""
     reused_from: str | None = None
 
     def result_fields(self) -> dict[str, Any]:
@@ -119,17 +122,32 @@ class TrainedSeed:
             "timings": self.timings.model_dump(),
             "epoch_timings": [timings.model_dump() for timings in self.epoch_timings],
             "notes": list(self.notes),
+            "arithmetic": dict(self.arithmetic),
         }
 
     @classmethod
     def from_finished(
-        cls, seed: int, found: FinishedTraining, run_id: str, test_labels: Tensor
+        cls,
+        seed: int,
+        found: FinishedTraining,
+        run_id: str,
+        test_labels: Tensor,
+        arithmetic: Mapping[str, str],
     ) -> TrainedSeed:
         """A training that was loaded instead of repeated.
 
-        `reused_from` is None if this run trained it itself.
+        `reused_from` is None if this run trained it itself. A note lists how the arithmetic that
+        trained it differs from `arithmetic`, this process's own.
         """
         result = found.result
+        stored = result.get("arithmetic", {})
+        differences = list_differences(stored, arithmetic)
+        notes = tuple(result["notes"])
+        if differences:
+            notes += (
+                "the training was loaded; computed here, its bits may differ "
+                f"({'; '.join(differences)})",
+            )
         return cls(
             seed=seed,
             outcome=judge_outcome(
@@ -142,9 +160,10 @@ class TrainedSeed:
             train_loss=result["train_loss"],
             timings=Timings(**result["timings"]),
             epoch_timings=tuple(Timings(**entry) for entry in result["epoch_timings"]),
-            notes=tuple(result["notes"]),
+            notes=notes,
             theta_0=load_tensors(found.theta_0),
             theta_T=load_tensors(found.theta_T),
+            arithmetic=stored,
             reused_from=None if found.run_id == run_id else found.run_id,
         )
 
@@ -157,6 +176,7 @@ class TrainedSeed:
         theta_T: dict[str, Tensor],
         notes: tuple[str, ...],
         test_labels: Tensor,
+        arithmetic: Mapping[str, str],
     ) -> TrainedSeed:
         """The result of a training that has ended, with its outcome."""
         parts = [Timings(**entry) for entry in history.epoch_timings]
@@ -180,4 +200,5 @@ class TrainedSeed:
             notes=notes,
             theta_0=theta_0,
             theta_T=theta_T,
+            arithmetic=arithmetic,
         )

@@ -36,7 +36,6 @@ def make_context(folder: Path, device: Device, **execution: Any) -> LocalRunCont
         [0],
         Execution(device=device, **execution),
         data_dir=folder,
-        num_threads=1,
         allow_download=False,
     )
 

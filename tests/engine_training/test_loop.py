@@ -27,7 +27,6 @@ def make_context(folder: Path, seeds: list[int], *, stack: bool = True) -> Local
         seeds,
         Execution(device="cpu", stack_seeds=stack),
         data_dir=folder,
-        num_threads=1,
         save_every_seconds=1e9,
     )
 
@@ -58,7 +57,7 @@ class Interrupting(LocalRunContext):
 
 def interrupted(folder: Path, seeds: list[int], *, stack: bool) -> Interrupting:
     execution = Execution(device="cpu", stack_seeds=stack)
-    return Interrupting(folder, seeds, execution, data_dir=folder, num_threads=1)
+    return Interrupting(folder, seeds, execution, data_dir=folder)
 
 
 STACKED = [

@@ -41,7 +41,6 @@ def count_stacked_seeds(folder: Path, spec: ExperimentSpec, execution: Execution
         SEEDS,
         execution.model_copy(update={"device": "cpu"}),
         data_dir=folder,
-        num_threads=1,
         allow_download=False,
     )
     (stacked,) = {

@@ -73,9 +73,7 @@ def record_by(monkeypatch: pytest.MonkeyPatch, record: Record | None) -> list[Re
 
 def make_context(folder: Path, seeds: Sequence[int] = (0, 1)) -> LocalRunContext:
     execution = Execution(device="cpu")
-    return LocalRunContext(
-        folder, list(seeds), execution, data_dir=folder, num_threads=1, allow_download=False
-    )
+    return LocalRunContext(folder, list(seeds), execution, data_dir=folder, allow_download=False)
 
 
 def weights(folder: Path, spec: Any, run: Callable[[Any, Any], object] = train) -> list[bytes]:
