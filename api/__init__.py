@@ -1,1 +1,1 @@
-"""The front desk: files specs, answers questions, never enters a kind."""
+"""The HTTP API: validates and stores submissions, returns results. It never runs an experiment."""

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -39,8 +40,9 @@ from runtime.version import SERVICE_VERSION
 from storage.access.keys import has_keys
 from storage.database.engine import Database
 
-DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net move, where they sit,
-and training only some layers. POST a body to /experiments, follow /events, read /result and /plots. The pages begin at [/](/), the guide at [/guide](/guide)."""
+DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net
+move, where they are, and training only some layers. POST a body to /experiments, follow /events,
+read /result and /plots. The web pages start at [/](/), the guide at [/guide](/guide)."""
 ROUTES = (
     experiments,
     runs,
@@ -64,7 +66,7 @@ ROUTES = (
 def create_app(settings: Settings) -> FastAPI:
     """The API over one database, blob store and broker; nothing is opened before it starts.
 
-    Raises SchemaOutdated at its start where the database is a shared one whose schema is not this code's.
+    Its start raises SchemaOutdated where a shared database has the schema of other code.
     """
 
     @asynccontextmanager
@@ -74,22 +76,22 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.richregime = state
         state.wake_ups.start()
         state.reconciler.start()
-        state.notifier.start()
+        state.webhook_sender.start()
         yield
         state.closing.set()
-        state.notifier.stop(timeout_seconds=3)  # what it is sending is sent again
+        state.webhook_sender.stop(timeout_seconds=3)  # an interrupted delivery is sent again
         state.reconciler.stop()
         state.wake_ups.stop()
         state.db.dispose()
 
     app = FastAPIOffline(
-        docs_url=None,  # a page of ours, with the same scripts
+        docs_url=None,  # `api.web.pages` serves Swagger UI
         title="richregime",
         version=SERVICE_VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         responses=PROBLEM_RESPONSES,
-        # Only where this process traces: what else OpenTelemetry would tell, /metrics and the log do.
+        # Traces only, and only where tracing is configured: /metrics and the log have the rest.
         telemetry={
             "tracing": tracing.provider() is not None,
             "tracer_provider": tracing.provider(),
@@ -98,24 +100,30 @@ def create_app(settings: Settings) -> FastAPI:
             "logs": False,
         },
     )
-    problems.install(app)
+    problems.install_handlers(app)
     is_private = is_loopback(settings.host)
-    app.add_middleware(Authentication, always_asks=not is_private and not settings.allow_public)
+    app.add_middleware(Authentication, always_required=not is_private and not settings.allow_public)
     app.add_middleware(RequestMiddleware, only_loopback=is_private and not settings.allow_public)
     for module in ROUTES:
         app.include_router(module.router)
     pages.mount_assets(app)
-    app.openapi = lambda: app.openapi_schema or _remember(app)  # type: ignore[method-assign]
+    app.openapi = partial(_build_openapi, app)  # type: ignore[method-assign]
     return app
 
 
-def _remember(app: FastAPI) -> dict[str, object]:
-    app.openapi_schema = describe(app)
+def _build_openapi(app: FastAPI) -> dict[str, object]:
+    """The description of the application, built once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = describe(app)
     return app.openapi_schema
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal. 2 for an address that others reach while there is no key, unless the settings allow it."""
+    """Serve until a signal.
+
+    Returns 2 for an address that other machines reach while no key exists, unless the settings
+    allow it.
+    """
     settings = Settings()
     parser = argparse.ArgumentParser(prog="richregime api", description=__doc__)
     parser.add_argument("--host", default=settings.host)
@@ -124,9 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     settings = settings.model_copy(update={"host": chosen.host, "port": chosen.port})
     if not is_loopback(settings.host) and not settings.allow_public and not _has_key(settings):
         print(
-            f"refusing to listen on {settings.host}: there is no key that the service could ask for. Make one with "
-            "`richregime keys create --owner NAME`, listen on 127.0.0.1, or set RICHREGIME_ALLOW_PUBLIC=true behind a "
-            "proxy that guards it.",
+            f"refusing to listen on {settings.host}: other machines could use the service without "
+            "a key. Make a key with `richregime keys create --owner NAME`, listen on 127.0.0.1, or "
+            "set RICHREGIME_ALLOW_PUBLIC=true behind a proxy that authenticates requests.",
             file=sys.stderr,
         )
         return 2

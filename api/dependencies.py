@@ -1,4 +1,4 @@
-"""What the routes work with: settings, database, files, the wake-up; one value an application."""
+"""The state of one application: settings, database, files, background threads, limits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.background.prometheus import PrometheusCollector, Remembered
+from api.background.cached_value import CachedValue
+from api.background.prometheus import PrometheusCollector
 from api.background.wake_ups import WakeUpSender
 from api.background.webhook_sender import send_due_deliveries
 from api.experiments.quotas import Quotas
-from api.middleware.rate_limits import Rate
+from api.middleware.rate_limits import RateLimit
 from runtime.settings import Settings
 from schemas.access import Scope
 from storage.access.audit import forget_entries
@@ -26,8 +27,8 @@ from storage.runs.reconcile import Reconciler, reconcile
 
 log = logging.getLogger("richregime.api")
 
-FORGET_SECONDS = 3600.0
-"""How often old entries of the audit trail are deleted"""
+AUDIT_CLEANUP_SECONDS = 3600.0
+"""How often old entries of the audit trail are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +38,38 @@ class State:
     blobs: BlobStore
     wake_ups: WakeUpSender
     reconciler: Reconciler
-    notifier: Reconciler
-    """Sends the deliveries to webhooks; beside the reconciler, which must not wait for them"""
-    watch: PrometheusCollector
+    webhook_sender: Reconciler
+    """Sends webhook deliveries; a thread of its own, so that the reconciler does not wait."""
+    prometheus: PrometheusCollector
     streams: threading.Semaphore
+    """The event streams that may still be opened."""
     closing: threading.Event
-    failed_keys: Rate
-    """By address"""
-    refusals: Rate
-    """By key: those that are recorded for want of a scope"""
-    reads: Rate
-    writes: Rate
-    """By key"""
+    """Set when the application shuts down."""
+    failed_keys: RateLimit
+    """Requests with an invalid key, per client address."""
+    recorded_refusals: RateLimit
+    """Refusals for a missing scope that the audit trail records, per key."""
+    reads: RateLimit
+    """Per key."""
+    writes: RateLimit
+    """Per key."""
     quotas: Quotas
     owner: str | None = None
-    """Of the key that the caller has shown; None where none was asked for"""
+    """The owner of the request's key; None where the service requires no key."""
 
 
 def make_state(settings: Settings) -> State:
-    """Everything a running application holds; nothing is started yet."""
+    """The state of a new application; no thread is started yet."""
     db = Database(settings.resolved_database_url)
     blobs = open_blobs(settings)
     wake_ups = WakeUpSender(WakeUps(make_celery(settings)), db)
 
-    kept = timedelta(days=settings.audit_days)
-    forgetting = Remembered(lambda: forget_entries(db, kept), FORGET_SECONDS)
+    keep = timedelta(days=settings.audit_days)
+    audit_cleanup = CachedValue(lambda: forget_entries(db, keep), AUDIT_CLEANUP_SECONDS)
 
     def one_pass() -> None:
         reconcile(db, blobs, settings, wake_ups.send)
-        forgetting.get()
+        audit_cleanup.get()
 
     return State(
         settings,
@@ -74,36 +78,38 @@ def make_state(settings: Settings) -> State:
         wake_ups,
         Reconciler(one_pass, settings.reconcile_seconds),
         Reconciler(
-            lambda: send_due_deliveries(db, settings), settings.reconcile_seconds, name="notifier"
+            lambda: send_due_deliveries(db, settings),
+            settings.reconcile_seconds,
+            name="webhook-sender",
         ),
         PrometheusCollector(db, blobs, settings),
         threading.Semaphore(settings.max_sse_clients),
         threading.Event(),
-        Rate("failed-keys", settings.max_failed_keys_per_minute),
-        Rate("refusals", settings.max_failed_keys_per_minute),
-        Rate("reads", settings.max_reads_per_minute),
-        Rate("writes", settings.max_writes_per_minute),
+        RateLimit("failed-keys", settings.max_failed_keys_per_minute),
+        RateLimit("refusals", settings.max_failed_keys_per_minute),
+        RateLimit("reads", settings.max_reads_per_minute),
+        RateLimit("writes", settings.max_writes_per_minute),
         Quotas(db, settings),
     )
 
 
 async def get_state(request: Request) -> State:
-    """Its database shows the caller's rows alone, where a key is asked for, and records the request.
+    """The application's state for one request: its database shows only the rows of the key's owner.
 
-    Async though it waits for nothing: FastAPI has a thread at each request run what is not.
+    It is async although it never waits: FastAPI would run it in a thread otherwise.
     """
     state: State = request.app.state.richregime
-    caller = request.state.caller
-    if caller is None:
+    identity = request.state.identity
+    if identity is None:
         return replace(state, db=state.db.for_viewer(None, request.state.request_id))
     viewer = Viewer(
-        caller.owner,
-        sees_all=Scope.ADMIN in caller.scopes,
-        key_id=caller.key_id,
-        login=caller.login,
+        identity.owner,
+        sees_all=Scope.ADMIN in identity.scopes,
+        key_id=identity.key_id,
+        login=identity.login,
     )
     return replace(
-        state, db=state.db.for_viewer(viewer, request.state.request_id), owner=caller.owner
+        state, db=state.db.for_viewer(viewer, request.state.request_id), owner=identity.owner
     )
 
 

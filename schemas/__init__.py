@@ -1,1 +1,1 @@
-"""Shapes on the wire, shared by the API and the client, and the one table of moves of a run."""
+"""Types of requests and responses, and the states of a run."""

@@ -1,4 +1,4 @@
-"""Who may do what: owners, and the scopes of a key."""
+"""Owners, and the scopes of a key."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ OWNER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 class Scope(StrEnum):
     READ = "read"
     SUBMIT = "submit"
-    """Submit, change, retry, extend, import, bring along"""
+    """Submit, update, retry, extend, import, upload"""
     CANCEL = "cancel"
     """Cancel and delete"""
     ADMIN = "admin"
-    """Everything, of every owner"""
+    """Everything, for every owner"""
 
 
 def allows(scopes: Collection[str], needed: Scope) -> bool:
-    """Whether a key with these scopes may do what needs this one."""
+    """Whether a key with these scopes has the needed one."""
     return needed in scopes or Scope.ADMIN in scopes

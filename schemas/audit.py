@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when, to what."""
+"""The audit trail: who changed what, and when."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Action(StrEnum):
     KEY_MADE = "key-made"
     KEY_REVOKED = "key-revoked"
     REFUSED = "refused"
-    """A key that does not hold was shown, or one without the scope"""
+    """A request with an invalid key, or with a key that lacks the scope"""
 
 
 class AuditEntry(Resource):
-    """One thing that was done, or refused."""
+    """One change, or one refused request."""
 
     id: str
     at: UtcDatetime
     owner: str | None
-    """Whoever did it; null: no key was asked for, or none that holds was shown."""
+    """The owner of the key; null where the request had no valid key."""
     key_id: str | None
     action: Action
     target: str | None
-    """What it was done to: the id of an experiment, checkpoint or key, or the name of a data set."""
+    """The id of an experiment, checkpoint or key, or the name of a data set."""
     request_id: str | None
-    """As in the answer's `X-Request-Id`; null: done on the service's own machine."""
+    """As in the response header `X-Request-Id`; null for a command on the service's machine."""
     detail: str | None

@@ -1,4 +1,4 @@
-"""The base of everything that goes over the wire, and the one shape of a list."""
+"""Base classes of requests and responses, and the type of every list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 class Resource(BaseModel):
-    """An answer. Answers may gain fields, so a client ignores what it does not know."""
+    """A response. Responses may gain fields, so clients ignore unknown ones."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="null"
@@ -31,14 +31,14 @@ class Resource(BaseModel):
 
 
 class StoredResource(Resource):
-    """An answer that tells which of its fields are damaged where they are stored."""
+    """A response that names its fields whose stored values are damaged."""
 
     unreadable: list[str] = []
-    """Fields whose stored spec cannot be read; they are answered empty."""
+    """Fields whose stored value cannot be read; they are empty here."""
 
 
 class Request(BaseModel):
-    """A request's body: closed and strict about types."""
+    """The body of a request: no unknown fields, no conversion of types."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -46,7 +46,7 @@ class Request(BaseModel):
 
 
 class Page(Resource, Generic[Item]):
-    """Every list, whatever it lists."""
+    """One page of a list."""
 
     items: list[Item]
     next_cursor: str | None = None

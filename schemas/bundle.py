@@ -1,4 +1,4 @@
-"""What an export says of an experiment besides its files, so that another service can show it: `bundle.json`."""
+"""`bundle.json`: the description of an exported experiment, which another service can import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BundledFile(Resource):
     """A stored file of a run."""
 
     path: Annotated[str, StringConstraints(max_length=500)]
-    """Its entry in the archive."""
+    """Its entry in the zip archive."""
     role: Literal["checkpoint", "artifact"]
     name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,200}$")]
     seed: Count | None
@@ -33,7 +33,7 @@ class BundledFile(Resource):
 
 
 class BundledRun(Resource):
-    """A run that has ended."""
+    """A terminal run."""
 
     point: Count
     seeds: Annotated[list[Count], Field(min_length=1)]
@@ -48,19 +48,19 @@ class BundledRun(Resource):
     finished_at: UtcDatetime | None
     manifest: dict[str, Any] | None
     result: list[dict[str, Any]] | None
-    """A result a seed, as the kind's `seed_result` has it."""
+    """One result per seed, of the kind's `seed_result` type."""
     files: list[BundledFile]
 
 
 class BundledPoint(Resource):
-    """A cell of the sweep; its index is its place."""
+    """A point of the sweep; its place in the list is its index."""
 
     values: dict[str, Any]
     spec: dict[str, Any]
 
 
 class Bundle(Resource):
-    """An experiment that has ended."""
+    """A terminal experiment."""
 
     format: Literal[1]
     experiment_id: ExperimentId

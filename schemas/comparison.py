@@ -13,7 +13,7 @@ from schemas.status import ExperimentStatus
 
 
 class Comparison(Resource):
-    """The paper's claims and published numbers beside what has finished."""
+    """The paper's claims and published numbers next to the finished points."""
 
     experiment_id: str
     kind: str
@@ -22,13 +22,16 @@ class Comparison(Resource):
     verdicts: list[Verdict]
     published: list[PublishedValue]
     deviations: list[str]
-    """Where the finished points depart from the paper's protocol; each verdict has those of its own points."""
+    """Departures of the finished points from the paper's protocol.
+
+    Each verdict has those of its own points.
+    """
     note: str
-    """How to read it."""
+    """How to read the comparison."""
 
 
 class PointDifference(Resource):
-    """One point against another, seed by seed."""
+    """The difference of two points, paired by seed."""
 
     experiment_id: str
     point: RunPoint
@@ -36,11 +39,11 @@ class PointDifference(Resource):
     complete: bool
     """Whether every seed of both points has finished."""
     seeds: list[int]
-    """Those that both points have finished."""
+    """The seeds that both points have finished."""
     difference: dict[str, Statistic]
-    """By quantity: the point's value minus the baseline's, paired by seed."""
+    """By quantity: the point minus the baseline, paired by seed."""
     ratio: dict[str, Statistic]
-    """By time: the point's over the baseline's, paired by seed."""
+    """By time: the point divided by the baseline, paired by seed."""
     notes: list[str]
 
 

@@ -1,4 +1,4 @@
-"""Dated facts of an experiment's append-only log, as they go over the wire."""
+"""Events of an experiment's append-only log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.base import StoredResource, UtcDatetime
 
 
 class EventName(StrEnum):
-    """Names of the events that the service itself writes; kinds add their own (`training.*`, `cache.*`)."""
+    """Events that the service writes; kinds add their own (`training.*`, `cache.*`)."""
 
     EXPERIMENT_SUBMITTED = "experiment.submitted"
     EXPERIMENT_IMPORTED = "experiment.imported"
@@ -33,7 +33,7 @@ class EventName(StrEnum):
 
 
 class Event(StoredResource):
-    """One fact. `sequence` counts from 1 within the experiment, without gaps."""
+    """One event. `sequence` counts from 1 within the experiment, without gaps."""
 
     sequence: int
     name: str

@@ -1,4 +1,4 @@
-"""RFC 9457 problems: the one shape of every error, and its codes."""
+"""RFC 9457 problems: the type of every error response, and the error codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ProblemCode(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency-in-progress"
     INVALID_TRANSITION = "invalid-transition"
     INVALID_REQUEST = "invalid-request"
-    """A parameter, header, cursor or body that is wrong without being a spec."""
+    """An invalid parameter, header, cursor, or body that is not a spec."""
     DATASET_UNAVAILABLE = "dataset-unavailable"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
@@ -29,12 +29,12 @@ class ProblemCode(StrEnum):
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
     UNREADABLE = "unreadable"
-    """Something that is stored is damaged."""
+    """Stored data is damaged."""
     INTERNAL = "internal"
 
 
 class ProblemError(Resource):
-    """One field that is wrong: an RFC 6901 pointer into the body that was sent."""
+    """One invalid field. `pointer` is an RFC 6901 pointer into the request's body."""
 
     pointer: str
     code: str
@@ -42,7 +42,7 @@ class ProblemError(Resource):
 
 
 class Problem(Resource):
-    """An error, as every route answers it."""
+    """An error, as every route returns it."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""The resources that the API answers with."""
+"""Resources that the API returns."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ class Progress(Resource):
 
 class QueuePosition(Resource):
     runs_ahead: int
-    """That would be begun before its first run if workers that fit all took them now and none ended meanwhile."""
+    """Runs that would start before its first run, if every worker took runs now and none ended."""
     workers_listening: int
     reason: str | None = None
-    """Why runs of it wait whatever their turn: what they need that no worker has which listens, or the limit of runs
-    under way that their owner has met; null otherwise."""
+    """Why its runs wait even when it is their turn; else null.
+
+    No listening worker fits them, or their owner has reached the limit of running runs.
+    """
 
 
 class Experiment(StoredResource):
     id: str
     owner: str | None = None
-    """Of the key that submitted it; null: the service asked for none."""
+    """The owner of the key that submitted it; null where the service required no key."""
     kind: str
     name: str | None
     labels: dict[str, str]
@@ -40,7 +42,7 @@ class Experiment(StoredResource):
     status: ExperimentStatus
     terminal: bool
     reason: FailureReason | None
-    """Why it failed: that of its first failed run."""
+    """Why its first failed run failed."""
     detail: str | None
     progress: Progress
     queue: QueuePosition
@@ -55,9 +57,9 @@ class Experiment(StoredResource):
     keep: Keep
     digest: str
     reused: bool
-    """Whether this answer is an earlier, identical experiment."""
+    """Whether the response is an earlier, identical experiment."""
     imported_from: str | None = None
-    """The id it has at the service that computed it; such an experiment is read-only."""
+    """Its id at the service that computed it; an imported experiment is read-only."""
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     finished_at: UtcDatetime | None
@@ -65,7 +67,7 @@ class Experiment(StoredResource):
 
 
 class ExperimentUpdate(Request):
-    """What may be changed after submission. Absent fields stay; a null name removes it."""
+    """Fields that may change after submission. Absent fields stay; a null name removes it."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     labels: dict[Label, Label] | None = Field(None, max_length=32)
@@ -106,7 +108,7 @@ class Run(StoredResource):
     started_at: UtcDatetime | None
     finished_at: UtcDatetime | None
     elapsed_seconds: float | None
-    """Time computed, over all attempts."""
+    """Computing time of all attempts."""
     manifest: dict[str, Any] | None
     """Expanded spec, digest, versions, device, data set sha256, determinism."""
     links: dict[str, str]
@@ -146,18 +148,18 @@ class Worker(StoredResource):
     """Runs it executes at once."""
     runs: list[str]
     memory_bytes: int
-    """Of its device."""
+    """Memory of its device."""
     gpu_memory: int | None = None
     """The same where the device is a GPU; null on a CPU."""
     host_memory_bytes: int = 0
-    """Of its machine; 0 where an older worker does not tell."""
+    """Memory of its machine; 0 for older workers, which do not report it."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """What its operator has set, for `execution.requires`."""
+    """Set by its operator, for `execution.requires`."""
     versions: dict[str, str]
     started_at: UtcDatetime
     seen_at: UtcDatetime
     clock_ahead_seconds: float | None
-    """Of the database's clock, when it was last seen."""
+    """How far its clock was ahead of the database's when it was last seen."""
     listening: bool
 
 
@@ -170,7 +172,7 @@ class QueueState(Resource):
 
 
 class Weights(StoredResource):
-    """A checkpoint that was brought along: `init` may start from it by its id."""
+    """An uploaded checkpoint, from which `init` can start by its id."""
 
     id: str
     title: str | None
@@ -191,7 +193,7 @@ class Dataset(StoredResource):
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"]
     available: bool | None
-    """Whether it is on the API's machine; null where that cannot be told without trying."""
+    """Whether it is on the API's machine; null where only loading it would show."""
     sha256: str | None = None
     bytes: int | None = None
 
@@ -213,47 +215,47 @@ class OrphanStorage(Resource):
     files: int
     bytes: int
     older_than_seconds: float
-    """Younger files may still be given a row; they are not counted."""
+    """Younger files may belong to an upload in progress; they are not counted."""
 
 
 class Storage(Resource):
     bytes: int
-    """Of all files that something refers to, each counted once."""
+    """Bytes of all files that something refers to, each counted once."""
     roles: list[RoleStorage]
     largest_experiments: list[ExperimentStorage]
     orphans: OrphanStorage
-    """Files that nothing refers to; `richregime gc` deletes them, and the workers do from time to time."""
+    """Files that nothing refers to; `richregime gc` deletes them, and workers do regularly."""
     free_bytes: int | None
-    """What the disk still takes; null for an object store."""
+    """Free bytes on the disk; null for an object store."""
 
 
 class Used(Resource):
-    """What the caller's owner has; without keys, what there is."""
+    """What the key's owner uses; without keys, what all use."""
 
     queued: int
     running: int
     bytes: int
-    """Of stored files; counted a minute ago at most, as `metric_rows`."""
+    """Of stored files; like `metric_rows`, counted at most a minute ago."""
     metric_rows: int
 
 
 class Limits(Resource):
-    """The limits in force: settings of these names."""
+    """The limits in force; each is a setting of the same name."""
 
     max_body_bytes: int
     max_dataset_bytes: int
     max_import_bytes: int
     max_points: int
-    """Of an experiment, as `max_runs`."""
+    """Per experiment, like `max_runs`."""
     max_runs: int
     max_parameters: int
-    """Of a run, by estimate, as `max_memory_bytes` and `max_flops`."""
+    """Estimated, per run, like `max_memory_bytes` and `max_flops`."""
     max_memory_bytes: int
     max_flops: float
     max_attempts: int
     max_sse_clients: int
     max_queued_runs: int
-    """Of all owners together, as `max_stored_bytes` and `max_metric_rows`; null: none."""
+    """Of all owners together, like `max_stored_bytes` and `max_metric_rows`; null: no limit."""
     max_stored_bytes: int | None
     max_metric_rows: int | None
     limit_queued_per_owner: int
@@ -261,8 +263,8 @@ class Limits(Resource):
     limit_bytes_per_owner: int
     limit_metrics_per_owner: int
     max_reads_per_minute: int
-    """Of one key, as `max_writes_per_minute`."""
+    """Per key, like `max_writes_per_minute`."""
     max_writes_per_minute: int
     max_failed_keys_per_minute: int
-    """Of one address."""
+    """Per client address."""
     used: Used

@@ -1,4 +1,7 @@
-"""The life of a run: its states and the only moves between them. An experiment's status is derived from its runs."""
+"""The states of runs and experiments, and the transitions of a run.
+
+An experiment's status is derived from its runs.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,11 @@ MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.FAILED: frozenset(),
     RunStatus.CANCELLED: frozenset(),
 }
-"""Every move a run may make. A retry makes a new attempt of a failed run by the storage's own conditional move."""
+"""Every transition of a run, except failed -> queued, which only a retry makes."""
 
 
 class FailureReason(StrEnum):
-    """Why a run failed: a closed set."""
+    """Why a run failed."""
 
     WORKER_LOST = "worker_lost"
     TIMEOUT = "timeout"
@@ -56,9 +59,10 @@ class FailureReason(StrEnum):
 
 
 def derive_experiment_status(counts: Mapping[RunStatus, int]) -> ExperimentStatus:
-    """An experiment's status from how many of its runs are in each state.
+    """An experiment's status from the number of its runs in each state.
 
-    It is terminal exactly when all its runs are: cancelled where any run was, else failed where any failed.
+    It is terminal when all runs are: cancelled if any run was cancelled, else failed if any failed,
+    else succeeded.
     """
     present = {status for status, count in counts.items() if count}
     if not present:

@@ -1,4 +1,4 @@
-"""What a user submits, and what a preview answers."""
+"""Submissions, extensions and previews."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.webhooks import Webhook
 
 
 class Keep(StrEnum):
-    """Which checkpoints stay once an experiment is over."""
+    """Which checkpoints are kept when the experiment has ended."""
 
     ALL = "all"
     """theta_0 and theta_T of every seed"""
@@ -28,7 +28,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class Submission(Request):
-    """One experiment: a spec, the axes it is swept over, and the seeds it is repeated with."""
+    """One experiment: a spec, the fields to sweep, and the seeds of the repetitions."""
 
     spec: dict[str, Any] = Field(
         description="The spec of one kind, chosen by its `kind`; see GET /kinds."
@@ -36,13 +36,14 @@ class Submission(Request):
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict,
         max_length=8,
-        description="Dotted paths of the spec and their values; the points are the product, in the order given.",
+        description="Dotted paths of spec fields and their values. The points are the product of "
+        "the values, in the given order.",
     )
     seeds: Annotated[list[Seed], Strict(False)] = Field(
         default=[0],
         min_length=1,
         max_length=1_000,
-        description="Every point is repeated with each of these.",
+        description="Every point is computed with each seed.",
     )
     execution: Execution = Execution()
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
@@ -51,26 +52,26 @@ class Submission(Request):
         0,
         ge=-10,
         le=10,
-        description="Among the runs of one owner: a step is worth an hour of waiting.",
+        description="Orders the runs of one owner: one step counts as an hour of waiting.",
     )
     max_seconds: int | None = Field(
         None,
         ge=1,
         le=30 * 24 * 3600,
-        description="A run that has computed for longer fails with `timeout`.",
+        description="A run that computes for longer fails with `timeout`.",
     )
     keep: Annotated[Keep, Strict(False)] = Field(
         Keep.ALL,
-        description="Checkpoints that stay once the experiment is over: `all` (theta_0 and theta_T of every seed), "
-        "`last` (theta_T), `best` (theta_T of each point's best seed), `none`.",
+        description="Checkpoints to keep when the experiment has ended: `all` (theta_0 and theta_T "
+        "of every seed), `last` (theta_T), `best` (theta_T of each point's best seed), `none`.",
     )
     reuse: bool = Field(
         True,
-        description="Answer with an identical experiment, and load trainings that are already done.",
+        description="Return an identical experiment if there is one, and load finished trainings.",
     )
     webhook: Webhook | None = Field(
         None,
-        description="Told, by a signed POST, when the experiment succeeds, fails or is cancelled.",
+        description="Receives a signed POST when the experiment succeeds, fails or is cancelled.",
     )
 
     @field_validator("seeds")
@@ -82,12 +83,12 @@ class Submission(Request):
 
 
 class Extension(Request):
-    """What is added to an experiment; what it has already is not run again."""
+    """Seeds and sweep values to add; those that the experiment has are not computed again."""
 
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict,
         max_length=8,
-        description="More values of axes that the experiment sweeps.",
+        description="More values of fields that the experiment sweeps.",
     )
     seeds: Annotated[list[Seed], Strict(False)] = Field(
         default_factory=list, max_length=1_000, description="More seeds, for every point."
@@ -95,13 +96,13 @@ class Extension(Request):
 
 
 class ReusedTraining(Resource):
-    """One seed's training that is loaded instead of repeated."""
+    """A training of one seed that is loaded instead of repeated."""
 
     point: int
-    """Index of the point"""
+    """Index of the point."""
     seed: int
     run_id: str
-    """The run, of whatever kind of experiment, that has done it; it may have been deleted since."""
+    """The run that did the training; it may be of another kind, and deleted by now."""
 
 
 class PreviewPoint(Resource):
@@ -115,13 +116,13 @@ class PreviewPoint(Resource):
     seconds: float
     basis: Literal["measured", "model"]
     reused_seeds: list[int]
-    """Seeds whose training is already done and would be loaded."""
+    """Seeds whose finished training would be loaded."""
     reused: list[ReusedTraining]
-    """The same, with the run that each would be taken from."""
+    """The same, with the run of each training."""
 
 
 class Preview(Resource):
-    """What a submission would do; nothing has been started."""
+    """What a submission would do; nothing is started."""
 
     points: list[PreviewPoint]
     num_runs: int
@@ -131,8 +132,8 @@ class Preview(Resource):
     memory_bytes: int
     """Of the largest run."""
     seconds: float
-    """Device seconds of all runs together, as if nothing were reused."""
+    """Device seconds of all runs together if nothing is reused."""
     basis: Literal["measured", "model"]
     reuses_experiment: str | None
-    """An identical experiment that would be answered instead."""
+    """Id of an identical experiment that would be returned instead."""
     warnings: list[str]

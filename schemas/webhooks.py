@@ -1,4 +1,4 @@
-"""Webhooks: where an experiment's end is told, and the delivery that is sent there (Standard Webhooks)."""
+"""Webhooks of experiments, and the payload that is sent to them (Standard Webhooks)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from pydantic import Field, HttpUrl, SecretStr, Strict, UrlConstraints
 from schemas.base import Request, Resource, UtcDatetime
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - how every secret begins  # nosec B105
-SECRET_FORM = f"`{SECRET_PREFIX}` and 24 to 64 bytes in base64"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret  # nosec B105
+SECRET_FORMAT = f"`{SECRET_PREFIX}` and 24 to 64 bytes in base64"
 
 
 class Webhook(Request):
-    """Where to tell the end of an experiment."""
+    """Receives a POST when the experiment ends."""
 
     url: Annotated[HttpUrl, Strict(False), UrlConstraints(max_length=2_000)] = Field(
-        description="http or https, without credentials; at a public address unless the service allows others."
+        description="http or https, without credentials; a public address unless the service "
+        "allows others."
     )
     secret: Annotated[SecretStr, Strict(False)] | None = Field(
         None,
-        description=f"Signs the deliveries: {SECRET_FORM}. Null: the service's own, where it has one.",
+        description=f"Signs the deliveries: {SECRET_FORMAT}. Null for the service's own secret.",
     )
 
 
-class DeliveryType(StrEnum):
+class WebhookEvent(StrEnum):
     SUCCEEDED = "experiment.succeeded"
     FAILED = "experiment.failed"
     CANCELLED = "experiment.cancelled"
@@ -38,11 +39,11 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
-    """Given up."""
+    """All attempts failed."""
 
 
 class EndedExperiment(Resource):
-    """An experiment at its end; `links` lead to the rest."""
+    """An experiment at its end; `links` lead to its result and more."""
 
     id: str
     kind: str
@@ -61,21 +62,21 @@ class EndedExperiment(Resource):
     links: dict[str, str]
 
 
-class Delivery(Resource):
-    """The body of what is sent."""
+class WebhookPayload(Resource):
+    """The body of a delivery."""
 
-    type: DeliveryType
+    type: WebhookEvent
     timestamp: UtcDatetime
     """When the experiment ended."""
     data: EndedExperiment
 
 
 def read_key(secret: str) -> bytes:
-    """The key of a secret `whsec_...`. Raises ValueError, whose words do not hold the secret."""
+    """The key in a secret `whsec_...`. Raises ValueError; its message does not hold the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(SECRET_PREFIX) or not 24 <= len(key) <= 64:
-        raise ValueError(f"must be {SECRET_FORM}")
+        raise ValueError(f"must be {SECRET_FORMAT}")
     return key

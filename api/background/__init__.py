@@ -1,1 +1,1 @@
-"""What the API does beside requests: wake-ups, webhooks, Prometheus."""
+"""Background work of the API: wake-ups, webhooks, metrics for Prometheus."""

@@ -1,12 +1,9 @@
-"""What Prometheus is told: what the database counts, asked every few seconds at most, and this process's own requests."""
+"""Metrics for Prometheus: counts from the database, cached, and this process's own requests."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -14,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
+from api.background.cached_value import CachedValue
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
 from schemas.status import RunStatus
@@ -30,54 +28,36 @@ from storage.monitoring.counters import (
 )
 from storage.monitoring.snapshot import Snapshot, take_snapshot
 
-LOOK_SECONDS = 5.0
-"""How old the counts may be"""
-WEIGH_SECONDS = 300.0
-"""How old the sum of the stored files may be, for which every file's row is read"""
+COUNTS_TTL_SECONDS = 5.0
+STORED_BYTES_TTL_SECONDS = 300.0
+"""Longer, because the sum reads the row of every file."""
 REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
-"""The route of what no route answers, a refusal at the door included: a label must not grow with what strangers ask"""
-
-T = TypeVar("T")
-
-
-class Remembered(Generic[T]):
-    """A value that is made anew when it is older than so many seconds. One makes it; the others wait for it."""
-
-    def __init__(self, make: Callable[[], T], seconds: float) -> None:
-        self._make, self._seconds = make, seconds
-        self._lock = threading.Lock()
-        self._made: tuple[float, T] | None = None
-
-    def get(self) -> T:
-        with self._lock:
-            if self._made is None or time.monotonic() - self._made[0] > self._seconds:
-                self._made = (time.monotonic(), self._make())
-            return self._made[1]
+"""The label of unknown routes and methods: clients must not be able to add label values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found when the database and the broker were last asked."""
+class Counts:
+    """What the database and the broker reported at one time."""
 
     snapshot: Snapshot
-    counts: Mapping[CounterName, Mapping[str, float]]
-    spreads: Mapping[HistogramName, list[HistogramValues]]
+    counters: Mapping[CounterName, Mapping[str, float]]
+    histograms: Mapping[HistogramName, list[HistogramValues]]
     broker_up: bool
 
 
 class PrometheusCollector(Collector):
-    """Everything that `/metrics` tells; one an application."""
+    """The metrics of `/metrics`; one collector per application."""
 
     def __init__(self, db: Database, blobs: BlobStore, settings: Settings) -> None:
         self._db, self._blobs, self._settings = db, blobs, settings
-        self._look = Remembered(self._ask, LOOK_SECONDS)
-        self._bytes = Remembered(self._weigh, WEIGH_SECONDS)
+        self._counts = CachedValue(self._read_counts, COUNTS_TTL_SECONDS)
+        self._stored_bytes = CachedValue(self._sum_stored_bytes, STORED_BYTES_TTL_SECONDS)
         self._registry = CollectorRegistry()
         self._requests = Histogram(
             "richregime_request_seconds",
-            "Until an answer begins, of this process",
+            "Seconds from a request to the start of its response, in this process",
             ("method", "route", "status"),
             buckets=REQUEST_BOUNDS,
             registry=self._registry,
@@ -85,73 +65,85 @@ class PrometheusCollector(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def note_request(self, scope: Scope, status: int, seconds: float) -> None:
-        """An answer has begun."""
+    def record_request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request whose response has started."""
         method = scope["method"] if scope["method"] in METHODS else OTHER
         self._requests.labels(method, route_of(scope), str(status)).observe(seconds)
 
-    def text(self) -> bytes:
-        """In Prometheus' text format. Raises DatabaseUnavailable."""
+    def render(self) -> bytes:
+        """All metrics in the text format of Prometheus. Raises DatabaseUnavailable."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing yet, so that the database is not asked before somebody else asks."""
+        """Nothing: registration calls this, and must not query the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        look = self._look.get()
-        snapshot = look.snapshot
-        yield _gauge("build_info", "Of the service, always 1", "version", {SERVICE_VERSION: 1})
-        yield _gauge("runs", "Runs that there are", "status", snapshot.runs)
+        counts = self._counts.get()
+        snapshot = counts.snapshot
         yield _gauge(
-            "queue_depth", "Runs that wait, by the device they ask for", "device", snapshot.queued
+            "build_info",
+            "Always 1; the label is the version of the service",
+            "version",
+            {SERVICE_VERSION: 1},
         )
+        yield _gauge("runs", "Runs by status", "status", snapshot.runs)
         yield _gauge(
-            "workers_listening", "Worker processes that listen", "device", snapshot.workers
+            "queue_depth", "Queued runs by the device that they need", "device", snapshot.queued
         )
-        yield _gauge("slots_listening", "Runs that these compute at once", "device", snapshot.slots)
-        yield _gauge("stored_bytes", "Of the stored files", "role", self._bytes.get())
+        yield _gauge("workers_listening", "Listening worker processes", "device", snapshot.workers)
+        yield _gauge(
+            "slots_listening",
+            "Runs that the listening workers can compute at once",
+            "device",
+            snapshot.slots,
+        )
+        yield _gauge("stored_bytes", "Bytes of the stored files", "role", self._stored_bytes.get())
         yield _plain(
             "oldest_queued_seconds",
-            "How long a run has waited at most",
+            "Age of the oldest queued run",
             snapshot.oldest_queued_seconds,
         )
         yield _plain(
-            "webhook_notices_pending",
-            "Deliveries to be sent, or sent again",
+            "webhook_deliveries_pending",
+            "Webhook deliveries that are not delivered and not given up",
             snapshot.deliveries_pending,
         )
-        yield _plain("broker_up", "Whether the broker answers", look.broker_up)
+        yield _plain("broker_up", "Whether the broker answers", counts.broker_up)
         free = self._blobs.free_bytes()
         if free is not None:
-            yield _plain("free_bytes", "What the disk of the stored files still takes", free)
-        leases, attempts = (
-            look.counts[CounterName.LEASES_LOST],
-            look.counts[CounterName.WEBHOOK_ATTEMPTS],
-        )
-        yield _counter("leases_lost", "Runs taken back from a worker", "how", leases)
-        yield _counter("webhook_attempts", "Deliveries sent to webhooks", "outcome", attempts)
-        yield _histogram(
-            "claim_seconds", "From submission to first claim", look.spreads[HistogramName.CLAIM]
+            yield _plain("free_bytes", "Free bytes on the disk of the stored files", free)
+        leases = counts.counters[CounterName.LEASES_LOST]
+        attempts = counts.counters[CounterName.WEBHOOK_ATTEMPTS]
+        yield _counter("leases_lost", "Leases that workers lost", "how", leases)
+        yield _counter(
+            "webhook_attempts", "Attempts to send a webhook delivery", "outcome", attempts
         )
         yield _histogram(
-            "step_seconds", "Median step of a finished run", look.spreads[HistogramName.STEP]
+            "claim_seconds",
+            "Seconds from submission to the first claim of a run",
+            counts.histograms[HistogramName.CLAIM],
+        )
+        yield _histogram(
+            "step_seconds",
+            "Median seconds of a training step of a finished run",
+            counts.histograms[HistogramName.STEP],
         )
 
-    def _ask(self) -> Look:
+    def _read_counts(self) -> Counts:
         with self._db.read() as session:
             snapshot = take_snapshot(session)
-            counts = {what: read_counter(session, what) for what in CounterName}
-            spreads = {what: read_histogram(session, what) for what in HistogramName}
-        return Look(snapshot, counts, spreads, ping(self._settings))
+            counters = {name: read_counter(session, name) for name in CounterName}
+            histograms = {name: read_histogram(session, name) for name in HistogramName}
+        return Counts(snapshot, counters, histograms, ping(self._settings))
 
-    def _weigh(self) -> dict[str, int]:
+    def _sum_stored_bytes(self) -> dict[str, int]:
         with self._db.read() as session:
             return {one.role: one.bytes for one in count_bytes_by_role(session)}
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that answers, such as `/runs/{run_id}`."""
+    """The path template of the request's route, such as `/runs/{run_id}`."""
     return str(getattr(scope.get("route"), "path", OTHER))
 
 
@@ -175,8 +167,8 @@ def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> M
     return family
 
 
-def _histogram(name: str, text: str, found: list[HistogramValues]) -> Metric:
+def _histogram(name: str, text: str, values: list[HistogramValues]) -> Metric:
     family = HistogramMetricFamily(f"richregime_{name}", text, labels=["device"])
-    for one in found:
+    for one in values:
         family.add_metric([one.label], buckets=list(one.buckets), sum_value=one.total)
     return family

@@ -16,7 +16,7 @@ from storage.runs.workers import count_idle
 log = logging.getLogger("richregime.api")
 
 BATCH_SECONDS = 0.02
-"""The least time between two sends: a single submission is sent for at once, a burst in one batch"""
+"""The shortest time between two sends: one submission is sent at once, a burst in one batch."""
 
 
 class WakeUpSender:
@@ -35,15 +35,15 @@ class WakeUpSender:
         self._thread.join(timeout=3)
 
     def send(self, runs: Sequence[Needs]) -> None:
-        """Send soon for runs with these needs. A full queue drops them: the reconciler sends again."""
+        """Send soon for runs with these needs; if the queue is full, the reconciler sends later."""
         try:
             self._waiting.put_nowait(runs)
         except queue.Full:
-            log.warning("too many wake-ups wait; those of %d runs are sent later", len(runs))
+            log.warning("too many wake-ups are waiting; those of %d runs are sent later", len(runs))
 
     def _loop(self) -> None:
         while (runs := self._waiting.get()) is not None:
-            looked_at = time.monotonic()
+            started = time.monotonic()
             wake_ups = [*runs, *self._take_waiting()]
             try:
                 with self._db.read() as session:
@@ -54,10 +54,10 @@ class WakeUpSender:
                     "the wake-ups could not be sent (%s); they are sent again later",
                     type(error).__name__,
                 )
-            time.sleep(max(0.0, looked_at + BATCH_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, started + BATCH_SECONDS - time.monotonic()))
 
     def _take_waiting(self) -> list[Needs]:
-        """The wake-ups that have come in meanwhile, up to a request to stop."""
+        """The wake-ups that are in the queue, up to a request to stop."""
         taken: list[Needs] = []
         while True:
             try:

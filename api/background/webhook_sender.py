@@ -1,4 +1,4 @@
-"""Sends the deliveries that are due: signed, to the address that was looked at, with a bound on everything."""
+"""Sends due webhook deliveries: signed, only to checked addresses, within a time limit."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from storage.database.engine import Database
 from storage.delivery.webhooks import ClaimedDelivery, claim_deliveries, note_delivered, note_failed
 
 BATCH = 32
-"""Deliveries sent at once"""
+"""Deliveries sent at once."""
 LEASE_MARGIN_SECONDS = 30.0
-"""Longer than the outcome of an attempt takes to be written, even where the database is locked"""
+"""Longer than storing the outcome of an attempt takes, even where the database is locked."""
 
 log = logging.getLogger("richregime.deliveries")
 
 
 class AddressRefused(Exception):
-    """A name stands for an address that is not public."""
+    """A host name resolves to an address that is not public."""
 
 
 class NoSecret(Exception):
-    """The service's own secret was there at the submission and is gone."""
+    """The service's own secret existed at the submission and is not set any more."""
 
 
 def send_due_deliveries(db: Database, settings: Settings) -> None:
-    """One pass: claim what is due, send it, write down each outcome."""
+    """One pass: claim due deliveries, send them, store each outcome."""
     lease_seconds = settings.webhook_timeout_seconds + LEASE_MARGIN_SECONDS
     claimed = claim_deliveries(db, limit=BATCH, lease_seconds=lease_seconds)
     if claimed:
@@ -53,14 +53,12 @@ async def _send_all(
             return_exceptions=True,
         )
     for delivery, outcome in zip(deliveries, outcomes, strict=True):
-        if isinstance(outcome, BaseException):  # one bad row starves nobody
-            log.error(
-                "delivery %s: its outcome could not be written", delivery.id, exc_info=outcome
-            )
+        if isinstance(outcome, BaseException):  # one bad row must not block the others
+            log.error("delivery %s: its outcome could not be stored", delivery.id, exc_info=outcome)
 
 
 def open_client(settings: Settings) -> httpx.AsyncClient:
-    """What deliveries are sent with: by no proxy of the environment's, but with the certificates it names."""
+    """A client that ignores the environment's proxies but uses its certificates."""
     return httpx.AsyncClient(
         trust_env=False, verify=httpx.create_ssl_context(), timeout=settings.webhook_timeout_seconds
     )
@@ -71,7 +69,7 @@ async def _deliver(
 ) -> None:
     if delivery.attempt > settings.webhook_attempts:
         await asyncio.to_thread(
-            note_failed, db, delivery, "its sender was lost in the last attempt", None
+            note_failed, db, delivery, "the sender was lost during the last attempt", None
         )
         return
     is_last = delivery.attempt == settings.webhook_attempts
@@ -82,23 +80,23 @@ async def _deliver(
     except AddressRefused as refused:
         detail, is_last = str(refused), True
     except NoSecret:
-        detail = "there is no secret to sign with: RICHREGIME_WEBHOOK_SECRET is not set"
+        detail = "no secret to sign with: RICHREGIME_WEBHOOK_SECRET is not set"
     except (TimeoutError, httpx.TimeoutException):
-        detail = f"no answer within {settings.webhook_timeout_seconds:g} s"
+        detail = f"no response within {settings.webhook_timeout_seconds:g} s"
     except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
         detail = f"could not be reached ({type(error).__name__})"
     else:
         if 200 <= status_code < 300:
             await asyncio.to_thread(note_delivered, db, delivery, status_code)
             return
-        detail = f"answered {status_code}"
+        detail = f"returned {status_code}"
     log.warning("delivery %s: attempt %d failed: %s", delivery.id, delivery.attempt, detail)
     wait = None if is_last else settings.webhook_retry_seconds * 2 ** (delivery.attempt - 1)
     await asyncio.to_thread(note_failed, db, delivery, detail, wait)
 
 
 async def send(http: httpx.AsyncClient, settings: Settings, delivery: ClaimedDelivery) -> int:
-    """The status that the webhook answers with; redirects are not followed, and its body is not read.
+    """Send once; returns the response's status. Redirects are not followed, the body is not read.
 
     Raises AddressRefused, NoSecret, OSError and httpx.HTTPError.
     """
@@ -128,17 +126,17 @@ async def _post(
         "POST",
         url.copy_with(host=address),
         content=body.encode(),
-        # Closed at its end: another name may stand for the same address, and this connection is not to be its own.
+        # Not kept open: another host with the same address must not use this connection.
         headers={"Host": url.netloc.decode("ascii"), "Connection": "close", **headers},
         extensions={"sni_hostname": url.raw_host.decode("ascii")},
     )
-    answer = await http.send(request, stream=True)
-    await answer.aclose()
-    return answer.status_code
+    response = await http.send(request, stream=True)
+    await response.aclose()
+    return response.status_code
 
 
 def sign(key: bytes, delivery_id: str, timestamp: int, body: str) -> dict[str, str]:
-    """The headers of Standard Webhooks."""
+    """The headers that Standard Webhooks defines."""
     mac = hmac.digest(key, f"{delivery_id}.{timestamp}.{body}".encode(), "sha256")
     return {
         "webhook-id": delivery_id,
@@ -156,7 +154,7 @@ def _key_of(delivery: ClaimedDelivery, settings: Settings) -> bytes:
 
 
 async def _resolve(url: httpx.URL) -> list[str]:
-    """Every address that the host stands for, in the order to try them. Raises OSError."""
+    """Every address that the host resolves to, in the order to try them. Raises OSError."""
     port = url.port or (443 if url.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)

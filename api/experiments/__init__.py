@@ -1,1 +1,1 @@
-"""What the API does with experiments: one function each for a route to call."""
+"""Operations on experiments: one function for each route."""

@@ -1,4 +1,4 @@
-"""What a submission's webhook must be, and which addresses are sent to."""
+"""Checks the webhook of a submission, and whether an address is public."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ ALLOW_PRIVATE = "the setting RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true allows it"
 
 
 def check_webhook(webhook: Webhook, settings: Settings) -> list[FieldError]:
-    """All that is wrong with it. What a name resolves to is looked at when a delivery is sent."""
+    """Every error in the webhook. Host names are resolved only when a delivery is sent."""
     errors = []
     host = webhook.url.host or ""
     if webhook.url.username or webhook.url.password:
         detail = (
-            "credentials in an address are not sent; the receiver knows a delivery by its signature"
+            "credentials in a URL are not sent; deliveries are authenticated by their signature"
         )
         errors.append(FieldError("#/webhook/url", "credentials", detail))
-    if not settings.webhook_allow_private and _is_plainly_private(host):
+    if not settings.webhook_allow_private and _is_private_literal(host):
         detail = f"{host} is not a public address; {ALLOW_PRIVATE}"
         errors.append(FieldError("#/webhook/url", "address-refused", detail))
     if webhook.secret is not None:
@@ -30,15 +30,15 @@ def check_webhook(webhook: Webhook, settings: Settings) -> list[FieldError]:
             errors.append(FieldError("#/webhook/secret", "secret-invalid", str(error)))
     elif settings.webhook_secret is None:
         detail = (
-            "the deliveries need a secret to be signed with: give one here (`whsec_` and 32 random bytes in base64), "
-            "or set RICHREGIME_WEBHOOK_SECRET where the service runs"
+            "the deliveries need a secret that signs them: give one here (`whsec_` and 32 random "
+            "bytes in base64), or set RICHREGIME_WEBHOOK_SECRET for the service"
         )
         errors.append(FieldError("#/webhook/secret", "secret-missing", detail))
     return errors
 
 
-def _is_plainly_private(host: str) -> bool:
-    """Whether no name server need be asked: an address as it stands, or the machine's own name for itself."""
+def _is_private_literal(host: str) -> bool:
+    """Whether the host is private without resolving it: a private address, or localhost."""
     name = host.rstrip(".")
     try:
         return not is_public(name.strip("[]"))
@@ -47,7 +47,7 @@ def _is_plainly_private(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether everybody on the internet means the same machine by it. Raises ValueError for what is no address."""
+    """Whether the IP address is globally reachable. Raises ValueError for anything else."""
     found = ip_address(address)
     if isinstance(found, IPv6Address):
         if found.ipv4_mapped is not None:

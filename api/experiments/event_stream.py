@@ -1,4 +1,4 @@
-"""Server-sent events of one experiment: replayed from any sequence number, followed live, ended with `event: end`."""
+"""Server-sent events of one experiment: replay from a sequence number, then live, until the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ PAGE = 500
 
 
 class EventStream(StreamingResponse):
-    """Holds one of the application's `streams`, acquired by whoever makes it, until the client has gone."""
+    """Releases one of the application's `streams` when the client disconnects.
+
+    The caller acquires it.
+    """
 
     def __init__(self, state: State, experiment_id: str, after: int) -> None:
         self._state = state
@@ -40,11 +43,14 @@ class EventStream(StreamingResponse):
 
 
 async def follow(state: State, experiment_id: str, after: int) -> AsyncIterator[str]:
-    """The stream's text: events behind `after`, a comment every 15 s of silence, `end` when nothing more can come."""
+    """The text of the stream: events after `after`, a comment after each 15 s without an event.
+
+    `event: end` is last, when the experiment is terminal and every event was sent.
+    """
     silent = 0.0
     yield ": open\n\n"
     while not state.closing.is_set():
-        found = await run_in_threadpool(_read_on, state, experiment_id, after)
+        found = await run_in_threadpool(_read_next, state, experiment_id, after)
         if found is None:
             return
         page, terminal = found
@@ -64,10 +70,11 @@ async def follow(state: State, experiment_id: str, after: int) -> AsyncIterator[
             yield ": still here\n\n"
 
 
-def _read_on(state: State, experiment_id: str, after: int) -> tuple[list[Event], bool] | None:
-    """The next events, and whether the experiment is over (or gone); None where the reader's key or login holds no more.
+def _read_next(state: State, experiment_id: str, after: int) -> tuple[list[Event], bool] | None:
+    """The next events, and whether the experiment is terminal or deleted.
 
-    The status is read first: an event that came with the last move is on this page or the next.
+    None where the key or login of the request is no longer valid.
+    The status is read before the events, so none that precedes the end is missed.
     """
     with state.db.read() as session:
         if not are_credentials_valid(session):

@@ -1,4 +1,4 @@
-"""An experiment as a zip that is written while it is sent: nothing is held whole but the file at hand."""
+"""Exports an experiment as a zip archive, streamed: one entry is in memory at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from api.experiments.body import submission_body
 from api.experiments.metric_tables import to_csv
 from engine import tables
 from engine.experiments.registry import get_kind
@@ -34,7 +35,7 @@ from storage.runs import resources as run_resources
 
 PAGE = 200
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Every entry's date: equal experiments give equal entries."""
+"""The date of every entry: equal experiments give equal entries."""
 IMAGE_FORMATS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 RERUN = """#!/bin/sh
 # Runs this experiment again, either through a service:
@@ -43,7 +44,8 @@ RERUN = """#!/bin/sh
 set -eu
 cd "$(dirname "$0")"
 if [ -n "${RICHREGIME_URL:-}" ]; then
-    exec curl --fail-with-body -X POST "$RICHREGIME_URL/experiments" -H 'content-type: application/json' --data-binary @body.json
+    exec curl --fail-with-body -X POST "$RICHREGIME_URL/experiments" \\
+        -H 'content-type: application/json' --data-binary @body.json
 fi
 exec python -m engine run body.json --out "${1:-again}"
 """
@@ -52,19 +54,20 @@ README = """{title}
 body.json        the submission: POST it to /experiments, or run it with rerun.sh
 experiment.json  status, digest and times
 result.json      mean, standard error, 95 % interval and n of each quantity at each point
-metrics.csv      every number logged: point, seed, name, step, value
-specs/           the spec of each point, every default filled in
+metrics.csv      every logged value: point, seed, name, step, value
+specs/           the spec of each point, with every default filled in
 manifests/       of each run: versions, device, data set, timings
-files/           what the plots are drawn from beside the numbers; all checkpoints where they were asked for
-bundle.json      all of this for another service: POST the zip to its /import, or `richregime import FILE.zip`
-plots/           each plot as PNG and SVG, and the numbers drawn as JSON; tables also as HTML and CSV
-events.jsonl     what happened, in order
+files/           files that the plots read; with `files=true` all checkpoints and artifacts
+bundle.json      description for another service: POST the zip to its /import,
+                 or `richregime import FILE.zip`
+plots/           each plot as PNG and SVG, and its numbers as JSON; tables also as HTML and CSV
+events.jsonl     the event log, in order
 SHA256SUMS       checksums: `sha256sum -c SHA256SUMS`
 """
 
 
-class _Pipe:
-    """What zipfile writes to; it is emptied after each entry."""
+class _Buffer:
+    """The file that zipfile writes to; emptied after each entry."""
 
     def __init__(self) -> None:
         self._written: list[bytes] = []
@@ -74,7 +77,7 @@ class _Pipe:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """There is nothing to flush."""
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -88,15 +91,15 @@ class _Pipe:
 def export(
     db: Database, blobs: BlobStore, experiment_id: str, source: StoredPlotInput, *, with_files: bool
 ) -> Iterator[bytes]:
-    """The zip's bytes, entry by entry."""
-    pipe, sums = _Pipe(), []
-    with zipfile.ZipFile(pipe, "w") as archive:
+    """The bytes of the zip, entry by entry."""
+    buffer, sums = _Buffer(), []
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in _list_entries(db, blobs, experiment_id, source, with_files):
             _add(archive, name, data)
             sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
-            yield pipe.take()
+            yield buffer.take()
         _add(archive, CHECKSUM_FILE, "".join(sums).encode())
-    yield pipe.take()
+    yield buffer.take()
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -115,7 +118,7 @@ def _list_entries(
         summary = row.summary or summarize_experiment(source)
         rows = metrics.read_metrics(session, experiment_id=experiment_id)
     yield "README.txt", README.format(title=source.title).encode()
-    yield "body.json", _dump(_body_of(experiment))
+    yield "body.json", _dump(submission_body(experiment))
     yield "rerun.sh", RERUN.encode()
     yield "experiment.json", _dump(experiment.model_dump(mode="json"))
     yield "result.json", _dump(summary)
@@ -140,7 +143,7 @@ def _bundle_of(experiment: Experiment, source: StoredPlotInput, runs: list[Bundl
     return Bundle(
         format=1,
         experiment_id=experiment.id,
-        body=_body_of(experiment),
+        body=submission_body(experiment),
         created_at=experiment.created_at,
         started_at=experiment.started_at,
         finished_at=experiment.finished_at,
@@ -150,21 +153,6 @@ def _bundle_of(experiment: Experiment, source: StoredPlotInput, runs: list[Bundl
         ],
         runs=runs,
     )
-
-
-def _body_of(experiment: Experiment) -> dict[str, Any]:
-    fields = {
-        "spec",
-        "sweep",
-        "seeds",
-        "execution",
-        "name",
-        "labels",
-        "priority",
-        "max_seconds",
-        "keep",
-    }
-    return experiment.model_dump(mode="json", include=fields, exclude_none=True)
 
 
 def _read_events(db: Database, experiment_id: str) -> bytes:
@@ -199,7 +187,10 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
 def _read_runs(
     db: Database, experiment_id: str, source: StoredPlotInput, with_files: bool
 ) -> Iterator[tuple[BundledRun, tuple[str, bytes] | None, list[tuple[str, str]]]]:
-    """Each run with its manifest's entry and (entry, sha256) of its files: those that plots read, or all."""
+    """Each run with the entry of its manifest and (entry, sha256) of its files.
+
+    Without `with_files` only the files that the plots read.
+    """
     cursor = None
     while True:
         with db.read() as session:

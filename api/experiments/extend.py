@@ -1,85 +1,76 @@
-"""From an experiment and what is to be added to it, to the points and runs that are missing."""
+"""Extends an experiment by seeds and sweep values; only the missing runs are added."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from api.dependencies import State
+from api.experiments.body import submission_body
 from api.experiments.plan import Plan, plan_runs, plan_submission
+from api.experiments.quotas import require_quota
+from api.experiments.show import show
+from api.http.json_body import parse_object
 from api.http.problems import ProblemRaised
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.spec import canonical_json
 from engine.sweep import SweepPoint
-from runtime.settings import Settings
+from schemas.audit import Action
+from schemas.resources import Experiment
 from schemas.submission import Extension
+from storage.access.audit import record
 from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
-from storage.experiments.create import PlannedPoint
+from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.experiments.find import get_experiment, require_not_imported
 from storage.experiments.retry_extend import extend_experiment, list_planned
 from storage.runs.placement import Needs
 
 
-def extend(
-    session: Session,
-    settings: Settings,
-    experiment_id: str,
-    body: Mapping[str, Any],
-    require_room: Callable[[ExperimentRow, int], None],
-) -> tuple[ExperimentRow, list[Needs]]:
-    """Add the seeds and values that the experiment has not, and only the runs that are missing.
+def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
+    """Add the seeds and values that the experiment lacks, and wake workers for the missing runs.
 
-    Points keep their index; new ones come behind. Returns the needs of the added runs; none where nothing is missing.
-    `require_room` is asked whether the experiment may have so many runs more.
+    Raises NotFound, InvalidSpec with pointers into the extension, InvalidTransition, and a problem
+    over a limit or quota.
     """
-    row = get_experiment(session, experiment_id)
-    require_not_imported(row)
-    added = _parse(body, row)
-    plan = _plan_whole(session, settings, row, added)
-    planned = list_planned(session, experiment_id)
-    known = {canonical_json(values): (index, seeds) for index, values, seeds in planned}
-    points: list[PlannedPoint] = []
-    wanted: list[tuple[int, SweepPoint, list[int], int]] = []
-    for point, whole, memory in zip(
-        plan.points, plan.planned_points(), plan.memory_bytes, strict=True
-    ):
-        index, has = known.get(
-            canonical_json(point.values), (len(planned) + len(points), set[int]())
-        )
-        if canonical_json(point.values) not in known:
-            points.append(PlannedPoint(index, whole.values, whole.spec, whole.digest))
-        wanted.append(
-            (index, point, [seed for seed in plan.submission.seeds if seed not in has], memory)
-        )
-    runs = plan_runs(plan.submission, wanted)
-    if not runs:
-        return row, []
-    require_room(row, len(runs))
-    return extend_experiment(
-        session,
-        experiment_id,
-        submission=plan.submission,
-        digest=plan.digest,
-        points=points,
-        runs=runs,
-    )
+    document = parse_object(body)
+    with state.db.write() as session:
+        row = get_experiment(session, experiment_id)
+        require_not_imported(row)
+        plan = _plan_extended(state, session, row, _parse(document, row))
+        points, runs = _find_missing(session, experiment_id, plan)
+        needs: list[Needs] = []
+        if runs:
+            require_quota(state, session, row, num_runs=len(runs))
+            row, needs = extend_experiment(
+                session,
+                experiment_id,
+                submission=plan.submission,
+                digest=plan.digest,
+                points=points,
+                runs=runs,
+            )
+            record(session, Action.EXTENDED, experiment_id)
+        experiment = show(state, session, row)
+    state.wake_ups.send(needs)
+    return experiment
 
 
-def _parse(body: Mapping[str, Any], row: ExperimentRow) -> Extension:
+def _parse(document: Mapping[str, Any], row: ExperimentRow) -> Extension:
     try:
-        added = Extension.model_validate(body)
+        added = Extension.model_validate(document)
     except ValidationError as error:
-        raise InvalidSpec(field_errors(error.errors(include_url=False), body)) from None
-    known = ", ".join(row.sweep) or "nothing"
+        raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
+    swept = ", ".join(row.sweep) or "nothing"
     errors = [
         FieldError(
             f"#/sweep/{path}",
             "unknown-path",
-            f"the experiment sweeps {known}; another axis is another one",
+            f"the experiment sweeps {swept}; submit a new experiment to sweep another field",
         )
         for path in added.sweep
         if path not in row.sweep
@@ -89,23 +80,22 @@ def _parse(body: Mapping[str, Any], row: ExperimentRow) -> Extension:
     return added
 
 
-def _plan_whole(session: Session, settings: Settings, row: ExperimentRow, added: Extension) -> Plan:
-    """The experiment with what is added, planned as if submitted anew; errors point into the extension."""
+def _plan_extended(state: State, session: Session, row: ExperimentRow, added: Extension) -> Plan:
+    """Plan the experiment and the extension as one new submission.
+
+    Pointers of errors lead into the extension.
+    """
+    sweep = {path: _append_new(old, added.sweep.get(path, ())) for path, old in row.sweep.items()}
     body = {
-        "spec": row.spec,
-        "sweep": {
-            path: _join(values, added.sweep.get(path, [])) for path, values in row.sweep.items()
-        },
-        "seeds": _join(row.seeds, added.seeds),
-        "execution": row.execution,
-        "priority": row.priority,
-        "keep": row.keep,
+        **submission_body(row),
+        "sweep": sweep,
+        "seeds": _append_new(row.seeds, added.seeds),
         "reuse": row.reuse,
     }
     offsets = {f"#/sweep/{path}/": len(values) for path, values in row.sweep.items()}
     try:
         with restricted_to_owner(session, row.owner):
-            return plan_submission(session, settings, body)
+            return plan_submission(session, state.settings, body)
     except InvalidSpec as invalid:
         raise InvalidSpec(_shift(error, offsets) for error in invalid.errors) from None
     except ProblemRaised as problem:
@@ -113,8 +103,29 @@ def _plan_whole(session: Session, settings: Settings, row: ExperimentRow, added:
         raise
 
 
-def _join(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
-    """`new` behind `old`, without what is there already."""
+def _find_missing(
+    session: Session, experiment_id: str, plan: Plan
+) -> tuple[list[PlannedPoint], list[PlannedRun]]:
+    """The points and runs that are not stored yet. Stored points keep their index."""
+    stored = list_planned(session, experiment_id)
+    known = {canonical_json(values): (index, seeds) for index, values, seeds in stored}
+    points: list[PlannedPoint] = []
+    missing: list[tuple[int, SweepPoint, Sequence[int], int]] = []
+    for point, planned, memory in zip(
+        plan.points, plan.planned_points(), plan.memory_bytes, strict=True
+    ):
+        key = canonical_json(point.values)
+        if key not in known:
+            known[key] = (len(stored) + len(points), set())
+            points.append(replace(planned, index=known[key][0]))
+        index, seeds = known[key]
+        new_seeds = [seed for seed in plan.submission.seeds if seed not in seeds]
+        missing.append((index, point, new_seeds, memory))
+    return points, plan_runs(plan.submission, missing)
+
+
+def _append_new(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+    """`old`, then the values of `new` that are not in it."""
     seen = {canonical_json(value) for value in old}
     found = list(old)
     for value in new:
@@ -125,6 +136,7 @@ def _join(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
 
 
 def _shift(error: FieldError, offsets: Mapping[str, int]) -> FieldError:
+    """The error with an index into the whole sweep turned into one into the extension's values."""
     for prefix, offset in offsets.items():
         index, slash, rest = error.pointer.removeprefix(prefix).partition("/")
         if error.pointer.startswith(prefix) and index.isdigit() and int(index) >= offset:

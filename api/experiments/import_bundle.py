@@ -1,5 +1,8 @@
-"""An exported archive on its way in. Nothing in it is trusted: sizes are counted, checksums compared, every spec and
-result parsed, files stored under the digest of their bytes; no name in it becomes a path."""
+"""Imports an exported zip archive.
+
+Nothing in the archive is trusted: sizes are counted, checksums compared, every spec and result
+parsed, files stored under the digest of their bytes. No name in it becomes a path.
+"""
 
 from __future__ import annotations
 
@@ -40,20 +43,20 @@ from storage.files.upload_transaction import upload_transaction
 from storage.results.metrics import MetricPoint
 
 EXPANSION = 8
-"""Entries may hold so many times more bytes in all than the largest archive."""
+"""The entries may hold this many times the bytes of the largest archive."""
 MAX_ENTRIES = 50_000
 MAX_DIRECTORY_BYTES = 8 << 20
-MAX_SUMS_BYTES = 16 << 20
-"""Of the checksums: as much as the names of all entries may take with theirs"""
+MAX_CHECKSUM_BYTES = 16 << 20
+"""Enough for the names and checksums of all entries."""
 MAX_BUNDLE_BYTES = 64 << 20
-"""Of the description, which takes many times as much once it is parsed"""
+"""Of `bundle.json`, which takes many times as much memory when parsed."""
 MAX_METRICS_BYTES = 32 << 20
-"""About a million rows: they are stored in one transaction, and others wait up to 15 s for their turn to write"""
+"""About a million rows: one transaction stores them, and other writers wait at most 15 s."""
 MAX_LINE_BYTES = 1 << 10
 CHUNK = 1 << 20
 MAX_NAME = 64
 UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
-"""Of an entry that one system or another would unpack outside of the folder"""
+"""Names that some system would unpack outside of the folder."""
 
 
 def import_bundle(
@@ -61,12 +64,13 @@ def import_bundle(
     blobs: BlobStore,
     settings: Settings,
     path: Path,
-    require_stored: Callable[[int, int], None],
+    require_storage: Callable[[int, int], None],
 ) -> tuple[ExperimentRow, bool]:
-    """Check the archive and store its experiment; whether it is new. The same archive again is no error.
-    `require_stored` is asked whether so many bytes and metrics may be stored.
+    """Check the archive and store its experiment; also returns whether it is new.
 
-    Raises InvalidSpec and 422 problems that say what is wrong, and StorageFull.
+    The same archive may be imported again. `require_storage` raises a problem where this many
+    bytes and metrics may not be stored.
+    Raises InvalidSpec, 413 and 422 problems, and StorageFull.
     """
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -75,13 +79,13 @@ def import_bundle(
         if known is not None:
             return known, False
     with ExitStack() as opened:
-        with _refusing_damage():
+        with _damage_as_problem():
             archive = opened.enter_context(open_archive(path, MAX_DIRECTORY_BYTES))
-            sums = _check_sums(archive, settings.max_import_bytes)
-            checked = _check(archive, sums, settings, sha256)
+            checksums = _check_entries(archive, settings.max_import_bytes)
+            checked = _check_bundle(archive, checksums, settings, sha256)
         entries = _list_files(checked.bundle)
         num_bytes = sum(archive.getinfo(entry).file_size for entry in entries.values())
-        require_stored(num_bytes, checked.num_metrics)
+        require_storage(num_bytes, checked.num_metrics)
         with upload_transaction(db, blobs) as take:
             files = {
                 name: take(partial(_store_file, archive, blobs, entry))
@@ -99,32 +103,31 @@ def import_bundle(
 
 
 @contextmanager
-def _refusing_damage() -> Iterator[None]:
+def _damage_as_problem() -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise _refuse(f"the body is not an archive that can be read: {str(error)[:200]}") from None
+        raise _refuse(f"the body is not a readable zip archive: {str(error)[:200]}") from None
 
 
-def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
-    """Every entry once, under a name that no folder is left by, no more bytes than allowed however small they were
-    packed, each with the sum that is stated. The sums by name."""
+def _check_entries(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
+    """Check names, unpacked size and checksums of all entries; returns the checksums by name."""
     names = archive.namelist()
     if len(names) > MAX_ENTRIES:
         raise _refuse(f"the archive has {len(names):,} entries; the limit is {MAX_ENTRIES:,}")
     if len(set(names)) != len(names):
-        raise _refuse("an entry stands in the archive more than once")
+        raise _refuse("an entry is repeated in the archive")
     for name in names:
         if UNSAFE_NAME.search(name):
             raise _refuse(f"the entry {name[:200]!r} would be unpacked outside of its folder")
     stated: dict[str, str] = {}
     for line in (
-        _read(archive, CHECKSUM_FILE, MAX_SUMS_BYTES).decode("utf-8", "replace").splitlines()
+        _read(archive, CHECKSUM_FILE, MAX_CHECKSUM_BYTES).decode("utf-8", "replace").splitlines()
     ):
         digest, _, name = line.partition("  ")
         stated[name] = digest
     if set(stated) != set(names) - {CHECKSUM_FILE}:
-        raise _refuse(f"{CHECKSUM_FILE} does not name the archive's entries, each of them once")
+        raise _refuse(f"{CHECKSUM_FILE} does not list exactly the entries of the archive")
     total = 0
     for name, digest in stated.items():
         found = hashlib.sha256()
@@ -137,15 +140,15 @@ def _check_sums(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
                 found.update(part)
         if found.hexdigest() != digest:
             raise _refuse(
-                f"{name[:200]!r} is not what its checksum says: the archive is damaged or was changed"
+                f"{name[:200]!r} does not match its checksum: the archive is damaged or changed"
             )
     return stated
 
 
-def _check(
-    archive: zipfile.ZipFile, sums: Mapping[str, str], settings: Settings, sha256: str
+def _check_bundle(
+    archive: zipfile.ZipFile, checksums: Mapping[str, str], settings: Settings, sha256: str
 ) -> CheckedBundle:
-    """Everything parsed; nothing is stored before all of it is found right."""
+    """Parse and check everything, before anything is stored."""
     document = parse_object(_read(archive, BUNDLE_FILE, MAX_BUNDLE_BYTES))
     try:
         bundle = Bundle.model_validate(document)
@@ -154,7 +157,7 @@ def _check(
         raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
     if len(bundle.points) > settings.max_points or len(bundle.runs) > settings.max_runs:
         raise _refuse(
-            f"{len(bundle.points):,} points and {len(bundle.runs):,} runs are more than the limits, "
+            f"{len(bundle.points):,} points and {len(bundle.runs):,} runs exceed the limits of "
             f"{settings.max_points:,} and {settings.max_runs:,}"
         )
     spec = parse_spec(bundle.body["spec"], "#/body/spec")
@@ -164,7 +167,7 @@ def _check(
     _check_runs(bundle, submission, spec, specs)
     results = [_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)]
     num_metrics = sum(1 for _ in _read_metrics(archive, bundle))
-    _check_files(bundle, sums)
+    _check_files(bundle, checksums)
     return CheckedBundle(
         bundle=bundle,
         sha256=sha256,
@@ -183,7 +186,7 @@ def _check_runs(
         FieldError(
             f"#/points/{index}/spec/kind",
             "other-kind",
-            f"is {one.kind}, the experiment {spec.kind}",
+            f"is {one.kind}, but the experiment is {spec.kind}",
         )
         for index, one in enumerate(specs)
         if one.kind != spec.kind
@@ -193,16 +196,18 @@ def _check_runs(
         pairs = {(run.point, seed) for seed in run.seeds}
         if run.point >= len(specs) or not set(run.seeds) <= set(submission.seeds) or pairs & taken:
             errors.append(
-                FieldError(f"#/runs/{index}", "no-such-cell", "its point and seeds are not its own")
+                FieldError(f"#/runs/{index}", "no-such-cell", "unknown or repeated point and seed")
             )
         if not run.status.is_terminal:
             errors.append(
-                FieldError(f"#/runs/{index}/status", "not-ended", "only what has ended is imported")
+                FieldError(f"#/runs/{index}/status", "not-ended", "only terminal runs are imported")
             )
         if (run.status == "succeeded") != (run.result is not None):
             errors.append(
                 FieldError(
-                    f"#/runs/{index}/result", "result", "succeeded runs have one, others none"
+                    f"#/runs/{index}/result",
+                    "result",
+                    "succeeded runs have a result, others have none",
                 )
             )
         taken |= pairs
@@ -222,23 +227,23 @@ def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, 
         ) from None
     if sorted(one.seed for one in found) != sorted(run.seeds):
         raise InvalidSpec.single(
-            f"#/runs/{index}/result", "seeds", "a result for each of the run's seeds"
+            f"#/runs/{index}/result", "seeds", "must hold one result for each seed of the run"
         )
     return [one.model_dump(mode="json") for one in found]
 
 
-def _check_files(bundle: Bundle, sums: Mapping[str, str]) -> None:
+def _check_files(bundle: Bundle, checksums: Mapping[str, str]) -> None:
     for file in (file for run in bundle.runs for file in run.files):
-        if file.path not in sums:
+        if file.path not in checksums:
             raise _refuse(f"the archive lacks the file {file.path[:200]!r}")
-        if sums[file.path] != file.sha256:
+        if checksums[file.path] != file.sha256:
             raise _refuse(
-                f"the file {file.path[:200]!r} is not the one that {BUNDLE_FILE} speaks of"
+                f"the file {file.path[:200]!r} does not match its sha256 in {BUNDLE_FILE}"
             )
 
 
 def _list_files(bundle: Bundle) -> dict[str, str]:
-    """By sha256, an entry of the archive that holds the file."""
+    """An entry of the archive for each sha256."""
     return {file.sha256: file.path for run in bundle.runs for file in run.files}
 
 
@@ -250,7 +255,7 @@ def _store_file(archive: zipfile.ZipFile, blobs: BlobStore, name: str) -> Stored
 
 
 def _read_metrics(archive: zipfile.ZipFile, bundle: Bundle) -> Iterator[MetricPoint]:
-    """One after the other, as they stand in the archive."""
+    """Yield the metrics one by one, in the order of the archive."""
     cells = {(run.point, seed) for run in bundle.runs for seed in run.seeds}
     with _open(archive, METRICS_FILE) as entry:
         reader = csv.reader(_read_lines(io.BufferedReader(entry, CHUNK)))
@@ -281,7 +286,7 @@ def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, in
         point, seed, name, step = int(row[0]), int(row[1]), row[2], int(row[3])
         value = float(row[4]) if row[4] else None
     except (ValueError, IndexError):
-        raise _refuse(f"line {line} of {METRICS_FILE} is no metric") from None
+        raise _refuse(f"line {line} of {METRICS_FILE} is not a metric") from None
     is_sound = (value is None or isfinite(value)) and 0 <= step < 2**53 and name.isprintable()
     if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
         raise _refuse(f"line {line} of {METRICS_FILE} belongs to no run, or is out of range")
@@ -296,7 +301,7 @@ def _open(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipExtFile]:
             yield entry
     except KeyError:
         raise _refuse(
-            f"the archive lacks {name[:200]!r}; is it an export of this service?"
+            f"the archive lacks {name[:200]!r}; is it an export of an experiment?"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Metrics as they are answered: thinned out, aggregated over seeds, as CSV."""
+"""Metrics for a response: sampled, aggregated over seeds, or as CSV."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ COLUMNS = ("point", "seed", "name", "step", "value")
 def sample(
     rows: Sequence[MetricPoint], max_steps: int | None
 ) -> tuple[Sequence[MetricPoint], bool]:
-    """At most `max_steps` evenly spread steps of each metric, the first and the last among them, the same for all
-    seeds; and whether any was left out."""
+    """Keep at most `max_steps` steps of each metric; also returns whether any was left out.
+
+    The steps are evenly spread, with the first and the last, and the same for all seeds.
+    """
     if max_steps is None:
         return rows, False
     steps: dict[str, set[int]] = {}
@@ -35,7 +37,7 @@ def _spread(steps: Sequence[int], count: int) -> set[int]:
 
 
 def aggregate(rows: Sequence[MetricPoint]) -> list[tuple[int, str, int, Statistic]]:
-    """(point, name, step, statistic over the seeds that have a finite value there), in this order."""
+    """(point, name, step, statistic over the seeds with a finite value), sorted."""
     groups: dict[tuple[int, str, int], list[float]] = {}
     for row in rows:
         if row.value is not None:
@@ -44,7 +46,7 @@ def aggregate(rows: Sequence[MetricPoint]) -> list[tuple[int, str, int, Statisti
 
 
 def to_csv(rows: Sequence[MetricPoint]) -> str:
-    """Values only, no times or ids: equal trainings give equal text."""
+    """The rows as CSV, without times and ids: equal trainings give equal text."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""From a body to a plan: the points and runs, what they cost, and everything that is wrong with it at once."""
+"""Plans a submission: validates it, expands its points and runs, and checks their cost."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from storage.errors import NotFound
 from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.files.datasets import get_dataset, list_datasets, to_info
 from storage.files.weights import find_weights_blob, get_weights
-from storage.runs.placement import Needs, round_up, format_labels
+from storage.runs.placement import Needs, format_labels, round_up
 
-QUEUES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
+DEVICE_CLASSES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
 MAX_ERRORS = 100
-"""Errors told at once; a sweep repeats its mistake at every point."""
+"""Errors listed in one response: a sweep repeats an error at every point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Plan:
 
     submission: Submission
     base: Mapping[str, Any]
-    """The spec before the sweep, every default filled in"""
+    """The spec before the sweep, with every default filled in."""
     points: Sequence[SweepPoint]
     infos: Mapping[str, DatasetInfo]
     memory_bytes: Sequence[int]
-    """That a run of each point needs, by estimate"""
+    """Estimated memory of a run of each point."""
     runs: Sequence[PlannedRun]
     point_digests: Sequence[str]
     digest: str
@@ -56,12 +56,20 @@ class Plan:
             )
         ]
 
+    @property
+    def needs(self) -> list[Needs]:
+        """What each run needs of a worker."""
+        return [run.needs for run in self.runs]
+
     def info_of(self, point: SweepPoint) -> DatasetInfo:
         return self.infos[point.spec.data.name]
 
 
 def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any]) -> Plan:
-    """Expand and check everything. Raises InvalidSpec and problems with all errors; stores nothing."""
+    """Expand and check a submission; stores nothing.
+
+    Raises InvalidSpec and problems, each with all errors that it could find.
+    """
     submission, errors = _parse(body)
     sweep = _read_sweep(body)
     _limit_points(sweep, settings, errors)
@@ -70,7 +78,7 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
         points = expand(body.get("spec"), sweep)
     except InvalidSpec as invalid:
         errors += invalid.errors
-    infos = _find_infos(session, points)
+    infos = _find_datasets(session, points)
     errors += [
         point.locate(error) for point in points for error in _check_point(session, point, infos)
     ]
@@ -109,7 +117,10 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
 
 
 def seeds_per_run(point: SweepPoint, submission: Submission) -> int:
-    """How many seeds one run holds: `auto` keeps the seeds of a stacked net together and gives each other its own."""
+    """Seeds that one run computes.
+
+    With `auto`: all seeds where the net is stacked, else one.
+    """
     execution: Execution = submission.execution
     if execution.seeds_per_run == "auto":
         return len(submission.seeds) if point.spec.stacks_seeds(execution) else 1
@@ -119,19 +130,17 @@ def seeds_per_run(point: SweepPoint, submission: Submission) -> int:
 def plan_runs(
     submission: Submission, wanted: Sequence[tuple[int, SweepPoint, Sequence[int], int]]
 ) -> list[PlannedRun]:
-    """The runs for (index, point, seeds, bytes of memory), in the order in which they are computed.
+    """The runs for (index, point, seeds, bytes of memory), in the order in which they start.
 
-    Seed by seed: every point has its first result before any has its second, and points that are compared by seed, in
-    their times above all, are computed close together, whatever else the machine does meanwhile.
+    The order is seed by seed. So every point has a first result before any has a second, and runs
+    that are compared by seed are computed at about the same time, which matters for their timings.
     """
-    queue, requires = (
-        QUEUES[submission.execution.device],
-        format_labels(submission.execution.requires),
-    )
+    device_class = DEVICE_CLASSES[submission.execution.device]
+    requires = format_labels(submission.execution.requires)
     runs = [
         (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))
         for index, point, seeds, memory in wanted
-        for needs in (Needs(queue, round_up(memory), requires),)
+        for needs in (Needs(device_class, round_up(memory), requires),)
         for size in (seeds_per_run(point, submission),)
         for start in range(0, len(seeds), size)
     ]
@@ -142,13 +151,13 @@ def _parse(body: Mapping[str, Any]) -> tuple[Submission | None, list[FieldError]
     try:
         return Submission.model_validate(body), []
     except ValidationError as error:
-        # What is wrong inside of the spec is found, with better words, when it is parsed by its kind.
+        # Errors inside the spec are found, with better messages, when its kind parses it.
         found = field_errors(error.errors(include_url=False), body)
         return None, [one for one in found if one.pointer != "#/spec"]
 
 
 def _read_sweep(body: Mapping[str, Any]) -> Mapping[str, Sequence[Any]]:
-    """The sweep as far as it has the shape of one; what has not is already an error."""
+    """The well-formed axes of the sweep; malformed ones are errors of `_parse`."""
     sweep = body.get("sweep", {})
     if not isinstance(sweep, Mapping):
         return {}
@@ -172,8 +181,8 @@ def _refuse_plan(pointer: str, detail: str, errors: Sequence[FieldError]) -> Non
     raise ProblemRaised(422, ProblemCode.PLAN_TOO_LARGE, detail, [too_large, *errors])
 
 
-def _find_infos(session: Session, points: Sequence[SweepPoint]) -> dict[str, DatasetInfo | None]:
-    """What is known of each data set without loading it; None for one that is neither built in nor registered."""
+def _find_datasets(session: Session, points: Sequence[SweepPoint]) -> dict[str, DatasetInfo | None]:
+    """Each data set by name, without loading it; None where it is unknown."""
     found: dict[str, DatasetInfo | None] = {}
     for name in {point.spec.data.name for point in points}:
         row = None if name in BUILTIN_DATASETS else get_dataset(session, name)
@@ -188,9 +197,9 @@ def _check_point(
     errors = []
     if info is None:
         registered = [row.name for row in list_datasets(session)]
+        known = ", ".join([*BUILTIN_DATASETS, *registered])
         detail = (
-            f"there is no data set {spec.data.name!r}; known are {', '.join([*BUILTIN_DATASETS, *registered])}; "
-            "POST /datasets registers more"
+            f"there is no data set {spec.data.name!r}; known: {known}; POST /datasets registers one"
         )
         errors.append(FieldError("#/spec/data/name", ProblemCode.DATASET_UNAVAILABLE, detail))
     else:
@@ -209,8 +218,8 @@ def _check_checkpoint(
         find_weights_blob(session, init.checkpoint)
     except NotFound as missing:
         return [FieldError(pointer, ProblemCode.NOT_FOUND, str(missing))]
-    brought = get_weights(session, init.checkpoint)
-    if brought is None or info is None:
+    weights = get_weights(session, init.checkpoint)
+    if weights is None or info is None:
         return []
     shapes = {
         parameter.name: list(parameter.shape)
@@ -218,13 +227,13 @@ def _check_checkpoint(
         for parameter in (*layer.parameters, *layer.buffers)
     }
     wrong = [
-        f"{name} is {brought.tensors.get(name, 'missing')}, the model's is {shape}"
+        f"{name} is {weights.tensors.get(name, 'missing')}, the model's is {shape}"
         for name, shape in shapes.items()
-        if brought.tensors.get(name) != shape
+        if weights.tensors.get(name) != shape
     ]
     if not wrong:
         return []
-    detail = f"does not fit the model in {len(wrong)} tensors: {'; '.join(wrong[:3])}"
+    detail = f"{len(wrong)} tensors do not fit the model: {'; '.join(wrong[:3])}"
     return [FieldError(pointer, "shape-mismatch", detail)]
 
 
@@ -234,7 +243,7 @@ def _check_costs(
     infos: Mapping[str, DatasetInfo],
     settings: Settings,
 ) -> list[int]:
-    """Hold the largest run of each point against the limits; the bytes of memory that each needs."""
+    """Check the largest run of each point against the limits; returns the bytes that each needs."""
     limits = CostLimits(
         max_parameters=settings.max_parameters,
         max_memory_bytes=settings.max_memory_bytes,
@@ -257,7 +266,7 @@ def _check_costs(
 
 
 def _digest(submission: Submission, points: Sequence[SweepPoint], digests: Sequence[str]) -> str:
-    """Identity of the whole experiment: equal digests ask for the same runs, on whatever worker."""
+    """Identity of the experiment: equal digests mean the same runs, on any worker."""
     return sha256_of(
         {
             "points": list(digests),

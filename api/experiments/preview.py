@@ -1,4 +1,4 @@
-"""What a plan would do and cost, without doing it."""
+"""Previews a submission: points, runs, cost, reuse and warnings. Starts nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from functools import partial
 from math import log
 from typing import Literal
 
-from api.experiments.plan import Plan
+from api.dependencies import State
+from api.experiments.plan import Plan, plan_submission
+from api.http.json_body import parse_object
 from engine.analysis.stats import warn_of_few_seeds
 from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
@@ -15,6 +17,7 @@ from engine.errors import FieldError
 from engine.experiments.registry import parse_spec
 from engine.spec import Execution
 from schemas.submission import Preview, PreviewPoint, ReusedTraining
+from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
 from storage.experiments.find import find_reusable
 from storage.files.trainings import find_trained_specs
@@ -22,17 +25,27 @@ from storage.runs.measured_times import TimedRun, find_timed_runs
 from storage.runs.workers import count_listening, count_offered
 
 NEAREST_RUNS = 3
-"""Earlier runs of a shape that an estimate stands on."""
+"""Earlier runs of the same shape that an estimate is based on."""
 DIVERGING_ADAM_LR = 0.05
-"""Deep nets stay at chance at the printed 0.1; all train at 0.001."""
+"""Deep nets stay at chance at the paper's 0.1; all train at 0.001."""
 
 
-def preview(session: Session, plan: Plan, refusals: Sequence[FieldError]) -> Preview:
-    """The plan's points, runs, cost, what would be reused, and what the user should think twice about. `refusals`: the
-    limits that it would be refused for now, unless it is answered by what is there."""
+def preview(state: State, body: bytes) -> Preview:
+    """What the submission would do and cost. Raises InvalidSpec and problems, as `submit` does.
+
+    A quota that would refuse the submission now is a warning, unless an experiment is reused.
+    """
+    quota_errors = state.quotas.find_storage_errors(state.owner)
+    with state.db.read() as session, restricted_to_owner(session):
+        plan = plan_submission(session, state.settings, parse_object(body))
+        quota_errors += state.quotas.find_queue_errors(session, state.owner, len(plan.runs))
+        return _preview(session, plan, quota_errors)
+
+
+def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -> Preview:
     submission = plan.submission
     reusable = find_reusable(session, plan.digest) if submission.reuse else None
-    costs = _price(session, plan)
+    costs = _estimate_costs(session, plan)
     reused = _find_reused(session, plan)
     points = []
     for index, (point, digest, cost) in enumerate(
@@ -64,14 +77,14 @@ def preview(session: Session, plan: Plan, refusals: Sequence[FieldError]) -> Pre
         basis="measured" if all(cost.basis == "measured" for cost in costs) else "model",
         reuses_experiment=reusable.id if reusable else None,
         warnings=[
-            *(f"it would be refused now: {one.detail}" for one in refusals if reusable is None),
+            *(f"it would be refused now: {one.detail}" for one in quota_errors if reusable is None),
             *_list_warnings(session, plan),
         ],
     )
 
 
 def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
-    """By point, the trainings that runs of any kind have done and that its runs would load."""
+    """By point, the finished trainings, of any kind, that its runs would load."""
     submission = plan.submission
     digests = [
         point.spec.training_spec_digest(submission.execution)
@@ -91,8 +104,11 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
     ]
 
 
-def _price(session: Session, plan: Plan) -> list[Cost]:
-    """All seeds of each point: measured where a run of its shape has ended before, else by the model of the device."""
+def _estimate_costs(session: Session, plan: Plan) -> list[Cost]:
+    """The cost of all seeds of each point.
+
+    Seconds are calibrated by finished runs of the same shape; without any, by the device's model.
+    """
     submission = plan.submission
     used = submission.execution.model_dump(mode="json")
     wants_gpu = submission.execution.device == "cuda" or (
@@ -104,17 +120,19 @@ def _price(session: Session, plan: Plan) -> list[Cost]:
     costs = []
     for point, shape in zip(plan.points, shapes, strict=True):
         info, execution = plan.info_of(point), submission.execution
-        price = partial(
+        estimate_point = partial(
             estimate, point.spec, len(submission.seeds), info, device=device, execution=execution
         )
         runs = [run for run in timed.get(shape, ()) if run.device == device]
-        cost = price()
-        costs.append(price(calibration=_calibrate(runs, cost, info)) if runs else cost)
+        cost = estimate_point()
+        if runs:
+            cost = estimate_point(calibration=_calibrate(runs, cost, info))
+        costs.append(cost)
     return costs
 
 
 def _calibrate(runs: Sequence[TimedRun], cost: Cost, info: DatasetInfo) -> Calibration:
-    """By the few runs whose size is nearest: what a run takes beside its training weighs alike in them."""
+    """The median calibration by the runs nearest in size: their fixed costs have equal weight."""
     device: Literal["cpu", "cuda"] = "cuda" if runs[0].device == "cuda" else "cpu"
     sized = [
         (
@@ -140,16 +158,16 @@ def _list_warnings(session: Session, plan: Plan) -> list[str]:
     found = []
     listening = count_listening(session)
     device, seeds = plan.submission.execution.device, plan.submission.seeds
-    queue = {"cpu": "cpu", "cuda": "gpu"}.get(device)
-    if not (sum(listening.values()) if queue is None else listening.get(queue, 0)):
-        what = "no worker" if queue is None else f"no {queue.upper()} worker"
+    device_class = {"cpu": "cpu", "cuda": "gpu"}.get(device)
+    if not (sum(listening.values()) if device_class is None else listening.get(device_class, 0)):
+        what = "no worker" if device_class is None else f"no {device_class.upper()} worker"
         found.append(f"{what} listens: the runs wait until one does")
     else:
         offers = count_offered(session)
-        for needs in dict.fromkeys(run.needs for run in plan.runs):
+        for needs in dict.fromkeys(plan.needs):
             if not any(offered.fits(needs) for offered in offers):
                 found.append(
-                    f"no worker that listens fits ({needs.describe()}): the runs wait until one does"
+                    f"no listening worker fits ({needs.describe()}): the runs wait until one does"
                 )
                 break
     few = warn_of_few_seeds(len(seeds))
@@ -165,6 +183,6 @@ def _list_warnings(session: Session, plan: Plan) -> list[str]:
     if rates:
         shown = ", ".join(f"{rate:g}" for rate in rates)
         found.append(
-            f"Adam at a learning rate of {shown} is known to leave all but the shallowest nets at chance"
+            f"Adam at a learning rate of {shown} leaves all but the shallowest nets at chance"
         )
     return found

@@ -1,12 +1,13 @@
-"""What an owner may have, and all owners together: held against what they have before anything is added to it."""
+"""Quotas: what one owner, and all owners together, may store and queue."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from api.background.prometheus import Remembered
+from api.background.cached_value import CachedValue
 from api.http.problems import ProblemRaised
 from engine.errors import FieldError
 from runtime.settings import Settings
@@ -15,11 +16,15 @@ from schemas.resources import Used
 from schemas.status import RunStatus
 from storage.access.quota_usage import count_active, count_metric_rows, count_stored_bytes
 from storage.database.engine import Database, Session
+from storage.database.tables import ExperimentRow
 
-COUNT_SECONDS = 60.0
-"""How old the counts of bytes and metrics may be, for which many rows are read"""
-TRY_AGAIN_SECONDS = 60
-"""After a refusal for what waits"""
+if TYPE_CHECKING:
+    from api.dependencies import State
+
+COUNT_TTL_SECONDS = 60.0
+"""How old the counts of bytes and metrics may be: they read many rows."""
+RETRY_AFTER_SECONDS = 60
+"""After a refusal because of queued runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +34,19 @@ class Stored:
 
 
 class Quotas:
-    """The limits of one application. An `owner` of None is the one user of a service that asks for no key, whom the
-    limits of all owners together bound alone."""
+    """The quotas of one application.
+
+    An owner of None is the only user of a service without keys. Only the limits of all owners
+    together apply to them.
+    """
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db, self._settings = db, settings
         self._lock = threading.Lock()
-        self._counts: dict[str | None, Remembered[Stored]] = {}
+        self._counts: dict[str | None, CachedValue[Stored]] = {}
 
     def used(self, owner: str | None) -> Used:
-        """What the owner has; without one, all."""
+        """What the owner uses; for None, what all use."""
         with self._db.read() as session:
             active = count_active(session, owner)
         stored = self._stored(owner)
@@ -49,59 +57,73 @@ class Quotas:
             metric_rows=stored.metric_rows,
         )
 
-    def find_stored_errors(
+    def find_storage_errors(
         self, owner: str | None, num_bytes: int = 1, metric_rows: int = 1
     ) -> list[FieldError]:
-        """Every limit of what is stored that so much more would be over; by default, what runs will store."""
-        settings, found = self._settings, []
+        """An error for each storage limit that this addition would exceed.
+
+        The defaults stand for runs: whatever they store, it is more than nothing.
+        """
+        settings, errors = self._settings, []
         if owner is not None:
-            own, whose = self._stored(owner), "of yours are stored"
-            limits = settings.limit_bytes_per_owner, settings.limit_metrics_per_owner
-            found += _over(
-                "limit_bytes_per_owner", f"bytes {whose}", own.num_bytes, num_bytes, limits[0]
+            own = self._stored(owner)
+            errors += _check_limit(
+                "limit_bytes_per_owner",
+                "bytes of yours are stored",
+                own.num_bytes,
+                num_bytes,
+                settings.limit_bytes_per_owner,
             )
-            found += _over(
+            errors += _check_limit(
                 "limit_metrics_per_owner",
-                f"metrics {whose}",
+                "metrics of yours are stored",
                 own.metric_rows,
                 metric_rows,
-                limits[1],
+                settings.limit_metrics_per_owner,
             )
         if settings.max_stored_bytes is not None or settings.max_metric_rows is not None:
-            whole, limits_of_all = (
-                self._stored(None),
-                (settings.max_stored_bytes, settings.max_metric_rows),
+            total = self._stored(None)
+            errors += _check_limit(
+                "max_stored_bytes",
+                "bytes are stored",
+                total.num_bytes,
+                num_bytes,
+                settings.max_stored_bytes,
             )
-            found += _over(
-                "max_stored_bytes", "bytes are stored", whole.num_bytes, num_bytes, limits_of_all[0]
-            )
-            found += _over(
+            errors += _check_limit(
                 "max_metric_rows",
                 "metrics are stored",
-                whole.metric_rows,
+                total.metric_rows,
                 metric_rows,
-                limits_of_all[1],
+                settings.max_metric_rows,
             )
-        return found
+        return errors
 
     def find_queue_errors(
         self, session: Session, owner: str | None, num_runs: int
     ) -> list[FieldError]:
-        """Every limit of what waits that so many runs more would be over, as this transaction sees it."""
-        found, settings = [], self._settings
+        """An error for each queue limit that these runs would exceed, within the transaction."""
+        settings, errors = self._settings, []
         if owner is not None:
-            queued = count_active(session, owner)[RunStatus.QUEUED]
-            limit = settings.limit_queued_per_owner
-            found += _over("limit_queued_per_owner", "runs of yours wait", queued, num_runs, limit)
-        queued = count_active(session, None)[RunStatus.QUEUED]
-        return [
-            *found,
-            *_over("max_queued_runs", "runs wait", queued, num_runs, settings.max_queued_runs),
-        ]
+            errors += _check_limit(
+                "limit_queued_per_owner",
+                "runs of yours are queued",
+                count_active(session, owner)[RunStatus.QUEUED],
+                num_runs,
+                settings.limit_queued_per_owner,
+            )
+        errors += _check_limit(
+            "max_queued_runs",
+            "runs are queued",
+            count_active(session, None)[RunStatus.QUEUED],
+            num_runs,
+            settings.max_queued_runs,
+        )
+        return errors
 
-    def require_stored(self, owner: str | None, num_bytes: int, metric_rows: int = 0) -> None:
-        """Refuse what would be over a limit of what is stored; what is not refused is counted from now on."""
-        refuse_any(self.find_stored_errors(owner, num_bytes, metric_rows))
+    def require_storage(self, owner: str | None, num_bytes: int, metric_rows: int = 0) -> None:
+        """Raises a problem over a storage limit. Otherwise the next check counts anew."""
+        refuse_if_any(self.find_storage_errors(owner, num_bytes, metric_rows))
         with self._lock:
             self._counts.pop(owner, None)
             self._counts.pop(None, None)
@@ -109,28 +131,45 @@ class Quotas:
     def _stored(self, owner: str | None) -> Stored:
         with self._lock:
             counts = self._counts.setdefault(
-                owner, Remembered(lambda: self._count(owner), COUNT_SECONDS)
+                owner, CachedValue(lambda: self._count_stored(owner), COUNT_TTL_SECONDS)
             )
         return counts.get()
 
-    def _count(self, owner: str | None) -> Stored:
+    def _count_stored(self, owner: str | None) -> Stored:
         with self._db.read() as session:
             return Stored(count_stored_bytes(session, owner), count_metric_rows(session, owner))
 
 
-def refuse_any(stored: Sequence[FieldError], waiting: Sequence[FieldError] = ()) -> None:
-    """Raises one problem with all errors: 422 where something must be deleted first, 429 where waiting helps."""
-    errors = [*stored, *waiting]
+def require_quota(state: State, session: Session, row: ExperimentRow, *, num_runs: int) -> None:
+    """Raises a problem where the experiment's owner may not add these runs.
+
+    The quota is the owner's, also where an admin sends the request.
+    """
+    owner = None if state.owner is None else row.owner
+    refuse_if_any(
+        state.quotas.find_storage_errors(owner),
+        state.quotas.find_queue_errors(session, owner, num_runs),
+    )
+
+
+def refuse_if_any(
+    storage_errors: Sequence[FieldError], queue_errors: Sequence[FieldError] = ()
+) -> None:
+    """Raises one problem with all errors: 422 if data must be deleted, 429 if waiting helps."""
+    errors = [*storage_errors, *queue_errors]
     if not errors:
         return
-    headers = {} if stored else {"Retry-After": str(TRY_AGAIN_SECONDS)}
+    status = 422 if storage_errors else 429
+    headers = {} if storage_errors else {"Retry-After": str(RETRY_AFTER_SECONDS)}
     detail = "; ".join(error.detail for error in errors)
-    raise ProblemRaised(422 if stored else 429, ProblemCode.LIMIT_EXCEEDED, detail, errors, headers)
+    raise ProblemRaised(status, ProblemCode.LIMIT_EXCEEDED, detail, errors, headers)
 
 
-def _over(name: str, what: str, value: int, adding: int, limit: int | None) -> list[FieldError]:
-    if limit is None or value + adding <= limit:
+def _check_limit(
+    name: str, what: str, value: int, added: int, limit: int | None
+) -> list[FieldError]:
+    if limit is None or value + added <= limit:
         return []
-    added = f" and this adds {adding:,}" if adding > 1 else ""
-    detail = f"{name}: {value:,} {what}{added}; the limit is {limit:,}"
+    addition = f" and this adds {added:,}" if added > 1 else ""
+    detail = f"{name}: {value:,} {what}{addition}; the limit is {limit:,}"
     return [FieldError("#", ProblemCode.LIMIT_EXCEEDED, detail)]

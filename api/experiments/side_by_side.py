@@ -116,7 +116,7 @@ def _compare_points(
                 key = _hashable(point["point"])
                 swept.setdefault(key, point["point"])
                 found.setdefault(key, {})[id_] = Statistic.model_validate(point[quantity])
-    first = next(iter(points), None)
+    first = next(iter(points), "")
     return [
         ComparedPoint(
             point=dict(swept[key]),

@@ -1,1 +1,1 @@
-"""Uploads checked and registered: data sets and weights."""
+"""Checks and registers uploads: data sets and weights."""

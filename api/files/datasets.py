@@ -1,4 +1,4 @@
-"""A data set on its way in: every byte checked, then stored and registered."""
+"""Checks, stores and registers an uploaded data set."""
 
 from __future__ import annotations
 
@@ -18,24 +18,20 @@ from storage.files.datasets import get_dataset, register_dataset, to_resource
 from storage.files.upload_transaction import upload_transaction
 
 EXPANSION = 8
-"""Decompressed arrays may be so many times larger than the largest file."""
+"""Decompressed arrays may be this many times larger than the largest file."""
 
 
 def register(
     db: Database, blobs: BlobStore, path: Path, name: str, title: str | None, limit: int
 ) -> tuple[Dataset, bool]:
-    """Check the file and register it; whether it is new. The same file under the same name again is no error.
+    """Check the file and register it; also returns whether it is new.
 
-    Raises InvalidSpec where the file is no data set, a 409 problem where the name is taken, and StorageFull.
+    The same file may be registered again under the same name.
+    Raises InvalidSpec for a file that is not a data set, a 409 problem for a name that is taken,
+    and StorageFull.
     """
     if name in BUILTIN_DATASETS:
-        detail = f"{name!r} is built in; choose another name"
-        raise ProblemRaised(
-            409,
-            ProblemCode.INVALID_TRANSITION,
-            detail,
-            [FieldError("#/query/name", "name-taken", detail)],
-        )
+        raise _name_taken(f"{name!r} is built in; choose another name")
     from engine.data.npz import NpzLimits, inspect_npz
 
     info = inspect_npz(path, name, NpzLimits(max_bytes=EXPANSION * limit), pointer="#/file")
@@ -48,10 +44,9 @@ def register(
                 return to_resource(register_dataset(session, info, title or info.title, blob)), True
             if known.sha256 == blob.sha256:
                 return to_resource(known), False
-        detail = f"{name!r} is registered with another file; choose another name"
-        raise ProblemRaised(
-            409,
-            ProblemCode.INVALID_TRANSITION,
-            detail,
-            [FieldError("#/query/name", "name-taken", detail)],
-        )
+        raise _name_taken(f"{name!r} is registered with another file; choose another name")
+
+
+def _name_taken(detail: str) -> ProblemRaised:
+    errors = [FieldError("#/query/name", "name-taken", detail)]
+    return ProblemRaised(409, ProblemCode.INVALID_TRANSITION, detail, errors)

@@ -1,1 +1,1 @@
-"""HTTP itself: problems, JSON bodies, uploads, paging, OpenAPI."""
+"""Parts of HTTP that routes share: problems, JSON bodies, uploads, paging, OpenAPI."""

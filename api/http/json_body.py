@@ -1,4 +1,4 @@
-"""Reads a JSON body with bounds: size counted while it streams, depth, finite numbers, storable text, no key twice."""
+"""Reads and checks a JSON body: size, depth, finite numbers, storable text, distinct keys."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ MAX_ERRORS = 100
 """Errors listed in one response"""
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 DRAINED_BODIES = 16
-"""A body that is too large is read to its end up to so many times the limit, so that its sender reads the answer."""
+"""A body over the limit is read on, up to this many times the limit: a client that is still
+sending would not read the response."""
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
-    """The body. Raises a 413 problem where it is larger than `limit` bytes, having kept no more than that."""
+    """The body. Raises a 413 problem over `limit` bytes, of which no more are kept."""
     parts: list[bytes] = []
     total = 0
     async for part in request.stream():
@@ -48,15 +49,18 @@ async def _body(request: Request) -> bytes:
 BodyDep = Annotated[bytes, Depends(_body)]
 
 
-class _Doubled(dict[str, Any]):
-    """An object in which keys stood more than once."""
+class _RepeatedKeys(dict[str, Any]):
+    """An object with repeated keys."""
 
-    keys_twice: tuple[str, ...] = ()
+    repeated_keys: tuple[str, ...] = ()
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in the body. Raises a 400 problem where it is no JSON, and a 422 problem naming every place
-    where it holds what no field may hold."""
+    """The JSON object in the body.
+
+    Raises a 400 problem where the body is not JSON, and a 422 problem with a pointer to every
+    value that no field may hold.
+    """
     errors: list[FieldError] = []
     value: Any = None
     try:
@@ -83,10 +87,10 @@ def _gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    doubled = _Doubled(pairs)
+    repeated = _RepeatedKeys(pairs)
     counts = Counter(name for name, _ in pairs)
-    doubled.keys_twice = tuple(name for name, count in counts.items() if count > 1)
-    return doubled
+    repeated.repeated_keys = tuple(name for name, count in counts.items() if count > 1)
+    return repeated
 
 
 def _find_errors(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
@@ -94,8 +98,8 @@ def _find_errors(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
         case dict() | list() if depth > MAX_DEPTH:
             yield FieldError(pointer, "too-deep", f"nested deeper than {MAX_DEPTH}")
         case dict():
-            for name in value.keys_twice if isinstance(value, _Doubled) else ():
-                yield FieldError(_join(pointer, name), "key-twice", "the key stands more than once")
+            for name in value.repeated_keys if isinstance(value, _RepeatedKeys) else ():
+                yield FieldError(_join(pointer, name), "duplicate-key", "the key is repeated")
             for name, inner in value.items():
                 yield from _find_text_errors(name, pointer)
                 yield from _find_errors(inner, _join(pointer, name), depth + 1)
@@ -109,7 +113,7 @@ def _find_errors(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
 
 
 def _find_text_errors(text: str, pointer: str) -> Iterator[FieldError]:
-    """No database stores a NUL, and half a surrogate pair is no character."""
+    """Databases store no NUL; half a surrogate pair is not a character."""
     if UNSTORABLE.search(text):
         yield FieldError(pointer, "text", "text may hold neither NUL nor half of a surrogate pair")
 

@@ -11,28 +11,28 @@ from fastapi.openapi.utils import get_openapi
 
 from api.http.request_bodies import REFERENCE, body_schemas
 from api.http.result_schemas import RESULT_PATH, any_result_schema, result_schemas
-from api.middleware.authentication import needed_scope
+from api.middleware.authentication import required_scope
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem
-from schemas.webhooks import Delivery, DeliveryType
+from schemas.webhooks import WebhookEvent, WebhookPayload
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {
-        "description": "What is wrong with the request, every field at once",
+        "description": "The errors in the request, all fields at once",
         "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
     },
     "5XX": {
-        "description": "The service cannot answer now",
+        "description": "The service cannot respond now",
         "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
     },
 }
-"""Of every route"""
+"""Responses of every route"""
 SECURITY_SCHEMES: dict[str, Any] = {
     "key": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "rrk_<id>_<43 characters>",
-        "description": "A key of `richregime keys create`, with the scope that the operation names. A service on a "
-        "loopback address that has never had a key asks for none.",
+        "description": "A key made by `richregime keys create`, with the scope that the operation "
+        "names. A service on a loopback address that has never had a key requires none.",
     }
 }
 
@@ -58,33 +58,38 @@ def describe(app: FastAPI) -> dict[str, Any]:
     found["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
-            scope = needed_scope(method.upper(), path)
+            scope = required_scope(method.upper(), path)
             operation["security"] = [{}] if scope is None else [{"key": [scope.value]}, {}]
     return found
 
 
 def _describe_webhooks() -> APIRouter:
-    """What the service itself sends; see `api.background.webhook_sender`."""
-    deliveries = APIRouter()
+    """The webhooks that the service sends; see `api.background.webhook_sender`."""
+    webhooks = APIRouter()
 
-    def receive(delivery: Delivery) -> None:
-        """Sent to an experiment's `webhook` at its end, signed as Standard Webhooks says: `webhook-id`,
-        `webhook-timestamp`, `webhook-signature`."""
+    def receive(payload: WebhookPayload) -> None:
+        """Sent to an experiment's `webhook` when the experiment ends.
 
-    for name in DeliveryType:
-        deliveries.add_api_route(
+        Signed as Standard Webhooks defines, in the headers `webhook-id`, `webhook-timestamp` and
+        `webhook-signature`.
+        """
+
+    for name in WebhookEvent:
+        webhooks.add_api_route(
             *(name, receive),
             methods=["POST"],
             summary=name,
             status_code=204,
-            response_description="Taken, as by any 2xx",
-            responses={"default": {"description": "It is sent again later, under the same id"}},
+            response_description="Received, as any 2xx",
+            responses={
+                "default": {"description": "The delivery is sent again later with the same id"}
+            },
         )
-    return deliveries
+    return webhooks
 
 
 def openapi_yaml() -> str:
-    """The description that `openapi.yaml` holds; the tests fail when they differ."""
+    """The text of `openapi.yaml`; a test fails where they differ."""
     from api.app import create_app
     from runtime.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Every error as an RFC 9457 problem."""
+"""Returns every error as an RFC 9457 problem."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ CODES = {
 
 
 class ProblemRaised(Exception):
-    """An error with its whole answer."""
+    """An error with the problem response that it becomes."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class ProblemRaised(Exception):
         self.errors, self.headers = tuple(errors), dict(headers or {})
 
 
-def answer(
+def problem_response(
     request: Request,
     status: int,
     code: ProblemCode,
@@ -79,7 +79,7 @@ def answer(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The problem as a response: JSON, or a page for a browser that was sent to an address."""
+    """The problem as a response: JSON, or a page where a browser navigates to the address."""
     problem = Problem(
         type=f"urn:richregime:problem:{code}",
         title=TITLES.get(status, "Error"),
@@ -101,18 +101,20 @@ def answer(
     )
 
 
-def answer_full(request: Request, error: Exception) -> Response:
-    """The problem of a disk that takes no more."""
+def storage_full_response(request: Request, error: Exception) -> Response:
+    """The problem of a full disk."""
     log.error("request %s: %s", request.state.request_id, error)
-    return answer(request, 507, ProblemCode.STORAGE_FULL, str(error), headers={"Retry-After": "60"})
+    return problem_response(
+        request, 507, ProblemCode.STORAGE_FULL, str(error), headers={"Retry-After": "60"}
+    )
 
 
-def answer_busy(request: Request, error: Exception) -> Response:
-    """The problem of a database that does not answer, or has no room."""
+def database_unavailable_response(request: Request, error: Exception) -> Response:
+    """The problem of a database that does not respond, or whose disk is full."""
     log.error("the database did not answer", exc_info=error)
     if "disk is full" in str(error):
-        return answer_full(request, StorageFull())
-    return answer(
+        return storage_full_response(request, StorageFull())
+    return problem_response(
         request,
         503,
         ProblemCode.UNAVAILABLE,
@@ -121,16 +123,21 @@ def answer_busy(request: Request, error: Exception) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every expected error of the service, the framework and the storage as a problem; `api.middleware.request_middleware` has the rest."""
+def install_handlers(app: FastAPI) -> None:
+    """Return every expected error of the service, the framework and the storage as a problem.
+
+    `api.middleware.request_middleware` does so for unexpected errors.
+    """
 
     def on_raised(request: Request, error: Any) -> Response:
-        return answer(request, error.status, error.code, error.detail, error.errors, error.headers)
+        return problem_response(
+            request, error.status, error.code, error.detail, error.errors, error.headers
+        )
 
     def on_invalid_spec(request: Request, error: Any) -> Response:
         count = len(error.errors)
         detail = f"{count} field{'s are' if count != 1 else ' is'} wrong; see errors"
-        return answer(request, 422, ProblemCode.INVALID_SPEC, detail, error.errors)
+        return problem_response(request, 422, ProblemCode.INVALID_SPEC, detail, error.errors)
 
     def on_parameters(request: Request, error: Any) -> Response:
         errors = [
@@ -139,7 +146,7 @@ def install(app: FastAPI) -> None:
             )
             for one in error.errors()
         ]
-        return answer(
+        return problem_response(
             request, 422, ProblemCode.INVALID_REQUEST, "a parameter is wrong; see errors", errors
         )
 
@@ -148,17 +155,19 @@ def install(app: FastAPI) -> None:
         detail, headers = str(error.detail), error.headers
         if error.status_code == 405:
             headers = {"Allow": ", ".join(_allowed_methods(request))}
-            detail = f"{request.method} is not answered at {request.url.path[:200]}"
+            detail = f"the method {request.method} is not allowed for {request.url.path[:200]}"
         if error.status_code == 404 and detail == "Not Found":
             detail = f"there is nothing at {request.url.path[:200]}"
-        return answer(request, error.status_code, code, detail, headers=headers)
+        return problem_response(request, error.status_code, code, detail, headers=headers)
 
     def on_unreadable(request: Request, error: Exception) -> Response:
         log.error("request %s: %s", request.state.request_id, error)
-        return answer(request, 500, ProblemCode.UNREADABLE, str(error))
+        return problem_response(request, 500, ProblemCode.UNREADABLE, str(error))
 
     def storage(status: int, code: ProblemCode, headers: Mapping[str, str] | None = None) -> Any:
-        return lambda request, error: answer(request, status, code, str(error), headers=headers)
+        return lambda request, error: problem_response(
+            request, status, code, str(error), headers=headers
+        )
 
     app.add_exception_handler(ProblemRaised, on_raised)
     app.add_exception_handler(InvalidSpec, on_invalid_spec)
@@ -170,15 +179,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(
         KeyTaken, storage(409, ProblemCode.IDEMPOTENCY_IN_PROGRESS, {"Retry-After": "1"})
     )
-    app.add_exception_handler(StorageFull, answer_full)
+    app.add_exception_handler(StorageFull, storage_full_response)
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
     app.add_exception_handler(UnreadableRow, on_unreadable)
-    app.add_exception_handler(DatabaseUnavailable, answer_busy)
+    app.add_exception_handler(DatabaseUnavailable, database_unavailable_response)
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Of the address, whichever of its routes has them; FastAPI itself names those of one route alone. An address that
-    stands in a route word for word is no other route's."""
+    """The methods of all routes that match the path; FastAPI itself names those of one route only.
+
+    Where a route without parameters matches, routes with parameters do not count.
+    """
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for part in request.app.routes:
         router = getattr(part, "original_router", None)

@@ -1,4 +1,4 @@
-"""Bodies as the API's description shows them: the routes read them themselves, with bounds on size and depth."""
+"""Request bodies in the OpenAPI description. The routes parse them with limits of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFERENCE = "#/components/schemas/{model}"
 
 
 def body_schemas() -> dict[str, Any]:
-    """Schemas of all bodies by name; a submission's `spec` is one of the kinds' specs, chosen by `kind`."""
+    """Schemas of all bodies by name. A submission's `spec` is the union of the kinds' specs."""
     models: list[type[BaseModel]] = [Submission, Extension, ExperimentUpdate]
     specs = {name: kind.spec for name, kind in kinds().items()}
     _, found = models_json_schema(
@@ -48,12 +48,12 @@ SUBMISSION_BODY = _json_body(
     "Submission",
     {kind.name: {"summary": kind.title, "value": dict(kind.example)} for kind in kinds().values()},
 )
-"""`openapi_extra` of a submission, with an example for each kind that runs as it stands"""
+"""`openapi_extra` of a submission, with an example for each kind that is ready to submit"""
 EXTENSION_BODY = _json_body(
     "Extension", {"seeds": {"summary": "Two more seeds", "value": {"seeds": [5, 6]}}}
 )
 UPDATE_BODY = _json_body(
-    "ExperimentUpdate", {"priority": {"summary": "Before all others", "value": {"priority": 10}}}
+    "ExperimentUpdate", {"priority": {"summary": "Highest priority", "value": {"priority": 10}}}
 )
 DATASET_BODY: dict[str, Any] = {
     "requestBody": {
@@ -64,7 +64,7 @@ DATASET_BODY: dict[str, Any] = {
 """The bytes of an `.npz` file"""
 WEIGHTS_BODY = DATASET_BODY
 """The bytes of a safetensors file"""
-ARCHIVE_BODY: dict[str, Any] = {
+EXPORT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},

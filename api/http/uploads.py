@@ -1,4 +1,7 @@
-"""A file as the body of a request: received with a bound, and gone after the request unless it was taken into the store."""
+"""Receives a file as the body of a request, up to a size limit.
+
+The file is deleted after the request unless the store has taken it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from storage.files.blobs import BlobStore, raising_storage_full
 
 
 def upload(what: str, limit_of: Callable[[Settings], int]) -> Any:
-    """A dependency whose value is the path of the body's file. `what`: in words, for the refusal of one over the limit."""
+    """A dependency: the path of the received file. what: its name in error messages."""
 
     async def receive(request: Request) -> AsyncIterator[Path]:
         state: State = request.app.state.richregime
@@ -30,8 +33,8 @@ def upload(what: str, limit_of: Callable[[Settings], int]) -> Any:
 
 
 async def _receive(request: Request, blobs: BlobStore, path: Path, limit: int, what: str) -> None:
-    """Raises StorageFull, and a 413 problem as soon as the body is over the limit."""
-    _require_room(request, blobs)
+    """Raises StorageFull, and a 413 problem as soon as the body exceeds the limit."""
+    _require_free_space(request, blobs)
     total = 0
     with raising_storage_full(), path.open("wb") as file:
         async for part in request.stream():
@@ -42,8 +45,8 @@ async def _receive(request: Request, blobs: BlobStore, path: Path, limit: int, w
             await run_in_threadpool(file.write, part)
 
 
-def _require_room(request: Request, blobs: BlobStore) -> None:
-    """A body that says it will not fit is not begun: on its way it would fill the disk under everyone's feet."""
+def _require_free_space(request: Request, blobs: BlobStore) -> None:
+    """Raises StorageFull for a body that is larger than the free space, before reading it."""
     free, stated = blobs.free_bytes(), request.headers.get("content-length", "0")
     if free is not None and int(stated) > free:
         raise StorageFull

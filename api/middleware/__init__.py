@@ -1,1 +1,1 @@
-"""What every request passes: request ids, authentication, origins, rate limits."""
+"""Applies to every request: request ids, authentication, origins, rate limits."""

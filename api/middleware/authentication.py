@@ -1,4 +1,4 @@
-"""Who is let in: the one place where a key is asked for, looked up, and held against what the request needs."""
+"""Authenticates each request by an API key or a login, and checks the key's scopes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import ProblemRaised, answer, answer_busy
+from api.http.problems import ProblemRaised, database_unavailable_response, problem_response
 from api.middleware.origins import SAFE_METHODS, is_own_page
 from runtime.logs import add_log_context
 from schemas.access import Scope as KeyScope
@@ -31,32 +31,31 @@ from storage.database.tables import ApiKeyRow
 if TYPE_CHECKING:
     from api.dependencies import State
 
-OPEN_TO_ALL = ("/healthz", "/readyz", "/assets/", "/login", "/logout")
-"""For probes, which carry no key, for the looks of a refusal, and for whoever has yet to show a key; these tell of
-nobody's work."""
-OPEN_SECONDS = 1.0
-"""How long after the first key was made a service that was open may still be."""
+PUBLIC_PATHS = ("/healthz", "/readyz", "/assets/", "/login", "/logout")
+"""Need no key: health probes, the style sheets of error pages, and logging in."""
+KEY_CHECK_SECONDS = 1.0
+"""How often a service without keys looks for its first key."""
 ADMIN_PATHS = frozenset({"/storage", "/audit"})
-"""These tell of every owner's work."""
+"""These show the data of all owners."""
 COOKIE = "richregime_login"
 PRIVATE = "private, no-store"
-"""What a browser was shown by its login nobody finds in it afterwards."""
+"""Cache-Control of responses to a login: the browser must not keep them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Whoever has shown a key that holds."""
+class Identity:
+    """The valid key of a request."""
 
     key_id: str
     owner: str
     scopes: tuple[KeyScope, ...]
     login: str | None = None
-    """Hash of the login, where the key was shown by one"""
+    """Hash of the login's token; None where the request carries the key itself."""
 
 
-def needed_scope(method: str, path: str) -> KeyScope | None:
-    """What a key must have for the request; None where none is asked for. `path` may hold `{parameters}`."""
-    if is_open_to_all(path):
+def required_scope(method: str, path: str) -> KeyScope | None:
+    """The scope that the request requires; None for a public path. `path` may be a template."""
+    if is_public_path(path):
         return None
     if path in ADMIN_PATHS:
         return KeyScope.ADMIN
@@ -67,14 +66,14 @@ def needed_scope(method: str, path: str) -> KeyScope | None:
     return KeyScope.SUBMIT
 
 
-def is_open_to_all(path: str) -> bool:
+def is_public_path(path: str) -> bool:
     return any(
-        path == name or (name.endswith("/") and path.startswith(name)) for name in OPEN_TO_ALL
+        path == name or (name.endswith("/") and path.startswith(name)) for name in PUBLIC_PATHS
     )
 
 
 class KeyRefused(ProblemRaised):
-    """A key was shown that does not hold, or has not the scope. `key`: its row, where it is known."""
+    """The request's key is invalid or lacks the scope. key: its row, if the key is known."""
 
     def __init__(
         self,
@@ -90,59 +89,61 @@ class KeyRefused(ProblemRaised):
 
 
 class Authentication:
-    """ASGI middleware. Where no key was ever made the service is open, unless it `always_asks`.
+    """ASGI middleware that sets `request.state.identity`.
 
-    Whoever is let in stands in the request's state as `caller`; None where nobody is asked.
+    The identity is None for public paths, and where the service requires no key: it does so from
+    the first key on, and without any key if `always_required`.
     """
 
-    def __init__(self, app: ASGIApp, always_asks: bool) -> None:
+    def __init__(self, app: ASGIApp, always_required: bool) -> None:
         self._app = app
-        self._asks = always_asks
-        self._open_until = 0.0
+        self._requires_key = always_required
+        self._next_check = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        request.state.caller, request.state.rate = None, {}
-        needed = needed_scope(request.method, get_route_path(scope))
+        request.state.identity, request.state.rate = None, {}
+        scope_needed = required_scope(request.method, get_route_path(scope))
+        is_checked = self._requires_key or time.monotonic() >= self._next_check
         try:
-            if needed is not None and (self._asks or time.monotonic() >= self._open_until):
-                await run_in_threadpool(self._admit, request, needed)
+            if scope_needed is not None and is_checked:
+                await run_in_threadpool(self._authenticate, request, scope_needed)
         except ProblemRaised as refused:
-            refusal = _lead_to_login(request) if refused.status == 401 else None
-            refusal = refusal or answer(
+            refusal = _redirect_to_login(request) if refused.status == 401 else None
+            refusal = refusal or problem_response(
                 request, refused.status, refused.code, refused.detail, headers=refused.headers
             )
         except DatabaseUnavailable as error:
-            refusal = answer_busy(request, error)
+            refusal = database_unavailable_response(request, error)
         else:
-            caller = request.state.caller
-            if caller is not None:
-                add_log_context(key_id=caller.key_id, owner=caller.owner)
+            identity = request.state.identity
+            if identity is not None:
+                add_log_context(key_id=identity.key_id, owner=identity.owner)
             await self._app(scope, receive, _adding_headers(request, send))
             return
         await refusal(scope, receive, send)
 
-    def _admit(self, request: Request, needed: KeyScope) -> None:
+    def _authenticate(self, request: Request, needed: KeyScope) -> None:
         """Raises a 401, 403 or 429 problem."""
         state: State = request.app.state.richregime
         try:
             with state.db.read() as session:
-                if not self._asks:
-                    self._asks = has_keys(session)
-                if not self._asks:
-                    self._open_until = time.monotonic() + OPEN_SECONDS
+                if not self._requires_key:
+                    self._requires_key = has_keys(session)
+                if not self._requires_key:
+                    self._next_check = time.monotonic() + KEY_CHECK_SECONDS
                     return
-                _find_caller(session, request, needed)
+                _identify(session, request, needed)
         except KeyRefused as refused:
-            note_refusal(request, refused)
+            record_refusal(request, refused)
             raise
 
 
-def _find_caller(session: Session, request: Request, needed: KeyScope) -> None:
-    """Whoever shows a key, or the cookie of a login. Raises a 401, 403 or 429 problem."""
+def _identify(session: Session, request: Request, needed: KeyScope) -> None:
+    """Set the identity by the key or the login's cookie. Raises a 401, 403 or 429 problem."""
     token = request.cookies.get(COOKIE) if "authorization" not in request.headers else None
     if token is not None:
         found = find_login(session, token)
@@ -151,14 +152,14 @@ def _find_caller(session: Session, request: Request, needed: KeyScope) -> None:
                 "this browser is logged out, or its key is revoked; log in at /login"
             )
         login, key = found
-        caller = Caller(key.id, key.owner, scopes_of(key), login.sha256)
+        identity = Identity(key.id, key.owner, scopes_of(key), login.sha256)
     else:
         key = check_key(session, request, _read_bearer(request))
-        caller = Caller(key.id, key.owner, scopes_of(key))
-    request.state.caller = caller
-    if not allows(caller.scopes, needed):
-        held = ", ".join(caller.scopes)
-        detail = f"the key {caller.key_id} has {held}; this needs the scope {needed}"
+        identity = Identity(key.id, key.owner, scopes_of(key))
+    request.state.identity = identity
+    if not allows(identity.scopes, needed):
+        held = ", ".join(identity.scopes)
+        detail = f"the key {identity.key_id} has the scopes {held}; this needs {needed}"
         challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needed}"'}
         raise KeyRefused(403, ProblemCode.FORBIDDEN, detail, challenge, key=key)
     state: State = request.app.state.richregime
@@ -169,18 +170,17 @@ def _find_caller(session: Session, request: Request, needed: KeyScope) -> None:
 
 
 def check_key(session: Session, request: Request, key: str) -> ApiKeyRow:
-    """The key's row. Raises a 401 problem where it does not hold, and a 429 problem instead of too many of these.
+    """The row of a valid key.
 
-    A key that holds is always let in: whoever tries keys locks nobody else out behind the same address.
+    Raises a 401 problem for an invalid key, and a 429 problem for too many of these from one
+    address. A valid key is never limited by the invalid ones from its address.
     """
     row = find_key(session, key)
     refused = None if row is None else why_refused(row, database_now(session))
     if row is not None and refused is None:
         return row
     state: State = request.app.state.richregime
-    state.failed_keys.require(
-        address_of(request), "keys that do not hold were shown from this address"
-    )
+    state.failed_keys.require(client_address(request), "invalid keys from this address")
     detail = (
         "this service does not know the key" if row is None else f"the key {row.id} is {refused}"
     )
@@ -188,32 +188,43 @@ def check_key(session: Session, request: Request, key: str) -> ApiKeyRow:
     raise KeyRefused(401, ProblemCode.UNAUTHORIZED, detail, challenge, key=row)
 
 
-def address_of(request: Request) -> str:
-    """The client's, or that which a proxy on this machine names; empty where none is known."""
+def client_address(request: Request) -> str:
+    """The client's address, or the one that a proxy on this machine names; empty if unknown."""
     return request.client.host if request.client else ""
 
 
-def note_refusal(request: Request, refused: KeyRefused) -> None:
-    """Record it. Keys that do not hold are few, as they are counted by address; of those without the scope a few a
-    minute of each key are recorded. Whoever shows none is not."""
+def record_refusal(request: Request, refused: KeyRefused) -> None:
+    """Record a refused key in the audit trail.
+
+    Invalid keys are limited per address already; refusals for a missing scope are recorded up to
+    a limit per key. Requests without a key are not recorded.
+    """
     state: State = request.app.state.richregime
     if (
         refused.status == 403
-        and not state.refusals.take(refused.key.id if refused.key else "").granted
+        and not state.recorded_refusals.count(refused.key.id if refused.key else "").granted
     ):
         return
-    asked = f"{refused.status} {request.method} {request.url.path[:120]}"
+    what = f"{refused.status} {request.method} {request.url.path[:120]}"
     with state.db.for_viewer(None, request.state.request_id).write() as session:
         record(
-            session, Action.REFUSED, detail=f"{asked} from {address_of(request)}", key=refused.key
+            session,
+            Action.REFUSED,
+            detail=f"{what} from {client_address(request)}",
+            key=refused.key,
         )
 
 
 def require_own_page(request: Request) -> None:
-    """Raises a 403 problem where a browser does not say that a page of this service sends the request: another site's
-    page, whose requests carry the cookie too, cannot say so."""
+    """Raises a 403 problem unless a page of this service sends the request.
+
+    Requests of other sites' pages carry the login's cookie too, but cannot fake these headers.
+    """
     if not is_own_page(request.headers):
-        detail = "with a login, only a page of this service may change anything; a program shows its key instead"
+        detail = (
+            "with a login, only a page of this service may change anything; "
+            "a program sends its key instead"
+        )
         raise ProblemRaised(403, ProblemCode.FORBIDDEN, detail)
 
 
@@ -221,8 +232,8 @@ def _read_bearer(request: Request) -> str:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not key.strip():
         raise _unauthorized(
-            "this service asks for a key: `Authorization: Bearer rrk_...`; whoever runs it makes one with "
-            "`richregime keys create`"
+            "this service requires a key: `Authorization: Bearer rrk_...`; its operator makes one "
+            "with `richregime keys create`"
         )
     return key.strip()
 
@@ -233,8 +244,8 @@ def _unauthorized(detail: str) -> ProblemRaised:
     )
 
 
-def _lead_to_login(request: Request) -> Response | None:
-    """For a browser that was sent to a page: the page on which a key is shown, and from there back."""
+def _redirect_to_login(request: Request) -> Response | None:
+    """A redirect to the login page, which leads back, where a browser navigates to a page."""
     is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if not is_page or "authorization" in request.headers:
         return None
@@ -244,16 +255,16 @@ def _lead_to_login(request: Request) -> Response | None:
 
 
 def _adding_headers(request: Request, send: Send) -> Send:
-    """What is left of the key's rate; and what was shown by a login is kept private."""
-    caller: Caller | None = request.state.caller
-    if caller is None:
+    """Adds the rate limit's headers, and for a login a private Cache-Control."""
+    identity: Identity | None = request.state.identity
+    if identity is None:
         return send
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.update(request.state.rate)
-            if caller.login is not None:
+            if identity.login is not None:
                 headers.setdefault("Cache-Control", PRIVATE)
         await send(message)
 

@@ -1,4 +1,4 @@
-"""What a browser says about the page that sends a request; nothing but a browser says anything."""
+"""Which page a browser sends a request from. Only browsers send these headers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def is_cross_site(headers: Headers) -> bool:
-    """Whether another site's page sends this."""
+    """Whether a page of another site sends the request."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -18,7 +18,7 @@ def is_cross_site(headers: Headers) -> bool:
 
 
 def is_own_page(headers: Headers) -> bool:
-    """Whether a page of this service sends this, for certain."""
+    """Whether the headers prove that a page of this service sends the request."""
     site = headers.get("sec-fetch-site")
     return site == "same-origin" if site is not None else _names_host(headers)
 

@@ -1,4 +1,4 @@
-"""How often somebody may ask: counted by window of a minute, in the memory of this process."""
+"""Rate limits: requests per minute, counted in the memory of this process."""
 
 from __future__ import annotations
 
@@ -18,37 +18,43 @@ WINDOW_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """What is left of a rate after a request was counted."""
+class CountedRequest:
+    """Whether a counted request is within the limit, and what is left of the limit."""
 
     granted: bool
     headers: Mapping[str, str]
-    """`RateLimit-Policy` and `RateLimit` as the IETF's draft has them; for a refusal `Retry-After` too, in seconds"""
+    """`RateLimit-Policy` and `RateLimit` as in the IETF draft, and over the limit `Retry-After`."""
 
 
-class Rate:
-    """So many a minute of each that is named. `name` is what the headers call it."""
+class RateLimit:
+    """A limit of requests per minute for each client. name: the policy's name in the headers."""
 
     def __init__(self, name: str, per_minute: int) -> None:
         self._name, self._per_minute = name, per_minute
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    def take(self, whom: str) -> Allowance:
-        """Count one request."""
+    def count(self, client: str) -> CountedRequest:
+        """Count one request of the client, which is a key's id or an address."""
         item = RateLimitItemPerMinute(self._per_minute)
-        granted = self._limiter.hit(item, whom)
-        stats = self._limiter.get_window_stats(item, whom)
+        granted = self._limiter.hit(item, client)
+        stats = self._limiter.get_window_stats(item, client)
         seconds = max(1, ceil(stats.reset_time - time.time()))
         headers = {
             "RateLimit-Policy": f'"{self._name}";q={self._per_minute};w={WINDOW_SECONDS}',
             "RateLimit": f'"{self._name}";r={stats.remaining};t={seconds}',
         }
-        return Allowance(granted, headers if granted else {**headers, "Retry-After": str(seconds)})
+        return CountedRequest(
+            granted, headers if granted else {**headers, "Retry-After": str(seconds)}
+        )
 
-    def require(self, whom: str, what: str) -> Mapping[str, str]:
-        """Count one request; its headers. Raises a 429 problem that says after how many seconds to try again."""
-        allowance = self.take(whom)
-        if not allowance.granted:
-            detail = f"{what}: more than {self._per_minute:,} a minute; try again after {allowance.headers['Retry-After']} s"
-            raise ProblemRaised(429, ProblemCode.RATE_LIMITED, detail, headers=allowance.headers)
-        return allowance.headers
+    def require(self, client: str, what: str) -> Mapping[str, str]:
+        """Count one request; returns the headers for its response.
+
+        what: what is limited, for the detail of the 429 problem that is raised over the limit.
+        """
+        counted = self.count(client)
+        if not counted.granted:
+            wait = counted.headers["Retry-After"]
+            detail = f"{what}: more than {self._per_minute:,} per minute; try again after {wait} s"
+            raise ProblemRaised(429, ProblemCode.RATE_LIMITED, detail, headers=counted.headers)
+        return counted.headers

@@ -1,4 +1,4 @@
-"""The outermost layer of every request: its id, security headers, whom it is answered, and no error without a problem."""
+"""Outermost middleware: request ids, security headers, host and origin checks, errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.background.prometheus import route_of
-from api.http.problems import answer
+from api.http.problems import problem_response
 from api.middleware.origins import SAFE_METHODS, is_cross_site
 from runtime.logs import log_context
 from schemas.problems import ProblemCode
@@ -23,7 +23,7 @@ requests = logging.getLogger("richregime.requests")
 
 REQUEST_ID = "X-Request-Id"
 OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-"""What a client or a proxy may call its request; anything else would lie in the log"""
+"""A request id of a client or proxy that is safe to log; others are replaced."""
 
 REDOC_PATH = "/redoc"
 HEADERS = {
@@ -33,14 +33,17 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 POLICY = (
-    "default-src 'self'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "frame-ancestors 'none'; base-uri 'none'; spec-action 'self'"
+    "default-src 'self'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 
 
 class RequestMiddleware:
-    """ASGI middleware. `only_loopback`: answer only requests that name this machine, so that no page of another site
-    reaches the service through a visitor's browser (DNS rebinding)."""
+    """ASGI middleware around every request.
+
+    only_loopback: refuse requests whose Host header is not this machine, so that no page of
+    another site reaches the service through a visitor's browser (DNS rebinding).
+    """
 
     def __init__(self, app: ASGIApp, only_loopback: bool) -> None:
         self._app, self._only_loopback = app, only_loopback
@@ -52,9 +55,9 @@ class RequestMiddleware:
         request = Request(scope, receive)
         request.state.request_id = request_id = _request_id(request.headers.get(REQUEST_ID, ""))
         with log_context(request_id=request_id):
-            await self._answer(request, send)
+            await self._respond(request, send)
 
-    async def _answer(self, request: Request, send: Send) -> None:
+    async def _respond(self, request: Request, send: Send) -> None:
         scope, receive = request.scope, request.receive
         started = False
         began = time.monotonic()
@@ -64,31 +67,34 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 _add_headers(MutableHeaders(scope=message), scope)
-                _note(scope, message["status"], time.monotonic() - began)
+                _record_request(scope, message["status"], time.monotonic() - began)
             await send(message)
 
         refused = self._refuse(request)
         if refused is not None:
             status, code, detail = refused
-            await answer(request, status, code, detail)(scope, receive, send_with_headers)
+            await problem_response(request, status, code, detail)(scope, receive, send_with_headers)
             return
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if started:
-                raise  # the answer is cut off, which the client must delivery
+                raise  # The client sees an incomplete response.
             log.error("request %s failed", scope["state"]["request_id"], exc_info=error)
-            detail = "an error inside the service; its log has the details under this request's id"
-            problem = answer(request, 500, ProblemCode.INTERNAL, detail)
+            detail = "internal error; the service's log has the details under this request id"
+            problem = problem_response(request, 500, ProblemCode.INTERNAL, detail)
             await problem(scope, receive, send_with_headers)
 
     def _refuse(self, request: Request) -> tuple[int, ProblemCode, str] | None:
         scope, headers = request.scope, request.headers
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
-            return 400, ProblemCode.INVALID_REQUEST, "the address holds a NUL character"
+            return 400, ProblemCode.INVALID_REQUEST, "the URL holds a NUL character"
         host = headers.get("host", "")
-        if self._only_loopback and host and not is_loopback(_name_of(host)):
-            detail = f"this service answers its own machine only, and was asked as {host[:100]!r}; ask 127.0.0.1"
+        if self._only_loopback and host and not is_loopback(_host_name(host)):
+            detail = (
+                f"this service accepts requests from its own machine only, and the Host header is "
+                f"{host[:100]!r}; use 127.0.0.1"
+            )
             return 403, ProblemCode.FORBIDDEN, detail
         if scope["method"] not in SAFE_METHODS and is_cross_site(headers):
             return 403, ProblemCode.FORBIDDEN, "a page of another site may not change anything here"
@@ -96,27 +102,27 @@ class RequestMiddleware:
 
 
 def _request_id(given: str) -> str:
-    """The client's own where it is a plain word, else a new one."""
+    """The client's id if it is safe to log, else a new one."""
     return given if OWN_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _note(scope: Scope, status: int, seconds: float) -> None:
-    """An answer begins: for Prometheus and for the log, without the query, which may hold what is nobody's business."""
-    scope["app"].state.richregime.watch.note_request(scope, status, seconds)
-    told = {"method": scope["method"], "path": scope["path"], "route": route_of(scope)}
-    requests.info("request", extra={**told, "status": status, "seconds": round(seconds, 4)})
+def _record_request(scope: Scope, status: int, seconds: float) -> None:
+    """Count and log a request whose response starts. The query is not logged: it may be private."""
+    scope["app"].state.richregime.prometheus.record_request(scope, status, seconds)
+    fields = {"method": scope["method"], "path": scope["path"], "route": route_of(scope)}
+    requests.info("request", extra={**fields, "status": status, "seconds": round(seconds, 4)})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine's own, which no other machine can reach."""
+    """Whether the host is a loopback name or address, which no other machine can reach."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _name_of(host: str) -> str:
-    """A Host header without its port."""
+def _host_name(host: str) -> str:
+    """A Host header without the port."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host

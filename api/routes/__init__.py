@@ -1,1 +1,1 @@
-"""Routes, a file a resource: parse, call one function, return."""
+"""Routes, one file per resource: parse, call one function, return."""

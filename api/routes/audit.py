@@ -1,4 +1,4 @@
-"""The audit trail, for an admin."""
+"""The audit trail, for admins."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def list_audit(
     state: StateDep,
     limit: LimitQuery = 50,
     cursor: CursorQuery = None,
-    owner: Annotated[str | None, Query(max_length=64, description="Whoever did it.")] = None,
+    owner: Annotated[str | None, Query(max_length=64, description="The owner of the key.")] = None,
     action: Annotated[Action | None, Query(description="What was done.")] = None,
     target: Annotated[
-        str | None, Query(max_length=64, description="The id it was done to.")
+        str | None, Query(max_length=64, description="The id of the changed object.")
     ] = None,
 ) -> Page[AuditEntry]:
-    """Who did which write, when and to what, newest first. It stays when what it tells of is deleted."""
+    """List who changed what and when, newest first. Entries outlive the objects that they name."""
     with state.db.read() as session:
         rows, following = list_entries(
             session, limit=limit, cursor=cursor, owner=owner, action=action, target=target

@@ -1,8 +1,8 @@
-"""What can be asked: kinds, presets, models."""
+"""The catalog: kinds, presets, models."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
@@ -21,51 +21,11 @@ from engine.models.spec import (
 )
 from engine.paper.preset_deviations import list_preset_deviations
 from engine.paper.printed_recipe import use_printed_recipe
-from schemas.base import Page, Resource
+from schemas.base import Page
+from schemas.catalog import KindResource, LayerResource, ModelResource, PresetResource
 from schemas.problems import ProblemCode
 
-router = APIRouter(tags=["what can be asked"])
-
-
-class KindResource(Resource):
-    name: str
-    title: str
-    description: str
-    spec_schema: dict[str, Any]
-    """JSON Schema of the spec"""
-    result_schema: dict[str, Any]
-    """JSON Schema of a point of the result"""
-    plots: list[str]
-    example: dict[str, Any]
-    page: str
-    """What is measured, by which formula (Markdown)"""
-
-
-class PresetResource(Resource):
-    name: str
-    scale: str
-    title: str
-    description: str
-    kind: str
-    plots: list[str]
-    deviations: list[str]
-    body: dict[str, Any]
-
-
-class LayerResource(Resource):
-    name: str
-    kind: str
-    parameters: int
-    output_shape: list[int]
-
-
-class ModelResource(Resource):
-    name: str
-    title: str
-    model: dict[str, Any]
-    dataset: str
-    parameters: int
-    layers: list[LayerResource]
+router = APIRouter(tags=["catalog"])
 
 
 MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
@@ -86,13 +46,13 @@ MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
 
 @router.get("/kinds")
 def list_kinds() -> Page[KindResource]:
-    """The kinds of experiment: spec, result, plots, and an example that runs as it stands."""
+    """List the kinds: spec, result, plots, and an example that is ready to submit."""
     return Page[KindResource](items=[_describe_kind(kind) for kind in kinds().values()])
 
 
 @router.get("/kinds/{kind}")
 def get_kind(kind: str) -> KindResource:
-    """One kind of experiment."""
+    """One kind."""
     if kind not in kinds():
         raise ProblemRaised(
             404,
@@ -119,19 +79,18 @@ PresetScale = Annotated[
     Literal["paper", "quick"] | None,
     Query(description="`paper` is the protocol's grid, `quick` a small one."),
 ]
-
-
 LiteralQuery = Annotated[
     bool,
     Query(
-        description="Optimiser and schedule as printed; at Adam's printed rate (0.1) only shallow nets train."
+        description="Optimiser and schedule as printed in the paper. "
+        "At Adam's printed rate (0.1) only shallow nets train."
     ),
 ]
 
 
 @router.get("/presets")
 def list_presets(scale: PresetScale = None, literal: LiteralQuery = False) -> Page[PresetResource]:
-    """Bodies ready to submit, by name and scale."""
+    """List the presets: bodies that are ready to submit, by name and scale."""
     chosen = [preset for preset in presets().values() if scale in (None, preset.scale)]
     found = [
         _describe_preset(use_printed_recipe(preset) if literal else preset) for preset in chosen
@@ -143,7 +102,7 @@ def list_presets(scale: PresetScale = None, literal: LiteralQuery = False) -> Pa
 def get_preset(
     name: str, scale: PresetScale = None, literal: LiteralQuery = False
 ) -> PresetResource:
-    """One preset; its `body` is ready to submit. Without a scale: `quick` where there is one."""
+    """One preset; its `body` is ready to submit. Without `scale`: `quick` if there is one."""
     found = [preset for (its_name, _), preset in presets().items() if its_name == name]
     chosen = [preset for preset in found if preset.scale == (scale or "quick")] or (
         found if scale is None else []
@@ -175,7 +134,7 @@ def _describe_preset(preset: Preset) -> PresetResource:
 
 @router.get("/models")
 def list_models() -> Page[ModelResource]:
-    """The networks with their layers and parameter counts, at sizes the paper uses."""
+    """List the networks with layers and parameter counts, in the sizes of the paper."""
     return Page[ModelResource](items=[_describe_model(*entry) for entry in MODELS])
 
 

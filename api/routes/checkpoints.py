@@ -1,4 +1,4 @@
-"""Weights that users bring along to start from."""
+"""Uploaded checkpoints, from which training can start."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from schemas.resources import Weights
 from storage.errors import NotFound
 from storage.files.weights import get_weights, list_weights, to_resource
 
-router = APIRouter(tags=["what can be asked"])
+router = APIRouter(tags=["catalog"])
 
 UploadDep = Annotated[Path, upload("checkpoint", lambda settings: settings.max_dataset_bytes)]
 
 
 @router.get("/checkpoints")
-def list_brought_checkpoints(state: StateDep) -> Page[Weights]:
-    """Checkpoints that were brought along, newest first; those of runs are listed by run."""
+def list_uploaded_checkpoints(state: StateDep) -> Page[Weights]:
+    """List the uploaded checkpoints, newest first. Those of runs are listed by run."""
     with state.db.read() as session:
         return Page[Weights](items=[to_resource(row) for row in list_weights(session)])
 
 
 @router.get("/checkpoints/{checkpoint_id}")
-def get_brought_checkpoint(checkpoint_id: str, state: StateDep) -> Weights:
-    """One checkpoint that was brought along."""
+def get_uploaded_checkpoint(checkpoint_id: str, state: StateDep) -> Weights:
+    """One uploaded checkpoint."""
     with state.db.read() as session:
         row = get_weights(session, checkpoint_id)
         if row is None:
             raise NotFound(
-                f"there is no checkpoint {checkpoint_id[:80]!r}; POST /checkpoints brings one along"
+                f"there is no checkpoint {checkpoint_id[:80]!r}; POST /checkpoints uploads one"
             )
         return to_resource(row)
 
@@ -44,17 +44,20 @@ def get_brought_checkpoint(checkpoint_id: str, state: StateDep) -> Weights:
     "/checkpoints",
     status_code=201,
     openapi_extra=WEIGHTS_BODY,
-    responses={200: {"model": Weights, "description": "The same file was brought along before"}},
+    responses={200: {"model": Weights, "description": "The same file was uploaded before"}},
 )
-def bring_checkpoint(
+def upload_checkpoint(
     upload: UploadDep,
     state: StateDep,
     response: Response,
     title: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> Weights:
-    """Bring a safetensors file along, one tensor a parameter, named as in the model (see `/models`); then
-    `"init": {"name": "checkpoint", "checkpoint": ID}` starts from it. The body is the file itself."""
-    state.quotas.require_stored(state.owner, upload.stat().st_size)
+    """Upload a safetensors file. The body is the file itself.
+
+    It holds one tensor per parameter, named as in the model (see `/models`). Training starts from
+    it with `"init": {"name": "checkpoint", "checkpoint": ID}`.
+    """
+    state.quotas.require_storage(state.owner, upload.stat().st_size)
     found, is_new = register(state.db, state.blobs, upload, title)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/checkpoints/{found.id}"

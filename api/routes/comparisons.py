@@ -1,4 +1,4 @@
-"""Results held against something: against the paper, and one point against another."""
+"""Comparisons: with the paper's numbers, and of two points of an experiment."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from storage.results.stored_results import StoredPlotInput
 router = APIRouter(tags=["results"])
 
 PointIndex = Annotated[
-    int, Query(ge=0, le=2**31 - 1, description="Index of a point, as its runs name it.")
+    int, Query(ge=0, le=2**31 - 1, description="Index of a point, as in its runs.")
 ]
 
 
 @router.get("/experiments/{experiment_id}/comparison")
 def compare_with_paper(experiment_id: str, state: StateDep) -> Comparison:
-    """The paper's claims and published numbers beside ours, also while it runs; 409 while no run has finished.
+    """Compare the experiment with the paper's claims and numbers, also while it runs.
 
-    A verdict is `reproduced`, `not reproduced` or `inconclusive`, with value, 95 % interval, reason, and where the
-    experiment departs from the paper.
+    A verdict is `reproduced`, `not reproduced` or `inconclusive`, with value, 95 % interval,
+    reason, and the experiment's departures from the paper. 409 while no run has finished.
     """
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
     if not source.summary:
@@ -50,8 +50,9 @@ def compare_with_paper(experiment_id: str, state: StateDep) -> Comparison:
 def compare_points(
     experiment_id: str, state: StateDep, point: PointIndex, baseline: PointIndex = 0
 ) -> PointDifference:
-    """One point against another, paired by seed: differences of accuracies and loss, ratios of times; any kind.
+    """Compare two points of an experiment, paired by seed.
 
+    Returns differences of accuracies and loss, and ratios of times. Works for every kind.
     409 while no seed has finished at both points.
     """
     source = StoredPlotInput(state.db, state.blobs, experiment_id)

@@ -1,4 +1,4 @@
-"""Data sets: what is built in, what users have registered, and registering one."""
+"""Data sets: list built-in and registered ones, register one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schemas.problems import ProblemCode
 from schemas.resources import Dataset
 from storage.files.datasets import get_dataset, list_datasets, to_resource
 
-router = APIRouter(tags=["what can be asked"])
+router = APIRouter(tags=["catalog"])
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 
@@ -27,7 +27,7 @@ UploadDep = Annotated[Path, upload("data set", lambda settings: settings.max_dat
 
 @router.get("/datasets")
 def list_all_datasets(state: StateDep) -> Page[Dataset]:
-    """Built-in and registered data sets."""
+    """List the built-in and the registered data sets."""
     with state.db.read() as session:
         registered = [to_resource(row) for row in list_datasets(session)]
     return Page[Dataset](items=[*map(_describe, BUILTIN_DATASETS.values()), *registered])
@@ -52,7 +52,7 @@ def get_one_dataset(name: str, state: StateDep) -> Dataset:
     responses={
         200: {
             "model": Dataset,
-            "description": "The same file is registered under this name already",
+            "description": "The same file was registered under this name before",
         }
     },
 )
@@ -60,12 +60,15 @@ def register_dataset(
     upload: UploadDep,
     state: StateDep,
     response: Response,
-    name: Annotated[str, Query(pattern=NAME_PATTERN, description="What `data.name` will say.")],
+    name: Annotated[str, Query(pattern=NAME_PATTERN, description="The value for `data.name`.")],
     title: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> Dataset:
-    """Register an `.npz` with `x_train`, `x_test` (uint8 images [n, height, width] or with 1 or 3 channels) and
-    `y_train`, `y_test` (integer labels from 0 on). The body is the file itself."""
-    state.quotas.require_stored(state.owner, upload.stat().st_size)
+    """Register a data set. The body is an `.npz` file.
+
+    Its arrays: `x_train` and `x_test`, uint8 images of shape [n, height, width] or with 1 or 3
+    channels as a last axis; `y_train` and `y_test`, integer labels from 0.
+    """
+    state.quotas.require_storage(state.owner, upload.stat().st_size)
     found, is_new = register(
         state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes
     )

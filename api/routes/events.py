@@ -20,7 +20,7 @@ router = APIRouter(tags=["progress"])
 
 MAX_SEQUENCE = 2**31 - 1
 AfterQuery = Annotated[
-    int, Query(ge=0, le=MAX_SEQUENCE, description="Only events behind this sequence number.")
+    int, Query(ge=0, le=MAX_SEQUENCE, description="Only events after this sequence number.")
 ]
 
 
@@ -35,13 +35,15 @@ def list_events(
     after: AfterQuery = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     cursor: Annotated[
-        str | None, Query(max_length=500, description="`next_cursor` of the page before.")
+        str | None, Query(max_length=500, description="`next_cursor` of the previous page.")
     ] = None,
     accept: Annotated[str | None, Header()] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Any:
-    """The event log: a JSON page, or with `Accept: text/event-stream` a stream that resumes behind `Last-Event-ID`
-    and closes with `event: end`."""
+    """The event log as a page of JSON, or with `Accept: text/event-stream` as a stream.
+
+    The stream resumes after `Last-Event-ID` and closes with `event: end`.
+    """
     if cursor is not None:
         after = _read_sequence(cursor, "#/query/cursor")
     with state.db.read() as session:
@@ -53,7 +55,7 @@ def list_events(
     if last_event_id is not None:
         after = _read_sequence(last_event_id, "#/header/last-event-id")
     if not state.streams.acquire(blocking=False):
-        detail = f"{state.settings.max_sse_clients} event streams are open, which is the limit"
+        detail = f"{state.settings.max_sse_clients} event streams are open; this is the limit"
         raise ProblemRaised(503, ProblemCode.UNAVAILABLE, detail, headers={"Retry-After": "10"})
     return EventStream(state, experiment_id, after)
 
@@ -63,5 +65,5 @@ def _read_sequence(text: str, pointer: str) -> int:
         return int(text[:12])
     error = FieldError(pointer, "int_parsing", "must be the sequence number of an event")
     raise ProblemRaised(
-        422, ProblemCode.INVALID_REQUEST, f"{text[:40]!r} is no sequence number", [error]
+        422, ProblemCode.INVALID_REQUEST, f"{text[:40]!r} is not a sequence number", [error]
     )

@@ -1,4 +1,4 @@
-"""Metrics of an experiment or a run: each value, or statistics over seeds; JSON or CSV."""
+"""Metrics of an experiment or a run, as values or as statistics over seeds; JSON or CSV."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pydantic_core import to_json
 from api.dependencies import StateDep
 from api.experiments.metric_tables import aggregate as aggregate_rows
 from api.experiments.metric_tables import sample, to_csv
-from engine.result import Statistic
-from schemas.base import Page, Resource
+from schemas.metrics import AggregatedMetrics, Metrics, MetricStatistic
 from storage.experiments import find
 from storage.results import metrics
 from storage.results.metrics import MetricPoint
@@ -21,38 +20,13 @@ from storage.runs import resources as run_resources
 router = APIRouter(tags=["progress"])
 
 
-class MetricValue(Resource):
-    point: int
-    seed: int
-    name: str
-    step: int
-    value: float | None
-
-
-class MetricStatistic(Resource):
-    point: int
-    name: str
-    step: int
-    statistic: Statistic
-
-
-class Metrics(Page[MetricValue]):
-    sampled: bool = False
-    """Whether steps were left out to keep `points` a series."""
-
-
-class AggregatedMetrics(Page[MetricStatistic]):
-    sampled: bool = False
-    """Whether steps were left out to keep `points` a series."""
-
-
 Names = Annotated[
     list[str] | None,
     Query(max_length=32, description="Only these metrics; comma-separated or repeated."),
 ]
 MaxSteps = Annotated[
     int | None,
-    Query(alias="points", ge=2, le=100_000, description="At most so many steps a series."),
+    Query(alias="points", ge=2, le=100_000, description="At most this many steps per series."),
 ]
 Aggregate = Annotated[
     bool, Query(description="Mean, standard error, 95 % interval and n over the seeds.")
@@ -60,7 +34,7 @@ Aggregate = Annotated[
 Accept = Annotated[str | None, Header()]
 Format = Annotated[
     Literal["json", "csv"] | None,
-    Query(alias="format", description="What the header Accept says otherwise, for a link."),
+    Query(alias="format", description="Overrides the Accept header, for links."),
 ]
 CSV: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
@@ -81,12 +55,14 @@ def read_experiment_metrics(
     accept: Accept = None,
     written_as: Format = None,
 ) -> Any:
-    """Metrics by point, seed, name and step, or aggregated over the seeds; with `Accept: text/csv` or `format=csv` the columns
-    `point,seed,name,step,value`."""
+    """Metrics by point, seed, name and step, or aggregated over the seeds.
+
+    With `Accept: text/csv` or `format=csv`: the columns `point,seed,name,step,value`.
+    """
     with state.db.read() as session:
         find.get_experiment(session, experiment_id)
         rows = metrics.read_metrics(session, experiment_id=experiment_id, names=_split(names))
-    return _answer(rows, aggregate, points, _wants_csv(written_as, accept))
+    return _respond(rows, aggregate, points, _wants_csv(written_as, accept))
 
 
 @router.get("/runs/{run_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV)
@@ -103,7 +79,7 @@ def read_run_metrics(
     with state.db.read() as session:
         run_resources.get_run(session, run_id)
         rows = metrics.read_metrics(session, run_id=run_id, names=_split(names))
-    return _answer(rows, aggregate, points, _wants_csv(written_as, accept))
+    return _respond(rows, aggregate, points, _wants_csv(written_as, accept))
 
 
 def _split(names: list[str] | None) -> list[str] | None:
@@ -116,7 +92,7 @@ def _wants_csv(written_as: str | None, accept: str | None) -> bool:
     )
 
 
-def _answer(
+def _respond(
     rows: Sequence[MetricPoint], aggregate: bool, max_steps: int | None, as_csv: bool
 ) -> Any:
     rows, sampled = sample(rows, max_steps)
@@ -124,7 +100,8 @@ def _answer(
         return Response(
             to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()}
         )
-    if not aggregate:  # written as they are: a model for each of many thousand values takes longer than all the rest
+    if not aggregate:
+        # Serialised without models: one per value would take longer than everything else.
         written = to_json({"items": rows, "next_cursor": None, "sampled": sampled})
         return Response(written, media_type="application/json")
     return AggregatedMetrics(

@@ -1,4 +1,4 @@
-"""Plots, drawn on request from stored results, also while the experiment is under way."""
+"""Plots, drawn on request from stored results, also while the experiment runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from engine.experiments.registry import get_kind
 from engine.kind import PlotInfo
 from engine.spec import canonical_json
 from engine.tables import to_csv, to_html
-from schemas.base import Page, Resource
+from schemas.base import Page
+from schemas.plots import Plot
 from schemas.problems import ProblemCode
 from storage.experiments.find import get_experiment
 from storage.results.stored_results import StoredPlotInput
@@ -28,21 +29,14 @@ MEDIA_TYPES = {
     "json": "application/json",
 }
 TABLE_MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8"}
-"""Of plots that are tables, beside those of every plot."""
+"""Additional formats of plots that are tables."""
 Inches = Annotated[float | None, Query(ge=2, le=20, description="Inches.")]
 Scale = Literal["linear", "log"]
 
 
-class Plot(Resource):
-    name: str
-    title: str
-    description: str
-    links: dict[str, str]
-
-
 @router.get("/experiments/{experiment_id}/plots")
 def list_plots(experiment_id: str, state: StateDep) -> Page[Plot]:
-    """The plots this experiment's kind can draw."""
+    """List the plots that the experiment's kind can draw."""
     with state.db.read() as session:
         kind = get_kind(get_experiment(session, experiment_id).kind)
     return Page[Plot](items=[_describe(experiment_id, plot) for plot in kind.plots])
@@ -59,7 +53,7 @@ def _describe(experiment_id: str, plot: PlotInfo) -> Plot:
 
 
 def _media_types(plot: PlotInfo) -> dict[str, str]:
-    """By ending, what the plot comes as."""
+    """Media types by file extension."""
     return MEDIA_TYPES if plot.table_path is None else MEDIA_TYPES | TABLE_MEDIA_TYPES
 
 
@@ -87,9 +81,9 @@ def draw_plot(
     yscale: Scale | None = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The plot as PNG, SVG or PDF, or as JSON exactly the numbers drawn; a table also as an HTML page and as CSV.
+    """Draw a plot as PNG, SVG or PDF. JSON holds exactly the drawn numbers.
 
-    `X-Partial: true` while runs are under way.
+    Plots that are tables also come as HTML and CSV. `X-Partial: true` while runs are under way.
     """
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
     known = {plot.name: plot for plot in source.kind.plots}

@@ -1,4 +1,4 @@
-"""What came out: the summary over seeds, and everything as a zip."""
+"""The result of an experiment, and its export."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ router = APIRouter(tags=["results"])
 
 @router.get("/experiments/{experiment_id}/result")
 def read_result(experiment_id: str, state: StateDep) -> Result:
-    """The kind's summary over the seeds; 409 while there is none, 500 `unreadable` where damage keeps it from being made."""
+    """The kind's summary over the seeds.
+
+    409 `not-ready` while the experiment runs, 500 `unreadable` where stored data is damaged.
+    """
     with state.db.read() as session:
         row = find.get_experiment(session, experiment_id)
     if row.summary is None and not row.status.is_terminal:
         raise ProblemRaised(
             409,
             ProblemCode.NOT_READY,
-            f"the experiment is {row.status}; its result is made when its last run has ended",
+            f"the experiment is {row.status}; its result is ready when its last run has ended",
             headers={"Retry-After": "2"},
         )
-    # Who has heard of the end may be faster than the worker that stores the summary.
+    # The status may be terminal before the worker has stored the summary.
     summary = row.summary or summarize_experiment(
         StoredPlotInput(state.db, state.blobs, experiment_id)
     )
@@ -51,12 +54,17 @@ def export_experiment(
     experiment_id: str,
     state: StateDep,
     files: Annotated[
-        bool, Query(description="Checkpoints and artifacts too; they may be large.")
+        bool, Query(description="Include checkpoints and artifacts, which may be large.")
     ] = False,
 ) -> StreamingResponse:
-    """Everything as a zip: body, specs, manifests, metrics, result, plots, checksums, a script that runs it again."""
+    """Export as a zip archive.
+
+    It holds body, specs, manifests, metrics, result, plots, checksums and a script that runs the
+    experiment again.
+    """
     with state.db.read() as session:
-        require_readable(session, experiment_id)  # while there is an answer to be given yet
+        # Checked before the response starts: a streamed response cannot turn into an error.
+        require_readable(session, experiment_id)
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
     headers = {"Content-Disposition": f'attachment; filename="{experiment_id}.zip"'}
     if not source.is_complete:

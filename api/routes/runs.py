@@ -20,7 +20,7 @@ BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     },
-    206: {"description": "The range asked for"},
+    206: {"description": "The requested range"},
     304: {"description": "Unchanged"},
 }
 
@@ -34,7 +34,7 @@ def get_run(run_id: str, state: StateDep) -> Run:
 
 @router.get("/runs/{run_id}/checkpoints")
 def list_checkpoints(run_id: str, state: StateDep) -> Page[Checkpoint]:
-    """`theta_0` and `theta_T` of each seed, and resume state while the run is under way."""
+    """List `theta_0` and `theta_T` of each seed, and the resume state while it runs."""
     with state.db.read() as session:
         run_resources.get_run(session, run_id)
         rows = [
@@ -46,7 +46,7 @@ def list_checkpoints(run_id: str, state: StateDep) -> Page[Checkpoint]:
 
 @router.get("/runs/{run_id}/artifacts")
 def list_artifacts(run_id: str, state: StateDep) -> Page[Artifact]:
-    """Files the run keeps beside its result."""
+    """List the files that the run stores besides its result."""
     with state.db.read() as session:
         run_resources.get_run(session, run_id)
         return Page[Artifact](
@@ -63,7 +63,7 @@ def download_artifact(
     state: StateDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The bytes of a checkpoint or artifact, with Range; the ETag is their sha256."""
+    """Download a checkpoint or artifact; supports Range, and its ETag is the sha256."""
     with state.db.read() as session:
         row = artifacts.get_artifact(session, artifact_id)
     etag = f'"{row.sha256}"'

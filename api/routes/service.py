@@ -7,7 +7,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.dependencies import StateDep
 from api.http.problems import ProblemRaised
-from schemas.base import Page, Resource
+from schemas.base import Page
+from schemas.health import Health, Readiness
 from schemas.problems import ProblemCode
 from schemas.resources import Limits, QueueState, Storage, Worker
 from storage.delivery.wake_ups import ping
@@ -18,40 +19,29 @@ from storage.runs.workers import count_listening, list_workers
 router = APIRouter(tags=["service"])
 
 
-class Health(Resource):
-    status: str
-
-
-class Readiness(Resource):
-    ready: bool
-    database: bool
-    broker: bool
-    workers_listening: int
-
-
 @router.get("/workers")
 def get_workers(state: StateDep) -> Page[Worker]:
-    """Who works on what device."""
+    """List the workers and their devices."""
     with state.db.read() as session:
         return Page[Worker](items=list_workers(session))
 
 
 @router.get("/queue")
 def get_queue(state: StateDep) -> QueueState:
-    """What waits, what runs, who listens."""
+    """Count queued and running runs and listening workers."""
     with state.db.read() as session:
         return queue_state(session)
 
 
 @router.get("/storage")
 def get_storage(state: StateDep) -> Storage:
-    """What the stored files take: by role, by experiment, by nobody; and what the disk still takes."""
+    """Bytes of the stored files by role and experiment, of orphans, and free on the disk."""
     return measure_storage(state.db, state.blobs)
 
 
 @router.get("/limits")
 def get_limits(state: StateDep) -> Limits:
-    """The limits in force, and what of them is used: by the caller's owner, without keys by all."""
+    """The limits in force, and what the key's owner uses of them; without keys, what all use."""
     names = Limits.model_fields.keys() - {"used"}
     return Limits(
         used=state.quotas.used(state.owner),
@@ -61,13 +51,13 @@ def get_limits(state: StateDep) -> Limits:
 
 @router.get("/healthz")
 def get_health() -> Health:
-    """The API answers."""
+    """Liveness: the API responds."""
     return Health(status="ok")
 
 
 @router.get("/readyz")
 def get_readiness(state: StateDep) -> Readiness:
-    """Database, broker and a worker are there; 503 and what is missing otherwise."""
+    """Readiness: database, broker and a worker respond; otherwise 503 with what is missing."""
     with state.db.read() as session:
         listening = sum(count_listening(session).values())
     broker = ping(state.settings)
@@ -91,5 +81,5 @@ def get_readiness(state: StateDep) -> Readiness:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def get_metrics(state: StateDep) -> Response:
-    """Counts of everyone's work for Prometheus, from the database, and the times of this process's answers."""
-    return Response(state.watch.text(), media_type=CONTENT_TYPE_LATEST)
+    """Metrics for Prometheus: counts of all owners, and this process's response times."""
+    return Response(state.prometheus.render(), media_type=CONTENT_TYPE_LATEST)

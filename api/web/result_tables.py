@@ -1,4 +1,4 @@
-"""Results and runs as rows of text for the page; works for any kind: a column for each statistic of its results."""
+"""Results and runs as table rows; a result of any kind has a column for each statistic."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.web.wording import is_statistic, show_point, show_statistic, show_value
+from api.web.formatting import format_point, format_seconds, format_statistic, format_value
 from schemas.resources import Experiment, Run
+from schemas.results import is_statistic
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A row a point: `axes` name it, `columns` say what came out."""
+class ResultTable:
+    """A row for each point."""
 
     axes: Sequence[str]
+    """Paths of the swept fields"""
     columns: Sequence[str]
+    """Names of the statistics, and `seeds`"""
     rows: Sequence[tuple[Sequence[str], Sequence[str], str]]
-    """Swept values, statistics and number of seeds, outcome."""
+    """(swept values, statistics and number of seeds, outcome)"""
 
 
-def result_table(points: Sequence[Mapping[str, Any]]) -> Table | None:
-    """The swept values, then every statistic as mean ± standard error, seeds and outcome; None where no point has a result."""
+def result_table(points: Sequence[Mapping[str, Any]]) -> ResultTable | None:
+    """Swept values, statistics as mean ± standard error, seeds and outcome of each point.
+
+    None if no point has a result.
+    """
     if not points:
         return None
     axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
@@ -32,48 +38,36 @@ def result_table(points: Sequence[Mapping[str, Any]]) -> Table | None:
     )
     rows = [
         (
-            [show_value(point["point"].get(axis)) for axis in axes],
-            [*(_show(point.get(field)) for field in fields), str(len(point["seeds"]))],
+            [format_value(point["point"].get(axis)) for axis in axes],
+            [*(_statistic_cell(point.get(field)) for field in fields), str(len(point["seeds"]))],
             str(point["outcome"]),
         )
         for point in points
     ]
-    return Table(axes, [*(field.replace("_", " ") for field in fields), "seeds"], rows)
+    return ResultTable(axes, [*(field.replace("_", " ") for field in fields), "seeds"], rows)
 
 
-def _show(value: Any) -> str:
-    return show_statistic(value["mean"], value["standard_error"]) if is_statistic(value) else ""
+def _statistic_cell(value: Any) -> str:
+    return format_statistic(value["mean"], value["standard_error"]) if is_statistic(value) else ""
 
 
-def describe_run(run: Run) -> dict[str, Any]:
-    """A run's row in the page's table."""
+def run_row(run: Run) -> dict[str, Any]:
+    """The cells of a run's row."""
     return {
         "id": run.id,
-        "point": show_point(run.point.values) or "—",
+        "point": format_point(run.point.values) or "—",
         "seeds": ", ".join(map(str, run.seeds)),
         "status": run.status,
         "percent": f"{run.progress.fraction:.0%}",
         "device": run.device or "",
-        "seconds": show_seconds(run.elapsed_seconds),
+        "seconds": format_seconds(run.elapsed_seconds),
         "attempts": run.attempts,
         "detail": run.detail or "",
     }
 
 
-def show_took(experiment: Experiment) -> str:
-    """From its first run's start to its end; empty while it is under way."""
+def format_elapsed(experiment: Experiment) -> str:
+    """The time from its first run's start to its end; empty until then."""
     if experiment.started_at is None or experiment.finished_at is None:
         return ""
-    return show_seconds((experiment.finished_at - experiment.started_at).total_seconds())
-
-
-def show_seconds(seconds: float | None) -> str:
-    """`12 s`, `3 min 20 s`, `2 h 5 min`; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return format_seconds((experiment.finished_at - experiment.started_at).total_seconds())

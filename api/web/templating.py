@@ -1,4 +1,4 @@
-"""The pages' templates: what every page shares, and errors for whoever reads them in a browser."""
+"""Renders the templates of the pages; errors too, for a browser."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from api.web.result_tables import show_seconds, show_took
-from api.web.wording import show_point, show_value
+from api.web.formatting import format_bytes, format_point, format_seconds, format_value
+from api.web.result_tables import format_elapsed
 from schemas.problems import Problem
 
 WEB = Path(__file__).parent
@@ -22,8 +22,7 @@ NAVIGATION = (
     ("/guide", "Guide"),
     ("/docs", "API"),
 )
-BYTES = ("bytes", "kB", "MB", "GB", "TB")
-MAX_FACTS_CHARACTERS = 160
+MAX_EVENT_CHARACTERS = 160
 
 templates = Jinja2Templates(directory=WEB / "templates")
 
@@ -42,28 +41,19 @@ def render_problem(request: Request, problem: Problem, headers: Mapping[str, str
     return page
 
 
-def show_bytes(count: float) -> str:
-    """`12.3 MB`, in powers of 1,000."""
-    for unit in BYTES:
-        if count < 1000 or unit == BYTES[-1]:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
-        count /= 1000
-    raise AssertionError("the last unit takes everything")
-
-
-def show_facts(data: Mapping[str, Any]) -> str:
-    """An event's data in one line."""
-    text = ", ".join(f"{name} {show_value(value)}" for name, value in data.items())
-    return text if len(text) <= MAX_FACTS_CHARACTERS else f"{text[:MAX_FACTS_CHARACTERS]}…"
+def format_event_data(data: Mapping[str, Any]) -> str:
+    """An event's data on one line, cut off after `MAX_EVENT_CHARACTERS`."""
+    text = ", ".join(f"{name} {format_value(value)}" for name, value in data.items())
+    return text if len(text) <= MAX_EVENT_CHARACTERS else f"{text[:MAX_EVENT_CHARACTERS]}…"
 
 
 templates.env.filters.update(
     {
-        "seconds": show_seconds,
-        "bytes": show_bytes,
-        "facts": show_facts,
-        "took": show_took,
-        "value_text": show_value,
-        "point_text": show_point,
+        "seconds": format_seconds,
+        "bytes": format_bytes,
+        "event_data": format_event_data,
+        "elapsed": format_elapsed,
+        "value": format_value,
+        "point": format_point,
     }
 )

@@ -17,7 +17,7 @@ def test_doubled_keys_are_reported_up_to_a_limit() -> None:
         parse_object(doubled_keys(20_000))
     assert raised.value.status == 422
     assert len(raised.value.errors) == MAX_ERRORS
-    assert {error.code for error in raised.value.errors} == {"key-twice"}
+    assert {error.code for error in raised.value.errors} == {"duplicate-key"}
 
 
 def test_counting_doubled_keys_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,5 +34,5 @@ def test_counting_doubled_keys_is_linear(monkeypatch: pytest.MonkeyPatch) -> Non
 
     pairs = Counting((f"k{index % 500}", 1) for index in range(1_000))
     found = json_body._gather(pairs)
-    assert set(found.keys_twice) == {f"k{index}" for index in range(500)}  # type: ignore[attr-defined]
+    assert set(found.repeated_keys) == {f"k{index}" for index in range(500)}  # type: ignore[attr-defined]
     assert calls <= 3

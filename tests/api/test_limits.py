@@ -96,7 +96,10 @@ def test_an_owner_s_runs_that_wait_are_bounded(tmp_path: Path, sqlite_template: 
             over = request_with_key(api_server, key, "POST", path, json=body)
             assert refused(over) == (429, "limit-exceeded", ["limit_queued_per_owner"]), path
             assert over.headers["Retry-After"] == "60"
-            assert "2 runs of yours wait and this adds 2; the limit is 3" in over.json()["detail"]
+            assert (
+                "2 runs of yours are queued and this adds 2; the limit is 3"
+                in over.json()["detail"]
+            )
         assert api_server.count_experiments() == 1
         assert request_with_key(api_server, ben, "POST", json=TWO_RUNS).status_code == 201
         used = request_with_key(api_server, ada, path="/limits").json()["used"]
@@ -149,7 +152,7 @@ def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
 
         one_run = {**TWO_RUNS, "sweep": {}, "reuse": True}
         assert warned(one_run) == []
-        told = "limit_queued_per_owner: 0 runs of yours wait and this adds 2; the limit is 1"
+        told = "limit_queued_per_owner: 0 runs of yours are queued and this adds 2; the limit is 1"
         assert warned(TWO_RUNS) == [f"it would be refused now: {told}"]
         made = api_server.submit(one_run)["id"]
         assert len(warned(TWO_RUNS)) == 2, "of its owner, and of all"
@@ -257,7 +260,7 @@ def test_an_import_that_is_over_is_not_stored(tmp_path: Path, sqlite_template: P
 
 def test_the_limits_in_force_can_be_read(api_server: ApiServer) -> None:
     with Client(str(api_server.http.base_url)) as client:
-        found = client.limits()
+        found = client.limits().model_dump()
     used = found.pop("used")
     assert found == {name: getattr(api_server.settings, name) for name in found}
     bounds = [name for name in type(api_server.settings).model_fields if name.startswith("limit_")]

@@ -156,7 +156,7 @@ class Group:
     archive: bytes
     """The experiment's, with its files, as it was before the tests"""
 
-    def request_with_key(
+    def send(
         self, key: str | None, route: str, ids: dict[str, str] | None = None
     ) -> httpx.Response:
         """The route, about what Ada has where nothing else is said."""
@@ -277,7 +277,7 @@ def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
 
 @pytest.mark.parametrize("route", list_routes())
 def test_without_a_key(group: Group, route: str) -> None:
-    response = group.ask(None, route)
+    response = group.send(None, route)
     if RULES[route].scope is None:
         assert response.status_code in (200, 303, 503)
     else:
@@ -290,7 +290,7 @@ def test_without_the_scope(group: Group, route: str) -> None:
     key = make_key(
         group.api_server.db, *(scope for scope in Scope if scope not in (needed, Scope.ADMIN))
     )
-    response = group.ask(key, route)
+    response = group.send(key, route)
     if needed is None:
         assert response.status_code in (200, 303, 503)
     else:
@@ -301,14 +301,14 @@ def test_without_the_scope(group: Group, route: str) -> None:
 @pytest.mark.parametrize("route", list_routes())
 def test_by_another_owner(group: Group, route: str) -> None:
     shown = RULES[route].shown
-    response = group.ask(group.ben, route)
+    response = group.send(group.ben, route)
     if shown is Shown.NOT_FOUND:
         assert (response.status_code, response.json()["code"]) == (404, "not-found")
-        assert group.ask(group.ada, route).status_code != 404, "it is there for her"
-        assert group.ask(group.root, route).status_code != 404, "and for an admin"
+        assert group.send(group.ada, route).status_code != 404, "it is there for her"
+        assert group.send(group.root, route).status_code != 404, "and for an admin"
         nothing = {name: of[:4] + NOWHERE for name, of in group.ids.items()}
         assert in_general(response, group.ids) == in_general(
-            group.ask(group.ben, route, nothing), nothing
+            group.send(group.ben, route, nothing), nothing
         )
         return
     if shown is Shown.FORBIDDEN:
@@ -320,8 +320,8 @@ def test_by_another_owner(group: Group, route: str) -> None:
         of for of in group.ids.values() if of in response.text and of != group.ids["checkpoint_id"]
     ]
     if shown is Shown.OWN and route.startswith("GET"):
-        assert MARK in group.ask(group.ada, route).text
-        assert MARK in group.ask(group.root, route).text
+        assert MARK in group.send(group.ada, route).text
+        assert MARK in group.send(group.root, route).text
 
 
 @pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
@@ -436,7 +436,7 @@ def test_what_another_owner_has_cannot_be_computed_with(group: Group) -> None:
     asked = {"json": {"spec": {"kind": "train", "data": {"name": MARK}}}}
     refused = request_with_key(group.api_server, group.ben, "POST", "/experiments/preview", **asked)
     assert refused.json()["errors"][0]["code"] == "dataset-unavailable"
-    assert MARK not in refused.json()["errors"][0]["detail"].partition("known are")[2]
+    assert MARK not in refused.json()["errors"][0]["detail"].partition("known:")[2]
 
 
 def test_an_admin_changes_what_is_another_s_and_it_stays_theirs(group: Group) -> None:

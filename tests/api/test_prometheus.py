@@ -29,7 +29,7 @@ Samples = dict[tuple[str, frozenset[str]], float]
 def look(api_server: ApiServer) -> Samples:
     """Everything by (name, label values), as another process of the API would tell it now."""
     return read(
-        PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).text().decode()
+        PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render().decode()
     )
 
 
@@ -141,18 +141,18 @@ def test_who_asks_often_asks_the_database_seldom(
     api_server: ApiServer, statements: list[str]
 ) -> None:
     watch = PrometheusCollector(api_server.db, api_server.blobs, api_server.settings)
-    watch.text()
+    watch.render()
     asked = len([one for one in statements if " counter" in one])
     assert asked
     for _ in range(20):
-        watch.text()
+        watch.render()
     assert len([one for one in statements if " counter" in one]) == asked
 
 
 def test_counting_runs_reads_an_index_and_no_run(
     api_server: ApiServer, statements: list[str]
 ) -> None:
-    PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).text()
+    PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render()
     of_runs = [one for one in statements if " run " in one.replace("\n", " ")]
     assert len(of_runs) >= 2
     with api_server.db._reader.connect() as connection:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api.routes.metrics import Metrics
+from schemas.metrics import Metrics
 from storage.experiments.find import get_experiment
 from tests.api.api_server import ApiServer
 

@@ -350,7 +350,7 @@ def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
     assert told.startswith("1 run waits for a worker with ")
     assert "gpu=h100, kind=basement" in told
     warnings = api_on_both_databases.http.post("/experiments/preview", json=body).json()["warnings"]
-    assert any("no worker that listens fits" in warning for warning in warnings)
+    assert any("no listening worker fits" in warning for warning in warnings)
     assert told in api_on_both_databases.http.get(f"/view/{first['id']}").text
     listen(api_on_both_databases, kind="basement", gpu="h100")
     assert api_on_both_databases.get(f"/experiments/{first['id']}")["queue"]["reason"] is None

@@ -148,7 +148,7 @@ def test_only_when_its_sender_s_lease_is_over_does_another_send_a_notice(
         assert told(api_server, experiment_id) == [("webhook.delivered", None)]
         assert delivery_states(api_server) == [("delivered", 1)]
         return
-    assert told(api_server, experiment_id) == [("webhook.failed", "answered 503")]
+    assert told(api_server, experiment_id) == [("webhook.failed", "returned 503")]
     assert delivery_states(api_server) == [("pending", 2)]
 
 
@@ -189,7 +189,7 @@ def test_a_notice_that_kills_every_sender_is_given_up(api_server: ApiServer) -> 
         make_due(api_server)
     send_due_deliveries(api_server.db, api_server.settings)
     assert told(api_server, experiment_id) == [
-        ("webhook.failed", "its sender was lost in the last attempt")
+        ("webhook.failed", "the sender was lost during the last attempt")
     ]
     make_due(api_server)
     assert webhooks.claim_deliveries(api_server.db, limit=10, lease_seconds=60) == []
@@ -245,7 +245,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
     receiver.answers = [drip]
     experiment_id = end_one(api_server, receiver.url)
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_timeout_seconds=0.5))
-    assert told(api_server, experiment_id) == [("webhook.failed", "no answer within 0.5 s")]
+    assert told(api_server, experiment_id) == [("webhook.failed", "no response within 0.5 s")]
 
 
 @on_one_database
@@ -372,7 +372,7 @@ def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
             )
         send_due_deliveries(api_server.db, api_server.settings)
         assert told(api_server, genuine) == [("webhook.delivered", None)]
-        assert told(api_server, forged) == [("webhook.failed", "answered 401")]
+        assert told(api_server, forged) == [("webhook.failed", "returned 401")]
     finally:
         process.kill()
         process.wait()

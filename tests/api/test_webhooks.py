@@ -138,9 +138,9 @@ def test_a_notice_is_sent_until_the_receiver_recovers(
     assert [event["name"] for event in events] == ["webhook.failed"] * 3 + ["webhook.delivered"]
     assert [event["data"].get("retry_seconds") for event in events] == [0.05, 0.1, 0.2, None]
     assert [event["data"].get("detail", "")[:20] for event in events[:3]] == [
-        "answered 503",
+        "returned 503",
         "could not be reached",
-        "answered 307",
+        "returned 307",
     ]
     first, *others = receiver.received
     assert len(others) == 3, "the redirect was not followed"
@@ -374,6 +374,6 @@ def test_no_secret_or_token_is_answered_exported_or_logged(
     ]
     texts += [received.body.decode() for received in receiver.received]
     assert "webhook.failed" in "".join(texts)
-    assert "answered 500" in caplog.text
+    assert "returned 500" in caplog.text
     for secret in (SECRET, OF_SERVICE, "T0KEN"):
         assert [text for text in texts if secret.removeprefix("whsec_") in text] == []

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from api.middleware.authentication import OPEN_SECONDS
-from ops.demo import free_port
+from api.middleware.authentication import KEY_CHECK_SECONDS
+from ops.ports import free_port
 from ops.up import Stack
 from schemas.access import Scope
 from storage.database.engine import Database
@@ -31,7 +31,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
         db = Database(f"sqlite:///{home / 'richregime.sqlite3'}")
         key = make_key(db, Scope.READ, Scope.SUBMIT, Scope.CANCEL)
         db.dispose()
-        time.sleep(OPEN_SECONDS)
+        time.sleep(KEY_CHECK_SECONDS)
         yield stack.url, key
 
 

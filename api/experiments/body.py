@@ -1,0 +1,39 @@
+"""The body that submits an experiment again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.spec import Execution
+from schemas.resources import Experiment
+from storage.database.tables import ExperimentRow
+
+
+def submission_body(
+    experiment: Experiment | ExperimentRow, *, omit_defaults: bool = False
+) -> dict[str, Any]:
+    """The submission of this experiment, as JSON values.
+
+    omit_defaults: leave out what a submission fills in anyway, for a body that people read. The
+    spec is always complete.
+    Raises UnreadableRow for a damaged row.
+    """
+    execution = Execution.model_validate(experiment.execution)
+    body = {
+        "spec": experiment.spec,
+        "sweep": experiment.sweep,
+        "seeds": list(experiment.seeds),
+        "execution": execution.model_dump(
+            mode="json", exclude_none=True, exclude_defaults=omit_defaults
+        ),
+        "name": experiment.name,
+        "labels": experiment.labels,
+        "priority": experiment.priority,
+        "max_seconds": experiment.max_seconds,
+        "keep": str(experiment.keep),
+    }
+    return {
+        name: value
+        for name, value in body.items()
+        if value or (value is not None and not omit_defaults)
+    }
