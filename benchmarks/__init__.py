@@ -1,1 +1,4 @@
-"""Each goal of speed as a ratio to its stated baseline, measured in one interleaved run: `python -m benchmarks NAME`."""
+"""Benchmarks: speed as a ratio to a stated baseline, both timed in one interleaved run.
+
+Run one with `python -m benchmarks NAME`.
+"""

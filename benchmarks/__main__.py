@@ -1,4 +1,7 @@
-"""`python -m benchmarks all`, or the name of one: measure, print a table, write JSON. `page` writes docs/reference/performance.md."""
+"""Measures one, several or all benchmarks, prints a table and writes JSON.
+
+`python -m benchmarks page` writes docs/reference/performance.md from that JSON.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,36 @@ PAGE = ROOT / "docs" / "reference" / "performance.md"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where every goal measured was met, else 1."""
+    """Returns 0 if every measured goal was met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names", nargs="+", choices=["all", "page", *TITLES], help="what to measure"
     )
     parser.add_argument(
-        "--out", type=Path, default=LATEST, help="the JSON; what it holds of other names stays"
+        "--out",
+        type=Path,
+        default=LATEST,
+        help="the JSON file; results of other benchmarks in it are kept",
     )
     parser.add_argument(
-        "--data-dir", type=Path, help="folder with MNIST; generated images otherwise"
+        "--data-dir", type=Path, help="folder with MNIST; default: generated images"
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="tiny sizes, one round: whether it runs, not how fast"
+        "--smoke",
+        action="store_true",
+        help="tiny sizes and one round: checks that the benchmarks run",
     )
     parser.add_argument(
-        "--peers", action="store_true", help="install MLflow for itself and measure it too"
+        "--peers",
+        action="store_true",
+        help="also install MLflow in its own environment and measure it",
     )
     chosen = parser.parse_args(arguments)
     if chosen.names == ["page"]:
         PAGE.write_text(write_page(json.loads(chosen.out.read_text())), encoding="utf-8")
         return 0
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit("stopped")
-    )  # so that no service is left behind
+    # Ends the services too, because they are stopped when their blocks are left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     names = (
         list(TITLES) if "all" in chosen.names else [name for name in chosen.names if name != "page"]
     )
@@ -59,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """The JSON document; what an earlier one holds of other names is kept, as long as it is of the same machine."""
+    """The JSON document. Keeps results of other benchmarks from the same processor."""
     from engine.determinism import prepare_process
 
     prepare_process()
@@ -76,12 +85,12 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
     )
     is_same = earlier["machine"].get("processor") == machine["processor"]
     figures: dict[str, Any] = dict(earlier["figures"]) if is_same else {}
-    moments: dict[str, Any] = dict(earlier.get("measured", {})) if is_same else {}
+    conditions: dict[str, Any] = dict(earlier.get("measured", {})) if is_same else {}
     data = ""
     for name in names:
         options = Options(folder / name, chosen.data_dir, chosen.smoke, chosen.peers)
         options.work_dir.mkdir()
-        data = options.data_words
+        data = options.data_description
         print(f"{name}: {TITLES[name]}", flush=True)
         began = time.perf_counter()
         measured = []
@@ -90,7 +99,7 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
             print_figure(measured[-1])
         if measured:
             figures[name] = measured
-            moments[name] = {
+            conditions[name] = {
                 field: machine[field] for field in ("measured_at", "threads", "load_average")
             }
         print(f"  ({time.perf_counter() - began:.0f} s)", flush=True)
@@ -99,7 +108,7 @@ def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> d
         "machine": machine,
         "data": data,
         "smoke": chosen.smoke,
-        "measured": moments,
+        "measured": conditions,
         "figures": ordered,
     }
 

@@ -1,4 +1,4 @@
-"""What a benchmark gives: a number with its spread, beside its baseline, its goal and the limit."""
+"""The result of a benchmark: a number with its spread, baseline, goal and limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of repeated measurements."""
+    """Statistics of repeated measurements."""
 
     median: float
     low: float
@@ -18,7 +18,7 @@ class Spread:
     high: float
     """Third quartile"""
     best: float
-    """The least"""
+    """The smallest value"""
     n: int
 
 
@@ -33,7 +33,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the number is to reach."""
+    """The value that a number should reach."""
 
     relation: Literal["at least", "at most"]
     value: float
@@ -49,13 +49,13 @@ class Figure:
     name: str
     """What was measured, e.g. `5 seeds, w=100 d=1`"""
     baseline: str
-    """What a ratio is a ratio to; empty for a time"""
+    """What a ratio refers to; empty for a time"""
     unit: str
-    """`x` (times as fast), `of baseline` (share of its time), or a unit of time"""
+    """`x` (times as fast), `of baseline` (share of its time), or a unit"""
     value: Spread
     goal: Goal | None = None
     limit: str = ""
-    """What the arithmetic allows at best"""
+    """The best value that is theoretically possible"""
     ours_seconds: float | None = None
     baseline_seconds: float | None = None
     note: str = ""

@@ -1,4 +1,4 @@
-"""Images for the baselines and for nets of CIFAR-10's shape, made where no real ones are given."""
+"""Images for the baselines, and generated ones of CIFAR-10's shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.data.spec import DataSpec
 
 
 def user_images(options: Options) -> Images:
-    """The digits of `options` as a user's script has them: bytes."""
+    """The digits of `options` as uint8 images, as a user's script has them."""
     spec = DataSpec.model_validate(options.digits())
     raw = find_raw(spec, options.data_dir or options.work_dir, False, lambda name: None)
     chosen = balanced_subset(raw.y_train, 10, spec.train_size or len(raw.y_train), 0, "train")
@@ -27,7 +27,7 @@ def user_images(options: Options) -> Images:
 
 
 def write_colour_images(path: Path, num_train: int, num_test: int) -> Path:
-    """A data set file of CIFAR-10's shape: noise around one image a class. Times do not depend on what they show."""
+    """Write a data set file of CIFAR-10's shape: noise around one image per class."""
     generator = np.random.default_rng(0)
     centres = generator.integers(64, 192, size=(10, 32, 32, 3))
     arrays: dict[str, NDArray[Any]] = {}

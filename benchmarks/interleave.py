@@ -1,4 +1,7 @@
-"""Fair timing on a machine that changes its pace: every candidate once a round, in turning order, ratios by round."""
+"""Fair timing on a machine of varying speed: each round times every candidate once.
+
+The order alternates from round to round, and ratios are taken within a round.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.figures import Figure, Goal, spread
 
-Timed = Callable[[], float]
-"""Does the work and returns the seconds that count."""
+TimedRun = Callable[[], float]
+"""Does the work and returns its duration in seconds"""
 
 
-def clocked(work: Callable[..., object], *arguments: object) -> Timed:
-    """The whole of `work(*arguments)` counts."""
+def timed(work: Callable[..., object], *arguments: object) -> TimedRun:
+    """A function that times `work(*arguments)`."""
 
     def run() -> float:
         began = time.perf_counter()
@@ -24,9 +27,9 @@ def clocked(work: Callable[..., object], *arguments: object) -> Timed:
 
 
 def interleave(
-    candidates: Mapping[str, Timed], rounds: int, *, warm_up: bool = True
+    candidates: Mapping[str, TimedRun], rounds: int, *, warm_up: bool = True
 ) -> dict[str, list[float]]:
-    """Seconds of each candidate by round. Every second round goes backwards, so that drift hits all alike."""
+    """Seconds of each candidate by round. Every second round is reversed to even out drift."""
     if warm_up:
         for run in candidates.values():
             run()
@@ -41,40 +44,42 @@ def interleave(
 
 def speed_up(
     name: str,
-    ours: Sequence[float],
-    theirs: Sequence[float],
+    seconds: Sequence[float],
+    baseline_seconds: Sequence[float],
     *,
     baseline: str,
     goal: Goal | None = None,
     limit: str = "",
     note: str = "",
 ) -> Figure:
-    """How many times as fast as the baseline, round by round."""
-    ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
-    return _figure(name, "x", ratios, ours, theirs, baseline, goal, limit, note)
+    """A figure: how many times as fast as the baseline, per round."""
+    ratios = [other / own for own, other in zip(seconds, baseline_seconds, strict=True)]
+    return _figure(name, "x", ratios, seconds, baseline_seconds, baseline, goal, limit, note)
 
 
 def share(
     name: str,
-    ours: Sequence[float],
-    theirs: Sequence[float],
+    seconds: Sequence[float],
+    baseline_seconds: Sequence[float],
     *,
     baseline: str,
     goal: Goal | None = None,
     limit: str = "",
     note: str = "",
 ) -> Figure:
-    """What share of the baseline's time it takes, round by round."""
-    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
-    return _figure(name, "of baseline", ratios, ours, theirs, baseline, goal, limit, note)
+    """A figure: the share of the baseline's time, per round."""
+    ratios = [own / other for own, other in zip(seconds, baseline_seconds, strict=True)]
+    return _figure(
+        name, "of baseline", ratios, seconds, baseline_seconds, baseline, goal, limit, note
+    )
 
 
 def _figure(
     name: str,
     unit: str,
     ratios: Sequence[float],
-    ours: Sequence[float],
-    theirs: Sequence[float],
+    seconds: Sequence[float],
+    baseline_seconds: Sequence[float],
     baseline: str,
     goal: Goal | None,
     limit: str,
@@ -87,7 +92,7 @@ def _figure(
         value=spread(ratios),
         goal=goal,
         limit=limit,
-        ours_seconds=spread(ours).median,
-        baseline_seconds=spread(theirs).median,
+        ours_seconds=spread(seconds).median,
+        baseline_seconds=spread(baseline_seconds).median,
         note=note,
     )

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine on which the figures were measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIBRARIES = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """Hardware, versions and how busy the machine is right now."""
+    """Hardware, versions and the current load."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""What the command line asks of every benchmark."""
+"""Options of the command line that every benchmark uses."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where data lies, where to work, and how thoroughly."""
+    """Where data is, where to work, and how much to measure."""
 
     work_dir: Path
     """Empty at the start, deleted at the end"""
     data_dir: Path | None
-    """Folder with real data sets; None takes generated ones of the same size"""
+    """Folder with real data sets; None for generated ones of the same size"""
     smoke: bool
-    """Tiny sizes, one round: whether it runs, not how fast"""
+    """Tiny sizes and one round: only checks that the benchmark runs"""
     peers: bool
-    """Whether other services are installed, in an environment of their own, and measured"""
+    """Whether other services are installed in their own environment and measured"""
 
     def rounds(self, wanted: int) -> int:
         return 1 if self.smoke else wanted
 
     def size(self, wanted: int, tiny: int) -> int:
-        """`wanted`, or `tiny` where only smoke is looked for."""
+        """`wanted`, or `tiny` in a smoke test."""
         return tiny if self.smoke else wanted
 
     def digits(self, *, train_size: int = 10_000) -> dict[str, Any]:
-        """MNIST as the paper takes it, or generated images of that shape and number."""
+        """MNIST as in the paper, or generated images of the same shape and number."""
         size = self.size(train_size, 600)
         if self.data_dir is not None:
             return {
@@ -39,5 +39,5 @@ class Options:
         return {"name": "synthetic", "train_size": size, "test_size": self.size(10_000, 600)}
 
     @property
-    def data_words(self) -> str:
+    def data_description(self) -> str:
         return "MNIST" if self.data_dir is not None else "generated images of MNIST's shape"

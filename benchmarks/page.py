@@ -1,4 +1,4 @@
-"""docs/reference/performance.md from the JSON of a measurement, and the table that is printed."""
+"""Writes docs/reference/performance.md from measured JSON, and prints the table."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 HEADER = """# Performance
 
-Every figure is a ratio to its stated baseline, or a time where no baseline is fair: both are measured in one interleaved run, warmed up
-first, as a median with its quartiles over the rounds. Written by `python -m benchmarks page` from the measurement's JSON; measure again with
-`python -m benchmarks all`.
+Every figure is a ratio to its stated baseline, or a time where no baseline is fair. Both are
+measured in one interleaved run after a warm-up. A figure is the median over the rounds, with its
+quartiles. `python -m benchmarks all` measures; `python -m benchmarks page` writes this page.
 """
 TITLES = {
     "relu_seeds": "Five seeds of a ReLU-Net",
-    "ideas": "What each idea is worth",
+    "optimizations": "Effect of each optimization",
     "lws": "Layer-wise sparse SGD",
     "sweep": "Re-initialisation sweeps",
     "activity": "Activity maps",
     "precision": "bf16 and memory formats",
     "service": "The service",
-    "peers": "The service beside MLflow",
-    "cost": "Estimates of a preview",
-    "scaling": "How cost grows",
-    "gpu": "A GPU",
+    "peers": "Comparison with MLflow",
+    "cost": "Preview estimates",
+    "scaling": "Scaling of cost",
+    "gpu": "GPU",
 }
 
 
 def write_page(document: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """The page as Markdown."""
     parts = [HEADER, _describe(document["machine"], document["data"])]
     missed = [
         f"- {figure['name']}: {show(figure)}; the goal is {show_goal(figure)}"
@@ -49,7 +49,8 @@ def write_page(document: Mapping[str, Any]) -> str:
     for name, figures in document["figures"].items():
         if figures:
             parts.append(
-                f"## {TITLES[name]}\n\n{_tell_when(document['measured'][name])}{_markdown(figures)}"
+                f"## {TITLES[name]}\n\n"
+                f"{_describe_conditions(document['measured'][name])}{_markdown(figures)}"
             )
     return "\n".join(parts)
 
@@ -59,30 +60,34 @@ def _describe(machine: Mapping[str, Any], data: str) -> str:
     load = ", ".join(f"{value:.2f}" for value in machine["load_average"])
     gpus = ", ".join(machine["gpus"]) or "none"
     return (
-        f"Measured {machine['measured_at']} on {machine['cores']} cores of {machine['processor']} ({machine['cpu_capability']}), "
-        f"{machine['memory_gib']} GiB, GPU: {gpus}; load average at the start {load}; {machine['threads']} threads; "
+        f"Measured {machine['measured_at']} on {machine['cores']} cores of {machine['processor']} "
+        f"({machine['cpu_capability']}), {machine['memory_gib']} GiB, GPU: {gpus}; "
+        f"load average at the start {load}; {machine['threads']} threads; "
         f"data: {data}.\n{machine['platform']}; {versions}.\n"
     )
 
 
-def _tell_when(moment: Mapping[str, Any]) -> str:
-    return f"Measured {moment['measured_at'][:16]}, {moment['threads']} threads, load average before {moment['load_average'][0]:.2f}.\n\n"
+def _describe_conditions(conditions: Mapping[str, Any]) -> str:
+    return (
+        f"Measured {conditions['measured_at'][:16]}, {conditions['threads']} threads, "
+        f"load average at the start {conditions['load_average'][0]:.2f}.\n\n"
+    )
 
 
 def _markdown(figures: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| what | baseline | measured | quartiles | goal | at best |",
+        "| what | baseline | measured | quartiles | goal | limit |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for figure in figures:
-        verdict = {True: " ✓", False: " ✗", None: ""}[figure["is_met"]]
+        mark = {True: " ✓", False: " ✗", None: ""}[figure["is_met"]]
         note = f" ({figure['note']})" if figure["note"] else ""
         cells = (
             figure["name"] + note,
             figure["baseline"],
             show(figure),
             _quartiles(figure),
-            show_goal(figure) + verdict,
+            show_goal(figure) + mark,
             figure["limit"],
         )
         lines.append("| " + " | ".join(cells) + " |")
@@ -107,16 +112,17 @@ def _quartiles(figure: Mapping[str, Any]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that matter."""
+    """With three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def print_figure(figure: Mapping[str, Any]) -> None:
-    """One line of the table, as soon as it is measured."""
-    verdict = {True: "met", False: "MISSED", None: ""}[figure["is_met"]]
+    """Print one line of the table."""
+    mark = {True: "met", False: "MISSED", None: ""}[figure["is_met"]]
     quartiles = f"[{_quartiles(figure)}]" if _quartiles(figure) else ""
     print(
-        f"  {figure['name']:<64} {show(figure):>18} {quartiles:<20} {show_goal(figure):<8} {verdict:<7}"
+        f"  {figure['name']:<64} {show(figure):>18} {quartiles:<20} "
+        f"{show_goal(figure):<8} {mark:<7}"
         f"{'to ' + figure['baseline'] if figure['baseline'] else ''}",
         flush=True,
     )

@@ -1,1 +1,1 @@
-"""What the engine and the service are held against: written as their users would, for speed within reason."""
+"""Baselines for the engine and the service, written as a user would write them."""

@@ -1,4 +1,4 @@
-"""The test set through a net in torch, in the batches that are fastest on a CPU."""
+"""Evaluates a net on the test set in torch, in the batch size that is fastest on a CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BATCH = 1_000
 
 @torch.no_grad()
 def count_correct(net: nn.Module, images: Tensor, labels: Tensor) -> int:
-    """Images that the net classifies right."""
+    """The number of images that the net classifies correctly."""
     net.eval()
     correct = 0
     for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):

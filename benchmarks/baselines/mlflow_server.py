@@ -1,4 +1,4 @@
-"""MLflow's tracking server from PyPI, in an environment of its own, asked over its REST API as its client asks."""
+"""MLflow's tracking server from PyPI in its own environment, used over its REST API."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.served import Caller, free_port, wait_until
+from benchmarks.service_process import JsonClient, free_port, wait_until
 
 READY_SECONDS = 300.0
 
 
 class MlflowServer:
-    """A server over SQLite, ended with its block."""
+    """A server with SQLite that ends with its block."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,15 +29,15 @@ class MlflowServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def install(self) -> None:
-        """Make the environment; takes a minute or two."""
+        """Create the environment; takes a minute or two."""
         environment = self._folder / "venv"
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         python = str(environment / "bin" / "python")
         install = [python, "-m", "pip", "install", "--quiet", "mlflow"]
         subprocess.run(install, check=True)
-        asked = [python, "-c", "import importlib.metadata as m; print(m.version('mlflow'))"]
+        show_version = [python, "-c", "import importlib.metadata as m; print(m.version('mlflow'))"]
         self.version = subprocess.run(
-            asked, check=True, capture_output=True, text=True
+            show_version, check=True, capture_output=True, text=True
         ).stdout.strip()
 
     def __enter__(self) -> MlflowServer:
@@ -77,43 +77,43 @@ class MlflowServer:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def caller(self) -> Caller:
-        return Caller("127.0.0.1", self.port)
+    def connect(self) -> JsonClient:
+        return JsonClient("127.0.0.1", self.port)
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, "MLflow ended at once; its log lies in its folder"
-        caller = self.caller()
+        assert self._process.poll() is None, "MLflow has ended; its log is in its folder"
+        client = self.connect()
         try:
-            return caller.exchange("GET", "/health")[0] == 200  # its answer is no JSON
+            return client.request_bytes("GET", "/health")[0] == 200  # the body is not JSON
         except (OSError, HTTPException):
             return False
         finally:
-            caller.close()
+            client.close()
 
 
-def create_run(caller: Caller, seed: int) -> str:
-    """A run in the default experiment, its parameters told as tags."""
+def create_run(client: JsonClient, seed: int) -> str:
+    """Create a run in the default experiment, with its seed as a tag; returns its id."""
     body: Mapping[str, Any] = {
         "experiment_id": "0",
         "run_name": f"seed {seed}",
         "start_time": int(time.time() * 1e3),
         "tags": [{"key": "seed", "value": str(seed)}],
     }
-    return str(caller.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"])
+    return str(client.post("/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"])
 
 
-def log_metrics(caller: Caller, run_id: str, key: str, start: int, stop: int) -> None:
-    """One batch; the server takes 1,000 points at most."""
+def log_metrics(client: JsonClient, run_id: str, key: str, start: int, stop: int) -> None:
+    """Log one batch; the server accepts at most 1,000 points."""
     now = int(time.time() * 1e3)
     points = [
         {"key": key, "value": step / 7, "timestamp": now, "step": step}
         for step in range(start, stop)
     ]
-    caller.post("/api/2.0/mlflow/runs/log-batch", {"run_id": run_id, "metrics": points})
+    client.post("/api/2.0/mlflow/runs/log-batch", {"run_id": run_id, "metrics": points})
 
 
-def read_metrics(caller: Caller, run_id: str, key: str) -> int:
-    """How many points the history holds."""
+def read_metrics(client: JsonClient, run_id: str, key: str) -> int:
+    """The number of points in the metric's history."""
     path = f"/api/2.0/mlflow/metrics/get-history?run_id={run_id}&metric_key={key}&max_results=25000"
-    return len(caller.get(path)["metrics"])
+    return len(client.get(path)["metrics"])

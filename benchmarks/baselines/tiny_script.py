@@ -1,4 +1,4 @@
-"""One tiny experiment as a process of its own: import torch, load the digits, train a small net, keep its weights."""
+"""One tiny experiment in its own process: trains a small net on digits and saves its weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch.nn import functional
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--images", required=True, help="a file of tensors: x_train, y_train, x_test, y_test"
+        "--images", required=True, help="file of tensors x_train, y_train, x_test, y_test"
     )
-    parser.add_argument("--out", required=True, help="where to keep the weights")
+    parser.add_argument("--out", required=True, help="file for the weights")
     parser.add_argument("--width", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)

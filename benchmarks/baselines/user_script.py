@@ -1,4 +1,4 @@
-"""The script that a user of torch writes for a ReLU-Net on MNIST: torchvision's data set, a DataLoader, a plain loop."""
+"""A typical torch script for a ReLU-Net on MNIST: DataLoader and a plain training loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEST_BATCH_SIZE = 1_000
 
 @dataclass(frozen=True)
 class Images:
-    """uint8 [n, height, width], labels [n]"""
+    """Images uint8 [n, height, width] and labels [n]."""
 
     x_train: NDArray[np.uint8]
     y_train: NDArray[np.int64]
@@ -33,7 +33,7 @@ class Images:
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """As torchvision's MNIST gives its images: a PIL image through the transforms, one at a time."""
+    """Like torchvision's MNIST: transforms one PIL image at a time."""
 
     def __init__(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64], mean: float, std: float
@@ -51,7 +51,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
 
 class ResidentLoader:
-    """The same batches from tensors in memory: what a user writes who has found the DataLoader to be slow."""
+    """The same batches from tensors in memory, for users who find the DataLoader slow."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ Loader = Iterable[tuple[Tensor, Tensor]]
 
 
 def make_loaders(images: Images, *, resident: bool, num_workers: int = 0) -> tuple[Loader, Loader]:
-    """(train, test)"""
+    """Returns (train, test)."""
     mean, std = float(images.x_train.mean() / 255), float(images.x_train.std() / 255)
     if resident:
         return (

@@ -1,1 +1,1 @@
-"""One module a goal: `measure(options)` yields its figures."""
+"""One module per benchmark: `measure(options)` yields its figures."""

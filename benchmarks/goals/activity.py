@@ -1,12 +1,12 @@
-"""Selecting and counting the most active parameters, against the full-batch gradient they are selected from."""
+"""Time to count the most active parameters, compared with the full-batch gradient itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmarks.engine_runs import make_context
 from benchmarks.figures import Figure, at_most
-from benchmarks.interleave import clocked, interleave, share
-from benchmarks.laboratory import make_context
+from benchmarks.interleave import interleave, share, timed
 from benchmarks.options import Options
 from engine.analysis.activity import ActivityCounter
 from engine.data.resident import resident_data
@@ -35,8 +35,8 @@ def measure(options: Options) -> Iterator[Figure]:
         counter = ActivityCounter(ALPHAS, 100)
         found = interleave(
             {
-                "gradient": clocked(learner.full_gradient, 0),
-                "counting": clocked(counter.count, 0, gradient),
+                "gradient": timed(learner.full_gradient, 0),
+                "counting": timed(counter.count, 0, gradient),
             },
             options.rounds(9),
         )

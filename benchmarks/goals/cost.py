@@ -1,4 +1,4 @@
-"""The price that a preview tells, against what the run then took: for shapes seen before, and for new ones."""
+"""Estimates of a preview compared with actual durations, for known and for new shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, at_most, spread
 from benchmarks.options import Options
-from benchmarks.served import Caller, Service, wait_for_end
+from benchmarks.service_process import JsonClient, Service, wait_for_end
 
 SHAPES: tuple[tuple[str, dict[str, Any], int], ...] = (
     ("relu_net w=100 d=1", {"name": "relu_net", "width": 100}, 20),
@@ -19,9 +19,9 @@ SHAPES: tuple[tuple[str, dict[str, Any], int], ...] = (
 
 
 def measure(options: Options) -> Iterator[Figure]:
-    with Service(options.work_dir / "home_of_prices") as service:
-        caller = service.caller()
-        for words, model, epochs in SHAPES[: options.size(len(SHAPES), 1)]:
+    with Service(options.work_dir / "home_of_estimates") as service:
+        client = service.connect()
+        for shape, model, epochs in SHAPES[: options.size(len(SHAPES), 1)]:
             epochs = options.size(epochs, 1)
             small = {
                 "kind": "train",
@@ -29,29 +29,29 @@ def measure(options: Options) -> Iterator[Figure]:
                 "epochs": epochs,
                 "data": {"name": "digits", "train_size": 2_000},
             }
-            new = _error(caller, small, [0])
+            new = _error(client, small, [0])
             seen = [
-                _error(caller, {**small, "epochs": 3 * epochs}, [1]),
-                _error(caller, {**small, "data": {"name": "digits"}}, [2]),
-                _error(caller, small, [3, 4, 5]),
+                _error(client, {**small, "epochs": 3 * epochs}, [1]),
+                _error(client, {**small, "data": {"name": "digits"}}, [2]),
+                _error(client, small, [3, 4, 5]),
             ]
             yield Figure(
-                f"estimate of {words}: other epochs, data sizes and seeds",
-                "what the run then took (over or under)",
+                f"estimate for {shape}: other epochs, data sizes and seeds",
+                "actual duration (too high or too low)",
                 "x",
                 spread(seen),
                 at_most(2),
-                note=f"before any run of the shape: {new:.1f} x off",
+                note=f"before any run of this shape: {new:.1f} x off",
             )
 
 
-def _error(caller: Caller, spec: dict[str, Any], seeds: list[int]) -> float:
-    """How many times too high or too low the estimate was."""
+def _error(client: JsonClient, spec: dict[str, Any], seeds: list[int]) -> float:
+    """The factor by which the estimate was too high or too low."""
     body = {"spec": spec, "seeds": seeds, "reuse": False}
-    expected = caller.post("/experiments/preview", body)["seconds"]
-    experiment = caller.post("/experiments", body)["id"]
-    wait_for_end(caller, [experiment])
-    took = sum(
-        run["elapsed_seconds"] for run in caller.get(f"/experiments/{experiment}/runs")["items"]
+    expected = client.post("/experiments/preview", body)["seconds"]
+    experiment = client.post("/experiments", body)["id"]
+    wait_for_end(client, [experiment])
+    actual = sum(
+        run["elapsed_seconds"] for run in client.get(f"/experiments/{experiment}/runs")["items"]
     )
-    return float(max(expected / took, took / expected))
+    return float(max(expected / actual, actual / expected))

@@ -1,4 +1,4 @@
-"""Layer-wise sparse SGD against vanilla SGD in the same engine: total time, time with tests, backward time, bits."""
+"""Layer-wise sparse SGD compared with vanilla SGD in the same engine: times and equal bits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.engine_runs import make_context, run_kind
 from benchmarks.figures import Figure, Goal, at_most, spread
 from benchmarks.images import write_colour_images
 from benchmarks.interleave import interleave, share, speed_up
-from benchmarks.laboratory import make_context, run_kind
 from benchmarks.options import Options
 from engine.data.spec import DatasetInfo
 from engine.experiments.lws.result import LwsSeedResult
@@ -29,7 +29,7 @@ FULL: Mapping[str, Any] = {"name": "full"}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    words: str
+    name: str
     spec: Mapping[str, Any]
     total: Goal
     limit: str
@@ -55,7 +55,7 @@ POLICIES = (
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long to train, on how many images: five to train on for each to test on, as in CIFAR-10."""
+    """Epochs and number of training images; the test set is a fifth as large, as for CIFAR-10."""
 
     epochs: int
     num_train: int
@@ -66,17 +66,17 @@ class Length:
 
 
 WHOLE = Length(180, 256)
-"""As many epochs as the paper trains: what must be computed without the cache is a larger share of fewer."""
+"""As many epochs as in the paper. With fewer, steps without the cache would be a larger share."""
 SHORT = Length(40, 512)
 
 
 class Vgg:
-    """VGG of the paper's depth, half as wide, on images of CIFAR-10's shape."""
+    """VGG of the paper's depth and half its width, on images of CIFAR-10's shape."""
 
     def __init__(self, options: Options, name: str, length: Length) -> None:
         self._options = options
         self._model = {"name": name, "width_multiplier": WIDTH}
-        self.words = {"vgg5": "VGG-5", "vgg11": "VGG-11"}[name]
+        self.title = {"vgg5": "VGG-5", "vgg11": "VGG-11"}[name]
         if options.smoke:
             length = Length(10, 130)
         self.epochs, num_train, num_test = length.epochs, length.num_train, length.num_test
@@ -104,7 +104,7 @@ class Vgg:
     def train(
         self, policy: Mapping[str, Any], seed: int, **execution: Any
     ) -> tuple[LwsSeedResult, bytes]:
-        """The result and the bytes of the final weights."""
+        """Returns the result and the bytes of the final weights."""
         ctx = make_context(self._options, [seed], registered=self._registered, **execution)
         (seed_result,) = run_kind(self.spec(policy), ctx)
         weights = ctx.read_artifact(seed, "theta_T.safetensors")
@@ -113,7 +113,7 @@ class Vgg:
         return seed_result, weights
 
     def typical_seed(self, policy: Mapping[str, Any]) -> int:
-        """The seed whose schedule takes most nearly what the policy takes on average, not one that is cheap by chance."""
+        """The seed whose schedule needs the number of FLOPs closest to the policy's average."""
         by_seed = {seed: self.expected(self.schedule(policy, seed)) for seed in CANDIDATE_SEEDS}
         average = mean(by_seed.values())
         return min(by_seed, key=lambda seed: abs(by_seed[seed] - average))
@@ -123,25 +123,28 @@ class Vgg:
         return draw_schedule(parsed, self._num_layers, self.epochs, seed)
 
     def expected(self, schedule: EpochSchedule) -> float:
-        """Share of full training's FLOPs that the schedule takes with the cache: what is possible at best."""
+        """The schedule's share of full training's FLOPs, with the cache: the best possible time."""
         return count_flops(schedule, self.layers) / (schedule.num_epochs * full_flops(self.layers))
 
 
 def full_flops(layers: Sequence[LayerLayout]) -> float:
-    """Of one image's step: the backward pass takes two forwards, but for the images' own gradient."""
+    """FLOPs of one image's step.
+
+    The backward pass costs two forward passes, less the gradient of the image itself.
+    """
     return 3.0 * sum(layer.forward_flops for layer in layers) - layers[0].forward_flops
 
 
 def count_flops(schedule: EpochSchedule, layers: Sequence[LayerLayout]) -> float:
-    """Of one image over the whole schedule, forward from the highest kept level, backward to the lowest trained."""
+    """FLOPs of one image over the schedule: forward from the cached level, backward to the lowest
+    trained layer."""
     forward = [layer.forward_flops for layer in layers]
     total, before = 0.0, 0
     for epoch in range(schedule.num_epochs):
         lowest = schedule.lowest(epoch)
         start = min(before, lowest)
-        backward = (
-            2 * sum(forward[lowest:]) - forward[lowest]
-        )  # the lowest layer's input needs no gradient
+        # The input of the lowest layer needs no gradient.
+        backward = 2 * sum(forward[lowest:]) - forward[lowest]
         total += sum(forward[start:]) + backward
         before = lowest
     return total
@@ -155,7 +158,7 @@ def measure(options: Options) -> Iterator[Figure]:
 
 
 def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
-    seeds = {policy.words: vgg.typical_seed(policy.spec) for policy in POLICIES}
+    seeds = {policy.name: vgg.typical_seed(policy.spec) for policy in POLICIES}
     seed_results: dict[str, list[LwsSeedResult]] = {"full": []}
     weights: dict[str, set[bytes]] = {}
 
@@ -170,33 +173,34 @@ def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
 
     candidates = {"full": runner("full", FULL, 0)}
     for policy in POLICIES:
-        candidates[policy.words] = runner(policy.words, policy.spec, seeds[policy.words])
+        candidates[policy.name] = runner(policy.name, policy.spec, seeds[policy.name])
     first = POLICIES[0]
-    candidates[first.words + UNCACHED] = runner(
-        first.words + UNCACHED, first.spec, seeds[first.words], prefix_cache=False
+    candidates[first.name + UNCACHED] = runner(
+        first.name + UNCACHED, first.spec, seeds[first.name], prefix_cache=False
     )
     found = interleave(candidates, options.rounds(3), warm_up=False)
     for policy in POLICIES:
-        possible = vgg.expected(vgg.schedule(policy.spec, seeds[policy.words]))
+        possible = vgg.expected(vgg.schedule(policy.spec, seeds[policy.name]))
         yield share(
-            f"VGG-11, {policy.words}, rho = 0.1, total training",
-            found[policy.words],
+            f"VGG-11, {policy.name}, rho = 0.1, total training",
+            found[policy.name],
             found["full"],
             baseline="vanilla SGD in the same engine",
             goal=policy.total,
             limit=policy.limit,
-            note=f"the drawn schedule takes {possible:.3f} of the FLOPs; {vgg.epochs} epochs, half as wide",
+            note=f"the drawn schedule needs {possible:.3f} of the FLOPs; "
+            f"{vgg.epochs} epochs, half width",
         )
     with_tests = {
         name: [
             seed_result.timings.train_seconds + seed_result.timings.evaluation_seconds
             for seed_result in seed_results[name]
         ]
-        for name in ("full", first.words)
+        for name in ("full", first.name)
     }
     yield share(
         "VGG-11, Top 1 All Bottoms, rho = 0.1, with tests",
-        with_tests[first.words],
+        with_tests[first.name],
         with_tests["full"],
         baseline="vanilla SGD in the same engine, tested after every epoch too",
         goal=at_most(0.15),
@@ -204,12 +208,12 @@ def _policies(options: Options, vgg: Vgg) -> Iterator[Figure]:
     )
     yield speed_up(
         "VGG-11, Top 1 All Bottoms: the frozen-prefix cache",
-        found[first.words],
-        found[first.words + UNCACHED],
+        found[first.name],
+        found[first.name + UNCACHED],
         baseline="the same training with `prefix_cache` off",
     )
     yield Figure(
-        name="different final weights of one policy and seed, over repeats with and without the cache",
+        name="distinct final weights for one policy and seed, with and without the cache",
         baseline="",
         unit="distinct",
         value=spread([float(max(map(len, weights.values())))]),
@@ -231,7 +235,7 @@ def _with_tests(options: Options, vgg: Vgg, goal: float, limit: str) -> Iterator
         warm_up=False,
     )
     yield share(
-        f"{vgg.words}, Top 1 All Bottoms, rho = 0.1, with tests",
+        f"{vgg.title}, Top 1 All Bottoms, rho = 0.1, with tests",
         found["sparse"],
         found["full"],
         baseline="vanilla SGD in the same engine, tested after every epoch too",
@@ -241,7 +245,7 @@ def _with_tests(options: Options, vgg: Vgg, goal: float, limit: str) -> Iterator
 
 
 def _backward(options: Options, vgg: Vgg) -> Iterator[Figure]:
-    """Back-propagation alone, where the share of full epochs that was drawn is nearest to rho."""
+    """The backward pass alone, for seeds whose drawn share of full epochs is closest to rho."""
     rhos = (0.1, 0.2, 0.3, 0.4, 0.5)
     specs = {rho: {"name": "top_k_all_bottoms", "k": 1, "rho": rho} for rho in rhos}
 
@@ -261,7 +265,7 @@ def _backward(options: Options, vgg: Vgg) -> Iterator[Figure]:
     found = interleave(candidates, options.rounds(2), warm_up=False)
     for rho in rhos:
         yield share(
-            f"{vgg.words}, Top 1 All Bottoms, rho = {rho}, backward",
+            f"{vgg.title}, Top 1 All Bottoms, rho = {rho}, backward",
             found[f"{rho}"],
             found["full"],
             baseline="backward of vanilla SGD",

@@ -1,13 +1,13 @@
-"""Metrics: what a point costs to write as a worker writes it, and 10,000 of them to read over HTTP."""
+"""Metrics: writing a point as a worker does, and reading 10,000 points over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from benchmarks.figures import Figure, at_most, spread
-from benchmarks.interleave import clocked
+from benchmarks.interleave import timed
 from benchmarks.options import Options
-from benchmarks.served import Caller, Service, tiny
+from benchmarks.service_process import JsonClient, Service, tiny_experiment
 from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.results.metrics import MetricValue, write_metrics
@@ -16,13 +16,13 @@ from storage.runs.transitions import cancel_run
 
 POINTS = 10_000
 BATCH = 500
-"""As many as a worker's run keeps before it writes"""
+"""As many as a run buffers before it writes"""
 
 
-def measure_metrics(options: Options, service: Service, caller: Caller) -> Iterator[Figure]:
-    """An experiment that no worker takes is claimed here, and given metrics."""
-    body = {**tiny(0), "execution": {"device": "cuda"}}
-    experiment_id = caller.post("/experiments", body)["id"]
+def measure_metrics(options: Options, service: Service, client: JsonClient) -> Iterator[Figure]:
+    """Claim an experiment that no worker takes, and write its metrics."""
+    body = {**tiny_experiment(0), "execution": {"device": "cuda"}}
+    experiment_id = client.post("/experiments", body)["id"]
     db = Database(Settings(home=service.home, database_url=None).resolved_database_url)
     claim = claim_next(db, worker="benchmark", device_class="gpu", device="cuda", lease_seconds=600)
     assert claim is not None
@@ -40,7 +40,7 @@ def measure_metrics(options: Options, service: Service, caller: Caller) -> Itera
         values = [
             (0, f"metric{number}", step, step / 7) for step in range(options.size(POINTS, 1_000))
         ]
-        written.append(clocked(write, values)() / len(values))
+        written.append(timed(write, values)() / len(values))
     yield Figure(
         "metrics: writing a point, in batches of 500",
         "",
@@ -49,8 +49,8 @@ def measure_metrics(options: Options, service: Service, caller: Caller) -> Itera
         at_most(0.05),
     )
     path = f"/experiments/{experiment_id}/metrics?names=metric0"
-    caller.get(path)
-    read = [clocked(caller.get, path)() * 1e3 for _ in range(options.rounds(9))]
+    client.get(path)
+    read = [timed(client.get, path)() * 1e3 for _ in range(options.rounds(9))]
     yield Figure(
         f"metrics: reading {POINTS:,} points over HTTP", "", "ms", spread(read), at_most(60)
     )

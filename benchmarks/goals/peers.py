@@ -1,4 +1,4 @@
-"""MLflow's tracking server beside this service, request by request in one interleaved run (`--peers`)."""
+"""Comparison with MLflow's tracking server, in one interleaved run (`--peers`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from benchmarks.baselines.mlflow_server import MlflowServer, create_run, log_metrics, read_metrics
 from benchmarks.figures import Figure, at_least
-from benchmarks.interleave import clocked, interleave, speed_up
+from benchmarks.interleave import interleave, speed_up, timed
 from benchmarks.options import Options
-from benchmarks.served import Service, tiny
+from benchmarks.service_process import Service, tiny_experiment
 from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.results.metrics import write_metrics
@@ -28,29 +28,31 @@ def measure(options: Options) -> Iterator[Figure]:
     server = MlflowServer(folder)
     server.install()
     with server, Service(options.work_dir / "home_beside_mlflow") as service:
-        ours, theirs = service.caller(), server.caller()
+        client, mlflow_client = service.connect(), server.connect()
         name = f"MLflow {server.version}"
         yield speed_up(
             "start until ready",
             [service.seconds_to_ready],
             [server.seconds_to_ready],
-            baseline=f"{name}, a new home too",
+            baseline=f"{name}, also with a new home",
         )
         requests = options.size(REQUESTS, 3)
 
         def submit() -> None:
             for seed in range(requests):
-                ours.post("/experiments", {**tiny(seed), "execution": {"device": "cuda"}})
+                client.post(
+                    "/experiments", {**tiny_experiment(seed), "execution": {"device": "cuda"}}
+                )
 
         def create() -> None:
             for seed in range(requests):
-                create_run(theirs, seed)
+                create_run(mlflow_client, seed)
 
-        found = interleave({"ours": clocked(submit), "theirs": clocked(create)}, options.rounds(5))
+        found = interleave({"service": timed(submit), "mlflow": timed(create)}, options.rounds(5))
         yield speed_up(
             f"{requests} submissions",
-            found["ours"],
-            found["theirs"],
+            found["service"],
+            found["mlflow"],
             baseline=f"{name}: create run",
             goal=at_least(1),
         )
@@ -60,41 +62,41 @@ def measure(options: Options) -> Iterator[Figure]:
             db, worker="benchmark", device_class="gpu", device="cuda", lease_seconds=600
         )
         assert claim is not None
-        their_run = create_run(theirs, 0)
+        mlflow_run = create_run(mlflow_client, 0)
         points = options.size(POINTS, 1_000)
 
-        def write_ours() -> None:
+        def write_points() -> None:
             for start in range(0, points, BATCH):
                 values = [(0, "loss", step, step / 7) for step in range(start, start + BATCH)]
                 with db.write() as session:
                     assert write_metrics(session, claim.run_id, claim.fence, values)
 
-        def write_theirs() -> None:
+        def log_points() -> None:
             for start in range(0, points, BATCH):
-                log_metrics(theirs, their_run, "loss", start, start + BATCH)
+                log_metrics(mlflow_client, mlflow_run, "loss", start, start + BATCH)
 
         found = interleave(
-            {"ours": clocked(write_ours), "theirs": clocked(write_theirs)}, options.rounds(3)
+            {"service": timed(write_points), "mlflow": timed(log_points)}, options.rounds(3)
         )
         yield speed_up(
             f"writing {points:,} points of a metric in batches of {BATCH}",
-            found["ours"],
-            found["theirs"],
-            baseline=f"{name}: log-batch; it is asked over HTTP, our workers write to the database",
+            found["service"],
+            found["mlflow"],
+            baseline=f"{name}: log-batch over HTTP; our workers write to the database",
             goal=at_least(1),
         )
         path = f"/runs/{claim.run_id}/metrics"
         found = interleave(
             {
-                "ours": clocked(lambda: ours.get(path)),
-                "theirs": clocked(lambda: read_metrics(theirs, their_run, "loss")),
+                "service": timed(lambda: client.get(path)),
+                "mlflow": timed(lambda: read_metrics(mlflow_client, mlflow_run, "loss")),
             },
             options.rounds(5),
         )
         yield speed_up(
             f"reading {points:,} points over HTTP",
-            found["ours"],
-            found["theirs"],
+            found["service"],
+            found["mlflow"],
             baseline=f"{name}: get-history",
             goal=at_least(1),
         )

@@ -1,4 +1,4 @@
-"""A step of VGG-11 in bf16 and channels_last against fp32."""
+"""A step of VGG-11 in bf16 and channels_last, compared with fp32."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.nn import functional
 
+from benchmarks.engine_runs import Context, make_context
 from benchmarks.figures import Figure, at_least
 from benchmarks.images import write_colour_images
 from benchmarks.interleave import interleave, speed_up
-from benchmarks.laboratory import Context, make_context
 from benchmarks.options import Options
 from engine.data.resident import ResidentData, resident_data
 from engine.experiments.registry import parse_spec
@@ -67,13 +67,13 @@ def measure(options: Options) -> Iterator[Figure]:
         baseline="the engine's fp32 step, channels_last too",
         goal=at_least(1.7),
         limit="2.3 x",
-        note=f"{torch.backends.cpu.get_cpu_capability()}; without bf16 instructions it is no gain",
+        note=f"{torch.backends.cpu.get_cpu_capability()}; no gain without bf16 instructions",
     )
     yield speed_up(
         "VGG-11 step of 128 images, fp32 and channels_last",
         found["fp32"],
         found["plain"],
-        baseline="a plain fp32 step in torch's own memory format, SGD not fused",
+        baseline="a plain fp32 step in torch's default memory format, SGD not fused",
     )
 
 
@@ -83,7 +83,7 @@ def _plain_steps(net: torch.nn.Module, data: ResidentData) -> float:
     )
     began = time.perf_counter()
     for step in range(STEPS):
-        x, y = (part[128 * step : 128 * (step + 1)] for part in (data.x_train, data.y_train))
+        x, y = (rows[128 * step : 128 * (step + 1)] for rows in (data.x_train, data.y_train))
         optimizer.zero_grad()
         functional.cross_entropy(net(x), y).backward()
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Five seeds of a ReLU-Net against the script that a user writes, a seed and epoch; every epoch is tested in both."""
+"""Five seeds of a ReLU-Net compared with a typical script, both evaluated after every epoch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.baselines import user_script
+from benchmarks.engine_runs import train_seeds
 from benchmarks.figures import Figure, at_least
 from benchmarks.images import user_images
-from benchmarks.interleave import Timed, clocked, interleave, speed_up
-from benchmarks.laboratory import train_seeds
+from benchmarks.interleave import TimedRun, interleave, speed_up, timed
 from benchmarks.options import Options
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -23,7 +23,7 @@ class Case:
     goal: float
     limit: str
     epochs: int
-    """Of the engine's training; the script takes one, as each takes it as long"""
+    """Epochs of the engine's training; the script trains one, because each takes equally long"""
 
 
 CASES = (
@@ -44,8 +44,8 @@ def measure(options: Options) -> Iterator[Figure]:
         found = interleave(
             {
                 "engine": per_seed_epoch(options, case.width, case.depth, epochs),
-                "script": clocked(user_script.train, loaders, case.width, case.depth, 1),
-                "resident": clocked(user_script.train, resident, case.width, case.depth, 1),
+                "script": timed(user_script.train, loaders, case.width, case.depth, 1),
+                "resident": timed(user_script.train, resident, case.width, case.depth, 1),
             },
             options.rounds(5),
         )
@@ -54,10 +54,11 @@ def measure(options: Options) -> Iterator[Figure]:
             name,
             found["engine"],
             found["script"],
-            baseline=f"the user's script, DataLoader with {workers} workers, a seed and epoch",
+            baseline=f"the user's script, DataLoader with {workers} workers, per seed and epoch",
             goal=at_least(case.goal),
             limit=case.limit,
-            note=f"{options.data_words}, {len(images.y_train):,} to train, {len(images.y_test):,} to test",
+            note=f"{options.data_description}, {len(images.y_train):,} training images, "
+            f"{len(images.y_test):,} test images",
         )
         yield speed_up(
             name,
@@ -74,22 +75,22 @@ def per_seed_epoch(
     epochs: int,
     seeds: tuple[int, ...] = SEEDS,
     **execution: Any,
-) -> Timed:
-    """Seconds a seed and epoch of a whole training: start, tests and saving of the weights are in it."""
+) -> TimedRun:
+    """Seconds per seed and epoch of a training, with start, evaluation and saving of weights."""
     spec = {
         "data": options.digits(),
         "model": {"name": "relu_net", "width": width, "depth": depth},
         "epochs": epochs,
     }
-    whole = clocked(lambda: train_seeds(options, spec, seeds, **execution))
+    whole = timed(lambda: train_seeds(options, spec, seeds, **execution))
     return lambda: whole() / (len(seeds) * epochs)
 
 
 def _faster_workers(images: user_script.Images, options: Options) -> int:
-    """How many of the DataLoader's processes make the script fastest here."""
+    """The number of DataLoader processes with which the script is faster on this machine."""
     candidates = {}
     for workers in (0, 2):
         loaders = user_script.make_loaders(images, resident=False, num_workers=workers)
-        candidates[str(workers)] = clocked(user_script.train, loaders, 100, 1, 1)
+        candidates[str(workers)] = timed(user_script.train, loaders, 100, 1, 1)
     found = interleave(candidates, options.rounds(2))
     return int(min(found, key=lambda name: min(found[name])))

@@ -16,9 +16,9 @@ import torch
 
 from benchmarks.figures import Figure, Goal, Spread, at_least, at_most, spread
 from benchmarks.goals.metric_store import measure_metrics
-from benchmarks.interleave import clocked
+from benchmarks.interleave import timed
 from benchmarks.options import Options
-from benchmarks.served import Caller, Service, tiny, wait_for_end
+from benchmarks.service_process import JsonClient, Service, tiny_experiment, wait_for_end
 from engine.data.sources import read_digits
 
 WARM_UP_SECONDS = 4.0
@@ -34,34 +34,35 @@ def measure(options: Options) -> Iterator[Figure]:
         with Service(home) as service:
             starts.append(service.seconds_to_ready)
     yield Figure(
-        "`up` on a home that exists, until ready",
+        "`up` with an existing home, until ready",
         "",
         "s",
         spread(starts),
         at_most(6),
-        "torch's import: 2 s",
-        note=f"the very first start, which makes the home: {first_start:.1f} s",
+        "import of torch: 2 s",
+        note=f"first start, which creates the home: {first_start:.1f} s",
     )
     with Service(home) as service:
-        caller = service.caller()
-        yield from _first_step(options, caller)
-        yield from _tiny_runs(options, caller)
-        yield from _against_processes(options, caller)
-        yield from measure_metrics(options, service, caller)
+        client = service.connect()
+        yield from _first_step(options, client)
+        yield from _tiny_runs(options, client)
+        yield from _against_processes(options, client)
+        yield from measure_metrics(options, service, client)
     with Service(options.work_dir / "home_of_posts") as service:
         yield from _posts(options, service)
 
 
-def _first_step(options: Options, caller: Caller) -> Iterator[Figure]:
-    """From the POST to a run's trained weights being stored, where training is one step: no less than to that step."""
+def _first_step(options: Options, client: JsonClient) -> Iterator[Figure]:
+    """From the POST until the trained weights of a one-step training are stored, which is an upper
+    bound."""
     body_changes = {"data": {"name": "digits", "train_size": 100, "test_size": 100}, "epochs": 1}
     seconds = []
     for number in range(options.rounds(20) + 3):
         began = time.time()
-        experiment = caller.post("/experiments", tiny(number, **body_changes))
-        wait_for_end(caller, [experiment["id"]])
-        (run,) = caller.get(f"/experiments/{experiment['id']}/runs")["items"]
-        checkpoints = caller.get(f"/runs/{run['id']}/checkpoints")["items"]
+        experiment = client.post("/experiments", tiny_experiment(number, **body_changes))
+        wait_for_end(client, [experiment["id"]])
+        (run,) = client.get(f"/experiments/{experiment['id']}/runs")["items"]
+        checkpoints = client.get(f"/runs/{run['id']}/checkpoints")["items"]
         (stored,) = (one["created_at"] for one in checkpoints if one["name"] == "theta_T")
         seconds.append(datetime.fromisoformat(stored).timestamp() - began)
     yield _milliseconds(
@@ -72,14 +73,16 @@ def _first_step(options: Options, caller: Caller) -> Iterator[Figure]:
     )
 
 
-def _tiny_runs(options: Options, caller: Caller) -> Iterator[Figure]:
+def _tiny_runs(options: Options, client: JsonClient) -> Iterator[Figure]:
     count = 20
 
     def submit_and_wait() -> None:
-        made = [caller.post("/experiments", tiny(seed))["id"] for seed in range(count)]
-        wait_for_end(caller, made)
+        submitted = [
+            client.post("/experiments", tiny_experiment(seed))["id"] for seed in range(count)
+        ]
+        wait_for_end(client, submitted)
 
-    seconds = [clocked(submit_and_wait)() for _ in range(options.rounds(3))]
+    seconds = [timed(submit_and_wait)() for _ in range(options.rounds(3))]
     yield Figure(
         f"{count} tiny runs submitted at once, until all are done",
         "",
@@ -88,16 +91,16 @@ def _tiny_runs(options: Options, caller: Caller) -> Iterator[Figure]:
         at_most(3),
     )
     points = options.size(100, 5)
-    body = {**tiny(0), "sweep": {"model.width": list(range(10, 10 + points))}}
+    body = {**tiny_experiment(0), "sweep": {"model.width": list(range(10, 10 + points))}}
     seconds = [
-        clocked(lambda: wait_for_end(caller, [caller.post("/experiments", body)["id"]]))()
+        timed(lambda: wait_for_end(client, [client.post("/experiments", body)["id"]]))()
         for _ in range(options.rounds(2))
     ]
     yield Figure(f"a sweep of {points} tiny points, until it is done", "", "s", spread(seconds))
 
 
-def _against_processes(options: Options, caller: Caller) -> Iterator[Figure]:
-    """Many tiny experiments by the service, and a Python process for each, as many at a time as there are cores."""
+def _against_processes(options: Options, client: JsonClient) -> Iterator[Figure]:
+    """Many tiny experiments in the service, compared with one Python process for each."""
     count = options.size(200, 6)
     sample = options.size(20, 2)
     images = options.work_dir / "digits.pt"
@@ -113,26 +116,28 @@ def _against_processes(options: Options, caller: Caller) -> Iterator[Figure]:
     )
 
     def by_service() -> None:
-        made = [caller.post("/experiments", tiny(seed))["id"] for seed in range(count)]
-        wait_for_end(caller, made)
+        submitted = [
+            client.post("/experiments", tiny_experiment(seed))["id"] for seed in range(count)
+        ]
+        wait_for_end(client, submitted)
 
     def by_processes() -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda seed: _run_script(images, options.work_dir, seed), range(sample)))
 
-    ratios, ours, theirs = [], [], []
+    ratios, ours, baseline = [], [], []
     for _ in range(options.rounds(3)):
-        theirs.append(clocked(by_processes)() * count / sample)
-        ours.append(clocked(by_service)())
-        ratios.append(theirs[-1] / ours[-1])
+        baseline.append(timed(by_processes)() * count / sample)
+        ours.append(timed(by_service)())
+        ratios.append(baseline[-1] / ours[-1])
     yield Figure(
         f"{count} tiny experiments submitted at once",
-        f"a Python process for each, as many at a time as there are cores ({sample} timed)",
+        f"one Python process each, as many at a time as cores ({sample} timed)",
         "x",
         spread(ratios),
         at_least(10),
         ours_seconds=spread(ours).median,
-        baseline_seconds=spread(theirs).median,
+        baseline_seconds=spread(baseline).median,
     )
 
 
@@ -150,50 +155,53 @@ def _run_script(images: Path, folder: Path, seed: int) -> None:
 
 
 def _posts(options: Options, service: Service) -> Iterator[Figure]:
-    """Experiments that ask for a GPU where none listens: they stay queued, so that the API is measured alone."""
-    caller = service.caller()
-    _warm_up(caller)
+    """Experiments for a GPU without a GPU worker stay queued, so that only the API is measured."""
+    client = service.connect()
+    _warm_up(client)
     count = options.size(ALONE, 20)
     for seed in range(20):
-        _timed_post(caller, seed)
-    alone = [_timed_post(caller, seed) for seed in range(count)]
+        _timed_post(client, seed)
+    alone = [_timed_post(client, seed) for seed in range(count)]
     yield from _percentiles("POST /experiments, alone", alone, 10, 30)
     began = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as pool:
         batches = pool.map(
-            lambda number: _client(service, options.size(FROM_CLIENTS, 40), number), range(CLIENTS)
+            lambda number: _post_many(service, options.size(FROM_CLIENTS, 40), number),
+            range(CLIENTS),
         )
         together = [seconds for batch in batches for seconds in batch]
     rate = len(together) / (time.perf_counter() - began)
     yield Figure(
-        f"POST /experiments from {CLIENTS} clients", "", "a second", spread([rate]), at_least(200)
+        f"POST /experiments from {CLIENTS} clients", "", "per second", spread([rate]), at_least(200)
     )
     yield _percentile(f"POST /experiments from {CLIENTS} clients, p99", together, 99, at_most(250))
-    queued = caller.get("/queue")["queued"]
+    queued = client.get("/queue")["queued"]
     for seed in range(queued, options.size(QUEUED, 20)):
-        _timed_post(caller, seed)
-    behind = [_timed_post(caller, seed) for seed in range(count)]
+        _timed_post(client, seed)
+    behind = [_timed_post(client, seed) for seed in range(count)]
     yield from _percentiles(
-        f"POST /experiments with {caller.get('/queue')['queued']:,} queued", behind, 10, 30
+        f"POST /experiments with {client.get('/queue')['queued']:,} queued", behind, 10, 30
     )
 
 
-def _warm_up(caller: Caller) -> None:
-    """The service is ready before all its workers' processes have loaded torch, which takes all cores for seconds."""
-    wait_for_end(caller, [caller.post("/experiments", tiny(seed))["id"] for seed in range(8)])
+def _warm_up(client: JsonClient) -> None:
+    """Wait until all worker processes have loaded torch, which occupies all cores for seconds."""
+    wait_for_end(
+        client, [client.post("/experiments", tiny_experiment(seed))["id"] for seed in range(8)]
+    )
     time.sleep(WARM_UP_SECONDS)
 
 
-def _client(service: Service, total: int, number: int) -> list[float]:
-    caller = service.caller()
-    seconds = [_timed_post(caller, 1_000 * number + index) for index in range(total // CLIENTS)]
-    caller.close()
+def _post_many(service: Service, total: int, number: int) -> list[float]:
+    client = service.connect()
+    seconds = [_timed_post(client, 1_000 * number + index) for index in range(total // CLIENTS)]
+    client.close()
     return seconds
 
 
-def _timed_post(caller: Caller, seed: int) -> float:
-    body = {**tiny(seed), "execution": {"device": "cuda"}}
-    return clocked(lambda: caller.post("/experiments", body))()
+def _timed_post(client: JsonClient, seed: int) -> float:
+    body = {**tiny_experiment(seed), "execution": {"device": "cuda"}}
+    return timed(lambda: client.post("/experiments", body))()
 
 
 def _percentiles(name: str, seconds: list[float], p50: float, p99: float) -> Iterator[Figure]:
@@ -202,9 +210,9 @@ def _percentiles(name: str, seconds: list[float], p50: float, p99: float) -> Ite
 
 
 def _percentile(name: str, seconds: list[float], percent: int, goal: Goal) -> Figure:
-    """The spread is that of the percentile over five stretches of the requests."""
-    stretch = max(1, len(seconds) // 5)
-    parts = [seconds[start : start + stretch] for start in range(0, stretch * 5, stretch)]
+    """A percentile of all requests; its spread is taken over five parts of them."""
+    part_size = max(1, len(seconds) // 5)
+    parts = [seconds[start : start + part_size] for start in range(0, part_size * 5, part_size)]
     found = spread(
         [
             quantiles(part, n=100, method="inclusive")[percent - 1] * 1e3

@@ -1,4 +1,4 @@
-"""A re-initialisation sweep of 40 fractions in both modes, in dense evaluations of the test set."""
+"""A re-initialisation sweep of 40 fractions in both modes, compared with one dense evaluation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.baselines.dense_evaluation import count_correct
+from benchmarks.engine_runs import make_context, train_seeds
 from benchmarks.figures import Figure, at_most
-from benchmarks.interleave import clocked, interleave, share
-from benchmarks.laboratory import make_context, train_seeds
+from benchmarks.interleave import interleave, share, timed
 from benchmarks.options import Options
 from engine.analysis.fractions import default_grid, distinct_counts
 from engine.analysis.mixture import Mixtures
@@ -26,7 +26,7 @@ from engine.models.spec import ReluNetSpec
 from engine.training.outcome import TrainedSeed
 
 WIDTHS = (1_000, 4_000)
-EVALUATIONS_IN_A_SAMPLE = 5
+EVALUATIONS_PER_SAMPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class TrainedNet:
         """Seconds of one evaluation of the trained net."""
         self.net.load_state_dict(self.trained.theta_T)
         began = time.perf_counter()
-        for _ in range(EVALUATIONS_IN_A_SAMPLE):
+        for _ in range(EVALUATIONS_PER_SAMPLE):
             count_correct(self.net, self.data.x_test, self.data.y_test)
-        return (time.perf_counter() - began) / EVALUATIONS_IN_A_SAMPLE
+        return (time.perf_counter() - began) / EVALUATIONS_PER_SAMPLE
 
 
 def train_net(options: Options, width: int) -> TrainedNet:
-    """Two epochs are enough for parameters to have moved by all magnitudes; pixels that are never lit move none."""
+    """Train two epochs, after which the movements of the parameters have all magnitudes."""
     spec = {"data": options.digits(), "model": {"name": "relu_net", "width": width}, "epochs": 2}
     (trained,) = train_seeds(options, spec, [0])
     ctx = make_context(options, [0])
@@ -72,7 +72,7 @@ def train_net(options: Options, width: int) -> TrainedNet:
 
 
 def sweep(net: TrainedNet, percents: tuple[float, ...]) -> None:
-    """Cuts, mixtures and the accuracies of both modes."""
+    """Rank the movements, build the mixtures and evaluate both modes."""
     sweep_accuracies(net.mixtures(percents), net.model, net.data, ("active", "lazy"))
 
 
@@ -85,8 +85,8 @@ def measure(options: Options) -> Iterator[Figure]:
         found = interleave(
             {
                 "dense": net.evaluate_densely,
-                "sweep": clocked(sweep, net, grid),
-                "cuts": clocked(rank_magnitudes, moved, counts),
+                "sweep": timed(sweep, net, grid),
+                "ranking": timed(rank_magnitudes, moved, counts),
             },
             options.rounds(5 if width == WIDTHS[0] else 3),
         )
@@ -94,14 +94,15 @@ def measure(options: Options) -> Iterator[Figure]:
             f"{len(grid)} fractions x 2 modes, w={width:,} d=1",
             found["sweep"],
             found["dense"],
-            baseline="one evaluation of the test set by the net as it is (naive: 80 of them, and as many mixtures)",
+            baseline="one evaluation of the trained net "
+            "(a naive sweep: 80 of them and 80 mixtures)",
             goal=at_most(35),
             limit="3 to 4",
-            note=f"{len(net.data.y_test):,} images of {options.data_words}",
+            note=f"{len(net.data.y_test):,} images of {options.data_description}",
         )
         yield share(
-            f"all {len(counts)} cuts of the order, w={width:,} d=1",
-            found["cuts"],
+            f"ranking for all {len(counts)} fractions, w={width:,} d=1",
+            found["ranking"],
             found["sweep"],
             baseline="the whole sweep",
             goal=at_most(0.02),

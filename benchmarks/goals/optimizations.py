@@ -1,4 +1,4 @@
-"""The engine with one idea switched off at a time: what each is worth."""
+"""The effect of each optimization: the engine with and without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.baselines import user_script
 from benchmarks.figures import Figure
 from benchmarks.goals.relu_seeds import per_seed_epoch
 from benchmarks.images import user_images
-from benchmarks.interleave import clocked, interleave, speed_up
+from benchmarks.interleave import interleave, speed_up, timed
 from benchmarks.options import Options
 
 DENORMAL = 1e-41
@@ -56,7 +56,7 @@ def _without_stacking(options: Options) -> Iterator[Figure]:
 def _without_resident_batches(options: Options) -> Iterator[Figure]:
     images = user_images(options)
     candidates = {
-        name: clocked(
+        name: timed(
             user_script.train, user_script.make_loaders(images, resident=resident), 100, 1, 1
         )
         for name, resident in (("resident", True), ("loader", False))
@@ -71,7 +71,7 @@ def _without_resident_batches(options: Options) -> Iterator[Figure]:
 
 
 def _without_fused_optimizer(options: Options) -> Iterator[Figure]:
-    """Adam on the gradients of a net trained to zero loss: they reach denormals."""
+    """Adam on denormal gradients, as they occur in a net that is trained to zero loss."""
     steps = options.size(ADAM_STEPS, 5)
     found = interleave(
         {
@@ -81,17 +81,18 @@ def _without_fused_optimizer(options: Options) -> Iterator[Figure]:
         },
         options.rounds(5),
     )
-    for other, words in (
-        ("default", "Adam as torch takes it by default, denormals computed with"),
-        ("fused alone", "fused Adam, denormals computed with"),
+    for other, description in (
+        ("default", "torch's default Adam, denormals not flushed"),
+        ("fused alone", "fused Adam, denormals not flushed"),
     ):
         yield speed_up(
-            "fused Adam, denormals flushed", found["engine"], found[other], baseline=words
+            "fused Adam, denormals flushed", found["engine"], found[other], baseline=description
         )
 
 
 def _adam(*, fused: bool, flush: bool, steps: int) -> Callable[[], float]:
-    """Seconds of Adam's steps for a net of w=100 d=1 whose gradients are denormal, on one thread."""
+    """A function that times Adam's steps on one thread, for a net of w=100 d=1 with denormal
+    gradients."""
     net = user_script.make_net(100, 1)
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 1.0)
@@ -108,7 +109,7 @@ def _adam(*, fused: bool, flush: bool, steps: int) -> Callable[[], float]:
             tensor.fill_(DENORMAL)
         torch.set_flush_denormal(flush)
         try:
-            return clocked(lambda: [optimizer.step() for _ in range(steps)])()
+            return timed(lambda: [optimizer.step() for _ in range(steps)])()
         finally:
             torch.set_flush_denormal(True)
             torch.set_num_threads(threads)
@@ -117,7 +118,7 @@ def _adam(*, fused: bool, flush: bool, steps: int) -> Callable[[], float]:
 
 
 def _without_buffers(options: Options) -> Iterator[Figure]:
-    """A batch gathered into memory that is there already, against a fresh one each step."""
+    """Gathering a batch into a preallocated tensor, compared with a new tensor each step."""
     rows = torch.randn(options.size(10_000, 600), 3072)
     order = torch.randperm(len(rows)).split(128)
     buffer = torch.empty(128, 3072)
@@ -126,18 +127,16 @@ def _without_buffers(options: Options) -> Iterator[Figure]:
         for indices in order:
             torch.index_select(rows, 0, indices, out=buffer[: len(indices)])
 
-    def into_fresh() -> None:
+    def into_new() -> None:
         kept: list[Tensor] = []
         for indices in order:
             kept = [rows[indices]]
         assert kept
 
-    found = interleave(
-        {"buffer": clocked(into_buffer), "fresh": clocked(into_fresh)}, options.rounds(9)
-    )
+    found = interleave({"buffer": timed(into_buffer), "new": timed(into_new)}, options.rounds(9))
     yield speed_up(
-        "preallocated batches, gathering alone",
+        "preallocated batches, gathering only",
         found["buffer"],
-        found["fresh"],
-        baseline="a fresh tensor each step",
+        found["new"],
+        baseline="a new tensor each step",
     )

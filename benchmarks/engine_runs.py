@@ -1,4 +1,4 @@
-"""The engine as a benchmark uses it: specs, outsides over scratch folders, trained nets."""
+"""Runs of the engine in scratch folders, as the benchmarks use them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks.options import Options
 from engine.experiments.registry import get_kind, parse_spec
@@ -21,7 +19,7 @@ _numbers = count()
 
 
 class Context(LocalRunContext):
-    """A run's outside in a scratch folder, with data sets that the benchmark made."""
+    """A run context in a scratch folder, with data sets that the benchmark made."""
 
     def __init__(
         self,
@@ -35,7 +33,6 @@ class Context(LocalRunContext):
             seeds,
             execution,
             data_dir=options.data_dir or options.work_dir,
-            num_threads=torch.get_num_threads(),
             allow_download=False,
             save_every_seconds=1e9,
         )
@@ -55,14 +52,14 @@ def make_context(
     registered: dict[str, Path] | None = None,
     **execution: Any,
 ) -> Context:
-    """On the CPU, unless `device` says otherwise."""
+    """A context with these execution options; the default device is the CPU."""
     return Context(options, seeds, registered or {}, Execution(**{"device": "cpu", **execution}))
 
 
 def train_seeds(
     options: Options, spec: dict[str, Any], seeds: Sequence[int], **execution: Any
 ) -> list[TrainedSeed]:
-    """A whole training as a user of the engine runs it: nets made, evaluated in every epoch, weights saved."""
+    """A complete training: initialisation, evaluation after every epoch, saved weights."""
     ctx = make_context(options, seeds, **execution)
     trained = train(parse_spec({"kind": "train", **spec}), ctx)
     ctx.discard()
@@ -70,5 +67,5 @@ def train_seeds(
 
 
 def run_kind(spec: ExperimentSpec, ctx: Context) -> Sequence[Any]:
-    """The results of a kind's procedure."""
+    """The results of a kind's procedure, one per seed."""
     return get_kind(spec.kind).load_run()(spec, ctx)

@@ -1,4 +1,4 @@
-"""The service as a user starts it, over a home of its own, and what a client asks of it."""
+"""The service as a user starts it, with a home of its own, and a minimal client."""
 
 from __future__ import annotations
 
@@ -19,50 +19,52 @@ READY_SECONDS = 180.0
 IDLE_SECONDS = 2.0
 
 
-class Caller:
-    """One kept connection that sends JSON: as little of a client as will do, so that the server is measured.
+class JsonClient:
+    """One kept-alive connection for JSON: minimal, so that the server is measured.
 
-    Servers close connections that have been idle for a few seconds; it is made anew before.
+    Servers close connections that are idle for a few seconds; the client reconnects before that.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=120)
         self._used_at = time.monotonic()
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-        """(status, the JSON answered)"""
-        status, content = self.exchange(method, path, body)
+    def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, Any]:
+        """Returns (status, parsed JSON)."""
+        status, content = self.request_bytes(method, path, body)
         return status, json.loads(content) if content else None
 
-    def exchange(
+    def request_bytes(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> tuple[int, bytes]:
-        """(status, what was answered)"""
+        """Returns (status, body)."""
         if time.monotonic() - self._used_at > IDLE_SECONDS:
             self._connection.close()
         payload = None if body is None else json.dumps(body).encode()
         self._connection.request(method, path, payload, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        content = answer.read()
+        response = self._connection.getresponse()
+        content = response.read()
         self._used_at = time.monotonic()
-        return answer.status, content
+        return response.status, content
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        status, answer = self.ask("POST", path, body)
-        assert status in (200, 201), (status, answer)
-        return answer
+        status, found = self.request("POST", path, body)
+        assert status in (200, 201), (status, found)
+        return found
 
     def get(self, path: str) -> Any:
-        status, answer = self.ask("GET", path)
-        assert status == 200, (status, answer)
-        return answer
+        status, found = self.request("GET", path)
+        assert status == 200, (status, found)
+        return found
 
     def close(self) -> None:
         self._connection.close()
 
 
 class Service:
-    """`richregime up` as a process, ended with its block."""
+    """`richregime up` as a process that ends with its block."""
 
     def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
         self.home, self.port = home, free_port()
@@ -116,38 +118,36 @@ class Service:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def caller(self) -> Caller:
-        return Caller("127.0.0.1", self.port)
+    def connect(self) -> JsonClient:
+        return JsonClient("127.0.0.1", self.port)
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (
-            "the service ended at once; its log lies beside its home"
-        )
-        caller = self.caller()
+        assert self._process.poll() is None, "the service has ended; its log is beside its home"
+        client = self.connect()
         try:
-            return caller.ask("GET", "/readyz")[0] == 200
+            return client.request("GET", "/readyz")[0] == 200
         except (OSError, http.client.HTTPException):
             return False
         finally:
-            caller.close()
+            client.close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, interval: float = 0.01) -> None:
-    """Raises TimeoutError."""
+    """Raises TimeoutError after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:.0f} s")
+            raise TimeoutError(f"not reached within {seconds:.0f} s")
         time.sleep(interval)
 
 
-def wait_for_end(caller: Caller, experiment_ids: Iterable[str], seconds: float = 600.0) -> None:
-    """Until all have succeeded: the last submitted is asked first, as it is the last to end."""
+def wait_for_end(client: JsonClient, experiment_ids: Iterable[str], seconds: float = 600.0) -> None:
+    """Wait until all have succeeded. The last submitted is polled first, because it ends last."""
     for experiment_id in reversed(list(experiment_ids)):
 
         def ended(experiment_id: str = experiment_id) -> bool:
-            found = caller.get(f"/experiments/{experiment_id}")
+            found = client.get(f"/experiments/{experiment_id}")
             assert found["status"] not in ("failed", "cancelled"), found
             return bool(found["terminal"])
 
@@ -160,8 +160,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def tiny(seed: int, **changes: Any) -> dict[str, Any]:
-    """An experiment of a few dozen steps, computed anew however often it is asked for."""
+def tiny_experiment(seed: int, **changes: Any) -> dict[str, Any]:
+    """The body of an experiment of a few dozen steps, without reuse. changes: of its spec."""
     spec = {
         "kind": "train",
         "data": {"name": "digits", "train_size": 500, "test_size": 200},
