@@ -76,7 +76,7 @@ def _describe_conditions(conditions: Mapping[str, Any]) -> str:
 
 def _markdown(figures: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| what | baseline | measured | quartiles | goal | limit |",
+        "| what | baseline | measured | quartiles | goal | best possible |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for figure in figures:
