@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.web import wording
+from api.web import formatting
 from richregime.formatting import format_point, format_statistic, format_value
 
 pytestmark = pytest.mark.usefixtures("denormals")
@@ -32,17 +32,17 @@ ERRORS = st.none() | st.just(0.0) | st.floats(min_value=1e-12, max_value=1e12)
 
 @given(VALUES)
 def test_values_are_formatted_as_on_the_pages(value: Any) -> None:
-    assert format_value(value) == wording.show_value(value)
+    assert format_value(value) == formatting.format_value(value)
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=3))
 def test_points_are_formatted_as_on_the_pages(point: dict[str, Any]) -> None:
-    assert format_point(point) == wording.show_point(point)
+    assert format_point(point) == formatting.format_point(point)
 
 
 @given(NUMBERS, ERRORS)
 def test_statistics_are_formatted_as_on_the_pages(mean: float, error: float | None) -> None:
-    assert format_statistic(mean, error) == wording.show_statistic(mean, error)
+    assert format_statistic(mean, error) == formatting.format_statistic(mean, error)
 
 
 @pytest.mark.parametrize(

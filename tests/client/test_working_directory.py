@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.demo import free_port
+from ops.ports import free_port
 from richregime import Client, ClientError
 from richregime.enums import ExperimentStatus
 from tests.waiting import wait_until
