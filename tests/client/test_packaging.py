@@ -6,6 +6,7 @@ pip needs a package index or a folder of wheels, as for setting up this project.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -39,6 +40,8 @@ MAX_INSTALLED_BYTES = 17_500_000
 """Without bytecode. Of it, 10 MB are pydantic_core and Pygments, a dependency of rich."""
 MAX_IMPORT_SECONDS = 0.25
 MAX_HELP_SECONDS = 0.35
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+"""The variables of this process without PYTHONPATH, which names the checkout."""
 
 
 class Environment:
@@ -50,10 +53,11 @@ class Environment:
         (self.site_packages,) = folder.glob("lib/python*/site-packages")
         self.initial = {path.name for path in self.site_packages.iterdir()}
 
-    def run(self, *command: str, cwd: Path | None = None) -> str:
+    def run(self, *command: str) -> str:
         done = subprocess.run(
             [str(self.bin / command[0]), *command[1:]],
-            cwd=cwd or self.bin,
+            cwd=self.bin,
+            env=CLEAN,
             capture_output=True,
             text=True,
             timeout=600,
@@ -93,6 +97,7 @@ class Environment:
 def pip(*arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"],
+        env=CLEAN,
         capture_output=True,
         text=True,
         timeout=600,
