@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.options import Options
 from engine.experiments.registry import get_kind, parse_spec
 from engine.local import LocalRunContext
@@ -52,8 +54,9 @@ def make_context(
     registered: dict[str, Path] | None = None,
     **execution: Any,
 ) -> Context:
-    """A context with these execution options; the default device is the CPU."""
-    return Context(options, seeds, registered or {}, Execution(**{"device": "cpu", **execution}))
+    """A context with these execution options; default: the CPU with all of torch's threads."""
+    defaults = {"device": "cpu", "threads": torch.get_num_threads()}
+    return Context(options, seeds, registered or {}, Execution(**{**defaults, **execution}))
 
 
 def train_seeds(

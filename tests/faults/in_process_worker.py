@@ -113,7 +113,7 @@ class InProcessWorker(WorkerHarness):
 
 
 def make_settings(home: Path, **values: Any) -> Settings:
-    """Saves at every step, frequent heartbeats, one thread."""
+    """Saves at every step, frequent heartbeats."""
     given = {
         "broker_url": None,
         "checkpoint_seconds": 0.0,
