@@ -1,1 +1,1 @@
-"""Alembic's revisions of the schema in `storage.database.tables`."""
+"""Alembic migrations of the tables in `storage.database.tables`."""

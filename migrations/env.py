@@ -1,4 +1,4 @@
-"""Alembic's environment: runs on the connection that `storage.database.engine` hands it."""
+"""Alembic's environment: runs on the connection that `storage.database.schema` passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings are found by their form, before the data are read."""
+"""Trainings have a digest without seed and data, which is known before the data are read"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a run's step takes; which checkpoints an experiment keeps"""
+"""The time of a run's step; which checkpoints an experiment keeps"""
 
 from __future__ import annotations
 

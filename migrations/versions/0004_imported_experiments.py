@@ -1,4 +1,4 @@
-"""Experiments that another service has computed"""
+"""Experiments imported from another service"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that users bring along"""
+"""Uploaded checkpoints"""
 
 from __future__ import annotations
 

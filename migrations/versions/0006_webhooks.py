@@ -1,4 +1,4 @@
-"""Webhooks and the notices that are sent to them"""
+"""Webhooks and their deliveries"""
 
 from __future__ import annotations
 

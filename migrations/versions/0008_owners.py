@@ -1,4 +1,4 @@
-"""Owners of experiments, of what users bring along, and of idempotency keys"""
+"""Owners of experiments, data sets, uploaded checkpoints and idempotency keys"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 KEYED = {"dataset": "name", "weights": "id", "idempotency": "key"}
-"""By table, what is unique within an owner from now on."""
+"""The column of each table that becomes unique within an owner"""
 
 
 def upgrade() -> None:
@@ -23,7 +23,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Of what several owners have under one name or key, the first owner's stays."""
+    """Of rows of several owners with the same name or key, the first owner's is kept."""
     for table, key in KEYED.items():
         others = f"SELECT MIN(other.owner) FROM {table} AS other WHERE other.{key} = {table}.{key}"
         op.execute(f"DELETE FROM {table} WHERE owner > ({others})")

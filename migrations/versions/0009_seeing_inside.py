@@ -1,4 +1,4 @@
-"""Counts that only grow, workers' clocks, traces of runs"""
+"""Counters, workers' clocks, traces of runs"""
 
 from __future__ import annotations
 

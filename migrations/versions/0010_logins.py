@@ -1,4 +1,4 @@
-"""Logins of browsers"""
+"""Browser logins"""
 
 from __future__ import annotations
 

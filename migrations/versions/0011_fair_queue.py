@@ -1,4 +1,4 @@
-"""The queue's order: owners take turns; what a run needs of a worker and what a worker offers"""
+"""A claim order by owners; the needs of a run and the capacity of a worker"""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def upgrade() -> None:
     )
     op.add_column("worker", sa.Column("labels", sa.JSON(), server_default="{}", nullable=False))
     op.execute(
-        "UPDATE run SET submitted_by = (SELECT owner FROM experiment WHERE experiment.id = run.experiment_id)"
+        "UPDATE run SET submitted_by = "
+        "(SELECT owner FROM experiment WHERE experiment.id = run.experiment_id)"
     )
     op.execute(
-        f"UPDATE run SET lane = queue || ':0::' || submitted_by, rank = {_seconds('created_at')} - 3600 * priority"
+        f"UPDATE run SET lane = queue || ':0::' || submitted_by, "
+        f"rank = {_seconds('created_at')} - 3600 * priority"
     )
     for columns in INDEXES:
         op.create_index(_name(columns), "run", list(columns))

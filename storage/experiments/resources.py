@@ -21,6 +21,7 @@ from storage.runs.claim_order import OwnerQueue, count_ahead, list_owner_queues
 from storage.runs.placement import Capacity, Needs
 from storage.runs.workers import count_offered, slots_by_device_class
 
+LINKED = ("runs", "events", "metrics", "result", "comparison", "plots", "export", "cancel")
 RUN = RunRow.__table__
 # Built once, from table columns: building a statement takes longer than SQLite needs to execute it.
 # The ids bound to them are of experiments that the session sees.
@@ -171,19 +172,7 @@ def _assemble(
     reused: bool,
 ) -> Experiment:
     counts = dict.fromkeys(RunStatus, 0)
-    fractions, completed, total, unit = 0.0, 0.0, 0.0, ""
-    for status, count, done, of, its_unit in run_counts:
-        counts[status] = count
-        fractions += count if status is RunStatus.SUCCEEDED else (count * done / of if of else 0.0)
-        completed, total, unit = completed + done, total + of, its_unit or unit
-    num_runs = sum(counts.values())
-    terminal = row.status.is_terminal
-    fraction = min(1.0, fractions / num_runs) if num_runs else 0.0
-    started = as_utc(row.started_at)
-    eta = None
-    if started is not None and not terminal and fraction > 0.01:
-        eta = (now - started).total_seconds() * (1 - fraction) / fraction
-    base = f"/experiments/{row.id}"
+    counts |= {status: number for status, number, *_ in run_counts}
     return Experiment(
         id=row.id,
         owner=row.owner or None,
@@ -192,12 +181,10 @@ def _assemble(
         labels=row.readable("labels"),
         priority=row.priority,
         status=row.status,
-        terminal=terminal,
+        terminal=row.status.is_terminal,
         reason=failure.error_code if failure else None,
         detail=failure.error_detail if failure else None,
-        progress=Progress(
-            fraction=fraction, completed=completed, total=total, unit=unit, eta_seconds=eta
-        ),
+        progress=_sum_progress(row, run_counts, now),
         queue=queue,
         counts=counts,
         num_points=row.num_points,
@@ -214,23 +201,29 @@ def _assemble(
         started_at=row.started_at,
         finished_at=row.finished_at,
         unreadable=row.unreadable,
-        links={
-            "self": base,
-            **{
-                name: f"{base}/{name}"
-                for name in (
-                    "runs",
-                    "events",
-                    "metrics",
-                    "result",
-                    "comparison",
-                    "plots",
-                    "export",
-                    "cancel",
-                )
-            },
-        },
+        links=_links(row.id),
     )
+
+
+def _sum_progress(row: ExperimentRow, run_counts: Sequence[Any], now: datetime) -> Progress:
+    """The progress of all runs; the remaining time is extrapolated from their mean fraction."""
+    num_runs, fractions, completed, total, unit = 0, 0.0, 0.0, 0.0, ""
+    for status, number, done, of, its_unit in run_counts:
+        num_runs += number
+        fractions += (
+            number if status is RunStatus.SUCCEEDED else (number * done / of if of else 0.0)
+        )
+        completed, total, unit = completed + done, total + of, its_unit or unit
+    fraction = min(1.0, fractions / num_runs) if num_runs else 0.0
+    started, eta = as_utc(row.started_at), None
+    if started is not None and not row.status.is_terminal and fraction > 0.01:
+        eta = (now - started).total_seconds() * (1 - fraction) / fraction
+    return Progress(fraction=fraction, completed=completed, total=total, unit=unit, eta_seconds=eta)
+
+
+def _links(experiment_id: str) -> dict[str, str]:
+    base = f"/experiments/{experiment_id}"
+    return {"self": base, **{name: f"{base}/{name}" for name in LINKED}}
 
 
 def _first_failures(session: Session, ids: Sequence[str]) -> dict[str, RunRow]:

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from runtime.fault_points import reach
 from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
-from storage.database.engine import Database, as_utc, database_now
+from storage.database.engine import Database, database_now, seconds_since
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import UnreadableRow
 from storage.experiments.status import refresh_status
@@ -152,26 +152,25 @@ def _take(
         found = _read_claim(session, run_id)
     except (UnreadableRow, ValueError, TypeError, LookupError) as error:
         raise _Unreadable(run_id, fence, experiment_id, error) from None
-    data = {
-        "attempt": found.attempts,
-        "fence": found.fence,
-        "device": device,
-        "worker": worker,
-        "seeds": list(found.seeds),
-        "point": found.point_index,
-    }
-    append_event(session, found.experiment_id, EventName.RUN_STARTED, data, run_id)
+    _append_started(session, found, device, worker)
     refresh_status(session, found.experiment_id)
-    submitted_at = as_utc(created_at)
-    if started_at is None and submitted_at is not None:
-        observe(
-            session,
-            HistogramName.CLAIM,
-            device_class,
-            max(0.0, (now - submitted_at).total_seconds()),
-        )
+    waited = seconds_since(created_at, now)
+    if started_at is None and waited is not None:
+        observe(session, HistogramName.CLAIM, device_class, max(0.0, waited))
     reach("claim.2")
     return found
+
+
+def _append_started(session: Session, claim: Claim, device: str, worker: str) -> None:
+    data = {
+        "attempt": claim.attempts,
+        "fence": claim.fence,
+        "device": device,
+        "worker": worker,
+        "seeds": list(claim.seeds),
+        "point": claim.point_index,
+    }
+    append_event(session, claim.experiment_id, EventName.RUN_STARTED, data, claim.run_id)
 
 
 def _read_claim(session: Session, run_id: str) -> Claim:

@@ -66,6 +66,7 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
             return False
         now = database_now(session)
         lost = RunRow.worker == worker if worker is not None else RunRow.lease_until < now
+        status, name, data = _next_state(row, max_attempts)
         values: dict[str, Any] = {
             "fence": RunRow.fence + 1,
             "worker": None,
@@ -74,19 +75,11 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
             "losses": RunRow.losses + 1,
             "elapsed_seconds": elapsed_seconds(session, row),
         }
-        if row.cancel_requested_at is not None:
-            status, name, data = RunStatus.CANCELLED, EventName.RUN_CANCELLED, {}
-        elif row.losses + 1 >= max_attempts:
-            detail = f"the worker was lost {row.losses + 1} times without a new checkpoint"
-            status, name = RunStatus.FAILED, EventName.RUN_FAILED
-            data = {"reason": FailureReason.WORKER_LOST.value, "detail": detail}
-            values |= {"error_code": FailureReason.WORKER_LOST, "error_detail": detail}
-        else:
-            status, name, data = (
-                RunStatus.QUEUED,
-                EventName.RUN_LEASE_LOST,
-                {"attempt": str(row.attempts)},
-            )
+        if status is RunStatus.FAILED:
+            values |= {
+                "error_code": FailureReason.WORKER_LOST,
+                "error_detail": data["detail"],
+            }
         if status.is_terminal:
             values["finished_at"] = now
         updated = session.execute(
@@ -107,3 +100,15 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
         refresh_status(session, row.experiment_id)
         increment(session, CounterName.LEASES_LOST, "expired" if worker is None else "died")
         return True
+
+
+def _next_state(row: Any, max_attempts: int) -> tuple[RunStatus, EventName, dict[str, str]]:
+    """The status of a run after the loss of its worker, and the event that reports it."""
+    if row.cancel_requested_at is not None:
+        return RunStatus.CANCELLED, EventName.RUN_CANCELLED, {}
+    losses = row.losses + 1
+    if losses < max_attempts:
+        return RunStatus.QUEUED, EventName.RUN_LEASE_LOST, {"attempt": str(row.attempts)}
+    detail = f"the worker was lost {losses} times without a new checkpoint"
+    data = {"reason": FailureReason.WORKER_LOST.value, "detail": detail}
+    return RunStatus.FAILED, EventName.RUN_FAILED, data
