@@ -25,11 +25,11 @@ CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 ALLOWED = re.compile(
     r"(?:html|login|submission|web|page's) forms?|forms? (?:field|data|element|entry)s?"
     r"|</?form\b|form-action|\b[a-z]+-form\b|form-urlencoded"
-    r"|forms? of (?:the page|a new experiment)"
-    r"|\bform(?: = dict|\.get)\(|show_form\b"  # a form of a web page
+    r"|forms? of (?:the page|a new experiment)|key of the form"
+    r"|\bform(?: = dict|\.get)\(|show form\b"  # a form of a web page
     r"|of the form \S+=|short forms?"
     r"|(?:style|spread) ?sheets?"
-    r"|zip[ _]archives?|open_archive"
+    r"|zip archives?|open archive"
     r"|terminal bell|terminal's bell"
     r"|(?:no|make|makes|leave|leaves|little|enough) room|room (?:for|on|in)\b"
 )
@@ -61,8 +61,8 @@ def find_retired(text: str, path: str = "") -> Iterator[tuple[int, str]]:
     is_script, is_migration = path.endswith(".js"), "migration" in path
     may_say_archive = ARCHIVES_ALLOWED.search(text) is not None
     for number, line in enumerate(text.splitlines(), 1):
-        plain = ALLOWED.sub("", CAMEL_CASE.sub(" ", line).lower())
-        plain = OLD_COLUMNS.sub("", plain) if is_migration else plain
+        line = OLD_COLUMNS.sub("", line) if is_migration else line
+        plain = ALLOWED.sub("", CAMEL_CASE.sub(" ", line).lower().replace("_", " "))
         for match in RETIRED.finditer(plain):
             word = match[0]
             if word.startswith("archive") and may_say_archive:

@@ -29,7 +29,7 @@ def connect(settings: Settings) -> Redis:
     return Redis(unix_socket_path=socket_path(settings))
 
 
-def test_bells_outlive_a_killed_broker(settings: Settings, brokers: list[Broker]) -> None:
+def test_wake_ups_survive_a_killed_broker(settings: Settings, brokers: list[Broker]) -> None:
     broker = brokers[0]
     broker.start()
     with connect(settings) as connection:
