@@ -32,7 +32,7 @@ from api.routes import (
     runs,
     service,
 )
-from api.web import guide_routes, login, pages
+from api.web import pages
 from runtime import tracing
 from runtime.logs import set_up_logging
 from runtime.settings import Settings
@@ -57,9 +57,7 @@ ROUTES = (
     checkpoints,
     service,
     audit,
-    login,
-    pages,
-    guide_routes,
+    *pages.PAGES,
 )
 
 
@@ -85,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         state.db.dispose()
 
     app = FastAPIOffline(
-        docs_url=None,  # `api.web.pages` serves Swagger UI
+        docs_url=None,  # `api.web.pages.api_docs` serves Swagger UI
         title="richregime",
         version=SERVICE_VERSION,
         description=DESCRIPTION,

@@ -1,4 +1,4 @@
-"""The guide: the documents of `docs/`, a page a kind and the reference of the API, as HTML from this machine alone."""
+"""The guide as HTML: the documents of `docs/`, a page for each kind, and the API reference."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from api.web.reference import reference_markdown
 from engine.experiments.registry import kinds
 
 DOCS = Path(__file__).parents[2] / "docs"
-"""There in a checkout and in the image; a bare wheel has the generated pages only."""
-FIRST = "quick-start"
+"""Exists in a checkout and in the image; a wheel has only the generated pages."""
 ORDER: Mapping[str, tuple[str, ...]] = {
-    "Tutorial": (f"tutorial/{FIRST}",),
+    "Tutorial": ("tutorial/quick-start",),
     "How-to guides": (
         "how-to/your-own",
         "adding-a-kind",
@@ -50,7 +49,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
 """The documents of each group, by path in `docs/` without the suffix."""
 HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>')
-"""Before a heading's words: a short name to lead to"""
+"""An explicit anchor at the start of a heading"""
 SECTION = re.compile(r'<h2 id="([^"]+)">(.+?)</h2>')
 
 
@@ -64,23 +63,23 @@ class GuidePage:
 
 
 def list_pages() -> list[GuidePage]:
-    """Every page: the documents by group, the API reference, a page for each kind, the decisions."""
+    """Every page in the order of the guide's navigation."""
     decisions = [f"decisions/{path.stem}" for path in sorted(DOCS.glob("decisions/*.md"))]
     return [
         *(page for group, names in ORDER.items() for page in _document_pages(group, names)),
-        GuidePage("reference", "API reference, call by call", "API reference"),
+        GuidePage("reference", "All API calls", "API reference"),
         *(GuidePage(f"kinds/{name}", kind.title, "Kinds") for name, kind in kinds().items()),
         *_document_pages("Decisions", decisions),
     ]
 
 
-def pictures() -> dict[str, Path]:
-    """The documents' pictures by their path in `docs/`, as images/compare.png and results/fig2-curves_log.png."""
+def list_pictures() -> dict[str, Path]:
+    """The documents' pictures by path in `docs/`, such as `results/fig2-curves_log.png`."""
     return {path.relative_to(DOCS).as_posix(): path for path in DOCS.glob("*/*.png")}
 
 
 def render_page(slug: str, description: Callable[[], Mapping[str, Any]]) -> str | None:
-    """The page as HTML; None where there is none. description: the API's own, asked for where the page needs it."""
+    """The page as HTML; None for an unknown slug. description: returns the OpenAPI description."""
     if slug == "reference":
         return _render(reference_markdown(description()), slug)
     if slug.startswith("kinds/"):
@@ -98,7 +97,7 @@ def list_sections(html: str) -> list[tuple[str, str]]:
 
 
 def _document_pages(group: str, names: Sequence[str]) -> list[GuidePage]:
-    """Those of the documents that exist: a distribution without `docs/` has none."""
+    """The pages of the documents that exist: a distribution without `docs/` has none."""
     return [
         GuidePage(_slug_of(name), _title_of(name), group, document=name)
         for name in names
@@ -107,7 +106,7 @@ def _document_pages(group: str, names: Sequence[str]) -> list[GuidePage]:
 
 
 def _slug_of(name: str) -> str:
-    """`access` for `how-to/access`, so that a page keeps its address when it changes its group."""
+    """`access` for `how-to/access`: a page keeps its address when its group changes."""
     return name if name.startswith("decisions/") else name.rpartition("/")[2]
 
 
@@ -117,10 +116,10 @@ def _title_of(name: str) -> str:
 
 
 def _render(text: str, document: str) -> str:
-    """`document`: the path in `docs/` that relative links start from."""
+    """document: the path in `docs/` that relative links start from."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
-    _name_headings(tokens)
+    _set_heading_ids(tokens)
     for token in tokens:
         for child in token.children or ():
             _adapt_link(child, document)
@@ -129,9 +128,9 @@ def _render(text: str, document: str) -> str:
     return html.replace("<table>", scroll).replace("</table>", "</table></div>")
 
 
-def _name_headings(tokens: Sequence[Token]) -> None:
-    """An id for each heading, from its words or the anchor before them, as links in the documents expect."""
-    taken: dict[str, int] = {}
+def _set_heading_ids(tokens: Sequence[Token]) -> None:
+    """Give each heading its explicit anchor as id, else one from its text, as GitHub does."""
+    counts: dict[str, int] = {}
     for opening, inline in pairwise(tokens):
         if opening.type != "heading_open":
             continue
@@ -141,12 +140,12 @@ def _name_headings(tokens: Sequence[Token]) -> None:
             inline.children[0].content = ANCHOR.sub("", inline.children[0].content)
         else:
             name = re.sub(r"[^\w -]", "", inline.content.lower()).strip().replace(" ", "-")
-            count = taken[name] = taken.get(name, 0) + 1
+            count = counts[name] = counts.get(name, 0) + 1
             opening.attrSet("id", name if count == 1 else f"{name}-{count}")
 
 
 def _adapt_link(token: Token, document: str) -> None:
-    """Point links and pictures of a document at the guide; drop links to files outside `docs/`."""
+    """Make relative links lead to the guide; remove those to files outside `docs/`."""
     attribute = {"link_open": "href", "image": "src"}.get(token.type)
     target = str(token.attrGet(attribute) or "") if attribute else ""
     if (

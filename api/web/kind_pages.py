@@ -1,4 +1,4 @@
-"""A page for each kind: what its kind says of it, and its form, result, plots and presets from the code."""
+"""The guide's page of a kind: its README, and its spec, result, plots and presets."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ CONSTRAINTS = {"minimum": "≥", "maximum": "≤", "exclusiveMinimum": ">", "exc
 
 
 def kind_markdown(kind: Kind) -> str:
-    """The page of one kind."""
+    """The page of one kind as Markdown."""
     presets = [f"| `{one.name}` | {one.scale} | {one.title} |" for one in kind.presets()]
     plots = [f"| `{plot.name}` | {plot.title} | {plot.description} |" for plot in kind.plots]
     parts = [
         _read_readme(kind) or f"# `{kind.name}`\n\n{kind.description}",
         "## Try it",
         f"```json\n{json.dumps(dict(kind.example), indent=2)}\n```",
-        "## Form",
+        "## Spec",
         _fields_table(kind.spec.model_json_schema()),
-        "## Result: a point",
+        "## Result of a point",
         _fields_table(kind.point_result.model_json_schema()),
         "## Plots",
-        "\n".join(["| name | title | what it shows |", "|---|---|---|", *plots]),
+        "\n".join(["| name | title | description |", "|---|---|---|", *plots]),
     ]
     if presets:
         parts += ["## Presets", "\n".join(["| name | scale | title |", "|---|---|---|", *presets])]
@@ -34,7 +34,7 @@ def kind_markdown(kind: Kind) -> str:
 
 
 def _read_readme(kind: Kind) -> str | None:
-    """The README of the kind's folder."""
+    """The README in the kind's folder; None if there is none."""
     package = find_spec(kind.plots_path.rpartition(".")[0])
     for folder in (package.submodule_search_locations or ()) if package else ():
         path = Path(folder) / "README.md"
@@ -44,7 +44,7 @@ def _read_readme(kind: Kind) -> str | None:
 
 
 def _fields_table(schema: Mapping[str, Any]) -> str:
-    rows = ["| field | type | default | what it is |", "|---|---|---|---|"]
+    rows = ["| field | type | default | description |", "|---|---|---|---|"]
     for name, spec in schema["properties"].items():
         default = (
             "" if "default" not in spec else f"`{json.dumps(spec['default'], ensure_ascii=False)}`"

@@ -1,4 +1,4 @@
-"""The reference of the API with an example for each call, made from the API's own description."""
+"""The API reference with an example of each call, generated from the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH_VALUES: Mapping[str, str] = {
     "ending": "png",
 }
 NAMES: Mapping[str, str] = {"presets": "demo", "datasets": "digits", "plots": "learning_curve"}
-"""What `{name}` stands for, by the noun before it"""
+"""The example of `{name}`, by the path segment before it"""
 QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /experiments": {"status": "succeeded", "limit": "20"},
     "GET /experiments/compare": {"id": ["$EXPERIMENT", "$ANOTHER"]},
@@ -48,12 +48,12 @@ class Call:
     tag: str
     method: str
     path: str
-    """As the description has it"""
+    """With the path parameters in braces"""
     text: str
     parameters: list[tuple[str, str, str]] = field(default_factory=list)
-    """(name, where, what it is)"""
+    """(name, location, description)"""
     body: Any = None
-    """An example, where it takes JSON"""
+    """An example, if the call takes JSON"""
 
     @property
     def key(self) -> str:
@@ -61,7 +61,7 @@ class Call:
 
     @property
     def curl(self) -> str:
-        """The call as one would paste it; $URL, $EXPERIMENT, $RUN and such are the reader's own."""
+        """A command that sends the call; $URL, $EXPERIMENT, $RUN etc. are variables."""
         address = "$URL" + self._filled_path()
         if self.key in QUERIES:
             address += f"?{urlencode(QUERIES[self.key], doseq=True, safe='$')}"
@@ -89,7 +89,7 @@ class Call:
 
 
 def list_calls(description: Mapping[str, Any]) -> Iterator[Call]:
-    """Every call of the description, in its order."""
+    """Every call, in the order of the description."""
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
             yield Call(
@@ -112,12 +112,12 @@ def _example_body(operation: Mapping[str, Any]) -> Any:
 
 
 def reference_markdown(description: Mapping[str, Any]) -> str:
-    """The page: a heading a call, its parameters, its example."""
+    """The page as Markdown: a section for each call with its parameters and an example."""
     parts = [
         "# API reference",
-        "Generated from the API's description. In the examples `$URL` is the service's address "
-        "(`http://127.0.0.1:8000`), `$EXPERIMENT`, `$RUN`, `$ARTIFACT` and `$CHECKPOINT` are ids. "
-        "Every error is a problem: see [Errors](errors.md).",
+        "Generated from the API's OpenAPI description. In the examples `$URL` is the service's "
+        "address (`http://127.0.0.1:8000`); `$EXPERIMENT`, `$RUN`, `$ARTIFACT` and `$CHECKPOINT` "
+        "are ids. Every error is a problem: see [Errors](errors.md).",
     ]
     tag = None
     for call in list_calls(description):
@@ -127,9 +127,10 @@ def reference_markdown(description: Mapping[str, Any]) -> str:
         parts += [f"### `{call.method} {call.path}`", call.text]
         if call.parameters:
             rows = [
-                f"| `{name}` | {where} | {_cell(text)} |" for name, where, text in call.parameters
+                f"| `{name}` | {location} | {_cell(text)} |"
+                for name, location, text in call.parameters
             ]
-            parts.append("\n".join(["| parameter | in | what it is |", "|---|---|---|", *rows]))
+            parts.append("\n".join(["| parameter | in | description |", "|---|---|---|", *rows]))
         parts.append(f"```sh\n{call.curl}\n```")
     return "\n\n".join(parts) + "\n"
 

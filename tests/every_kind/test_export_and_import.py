@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
-from api.web.wording import is_statistic
 from engine.experiments.registry import kinds
 from ops.ports import free_port
 from richregime import Client
 from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns
+from schemas.results import is_statistic
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.zip_files import unpack_zip
 from tests.waiting import wait_until

@@ -1,8 +1,8 @@
-// Curves of several experiments over one another.
+// The curves of several experiments in the same charts.
 
 import { refreshCurves } from "./curves.js";
 
-const LOOK_EVERY_MS = 5000;
+const REFRESH_MS = 5000;
 const grid = document.getElementById("curve-grid");
 
 async function show() {
@@ -17,5 +17,5 @@ if (grid !== null) {
   window.addEventListener("load", show);
   setInterval(() => {
     if (!document.hidden) show();
-  }, LOOK_EVERY_MS);
+  }, REFRESH_MS);
 }

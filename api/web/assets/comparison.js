@@ -1,15 +1,15 @@
-// The paper's claims beside what came out: a verdict, its reason, its interval, and where the experiment departs from the paper.
+// The comparison with the paper: verdicts on its claims, its published numbers, and the deviations from it.
 
 import { numberOf, showValue } from "./numbers.js";
-import { ask, make } from "./service.js";
+import { createElement, fetchJson } from "./service.js";
 
-const MANY_ROWS = 12;
+const MAX_OPEN_ROWS = 12;
 
 export async function showComparison(base) {
   const target = document.getElementById("comparison");
   if (document.getElementById("summary").dataset.hasResult !== "true") return show(target, [], ["There is nothing to compare yet."]);
-  const found = await ask(`${base}/comparison`);
-  const notes = [found.note, found.complete ? null : "Not all seeds have finished: verdicts may change."].filter(Boolean);
+  const found = await fetchJson(`${base}/comparison`);
+  const notes = [found.note, found.complete ? null : "Some seeds have not finished; verdicts may change."].filter(Boolean);
   const parts = [];
   if (found.verdicts.length) parts.push(verdictTable(found.verdicts));
   if (found.published.length) parts.push(publishedTable(found.published));
@@ -18,31 +18,31 @@ export async function showComparison(base) {
 }
 
 function show(target, parts, notes) {
-  target.replaceChildren(...parts, ...notes.map((text) => make("p", { className: "soft", textContent: text })));
+  target.replaceChildren(...parts, ...notes.map((text) => createElement("p", { className: "soft", textContent: text })));
 }
 
 function verdictTable(verdicts) {
-  const heads = ["Claim", "Verdict", "Value", "95 % interval", "Why"].map((text) => make("th", { scope: "col", textContent: text }));
-  return make("table", { className: "stack" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...verdicts.map(rowOf)));
+  const heads = ["Claim", "Verdict", "Value", "95 % interval", "Reason"].map((text) => createElement("th", { scope: "col", textContent: text }));
+  return createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...verdicts.map(rowOf)));
 }
 
 function publishedTable(published) {
-  const heads = ["Quantity", "Published", "Ours", "95 % interval", "Where it is printed"].map((text) => make("th", { scope: "col", textContent: text }));
+  const heads = ["Quantity", "Published", "This experiment", "95 % interval", "Source"].map((text) => createElement("th", { scope: "col", textContent: text }));
   const rows = published.map((one) => {
     const [factor, unit] = unitOf(one.quantity);
-    return make("tr", {}, make("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), pointText(one.point)].filter(Boolean).join(", ") }),
-      make("td", { className: "number", "data-label": "Published", textContent: one.printed }),
-      make("td", { className: "number", "data-label": "Ours", textContent: one.ours ? numberOf(factor * one.ours.mean) + unit : "" }),
-      make("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95, factor) }),
-      make("td", { "data-label": "Where", textContent: one.source }));
+    return createElement("tr", {}, createElement("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), pointText(one.point)].filter(Boolean).join(", ") }),
+      createElement("td", { className: "number", "data-label": "Published", textContent: one.printed }),
+      createElement("td", { className: "number", "data-label": "This experiment", textContent: one.ours ? numberOf(factor * one.ours.mean) + unit : "" }),
+      createElement("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95, factor) }),
+      createElement("td", { "data-label": "Source", textContent: one.source }));
   });
-  return make("details", { id: "published", open: rows.length <= MANY_ROWS }, make("summary", { textContent: `Published numbers (${rows.length})` }),
-    make("table", { className: "stack" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)));
+  return createElement("details", { id: "published", open: rows.length <= MAX_OPEN_ROWS }, createElement("summary", { textContent: `Published numbers (${rows.length})` }),
+    createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...rows)));
 }
 
 const pointText = (point) => Object.entries(point?.values ?? point ?? {}).map(([path, value]) => `${path.split(".").pop()} ${showValue(value)}`).join(", ");
 
-// [factor, unit]: ours in the unit in which the paper prints it.
+// [factor, unit] that convert our value to the unit of the paper.
 function unitOf(quantity) {
   if (/accuracy|error/.test(quantity)) return [100, " %"];
   if (/difference/.test(quantity)) return [100, " points"];
@@ -50,25 +50,25 @@ function unitOf(quantity) {
 }
 
 function rowOf(verdict) {
-  const claim = make("th", { scope: "row" }, make("span", { textContent: `${verdict.claim}. ${verdict.title}` }),
-    make("div", { className: "soft", textContent: [verdict.statement, verdict.section, pointText(verdict.point)].filter(Boolean).join(" · ") }));
-  const chip = make("span", { className: `verdict ${verdict.verdict.replace(" ", "-")}`, textContent: verdict.verdict });
-  return make("tr", {}, claim, make("td", {}, chip),
-    make("td", { className: "number", "data-label": "Value", textContent: numberOf(verdict.value) }),
-    make("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(verdict.interval) }),
-    make("td", {}, make("span", { textContent: verdict.reason }), findingsOf(verdict.findings ?? [])));
+  const claim = createElement("th", { scope: "row" }, createElement("span", { textContent: `${verdict.claim}. ${verdict.title}` }),
+    createElement("div", { className: "soft", textContent: [verdict.statement, verdict.section, pointText(verdict.point)].filter(Boolean).join(" · ") }));
+  const chip = createElement("span", { className: `verdict ${verdict.verdict.replace(" ", "-")}`, textContent: verdict.verdict });
+  return createElement("tr", {}, claim, createElement("td", {}, chip),
+    createElement("td", { className: "number", "data-label": "Value", textContent: numberOf(verdict.value) }),
+    createElement("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(verdict.interval) }),
+    createElement("td", {}, createElement("span", { textContent: verdict.reason }), findingsOf(verdict.findings ?? [])));
 }
 
 function findingsOf(findings) {
   if (findings.length < 2) return "";
   const items = findings.map((finding) =>
-    make("li", {}, make("span", { className: `verdict ${finding.verdict.replace(" ", "-")}`, textContent: finding.verdict }), ` ${finding.statement}: ${finding.reason}`));
-  return make("details", {}, make("summary", { textContent: `All ${findings.length} findings` }), make("ul", { className: "problems" }, ...items));
+    createElement("li", {}, createElement("span", { className: `verdict ${finding.verdict.replace(" ", "-")}`, textContent: finding.verdict }), ` ${finding.statement}: ${finding.reason}`));
+  return createElement("details", {}, createElement("summary", { textContent: `All ${findings.length} findings` }), createElement("ul", { className: "problems" }, ...items));
 }
 
 function listOf(deviations) {
-  return make("details", { open: true }, make("summary", { textContent: "Where it departs from the paper" }),
-    make("ul", {}, ...deviations.map((text) => make("li", { textContent: text }))));
+  return createElement("details", { open: true }, createElement("summary", { textContent: "Deviations from the paper" }),
+    createElement("ul", {}, ...deviations.map((text) => createElement("li", { textContent: text }))));
 }
 
 const intervalOf = (interval, factor = 1) => (interval ? `[${numberOf(factor * interval[0])}, ${numberOf(factor * interval[1])}]` : "");

@@ -1,13 +1,13 @@
-// Metrics by epoch as lines with bands over the seeds, one chart a metric; of one experiment or of several at once.
+// Metrics by epoch as lines with bands over the seeds: one chart per metric, for one experiment or several.
 
-import { ask, make } from "./service.js";
+import { createElement, fetchJson } from "./service.js";
 
 const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const CSS_DASHES = ["solid", "dashed", "dotted", "double"];
-const FIRST_SHOWN = ["test_accuracy", "train_loss"];
+const DEFAULT_METRICS = ["test_accuracy", "train_loss"];
 const MAX_LINES = 28;
-const POINTS_A_LINE = 200;
+const POINTS_PER_LINE = 200;
 const FEW_LINES = 8;
 const FEW_EPOCHS = 10;
 
@@ -18,13 +18,13 @@ const hiddenLines = new Set();
 let shown = null;
 let latest = [];
 
-// series: [{id, name, points: [name of each point]}]; name is empty where there is one experiment. Returns how many lines there are.
+// series: [{id, name, points: [name of each point]}]; name is empty for a single experiment. Returns the number of lines.
 export async function refreshCurves(series) {
-  const answers = await Promise.all(
-    series.map((one) => ask(`/experiments/${one.id}/metrics?aggregate=true&points=${POINTS_A_LINE}`)),
+  const responses = await Promise.all(
+    series.map((one) => fetchJson(`/experiments/${one.id}/metrics?aggregate=true&points=${POINTS_PER_LINE}`)),
   );
-  latest = answers.flatMap((answer, index) =>
-    Object.values(Object.groupBy(answer.items, (item) => `${item.point} ${item.name}`)).map((items) => ({
+  latest = responses.flatMap((response, index) =>
+    Object.values(Object.groupBy(response.items, (item) => `${item.point} ${item.name}`)).map((items) => ({
       metric: items[0].name,
       label: labelOf(series[index], items[0].point),
       color: series.length > 1 ? index : items[0].point,
@@ -32,7 +32,7 @@ export async function refreshCurves(series) {
       items,
     })),
   );
-  offerMetrics([...new Set(latest.map((line) => line.metric))].sort());
+  addMetricControls([...new Set(latest.map((line) => line.metric))].sort());
   draw();
   return latest.length;
 }
@@ -41,7 +41,7 @@ function labelOf(one, point) {
   return [one.name, one.points[point]].filter(Boolean).join(" · ") || "mean";
 }
 
-function offerMetrics(names) {
+function addMetricControls(names) {
   const box = document.getElementById("metric-names");
   const missing = document.getElementById("no-curves");
   if (!names.length) {
@@ -51,18 +51,18 @@ function offerMetrics(names) {
   controls.hidden = false;
   missing?.remove();
   if (shown === null) {
-    const usual = FIRST_SHOWN.filter((name) => names.includes(name));
-    shown = new Set(usual.length ? usual : names.slice(0, 2));
+    const defaults = DEFAULT_METRICS.filter((name) => names.includes(name));
+    shown = new Set(defaults.length ? defaults : names.slice(0, 2));
   }
   for (const name of names) {
     if (document.getElementById(`metric-${name}`)) continue;
-    const tick = make("input", { type: "checkbox", id: `metric-${name}`, checked: shown.has(name) });
-    tick.addEventListener("change", () => {
-      if (tick.checked) shown.add(name);
+    const checkbox = createElement("input", { type: "checkbox", id: `metric-${name}`, checked: shown.has(name) });
+    checkbox.addEventListener("change", () => {
+      if (checkbox.checked) shown.add(name);
       else shown.delete(name);
       draw();
     });
-    box.append(make("label", { className: "inline" }, tick, name.replaceAll("_", " ")));
+    box.append(createElement("label", { className: "inline" }, checkbox, name.replaceAll("_", " ")));
   }
 }
 
@@ -71,25 +71,25 @@ function draw() {
   for (const chart of grid.querySelectorAll(".curve")) if (!shown.has(chart.dataset.metric)) chart.remove();
   const charts = [...shown].map((name) => [name, latest.filter((line) => line.metric === name)]).filter(([, lines]) => lines.length);
   const most = Math.max(0, ...charts.map(([, lines]) => lines.length));
-  // All places first: a chart takes the width that its neighbours leave.
-  for (const [name] of charts) placeOf(name);
+  // Create all elements first: the width of a chart depends on its neighbours.
+  for (const [name] of charts) elementOf(name);
   for (const [name, lines] of charts) drawChart(name, lines.slice(0, MAX_LINES));
-  offerLines(charts.flatMap(([, lines]) => lines.slice(0, MAX_LINES)));
+  updateLegend(charts.flatMap(([, lines]) => lines.slice(0, MAX_LINES)));
   document.getElementById("curve-note").textContent =
-    most > MAX_LINES ? `The first ${MAX_LINES} of ${most} lines are drawn; the CSV holds all.` : "";
+    most > MAX_LINES ? `The first ${MAX_LINES} of ${most} lines are shown; the CSV file has all.` : "";
 }
 
-function placeOf(name) {
-  const there = document.getElementById(`curve-${name}`);
-  if (there !== null) return there;
-  const chart = make("div", { id: `curve-${name}`, className: "curve", role: "img" });
+function elementOf(name) {
+  const existing = document.getElementById(`curve-${name}`);
+  if (existing !== null) return existing;
+  const chart = createElement("div", { id: `curve-${name}`, className: "curve", role: "img" });
   chart.dataset.metric = name;
   grid.append(chart);
   return chart;
 }
 
-// One legend for all charts; an entry hides its line in each.
-function offerLines(lines) {
+// One legend for all charts; an entry shows or hides its line in all of them.
+function updateLegend(lines) {
   const legend = document.getElementById("legend");
   const labels = new Map(lines.map((line) => [line.label, line]));
   legend.hidden = labels.size < 2;
@@ -97,15 +97,15 @@ function offerLines(lines) {
   legend.dataset.labels = [...labels.keys()].join("\n");
   legend.replaceChildren(
     ...[...labels].map(([label, line]) => {
-      const swatch = make("span", { className: "swatch", "aria-hidden": "true" });
+      const swatch = createElement("span", { className: "swatch", "aria-hidden": "true" });
       swatch.style.borderTop = `3px ${CSS_DASHES[line.dash % DASHES.length]} ${colorOf(line)}`;
-      const button = make("button", { type: "button", className: "entry", "aria-pressed": String(!hiddenLines.has(label)) }, swatch, label);
+      const button = createElement("button", { type: "button", className: "entry", "aria-pressed": String(!hiddenLines.has(label)) }, swatch, label);
       button.addEventListener("click", () => {
         if (!hiddenLines.delete(label)) hiddenLines.add(label);
         button.setAttribute("aria-pressed", String(!hiddenLines.has(label)));
         draw();
       });
-      return make("li", {}, button);
+      return createElement("li", {}, button);
     }),
   );
 }
@@ -115,7 +115,7 @@ function colorOf(line) {
 }
 
 function drawChart(name, lines) {
-  const chart = placeOf(name);
+  const chart = elementOf(name);
   const last = lines.map((line) => `${line.label}: ${line.items.at(-1).statistic.mean.toPrecision(4)}`);
   chart.setAttribute("aria-label", `${name.replaceAll("_", " ")} by epoch. Last values: ${last.slice(0, 6).join("; ")}`);
   const band = document.getElementById("band").value;
@@ -146,8 +146,8 @@ function tracesOf(line, band, tint) {
 function boundsOf(items, band) {
   const pairs = items.map(({ statistic }) => {
     if (band === "ci95" && statistic.ci95) return statistic.ci95;
-    const reach = band === "standard_error" ? (statistic.standard_error ?? 0) : 0;
-    return [statistic.mean - reach, statistic.mean + reach];
+    const halfWidth = band === "standard_error" ? (statistic.standard_error ?? 0) : 0;
+    return [statistic.mean - halfWidth, statistic.mean + halfWidth];
   });
   return [pairs.map(([low]) => low), pairs.map(([, high]) => high)];
 }

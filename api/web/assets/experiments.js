@@ -1,20 +1,20 @@
-// The list of experiments: filters that act at once, and a comparison of those that are ticked.
+// The list of experiments: applies a filter when it changes, and compares the selected experiments.
 
 import "./live.js";
 
 const form = document.getElementById("compare-form");
 const compare = document.getElementById("compare");
 
-function countTicked() {
+function countSelected() {
   if (compare === null) return;
   const count = form.querySelectorAll("input[name=id]:checked").length;
   compare.disabled = count < 2;
   document.getElementById("compare-hint").textContent =
-    count < 2 ? "Tick two or more." : `${count} are ticked.`;
+    count < 2 ? "Select two or more." : `${count} selected.`;
 }
 
 for (const select of document.querySelectorAll("#kind, #status"))
   select.addEventListener("change", () => select.form.requestSubmit());
-form.addEventListener("change", countTicked);
-document.addEventListener("refreshed", countTicked);
-countTicked();
+form.addEventListener("change", countSelected);
+document.addEventListener("refreshed", countSelected);
+countSelected();

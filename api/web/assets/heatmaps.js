@@ -1,8 +1,8 @@
-// Maps of numbers to zoom into: every rectangular array among a plot's numbers, one at a time, when it is asked for.
+// Interactive heatmaps: a button shows the rectangular arrays in a plot's data, one at a time.
 
 import { themedLayout } from "./curves.js";
 import { showValue } from "./numbers.js";
-import { ask, make } from "./service.js";
+import { createElement, fetchJson } from "./service.js";
 
 const SCALE = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]];
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -15,11 +15,11 @@ export function exploreOnClick(base) {
       const open = button.getAttribute("aria-expanded") === "true";
       button.setAttribute("aria-expanded", String(!open));
       if (open) return target.replaceChildren();
-      target.replaceChildren(make("p", { className: "soft", textContent: "Loading the numbers …" }));
+      target.replaceChildren(createElement("p", { className: "soft", textContent: "Loading the data …" }));
       try {
-        show(target, [...findMaps(await ask(`${base}/plots/${figure.dataset.plot}.json`), {})]);
+        show(target, [...findMaps(await fetchJson(`${base}/plots/${figure.dataset.plot}.json`), {})]);
       } catch (error) {
-        target.replaceChildren(make("p", { className: "error", textContent: error.message }));
+        target.replaceChildren(createElement("p", { className: "error", textContent: error.message }));
       }
     });
   }
@@ -30,12 +30,12 @@ function isMap(value) {
   return width > 0 && value.every((row) => Array.isArray(row) && row.length === width && row.every((cell) => cell === null || typeof cell === "number"));
 }
 
-// What the objects around a map say of it: the point's values, the layer, the size of a bin, the key it stands at.
-function* findMaps(value, told, key = "") {
-  if (isMap(value)) yield { rows: value, ...told, key };
+// Yields each map with the properties of the objects around it: point values, layer, bin size and its key.
+function* findMaps(value, outer, key = "") {
+  if (isMap(value)) yield { rows: value, ...outer, key };
   else if (value !== null && typeof value === "object") {
-    const more = Array.isArray(value) ? told : { ...told, ...pick(value) };
-    for (const [name, inner] of Object.entries(value)) yield* findMaps(inner, more, Array.isArray(value) ? key : name);
+    const inherited = Array.isArray(value) ? outer : { ...outer, ...pick(value) };
+    for (const [name, inner] of Object.entries(value)) yield* findMaps(inner, inherited, Array.isArray(value) ? key : name);
   }
 }
 
@@ -51,10 +51,10 @@ function titleOf({ values = {}, layer, parameter, key }) {
 }
 
 function show(target, maps) {
-  if (!maps.length) return target.replaceChildren(make("p", { className: "soft", textContent: "There is no map yet." }));
-  const chosen = make("select", {}, ...maps.map((map, index) => make("option", { value: index, textContent: titleOf(map) })));
-  const chart = make("div", { className: "heatmap", role: "img" });
-  target.replaceChildren(make("label", {}, "Map ", chosen), chart);
+  if (!maps.length) return target.replaceChildren(createElement("p", { className: "soft", textContent: "There are no maps yet." }));
+  const chosen = createElement("select", {}, ...maps.map((map, index) => createElement("option", { value: index, textContent: titleOf(map) })));
+  const chart = createElement("div", { className: "heatmap", role: "img" });
+  target.replaceChildren(createElement("label", {}, "Map ", chosen), chart);
   const drawChosen = () => chart.isConnected && draw(chart, maps[chosen.value]);
   chosen.addEventListener("change", drawChosen);
   dark.addEventListener("change", drawChosen);
@@ -66,7 +66,7 @@ function draw(chart, map) {
   const [dy, dx] = map.bin_shape ?? [1, 1];
   const flat = map.rows.flat().filter((cell) => cell !== null);
   const mean = flat.reduce((sum, cell) => sum + cell, 0) / flat.length;
-  chart.setAttribute("aria-label", `${titleOf(map)}: ${map.rows.length} by ${map.rows[0].length} bins, mean ${mean.toFixed(3)}, greatest ${Math.max(...map.rows.map((row) => Math.max(...row))).toFixed(3)}`);
+  chart.setAttribute("aria-label", `${titleOf(map)}: ${map.rows.length} by ${map.rows[0].length} bins, mean ${mean.toFixed(3)}, maximum ${Math.max(...map.rows.map((row) => Math.max(...row))).toFixed(3)}`);
   const trace = {
     type: "heatmap", z: map.rows, y0: dy / 2, dy, x0: dx / 2, dx, zmin: 0, zmax: 1, colorscale: SCALE,
     colorbar: { title: { text: "share of epochs", side: "right" }, thickness: 14 },

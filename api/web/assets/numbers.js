@@ -1,20 +1,20 @@
-// Numbers, statistics and values of forms in words, as the server writes them.
+// Formats numbers, statistics and spec values as api/web/formatting.py does.
 
-const MOST_PLACES = 6;
-const MOST_DIGITS = 6;
+const MAX_PLACES = 6;
+const MAX_DIGITS = 6;
 
 export const numberOf = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(4)).toString());
 
-// Two digits of the standard error, and as many places of the mean; the mean alone where there is no error.
+// Two digits of the standard error and as many decimals of the mean; the mean alone without an error.
 export function statisticOf(mean, error) {
   if (error === null) return numberOf(mean);
   if (error === 0) return `${numberOf(mean)} ± 0`;
   const places = Math.max(0, 1 - Math.floor(Math.log10(error)));
-  if (places > MOST_PLACES || Math.max(Math.abs(mean), error) >= 10 ** MOST_DIGITS) return `${numberOf(mean)} ± ${error.toExponential(1)}`;
+  if (places > MAX_PLACES || Math.max(Math.abs(mean), error) >= 10 ** MAX_DIGITS) return `${numberOf(mean)} ± ${error.toExponential(1)}`;
   return `${mean.toFixed(places)} ± ${error.toFixed(places)}`;
 }
 
-// A form within a form by its name and fields.
+// A nested object is written as its name and its other fields in parentheses.
 export function showValue(value) {
   if (value === null) return "";
   if (Array.isArray(value)) return `[${value.map(showValue).join(", ")}]`;

@@ -1,17 +1,17 @@
-// Where in a JSON text a pointer's value stands, so that an error can be shown at its place.
+// Positions of values in a JSON text by JSON pointer, to show an error where it is.
 
 const SPACE = /\s*/y;
 const SCALAR = /"(?:[^"\\]|\\.)*"|[^\s,\]}]+/y;
 
-// {pointer: [start, end]} of every value in a text that is valid JSON; pointers begin with #.
-export function placesOf(text) {
+// Map from pointer to [start, end] for every value in a valid JSON text; pointers begin with #.
+export function positionsOf(text) {
   const found = new Map();
   let at = 0;
   const match = (pattern) => {
     pattern.lastIndex = at;
-    const taken = pattern.exec(text)?.[0] ?? "";
-    at += taken.length;
-    return taken;
+    const matched = pattern.exec(text)?.[0] ?? "";
+    at += matched.length;
+    return matched;
   };
   const read = (pointer) => {
     match(SPACE);
@@ -41,8 +41,8 @@ export function placesOf(text) {
   return found;
 }
 
-// The place of the pointer, or of the nearest value around it that is there.
-export function nearestPlace(places, pointer) {
-  for (let at = pointer; at.includes("/"); at = at.slice(0, at.lastIndexOf("/"))) if (places.has(at)) return places.get(at);
-  return places.get("#");
+// The position of the pointer's value, or of the nearest enclosing value that exists.
+export function nearestPosition(positions, pointer) {
+  for (let at = pointer; at.includes("/"); at = at.slice(0, at.lastIndexOf("/"))) if (positions.has(at)) return positions.get(at);
+  return positions.get("#");
 }

@@ -1,27 +1,28 @@
-// Asking the service: JSON answers, and errors that say what it said.
+// Requests to the service, and creation of elements.
 
-export class Refused extends Error {
+export class RequestFailed extends Error {
   constructor(status, problem) {
-    super(problem.detail ?? `the service answered ${status}`);
+    super(problem.detail ?? `the service returned status ${status}`);
     this.status = status;
     this.problem = problem;
   }
 }
 
-export async function ask(path, options = {}) {
+// The JSON response; throws RequestFailed with the problem that the service returned.
+export async function fetchJson(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { accept: "application/json", ...options.headers } });
   const text = await response.text();
-  let found;
+  let body;
   try {
-    found = JSON.parse(text);
+    body = JSON.parse(text);
   } catch {
-    found = { detail: text.slice(0, 200) };
+    body = { detail: text.slice(0, 200) };
   }
-  if (!response.ok) throw new Refused(response.status, found);
-  return found;
+  if (!response.ok) throw new RequestFailed(response.status, body);
+  return body;
 }
 
-export function make(tag, properties = {}, ...children) {
+export function createElement(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties))
     if (name.includes("-") || name === "role" || name === "scope") element.setAttribute(name, value);

@@ -1,13 +1,13 @@
-// The API's description, to be tried out; light or dark as the rest of the pages.
+// Swagger UI, light or dark as the other pages.
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-function dress() {
+function applyTheme() {
   document.documentElement.classList.toggle("dark-mode", dark.matches);
 }
 
-dark.addEventListener("change", dress);
-dress();
+dark.addEventListener("change", applyTheme);
+applyTheme();
 
 SwaggerUIBundle({
   url: "/openapi.json",

@@ -1,14 +1,14 @@
-// A plot that is a table, as a table: our statistics, and the published numbers beside them where the plot has any.
+// Plots of the view "table" as HTML tables: our statistics, and published numbers if there are any.
 
 import { statisticOf } from "./numbers.js";
-import { ask, make } from "./service.js";
+import { createElement, fetchJson } from "./service.js";
 
 const FRACTIONS = /accuracy|difference/;
 const PUBLISHED = "published_";
 
 export async function showTables(base) {
   for (const target of document.querySelectorAll(".number-table")) {
-    const numbers = await ask(`${base}/plots/${target.dataset.plot}.json`);
+    const numbers = await fetchJson(`${base}/plots/${target.dataset.plot}.json`);
     const columns = (numbers.columns ?? []).filter((name) => numbers.points.some((row) => row[name] !== null && row[name] !== ""));
     if (numbers.points.length && columns.length) target.replaceChildren(tableOf(target.dataset.title, columns, numbers.points));
   }
@@ -17,18 +17,18 @@ export async function showTables(base) {
 function tableOf(title, columns, rows) {
   const published = columns.filter((name) => name.startsWith(PUBLISHED));
   const isNumeric = (name) => rows.some((row) => row[name] !== null && typeof row[name] !== "string");
-  const heads = make("tr", {}, ...columns.map((name) => make("th", { scope: "col", className: isNumeric(name) ? "number" : "", textContent: headOf(name) })));
-  const groups = make("tr", {}, make("td", { colSpan: columns.length - published.length }),
-    make("th", { colSpan: published.length, scope: "colgroup", className: "group", textContent: "Published in the paper" }));
-  const body = rows.map((row) => make("tr", {}, ...columns.map((name) => cellOf(name, row[name], name === columns[0]))));
-  const table = make("table", {}, make("caption", { textContent: "Mean ± one standard error; accuracies and differences in per cent" }),
-    make("thead", {}, ...(published.length ? [groups] : []), heads), make("tbody", {}, ...body));
-  return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": title }, table);
+  const heads = createElement("tr", {}, ...columns.map((name) => createElement("th", { scope: "col", className: isNumeric(name) ? "number" : "", textContent: headOf(name) })));
+  const groups = createElement("tr", {}, createElement("td", { colSpan: columns.length - published.length }),
+    createElement("th", { colSpan: published.length, scope: "colgroup", className: "group", textContent: "Published in the paper" }));
+  const body = rows.map((row) => createElement("tr", {}, ...columns.map((name) => cellOf(name, row[name], name === columns[0]))));
+  const table = createElement("table", {}, createElement("caption", { textContent: "Mean ± one standard error; accuracies and differences in percent" }),
+    createElement("thead", {}, ...(published.length ? [groups] : []), heads), createElement("tbody", {}, ...body));
+  return createElement("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": title }, table);
 }
 
 function cellOf(name, value, isFirst) {
-  if (isFirst) return make("th", { scope: "row", textContent: show(name, value) });
-  return make("td", { className: typeof value === "string" ? "" : "number", textContent: show(name, value) });
+  if (isFirst) return createElement("th", { scope: "row", textContent: show(name, value) });
+  return createElement("td", { className: typeof value === "string" ? "" : "number", textContent: show(name, value) });
 }
 
 function headOf(name) {

@@ -1,4 +1,4 @@
-"""Logging a browser in by a key, and out."""
+"""The page `/login`: logs a browser in by a key; and the logout."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ from storage.access.logins import create_login, delete_login
 router = APIRouter(include_in_schema=False)
 
 MAX_ADDRESS = 2_000
+"""Longest address to return to, in characters"""
 NextQuery = Annotated[str, Query(alias="next", max_length=MAX_ADDRESS)]
 
 
 @router.get("/login")
-def show_login(request: Request, wanted: NextQuery = "/") -> Response:
-    """The page on which a key is shown."""
-    return _login_page(request, wanted)
+def show_login(request: Request, next_address: NextQuery = "/") -> Response:
+    """The login page. next: the address to open after the login."""
+    return _login_page(request, next_address)
 
 
 @router.post("/login")
 def log_in(request: Request, body: BodyDep, state: StateDep) -> Response:
-    """Take a key from the page's form, give the browser a cookie, and lead it to where it was going."""
+    """Check the key of the form, set the login's cookie, and redirect to the address `next`."""
     require_own_page(request)
     form = dict(parse_qsl(body.decode("utf-8", "replace")))
-    wanted = form.get("next", "/")
+    next_address = form.get("next", "/")
     try:
         with state.db.read() as session:
             key = check_key(session, request, form.get("key", "").strip())
@@ -56,15 +57,17 @@ def log_in(request: Request, body: BodyDep, state: StateDep) -> Response:
     except ProblemRaised as refused:
         if isinstance(refused, KeyRefused):
             record_refusal(request, refused)
-        return _login_page(request, wanted, refused)
+        return _login_page(request, next_address, refused)
     seconds = state.settings.login_seconds
     with state.db.write() as session:
         delete_login(session, request.cookies.get(COOKIE, ""))
         token = create_login(session, key, timedelta(seconds=seconds))
         record(session, Action.LOGGED_IN, detail=f"from {client_address(request)}", key=key)
-    leading = RedirectResponse(local_address(wanted), 303, headers={"Cache-Control": PRIVATE})
-    _set_cookie(leading, request, token, int(seconds))
-    return leading
+    response = RedirectResponse(
+        local_address(next_address), 303, headers={"Cache-Control": PRIVATE}
+    )
+    _set_cookie(response, request, token, int(seconds))
+    return response
 
 
 @router.post("/logout")
@@ -75,24 +78,33 @@ def log_out(request: Request, state: StateDep) -> Response:
         key = delete_login(session, request.cookies.get(COOKIE, ""))
         if key is not None:
             record(session, Action.LOGGED_OUT, key=key)
-    leading = RedirectResponse("/login", 303, headers={"Cache-Control": PRIVATE})
-    _set_cookie(leading, request, "", 0)
-    return leading
+    response = RedirectResponse("/login", 303, headers={"Cache-Control": PRIVATE})
+    _set_cookie(response, request, "", 0)
+    return response
 
 
-def local_address(wanted: str) -> str:
-    """`wanted` where it is a path of this service; `/` for whatever a browser could read as another site's address."""
-    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-    return wanted if is_path and wanted.isprintable() and len(wanted) <= MAX_ADDRESS else "/"
+def local_address(next_address: str) -> str:
+    """`next_address` if it is a path of this service, else `/`.
+
+    A browser reads some paths, such as `//host`, as the address of another site.
+    """
+    is_path = next_address.startswith("/") and not next_address.startswith(("//", "/\\"))
+    return (
+        next_address
+        if is_path and next_address.isprintable() and len(next_address) <= MAX_ADDRESS
+        else "/"
+    )
 
 
-def _login_page(request: Request, wanted: str, refused: ProblemRaised | None = None) -> Response:
+def _login_page(
+    request: Request, next_address: str, refused: ProblemRaised | None = None
+) -> Response:
     page = render(
         request,
         "login.html",
         refused.status if refused else 200,
         navigation=(),
-        wanted=local_address(wanted),
+        next_address=local_address(next_address),
         refused=refused.detail if refused else None,
     )
     page.headers.update({"Cache-Control": PRIVATE, **(refused.headers if refused else {})})
@@ -100,8 +112,8 @@ def _login_page(request: Request, wanted: str, refused: ProblemRaised | None = N
 
 
 def _set_cookie(response: Response, request: Request, token: str, seconds: int) -> None:
-    """No script reads it, and no other site's page has it sent but by leading here."""
-    is_safe = request.url.scheme == "https"
+    """Scripts cannot read the cookie; other sites can send it only by a link to this service."""
+    is_secure = request.url.scheme == "https"
     response.set_cookie(
-        COOKIE, token, max_age=seconds, path="/", secure=is_safe, httponly=True, samesite="lax"
+        COOKIE, token, max_age=seconds, path="/", secure=is_secure, httponly=True, samesite="lax"
     )

@@ -1,4 +1,4 @@
-"""The guide's pages, and the pictures of the documents."""
+"""The pages `/guide/...`: the guide and the pictures of its documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from api.http.problems import ProblemRaised
-from api.web.guide import FIRST, list_pages, list_sections, pictures, render_page
+from api.web.guide import list_pages, list_pictures, list_sections, render_page
 from api.web.templating import render
 from schemas.problems import ProblemCode
 
@@ -18,14 +18,14 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/guide")
 def open_guide() -> Response:
-    """The first page."""
+    """Redirect to the first page."""
     return RedirectResponse(f"/guide/{list_pages()[0].slug}")
 
 
 @router.get("/guide/{folder}/{name}.png")
 def read_picture(folder: str, name: str) -> FileResponse:
     """A picture of the documents."""
-    path = pictures().get(f"{folder}/{name}.png")
+    path = list_pictures().get(f"{folder}/{name}.png")
     if path is None:
         raise ProblemRaised(
             404, ProblemCode.NOT_FOUND, f"the guide has no picture {name[:80]!r} in {folder[:80]!r}"
@@ -35,12 +35,12 @@ def read_picture(folder: str, name: str) -> FileResponse:
 
 @router.get("/guide/{slug:path}")
 def show_guide(request: Request, slug: str) -> Response:
-    """One page of the guide."""
+    """A page of the guide."""
     html = render_page(slug, request.app.openapi)
     if html is None:
         raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"the guide has no page {slug[:80]!r}")
     pages = list_pages()
-    shown = Markup(html)  # noqa: S704 - of our own documents, rendered without HTML  # nosec B704
+    safe = Markup(html)  # noqa: S704 - from documents of the project, without raw HTML  # nosec B704
     return render(
         request,
         "guide.html",
@@ -49,12 +49,10 @@ def show_guide(request: Request, slug: str) -> Response:
         ],
         title=next(page.title for page in pages if page.slug == slug),
         slug=slug,
-        html=shown,
+        html=safe,
         sections=[(anchor, _strip_tags(heading)) for anchor, heading in list_sections(html)],
-        first=FIRST,
     )
 
 
 def _strip_tags(heading: str) -> str:
-    marked = Markup(heading)  # noqa: S704 - a plain text again  # nosec B704
-    return marked.striptags()
+    return Markup(heading).striptags()  # noqa: S704 - without tags it is plain text  # nosec B704

@@ -1,0 +1,17 @@
+"""The web pages, one module per page."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from api.web.pages import api_docs, compare, experiment, experiments, guide, login, queue, submit
+from api.web.templating import WEB
+
+PAGES = (login, experiments, experiment, compare, submit, queue, guide, api_docs)
+"""Each has the attribute `router`."""
+
+
+def mount_assets(app: FastAPI) -> None:
+    """Serve the scripts and styles of the pages under /assets."""
+    app.mount("/assets", StaticFiles(directory=WEB / "assets"), name="assets")

@@ -1,0 +1,76 @@
+"""The page `/`: the list of experiments with its filters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api.dependencies import StateDep
+from api.http.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
+from api.web.templating import render
+from engine.experiments.registry import kinds
+from schemas.status import ExperimentStatus
+from storage.experiments import find
+from storage.experiments.resources import to_resources
+from storage.runs import resources as run_resources
+
+router = APIRouter(include_in_schema=False)
+
+PAGE_SIZE = 25
+REFRESH_MS = 3000
+
+KindFilter = Annotated[str | None, Query(max_length=64)]
+StatusFilter = Annotated[str | None, Query(max_length=32)]
+
+
+@router.get("/")
+def show_experiments(
+    request: Request,
+    state: StateDep,
+    cursor: CursorQuery = None,
+    q: ContainingQuery = None,
+    kind: KindFilter = None,
+    status: StatusFilter = None,
+    label: LabelQuery = None,
+) -> Response:
+    """The newest experiments that match the filters."""
+    filters = {
+        name: value
+        for name, value in {"q": q, "kind": kind, "status": status, "label": label}.items()
+        if value
+    }
+    with state.db.read() as session:
+        rows, next_cursor = find.list_experiments(
+            session,
+            limit=PAGE_SIZE,
+            cursor=cursor,
+            kind=filters.get("kind"),
+            status=_parse_status(filters.get("status")),
+            label=parse_label(filters.get("label")),
+            containing=filters.get("q"),
+        )
+        experiments = to_resources(
+            session, rows, limit_per_owner=state.settings.limit_running_per_owner
+        )
+        queue = run_resources.queue_state(session)
+    return render(
+        request,
+        "experiments.html",
+        experiments=experiments,
+        older=f"/?{urlencode({**filters, 'cursor': next_cursor})}",
+        next_cursor=next_cursor,
+        queue=queue,
+        kinds=kinds(),
+        statuses=[str(name) for name in ExperimentStatus],
+        filters=filters,
+        refresh_ms=REFRESH_MS,
+    )
+
+
+def _parse_status(text: str | None) -> ExperimentStatus | None:
+    if text is None or text not in list(ExperimentStatus):
+        return None
+    return ExperimentStatus(text)
