@@ -1,4 +1,4 @@
-"""A headless Chromium spoken to over a pair of pipes (the Chrome DevTools Protocol): no driver, no port, no download."""
+"""Drives a headless Chromium by the Chrome DevTools Protocol over two pipes, without a driver."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-quic",
     "--disable-dev-shm-usage",
     "--no-first-run",
     "--disable-background-networking",
@@ -29,29 +30,29 @@ ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
 )
-ANSWER_SECONDS = 60.0
+RESPONSE_SECONDS = 60.0
 
 
 def find_chromium() -> str | None:
-    return next((path for name in NAMES if (path := shutil.which(name)) is not None), None)
+    return next((path for name in PROGRAMS if (path := shutil.which(name)) is not None), None)
 
 
 class PageError(AssertionError):
-    """The page did not do what it should."""
+    """The page or the browser did not do what the test expects."""
 
 
 @dataclass
 class Browser:
-    """One page of one browser: what it was sent for, what it complained of."""
+    """One page of one browser, the addresses that it requested and the errors that it logged."""
 
     write_end: int
     read_end: int
     session: str = ""
     requested: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     _last: int = 0
     _buffer: bytes = b""
-    _answers: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _responses: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one command and return its result."""
@@ -60,40 +61,40 @@ class Browser:
         if self.session:
             message["sessionId"] = self.session
         os.write(self.write_end, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while self._last not in self._answers:
+        deadline = time.monotonic() + RESPONSE_SECONDS
+        while self._last not in self._responses:
             if time.monotonic() > deadline:
-                raise PageError(f"the browser did not answer {method}")
+                raise PageError(f"the browser did not respond to {method}")
             self.listen(0.2)
-        answer = self._answers.pop(self._last)
-        if "error" in answer:
-            raise PageError(f"{method}: {answer['error']}")
-        result: dict[str, Any] = answer["result"]
+        response = self._responses.pop(self._last)
+        if "error" in response:
+            raise PageError(f"{method}: {response['error']}")
+        result: dict[str, Any] = response["result"]
         return result
 
     def listen(self, seconds: float) -> None:
-        """Take in what the browser says, waiting so long for something."""
+        """Read messages of the browser; wait up to `seconds` for the first."""
         readable, _, _ = select.select([self.read_end], [], [], seconds)
         if not readable:
             return
         *messages, self._buffer = (self._buffer + os.read(self.read_end, 1 << 20)).split(b"\0")
         for message in messages:
-            self._take(json.loads(message))
+            self._handle(json.loads(message))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "id" in message:
-            self._answers[message["id"]] = message
+            self._responses[message["id"]] = message
             return
-        told = message["params"]
+        event = message["params"]
         match message["method"]:
             case "Network.requestWillBeSent":
-                self.requested.append(told["request"]["url"])
+                self.requested.append(event["request"]["url"])
             case "Runtime.exceptionThrown":
-                self.complaints.append(json.dumps(told["exceptionDetails"])[:500])
-            case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
-                self.complaints.append(" ".join(str(one.get("value", one)) for one in told["args"]))
-            case "Log.entryAdded" if told["entry"]["level"] in ("error", "warning"):
-                self.complaints.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+                self.errors.append(json.dumps(event["exceptionDetails"])[:500])
+            case "Runtime.consoleAPICalled" if event["type"] in ("error", "warning", "assert"):
+                self.errors.append(" ".join(str(one.get("value", one)) for one in event["args"]))
+            case "Log.entryAdded" if event["entry"]["level"] in ("error", "warning"):
+                self.errors.append(f"{event['entry']['text']} {event['entry'].get('url', '')}")
 
     def open(self, url: str) -> None:
         self.call("Page.navigate", url=url)
@@ -113,7 +114,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = 60.0) -> None:
-        """Return once the expression is true."""
+        """Return once the expression is true; raises PageError after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -123,11 +124,11 @@ class Browser:
                 if "Cannot find context" not in str(error) and "navigat" not in str(error):
                     raise
             if time.monotonic() > deadline:
-                raise PageError(f"not within {seconds:g} s: {expression}")
+                raise PageError(f"not true within {seconds:g} s: {expression}")
             self.listen(0.1)
 
     def press(self, key: str, code: int, text: str = "") -> None:
-        """One key, as the keyboard sends it."""
+        """Press and release a key. code: its Windows virtual key code."""
         named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **named)
         self.call("Input.dispatchKeyEvent", type="keyUp", **named)
@@ -142,7 +143,7 @@ class Browser:
         )
 
     def prefer(self, scheme: str) -> None:
-        """`dark` or `light`."""
+        """Set the preferred color scheme: `dark` or `light`."""
         self.call(
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
@@ -156,20 +157,20 @@ class Browser:
 
 @contextmanager
 def chromium(program: str, profile: Path) -> Iterator[Browser]:
-    """A browser with one empty page, gone afterwards."""
+    """A browser with one empty page; it is closed afterwards."""
     to_browser, from_test = os.pipe()
     to_test, from_browser = os.pipe()
-    # The browser reads 3 and writes 4: both ends are moved out of the way first.
+    # The browser reads from descriptor 3 and writes to 4; duplicates keep these two free.
     reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_browser, from_browser))
 
-    def place() -> None:
+    def set_descriptors() -> None:
         os.dup2(reads, 3)
         os.dup2(writes, 4)
 
     process = subprocess.Popen(
         [program, *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"],
         pass_fds=(3, 4),
-        preexec_fn=place,
+        preexec_fn=set_descriptors,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A whole service, and a browser that looks at it."""
+"""A service with all its processes, and a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.chrome import Browser, chromium, find_chromium
 
 @pytest.fixture(scope="module")
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a whole service: broker, API and workers."""
+    """The address of a service with broker, API and workers."""
     with Stack(tmp_path_factory.mktemp("service"), free_port()) as stack:
         yield stack.url
 
@@ -28,7 +28,7 @@ def client(service_url: str) -> Iterator[Client]:
 
 @pytest.fixture
 def browser(tmp_path: Path, service_url: str) -> Iterator[Browser]:
-    """A fresh browser; whatever the test did, no page may have complained or asked another machine."""
+    """A new browser; after the test, no page may have logged errors or contacted other hosts."""
     program = find_chromium()
     if program is None:
         pytest.fail("Chromium is not installed (Debian: apt-get install chromium)")
@@ -36,7 +36,7 @@ def browser(tmp_path: Path, service_url: str) -> Iterator[Browser]:
         opened.resize(1280, 900)
         yield opened
         opened.listen(0.2)
-        assert opened.complaints == []
+        assert opened.errors == []
         assert [
             url for url in opened.requested if not url.startswith((service_url, "data:", "blob:"))
         ] == []

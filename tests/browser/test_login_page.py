@@ -1,4 +1,4 @@
-"""Logging in with a real browser: by keyboard, without script, on a phone, in the dark."""
+"""The login in a real browser: by keyboard, without scripts, on a phone, in light and dark."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.browser.chrome import Browser
 
 pytestmark = pytest.mark.browser
 
-BODY = json.dumps({"spec": {"kind": "train", "epochs": 1}, "name": "by a login"})
+BODY = json.dumps({"spec": {"kind": "train", "epochs": 1}, "name": "by a logged-in user"})
 LOADED = "document.readyState === 'complete'"
 
 
 @pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The address of a whole service that asks for a key, and one that holds."""
-    home = tmp_path_factory.mktemp("keyed")
+def service_with_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The address of a service that requires a key, and a valid key."""
+    home = tmp_path_factory.mktemp("service")
     with Stack(home, free_port()) as stack:
         db = Database(f"sqlite:///{home / 'richregime.sqlite3'}")
         key = make_key(db, Scope.READ, Scope.SUBMIT, Scope.CANCEL)
@@ -36,20 +36,20 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def service_url(keyed: tuple[str, str]) -> str:
-    return keyed[0]
+def service_url(service_with_key: tuple[str, str]) -> str:
+    return service_with_key[0]
 
 
 def type_text(browser: Browser, text: str) -> None:
     browser.call("Input.insertText", text=text)
 
 
-@pytest.mark.parametrize("has_script", [True, False])
-def test_one_logs_in_submits_and_logs_out_by_keyboard(
-    browser: Browser, keyed: tuple[str, str], has_script: bool
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_login_submission_and_logout_work_by_keyboard(
+    browser: Browser, service_with_key: tuple[str, str], has_scripts: bool
 ) -> None:
-    url, key = keyed
-    browser.call("Emulation.setScriptExecutionDisabled", value=not has_script)
+    url, key = service_with_key
+    browser.call("Emulation.setScriptExecutionDisabled", value=not has_scripts)
     browser.open(f"{url}/machines?a=1")
     browser.wait_for(f"location.pathname === '/login' && {LOADED}")
     browser.wait_for("document.activeElement.id === 'key'")
@@ -62,12 +62,12 @@ def test_one_logs_in_submits_and_logs_out_by_keyboard(
     browser.wait_for(f"location.pathname === '/machines' && {LOADED}")
     assert browser.evaluate("location.search") == "?a=1"
     assert "Logged in as ada" in browser.evaluate("document.querySelector('.who').innerText")
-    assert browser.evaluate("document.cookie") == "", "no script reads it"
+    assert browser.evaluate("document.cookie") == "", "scripts cannot read it"
     for path in ("/guide", "/docs"):
         browser.open(url + path)
         browser.wait_for(LOADED)
         assert browser.evaluate("location.pathname").startswith(path)
-    if has_script:
+    if has_scripts:
         _submit_from(browser, url)
     browser.open(f"{url}/machines")
     browser.evaluate("document.querySelector('.who button').focus(); true")
@@ -75,18 +75,20 @@ def test_one_logs_in_submits_and_logs_out_by_keyboard(
     browser.wait_for(f"location.pathname === '/login' && {LOADED}")
     browser.open(f"{url}/machines")
     browser.wait_for(f"location.pathname === '/login' && {LOADED}")
-    assert all("401" in complaint for complaint in browser.complaints), browser.complaints
-    browser.complaints.clear()
+    assert all("401" in error for error in browser.errors), browser.errors
+    browser.errors.clear()
 
 
 def _submit_from(browser: Browser, url: str) -> None:
-    """By the form of a new experiment, and by Swagger's."""
+    """Submit by the form of a new experiment; send a request by Swagger UI."""
     browser.open(f"{url}/submit")
-    browser.wait_for("document.querySelectorAll('#price .card').length")
+    browser.wait_for("document.querySelectorAll('#cost .card').length")
     browser.evaluate(
         f"body.value = {json.dumps(BODY)}; body.dispatchEvent(new Event('input', {{bubbles: true}})); true"
     )
-    browser.wait_for("document.getElementById('verdict').textContent === 'It can be submitted.'")
+    browser.wait_for(
+        "document.getElementById('verdict').textContent === 'The experiment is valid.'"
+    )
     browser.evaluate("document.getElementById('submit').click(); true")
     browser.wait_for(f"location.pathname.startsWith('/view/') && {LOADED}")
     browser.open(f"{url}/docs")
@@ -97,16 +99,21 @@ def _submit_from(browser: Browser, url: str) -> None:
     ):
         browser.wait_for(f"document.querySelector('{button}')")
         browser.evaluate(f"document.querySelector('{button}').click(); true")
-    answered = ".live-responses-table tbody td.response-col_status"
-    browser.wait_for(f"document.querySelector('{answered}')?.textContent.startsWith('200')")
+    status = ".live-responses-table tbody td.response-col_status"
+    browser.wait_for(f"document.querySelector('{status}')?.textContent.startsWith('200')")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-def test_the_login_and_who_is_logged_in_fit_the_screen(
-    browser: Browser, keyed: tuple[str, str], tmp_path: Path, scheme: str, width: int, height: int
+def test_the_login_page_and_the_name_of_the_owner_fit_the_screen(
+    browser: Browser,
+    service_with_key: tuple[str, str],
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+    height: int,
 ) -> None:
-    url, key = keyed
+    url, key = service_with_key
     browser.prefer(scheme)
     browser.resize(width, height)
     browser.open(f"{url}/login")
@@ -120,5 +127,5 @@ def test_the_login_and_who_is_logged_in_fit_the_screen(
             )
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, name
         (tmp_path / f"{name}.png").write_bytes(browser.screenshot())
-    assert all("401" in complaint for complaint in browser.complaints), browser.complaints
-    browser.complaints.clear()
+    assert all("401" in error for error in browser.errors), browser.errors
+    browser.errors.clear()

@@ -1,4 +1,4 @@
-"""The web pages in a real browser: submit, watch, see the figure; by keyboard, on a phone, in the dark."""
+"""The web pages in a real browser: by mouse and keyboard, on a phone, in light and dark."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PATHS = (
     "/guide",
     "/guide/reference",
 )
-PRICED = "document.querySelectorAll('#price .card').length"
+PREVIEWED = "document.querySelectorAll('#cost .card').length"
 HAS_CURVES = "document.querySelectorAll('.curve .main-svg').length"
 
 
 @pytest.fixture(scope="module")
 def finished(client: Client) -> tuple[str, str]:
-    """Two experiments that have succeeded and differ in the learning rate."""
+    """Ids of two experiments that have succeeded and differ in the learning rate."""
     made = [
         client.submit(
             {**SPEC, "optimizer": {"name": "adam", "lr": rate}},
@@ -60,14 +60,18 @@ def type_into(browser: Browser, element_id: str, text: str) -> None:
     )
 
 
-def test_an_experiment_is_submitted_watched_and_seen(browser: Browser, service_url: str) -> None:
+def test_an_experiment_is_submitted_and_its_page_shows_curves_and_plots(
+    browser: Browser, service_url: str
+) -> None:
     browser.open(f"{service_url}/submit?kind=train")
-    browser.wait_for(PRICED)
+    browser.wait_for(PREVIEWED)
     type_body(
         browser,
         json.dumps({"spec": {**SPEC, "epochs": 5}, "seeds": [0, 1], "name": "from the page"}),
     )
-    browser.wait_for("document.getElementById('verdict').textContent === 'It can be submitted.'")
+    browser.wait_for(
+        "document.getElementById('verdict').textContent === 'The experiment is valid.'"
+    )
     browser.evaluate("body.focus(); true")
     browser.call(
         "Input.dispatchKeyEvent",
@@ -85,24 +89,24 @@ def test_an_experiment_is_submitted_watched_and_seen(browser: Browser, service_u
         "[...document.querySelectorAll('img.plot')].slice(0, 2).every((one) => one.naturalWidth > 400)"
     )
     browser.wait_for(
-        "document.getElementById('told').textContent === 'The experiment is succeeded.'"
+        "document.getElementById('status-message').textContent === 'The experiment is succeeded.'"
     )
     assert "experiment.finished" in browser.evaluate(
         "document.getElementById('event-list').textContent"
     )
 
 
-def test_what_is_wrong_is_said_while_one_types_and_found_by_a_click(
+def test_errors_are_shown_while_typing_and_selected_by_a_click(
     browser: Browser, service_url: str
 ) -> None:
     browser.open(f"{service_url}/submit")
-    browser.wait_for(PRICED)
+    browser.wait_for(PREVIEWED)
     type_body(browser, '{\n "spec": {\n  "kind": "train",\n  "epochs": 5,\n')
     browser.wait_for(
-        "verdict.textContent === 'This is not JSON yet.' && document.getElementById('submit').disabled"
+        "verdict.textContent === 'The body is not valid JSON.' && document.getElementById('submit').disabled"
     )
     type_body(browser, '{"spec": {"kind": "train",\n  "batch_size": 64}}')
-    browser.wait_for(PRICED)
+    browser.wait_for(PREVIEWED)
     type_body(
         browser,
         '{"spec": {"kind": "train",\n  "batch_size": 64}, "priority": 11}'.replace("64", '"64"'),
@@ -116,17 +120,17 @@ def test_what_is_wrong_is_said_while_one_types_and_found_by_a_click(
         '"64"',
         "11",
     )
-    # The refusals are answers 422, which the browser notes as it notes every refusal.
-    assert all("422" in complaint for complaint in browser.complaints)
-    browser.complaints.clear()
+    # The browser logs each response 422 of the preview.
+    assert all("422" in error for error in browser.errors)
+    browser.errors.clear()
 
 
-def test_a_webhook_is_asked_for_beside_the_body(
+def test_a_webhook_is_set_by_the_fields_of_the_form(
     browser: Browser, service_url: str, client: Client
 ) -> None:
     browser.open(f"{service_url}/submit")
-    browser.wait_for(PRICED)
-    type_body(browser, json.dumps({"spec": {**SPEC, "epochs": 2}, "name": "told of"}))
+    browser.wait_for(PREVIEWED)
+    type_body(browser, json.dumps({"spec": {**SPEC, "epochs": 2}, "name": "with a webhook"}))
     browser.evaluate("document.querySelector('#webhook summary').click(); true")
     type_into(browser, "webhook-url", "http://10.0.0.1/end")
     browser.wait_for("document.querySelectorAll('#problems li').length === 2")
@@ -140,23 +144,25 @@ def test_a_webhook_is_asked_for_beside_the_body(
     assert browser.evaluate("document.activeElement.id") == "webhook-secret"
     assert browser.evaluate("document.getElementById('submit').disabled") is True
     type_into(browser, "webhook-url", "https://hooks.example.org/end")
-    browser.evaluate("document.getElementById('make-secret').click(); true")
-    browser.wait_for("document.getElementById('verdict').textContent === 'It can be submitted.'")
+    browser.evaluate("document.getElementById('generate-secret').click(); true")
+    browser.wait_for(
+        "document.getElementById('verdict').textContent === 'The experiment is valid.'"
+    )
     browser.evaluate("document.getElementById('submit').click(); true")
     browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
     made = browser.evaluate("location.pathname.split('/').pop()")
     assert client.wait(made, timeout=120).status == "succeeded"
-    # No such host is there: the first attempt fails, and is told to whoever looks again.
+    # The host does not exist: the first attempt fails, and the page shows it.
     wait_until(
         lambda: "webhook.failed" in [event.name for event in client.send_all(list_events(made))]
     )
     browser.open(f"{service_url}/view/{made}")
     assert "webhook.failed" in browser.evaluate("document.getElementById('event-list').textContent")
-    assert all("422" in complaint for complaint in browser.complaints)
-    browser.complaints.clear()
+    assert all("422" in error for error in browser.errors)
+    browser.errors.clear()
 
 
-def test_the_command_of_an_experiment_is_copied(
+def test_the_curl_command_of_an_experiment_is_copied(
     browser: Browser, service_url: str, finished: tuple[str, str]
 ) -> None:
     browser.call(
@@ -169,17 +175,17 @@ def test_the_command_of_an_experiment_is_copied(
     assert browser.evaluate("getSelection().toString()").startswith("curl -s ")
 
 
-def test_blank_plots_give_way_to_words(browser: Browser, service_url: str, client: Client) -> None:
-    waiting = client.submit({**SPEC, "data": {"name": "cifar10"}}, name="no data").id
-    client.wait(waiting, timeout=120)
-    browser.open(f"{service_url}/view/{waiting}")
+def test_a_text_replaces_blank_plots(browser: Browser, service_url: str, client: Client) -> None:
+    failing = client.submit({**SPEC, "data": {"name": "cifar10"}}, name="no data").id
+    client.wait(failing, timeout=120)
+    browser.open(f"{service_url}/view/{failing}")
     browser.wait_for(
         "!document.getElementById('no-plots').hidden && document.getElementById('plot-grid').hidden"
     )
     assert browser.evaluate("document.querySelectorAll('#result-table table').length") == 0
 
 
-def test_words_of_a_plot_stay_legible_on_a_phone(
+def test_the_text_of_a_plot_is_legible_on_a_phone(
     browser: Browser, service_url: str, finished: tuple[str, str]
 ) -> None:
     browser.resize(390, 844)
@@ -195,23 +201,25 @@ def test_words_of_a_plot_stay_legible_on_a_phone(
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_on_a_phone_the_guide_begins_with_its_page(browser: Browser, service_url: str) -> None:
+def test_on_a_phone_the_list_of_guide_pages_is_closed(browser: Browser, service_url: str) -> None:
     for width, is_open in ((390, False), (1280, True)):
         browser.resize(width, 844)
         browser.open(f"{service_url}/guide/concepts")
         assert browser.evaluate("document.getElementById('guide-pages').open") is is_open
 
 
-def test_the_list_changes_without_a_reload_and_keeps_what_is_ticked(
+def test_the_list_updates_without_a_reload_and_keeps_the_selection(
     browser: Browser, service_url: str, client: Client, finished: tuple[str, str]
 ) -> None:
     browser.open(f"{service_url}/")
     browser.evaluate(
-        f"window.kept = true; document.getElementById('pick-{finished[0]}').click(); true"
+        f"window.notReloaded = true; document.getElementById('pick-{finished[0]}').click(); true"
     )
-    added = client.submit({**SPEC, "epochs": 1}, name="while one looks").id
+    added = client.submit({**SPEC, "epochs": 1}, name="submitted later").id
     browser.wait_for(f"document.getElementById('pick-{added}')")
-    assert browser.evaluate(f"window.kept && document.getElementById('pick-{finished[0]}').checked")
+    assert browser.evaluate(
+        f"window.notReloaded && document.getElementById('pick-{finished[0]}').checked"
+    )
     browser.evaluate(f"document.getElementById('pick-{finished[1]}').click(); true")
     assert browser.evaluate("document.getElementById('compare').disabled") is False
     browser.evaluate("document.getElementById('compare').click(); true")
@@ -237,13 +245,13 @@ def test_every_page_fits_its_screen(
         browser.open(service_url + path.format(one=finished[0], other=finished[1]))
         if "id=" in path or "view" in path:
             browser.wait_for(HAS_CURVES)
-        # A phone's browser would widen its window to what does not fit.
+        # A phone's browser widens its window to content that does not fit.
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, path
         color = browser.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (color == "rgb(255, 255, 255)") == (scheme == "light")
 
 
-def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+def test_the_keyboard_reaches_every_control_and_the_focus_is_visible(
     browser: Browser, service_url: str, finished: tuple[str, str]
 ) -> None:
     browser.open(f"{service_url}/view/{finished[0]}")
@@ -262,5 +270,5 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
             )
         )
     names = {name for _, name, _ in seen}
-    assert {"Submit a changed copy", "Compare", "band", "log-steps", "Result"} <= names
+    assert {"Submit a copy", "Compare", "band", "log-steps", "Result"} <= names
     assert all(outline != "none" for tag, _, outline in seen if tag != "BODY")
