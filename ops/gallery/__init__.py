@@ -1,1 +1,1 @@
-"""The results gallery: the paper's figures and table computed by this project, beside what the paper claims."""
+"""The gallery: the paper's figures and table computed by this project, and its claims."""

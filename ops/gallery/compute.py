@@ -1,4 +1,4 @@
-"""Computes the gallery with the service itself: submits every entry, waits, writes numbers and pictures to a folder."""
+"""Computes the gallery: submits every entry to a service, waits, and stores results and plots."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ from richregime.errors import ProblemError
 from richregime.types import Experiment
 from runtime.settings import Settings
 
-LOOK_SECONDS = 10.0
+POLL_SECONDS = 10.0
 DPI = 110
-"""Of the pictures that are kept: fit for a page, small enough for a repository."""
+"""Resolution of the stored plots: enough for a page, small enough for a repository"""
 
 
 def compute(
     entries: Sequence[Entry], home: Path, data_dir: Path | None, out: Path, console: Console
 ) -> bool:
-    """Write `<name>.json` and `<name>-<plot>.png` of every entry to `out`; whether all succeeded.
+    """Write `<name>.json` and `<name>-<plot>.png` of every entry to `out`.
 
-    home: folder of the service, kept: called again, it goes on where it was and computes nothing twice.
+    home: home folder of the service. It is kept, so a second call continues the first one.
+    data_dir: folder of data set files, or None.
+    Returns whether all experiments succeeded.
     """
     settings = Settings(home=home, data_dir=data_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -41,36 +43,34 @@ def compute(
         Client(stack.url) as client,
     ):
         for name in sorted({entry.data_file for entry in entries if entry.data_file is not None}):
-            assert data_dir is not None, "entries that need a file are listed for a data folder"
+            assert data_dir is not None, "only a data folder lists entries that need a file"
             client.register_dataset(name.removesuffix(".npz"), data_dir / name)
         submitted = [(entry, client.submit(entry.body())) for entry in entries]
-        return _finish_all(client, submitted, out, console)
+        return _write_all(client, submitted, out, console)
 
 
-def _finish_all(
+def _write_all(
     client: Client, submitted: Sequence[tuple[Entry, Experiment]], out: Path, console: Console
 ) -> bool:
-    """Write each entry as soon as its experiment has ended; whether all succeeded."""
+    """Write each entry when its experiment has ended; return whether all succeeded."""
     waiting, succeeded = list(submitted), True
     while waiting:
         for entry, experiment in list(waiting):
-            ended = client.get(experiment.id)
-            if ended.terminal:
+            latest = client.get(experiment.id)
+            if latest.terminal:
                 waiting.remove((entry, experiment))
-                succeeded &= _finish(client, entry, ended, out, console)
-        time.sleep(LOOK_SECONDS)
+                succeeded &= _write(client, entry, latest, out, console)
+        time.sleep(POLL_SECONDS)
     return succeeded
 
 
-def _finish(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:
-    console.print(f"{entry.name} {ended.status}")
+def _write(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:
+    console.print(f"{entry.name}: {ended.status}")
     if ended.status != ExperimentStatus.SUCCEEDED:
         console.print(f"{ended.reason}: {ended.detail or ''}")
         return False
     preset = entry.find_preset()
-    if (
-        ended.name != entry.title
-    ):  # two figures of one experiment, which keeps the name of the first
+    if ended.name != entry.title:  # two figures can be plots of one experiment
         ended = client.update(ended.id, name=entry.title)
     for plot in preset.plots:
         (out / f"{entry.name}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
@@ -111,7 +111,7 @@ def _machine_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compare(client: Client, experiment_id: str) -> dict[str, Any] | None:
-    """The comparison with the paper; None for a kind that it claims nothing of."""
+    """The comparison with the paper; None for a kind without claims."""
     try:
         return client.comparison(experiment_id).model_dump(mode="json")
     except ProblemError as error:

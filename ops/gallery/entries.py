@@ -1,4 +1,4 @@
-"""What the gallery shows: for each figure and table, the preset and how far it is taken on two cores."""
+"""The entries of the gallery: a preset per figure or table, sized for two CPU cores."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ THREE_SEEDS = (0, 1, 2)
 MNIST = {"name": "mnist", "train_size": 10_000}
 SMALL_MNIST = {"name": "mnist", "train_size": 2_000, "test_size": 1_000}
 CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
-"""CIFAR-10 from images that were once compressed as JPEG: no figure of it is CIFAR-10's own, and it says so."""
+"""CIFAR-10 from JPEG-compressed copies of its images; titles say so, as results differ from
+CIFAR-10's."""
 _TITLES = {"mnist": "MNIST", "cifar10-jpeg": "JPEG copies of CIFAR-10"}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A preset at `quick` scale, and what is changed in its body: larger data and nets where two cores allow it."""
+    """A preset at `quick` scale with changes, e.g. more data and larger nets."""
 
     preset: str
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -32,24 +33,24 @@ class Entry:
     sweep: Mapping[str, list[Any]] = field(default_factory=dict)
     """Axes that replace the preset's."""
     seeds: tuple[int, ...] = ()
-    """In place of the preset's; empty keeps them."""
+    """Replace the preset's; empty keeps those."""
     literal: bool = False
-    """With the optimiser and the schedule as the paper prints them."""
+    """Whether the optimiser and the schedule are as printed in the paper"""
 
     @property
     def name(self) -> str:
-        """Of the files that show it."""
+        """The name of its files."""
         return f"{self.preset}-literal" if self.literal else self.preset
 
     @property
     def data_file(self) -> str | None:
-        """The file in the data folder that the changes need, where no dependency ships it and nothing downloads it."""
+        """The file that it needs in the data folder; None for a built-in data set."""
         name = self.spec.get("data", {}).get("name")
         return None if name is None or name in BUILTIN_DATASETS else f"{name}.npz"
 
     @property
     def title(self) -> str:
-        """The preset's, true of what is changed."""
+        """The preset's title, adapted to the changes."""
         title = presets()[self.preset, "quick"].title
         if "data" in self.spec:
             name = self.spec["data"]["name"]
@@ -61,7 +62,7 @@ class Entry:
         return use_printed_recipe(preset) if self.literal else preset
 
     def body(self) -> dict[str, Any]:
-        """The submission."""
+        """The body of its submission."""
         body: dict[str, Any] = deepcopy(dict(self.find_preset().body))
         body["spec"] |= deepcopy(dict(self.spec))
         body["sweep"] |= deepcopy(dict(self.sweep))
@@ -92,13 +93,13 @@ CHANGES: tuple[Entry, ...] = (
         seeds=THREE_SEEDS,
     ),
 )
-"""Presets that the gallery takes further than `quick`, or shows a second time; all others are shown as they come."""
+"""Presets that the gallery enlarges or shows a second time; all others are unchanged."""
 
 
 def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:
-    """An entry for every preset of a figure or table at `quick` scale, in the order of the paper, some twice.
+    """An entry for every figure and table at `quick` scale, in the order of the paper.
 
-    Changes that need a file which `data_dir` has not are left out: the preset is shown as it comes.
+    A changed entry whose file is not in `data_dir` is replaced by the unchanged preset.
     """
     changed = [entry for entry in CHANGES if _has_data(entry, data_dir)]
     replaced = {entry.preset for entry in changed if not entry.literal}
@@ -119,6 +120,6 @@ def _has_data(entry: Entry, data_dir: Path | None) -> bool:
 
 
 def paper_order(name: str) -> tuple[int, str]:
-    """Sorts `fig2` before `fig10`, and the table last."""
+    """A sort key: `fig2` before `fig10`, and the table last."""
     digits = "".join(letter for letter in name if letter.isdigit())
     return (int(digits) if name.startswith("fig") else 1_000, name)

@@ -1,4 +1,4 @@
-"""docs/paper-map.md from what `compute` has written: every figure, its preset, what we got, and the verdicts."""
+"""Writes docs/paper-map.md from the records of `compute`: presets, plots, results, verdicts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ Record = Mapping[str, Any]
 
 HEAD = """# The paper, figure by figure
 
-What each figure and table of Li & Banerjee, *Experiments with Rich Regime Training for Deep Learning*, is called here, what this project
-got for it, and what that says of the paper's claims. Made by one command, which can be run again (it goes on where it stopped):
+This page lists every figure and table of Li & Banerjee, *Experiments with Rich Regime Training for
+Deep Learning*: its preset, the results of this project, and verdicts on the paper's claims. One
+command writes it; if interrupted, run it again and it continues:
 
 ```sh
-./run gallery --data-dir FOLDER     # a folder with MNIST and Fashion-MNIST; without it they are downloaded
+# FOLDER has MNIST and Fashion-MNIST; without it they are downloaded
+./run gallery --data-dir FOLDER
 ```
 
-The experiments are sized for two CPU cores: what differs from the paper is said with each. Every body is a preset's: at full size,
-`GET /presets/NAME?scale=paper`; with the learning rate as printed, `&literal=true`. A verdict is *reproduced* only where the whole 95 %
-interval over at least three seeds lies where the claim says; *inconclusive* is what the statistics do not carry either way.
+The experiments are sized for two CPU cores; each lists its deviations from the paper. Every
+experiment is a preset: `GET /presets/NAME?scale=paper` returns it at the paper's size, and
+`&literal=true` with the learning rate as printed. A verdict is *reproduced* only if the whole 95 %
+interval, over at least three seeds, agrees with the claim, and *inconclusive* if the statistics
+decide neither way.
 """
 FIELDS_SHOWN = 6
 MARKS = {
@@ -38,7 +42,7 @@ MARKS = {
 
 
 def write_page(results: Path, page: Path) -> None:
-    """Write the page of all records in `results`; pictures are linked relative to the page's folder."""
+    """Write the page of all records in the folder `results`, which is below the page's folder."""
     records = read_records(results)
     folder = results.relative_to(page.parent).as_posix()
     parts = [HEAD, _claims_section(records), _index_section(records)]
@@ -47,7 +51,7 @@ def write_page(results: Path, page: Path) -> None:
 
 
 def read_records(results: Path) -> list[Record]:
-    """What `compute` has written, in the order of the paper."""
+    """The records that `compute` has written, in the order of the paper."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
     return sorted(records, key=lambda record: paper_order(record["name"]))
 
@@ -55,16 +59,18 @@ def read_records(results: Path) -> list[Record]:
 def _claims_section(records: Sequence[Record]) -> str:
     lines = [
         "\n## The eight claims\n",
-        "| claim | verdict | value, 95 % interval | n | shown by | reason |",
+        "| claim | verdict | value, 95 % interval | n | experiment | reason |",
         "|---|---|---|---:|---|---|",
     ]
     for claim in CLAIMS:
         title = f"**{claim.number}. {claim.title}** ({claim.section})"
         for record, verdict in _distinct_verdicts(records, claim.number):
             name = f"[{record['name']}](#{record['name']}) {_where(verdict)}".strip()
-            lines.append(
-                f"| {title} | {MARKS[verdict['verdict']]} | {_value(verdict)} | {_count(verdict)} | {name} | {_cell(verdict['reason'])} |"
+            cells = (
+                *(title, MARKS[verdict["verdict"]], _value(verdict), _count(verdict)),
+                *(name, _cell(verdict["reason"])),
             )
+            lines.append(f"| {' | '.join(cells)} |")
             title = ""
         if title:
             lines.append(f"| {title} | not computed | | | | |")
@@ -72,7 +78,7 @@ def _claims_section(records: Sequence[Record]) -> str:
 
 
 def _distinct_verdicts(records: Sequence[Record], number: int) -> Iterator[tuple[Record, Record]]:
-    """Verdicts on a claim, each once: figures that draw the same trainings say the same."""
+    """The verdicts on a claim, each once: figures of the same trainings have equal ones."""
     seen = set()
     for record in records:
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
@@ -87,7 +93,7 @@ def _distinct_verdicts(records: Sequence[Record], number: int) -> Iterator[tuple
 def _index_section(records: Sequence[Record]) -> str:
     lines = [
         "\n## Figures and presets\n",
-        "| preset | shows | scales | computed here |",
+        "| preset | title | scales | computed here |",
         "|---|---|---|---|",
     ]
     computed: dict[str, list[Record]] = {}
@@ -103,7 +109,8 @@ def _index_section(records: Sequence[Record]) -> str:
         if name not in computed:
             lines.append(f"| `{name}` | {title} | {', '.join(sorted(scales))} | no |")
         for record in computed.get(name, ()):
-            how = f"{_data_of(record)}, {len(record['body']['seeds'])} seeds, {_minutes(record['run_seconds'])}"
+            num_seeds = len(record["body"]["seeds"])
+            how = f"{_data_of(record)}, {num_seeds} seeds, {_minutes(record['run_seconds'])}"
             linked = f"[`{record['name']}`](#{record['name']})"
             shown = title if record["name"] == name else "the same, at the printed learning rate"
             lines.append(f"| {linked} | {shown} | {', '.join(sorted(scales))} | {how} |")
@@ -123,12 +130,11 @@ def _figure_section(record: Record, folder: str) -> str:
     lines += _result_table(record["points"])
     lines.append(_provenance(record))
     for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
-        lines.append(
-            f"- Claim {verdict['claim']}, {verdict['title']} {_where(verdict)}: **{verdict['verdict']}**. {verdict['reason']}"
-        )
+        claim = f"Claim {verdict['claim']}, {verdict['title']} {_where(verdict)}"
+        lines.append(f"- {claim}: **{verdict['verdict']}**. {verdict['reason']}")
     deviations = _deviations(record)
     if deviations:
-        lines.append(f"- Departs from the paper: {'; '.join(deviations)}.")
+        lines.append(f"- Deviations from the paper: {'; '.join(deviations)}.")
     return "\n".join(lines) + "\n"
 
 
@@ -140,7 +146,7 @@ def _format_statistic(value: Mapping[str, Any] | None) -> str:
 
 
 def _result_table(points: Sequence[Record]) -> list[str]:
-    """The swept values and the first statistics of each point."""
+    """The swept values and the first `FIELDS_SHOWN` statistics of each point."""
     axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
     fields = list(
         dict.fromkeys(
@@ -158,7 +164,7 @@ def _result_table(points: Sequence[Record]) -> list[str]:
         lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
     if any(point["outcome"] != "trained" for point in points):
         lines.append(
-            "\n† not trained: the loss was not finite, or the trained net is no better than chance."
+            "\n† not trained: the loss became infinite or NaN, or the net is no better than chance."
         )
     return [*lines, ""]
 
@@ -171,12 +177,14 @@ def _provenance(record: Record) -> str:
         if name in ("torch", "richregime", "python")
     )
     changed = f"preset `{record['preset']}` at `quick` scale" + (
-        ", taken further" if record["is_changed"] else ""
+        " with changes" if record["is_changed"] else ""
     )
     reused = "; trainings of an earlier figure were reused" if record["reused_trainings"] else ""
     return (
-        f"{changed}; {_data_of(record)}; mean ± one standard error; {_minutes(record['run_seconds'])} of computing on "
-        f"{machine.get('processor', machine['device'])} ({machine['threads']} thread a run; {versions}){reused}.\n"
+        f"{changed}; {_data_of(record)}; mean ± one standard error; "
+        f"{_minutes(record['run_seconds'])} of computing on "
+        f"{machine.get('processor', machine['device'])} "
+        f"({machine['threads']} thread per run; {versions}){reused}.\n"
     )
 
 
@@ -196,11 +204,8 @@ def _data_of(record: Record) -> str:
 
 
 def _where(verdict: Record) -> str:
-    return (
-        f"({', '.join(f'{path} = {format_cell(value)}' for path, value in verdict['point'].items())})"
-        if verdict["point"]
-        else ""
-    )
+    values = (f"{path} = {format_cell(value)}" for path, value in verdict["point"].items())
+    return f"({', '.join(values)})" if verdict["point"] else ""
 
 
 def _value(verdict: Record) -> str:

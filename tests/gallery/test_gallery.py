@@ -1,4 +1,4 @@
-"""The gallery: every figure has an entry that the service would take, and its page says what was computed."""
+"""The gallery: every figure has a valid entry, and the page shows the computed results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_quick_preset_of_the_paper_has_one_entry() -> None:
     assert len({entry.name for entry in list_entries()}) == len(list_entries())
 
 
-def test_a_literal_entry_has_the_printed_learning_rate_and_says_so() -> None:
+def test_a_literal_entry_has_the_printed_learning_rate_and_its_name_says_so() -> None:
     (literal,) = (entry for entry in list_entries() if entry.literal)
     body = literal.body()
     assert body["spec"]["optimizer"]["lr"] == 0.1
@@ -43,7 +43,7 @@ def test_every_entry_is_a_body_whose_points_are_all_valid(entry: Entry) -> None:
     assert len(body["seeds"]) >= 3, "fewer seeds give no verdict"
 
 
-def test_an_entry_changes_its_preset_s_body_and_leaves_the_preset_alone() -> None:
+def test_an_entry_changes_its_body_and_not_the_preset() -> None:
     before = json.dumps(dict(presets()["demo", "quick"].body))
     changed = Entry("demo", {"epochs": 1}, {"model.width": [5]}, (7, 8)).body()
     assert changed["spec"]["epochs"] == 1
@@ -52,7 +52,7 @@ def test_an_entry_changes_its_preset_s_body_and_leaves_the_preset_alone() -> Non
     assert json.dumps(dict(presets()["demo", "quick"].body)) == before
 
 
-def test_changes_that_need_a_file_are_left_out_where_it_is_not(tmp_path: Path) -> None:
+def test_changes_are_left_out_if_their_file_is_missing(tmp_path: Path) -> None:
     needing = [entry for entry in CHANGES if entry.data_file is not None]
     assert needing
     assert not any(entry in list_entries(tmp_path) for entry in needing)
@@ -62,7 +62,7 @@ def test_changes_that_need_a_file_are_left_out_where_it_is_not(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_what_was_computed_is_written_with_pictures_and_a_page(tmp_path: Path) -> None:
+def test_results_are_written_with_plots_and_a_page(tmp_path: Path) -> None:
     entry = Entry("demo", SMALL, {"model.width": [5, 10]}, (0, 1, 2))
     results, page = tmp_path / "docs" / "results", tmp_path / "docs" / "paper-map.md"
     assert computing.compute([entry], tmp_path / "home", None, results, Console(quiet=True))
