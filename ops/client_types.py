@@ -77,7 +77,7 @@ class _Writer:
 
     openapi: Schema
     aliases: dict[str, str] = field(default_factory=dict)
-    """Definitions of unions that are too long for a field, by name."""
+    """Definitions of unions that the next class uses, by name."""
 
     def write_enums(self) -> str:
         return ENUMS_HEAD + "".join(f"\n\n{self._enum(name)}\n" for name in self._enum_names())
@@ -88,7 +88,7 @@ class _Writer:
         special = {"Result", *points, *points.values()}
         classes = [
             self._model(name, self.schemas[name])
-            for name in self._names()
+            for name in self._ordered_names()
             if "enum" not in self.schemas[name]
             and name not in special
             and not name.startswith("Page_")
@@ -101,8 +101,8 @@ class _Writer:
             "RESULTS: Mapping[str, type[Result]] = MappingProxyType(\n    {\n"
             f'{listed}    }}\n)\n"""The class of the result of each kind."""\n'
         )
-        blocks = "".join(f"\n\n{one}\n" for one in [*classes, *self.aliases.values()])
-        return f"{TYPES_HEAD}{imports}{blocks}\n{table}"
+        blocks = "".join(f"\n\n{one}\n" for one in classes)
+        return f"{TYPES_HEAD}{imports}{blocks}\n\n{table}"
 
     @property
     def schemas(self) -> Mapping[str, Schema]:
@@ -119,6 +119,23 @@ class _Writer:
                 found.add(name)
                 pending += _references(self.schemas[name])
         return sorted(found)
+
+    def _ordered_names(self) -> list[str]:
+        """The same, each after those that it refers to.
+
+        Otherwise pydantic would look the later names up when a class is first used, also among the
+        names of the program that uses it.
+        """
+        ordered: dict[str, None] = {}
+
+        def add(name: str) -> None:
+            for inner in sorted(_references(self.schemas[name])):
+                add(inner)
+            ordered[name] = None
+
+        for name in self._names():
+            add(name)
+        return list(ordered)
 
     def _responses(self) -> Iterator[Schema]:
         for operations in self.openapi["paths"].values():
@@ -210,7 +227,9 @@ class _Writer:
             lines.append(f"    {key}: {annotation}{default}")
             if "description" in property_:
                 lines.append(_docstring(property_["description"]))
-        return "\n".join(lines)
+        aliases = [f"{one}\n\n\n" for one in self.aliases.values()]
+        self.aliases.clear()
+        return "".join(aliases) + "\n".join(lines)
 
     def _annotation(self, schema: Schema, key: str = "") -> str:
         if "$ref" in schema:

@@ -24,6 +24,50 @@ from richregime.metric_table import MetricTable
 from richregime.resource import OpenEnum, Resource
 
 
+class Statistic(Resource):
+    """A quantity over seeds. With one seed `standard_error` and `ci95` are null."""
+
+    mean: float
+    standard_error: float | None
+    """Sample standard deviation / sqrt(n), as in the paper's figures."""
+    ci95: tuple[float, float] | None
+    """Student's t interval around the mean."""
+    n: int
+
+
+class LayerSummary(Resource):
+    """One layer over the seeds of a point. By alpha, null where nothing was ever active."""
+
+    name: str
+    shape: list[int] | None
+    parameters: int
+    parameter_share: float
+    """The layer's share of all parameters, which equals its share of active ones by chance."""
+    share: dict[str, Statistic | None]
+    """The layer's share of the active set, over all epochs."""
+    concentration: dict[str, Statistic | None]
+    """share / parameter_share: 1 by chance, at most 100 / alpha."""
+    mean_frequency: dict[str, Statistic | None]
+    """Share of epochs in which a parameter of the layer was active, averaged over the layer."""
+
+
+class ReusedTraining(Resource):
+    """A training of one seed that is loaded instead of repeated."""
+
+    point: int
+    """Index of the point."""
+    seed: int
+    run_id: str
+    """The run that did the training; it may be of another kind, and deleted by now."""
+
+
+class MetricStatistic(Resource):
+    point: int
+    name: str
+    step: int
+    statistic: Statistic
+
+
 class AggregatedMetrics(MetricTable):
     items: list[MetricStatistic]
     next_cursor: str | None = None
@@ -86,6 +130,26 @@ class ComparedExperiment(Resource):
     status: OpenEnum[ExperimentStatus]
 
 
+class StatisticDifference(Resource):
+    """A statistic minus that of the first experiment at the same point."""
+
+    mean: float
+    ci95: tuple[float, float] | None
+    """Interval of Welch's t, with the seeds as independent samples; null where either has one
+    seed.
+    """
+
+
+class ComparedStatistic(Resource):
+    mean: float
+    standard_error: float | None
+    """Null with one seed, as `ci95`."""
+    ci95: tuple[float, float] | None
+    n: int
+    difference: StatisticDifference | None
+    """Null for the first experiment, and where the first has no value at the point."""
+
+
 class ComparedPoint(Resource):
     point: dict[str, Any]
     """The swept fields and their values."""
@@ -99,14 +163,57 @@ class ComparedQuantity(Resource):
     """In the order in which the experiments' results first list them."""
 
 
-class ComparedStatistic(Resource):
-    mean: float
-    standard_error: float | None
-    """Null with one seed, as `ci95`."""
-    ci95: tuple[float, float] | None
+class PublishedValue(Resource):
+    """A number that the paper prints, and ours."""
+
+    quantity: str
+    """A field of the result's points, or `parameters`, of the net alone."""
+    point: dict[str, Any]
+    """The swept values of the point that the number is about."""
+    printed: str
+    """As printed in the paper."""
+    at_least: float | None
+    at_most: float | None
+    """Bounds of the printed number; equal where it is one number."""
+    ours: Statistic | None
+    """Null where this experiment does not measure it, e.g. a ratio without a full point."""
+    source: str
+
+
+class Finding(Resource):
+    """One quantity compared with bounds."""
+
+    statement: str
+    """What was measured, and what the claim says about it."""
+    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+    value: float | None
+    interval: tuple[float, float] | None
+    """95 % interval over seeds."""
     n: int
-    difference: StatisticDifference | None
-    """Null for the first experiment, and where the first has no value at the point."""
+    reason: str
+
+
+class Verdict(Resource):
+    """One claim judged on one experiment, or on one group of its points.
+
+    Points are grouped by the swept values that the claim is not about.
+    """
+
+    claim: int
+    title: str
+    statement: str
+    section: str
+    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+    value: float | None
+    interval: tuple[float, float] | None
+    """Of the finding that decides."""
+    reason: str
+    findings: list[Finding]
+    """The claim is reproduced where all are."""
+    point: dict[str, Any]
+    """The swept values that this verdict is about; empty for the whole experiment."""
+    deviations: list[str]
+    """Where the experiment departs from the paper."""
 
 
 class Comparison(Resource):
@@ -192,6 +299,25 @@ class Execution(Resource):
     """Labels that a worker must have, as `{"gpu": "h100"}`; operators set them."""
 
 
+class Progress(Resource):
+    fraction: float
+    completed: float
+    total: float
+    unit: str
+    eta_seconds: float | None
+
+
+class QueuePosition(Resource):
+    runs_ahead: int
+    """Runs that would start before its first run, if every worker took runs now and none ended."""
+    workers_listening: int
+    reason: str | None = None
+    """Why its runs wait even when it is their turn; else null.
+
+    No listening worker fits them, or their owner has reached the limit of running runs.
+    """
+
+
 class Experiment(Resource):
     unreadable: list[str] = Field(default_factory=list)
     """Fields whose stored value cannot be read; they are empty here."""
@@ -229,6 +355,15 @@ class Experiment(Resource):
     links: dict[str, str]
 
 
+class SpecDifference(Resource):
+    """A submitted field that is not equal in all experiments."""
+
+    path: str
+    """Dotted: `spec.epochs`, `sweep.policy.rho`, `seeds`, `execution.precision`."""
+    values: dict[str, Any]
+    """By experiment id; an experiment without the field is left out."""
+
+
 class ExperimentComparison(Resource):
     """Experiments side by side."""
 
@@ -250,23 +385,25 @@ class ExperimentStorage(Resource):
     bytes: int
 
 
-class Finding(Resource):
-    """One quantity compared with bounds."""
-
-    statement: str
-    """What was measured, and what the claim says about it."""
-    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
-    value: float | None
-    interval: tuple[float, float] | None
-    """95 % interval over seeds."""
-    n: int
-    reason: str
-
-
 class FullPolicy(Resource):
     """Every layer in every epoch: vanilla SGD."""
 
     name: Literal["full"] = "full"
+
+
+class StepSummary(Resource):
+    """One step over the seeds that reached it with a finite gradient."""
+
+    step: int
+    p: int
+    quantiles: dict[str, Statistic]
+    """Quantiles of |g_i| by percent: `50` is the median, `100` the largest."""
+    share_of_norm: dict[str, Statistic]
+    """Share of the squared norm that the largest components hold, by their percentage."""
+    near_zero: Statistic
+    """Share of the components smaller than 1 % of the largest one."""
+    zeros: Statistic
+    """Share of the components that are exactly zero."""
 
 
 class Health(Resource):
@@ -294,20 +431,14 @@ class LayerResource(Resource):
     output_shape: list[int]
 
 
-class LayerSummary(Resource):
-    """One layer over the seeds of a point. By alpha, null where nothing was ever active."""
+class Used(Resource):
+    """What the key's owner uses; without keys, what all use."""
 
-    name: str
-    shape: list[int] | None
-    parameters: int
-    parameter_share: float
-    """The layer's share of all parameters, which equals its share of active ones by chance."""
-    share: dict[str, Statistic | None]
-    """The layer's share of the active set, over all epochs."""
-    concentration: dict[str, Statistic | None]
-    """share / parameter_share: 1 by chance, at most 100 / alpha."""
-    mean_frequency: dict[str, Statistic | None]
-    """Share of epochs in which a parameter of the layer was active, averaged over the layer."""
+    queued: int
+    running: int
+    bytes: int
+    """Of stored files; like `metric_rows`, counted at most a minute ago."""
+    metric_rows: int
 
 
 class Limits(Resource):
@@ -341,128 +472,10 @@ class Limits(Resource):
     used: Used
 
 
-class MetricStatistic(Resource):
-    point: int
-    name: str
-    step: int
-    statistic: Statistic
-
-
-class MetricValue(Resource):
-    point: int
-    seed: int
-    name: str
-    step: int
-    value: float | None
-
-
-class Metrics(MetricTable):
-    items: list[MetricValue]
-    next_cursor: str | None = None
-    sampled: bool = False
-    """Whether steps were left out, so that each series has at most `points` steps."""
-
-
 class MiddlePolicy(Resource):
     """All layers except the top one and the bottom one."""
 
     name: Literal["middle"] = "middle"
-
-
-class ModelResource(Resource):
-    name: str
-    title: str
-    model: dict[str, Any]
-    dataset: str
-    parameters: int
-    layers: list[LayerResource]
-
-
-class OrphanStorage(Resource):
-    files: int
-    bytes: int
-    older_than_seconds: float
-    """Younger files may belong to an upload in progress; they are not counted."""
-
-
-class Plot(Resource):
-    name: str
-    title: str
-    description: str
-    links: dict[str, str]
-
-
-class PointCurve(Resource):
-    """One mode's test accuracy over the seeds."""
-
-    mode: Literal["active", "lazy"] | str
-    fractions_percent: list[float]
-    counts: list[int]
-    """Number of parameters in each fraction."""
-    test_accuracy: list[Statistic]
-    """At each fraction."""
-
-
-class PointDifference(Resource):
-    """The difference of two points, paired by seed."""
-
-    experiment_id: str
-    point: RunPoint
-    baseline: RunPoint
-    complete: bool
-    """Whether every seed of both points has finished."""
-    seeds: list[int]
-    """The seeds that both points have finished."""
-    difference: dict[str, Statistic]
-    """By quantity: the point minus the baseline, paired by seed."""
-    ratio: dict[str, Statistic]
-    """By time: the point divided by the baseline, paired by seed."""
-    notes: list[str]
-
-
-class PresetResource(Resource):
-    name: str
-    scale: str
-    title: str
-    description: str
-    kind: str
-    plots: list[str]
-    deviations: list[str]
-    body: dict[str, Any]
-
-
-class Preview(Resource):
-    """What a submission would do; nothing is started."""
-
-    points: list[PreviewPoint]
-    num_runs: int
-    num_seeds: int
-    parameters: int
-    flops: float
-    memory_bytes: int
-    """Of the largest run."""
-    seconds: float
-    """Device seconds of all runs together if nothing is reused."""
-    basis: Literal["measured", "model"] | str
-    reuses_experiment: str | None
-    """Id of an identical experiment that would be returned instead."""
-    warnings: list[str]
-
-
-class PreviewPoint(Resource):
-    index: int
-    values: dict[str, Any]
-    spec: dict[str, Any]
-    digest: str
-    parameters: int
-    flops: float
-    memory_bytes: int
-    seconds: float
-    basis: Literal["measured", "model"] | str
-    reused_seeds: list[int]
-    """Seeds whose finished training would be loaded."""
-    reused: list[ReusedTraining]
-    """The same, with the run of each training."""
 
 
 class ProbTopKBottomQPolicy(Resource):
@@ -475,71 +488,6 @@ class ProbTopKBottomQPolicy(Resource):
     """Layers trained from the bottom (the input side)."""
     rho: float = 0.1
     """Probability that an epoch trains the bottom layers too."""
-
-
-class Problem(Resource):
-    """An error, as every route returns it."""
-
-    type: str
-    title: str
-    status: int
-    code: OpenEnum[ProblemCode]
-    detail: str
-    instance: str | None = None
-    request_id: str | None = None
-    errors: list[ProblemError] | None = None
-
-
-class ProblemError(Resource):
-    """One invalid field. `pointer` is an RFC 6901 pointer into the request's body."""
-
-    pointer: str
-    code: str
-    detail: str
-
-
-class Progress(Resource):
-    fraction: float
-    completed: float
-    total: float
-    unit: str
-    eta_seconds: float | None
-
-
-class PublishedValue(Resource):
-    """A number that the paper prints, and ours."""
-
-    quantity: str
-    """A field of the result's points, or `parameters`, of the net alone."""
-    point: dict[str, Any]
-    """The swept values of the point that the number is about."""
-    printed: str
-    """As printed in the paper."""
-    at_least: float | None
-    at_most: float | None
-    """Bounds of the printed number; equal where it is one number."""
-    ours: Statistic | None
-    """Null where this experiment does not measure it, e.g. a ratio without a full point."""
-    source: str
-
-
-class QueuePosition(Resource):
-    runs_ahead: int
-    """Runs that would start before its first run, if every worker took runs now and none ended."""
-    workers_listening: int
-    reason: str | None = None
-    """Why its runs wait even when it is their turn; else null.
-
-    No listening worker fits them, or their owner has reached the limit of running runs.
-    """
-
-
-class QueueState(Resource):
-    queued: int
-    running: int
-    by_kind: dict[str, int]
-    workers_listening: int
-    oldest_queued_seconds: float | None
 
 
 class RandomBetaPolicy(Resource):
@@ -565,117 +513,6 @@ class RandomUniformPolicy(Resource):
     """
 
     name: Literal["random_uniform"] = "random_uniform"
-
-
-class Readiness(Resource):
-    ready: bool
-    database: bool
-    broker: bool
-    workers_listening: int
-
-
-class ReusedTraining(Resource):
-    """A training of one seed that is loaded instead of repeated."""
-
-    point: int
-    """Index of the point."""
-    seed: int
-    run_id: str
-    """The run that did the training; it may be of another kind, and deleted by now."""
-
-
-class RoleStorage(Resource):
-    role: Literal["checkpoint", "artifact", "resume", "dataset", "weights"] | str
-    files: int
-    bytes: int
-
-
-class Run(Resource):
-    unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored value cannot be read; they are empty here."""
-    id: str
-    experiment_id: str
-    point: RunPoint
-    seeds: list[int]
-    status: OpenEnum[RunStatus]
-    terminal: bool
-    attempts: int
-    interruptions: int
-    reason: OpenEnum[FailureReason] | None
-    detail: str | None
-    device: str | None
-    worker: str | None
-    progress: Progress
-    cancel_requested: bool
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    elapsed_seconds: float | None
-    """Computing time of all attempts."""
-    manifest: dict[str, Any] | None
-    """Expanded spec, digest, versions, device, data set sha256, determinism."""
-    links: dict[str, str]
-
-
-class RunPoint(Resource):
-    index: int
-    values: dict[str, Any]
-
-
-class SpecDifference(Resource):
-    """A submitted field that is not equal in all experiments."""
-
-    path: str
-    """Dotted: `spec.epochs`, `sweep.policy.rho`, `seeds`, `execution.precision`."""
-    values: dict[str, Any]
-    """By experiment id; an experiment without the field is left out."""
-
-
-class Statistic(Resource):
-    """A quantity over seeds. With one seed `standard_error` and `ci95` are null."""
-
-    mean: float
-    standard_error: float | None
-    """Sample standard deviation / sqrt(n), as in the paper's figures."""
-    ci95: tuple[float, float] | None
-    """Student's t interval around the mean."""
-    n: int
-
-
-class StatisticDifference(Resource):
-    """A statistic minus that of the first experiment at the same point."""
-
-    mean: float
-    ci95: tuple[float, float] | None
-    """Interval of Welch's t, with the seeds as independent samples; null where either has one
-    seed.
-    """
-
-
-class StepSummary(Resource):
-    """One step over the seeds that reached it with a finite gradient."""
-
-    step: int
-    p: int
-    quantiles: dict[str, Statistic]
-    """Quantiles of |g_i| by percent: `50` is the median, `100` the largest."""
-    share_of_norm: dict[str, Statistic]
-    """Share of the squared norm that the largest components hold, by their percentage."""
-    near_zero: Statistic
-    """Share of the components smaller than 1 % of the largest one."""
-    zeros: Statistic
-    """Share of the components that are exactly zero."""
-
-
-class Storage(Resource):
-    bytes: int
-    """Bytes of all files that something refers to, each counted once."""
-    roles: list[RoleStorage]
-    largest_experiments: list[ExperimentStorage]
-    orphans: OrphanStorage
-    """Files that nothing refers to; `richregime gc` deletes them, and workers do regularly."""
-    free_bytes: int | None
-    """Free bytes on the disk; null for an object store."""
 
 
 class TimingSummary(Resource):
@@ -722,37 +559,85 @@ class TopKPolicy(Resource):
     """Layers trained from the top (the output side)."""
 
 
-class Used(Resource):
-    """What the key's owner uses; without keys, what all use."""
-
-    queued: int
-    running: int
-    bytes: int
-    """Of stored files; like `metric_rows`, counted at most a minute ago."""
-    metric_rows: int
-
-
-class Verdict(Resource):
-    """One claim judged on one experiment, or on one group of its points.
-
-    Points are grouped by the swept values that the claim is not about.
-    """
-
-    claim: int
-    title: str
-    statement: str
-    section: str
-    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+class MetricValue(Resource):
+    point: int
+    seed: int
+    name: str
+    step: int
     value: float | None
-    interval: tuple[float, float] | None
-    """Of the finding that decides."""
-    reason: str
-    findings: list[Finding]
-    """The claim is reproduced where all are."""
-    point: dict[str, Any]
-    """The swept values that this verdict is about; empty for the whole experiment."""
+
+
+class Metrics(MetricTable):
+    items: list[MetricValue]
+    next_cursor: str | None = None
+    sampled: bool = False
+    """Whether steps were left out, so that each series has at most `points` steps."""
+
+
+class ModelResource(Resource):
+    name: str
+    title: str
+    model: dict[str, Any]
+    dataset: str
+    parameters: int
+    layers: list[LayerResource]
+
+
+class OrphanStorage(Resource):
+    files: int
+    bytes: int
+    older_than_seconds: float
+    """Younger files may belong to an upload in progress; they are not counted."""
+
+
+class Plot(Resource):
+    name: str
+    title: str
+    description: str
+    links: dict[str, str]
+
+
+class PresetResource(Resource):
+    name: str
+    scale: str
+    title: str
+    description: str
+    kind: str
+    plots: list[str]
     deviations: list[str]
-    """Where the experiment departs from the paper."""
+    body: dict[str, Any]
+
+
+class RunPoint(Resource):
+    index: int
+    values: dict[str, Any]
+
+
+class Run(Resource):
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored value cannot be read; they are empty here."""
+    id: str
+    experiment_id: str
+    point: RunPoint
+    seeds: list[int]
+    status: OpenEnum[RunStatus]
+    terminal: bool
+    attempts: int
+    interruptions: int
+    reason: OpenEnum[FailureReason] | None
+    detail: str | None
+    device: str | None
+    worker: str | None
+    progress: Progress
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    elapsed_seconds: float | None
+    """Computing time of all attempts."""
+    manifest: dict[str, Any] | None
+    """Expanded spec, digest, versions, device, data set sha256, determinism."""
+    links: dict[str, str]
 
 
 class Weights(Resource):
@@ -795,6 +680,121 @@ class Worker(Resource):
     clock_ahead_seconds: float | None
     """How far its clock was ahead of the database's when it was last seen."""
     listening: bool
+
+
+class PointCurve(Resource):
+    """One mode's test accuracy over the seeds."""
+
+    mode: Literal["active", "lazy"] | str
+    fractions_percent: list[float]
+    counts: list[int]
+    """Number of parameters in each fraction."""
+    test_accuracy: list[Statistic]
+    """At each fraction."""
+
+
+class PointDifference(Resource):
+    """The difference of two points, paired by seed."""
+
+    experiment_id: str
+    point: RunPoint
+    baseline: RunPoint
+    complete: bool
+    """Whether every seed of both points has finished."""
+    seeds: list[int]
+    """The seeds that both points have finished."""
+    difference: dict[str, Statistic]
+    """By quantity: the point minus the baseline, paired by seed."""
+    ratio: dict[str, Statistic]
+    """By time: the point divided by the baseline, paired by seed."""
+    notes: list[str]
+
+
+class PreviewPoint(Resource):
+    index: int
+    values: dict[str, Any]
+    spec: dict[str, Any]
+    digest: str
+    parameters: int
+    flops: float
+    memory_bytes: int
+    seconds: float
+    basis: Literal["measured", "model"] | str
+    reused_seeds: list[int]
+    """Seeds whose finished training would be loaded."""
+    reused: list[ReusedTraining]
+    """The same, with the run of each training."""
+
+
+class Preview(Resource):
+    """What a submission would do; nothing is started."""
+
+    points: list[PreviewPoint]
+    num_runs: int
+    num_seeds: int
+    parameters: int
+    flops: float
+    memory_bytes: int
+    """Of the largest run."""
+    seconds: float
+    """Device seconds of all runs together if nothing is reused."""
+    basis: Literal["measured", "model"] | str
+    reuses_experiment: str | None
+    """Id of an identical experiment that would be returned instead."""
+    warnings: list[str]
+
+
+class ProblemError(Resource):
+    """One invalid field. `pointer` is an RFC 6901 pointer into the request's body."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(Resource):
+    """An error, as every route returns it."""
+
+    type: str
+    title: str
+    status: int
+    code: OpenEnum[ProblemCode]
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[ProblemError] | None = None
+
+
+class QueueState(Resource):
+    queued: int
+    running: int
+    by_kind: dict[str, int]
+    workers_listening: int
+    oldest_queued_seconds: float | None
+
+
+class Readiness(Resource):
+    ready: bool
+    database: bool
+    broker: bool
+    workers_listening: int
+
+
+class RoleStorage(Resource):
+    role: Literal["checkpoint", "artifact", "resume", "dataset", "weights"] | str
+    files: int
+    bytes: int
+
+
+class Storage(Resource):
+    bytes: int
+    """Bytes of all files that something refers to, each counted once."""
+    roles: list[RoleStorage]
+    largest_experiments: list[ExperimentStorage]
+    orphans: OrphanStorage
+    """Files that nothing refers to; `richregime gc` deletes them, and workers do regularly."""
+    free_bytes: int | None
+    """Free bytes on the disk; null for an object store."""
 
 
 class PointResult(Resource):
@@ -872,6 +872,21 @@ class GradientSpectrumResult(Result):
     points: tuple[SpectrumPointResult, ...]
 
 
+AnyPolicy = Annotated[
+    FullPolicy
+    | TopKPolicy
+    | BottomQPolicy
+    | TopKBottomQPolicy
+    | MiddlePolicy
+    | ProbTopKBottomQPolicy
+    | TopKAllBottomsPolicy
+    | RandomUniformPolicy
+    | RandomBetaPolicy
+    | dict[str, Any],
+    Field(union_mode="left_to_right"),
+]
+
+
 class LwsPointResult(PointResult):
     """One point over its seeds.
 
@@ -918,20 +933,6 @@ class ReinitSweepResult(Result):
     kind: Literal["reinit_sweep"]
     points: tuple[ReinitPointResult, ...]
 
-
-AnyPolicy = Annotated[
-    FullPolicy
-    | TopKPolicy
-    | BottomQPolicy
-    | TopKBottomQPolicy
-    | MiddlePolicy
-    | ProbTopKBottomQPolicy
-    | TopKAllBottomsPolicy
-    | RandomUniformPolicy
-    | RandomBetaPolicy
-    | dict[str, Any],
-    Field(union_mode="left_to_right"),
-]
 
 RESULTS: Mapping[str, type[Result]] = MappingProxyType(
     {

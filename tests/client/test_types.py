@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import typing
 from collections.abc import Mapping
 from enum import StrEnum
@@ -150,6 +152,21 @@ def test_an_unknown_kind_keeps_all_fields_of_its_points() -> None:
     result = Result.model_validate({"kind": "x", "points": [point], "seeds": 1, "reused": []})
     assert result.points[0].test_accuracy.mean == 0.5
     assert getattr(result.points[0], "sharpness") == STATISTIC  # noqa: B009
+
+
+def test_types_do_not_look_up_names_of_the_program() -> None:
+    """A class of the user's may have the name of a type, such as `Progress` of rich."""
+    problem = {"type": "t", "title": "t", "status": 422, "code": "invalid-spec", "detail": "d"}
+    problem |= {"errors": [{"pointer": "#/a", "code": "c", "detail": "d"}]}
+    script = (
+        "from richregime import ProblemError\n"
+        "from richregime.types import Problem\n"
+        f"(error,) = Problem.model_validate({problem}).errors\n"
+        "print(type(error).__module__)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == types.__name__
 
 
 def test_a_policy_is_chosen_by_its_name() -> None:
