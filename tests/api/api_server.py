@@ -1,4 +1,4 @@
-"""A live API on a database of its own, and a stand-in for the workers that moves runs through the real storage."""
+"""A running API with its own database, and functions that claim and finish runs in its storage."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from storage.runs.transitions import fail_run, finish_run
 
 @dataclass(frozen=True)
 class ApiServer:
-    """The API as its users see it, and what lies behind it."""
+    """A running API: its HTTP client, settings, database and files."""
 
     http: httpx.Client
     settings: Settings
@@ -55,7 +55,7 @@ class ApiServer:
             return len(list_experiments(session, limit=10_000)[0])
 
     def claim_run(self, experiment_id: str) -> Claim | None:
-        """The experiment's next queued run, put before all others first; None when it has none."""
+        """Claim the experiment's next queued run, with a raised priority; None if it has none."""
         self.http.patch(f"/experiments/{experiment_id}", json={"priority": 10})
         claimed = claim_next(
             self.db, worker="test:1:1", device_class="cpu", device="cpu", lease_seconds=60
@@ -65,7 +65,7 @@ class ApiServer:
         return claimed
 
     def finish_all_runs(self, experiment_id: str, epochs: int = 3) -> list[Claim]:
-        """Finish every run with made-up numbers, and make the summary."""
+        """Finish every run with made-up numbers and store the summary."""
         done = []
         while (claimed := self.claim_run(experiment_id)) is not None:
             self.finish_run(claimed, epochs)
@@ -118,7 +118,7 @@ class ApiServer:
 
 @contextlib.contextmanager
 def serve_api(settings: Settings) -> Iterator[ApiServer]:
-    """A real server on a free port."""
+    """Run the API on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
@@ -141,7 +141,7 @@ def serve_api(settings: Settings) -> Iterator[ApiServer]:
 
 
 def make_settings(home: Path, **values: Any) -> Settings:
-    """Of a service on its own, whose tests may ask as often as they like."""
+    """Settings of an isolated service with rate limits that tests do not reach."""
     own = {"database_url": None, "broker_url": None, "data_dir": None, "blob_dir": None}
     bounds = {
         "max_dataset_bytes": 1_000_000,

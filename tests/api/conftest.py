@@ -1,4 +1,4 @@
-"""APIs that are open, and one that asks for a key."""
+"""Fixtures: running APIs with and without keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.postgres import new_database
 def api_server(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[ApiServer]:
-    """One API for the tests of a file."""
+    """One API without keys, shared by the tests of a file."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serve_api(make_settings(home)) as opened:
@@ -46,7 +46,7 @@ def api_on_both_databases(
 def api_with_keys(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[ApiServer]:
-    """One API for the tests of a file, on a database with a key."""
+    """One API with a key in its database, shared by the tests of a file."""
     home = tmp_path_factory.mktemp("closed")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serve_api(make_settings(home)) as opened:

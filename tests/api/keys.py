@@ -1,4 +1,4 @@
-"""An API that asks for a key, and requests that show one."""
+"""API keys for tests, and requests with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.api.api_server import ApiServer
 
 
 def make_key(db: Database, *scopes: Scope, owner: str = "ada", seconds: float | None = None) -> str:
-    """A key of all scopes where none is named."""
+    """A new key; with all scopes where none is named."""
     lifetime = timedelta(seconds=seconds) if seconds is not None else None
     with db.write() as session:
         return create_key(session, owner=owner, scopes=scopes or tuple(Scope), lifetime=lifetime)[1]

@@ -1,4 +1,4 @@
-"""Reads a web page as assistive technology does: tags, attributes, labels, no layout."""
+"""Parses a web page into tags, attributes and labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 
 class PageReader(HTMLParser):
-    """What a reader who does not see the page goes by."""
+    """The tags, ids and labels of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The audit trail: every write has an entry, in its transaction, which outlives what it tells of."""
+"""The audit trail: every write has an entry, which outlives the changed object."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ BODY = {"spec": {"kind": "train"}, "reuse": False}
 
 @pytest.fixture
 def keyed(api_on_both_databases: ApiServer) -> tuple[ApiServer, str, str]:
-    """An API, a key of Ada's and one of an admin's."""
+    """An API, a key of the user Ada and one of an admin."""
     root = make_key(api_on_both_databases.db, Scope.ADMIN, owner="root")
     return api_on_both_databases, make_key(api_on_both_databases.db), root
 
 
 def trail(api_server: ApiServer, root: str, **filters: Any) -> list[AuditEntry]:
-    """Oldest first."""
+    """The entries of the trail, oldest first."""
     with Client(str(api_server.http.base_url), key=root) as client:
         return [*client.audit(**filters)][::-1]
 
 
-def test_every_write_is_recorded_by_whom_on_what_and_in_which_request(
+def test_every_write_is_recorded_with_owner_target_and_request_id(
     keyed: tuple[ApiServer, str, str],
 ) -> None:
     api_server, ada, root = keyed
@@ -73,7 +73,7 @@ def test_every_write_is_recorded_by_whom_on_what_and_in_which_request(
         assert answers[-1].status_code < 400, answers[-1].text
     request_with_key(
         api_server, ada, "POST", f"{path}/extend", json={"seeds": [7]}
-    )  # there is nothing to extend any more
+    )  # adds nothing, so it is not recorded
     found = trail(api_server, root)[1:]
     assert [one.action for one in found] == [action for action, *_ in calls]
     for entry, (_, target, *_), response in zip(found, calls, answers, strict=True):
@@ -108,7 +108,7 @@ def test_a_retry_and_an_import_are_recorded(api_with_keys: ApiServer) -> None:
     ]
 
 
-def test_what_is_refused_or_fails_is_not_recorded_as_done(api_with_keys: ApiServer) -> None:
+def test_a_refused_or_failed_write_is_not_recorded(api_with_keys: ApiServer) -> None:
     ada, root = make_key(api_with_keys.db), make_key(api_with_keys.db, Scope.ADMIN, owner="root")
     before = len(trail(api_with_keys, root))
     assert (
@@ -124,9 +124,7 @@ def test_what_is_refused_or_fails_is_not_recorded_as_done(api_with_keys: ApiServ
     assert len(trail(api_with_keys, root)) == before
 
 
-def test_refused_keys_are_recorded_and_the_record_is_bounded(
-    tmp_path: Path, sqlite_template: Path
-) -> None:
+def test_refused_keys_are_recorded_up_to_a_limit(tmp_path: Path, sqlite_template: Path) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
     with serve_api(make_settings(tmp_path, max_failed_keys_per_minute=3)) as api_server:
         reader, root = (
@@ -145,7 +143,7 @@ def test_refused_keys_are_recorded_and_the_record_is_bounded(
         assert {one.owner for one in found} == {None, "ada"}
 
 
-def test_only_an_admin_reads_it_and_page_by_page(api_with_keys: ApiServer) -> None:
+def test_only_an_admin_reads_the_trail_page_by_page(api_with_keys: ApiServer) -> None:
     ada, root = (
         make_key(api_with_keys.db, Scope.READ, Scope.SUBMIT),
         make_key(api_with_keys.db, Scope.ADMIN, owner="root"),
@@ -181,13 +179,13 @@ def test_only_an_admin_reads_it_and_page_by_page(api_with_keys: ApiServer) -> No
     assert {one.owner for one in trail(api_with_keys, root, owner="ada")} == {"ada"}
 
 
-def test_without_keys_it_tells_what_was_done_by_nobody_in_particular(api_server: ApiServer) -> None:
+def test_without_keys_entries_have_no_owner(api_server: ApiServer) -> None:
     made = api_server.submit(BODY)["id"]
     entry = api_server.get("/audit")["items"][0]
     assert (entry["owner"], entry["key_id"], entry["target"]) == (None, None, made)
 
 
-def test_old_entries_are_forgotten(api_on_both_databases: ApiServer) -> None:
+def test_old_entries_are_deleted(api_on_both_databases: ApiServer) -> None:
     api_on_both_databases.submit(BODY)
     assert forget_entries(api_on_both_databases.db, timedelta(days=1)) == 0
     assert len(api_on_both_databases.get("/audit")["items"]) == 1

@@ -1,4 +1,4 @@
-"""Keys: who is let in, for what, and how long."""
+"""Authentication by keys: validity, scopes, expiry."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ def refused(response: httpx.Response) -> tuple[int, str]:
     return problem["status"], problem["code"]
 
 
-def test_a_service_without_a_key_is_open_and_takes_any(api_server: ApiServer) -> None:
+def test_a_service_without_keys_accepts_any_request(api_server: ApiServer) -> None:
     assert request_with_key(api_server, None).status_code == 200
     assert request_with_key(api_server, "rrk_1_2").status_code == 200
 
 
-def test_the_first_key_closes_a_service_that_is_running(api_on_both_databases: ApiServer) -> None:
+def test_a_running_service_requires_keys_from_the_first_key_on(
+    api_on_both_databases: ApiServer,
+) -> None:
     assert request_with_key(api_on_both_databases, None).status_code == 200
     key = make_key(api_on_both_databases.db)
     deadline = time.monotonic() + KEY_CHECK_SECONDS + 5
@@ -56,7 +58,7 @@ def test_the_first_key_closes_a_service_that_is_running(api_on_both_databases: A
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Basic YTpi", "rrk_1_2", "bearer\trrk_1_2"]
 )
-def test_whoever_shows_no_key_is_asked_for_one(
+def test_a_request_without_a_key_is_unauthorized(
     api_with_keys: ApiServer, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -66,7 +68,7 @@ def test_whoever_shows_no_key_is_asked_for_one(
     assert "richregime keys create" in response.json()["detail"]
 
 
-def test_an_unknown_an_expired_and_a_revoked_key_are_told_apart(api_with_keys: ApiServer) -> None:
+def test_unknown_expired_and_revoked_keys_have_different_errors(api_with_keys: ApiServer) -> None:
     expired, revoked = make_key(api_with_keys.db, seconds=-1), make_key(api_with_keys.db)
     assert request_with_key(api_with_keys, revoked).status_code == 200
     with api_with_keys.db.write() as session:
@@ -79,14 +81,14 @@ def test_an_unknown_an_expired_and_a_revoked_key_are_told_apart(api_with_keys: A
         assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_a_key_expires_while_it_is_used(api_with_keys: ApiServer) -> None:
+def test_a_key_expires_between_requests(api_with_keys: ApiServer) -> None:
     key = make_key(api_with_keys.db, seconds=0.5)
     assert request_with_key(api_with_keys, key).status_code == 200
     time.sleep(0.6)
     assert refused(request_with_key(api_with_keys, key)) == (401, "unauthorized")
 
 
-def test_almost_the_key_is_not_the_key(api_with_keys: ApiServer) -> None:
+def test_an_altered_key_is_refused(api_with_keys: ApiServer) -> None:
     key = make_key(api_with_keys.db)
     for wrong in (key[:-1], f"{key}x", key.upper(), key.removeprefix("rrk_")):
         assert refused(request_with_key(api_with_keys, wrong)) == (401, "unauthorized")
@@ -108,7 +110,7 @@ def test_almost_the_key_is_not_the_key(api_with_keys: ApiServer) -> None:
         (Scope.ADMIN, "GET", "/storage"),
     ],
 )
-def test_each_scope_opens_its_own_doors_alone(
+def test_each_request_requires_its_scope(
     api_with_keys: ApiServer, scope: Scope, method: str, path: str
 ) -> None:
     others = [one for one in Scope if one not in (scope, Scope.ADMIN)]
@@ -127,9 +129,9 @@ def test_each_scope_opens_its_own_doors_alone(
         assert response.status_code in (200, 201, 404, 422), response.text
 
 
-def test_probes_and_the_looks_of_a_refusal_need_no_key(api_with_keys: ApiServer) -> None:
+def test_health_probes_and_style_sheets_need_no_key(api_with_keys: ApiServer) -> None:
     assert request_with_key(api_with_keys, None, path="/healthz").status_code == 200
-    assert request_with_key(api_with_keys, None, path="/readyz").status_code == 503  # nobody works
+    assert request_with_key(api_with_keys, None, path="/readyz").status_code == 503  # no worker
     assert request_with_key(api_with_keys, None, path="/assets/page.css").status_code == 200
     for path in (
         "/docs",
@@ -144,7 +146,7 @@ def test_probes_and_the_looks_of_a_refusal_need_no_key(api_with_keys: ApiServer)
         assert request_with_key(api_with_keys, None, path=path).status_code == 401, path
 
 
-def test_a_refusal_reads_as_a_page_in_a_browser(api_with_keys: ApiServer) -> None:
+def test_a_browser_gets_a_refusal_as_a_page(api_with_keys: ApiServer) -> None:
     response = request_with_key(
         api_with_keys, "rrk_0_0", path="/view/exp_1", headers={"Accept": "text/html"}
     )
@@ -171,7 +173,7 @@ def test_keys_are_stored_as_hashes_and_never_logged(
     ]
 
 
-def test_a_public_address_is_served_once_there_is_a_key(
+def test_a_public_address_is_served_when_a_key_exists(
     tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
@@ -185,7 +187,7 @@ def test_a_public_address_is_served_once_there_is_a_key(
     assert (served[0]["host"], served[0]["port"]) == ("0.0.0.0", 8001)
 
 
-def test_on_a_public_address_every_name_is_answered_and_asked_for_a_key(
+def test_on_a_public_address_every_host_name_is_accepted_with_a_key(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
@@ -194,7 +196,7 @@ def test_on_a_public_address_every_name_is_answered_and_asked_for_a_key(
         assert refused(response) == (401, "unauthorized"), "although there is no key"
 
 
-def test_behind_a_proxy_that_guards_it_the_service_is_open_until_a_key_is_made(
+def test_behind_a_proxy_no_key_is_required_until_one_exists(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
@@ -206,7 +208,7 @@ def test_behind_a_proxy_that_guards_it_the_service_is_open_until_a_key_is_made(
         assert refused(opened.http.get("/experiments", headers=host)) == (401, "unauthorized")
 
 
-def test_the_client_shows_the_key_it_is_given_or_finds_in_the_environment(
+def test_the_client_sends_its_key_argument_or_that_of_the_environment(
     api_with_keys: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, key = str(api_with_keys.http.base_url), make_key(api_with_keys.db)
@@ -221,7 +223,7 @@ def test_the_client_shows_the_key_it_is_given_or_finds_in_the_environment(
         assert client.get(experiment.id).id == experiment.id
 
 
-def test_the_description_says_which_scope_each_call_needs(api_server: ApiServer) -> None:
+def test_openapi_names_the_scope_of_each_operation(api_server: ApiServer) -> None:
     description = api_server.get("/openapi.json")
     assert description["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert description["paths"]["/healthz"]["get"]["security"] == [{}]

@@ -1,22 +1,19 @@
-"""What can be asked: kinds, presets, models, data sets; and the state of the service."""
+"""The catalog: kinds, presets, models."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from engine.experiments.registry import kinds, presets
 from engine.paper.deviations import find_recipe
 from engine.sweep import expand
-from storage.files.blobs import BlobStore
 from tests.api.api_server import ApiServer
-from tests.api.sample_files import make_npz
 
 
 @pytest.mark.parametrize("name", list(kinds()))
-def test_every_kind_is_described_with_its_form_its_example_and_its_page(
+def test_every_kind_has_a_spec_schema_an_example_and_a_page(
     api_server: ApiServer, name: str
 ) -> None:
     found = {kind["name"]: kind for kind in api_server.get("/kinds")["items"]}
@@ -61,7 +58,7 @@ def test_presets_are_found_by_name_and_scale(api_server: ApiServer) -> None:
     assert api_server.http.get("/presets/demo", params={"scale": "huge"}).status_code == 422
 
 
-def test_presets_stand_in_the_order_of_the_paper_s_figures(api_server: ApiServer) -> None:
+def test_presets_are_in_the_order_of_the_paper_s_figures(api_server: ApiServer) -> None:
     names = [one["name"] for one in api_server.get("/presets", scale="quick")["items"]]
     placed = [
         names.index(name)
@@ -81,7 +78,7 @@ def test_a_literal_preset_has_the_printed_learning_rate(api_server: ApiServer) -
 
 
 @pytest.mark.parametrize(("name", "scale"), list(presets()))
-def test_any_preset_is_literal_as_the_paper_prints_it(
+def test_a_literal_preset_has_the_printed_recipe(
     api_server: ApiServer, name: str, scale: str
 ) -> None:
     usual, literal = (
@@ -94,69 +91,3 @@ def test_any_preset_is_literal_as_the_paper_prints_it(
     assert not any("learning rate" in line for line in literal["deviations"])
     kept = [line for line in usual["deviations"] if "learning rate" not in line]
     assert literal["deviations"] == kept
-
-
-def test_a_registered_data_set_can_be_trained_on(api_server: ApiServer) -> None:
-    content = make_npz()
-    made = api_server.http.post(
-        "/datasets", params={"name": "mine", "title": "My images"}, content=content
-    )
-    assert made.status_code == 201, made.text
-    found = api_server.get(made.headers["Location"])
-    assert (found["shape"], found["num_classes"], found["train_size"], found["source"]) == (
-        [1, 4, 4],
-        2,
-        20,
-        "registered",
-    )
-    assert found in api_server.get("/datasets")["items"]
-    experiment = api_server.submit({"spec": {"kind": "train", "data": {"name": "mine"}}})
-    assert experiment["spec"]["data"]["name"] == "mine"
-    again = api_server.http.post("/datasets", params={"name": "mine"}, content=content)
-    assert (again.status_code, again.json()) == (200, found)
-    other = api_server.http.post("/datasets", params={"name": "mine"}, content=make_npz(24))
-    assert other.status_code == 409
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "status"),
-    [
-        ("digits", make_npz(), 409),
-        ("Bad Name", make_npz(), 422),
-        ("../up", make_npz(), 422),
-        ("empty", b"", 422),
-        ("noise", b"PK\x03\x04" + b"\0" * 100, 422),
-        ("floats", make_npz(x_train=np.zeros((20, 4, 4))), 422),
-        ("objects", make_npz(y_train=np.array([{}] * 20, dtype=object)), 422),
-        ("labels", make_npz(y_train=np.arange(19) % 2), 422),
-        ("huge", b"\0" * 1_000_001, 413),
-    ],
-)
-def test_what_is_no_data_set_is_refused_and_leaves_nothing(
-    api_server: ApiServer, name: str, content: bytes, status: int
-) -> None:
-    before = {path for path in api_server.settings.resolved_blob_dir.rglob("*") if path.is_file()}
-    response = api_server.http.post("/datasets", params={"name": name}, content=content)
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    assert {
-        path for path in api_server.settings.resolved_blob_dir.rglob("*") if path.is_file()
-    } == before
-
-
-def test_the_service_tells_its_limits_and_its_state(api_server: ApiServer) -> None:
-    assert api_server.get("/limits")["max_points"] == api_server.settings.max_points
-    assert api_server.get("/healthz") == {"status": "ok"}
-    assert api_server.get("/workers")["items"] == []
-    ready = api_server.http.get("/readyz")
-    assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
-    assert "broker" in ready.json()["detail"]
-
-
-def test_a_file_that_says_it_will_not_fit_is_refused_before_it_fills_the_disk(
-    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = make_npz()
-    monkeypatch.setattr(BlobStore, "free_bytes", lambda _: len(content) - 1)
-    response = api_server.http.post("/datasets", params={"name": "large"}, content=content)
-    assert (response.status_code, response.json()["code"]) == (507, "storage-full")

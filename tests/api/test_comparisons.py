@@ -1,4 +1,4 @@
-"""Held against the paper, point against point, and what was reused: over the API, on finished and unfinished runs."""
+"""Comparisons with the paper and between points, and reused trainings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def finish_lws(api_server: ApiServer, claimed: Claim) -> None:
 
 @pytest.fixture(scope="module")
 def half_done(api_server: ApiServer) -> str:
-    """Two policies; two seeds of the first and one of the second have finished."""
+    """Two policies, with two finished seeds of the first and one of the second."""
     experiment_id = str(api_server.submit(LWS)["id"])
     for _ in range(3):
         claimed = api_server.claim_run(experiment_id)
@@ -72,7 +72,7 @@ def done(api_server: ApiServer) -> str:
     return experiment_id
 
 
-def test_nothing_finished_is_nothing_to_compare(api_server: ApiServer) -> None:
+def test_a_comparison_is_not_ready_before_a_run_has_finished(api_server: ApiServer) -> None:
     experiment = api_server.submit({"spec": {"kind": "train"}, "reuse": False})
     for path in ("comparison", "difference?point=0"):
         response = api_server.http.get(f"/experiments/{experiment['id']}/{path}")
@@ -80,7 +80,7 @@ def test_nothing_finished_is_nothing_to_compare(api_server: ApiServer) -> None:
         assert response.headers["Retry-After"]
 
 
-def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(
+def test_each_claim_that_the_experiment_tests_has_a_verdict_with_deviations(
     api_server: ApiServer, done: str
 ) -> None:
     found = api_server.get(f"/experiments/{done}/comparison")
@@ -101,7 +101,7 @@ def test_each_claim_the_experiment_speaks_to_has_a_verdict_with_its_deviations(
     assert "3 seeds instead of 5" in found["deviations"]
 
 
-def test_table_1_stands_beside_ours(api_server: ApiServer, done: str) -> None:
+def test_table_1_is_listed_with_our_values(api_server: ApiServer, done: str) -> None:
     published = api_server.get(f"/experiments/{done}/comparison")["published"]
     by_point = {
         (one["point"]["policy"]["name"], one["quantity"]): one
@@ -118,7 +118,7 @@ def test_table_1_stands_beside_ours(api_server: ApiServer, done: str) -> None:
     assert {one["source"] for one in published} == {"Table 1", "Figure 12"}
 
 
-def test_what_has_finished_so_far_is_compared_and_said_to_be_incomplete(
+def test_a_comparison_of_unfinished_runs_is_marked_incomplete(
     api_server: ApiServer, half_done: str
 ) -> None:
     found = api_server.get(f"/experiments/{half_done}/comparison")
@@ -127,7 +127,7 @@ def test_what_has_finished_so_far_is_compared_and_said_to_be_incomplete(
     assert {one["verdict"] for one in found["verdicts"]} == {"inconclusive"}
 
 
-def test_a_kind_of_which_the_paper_claims_nothing_has_no_verdicts(api_server: ApiServer) -> None:
+def test_a_kind_without_claims_has_no_verdicts(api_server: ApiServer) -> None:
     experiment = api_server.submit({"spec": {"kind": "train", "epochs": 11}})
     api_server.finish_all_runs(experiment["id"])
     found = api_server.get(f"/experiments/{experiment['id']}/comparison")
@@ -150,7 +150,7 @@ def test_two_points_are_paired_by_seed(api_server: ApiServer, done: str, half_do
     assert "too few" in partial["notes"][0]
 
 
-def test_a_point_that_is_not_there_is_not_found(api_server: ApiServer, done: str) -> None:
+def test_an_unknown_point_is_not_found(api_server: ApiServer, done: str) -> None:
     for params in ({"point": 2}, {"point": 0, "baseline": 9}):
         assert (
             api_server.http.get(f"/experiments/{done}/difference", params=params).status_code == 404
@@ -161,14 +161,14 @@ def test_a_point_that_is_not_there_is_not_found(api_server: ApiServer, done: str
     )
 
 
-def test_a_result_of_few_seeds_says_so(api_server: ApiServer, done: str) -> None:
+def test_a_difference_of_few_seeds_has_a_note(api_server: ApiServer, done: str) -> None:
     experiment = api_server.submit({"spec": {"kind": "train", "epochs": 12}, "seeds": [0, 1]})
     api_server.finish_all_runs(experiment["id"])
     (point,) = api_server.get(f"/experiments/{experiment['id']}/result")["points"]
     assert "too few" in point["notes"][0]
 
 
-def test_a_preview_names_the_run_of_another_kind_whose_training_would_be_loaded(
+def test_a_preview_names_the_run_whose_training_would_be_loaded(
     api_server: ApiServer,
 ) -> None:
     spec = {"kind": "train", "epochs": 13, "model": {"name": "conv_net", "width": 4}}
@@ -192,7 +192,7 @@ def test_a_preview_names_the_run_of_another_kind_whose_training_would_be_loaded(
 
 
 def train_one(api_server: ApiServer, spec: dict[str, Any], seed: int) -> None:
-    """A run that has registered its training, as a worker does before it finishes."""
+    """Register a run's training, as a worker does before the run finishes."""
     experiment = api_server.submit({"spec": spec, "seeds": [seed], "reuse": False})
     claimed = api_server.claim_run(experiment["id"])
     assert claimed is not None
@@ -217,7 +217,7 @@ def reused(api_server: ApiServer, body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_command_s_tables_hold_every_verdict_and_number(
+def test_the_client_s_tables_hold_every_verdict_and_number(
     api_server: ApiServer, done: str
 ) -> None:
     found = api_server.get(f"/experiments/{done}/comparison")
@@ -226,7 +226,7 @@ def test_the_command_s_tables_hold_every_verdict_and_number(
     assert published_table(comparison).row_count == len(found["published"]) > 0
 
 
-def test_a_table_is_also_a_page_and_numbers(api_server: ApiServer, done: str) -> None:
+def test_a_table_is_also_returned_as_html_and_csv(api_server: ApiServer, done: str) -> None:
     links = {
         one["name"]: one["links"] for one in api_server.get(f"/experiments/{done}/plots")["items"]
     }
@@ -256,7 +256,7 @@ def test_a_table_is_also_a_page_and_numbers(api_server: ApiServer, done: str) ->
         assert archive.read("plots/table.csv") == response.content
 
 
-def test_a_name_is_words_not_markup_and_an_empty_table_says_so(api_server: ApiServer) -> None:
+def test_a_table_escapes_names_and_an_empty_one_has_a_note(api_server: ApiServer) -> None:
     experiment = api_server.submit({**LWS, "name": "<script>alert(1)</script>"})
     page = api_server.http.get(f"/experiments/{experiment['id']}/plots/table.html")
     assert page.status_code == 200

@@ -1,4 +1,4 @@
-"""The event log: pages, and a stream that can be taken up anywhere."""
+"""The event log as pages and as a resumable stream."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_stream_counts_from_one_without_gaps_and_ends(api_on_both_databases: A
     assert (found[-2].event, found[-1].event) == ("experiment.finished", "end")
 
 
-def test_a_stream_resumes_behind_the_last_event_and_misses_nothing(api_server: ApiServer) -> None:
+def test_a_stream_resumes_after_the_last_event_id(api_server: ApiServer) -> None:
     experiment_id = make_finished(api_server)
     whole = read_stream(api_server, experiment_id)
     for last in range(len(whole)):
@@ -44,7 +44,7 @@ def test_a_stream_resumes_behind_the_last_event_and_misses_nothing(api_server: A
         assert [event.data for event in resumed[:-1]] == [event.data for event in whole[last:-1]]
 
 
-def test_a_page_holds_what_the_stream_holds(api_server: ApiServer) -> None:
+def test_pages_hold_the_same_events_as_the_stream(api_server: ApiServer) -> None:
     experiment_id = make_finished(api_server)
     streamed = [event.json() for event in read_stream(api_server, experiment_id)[:-1]]
     paged: list[dict[str, Any]] = []
@@ -60,7 +60,7 @@ def test_a_page_holds_what_the_stream_holds(api_server: ApiServer) -> None:
     assert behind == streamed[3:]
 
 
-def test_a_stream_tells_what_happens_while_it_is_open(api_server: ApiServer) -> None:
+def test_an_open_stream_sends_new_events(api_server: ApiServer) -> None:
     experiment_id = str(api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     names: list[str] = []
     reader = threading.Thread(
@@ -74,7 +74,7 @@ def test_a_stream_tells_what_happens_while_it_is_open(api_server: ApiServer) -> 
     assert names[-4:] == ["run.started", "run.succeeded", "experiment.finished", "end"]
 
 
-def test_a_last_event_id_that_is_no_number_is_refused(api_server: ApiServer) -> None:
+def test_an_invalid_last_event_id_is_refused(api_server: ApiServer) -> None:
     experiment_id = make_finished(api_server)
     for wrong in ("x", "-1", "1.5", "9" * 30):
         headers = {"Accept": "text/event-stream", "Last-Event-ID": wrong}
@@ -82,13 +82,13 @@ def test_a_last_event_id_that_is_no_number_is_refused(api_server: ApiServer) -> 
         assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
 
 
-def test_streams_are_bounded_and_given_back(tmp_path: Any) -> None:
+def test_open_streams_are_limited_and_released(tmp_path: Any) -> None:
     with serve_api(make_settings(tmp_path, max_sse_clients=1)) as api_server:
         url = f"/experiments/{api_server.submit({'spec': {'kind': 'train'}})['id']}/events"
         headers = {"Accept": "text/event-stream"}
         other = httpx.Client(base_url=api_server.http.base_url, timeout=10)
         with other, other.stream("GET", url, headers=headers) as first:
-            text = first.iter_text()  # kept: one that is dropped closes its stream
+            text = first.iter_text()  # kept, because garbage collection would close the stream
             assert next(text).startswith(": open")
             refused = api_server.http.get(url, headers=headers)
             assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
@@ -102,7 +102,7 @@ def test_streams_are_bounded_and_given_back(tmp_path: Any) -> None:
         raise AssertionError("the stream of a client that has gone was not given back")
 
 
-def test_an_open_stream_does_not_keep_the_service_from_ending(tmp_path: Any) -> None:
+def test_an_open_stream_does_not_delay_the_shutdown(tmp_path: Any) -> None:
     started = 0.0
     with httpx.Client(timeout=20) as http:
         with serve_api(make_settings(tmp_path)) as api_server:

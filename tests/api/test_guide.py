@@ -1,4 +1,4 @@
-"""The guide: every page is there and leads somewhere, and every example of the reference works when pasted."""
+"""The guide: pages, links, and working examples in the reference."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint
 
 LINK = re.compile(r'(?:href|src)="(/[^"#]*)')
 ENDED = {"POST /experiments/{experiment_id}/cancel", "POST /experiments/{experiment_id}/retry"}
-"""Refused with 409 for an experiment that has succeeded, as the example's is here"""
+"""Operations that return 409 for a succeeded experiment, as in these examples."""
 UNREADY = {"GET /readyz"}
-"""503 where no broker and no worker is, as here"""
+"""Operations that return 503 without broker and workers, as here."""
 
 
 def page(api_server: ApiServer, path: str) -> str:
@@ -33,7 +33,7 @@ def page(api_server: ApiServer, path: str) -> str:
     return response.text
 
 
-def test_every_page_is_served_and_every_link_leads_somewhere(api_server: ApiServer) -> None:
+def test_every_page_is_served_and_no_link_is_broken(api_server: ApiServer) -> None:
     led: set[str] = set()
     for one in list_pages():
         text = page(api_server, f"/guide/{one.slug}")
@@ -47,7 +47,7 @@ def test_every_page_is_served_and_every_link_leads_somewhere(api_server: ApiServ
     assert broken == []
 
 
-def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(
+def test_the_guide_starts_with_the_quick_start_and_has_no_other_pages(
     api_server: ApiServer,
 ) -> None:
     assert "Start the service" in page(api_server, "/guide")
@@ -60,7 +60,7 @@ def test_the_guide_begins_with_the_quick_start_and_knows_no_other_page(
         assert api_server.http.get(path).status_code == 404, path
 
 
-def test_the_sections_of_a_page_are_listed_and_led_to_by_their_short_names(
+def test_the_sections_of_a_page_are_listed_and_linked(
     api_server: ApiServer,
 ) -> None:
     text = page(api_server, "/guide/paper-map")
@@ -70,7 +70,7 @@ def test_the_sections_of_a_page_are_listed_and_led_to_by_their_short_names(
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_a_kind_s_page_shows_its_form_plots_and_presets(api_server: ApiServer, kind: str) -> None:
+def test_a_kind_s_page_lists_its_spec_plots_and_presets(api_server: ApiServer, kind: str) -> None:
     text = page(api_server, f"/guide/kinds/{kind}")
     for name in kinds()[kind].spec.model_fields:
         assert f"<code>{name}</code>" in text
@@ -115,7 +115,7 @@ def test_every_example_of_the_reference_works_when_pasted(
         "ARTIFACT": api_server.get(f"/runs/{run}/checkpoints")["items"][0]["id"],
         "CHECKPOINT": checkpoint,
     }
-    # What reopens the experiment comes last: the others want it finished.
+    # Extending reopens the experiment, and the other calls need it finished.
     calls = sorted(
         list_calls(api_server.get("/openapi.json")), key=lambda call: call.path.endswith("/extend")
     )
@@ -125,9 +125,15 @@ def test_every_example_of_the_reference_works_when_pasted(
     for call in calls:
         assert f"{call.method} {call.path}" in text
     done = subprocess.run(
-        ["sh", "-u", "-c", script], cwd=tmp_path, env={**known, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
-        timeout=150, check=False, errors="replace",
-    )  # fmt: skip
+        ["sh", "-u", "-c", script],
+        cwd=tmp_path,
+        env={**known, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        errors="replace",
+    )
     statuses = [int(line[1:]) for line in done.stdout.splitlines() if re.fullmatch(r"@\d{3}", line)]
     assert len(statuses) == len(calls), done.stderr
     for call, status in zip(calls, statuses, strict=True):

@@ -1,4 +1,4 @@
-"""An export moves to another home and draws the same bytes there; an archive that lies is not let in."""
+"""Import of an exported zip archive: equal results; invalid archives are refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BODY = {
 
 @pytest.fixture(scope="module")
 def exported(api_server: ApiServer) -> tuple[str, bytes]:
-    """An experiment that has succeeded, and its archive with all files."""
+    """A succeeded experiment and its zip archive with all files."""
     experiment_id = str(api_server.submit(BODY)["id"])
     api_server.finish_all_runs(experiment_id)
     response = api_server.http.get(f"/experiments/{experiment_id}/export", params={"files": True})
@@ -41,7 +41,7 @@ def exported(api_server: ApiServer) -> tuple[str, bytes]:
 def elsewhere(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[ApiServer]:
-    """Another service with a home of its own, which takes archives of up to 400 kB."""
+    """Another service, which accepts zip archives up to 400 kB."""
     home = tmp_path_factory.mktemp("elsewhere")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serve_api(make_settings(home, max_import_bytes=400_000)) as opened:
@@ -55,14 +55,14 @@ def take_in(api_server: ApiServer, archive: bytes) -> Any:
 
 
 def changed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """The archive with its description changed, its checksums right."""
+    """The zip archive with a changed description and correct checksums."""
     entries = unpack_zip(archive)
     bundle = json.loads(entries["bundle.json"])
     change(bundle)
     return pack_zip({**entries, "bundle.json": json.dumps(bundle).encode()})
 
 
-def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
+def test_an_imported_experiment_has_equal_plots_and_results(
     api_server: ApiServer, elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     before, archive = exported
@@ -88,10 +88,10 @@ def test_an_imported_experiment_draws_the_same_bytes_and_says_the_same(
     (file,) = elsewhere.get(f"/runs/{run['id']}/checkpoints")["items"]
     data = elsewhere.http.get(f"/artifacts/{file['id']}").content
     assert hashlib.sha256(data).hexdigest() == file["sha256"]
-    assert "Imported: computed by another service" in elsewhere.http.get(f"/view/{after}").text
+    assert "Imported from another service" in elsewhere.http.get(f"/view/{after}").text
 
 
-def test_the_same_archive_again_is_the_same_experiment(
+def test_importing_the_same_zip_twice_gives_one_experiment(
     elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     first = take_in(elsewhere, exported[1]).json()["id"]
@@ -99,7 +99,7 @@ def test_the_same_archive_again_is_the_same_experiment(
     assert (again.status_code, again.json()["id"]) == (200, first)
 
 
-def test_what_was_imported_is_read_only_and_never_reused(
+def test_an_imported_experiment_is_read_only_and_never_reused(
     elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     experiment_id = take_in(elsewhere, exported[1]).json()["id"]
@@ -114,7 +114,7 @@ def test_what_was_imported_is_read_only_and_never_reused(
     assert submitted["status"] == "queued"
 
 
-def test_what_still_runs_is_not_bundled(api_server: ApiServer) -> None:
+def test_an_export_of_a_running_experiment_has_no_bundle(api_server: ApiServer) -> None:
     waiting = api_server.submit({"spec": {"kind": "train", "epochs": 8}, "reuse": False})["id"]
     archive = api_server.http.get(f"/experiments/{waiting}/export").content
     assert "bundle.json" not in unpack_zip(archive)
@@ -124,7 +124,7 @@ def test_what_still_runs_is_not_bundled(api_server: ApiServer) -> None:
 
 
 def renewed(archive: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """The archive with another first file, rightly described, and a change besides."""
+    """The zip archive with another first file and its digest, and one more change."""
     entries, data = unpack_zip(archive), b"no store has this yet"
     bundle = json.loads(entries["bundle.json"])
     first = bundle["runs"][0]["files"][0]
@@ -145,7 +145,7 @@ def assert_refused(
     status: int = 422,
     code: str | None = None,
 ) -> None:
-    """By a problem, and nothing is stored: no row, no file, no part of one."""
+    """The import is refused with a problem, and no row, file or partial file is stored."""
 
     def stored() -> tuple[int, set[Path]]:
         files = {
@@ -162,7 +162,7 @@ def assert_refused(
 
 
 def set_in(*path: Any) -> Callable[[dict[str, Any]], None]:
-    """Sets the value at a path; the last element is the value."""
+    """A change that sets a value; the last element is the value, the others are its path."""
 
     def change(bundle: dict[str, Any]) -> None:
         *way, last, value = path
@@ -228,7 +228,7 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "a result that is no result": lambda archive: changed(
         archive, set_in("runs", 0, "result", 0, "x", 1)
     ),
-    "a seed that was not asked for": lambda archive: changed(
+    "a seed that was not submitted": lambda archive: changed(
         archive, set_in("runs", 0, "seeds", [9])
     ),
     "a point that is not there": lambda archive: changed(archive, set_in("runs", 0, "point", 7)),
@@ -261,13 +261,13 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_an_archive_that_lies_is_refused_and_leaves_nothing(
+def test_an_invalid_zip_is_refused_and_nothing_is_stored(
     elsewhere: ApiServer, exported: tuple[str, bytes], lie: str
 ) -> None:
     assert_refused(elsewhere, LIES[lie](exported[1]))
 
 
-def test_the_metrics_of_an_archive_are_never_held_at_once(
+def test_the_metrics_of_a_zip_are_read_one_by_one(
     elsewhere: ApiServer, exported: tuple[str, bytes], tmp_path: Path
 ) -> None:
     lines = [f"0,0,train_loss,{step},0.{step:07}" for step in range(50_000)]
@@ -286,22 +286,22 @@ def test_the_metrics_of_an_archive_are_never_held_at_once(
     )
 
 
-def test_of_metrics_of_one_place_the_last_holds(
+def test_the_last_of_several_metrics_of_one_step_is_stored(
     elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
     metrics = METRICS_HEAD + b"0,0,test_accuracy,1,0.25\n0,0,test_accuracy,1,0.75\n"
     response = take_in(elsewhere, pack_zip({**unpack_zip(exported[1]), "metrics.csv": metrics}))
     assert response.status_code == 201, response.text
-    told = elsewhere.http.get(
+    response = elsewhere.http.get(
         f"/experiments/{response.json()['id']}/metrics", params={"format": "csv"}
     )
-    assert told.text.splitlines() == ["point,seed,name,step,value", "0,0,test_accuracy,1,0.75"]
+    assert response.text.splitlines() == ["point,seed,name,step,value", "0,0,test_accuracy,1,0.75"]
 
 
-def test_every_byte_of_every_entry_counts(
+def test_a_changed_byte_in_any_entry_is_refused(
     elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
-    """One is flipped in an entry, which is packed anew or damaged as it lies in the archive."""
+    """The byte is changed before the entry is packed, or in the packed zip."""
     entries = unpack_zip(exported[1])
     assert len(entries) > 20
     for name, data in entries.items():
@@ -316,7 +316,9 @@ def test_every_byte_of_every_entry_counts(
         assert_refused(elsewhere, flip(exported[1], place), name)
 
 
-def test_every_entry_is_missed(elsewhere: ApiServer, exported: tuple[str, bytes]) -> None:
+def test_a_zip_without_any_one_entry_is_refused(
+    elsewhere: ApiServer, exported: tuple[str, bytes]
+) -> None:
     entries = unpack_zip(exported[1])
     for name in entries:
         rest = {other: data for other, data in entries.items() if other != name}
@@ -332,9 +334,7 @@ def test_every_entry_is_missed(elsewhere: ApiServer, exported: tuple[str, bytes]
         assert_refused(elsewhere, pack_zip(rest), name)
 
 
-def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
-    elsewhere: ApiServer, exported: tuple[str, bytes]
-) -> None:
+def test_a_zip_bomb_is_refused(elsewhere: ApiServer, exported: tuple[str, bytes]) -> None:
     bomb = pack_zip({**unpack_zip(exported[1]), "zeros": bytes(10_000_000)})
     assert len(bomb) < 400_000
     for archive in (bomb, bytes(500_000)):
@@ -353,7 +353,7 @@ def test_an_archive_that_is_packed_small_and_unpacks_large_is_refused(
         "..",
     ],
 )
-def test_an_entry_that_would_leave_its_folder_is_refused(
+def test_an_entry_outside_the_folder_is_refused(
     elsewhere: ApiServer, exported: tuple[str, bytes], name: str
 ) -> None:
     assert_refused(elsewhere, pack_zip({**unpack_zip(exported[1]), name: b"x"}))

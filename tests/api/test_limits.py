@@ -1,4 +1,4 @@
-"""Rates of keys and limits of owners: what is refused, how it is told, and that nothing is written."""
+"""Rate limits of keys and quotas of owners."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def limited(home: Path, template: Path, **values: Any) -> Iterator[ApiServer]:
 
 
 def refused(response: httpx.Response) -> tuple[int, str, list[str]]:
-    """Status, code, and the settings that the errors name."""
+    """Status, code, and the settings in the errors."""
     problem = response.json()
     return (
         response.status_code,
@@ -42,7 +42,9 @@ def refused(response: httpx.Response) -> tuple[int, str, list[str]]:
     )
 
 
-def test_a_key_s_reads_and_writes_are_counted_apart(tmp_path: Path, sqlite_template: Path) -> None:
+def test_reads_and_writes_of_a_key_have_separate_limits(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     with limited(
         tmp_path, sqlite_template, max_reads_per_minute=4, max_writes_per_minute=2
     ) as api_server:
@@ -72,7 +74,7 @@ def test_a_key_s_reads_and_writes_are_counted_apart(tmp_path: Path, sqlite_templ
         assert api_server.count_experiments() == 2
 
 
-def test_whoever_needs_no_key_is_not_counted(tmp_path: Path, sqlite_template: Path) -> None:
+def test_requests_without_keys_are_not_limited(tmp_path: Path, sqlite_template: Path) -> None:
     with limited(
         tmp_path, sqlite_template, max_reads_per_minute=1, max_writes_per_minute=1
     ) as api_server:
@@ -82,7 +84,7 @@ def test_whoever_needs_no_key_is_not_counted(tmp_path: Path, sqlite_template: Pa
             assert "RateLimit" not in response.headers
 
 
-def test_an_owner_s_runs_that_wait_are_bounded(tmp_path: Path, sqlite_template: Path) -> None:
+def test_the_queued_runs_of_an_owner_are_limited(tmp_path: Path, sqlite_template: Path) -> None:
     with limited(tmp_path, sqlite_template, limit_queued_per_owner=3) as api_server:
         usual = (Scope.READ, Scope.SUBMIT, Scope.CANCEL)
         ada, ben = make_key(api_server.db, *usual), make_key(api_server.db, *usual, owner="ben")
@@ -106,7 +108,7 @@ def test_an_owner_s_runs_that_wait_are_bounded(tmp_path: Path, sqlite_template: 
         assert (used["queued"], used["running"]) == (2, 0)
 
 
-def test_whose_runs_wait_for_the_owner_s_others_says_so(
+def test_a_run_that_waits_for_its_owner_s_limit_has_a_reason(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     with limited(tmp_path, sqlite_template, limit_running_per_owner=1) as api_server:
@@ -136,7 +138,7 @@ def test_whose_runs_wait_for_the_owner_s_others_says_so(
         assert api_server.get(f"/experiments/{made[0]['id']}")["queue"]["reason"] is None
 
 
-def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
+def test_a_preview_warns_of_every_limit_that_the_submission_would_exceed(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     bounds = {"limit_queued_per_owner": 1, "max_queued_runs": 2, "max_stored_bytes": 10}
@@ -152,8 +154,8 @@ def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
 
         one_run = {**TWO_RUNS, "sweep": {}, "reuse": True}
         assert warned(one_run) == []
-        told = "limit_queued_per_owner: 0 runs of yours are queued and this adds 2; the limit is 1"
-        assert warned(TWO_RUNS) == [f"it would be refused now: {told}"]
+        error = "limit_queued_per_owner: 0 runs of yours are queued and this adds 2; the limit is 1"
+        assert warned(TWO_RUNS) == [f"it would be refused now: {error}"]
         made = api_server.submit(one_run)["id"]
         assert len(warned(TWO_RUNS)) == 2, "of its owner, and of all"
         assert warned(one_run) == [], "it is answered by the one that waits"
@@ -165,7 +167,7 @@ def test_a_preview_warns_of_every_limit_that_a_submission_would_be_over(
         assert api_server.count_experiments() == 1
 
 
-def test_what_was_retried_waits_again(tmp_path: Path, sqlite_template: Path) -> None:
+def test_retried_runs_count_as_queued(tmp_path: Path, sqlite_template: Path) -> None:
     with limited(tmp_path, sqlite_template, limit_queued_per_owner=2) as api_server:
         ada = make_key(api_server.db)
         made = request_with_key(api_server, ada, "POST", json=TWO_RUNS).json()["id"]
@@ -180,7 +182,9 @@ def test_what_was_retried_waits_again(tmp_path: Path, sqlite_template: Path) -> 
         )
 
 
-def test_all_limits_that_are_met_are_told_at_once(tmp_path: Path, sqlite_template: Path) -> None:
+def test_all_exceeded_limits_are_listed_in_one_response(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
     bounds = {
         "limit_queued_per_owner": 1,
         "limit_bytes_per_owner": 10,
@@ -217,9 +221,7 @@ def test_all_limits_that_are_met_are_told_at_once(tmp_path: Path, sqlite_templat
         assert (used["bytes"], used["metric_rows"]) == stored
 
 
-def test_a_file_that_is_over_the_owner_s_bytes_is_not_stored(
-    tmp_path: Path, sqlite_template: Path
-) -> None:
+def test_a_file_over_the_owner_s_limit_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
     npz, weights = make_npz(), make_checkpoint(CHECKPOINT_SHAPES)
     with limited(
         tmp_path, sqlite_template, limit_bytes_per_owner=len(npz) + len(weights) - 1
@@ -237,7 +239,7 @@ def test_a_file_that_is_over_the_owner_s_bytes_is_not_stored(
         )
 
 
-def test_an_import_that_is_over_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
+def test_an_import_over_a_limit_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
     home, other = tmp_path / "one", tmp_path / "other"
     home.mkdir()
     other.mkdir()
@@ -258,7 +260,7 @@ def test_an_import_that_is_over_is_not_stored(tmp_path: Path, sqlite_template: P
         assert api_server.count_experiments() == 0
 
 
-def test_the_limits_in_force_can_be_read(api_server: ApiServer) -> None:
+def test_limits_returns_the_settings_in_force(api_server: ApiServer) -> None:
     with Client(str(api_server.http.base_url)) as client:
         found = client.limits().model_dump()
     used = found.pop("used")

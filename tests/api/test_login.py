@@ -1,4 +1,4 @@
-"""Logging in by a page: what a browser is led to, what its cookie is good for, and for how long."""
+"""Login by a page: redirects, the cookie, its scopes and its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY = {"spec": {"kind": "train"}, "reuse": False}
 
 @pytest.fixture
 def browser(api_with_keys: ApiServer) -> Iterator[httpx.Client]:
-    """Asks for pages and keeps cookies."""
+    """A client that requests pages and keeps cookies, like a browser."""
     with httpx.Client(base_url=api_with_keys.http.base_url, headers=HTML, timeout=60) as opened:
         yield opened
 
@@ -43,7 +43,7 @@ def is_logged_in(browser: httpx.Client) -> bool:
     return response.status_code == 200
 
 
-def test_a_browser_is_led_to_the_login_and_a_program_is_not(
+def test_a_browser_is_redirected_to_the_login_and_a_program_is_not(
     api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
     led = browser.get("/view/exp_1?a=1&b=2")
@@ -63,7 +63,7 @@ def test_a_browser_is_led_to_the_login_and_a_program_is_not(
     assert request_with_key(api_with_keys, "rrk_0_0", headers=HTML).status_code == 401
 
 
-def test_the_login_page_needs_no_script_and_tells_what_is_wrong(browser: httpx.Client) -> None:
+def test_the_login_page_needs_no_script_and_shows_errors(browser: httpx.Client) -> None:
     for text in (browser.get("/login").text, log_in(browser, "rrk_0_<b>").text):
         reading = PageReader(text)
         assert not reading.all("script")
@@ -75,7 +75,7 @@ def test_the_login_page_needs_no_script_and_tells_what_is_wrong(browser: httpx.C
     assert reading.with_id("refusal")["role"] == "alert"
 
 
-def test_a_key_logs_in_and_leads_to_where_one_was_going(
+def test_a_login_redirects_to_the_requested_page(
     api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
     key = make_key(api_with_keys.db, owner="grace")
@@ -94,9 +94,7 @@ def test_a_key_logs_in_and_leads_to_where_one_was_going(
         assert browser.get(path).status_code == 200, path
 
 
-def test_behind_tls_the_cookie_is_sent_by_tls_alone(
-    api_with_keys: ApiServer, browser: httpx.Client
-) -> None:
+def test_behind_tls_the_cookie_is_secure(api_with_keys: ApiServer, browser: httpx.Client) -> None:
     response = log_in(browser, make_key(api_with_keys.db), **{"X-Forwarded-Proto": "https"})
     assert "Secure" in response.headers["set-cookie"]
 
@@ -114,7 +112,7 @@ def test_behind_tls_the_cookie_is_sent_by_tls_alone(
         "",
     ],
 )
-def test_the_login_leads_to_this_service_alone(
+def test_the_login_redirects_only_within_the_service(
     api_with_keys: ApiServer, browser: httpx.Client, wanted: str
 ) -> None:
     assert log_in(browser, make_key(api_with_keys.db), wanted).headers["location"] == "/"
@@ -135,7 +133,7 @@ def test_the_login_leads_to_this_service_alone(
         ({"Origin": "https://example.org"}, False),
     ],
 )
-def test_only_a_page_of_ours_changes_anything_with_a_login(
+def test_with_a_login_only_pages_of_the_service_may_write(
     api_with_keys: ApiServer, browser: httpx.Client, headers: dict[str, str], is_taken: bool
 ) -> None:
     own = str(api_with_keys.http.base_url).rstrip("/")
@@ -157,7 +155,7 @@ def test_only_a_page_of_ours_changes_anything_with_a_login(
     )
 
 
-def test_a_key_beside_the_cookie_is_the_one_that_counts(
+def test_a_key_in_the_header_takes_precedence_over_the_cookie(
     api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
     log_in(browser, make_key(api_with_keys.db, owner="grace"))
@@ -179,7 +177,7 @@ def test_a_login_has_its_key_s_scopes(api_with_keys: ApiServer, browser: httpx.C
     assert COOKIE not in browser.cookies
 
 
-def test_a_login_ends_with_a_logout_its_time_and_its_key(
+def test_a_login_ends_by_logout_expiry_and_revocation_of_its_key(
     api_with_keys: ApiServer, browser: httpx.Client
 ) -> None:
     key = make_key(api_with_keys.db)
@@ -245,7 +243,7 @@ def test_the_cookie_s_token_is_stored_as_a_hash_and_never_logged(
     ]
 
 
-def test_wrong_keys_are_counted_and_refuse_nobody_a_right_one(
+def test_invalid_keys_are_limited_and_valid_ones_still_accepted(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")

@@ -1,4 +1,4 @@
-"""What the log tells of a request, in lines that machines read; and that no secret is ever in one."""
+"""The log: one JSON line per request, and no secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
 
 class Log:
-    """All that the process logs in the meantime, in one of the two specs."""
+    """Captures what the process logs, in one of the two formats."""
 
     def __init__(self, spec: LogFormat) -> None:
         self._stream = io.StringIO()
@@ -35,9 +35,9 @@ class Log:
     def text(self) -> str:
         return self._stream.getvalue()
 
-    def lines(self, **told: Any) -> list[dict[str, Any]]:
+    def lines(self, **fields: Any) -> list[dict[str, Any]]:
         found = [json.loads(line) for line in self.text.splitlines()]
-        return [line for line in found if told.items() <= line.items()]
+        return [line for line in found if fields.items() <= line.items()]
 
 
 @pytest.fixture(params=list(LogFormat))
@@ -90,16 +90,14 @@ def test_a_request_is_one_line_with_its_id_key_and_owner(keyed: ApiServer, json_
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 65, "a\tb", '{"level":"error"}'])
-def test_what_is_no_plain_word_does_not_become_a_request_s_id(
-    api_server: ApiServer, given: str
-) -> None:
+def test_an_unsafe_request_id_is_replaced(api_server: ApiServer, given: str) -> None:
     response = api_server.http.get("/healthz", headers={"X-Request-ID": given})
     assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
     assert OWN_ID.fullmatch(given) is None
 
 
 def test_no_secret_is_ever_logged(keyed: ApiServer, log: Log) -> None:
-    """A key, a webhook's secret and its address' token, a database's password: told by requests, refusals and faults."""
+    """Neither keys, webhook secrets, tokens in URLs nor database passwords."""
     key = make_key(keyed.db)
     wrong = key[:-1] + ("a" if key[-1] != "a" else "b")
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
@@ -113,10 +111,11 @@ def test_no_secret_is_ever_logged(keyed: ApiServer, log: Log) -> None:
         == 401
     )
     assert keyed.http.get(f"/experiments?key={key}", headers=mine).is_success
-    with keyed.db.write() as session:  # the database refuses what holds the secret
+    with keyed.db.write() as session:  # the database's error message holds the secret
         session.execute(
             text(
-                "CREATE TRIGGER refuse BEFORE INSERT ON webhook BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                "CREATE TRIGGER refuse BEFORE INSERT ON webhook "
+                "BEGIN SELECT RAISE(ABORT, 'refused'); END"
             )
         )
     assert keyed.http.post("/experiments", json=body, headers=mine).status_code == 500
@@ -134,7 +133,7 @@ def test_no_secret_is_ever_logged(keyed: ApiServer, log: Log) -> None:
     assert [one for one in hidden if one in log.text] == []
 
 
-def test_a_fault_has_the_request_s_id_and_its_traceback_in_one_line(
+def test_an_internal_error_is_one_line_with_request_id_and_traceback(
     keyed: ApiServer, json_log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -151,7 +150,7 @@ def test_a_fault_has_the_request_s_id_and_its_traceback_in_one_line(
     )
 
 
-def test_people_are_spared_a_line_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_log_has_no_line_per_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     logger = logging.getLogger("richregime.requests")
     before = logger.level

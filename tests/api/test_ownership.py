@@ -1,5 +1,4 @@
-"""Whose rows are shown to whom: every route of the application, asked without a key, without its scope, and by another
-owner; and what several owners make under one name."""
+"""Ownership: every route without a key, without the scope, and with another owner's key."""
 
 from __future__ import annotations
 
@@ -33,25 +32,25 @@ from tests.api.sample_files import (
 from tests.postgres import new_database
 
 MARK = "adasown"
-"""In the name or title of everything that Ada has"""
+"""A part of the name or title of everything that Ada owns."""
 BODY: dict[str, Any] = {"spec": {"kind": "train"}, "seeds": [0, 1], "name": f"experiment {MARK}"}
 USUAL = (Scope.READ, Scope.SUBMIT, Scope.CANCEL)
 NOWHERE = "0" * 22
 
 
 class Shown(StrEnum):
-    """What another owner is shown."""
+    """What the route returns to another owner."""
 
-    NOT_FOUND = "404, in the words of what was never there"
-    OWN = "its own, which is without Ada's"
-    COMMON = "what every owner is shown, in which is nothing of Ada's"
-    FORBIDDEN = "403: it is the admins'"
+    NOT_FOUND = "404, as for an unknown id"
+    OWN = "only the owner's own data"
+    COMMON = "data without an owner"
+    FORBIDDEN = "403: only for admins"
 
 
 @dataclass(frozen=True)
 class Rule:
     scope: Scope | None
-    """None: no key is asked for"""
+    """None: no key is required."""
     shown: Shown
 
 
@@ -119,7 +118,7 @@ RULES: dict[str, Rule] = {
     "GET /static-offline-docs": READS[Shown.COMMON],
     "GET /assets": Rule(None, Shown.COMMON),
 }
-"""Of every route, what is expected: one that is not here fails the test."""
+"""The expectation for every route; a route without one fails a test."""
 PARAMETERS = {
     "kind": "train",
     "slug:path": "access",
@@ -130,11 +129,11 @@ MOUNTED = {
     "/assets": "/assets/page.css",
     "/static-offline-docs": "/static-offline-docs/swagger-ui.css",
 }
-"""A file of each mounted folder"""
+"""A file of each mounted folder."""
 
 
 def list_routes() -> list[str]:
-    """`METHOD path` of everything that the application answers."""
+    """`METHOD path` of every route of the application."""
     found = []
     for route in create_app(Settings(database_url=None, broker_url=None)).routes:
         for inner in getattr(getattr(route, "original_router", None), "routes", [route]):
@@ -145,21 +144,21 @@ def list_routes() -> list[str]:
 
 @dataclass(frozen=True)
 class Group:
-    """A service of two users and an admin; all that is there is Ada's."""
+    """A service with two users and an admin; Ada owns all its data."""
 
     api_server: ApiServer
     ada: str
     ben: str
     root: str
     ids: dict[str, str]
-    """By parameter of a path"""
+    """Ada's ids by path parameter."""
     archive: bytes
-    """The experiment's, with its files, as it was before the tests"""
+    """The zip export of Ada's experiment, with files, from before the tests."""
 
     def send(
         self, key: str | None, route: str, ids: dict[str, str] | None = None
     ) -> httpx.Response:
-        """The route, about what Ada has where nothing else is said."""
+        """Send a request to the route, with Ada's ids by default."""
         ids = self.ids if ids is None else ids
         method, _, path = route.partition(" ")
         address = MOUNTED.get(path, path)
@@ -222,11 +221,13 @@ def group(
 
 
 def fill(api_server: ApiServer) -> Group:
-    """Ada has one of everything, made through the API."""
+    """Create one object of each type for Ada through the API."""
     ada, ben = make_key(api_server.db, *USUAL), make_key(api_server.db, *USUAL, owner="ben")
     root = make_key(api_server.db, Scope.ADMIN, owner="root")
     experiment = request_with_key(api_server, ada, "POST", json=BODY).json()["id"]
-    api_server.http.headers["Authorization"] = f"Bearer {ada}"  # while the work is done
+    api_server.http.headers["Authorization"] = (
+        f"Bearer {ada}"  # for claim_run, which sends requests
+    )
     runs = api_server.finish_all_runs(experiment)
     del api_server.http.headers["Authorization"]
     artifact = request_with_key(api_server, ada, path=f"/runs/{runs[0].run_id}/checkpoints").json()[
@@ -249,7 +250,7 @@ def fill(api_server: ApiServer) -> Group:
     ).json()["id"]
     assert (
         request_with_key(api_server, ada, "POST", json={**BODY, "reuse": False}).status_code == 201
-    )  # waits
+    )  # stays queued
     ids = {
         "experiment_id": experiment,
         "run_id": runs[0].run_id,
@@ -263,11 +264,11 @@ def fill(api_server: ApiServer) -> Group:
     return Group(api_server, ada, ben, root, ids, archive)
 
 
-def test_every_route_is_declared_and_every_declaration_is_of_a_route() -> None:
+def test_the_rules_list_every_route() -> None:
     assert sorted(set(list_routes())) == sorted(RULES)
 
 
-def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
+def test_every_table_is_owned_or_the_service_s() -> None:
     declared = [
         table.__tablename__
         for table in (*OWNED_TABLES, *EXPERIMENT_TABLES, *RUN_TABLES, *SERVICE_TABLES)
@@ -276,7 +277,7 @@ def test_every_table_is_declared_as_somebody_s_or_the_service_s() -> None:
 
 
 @pytest.mark.parametrize("route", list_routes())
-def test_without_a_key(group: Group, route: str) -> None:
+def test_a_route_without_a_key(group: Group, route: str) -> None:
     response = group.send(None, route)
     if RULES[route].scope is None:
         assert response.status_code in (200, 303, 503)
@@ -285,7 +286,7 @@ def test_without_a_key(group: Group, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", list_routes())
-def test_without_the_scope(group: Group, route: str) -> None:
+def test_a_route_without_the_scope(group: Group, route: str) -> None:
     needed = RULES[route].scope
     key = make_key(
         group.api_server.db, *(scope for scope in Scope if scope not in (needed, Scope.ADMIN))
@@ -299,7 +300,7 @@ def test_without_the_scope(group: Group, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", list_routes())
-def test_by_another_owner(group: Group, route: str) -> None:
+def test_a_route_with_another_owner_s_key(group: Group, route: str) -> None:
     shown = RULES[route].shown
     response = group.send(group.ben, route)
     if shown is Shown.NOT_FOUND:
@@ -307,7 +308,7 @@ def test_by_another_owner(group: Group, route: str) -> None:
         assert group.send(group.ada, route).status_code != 404, "it is there for her"
         assert group.send(group.root, route).status_code != 404, "and for an admin"
         nothing = {name: of[:4] + NOWHERE for name, of in group.ids.items()}
-        assert in_general(response, group.ids) == in_general(
+        assert without_names(response, group.ids) == without_names(
             group.send(group.ben, route, nothing), nothing
         )
         return
@@ -325,7 +326,7 @@ def test_by_another_owner(group: Group, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
-def test_with_a_login_and_no_page_of_ours(group: Group, route: str) -> None:
+def test_a_route_with_a_login_from_another_site_s_page(group: Group, route: str) -> None:
     with group.api_server.db.write() as session:
         token = create_login(session, find_key(session, group.ada), timedelta(minutes=1))
     group.api_server.http.cookies.set(COOKIE, token)
@@ -337,15 +338,15 @@ def test_with_a_login_and_no_page_of_ours(group: Group, route: str) -> None:
         assert "only a page of this service" in response.json()["detail"]
 
 
-def in_general(response: httpx.Response, ids: dict[str, str]) -> str:
-    """The response without the names in it, and without the request's number."""
+def without_names(response: httpx.Response, ids: dict[str, str]) -> str:
+    """The response's text without ids and names, and without the request id."""
     text = response.text.replace(response.headers["X-Request-Id"], "")
     for of in ids.values():
         text = text.replace(of, "")
     return text
 
 
-def test_nobody_is_given_another_owner_s_experiment(group: Group) -> None:
+def test_an_experiment_of_another_owner_is_never_reused(group: Group) -> None:
     body = {"spec": {"kind": "train", "epochs": 2}}
     first, again = (
         request_with_key(group.api_server, group.ada, "POST", json=body).json() for _ in range(2)
@@ -387,7 +388,7 @@ def test_owners_may_use_the_same_idempotency_key(group: Group) -> None:
 def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group) -> None:
     sizes = {}
     for key, count in ((group.ada, 30), (group.ben, 40), (group.root, 50)):
-        sent = {"content": make_npz(count), "params": {"name": "ours"}}
+        sent = {"content": make_npz(count), "params": {"name": "shared"}}
         assert (
             request_with_key(group.api_server, key, "POST", "/datasets", **sent).status_code == 201
         )
@@ -395,7 +396,10 @@ def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group)
             request_with_key(group.api_server, key, "POST", "/datasets", **sent).status_code == 200
         )
         body = {
-            "spec": {"kind": "train", "data": {"name": "ours", "train_size": count, "test_size": 5}}
+            "spec": {
+                "kind": "train",
+                "data": {"name": "shared", "train_size": count, "test_size": 5},
+            }
         }
         assert (
             request_with_key(
@@ -403,7 +407,7 @@ def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group)
             ).status_code
             == 200
         ), count
-        sizes[key] = request_with_key(group.api_server, key, path="/datasets/ours").json()[
+        sizes[key] = request_with_key(group.api_server, key, path="/datasets/shared").json()[
             "train_size"
         ]
     assert (sizes[group.ada], sizes[group.ben]) == (30, 40)
@@ -421,25 +425,25 @@ def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group)
     assert (titles[group.ada], titles[group.ben]) == ("hers", "his")
 
 
-def test_what_another_owner_has_cannot_be_computed_with(group: Group) -> None:
+def test_data_sets_and_weights_of_another_owner_cannot_be_used(group: Group) -> None:
     for checkpoint in (group.ids["artifact_id"], group.ids["checkpoint_id"]):
-        asked = {"json": body_from_checkpoint(checkpoint)}
+        body = {"json": body_from_checkpoint(checkpoint)}
         known = request_with_key(
-            group.api_server, group.ada, "POST", "/experiments/preview", **asked
+            group.api_server, group.ada, "POST", "/experiments/preview", **body
         )
         assert known.status_code == 200, known.text
         for key in (make_key(group.api_server.db, owner="eve"), group.root):
             refused = request_with_key(
-                group.api_server, key, "POST", "/experiments/preview", **asked
+                group.api_server, key, "POST", "/experiments/preview", **body
             )
             assert refused.json()["errors"][0]["code"] == "not-found"
-    asked = {"json": {"spec": {"kind": "train", "data": {"name": MARK}}}}
-    refused = request_with_key(group.api_server, group.ben, "POST", "/experiments/preview", **asked)
+    body = {"json": {"spec": {"kind": "train", "data": {"name": MARK}}}}
+    refused = request_with_key(group.api_server, group.ben, "POST", "/experiments/preview", **body)
     assert refused.json()["errors"][0]["code"] == "dataset-unavailable"
     assert MARK not in refused.json()["errors"][0]["detail"].partition("known:")[2]
 
 
-def test_an_admin_changes_what_is_another_s_and_it_stays_theirs(group: Group) -> None:
+def test_an_admin_s_change_does_not_change_the_owner(group: Group) -> None:
     sent = {"content": make_npz(25), "params": {"name": "hers"}}
     assert (
         request_with_key(group.api_server, group.ada, "POST", "/datasets", **sent).status_code
@@ -463,7 +467,7 @@ def test_an_admin_changes_what_is_another_s_and_it_stays_theirs(group: Group) ->
     )
 
 
-def test_the_same_archive_is_imported_by_each(group: Group) -> None:
+def test_each_owner_can_import_the_same_zip(group: Group) -> None:
     made = [
         request_with_key(group.api_server, key, "POST", "/import", content=group.archive)
         for key in (group.ada, group.ben)
@@ -479,13 +483,13 @@ def test_the_same_archive_is_imported_by_each(group: Group) -> None:
     )
 
 
-def test_a_file_that_another_owner_has_too_outlives_a_deletion(group: Group) -> None:
+def test_deletion_keeps_a_file_that_another_owner_shares(group: Group) -> None:
     zoe = make_key(group.api_server.db, *USUAL, owner="zoe")
     theirs = request_with_key(
         group.api_server, zoe, "POST", "/import", content=group.archive
     ).json()
-    told = request_with_key(group.api_server, zoe, "DELETE", f"/experiments/{theirs['id']}")
-    assert (told.json()["deleted"], told.json()["bytes"]) == (True, 0)
+    deletion = request_with_key(group.api_server, zoe, "DELETE", f"/experiments/{theirs['id']}")
+    assert (deletion.json()["deleted"], deletion.json()["bytes"]) == (True, 0)
     assert (
         request_with_key(
             group.api_server, group.ada, path=f"/artifacts/{group.ids['artifact_id']}"
@@ -494,7 +498,7 @@ def test_a_file_that_another_owner_has_too_outlives_a_deletion(group: Group) -> 
     )
 
 
-def test_the_queue_counts_what_others_wait_for_and_owners_take_turns(group: Group) -> None:
+def test_the_queue_counts_other_owners_runs_and_owners_take_turns(group: Group) -> None:
     body = {"spec": {"kind": "train", "epochs": 9}}
     many = {**body, "seeds": list(range(40)), "execution": {"seeds_per_run": 1}, "priority": 9}
     theirs = request_with_key(group.api_server, group.ada, "POST", json=many).json()["id"]
@@ -515,7 +519,7 @@ def test_the_queue_counts_what_others_wait_for_and_owners_take_turns(group: Grou
         )
 
 
-def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
+def test_a_stream_ends_when_its_key_is_revoked(group: Group) -> None:
     key = make_key(group.api_server.db, *USUAL)
     made = request_with_key(
         group.api_server, key, "POST", json={"spec": {"kind": "train", "epochs": 11}}
@@ -524,7 +528,7 @@ def test_a_stream_ends_with_its_reader_s_key(group: Group) -> None:
     address = f"/experiments/{made}/events"
     with group.api_server.http.stream(
         "GET", address, headers=headers, timeout=10
-    ) as stream:  # less than comments take
+    ) as stream:  # shorter than the interval of comments
         lines = stream.iter_lines()
         assert (
             next(line for line in lines if line.startswith("event:"))

@@ -1,4 +1,4 @@
-"""The web pages as the server renders them: what they show, whom they can be read by, what they may not hold."""
+"""The rendered web pages: content, accessibility, no inline scripts or external links."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELLED = {"input", "select", "textarea"}
 
 
 class Texts(HTMLParser):
-    """What stands inside the elements of a name, by their ids."""
+    """The texts inside the elements of one tag, by element id."""
 
     def __init__(self, text: str, tag: str) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Texts(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(api_server: ApiServer) -> list[str]:
-    """Two experiments that have succeeded, one that has failed, one that waits."""
+    """Two succeeded experiments, a failed one and a queued one."""
     bodies = [
         {
             "spec": {"kind": "train", "epochs": 3},
@@ -83,7 +83,7 @@ def read(api_server: ApiServer, path: str) -> str:
     return response.text
 
 
-def test_every_page_can_be_read_without_being_seen(api_server: ApiServer, pages: list[str]) -> None:
+def test_every_page_is_accessible(api_server: ApiServer, pages: list[str]) -> None:
     for path in pages:
         page = PageReader(read(api_server, path))
         assert page.all("html")[0]["lang"] == "en", path
@@ -106,7 +106,7 @@ def test_every_page_can_be_read_without_being_seen(api_server: ApiServer, pages:
                 assert str(one["href"])[1:] in page.ids, (path, one)
 
 
-def test_no_page_holds_a_script_or_asks_another_machine(
+def test_no_page_has_inline_scripts_or_external_links(
     api_server: ApiServer, pages: list[str]
 ) -> None:
     for path in pages:
@@ -119,7 +119,7 @@ def test_no_page_holds_a_script_or_asks_another_machine(
                 assert "//" not in (found.get(name) or ""), path
 
 
-def test_what_is_filtered_out_is_not_shown(api_server: ApiServer, made: list[str]) -> None:
+def test_the_list_is_filtered(api_server: ApiServer, made: list[str]) -> None:
     def shown(query: str) -> list[bool]:
         text = read(api_server, f"/?{query}")
         return [f"/view/{one}" in text for one in made]
@@ -141,16 +141,16 @@ def test_a_comparison_shows_only_what_differs(api_server: ApiServer, made: list[
     assert '+0 <span class="interval">[' in text
 
 
-def test_a_failure_is_told_with_its_reason_and_what_can_be_done(
+def test_a_failed_experiment_shows_its_reason_and_a_retry_button(
     api_server: ApiServer, made: list[str]
 ) -> None:
     text = read(api_server, f"/view/{made[2]}")
     assert "out_of_memory: too large" in text
-    assert 'data-do="retry"' in text
+    assert 'data-action="retry"' in text
     assert "third &lt;b&gt;" in text
 
 
-def test_where_nothing_came_out_no_empty_table_and_no_blank_plot_is_shown(
+def test_without_a_result_no_empty_table_or_plot_is_shown(
     api_server: ApiServer, made: list[str]
 ) -> None:
     text = read(api_server, f"/view/{made[2]}")
@@ -163,20 +163,20 @@ def test_where_nothing_came_out_no_empty_table_and_no_blank_plot_is_shown(
     assert "outcome</th>" not in text
 
 
-def test_an_experiment_is_asked_for_again_by_the_command_that_its_page_shows(
+def test_the_page_s_command_submits_the_experiment_again(
     api_server: ApiServer, made: list[str]
 ) -> None:
     texts = Texts(read(api_server, f"/view/{made[3]}"), "pre")
     *command, body = shlex.split(texts.found["as-curl"])
     assert command[:3] == ["curl", "-s", f"{api_server.http.base_url}/experiments"]
     assert api_server.http.post("/experiments", content=body.encode()).json()["id"] == made[3]
-    told: dict[str, object] = {}
-    exec(texts.found["as-python"].partition("with Client")[0], told)
-    assert told["body"] == json.loads(body)
+    namespace: dict[str, object] = {}
+    exec(texts.found["as-python"].partition("with Client")[0], namespace)
+    assert namespace["body"] == json.loads(body)
     assert list(json.loads(body)) == ["spec", "seeds", "name", "keep"]
 
 
-def test_experiments_of_the_same_kind_are_offered_first_for_a_comparison(
+def test_a_comparison_offers_experiments_of_the_same_kind_first(
     api_server: ApiServer, made: list[str]
 ) -> None:
     api_server.submit({"spec": {"kind": "lws", "epochs": 6}})
@@ -186,7 +186,7 @@ def test_experiments_of_the_same_kind_are_offered_first_for_a_comparison(
         )
 
 
-def test_the_form_is_filled_from_an_earlier_experiment(
+def test_the_submission_form_is_filled_from_an_earlier_experiment(
     api_server: ApiServer, made: list[str]
 ) -> None:
     chosen = next(
@@ -198,9 +198,7 @@ def test_the_form_is_filled_from_an_earlier_experiment(
     assert response.json()["id"] == made[0]
 
 
-def test_the_queue_is_shown_in_the_order_it_is_worked_on(
-    api_server: ApiServer, made: list[str]
-) -> None:
+def test_the_queue_is_shown_in_claim_order(api_server: ApiServer, made: list[str]) -> None:
     urgent = api_server.submit(
         {"spec": {"kind": "train", "epochs": 9}, "priority": 9, "name": "urgent"}
     )["id"]
@@ -208,7 +206,7 @@ def test_the_queue_is_shown_in_the_order_it_is_worked_on(
     assert text.index(f"/view/{urgent}") < text.index(f"/view/{made[3]}")
 
 
-def test_a_browser_is_told_of_an_error_in_words_and_a_program_in_json(
+def test_an_error_is_a_page_for_a_browser_and_json_for_a_program(
     api_server: ApiServer,
 ) -> None:
     response = api_server.http.get("/view/exp_none", headers=HTML)
@@ -220,8 +218,36 @@ def test_a_browser_is_told_of_an_error_in_words_and_a_program_in_json(
     )
 
 
-def test_metrics_come_as_csv_by_a_link(api_server: ApiServer, made: list[str]) -> None:
+def test_a_link_returns_metrics_as_csv(api_server: ApiServer, made: list[str]) -> None:
     path = f"/experiments/{made[0]}/metrics"
     by_link: httpx.Response = api_server.http.get(path, params={"format": "csv"})
     assert by_link.text == api_server.http.get(path, headers={"Accept": "text/csv"}).text
     assert by_link.text.startswith("point,seed,name,step,value\n")
+
+
+def test_swagger_and_the_pages_load_nothing_external(api_server: ApiServer) -> None:
+    experiment = api_server.submit({"spec": {"kind": "train"}, "name": "<script>alert(1)</script>"})
+    for path in ("/docs", "/", f"/view/{experiment['id']}"):
+        text = api_server.http.get(path).text
+        assert 'src="http' not in text
+        assert 'href="http' not in text
+        assert "//cdn" not in text
+        assert "<script>alert" not in text
+    for path in (
+        "/assets/page.css",
+        "/assets/submit.js",
+        "/assets/experiment.js",
+        "/plotly.min.js",
+    ):
+        assert api_server.http.get(path).status_code == 200
+
+
+def test_the_page_shows_an_experiment_s_result(api_server: ApiServer) -> None:
+    experiment = api_server.submit(
+        {"spec": {"kind": "train"}, "sweep": {"model.width": [7]}, "seeds": [0, 1], "name": "shown"}
+    )
+    assert "shown" in api_server.http.get("/").text
+    api_server.finish_all_runs(experiment["id"])
+    text = api_server.http.get(f"/view/{experiment['id']}").text
+    assert "0.905 ± 0.005" in text or "0.9050 ± 0.0050" in text
+    assert "learning_curve.svg" in text

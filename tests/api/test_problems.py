@@ -1,4 +1,4 @@
-"""Whatever is sent: a problem that names every place that is wrong, nothing queued, never a 500."""
+"""Invalid requests: problems with a pointer to every error; nothing is queued."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ REFUSED_TEXT: dict[str, tuple[bytes, Expected]] = {
         (400, "invalid-request", set()),
     ),
     "NaN": (
-        b'{"spec": {"kind": "train", "optimizer": {"name": "adam", "lr": NaN}}, "seeds": [Infinity]}',
+        b'{"spec": {"kind": "train", "optimizer": {"name": "adam", "lr": NaN}}, '
+        b'"seeds": [Infinity]}',
         (422, "invalid-spec", {"#/spec/optimizer/lr", "#/seeds/0"}),
     ),
     "a number that overflows": (b'{"spec": 1e999}', (422, "invalid-spec", {"#/spec"})),
@@ -143,7 +144,7 @@ REFUSED_TEXT: dict[str, tuple[bytes, Expected]] = {
 
 @pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
 @pytest.mark.parametrize("name", [*REFUSED, *REFUSED_TEXT])
-def test_a_wrong_body_is_told_every_place_that_is_wrong(
+def test_an_invalid_body_gets_a_pointer_to_every_error(
     api_server: ApiServer, name: str, path: str
 ) -> None:
     if name in REFUSED:
@@ -165,9 +166,7 @@ def test_a_wrong_body_is_told_every_place_that_is_wrong(
 
 
 @pytest.mark.parametrize("name", list(kinds()))
-def test_every_mistake_in_a_form_is_told_whatever_the_kind(
-    api_server: ApiServer, name: str
-) -> None:
+def test_every_error_in_a_spec_is_listed_for_every_kind(api_server: ApiServer, name: str) -> None:
     before = api_server.count_experiments()
     mistakes = {
         "epochs": "3",
@@ -185,7 +184,7 @@ def test_every_mistake_in_a_form_is_told_whatever_the_kind(
 
 
 @pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
-def test_a_sweep_of_a_million_points_is_refused_before_it_is_laid_out(
+def test_a_sweep_of_a_million_points_is_refused_before_it_is_expanded(
     api_server: ApiServer, path: str
 ) -> None:
     axes = {
@@ -197,7 +196,7 @@ def test_a_sweep_of_a_million_points_is_refused_before_it_is_laid_out(
     assert f"{api_server.settings.max_points:,}" in response.json()["errors"][0]["detail"]
 
 
-def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(api_server: ApiServer) -> None:
+def test_a_body_of_a_megabyte_gets_a_413_response(api_server: ApiServer) -> None:
     before = api_server.count_experiments()
     for content in (b" " * (1 << 20), (b" " * 65_536 for _ in range(16))):
         response = api_server.http.post("/experiments", content=content)
@@ -222,7 +221,7 @@ def test_a_body_of_a_megabyte_is_refused_and_its_sender_hears_why(api_server: Ap
         ("/result", 409, "not-ready"),
     ],
 )
-def test_what_an_experiment_has_not_is_a_problem_too(
+def test_a_missing_part_of_an_experiment_is_a_problem(
     api_server: ApiServer, path: str, status: int, code: str
 ) -> None:
     url = f"/experiments/{api_server.submit({'spec': {'kind': 'train'}})['id']}"
@@ -295,7 +294,7 @@ def test_a_limit_s_error_names_value_and_limit(api_server: ApiServer) -> None:
         ({"name": ""}, {"#/name"}),
     ],
 )
-def test_a_wrong_change_changes_nothing(
+def test_an_invalid_update_changes_nothing(
     api_server: ApiServer, body: dict[str, Any], pointers: set[str]
 ) -> None:
     url = f"/experiments/{api_server.submit({'spec': {'kind': 'train'}})['id']}"
@@ -306,7 +305,7 @@ def test_a_wrong_change_changes_nothing(
     assert api_server.get(url) == before
 
 
-def test_a_method_that_is_not_answered_is_told_all_that_are(api_server: ApiServer) -> None:
+def test_a_405_response_lists_the_allowed_methods(api_server: ApiServer) -> None:
     assert api_server.http.put("/experiments").headers["allow"] == "GET, POST"
     assert api_server.http.post("/experiments/exp_none").headers["allow"] == "DELETE, GET, PATCH"
     assert api_server.http.options("/experiments/preview").headers["allow"] == "POST"

@@ -1,4 +1,4 @@
-"""What Prometheus is told, what it costs, and that dashboard and alerts name nothing else."""
+"""The metrics for Prometheus, their cost, and the dashboard and alerts that use them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NAME = re.compile(r"\brichregime_\w+")
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
-def look(api_server: ApiServer) -> Samples:
-    """Everything by (name, label values), as another process of the API would tell it now."""
+def collect(api_server: ApiServer) -> Samples:
+    """All samples by (name, label values), as another API process would export them."""
     return read(
         PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render().decode()
     )
@@ -41,28 +41,30 @@ def read(text: str) -> Samples:
     }
 
 
-def of(*labels: str) -> frozenset[str]:
-    return frozenset(labels)
+def labels(*values: str) -> frozenset[str]:
+    return frozenset(values)
 
 
-def told_names(api_server: ApiServer) -> set[str]:
-    api_server.http.get("/healthz")  # so that there was a request
+def exported_names(api_server: ApiServer) -> set[str]:
+    api_server.http.get("/healthz")  # so that a request is counted
     return {name for name, _ in read(api_server.http.get("/metrics").text)}
 
 
-def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(
+def test_every_process_counts_the_same_transitions_of_a_run(
     api_on_both_databases: ApiServer,
 ) -> None:
     api_server = api_on_both_databases
     api_server.submit(
         {**BODY, "webhook": {"url": "https://example.org/", "secret": "whsec_" + "a" * 43 + "="}}
     )
-    before = look(api_server)
+    before = collect(api_server)
     assert (
-        before["richregime_runs", of("queued")] == before["richregime_queue_depth", of("any")] == 2
+        before["richregime_runs", labels("queued")]
+        == before["richregime_queue_depth", labels("any")]
+        == 2
     )
-    assert before["richregime_oldest_queued_seconds", of()] > 0
-    assert before["richregime_broker_up", of()] == 0
+    assert before["richregime_oldest_queued_seconds", labels()] > 0
+    assert before["richregime_broker_up", labels()] == 0
 
     for owner in ("host:1:2", "host:1:3"):
         assert (
@@ -79,33 +81,37 @@ def test_a_run_s_life_is_counted_whoever_counts_and_is_asked(
     assert again is not None
     heartbeat(api_server.db, again.run_id, again.fence, 60, (1, 2, "epochs"), step_seconds=0.02)
     api_server.finish_run(again)
-    after = look(api_server)
-    assert after["richregime_runs", of("succeeded")] == after["richregime_runs", of("queued")] == 1
-    assert after["richregime_leases_lost_total", of("died")] == 1
-    assert after["richregime_leases_lost_total", of("expired")] == 1
-    assert after["richregime_claim_seconds_count", of("gpu")] == 2, (
+    after = collect(api_server)
+    assert (
+        after["richregime_runs", labels("succeeded")]
+        == after["richregime_runs", labels("queued")]
+        == 1
+    )
+    assert after["richregime_leases_lost_total", labels("died")] == 1
+    assert after["richregime_leases_lost_total", labels("expired")] == 1
+    assert after["richregime_claim_seconds_count", labels("gpu")] == 2, (
         "a run that is claimed again has not waited"
     )
-    assert after["richregime_claim_seconds_sum", of("gpu")] > 0
-    assert after["richregime_step_seconds_sum", of("gpu")] == pytest.approx(0.02)
+    assert after["richregime_claim_seconds_sum", labels("gpu")] > 0
+    assert after["richregime_step_seconds_sum", labels("gpu")] == pytest.approx(0.02)
     steps = [
-        after["richregime_step_seconds_bucket", of("gpu", bound)]
+        after["richregime_step_seconds_bucket", labels("gpu", bound)]
         for bound in ("0.01", "0.025", "+Inf")
     ]
     assert steps == [0, 1, 1]
-    assert after["richregime_stored_bytes", of("checkpoint")] > 0
+    assert after["richregime_stored_bytes", labels("checkpoint")] > 0
 
 
-def test_counts_outlive_their_experiment(api_server: ApiServer) -> None:
+def test_counters_survive_the_deletion_of_an_experiment(api_server: ApiServer) -> None:
     made = api_server.submit({**BODY, "reuse": False})
     api_server.finish_all_runs(made["id"])
-    counted = look(api_server)["richregime_claim_seconds_count", of("cpu")]
+    counted = collect(api_server)["richregime_claim_seconds_count", labels("cpu")]
     assert counted >= 2
     assert api_server.http.delete(f"/experiments/{made['id']}").is_success
-    assert look(api_server)["richregime_claim_seconds_count", of("cpu")] == counted
+    assert collect(api_server)["richregime_claim_seconds_count", labels("cpu")] == counted
 
 
-def test_requests_are_told_by_the_template_of_their_route(api_server: ApiServer) -> None:
+def test_requests_are_labelled_by_route_template(api_server: ApiServer) -> None:
     for path in ("/experiments/exp_one", "/experiments/exp_two", "/nowhere/one", "/nowhere/two"):
         api_server.http.get(path)
     api_server.http.request("BREW", "/healthz")
@@ -114,8 +120,8 @@ def test_requests_are_told_by_the_template_of_their_route(api_server: ApiServer)
         for (name, labels), value in read(api_server.http.get("/metrics").text).items()
         if name == "richregime_request_seconds_count"
     }
-    assert found[of("GET", "/experiments/{experiment_id}", "404")] >= 2
-    assert found[of("GET", "other", "404")] >= 2
+    assert found[labels("GET", "/experiments/{experiment_id}", "404")] >= 2
+    assert found[labels("GET", "other", "404")] >= 2
     assert not any(
         "exp_one" in value or "nowhere" in value or value == "BREW"
         for key in found
@@ -125,33 +131,31 @@ def test_requests_are_told_by_the_template_of_their_route(api_server: ApiServer)
 
 @pytest.fixture
 def statements(api_server: ApiServer) -> Iterator[list[str]]:
-    """Those that the database is asked in the meantime."""
-    asked: list[str] = []
+    """The SQL statements that are executed during the test."""
+    executed: list[str] = []
 
     def note(connection: object, cursor: object, statement: str, *_: object) -> None:
-        asked.append(statement)
+        executed.append(statement)
 
     engine = api_server.db._reader
     event.listen(engine, "before_cursor_execute", note)
-    yield asked
+    yield executed
     event.remove(engine, "before_cursor_execute", note)
 
 
-def test_who_asks_often_asks_the_database_seldom(
+def test_frequent_scrapes_rarely_query_the_database(
     api_server: ApiServer, statements: list[str]
 ) -> None:
     watch = PrometheusCollector(api_server.db, api_server.blobs, api_server.settings)
     watch.render()
-    asked = len([one for one in statements if " counter" in one])
-    assert asked
+    num_queries = len([one for one in statements if " counter" in one])
+    assert num_queries
     for _ in range(20):
         watch.render()
-    assert len([one for one in statements if " counter" in one]) == asked
+    assert len([one for one in statements if " counter" in one]) == num_queries
 
 
-def test_counting_runs_reads_an_index_and_no_run(
-    api_server: ApiServer, statements: list[str]
-) -> None:
+def test_counting_runs_reads_only_an_index(api_server: ApiServer, statements: list[str]) -> None:
     PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render()
     of_runs = [one for one in statements if " run " in one.replace("\n", " ")]
     assert len(of_runs) >= 2
@@ -162,24 +166,25 @@ def test_counting_runs_reads_an_index_and_no_run(
             assert all("COVERING INDEX" in row[3] for row in plan if " run" in row[3]), plan
 
 
-def test_the_dashboard_names_what_is_told(api_server: ApiServer) -> None:
+def test_the_dashboard_uses_exported_metrics(api_server: ApiServer) -> None:
     dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8"))
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(shown) > 10
-    assert set(NAME.findall(" ".join(shown))) <= told_names(api_server)
+    assert set(NAME.findall(" ".join(shown))) <= exported_names(api_server)
 
 
-def test_the_alerts_name_what_is_told(api_server: ApiServer) -> None:
+def test_the_alerts_use_exported_metrics(api_server: ApiServer) -> None:
     groups = yaml.safe_load((MONITORING / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert rules
     assert all(rule["annotations"]["summary"] for rule in rules)
-    assert set(NAME.findall(" ".join(rule["expr"] for rule in rules))) <= told_names(api_server)
+    assert set(NAME.findall(" ".join(rule["expr"] for rule in rules))) <= exported_names(api_server)
 
 
-def test_everything_told_is_shown(api_server: ApiServer) -> None:
-    """A name that nobody looks at is left out of `/metrics`, or finds its place on the dashboard."""
+def test_every_exported_metric_is_on_the_dashboard(api_server: ApiServer) -> None:
     shown = (MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8")
-    bases = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in told_names(api_server)}
+    bases = {
+        re.sub(r"_(bucket|count|sum|created)$", "", name) for name in exported_names(api_server)
+    }
     unseen = {name for name in bases if name.startswith("richregime_") and name not in shown}
     assert unseen == set()

@@ -1,4 +1,4 @@
-"""What is read: lists, changes, metrics, results, plots, files, exports."""
+"""Reading experiments: lists, updates, metrics, results, plots, files, exports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def finished(api_server: ApiServer) -> str:
-    """An experiment of two points and two seeds that has succeeded."""
+    """A succeeded experiment of two points and two seeds."""
     body = {
         "spec": {"kind": "train", "epochs": 3},
         "sweep": {"model.width": [10, 20]},
@@ -39,7 +39,7 @@ def waiting(api_server: ApiServer) -> str:
     return str(api_server.submit({"spec": {"kind": "train", "epochs": 9}, "reuse": False})["id"])
 
 
-def test_pages_meet_without_gap_or_double(api_server: ApiServer) -> None:
+def test_pages_have_no_gaps_or_repeats(api_server: ApiServer) -> None:
     made = [
         api_server.submit({"spec": {"kind": "train"}, "labels": {"l": "pages"}, "reuse": False})[
             "id"
@@ -69,16 +69,14 @@ def test_lists_are_filtered(api_server: ApiServer, finished: str, waiting: str) 
     assert ids(kind="lws") == []
 
 
-def test_name_labels_and_priority_change_and_what_is_not_named_stays(
-    api_server: ApiServer, waiting: str
-) -> None:
+def test_an_update_changes_only_the_named_fields(api_server: ApiServer, waiting: str) -> None:
     url = f"/experiments/{waiting}"
     api_server.http.patch(url, json={"name": "n", "labels": {"a": "b"}, "priority": 3})
     found = api_server.http.patch(url, json={"name": None}).json()
     assert (found["name"], found["labels"], found["priority"]) == (None, {"a": "b"}, 3)
 
 
-def test_an_experiment_is_deleted_only_when_it_is_over(api_server: ApiServer) -> None:
+def test_only_a_terminal_experiment_can_be_deleted(api_server: ApiServer) -> None:
     experiment_id = api_server.submit({"spec": {"kind": "train"}, "seeds": [5], "reuse": False})[
         "id"
     ]
@@ -86,14 +84,18 @@ def test_an_experiment_is_deleted_only_when_it_is_over(api_server: ApiServer) ->
     assert api_server.http.delete(url).json()["code"] == "invalid-transition"
     run = api_server.finish_all_runs(experiment_id)[0].run_id
     checkpoint = api_server.get(f"/runs/{run}/checkpoints")["items"][0]
-    told = api_server.http.delete(url, params={"dry_run": True}).json()
-    assert (told["deleted"], told["bytes"], told["runs"]) == (False, checkpoint["bytes"], 1)
+    deletion = api_server.http.delete(url, params={"dry_run": True}).json()
+    assert (deletion["deleted"], deletion["bytes"], deletion["runs"]) == (
+        False,
+        checkpoint["bytes"],
+        1,
+    )
     assert api_server.http.delete(url).json()["deleted"]
     assert api_server.http.get(url).status_code == 404
     assert not api_server.blobs.path(checkpoint["sha256"]).exists()
 
 
-def test_cancelling_keeps_what_was_computed(api_server: ApiServer) -> None:
+def test_cancelling_keeps_partial_results(api_server: ApiServer) -> None:
     body = {"spec": {"kind": "train", "model": {"name": "conv_net", "width": 4}}, "seeds": [0, 1]}
     experiment_id = api_server.submit(body)["id"]
     first = api_server.claim_run(experiment_id)
@@ -108,12 +110,14 @@ def test_cancelling_keeps_what_was_computed(api_server: ApiServer) -> None:
     assert len(api_server.get(f"{url}/result")["points"]) == 1
 
 
-def test_what_has_succeeded_cannot_be_cancelled(api_server: ApiServer, finished: str) -> None:
+def test_a_succeeded_experiment_cannot_be_cancelled(api_server: ApiServer, finished: str) -> None:
     response = api_server.http.post(f"/experiments/{finished}/cancel")
     assert (response.status_code, response.json()["code"]) == (409, "invalid-transition")
 
 
-def test_metrics_come_by_point_seed_name_and_step(api_server: ApiServer, finished: str) -> None:
+def test_metrics_are_ordered_by_point_seed_name_and_step(
+    api_server: ApiServer, finished: str
+) -> None:
     found = api_server.get(f"/experiments/{finished}/metrics")
     assert Metrics.model_validate(found).model_dump(mode="json") == found, (
         "it has the spec that is described"
@@ -128,7 +132,7 @@ def test_metrics_come_by_point_seed_name_and_step(api_server: ApiServer, finishe
     assert loss == [None] * 4, "what was not finite is null"
 
 
-def test_metrics_are_chosen_by_name_and_thinned_out(api_server: ApiServer, finished: str) -> None:
+def test_metrics_are_filtered_by_name_and_sampled(api_server: ApiServer, finished: str) -> None:
     url = f"/experiments/{finished}/metrics"
     found = api_server.get(url, names="test_accuracy", points=2)
     assert found["sampled"]
@@ -147,9 +151,7 @@ def test_aggregated_metrics_are_statistics_over_seeds(api_server: ApiServer, fin
     assert found["items"][3]["statistic"]["mean"] == 0.53
 
 
-def test_csv_holds_values_only_so_that_equal_trainings_give_equal_files(
-    api_server: ApiServer, finished: str
-) -> None:
+def test_equal_trainings_give_equal_csv(api_server: ApiServer, finished: str) -> None:
     response = api_server.http.get(
         f"/experiments/{finished}/metrics", headers={"Accept": "text/csv"}
     )
@@ -159,13 +161,13 @@ def test_csv_holds_values_only_so_that_equal_trainings_give_equal_files(
     assert len(rows) == 1 + 32
 
 
-def test_a_run_s_metrics_are_its_own(api_server: ApiServer, finished: str) -> None:
+def test_a_run_s_metrics_are_only_its_own(api_server: ApiServer, finished: str) -> None:
     runs = api_server.get(f"/experiments/{finished}/runs")["items"]
     found = api_server.get(f"/runs/{runs[1]['id']}/metrics")["items"]
     assert {one["point"] for one in found} == {1}
 
 
-def test_a_result_is_there_when_the_last_run_has_ended(
+def test_a_result_is_ready_when_the_last_run_has_ended(
     api_server: ApiServer, finished: str, waiting: str
 ) -> None:
     response = api_server.http.get(f"/experiments/{waiting}/result")
@@ -188,7 +190,7 @@ def test_a_result_is_there_when_the_last_run_has_ended(
         ("json", b"{", "application/json"),
     ],
 )
-def test_every_plot_is_drawn_and_unchanged_it_is_not_sent_again(
+def test_every_plot_is_drawn_and_an_unchanged_one_is_304(
     api_server: ApiServer, finished: str, ending: str, start: bytes, media_type: str
 ) -> None:
     for plot in api_server.get(f"/experiments/{finished}/plots")["items"]:
@@ -203,7 +205,7 @@ def test_every_plot_is_drawn_and_unchanged_it_is_not_sent_again(
         assert (again.status_code, again.content) == (304, b"")
 
 
-def test_a_plot_of_what_still_runs_says_that_it_is_partial(
+def test_a_plot_of_a_running_experiment_is_marked_partial(
     api_server: ApiServer, waiting: str
 ) -> None:
     response = api_server.http.get(f"/experiments/{waiting}/plots/accuracy_bars.png")
@@ -223,13 +225,11 @@ def test_a_plot_takes_sizes_within_limits(api_server: ApiServer, finished: str) 
 @pytest.mark.parametrize(
     "name", ["none.png", "learning_curve.gif", "learning_curve", "..%2Fsecret.png"]
 )
-def test_a_plot_that_does_not_exist_is_not_found(
-    api_server: ApiServer, finished: str, name: str
-) -> None:
+def test_an_unknown_plot_is_not_found(api_server: ApiServer, finished: str, name: str) -> None:
     assert api_server.http.get(f"/experiments/{finished}/plots/{name}").status_code == 404
 
 
-def test_a_file_comes_whole_or_in_part_and_is_known_by_its_digest(
+def test_a_file_supports_ranges_and_has_its_digest_as_etag(
     api_server: ApiServer, finished: str
 ) -> None:
     run = api_server.get(f"/experiments/{finished}/runs")["items"][0]
@@ -250,7 +250,7 @@ def test_a_file_comes_whole_or_in_part_and_is_known_by_its_digest(
     )
 
 
-def test_an_export_is_whole_and_its_checksums_hold(
+def test_an_export_is_complete_and_its_checksums_match(
     api_server: ApiServer, finished: str, tmp_path: Any
 ) -> None:
     response = api_server.http.get(f"/experiments/{finished}/export", params={"files": True})
@@ -279,18 +279,20 @@ def test_an_export_is_whole_and_its_checksums_hold(
     assert again.json()["id"] == finished, "the exported body is the experiment"
 
 
-def test_an_export_of_what_still_runs_says_so(api_server: ApiServer, waiting: str) -> None:
+def test_an_export_of_a_running_experiment_is_marked_partial(
+    api_server: ApiServer, waiting: str
+) -> None:
     response = api_server.http.get(f"/experiments/{waiting}/export")
     assert response.headers["X-Partial"] == "true"
     assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None
 
 
-def test_who_hears_of_the_end_has_the_result_at_once(api_server: ApiServer) -> None:
+def test_the_result_is_ready_as_soon_as_the_experiment_is_terminal(api_server: ApiServer) -> None:
     made = str(api_server.submit({"spec": {"kind": "train", "epochs": 7}, "seeds": [0, 1]})["id"])
     while (claimed := api_server.claim_run(made)) is not None:
         api_server.finish_run(claimed)
     with api_server.db.read() as session:
-        assert get_experiment(session, made).summary is None  # a worker makes it moments later
+        assert get_experiment(session, made).summary is None  # a worker stores it later
     found = api_server.get(f"/experiments/{made}/result")
     api_server.finish_all_runs(made)
     assert found == api_server.get(f"/experiments/{made}/result")

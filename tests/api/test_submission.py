@@ -1,4 +1,4 @@
-"""What is submitted is stored whole, once, or answered by what is there."""
+"""Submission, reuse, idempotency, preview, extension, retry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fresh(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", list(kinds()))
-def test_the_example_of_every_kind_is_taken_as_it_stands(api_server: ApiServer, kind: str) -> None:
+def test_the_example_of_every_kind_is_accepted(api_server: ApiServer, kind: str) -> None:
     response = api_server.http.post("/experiments", json=dict(kinds()[kind].example))
     assert response.status_code == 201, response.text
     assert response.json()["kind"] == kind
@@ -34,7 +34,7 @@ def test_every_preset_is_a_valid_body(api_server: ApiServer, preset: tuple[str, 
     assert response.status_code == 200, response.text
 
 
-def test_a_kind_alone_is_a_body_and_the_answer_says_where_it_is(
+def test_a_body_with_only_a_kind_is_accepted_with_a_location(
     api_on_both_databases: ApiServer,
 ) -> None:
     response = api_on_both_databases.http.post("/experiments", json=TRAIN)
@@ -88,7 +88,7 @@ def test_a_sweep_is_computed_seed_by_seed(api_server: ApiServer) -> None:
     assert order == [((seed,), point) for seed in (5, 6, 7) for point in (0, 1)]
 
 
-def test_an_identical_experiment_is_answered_instead_of_run_again(
+def test_an_identical_experiment_is_reused(
     api_on_both_databases: ApiServer,
 ) -> None:
     body = {**TRAIN, "seeds": [3, 4], "name": "first"}
@@ -111,7 +111,9 @@ def test_a_cancelled_experiment_is_not_reused(api_server: ApiServer) -> None:
     assert api_server.submit(body)["id"] != first["id"]
 
 
-def test_a_key_gives_the_first_answer_again(api_on_both_databases: ApiServer) -> None:
+def test_a_repeated_idempotency_key_returns_the_first_response(
+    api_on_both_databases: ApiServer,
+) -> None:
     body = fresh(seeds=[8])
     first = api_on_both_databases.http.post(
         "/experiments", json=body, headers={"Idempotency-Key": "k"}
@@ -124,7 +126,7 @@ def test_a_key_gives_the_first_answer_again(api_on_both_databases: ApiServer) ->
     assert api_on_both_databases.count_experiments() == 1
 
 
-def test_a_key_with_another_body_is_refused(api_server: ApiServer) -> None:
+def test_an_idempotency_key_with_another_body_is_refused(api_server: ApiServer) -> None:
     api_server.submit(fresh(), **{"Idempotency-Key": "mine"})
     response = api_server.http.post(
         "/experiments", json=fresh(seeds=[1]), headers={"Idempotency-Key": "mine"}
@@ -132,14 +134,14 @@ def test_a_key_with_another_body_is_refused(api_server: ApiServer) -> None:
     assert (response.status_code, response.json()["code"]) == (422, "idempotency-mismatch")
 
 
-def test_a_body_that_was_refused_does_not_use_up_its_key(api_server: ApiServer) -> None:
+def test_an_invalid_body_does_not_use_up_its_idempotency_key(api_server: ApiServer) -> None:
     headers = {"Idempotency-Key": "once more"}
     wrong = api_server.http.post("/experiments", json={"spec": {"kind": "none"}}, headers=headers)
     assert wrong.status_code == 422
     assert api_server.http.post("/experiments", json=fresh(), headers=headers).status_code == 201
 
 
-def test_a_key_sent_many_times_at_once_makes_one_experiment(
+def test_concurrent_requests_with_one_idempotency_key_make_one_experiment(
     api_on_both_databases: ApiServer,
 ) -> None:
     def send(_: int) -> tuple[int, str]:
@@ -156,7 +158,7 @@ def test_a_key_sent_many_times_at_once_makes_one_experiment(
     assert api_on_both_databases.count_experiments() == 1
 
 
-def test_a_preview_tells_what_would_be_done_and_does_nothing(api_server: ApiServer) -> None:
+def test_a_preview_describes_the_plan_and_starts_nothing(api_server: ApiServer) -> None:
     before = api_server.count_experiments()
     body = {**TRAIN, "sweep": {"model.width": [11, 12]}, "seeds": [0, 1], "reuse": True}
     preview = api_server.http.post("/experiments/preview", json=body).json()
@@ -170,7 +172,7 @@ def test_a_preview_tells_what_would_be_done_and_does_nothing(api_server: ApiServ
     assert any("2 seeds" in warning for warning in preview["warnings"])
 
 
-def test_a_preview_warns_of_a_learning_rate_that_is_known_to_diverge(api_server: ApiServer) -> None:
+def test_a_preview_warns_of_a_too_large_learning_rate(api_server: ApiServer) -> None:
     spec = {"kind": "train", "optimizer": {"name": "adam", "lr": 0.1}}
     warnings = api_server.http.post(
         "/experiments/preview", json={"spec": spec, "seeds": [0, 1, 2]}
@@ -178,7 +180,7 @@ def test_a_preview_warns_of_a_learning_rate_that_is_known_to_diverge(api_server:
     assert any("0.1" in warning for warning in warnings)
 
 
-def test_a_preview_measures_by_earlier_runs_and_tells_of_an_identical_experiment(
+def test_a_preview_uses_measured_runs_and_names_an_identical_experiment(
     api_server: ApiServer,
 ) -> None:
     body = {"spec": {"kind": "train", "epochs": 7}, "seeds": [0, 1]}
@@ -193,7 +195,7 @@ def test_a_preview_measures_by_earlier_runs_and_tells_of_an_identical_experiment
     )
 
 
-def test_a_preview_measures_by_runs_of_the_same_shape(api_server: ApiServer) -> None:
+def test_a_preview_uses_measured_runs_of_the_same_shape_only(api_server: ApiServer) -> None:
     spec = {"kind": "train", "model": {"name": "relu_net", "width": 77}, "epochs": 4}
     experiment = api_server.submit({"spec": spec, "seeds": [0]})
     (claimed,) = api_server.finish_all_runs(experiment["id"])
@@ -212,7 +214,7 @@ def test_a_preview_measures_by_runs_of_the_same_shape(api_server: ApiServer) -> 
     assert preview(batch_size=64)["basis"] == "model"
 
 
-def test_a_preview_takes_no_time_from_a_run_that_was_spared_its_training(
+def test_a_preview_ignores_runs_that_loaded_their_training(
     api_server: ApiServer,
 ) -> None:
     spec = {"kind": "train", "model": {"name": "relu_net", "width": 78}}
@@ -226,7 +228,7 @@ def test_a_preview_takes_no_time_from_a_run_that_was_spared_its_training(
     assert api_server.http.post("/experiments/preview", json=body).json()["basis"] == "model"
 
 
-def test_adding_seeds_runs_only_those(api_server: ApiServer) -> None:
+def test_added_seeds_are_the_only_new_runs(api_server: ApiServer) -> None:
     experiment = api_server.submit(fresh(sweep={"model.width": [10, 20]}, seeds=[0, 1]))
     api_server.finish_all_runs(experiment["id"])
     assert api_server.get(f"/experiments/{experiment['id']}")["status"] == "succeeded"
@@ -241,7 +243,7 @@ def test_adding_seeds_runs_only_those(api_server: ApiServer) -> None:
     assert [point["seeds"] for point in result["points"]] == [[0, 1, 2], [0, 1, 2]]
 
 
-def test_adding_values_keeps_the_points_that_are_there(api_server: ApiServer) -> None:
+def test_added_values_keep_existing_points(api_server: ApiServer) -> None:
     experiment = api_server.submit(fresh(sweep={"model.width": [10]}, seeds=[0]))
     api_server.finish_all_runs(experiment["id"])
     url = f"/experiments/{experiment['id']}"
@@ -276,7 +278,7 @@ def test_an_extension_s_errors_point_into_it(api_server: ApiServer) -> None:
     assert [error["pointer"] for error in response.json()["errors"]] == ["#/sweep/epochs"]
 
 
-def test_retry_queues_the_failed_runs_alone(api_on_both_databases: ApiServer) -> None:
+def test_retry_queues_only_failed_runs(api_on_both_databases: ApiServer) -> None:
     api_server = api_on_both_databases
     spec = {"kind": "train", "model": {"name": "conv_net", "width": 4}}
     experiment = api_server.submit({"spec": spec, "seeds": [0, 1], "reuse": False})
@@ -296,7 +298,7 @@ def test_retry_queues_the_failed_runs_alone(api_on_both_databases: ApiServer) ->
     assert api_server.get(url)["status"] == "succeeded"
 
 
-def test_more_runs_than_may_wait_are_refused_with_the_time_to_come_back(
+def test_too_many_queued_runs_are_refused_with_retry_after(
     api_server: ApiServer,
 ) -> None:
     free = api_server.settings.max_queued_runs
@@ -321,8 +323,8 @@ def test_a_thousand_points_are_planned_in_seconds(api_server: ApiServer) -> None
     assert response.elapsed.total_seconds() < 20, "20 s leave room for a busy machine; 1 s is usual"
 
 
-def listen(api_server: ApiServer, **labels: str) -> None:
-    """A worker of 2 GiB is announced."""
+def announce_worker(api_server: ApiServer, **labels: str) -> None:
+    """Register a worker of 2 GiB."""
     announced = {
         "host": "h",
         "pid": 1,
@@ -337,7 +339,7 @@ def listen(api_server: ApiServer, **labels: str) -> None:
         )
 
 
-def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
+def test_unmet_needs_are_reported_until_a_worker_meets_them(
     api_on_both_databases: ApiServer,
 ) -> None:
     execution = {"requires": {"kind": "basement", "gpu": "h100"}}
@@ -345,14 +347,14 @@ def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
     first = api_on_both_databases.submit(body)
     assert first["execution"]["requires"] == execution["requires"]
     assert first["queue"]["reason"] is None, "where nobody listens that is the reason"
-    listen(api_on_both_databases)
-    told = api_on_both_databases.get(f"/experiments/{first['id']}")["queue"]["reason"]
-    assert told.startswith("1 run waits for a worker with ")
-    assert "gpu=h100, kind=basement" in told
+    announce_worker(api_on_both_databases)
+    reason = api_on_both_databases.get(f"/experiments/{first['id']}")["queue"]["reason"]
+    assert reason.startswith("1 run waits for a worker with ")
+    assert "gpu=h100, kind=basement" in reason
     warnings = api_on_both_databases.http.post("/experiments/preview", json=body).json()["warnings"]
     assert any("no listening worker fits" in warning for warning in warnings)
-    assert told in api_on_both_databases.http.get(f"/view/{first['id']}").text
-    listen(api_on_both_databases, kind="basement", gpu="h100")
+    assert reason in api_on_both_databases.http.get(f"/view/{first['id']}").text
+    announce_worker(api_on_both_databases, kind="basement", gpu="h100")
     assert api_on_both_databases.get(f"/experiments/{first['id']}")["queue"]["reason"] is None
     assert api_on_both_databases.get("/workers")["items"][-1]["labels"] == {
         "kind": "basement",
@@ -360,8 +362,8 @@ def test_what_a_run_needs_that_no_listening_worker_has_is_told_until_one_has_it(
     }
 
 
-def test_a_run_of_more_memory_than_any_listening_worker_has_is_told(api_server: ApiServer) -> None:
-    listen(api_server)
+def test_a_run_that_needs_too_much_memory_is_reported(api_server: ApiServer) -> None:
+    announce_worker(api_server)
     model = {"name": "relu_net", "width": 6_000, "depth": 4}
     large = api_server.submit(fresh(spec={"kind": "train", "model": model}))
     small = api_server.submit(fresh())
@@ -369,7 +371,7 @@ def test_a_run_of_more_memory_than_any_listening_worker_has_is_told(api_server: 
     assert small["queue"]["reason"] is None
 
 
-def test_where_it_is_computed_is_no_part_of_what_is_asked(api_server: ApiServer) -> None:
+def test_requirements_of_workers_do_not_change_the_digest(api_server: ApiServer) -> None:
     first = api_server.submit({"spec": {"kind": "train", "epochs": 2}})
     again = {"spec": {"kind": "train", "epochs": 2}, "execution": {"requires": {"kind": "attic"}}}
     response = api_server.http.post("/experiments", json=again)
@@ -379,9 +381,7 @@ def test_where_it_is_computed_is_no_part_of_what_is_asked(api_server: ApiServer)
 @pytest.mark.parametrize(
     "requires", [{"a b": "c"}, {"a": "b,c=d"}, {"a": ""}, {str(n): "x" for n in range(9)}]
 )
-def test_labels_that_cannot_be_written_are_refused(
-    api_server: ApiServer, requires: dict[str, str]
-) -> None:
+def test_invalid_labels_are_refused(api_server: ApiServer, requires: dict[str, str]) -> None:
     response = api_server.http.post("/experiments", json=fresh(execution={"requires": requires}))
     assert response.status_code == 422
     assert all(
@@ -389,8 +389,10 @@ def test_labels_that_cannot_be_written_are_refused(
     )
 
 
-def test_a_new_experiment_is_answered_as_it_is_then_read(api_on_both_databases: ApiServer) -> None:
-    listen(api_on_both_databases)
+def test_the_response_to_a_submission_equals_the_stored_experiment(
+    api_on_both_databases: ApiServer,
+) -> None:
+    announce_worker(api_on_both_databases)
     body = fresh(
         sweep={"model.width": [3, 4]},
         seeds=[0, 1],

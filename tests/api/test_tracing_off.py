@@ -1,4 +1,4 @@
-"""Nothing is traced, stored or loaded where nobody asks for it."""
+"""Without tracing nothing is stored or imported for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def test_nothing_is_stored_where_nothing_is_traced(api_server: ApiServer) -> None:
+def test_without_tracing_no_trace_parent_is_stored(api_server: ApiServer) -> None:
     api_server.submit({"spec": {"kind": "train", "epochs": 1}, "reuse": False}, traceparent=PARENT)
     claimed = claim_next(
         api_server.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
@@ -44,10 +44,13 @@ def test_nothing_is_stored_where_nothing_is_traced(api_server: ApiServer) -> Non
         ),
     ],
 )
-def test_opentelemetry_s_own_variables_decide(variables: dict[str, str], wanted: bool) -> None:
+def test_opentelemetry_variables_turn_tracing_on(variables: dict[str, str], wanted: bool) -> None:
     assert is_tracing_configured(variables) is wanted
 
 
-def test_who_does_not_trace_loads_nothing_for_it() -> None:
-    look = "import sys, runtime.tracing; assert not [n for n in sys.modules if n.startswith('opentelemetry')]"
-    subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=True, timeout=120)
+def test_without_tracing_opentelemetry_is_not_imported() -> None:
+    check = (
+        "import sys, runtime.tracing; "
+        "assert not [n for n in sys.modules if n.startswith('opentelemetry')]"
+    )
+    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True, timeout=120)

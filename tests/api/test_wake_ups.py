@@ -1,4 +1,4 @@
-"""The wake-up of the API: rung at once for a lone submission, together for a burst."""
+"""The wake-up sender: one submission is sent at once, a burst in batches."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from storage.delivery.wake_ups import WakeUps
 from storage.runs.placement import NO_NEEDS, Capacity, Needs
 
 
-class Counting(WakeUps):
-    """Counts how often it is rung and for how many runs."""
+class CountingWakeUps(WakeUps):
+    """Records the number of runs of each batch."""
 
     def __init__(self) -> None:
-        self.rings: list[int] = []
-        self.heard = threading.Event()
+        self.batches: list[int] = []
+        self.sent = threading.Event()
 
     def send(self, runs: Iterable[Needs], idle: Mapping[Capacity, int]) -> None:
-        self.rings.append(len(list(runs)))
-        self.heard.set()
+        self.batches.append(len(list(runs)))
+        self.sent.set()
 
 
-def test_a_burst_is_rung_for_together_and_none_is_left_out(tmp_path: Path) -> None:
+def test_a_burst_is_sent_in_batches_and_no_run_is_left_out(tmp_path: Path) -> None:
     db = Database(f"sqlite:///{tmp_path / 'wake-up.sqlite3'}")
     db.upgrade()
-    wake_ups = Counting()
+    wake_ups = CountingWakeUps()
     channel = WakeUpSender(wake_ups, db)
     channel.start()
     began = time.monotonic()
     for _ in range(200):
         channel.send([NO_NEEDS])
         time.sleep(BATCH_SECONDS / 40)
-    assert wake_ups.heard.wait(10)
+    assert wake_ups.sent.wait(10)
     channel.stop()
     took = time.monotonic() - began
     db.dispose()
-    assert sum(wake_ups.rings) == 200
-    assert len(wake_ups.rings) <= took / BATCH_SECONDS + 2
+    assert sum(wake_ups.batches) == 200
+    assert len(wake_ups.batches) <= took / BATCH_SECONDS + 2

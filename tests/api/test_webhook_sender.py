@@ -1,4 +1,4 @@
-"""Who sends a delivery, how often, and to which address: passes made one by one, on both databases."""
+"""The webhook sender, pass by pass, on both databases."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from storage.database.tables import DeliveryRow
 from storage.delivery import webhooks
 from storage.experiments.status import attach_webhook
 from tests.api.api_server import ApiServer, make_settings, serve_api
-from tests.api.webhook_receiver import SECRET, Receiver, receiving
+from tests.api.webhook_receiver import SECRET, Receiver, serve_receiver
 from tests.postgres import new_database
 from tests.waiting import wait_until
 
@@ -41,7 +41,7 @@ from api.background.webhook_sender import Database, Settings, send_due_deliverie
 send_due_deliveries(Database(Settings().resolved_database_url), Settings())
 """
 QUIET = {"reconcile_seconds": 3600.0, "webhook_allow_private": True}
-"""The service sends nothing by itself."""
+"""An interval at which the service itself sends nothing during a test."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -66,12 +66,12 @@ on_one_database = pytest.mark.parametrize("api_server", ["sqlite"], indirect=Tru
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
+    with serve_receiver() as opened:
         yield opened
 
 
-def end_one(api_server: ApiServer, url: str) -> str:
-    """A cancelled experiment whose delivery is due; its webhook is put past the checks of a submission."""
+def cancel_one(api_server: ApiServer, url: str) -> str:
+    """Cancel an experiment with a webhook, which is added without the checks of a submission."""
     experiment_id = str(api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     with api_server.db.write() as session:
         attach_webhook(
@@ -81,8 +81,8 @@ def end_one(api_server: ApiServer, url: str) -> str:
     return experiment_id
 
 
-def told(api_server: ApiServer, experiment_id: str) -> list[tuple[str, Any]]:
-    """(name, detail) of each event about its deliveries."""
+def webhook_events(api_server: ApiServer, experiment_id: str) -> list[tuple[str, Any]]:
+    """(name, detail) of each event of its deliveries."""
     events = api_server.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
     return [
         (event["name"], event["data"].get("detail"))
@@ -97,7 +97,7 @@ def delivery_states(api_server: ApiServer) -> list[tuple[str, int]]:
 
 
 def make_due(api_server: ApiServer) -> None:
-    """As if every lease were over."""
+    """Make every delivery due, as if every lease had expired."""
     with api_server.db.write() as session:
         session.execute(text("UPDATE delivery SET due_at = created_at"))
 
@@ -106,8 +106,8 @@ def with_settings(api_server: ApiServer, **values: Any) -> Settings:
     return api_server.settings.model_copy(update=values)
 
 
-def test_many_senders_send_each_notice_once(api_server: ApiServer, receiver: Receiver) -> None:
-    experiments = [end_one(api_server, receiver.url) for _ in range(12)]
+def test_many_senders_send_each_delivery_once(api_server: ApiServer, receiver: Receiver) -> None:
+    experiments = [cancel_one(api_server, receiver.url) for _ in range(12)]
     barrier = threading.Barrier(4)
 
     def send_as_another_process(_: int) -> None:
@@ -121,19 +121,19 @@ def test_many_senders_send_each_notice_once(api_server: ApiServer, receiver: Rec
         list(pool.map(send_as_another_process, range(4)))
     assert len(receiver.received) == len({one.id for one in receiver.received}) == 12
     assert delivery_states(api_server) == [(DeliveryState.DELIVERED, 1)] * 12
-    assert {one.delivery["data"]["id"] for one in receiver.received} == set(experiments)
+    assert {one.payload["data"]["id"] for one in receiver.received} == set(experiments)
 
 
 @pytest.mark.parametrize("lease", ["held", "over"])
-def test_only_when_its_sender_s_lease_is_over_does_another_send_a_notice(
+def test_another_sender_sends_a_delivery_only_after_its_lease_has_expired(
     api_server: ApiServer, receiver: Receiver, lease: str
 ) -> None:
-    """And then the first one's outcome is no longer written: what is told was written by the second."""
+    """The outcome of the first sender is then ignored, and that of the second is stored."""
     released = threading.Event()
     receiver.answers = [
         lambda handler: (released.wait(60), handler.send_response(204), handler.end_headers())
     ]
-    experiment_id = end_one(api_server, receiver.url)
+    experiment_id = cancel_one(api_server, receiver.url)
     settings = with_settings(api_server, webhook_timeout_seconds=60.0)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(send_due_deliveries, api_server.db, settings)
@@ -145,20 +145,20 @@ def test_only_when_its_sender_s_lease_is_over_does_another_send_a_notice(
         released.set()
         first.result(timeout=60)
     if lease == "held":
-        assert told(api_server, experiment_id) == [("webhook.delivered", None)]
+        assert webhook_events(api_server, experiment_id) == [("webhook.delivered", None)]
         assert delivery_states(api_server) == [("delivered", 1)]
         return
-    assert told(api_server, experiment_id) == [("webhook.failed", "returned 503")]
+    assert webhook_events(api_server, experiment_id) == [("webhook.failed", "returned 503")]
     assert delivery_states(api_server) == [("pending", 2)]
 
 
-def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that_sends_the_same_again(
+def test_a_delivery_whose_sender_was_killed_is_sent_again(
     api_server: ApiServer, receiver: Receiver, tmp_path: Path
 ) -> None:
     faults = tmp_path / "faults"
     faults.mkdir()
     (faults / "delivery.1").write_text("kill")
-    experiment_id = end_one(api_server, receiver.url)
+    experiment_id = cancel_one(api_server, receiver.url)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RICHREGIME_")},
         "RICHREGIME_HOME": str(api_server.settings.home),
@@ -171,7 +171,7 @@ def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that
     command = [sys.executable, "-c", SEND]
     killed = subprocess.run(command, env=environment, cwd=ROOT, timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (len(receiver.received), told(api_server, experiment_id)) == (1, [])
+    assert (len(receiver.received), webhook_events(api_server, experiment_id)) == (1, [])
     send_due_deliveries(api_server.db, api_server.settings)
     assert len(receiver.received) == 1, "nobody else sends it while the lease lasts"
     make_due(api_server)
@@ -179,24 +179,24 @@ def test_a_sender_killed_before_it_has_noted_the_outcome_is_followed_by_one_that
     first, second = receiver.received
     assert (first.id, first.body) == (second.id, second.body)
     assert second.is_signed_with(SECRET)
-    assert told(api_server, experiment_id) == [("webhook.delivered", None)]
+    assert webhook_events(api_server, experiment_id) == [("webhook.delivered", None)]
 
 
-def test_a_notice_that_kills_every_sender_is_given_up(api_server: ApiServer) -> None:
-    experiment_id = end_one(api_server, "http://127.0.0.1:9/")
+def test_a_delivery_that_kills_every_sender_is_given_up(api_server: ApiServer) -> None:
+    experiment_id = cancel_one(api_server, "http://127.0.0.1:9/")
     for _ in range(api_server.settings.webhook_attempts):
         assert webhooks.claim_deliveries(api_server.db, limit=10, lease_seconds=60)
         make_due(api_server)
     send_due_deliveries(api_server.db, api_server.settings)
-    assert told(api_server, experiment_id) == [
+    assert webhook_events(api_server, experiment_id) == [
         ("webhook.failed", "the sender was lost during the last attempt")
     ]
     make_due(api_server)
     assert webhooks.claim_deliveries(api_server.db, limit=10, lease_seconds=60) == []
 
 
-def test_a_webhook_that_is_added_while_the_experiment_ends_is_told(api_server: ApiServer) -> None:
-    """Whoever ends it waits for whoever is adding the webhook."""
+def test_a_webhook_added_while_the_experiment_ends_gets_a_delivery(api_server: ApiServer) -> None:
+    """The transaction that ends it waits for the one that adds the webhook."""
     experiment_id = str(api_server.submit({"spec": {"kind": "train"}, "reuse": False})["id"])
     with ThreadPoolExecutor(1) as pool:
         with api_server.db.write() as session:
@@ -204,22 +204,22 @@ def test_a_webhook_that_is_added_while_the_experiment_ends_is_told(api_server: A
             attach_webhook(session, experiment_id, webhook)
             ending = pool.submit(api_server.http.post, f"/experiments/{experiment_id}/cancel")
             if api_server.settings.database_url is not None:
-                wait_until(lambda: ending.done() or some_wait_for_a_lock(api_server))
+                wait_until(lambda: ending.done() or is_waiting_for_a_lock(api_server))
         assert ending.result(timeout=60).status_code == 200
     assert delivery_states(api_server) == [("pending", 0)]
 
 
-def some_wait_for_a_lock(api_server: ApiServer) -> bool:
+def is_waiting_for_a_lock(api_server: ApiServer) -> bool:
     with api_server.db.read() as session:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         return bool(session.scalar(text(waiting)))
 
 
 @on_one_database
-def test_one_that_cannot_be_sent_at_all_starves_no_other(
+def test_a_bad_delivery_does_not_block_the_others(
     api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad, good = end_one(api_server, "http://127.0.0.1:9/"), end_one(api_server, receiver.url)
+    bad, good = cancel_one(api_server, "http://127.0.0.1:9/"), cancel_one(api_server, receiver.url)
     send = deliveries.send
 
     async def fail_on_bad(http: Any, settings: Settings, delivery: Any) -> int:
@@ -229,13 +229,14 @@ def test_one_that_cannot_be_sent_at_all_starves_no_other(
 
     monkeypatch.setattr(deliveries, "send", fail_on_bad)
     send_due_deliveries(api_server.db, api_server.settings)
-    assert (told(api_server, bad), told(api_server, good)) == ([], [("webhook.delivered", None)])
+    assert (webhook_events(api_server, bad), webhook_events(api_server, good)) == (
+        [],
+        [("webhook.delivered", None)],
+    )
 
 
 @on_one_database
-def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
-    api_server: ApiServer, receiver: Receiver
-) -> None:
+def test_a_slow_response_times_out(api_server: ApiServer, receiver: Receiver) -> None:
     def drip(handler: Any) -> None:
         with suppress(ConnectionError):
             for byte in b"HTTP/1.1 204 No Content\r\nX-Long: " + b"x" * 10_000:
@@ -243,19 +244,21 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
                 time.sleep(0.02)
 
     receiver.answers = [drip]
-    experiment_id = end_one(api_server, receiver.url)
+    experiment_id = cancel_one(api_server, receiver.url)
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_timeout_seconds=0.5))
-    assert told(api_server, experiment_id) == [("webhook.failed", "no response within 0.5 s")]
+    assert webhook_events(api_server, experiment_id) == [
+        ("webhook.failed", "no response within 0.5 s")
+    ]
 
 
 @on_one_database
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_name_that_stands_for_this_machine_is_sent_to_only_where_that_is_allowed(
+def test_a_name_of_a_private_address_is_sent_to_only_if_allowed(
     api_server: ApiServer, receiver: Receiver, allowed: bool
 ) -> None:
-    experiment_id = end_one(api_server, f"http://localhost:{receiver.port}/")
+    experiment_id = cancel_one(api_server, f"http://localhost:{receiver.port}/")
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=allowed))
-    ((name, detail),) = told(api_server, experiment_id)
+    ((name, detail),) = webhook_events(api_server, experiment_id)
     assert (name, len(receiver.received)) == (
         ("webhook.delivered", 1) if allowed else ("webhook.failed", 0)
     )
@@ -266,17 +269,17 @@ def test_a_name_that_stands_for_this_machine_is_sent_to_only_where_that_is_allow
 
 
 class NameServer:
-    """Answers for `rebinds.test` with another list of addresses each time that it is asked."""
+    """Resolves `rebinds.test` to another list of addresses at each call."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
-        self.asked = 0
+        self.num_calls = 0
         resolve = socket.getaddrinfo
 
         def response(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
             if host != "rebinds.test":
                 return resolve(host, port, *arguments, **options)
-            self.asked += 1
-            addresses = answers[min(self.asked, len(answers)) - 1]
+            self.num_calls += 1
+            addresses = answers[min(self.num_calls, len(answers)) - 1]
             return [
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
                 for address in addresses
@@ -286,67 +289,67 @@ class NameServer:
 
 
 @on_one_database
-def test_the_address_that_is_connected_to_is_the_one_that_was_looked_at(
+def test_the_checked_address_is_the_one_connected_to(
     api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = NameServer(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     monkeypatch.setattr(deliveries, "is_public", lambda address: address == "127.0.0.1")
-    experiment_id = end_one(api_server, f"http://rebinds.test:{receiver.port}/x")
+    experiment_id = cancel_one(api_server, f"http://rebinds.test:{receiver.port}/x")
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=False))
-    assert told(api_server, experiment_id) == [("webhook.delivered", None)]
+    assert webhook_events(api_server, experiment_id) == [("webhook.delivered", None)]
     assert receiver.received[0].headers["host"] == f"rebinds.test:{receiver.port}"
-    assert names.asked == 1, (
-        "asked twice, the name could have meant another machine the second time"
+    assert names.num_calls == 1, (
+        "a second lookup could have returned the address of another machine"
     )
 
 
 @on_one_database
-def test_a_name_one_of_whose_addresses_is_private_is_refused(
+def test_a_name_with_any_private_address_is_refused(
     api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     NameServer(monkeypatch, ["1.1.1.1", "127.0.0.1"])
-    experiment_id = end_one(api_server, f"http://rebinds.test:{receiver.port}/x")
+    experiment_id = cancel_one(api_server, f"http://rebinds.test:{receiver.port}/x")
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=False))
-    assert [name for name, _ in told(api_server, experiment_id)] == ["webhook.failed"]
+    assert [name for name, _ in webhook_events(api_server, experiment_id)] == ["webhook.failed"]
     assert receiver.received == []
 
 
 @on_one_database
-def test_the_next_address_of_a_name_is_tried_where_nobody_listens_at_the_first(
+def test_the_next_address_is_tried_when_the_first_refuses(
     api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     NameServer(monkeypatch, ["127.0.0.3", "127.0.0.1"])
-    experiment_id = end_one(api_server, f"http://rebinds.test:{receiver.port}/x")
+    experiment_id = cancel_one(api_server, f"http://rebinds.test:{receiver.port}/x")
     send_due_deliveries(api_server.db, api_server.settings)
-    assert told(api_server, experiment_id) == [("webhook.delivered", None)]
+    assert webhook_events(api_server, experiment_id) == [("webhook.delivered", None)]
 
 
 @on_one_database
-def test_a_service_that_has_lost_its_secret_says_so_and_tries_again(
+def test_a_missing_service_secret_is_reported_and_retried(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
-    experiment_id = end_one(api_server, receiver.url)
+    experiment_id = cancel_one(api_server, receiver.url)
     with api_server.db.write() as session:
         session.execute(text("UPDATE webhook SET secret = NULL"))
     send_due_deliveries(api_server.db, api_server.settings)
-    ((name, detail),) = told(api_server, experiment_id)
+    ((name, detail),) = webhook_events(api_server, experiment_id)
     assert (name, delivery_states(api_server)) == ("webhook.failed", [("pending", 1)])
     assert "RICHREGIME_WEBHOOK_SECRET" in detail
 
 
-def test_the_signature_is_that_of_the_standard_s_own_example() -> None:
+def test_the_signature_equals_the_standard_s_example() -> None:
     key = read_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, '{"test": 2432232314}')
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_the_parts_of_a_service_are_handed_its_secret(tmp_path: Path) -> None:
+def test_processes_of_a_service_get_its_secret(tmp_path: Path) -> None:
     stack = Stack(tmp_path, 8000, settings=Settings(webhook_secret=SECRET))
     assert stack._environment()["RICHREGIME_WEBHOOK_SECRET"] == SECRET
 
 
 @on_one_database
-def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
+def test_the_guide_s_receiver_accepts_only_valid_signatures(
     api_server: ApiServer, tmp_path: Path
 ) -> None:
     page = (ROOT / "docs" / "how-to" / "webhooks.md").read_text(encoding="utf-8")
@@ -363,16 +366,16 @@ def test_the_guide_s_receiver_takes_what_is_genuine_and_nothing_else(
         )
     try:
         wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-        genuine = end_one(api_server, f"http://127.0.0.1:{port}/")
-        forged = end_one(api_server, f"http://127.0.0.1:{port}/")
+        genuine = cancel_one(api_server, f"http://127.0.0.1:{port}/")
+        forged = cancel_one(api_server, f"http://127.0.0.1:{port}/")
         with api_server.db.write() as session:
             session.execute(
                 text("UPDATE webhook SET secret = :other WHERE experiment_id = :id"),
                 {"other": "whsec_" + "b3RoZXIg" * 5, "id": forged},
             )
         send_due_deliveries(api_server.db, api_server.settings)
-        assert told(api_server, genuine) == [("webhook.delivered", None)]
-        assert told(api_server, forged) == [("webhook.failed", "returned 401")]
+        assert webhook_events(api_server, genuine) == [("webhook.delivered", None)]
+        assert webhook_events(api_server, forged) == [("webhook.failed", "returned 401")]
     finally:
         process.kill()
         process.wait()

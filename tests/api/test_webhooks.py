@@ -1,4 +1,4 @@
-"""The end of an experiment is told to its webhook by the running service; what must not be sent to is refused."""
+"""Webhooks of a running service: deliveries, retries, and refused addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from runtime.settings import Settings
 from storage.experiments.finalize import experiments_without_summary
 from tests.api.api_server import ApiServer, make_settings, serve_api
-from tests.api.webhook_receiver import SECRET, Receiver, receiving
+from tests.api.webhook_receiver import SECRET, Receiver, serve_receiver
 from tests.postgres import new_database
 from tests.waiting import wait_until
 
@@ -51,7 +51,7 @@ PRIVATE = [
 def api_server(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[ApiServer]:
-    """A service with a secret of its own that looks for due deliveries all the time."""
+    """A service with a secret of its own that sends due deliveries continuously."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serve_api(make_settings(home, webhook_secret=OF_SERVICE, **QUICK)) as opened:
@@ -59,8 +59,8 @@ def api_server(
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def either_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ApiServer]:
-    """That service on SQLite, and one on Postgres."""
+def api_on_both_databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ApiServer]:
+    """That service on SQLite, then on Postgres."""
     if request.param == "sqlite":
         yield request.getfixturevalue("api_server")
         return
@@ -72,7 +72,7 @@ def either_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ApiS
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as opened:
+    with serve_receiver() as opened:
         yield opened
 
 
@@ -82,14 +82,14 @@ def body(receiver: Receiver, secret: str | None = SECRET, **fields: Any) -> dict
 
 
 def outcomes(api_server: ApiServer, experiment_id: str, count: int) -> list[dict[str, Any]]:
-    """The events that tell of its deliveries; waits until there are so many."""
+    """Wait for this many delivery events of the experiment; returns them."""
 
-    def told() -> list[dict[str, Any]]:
+    def find_events() -> list[dict[str, Any]]:
         events = api_server.get(f"/experiments/{experiment_id}/events", limit=200)["items"]
         found = [event for event in events if event["name"].startswith("webhook.")]
         return found if len(found) >= count else []
 
-    found: list[dict[str, Any]] = wait_until(told)
+    found: list[dict[str, Any]] = wait_until(find_events)
     return found
 
 
@@ -105,20 +105,20 @@ def end(api_server: ApiServer, experiment_id: str, status: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
-def test_each_way_to_end_is_told_by_one_signed_post(
-    either_desk: ApiServer, receiver: Receiver, status: str
+def test_each_final_status_is_sent_by_one_signed_post(
+    api_on_both_databases: ApiServer, receiver: Receiver, status: str
 ) -> None:
-    experiment_id = either_desk.submit(body(receiver, name="mine"))["id"]
-    end(either_desk, experiment_id, status)
-    (event,) = outcomes(either_desk, experiment_id, 1)
+    experiment_id = api_on_both_databases.submit(body(receiver, name="mine"))["id"]
+    end(api_on_both_databases, experiment_id, status)
+    (event,) = outcomes(api_on_both_databases, experiment_id, 1)
     (received,) = receiver.received
     assert received.is_signed_with(SECRET)
     assert received.headers["content-type"] == "application/json"
-    told = received.delivery
-    now = either_desk.get(f"/experiments/{experiment_id}")
-    assert (told["type"], told["timestamp"]) == (f"experiment.{status}", now["finished_at"])
-    assert told["data"] == {name: now[name] for name in told["data"]}
-    assert {"id", "kind", "status", "reason", "counts", "links"} < set(told["data"])
+    payload = received.payload
+    now = api_on_both_databases.get(f"/experiments/{experiment_id}")
+    assert (payload["type"], payload["timestamp"]) == (f"experiment.{status}", now["finished_at"])
+    assert payload["data"] == {name: now[name] for name in payload["data"]}
+    assert {"id", "kind", "status", "reason", "counts", "links"} < set(payload["data"])
     assert event["name"] == "webhook.delivered"
     assert event["data"] == {
         "id": received.id,
@@ -128,7 +128,7 @@ def test_each_way_to_end_is_told_by_one_signed_post(
     }
 
 
-def test_a_notice_is_sent_until_the_receiver_recovers(
+def test_a_delivery_is_retried_until_the_receiver_recovers(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
     receiver.answers = [503, lambda handler: handler.connection.close(), 307, 200]
@@ -148,7 +148,7 @@ def test_a_notice_is_sent_until_the_receiver_recovers(
     assert all(one.is_signed_with(SECRET) for one in receiver.received)
 
 
-def test_a_notice_is_given_up_after_its_last_attempt(
+def test_a_delivery_is_given_up_after_its_last_attempt(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
     receiver.answers = [500] * 100
@@ -163,9 +163,7 @@ def test_a_notice_is_given_up_after_its_last_attempt(
     assert len(receiver.received) == 12, "the first was not sent again while the second was"
 
 
-def test_a_receiver_that_hangs_holds_nothing_else_up(
-    api_server: ApiServer, receiver: Receiver
-) -> None:
+def test_a_hanging_receiver_blocks_nothing_else(api_server: ApiServer, receiver: Receiver) -> None:
     released = threading.Event()
     receiver.answers = [
         lambda handler: (released.wait(60), handler.send_response(204), handler.end_headers())
@@ -189,7 +187,7 @@ def test_a_receiver_that_hangs_holds_nothing_else_up(
     assert event["name"] == "webhook.delivered"
 
 
-def test_an_experiment_that_goes_on_is_told_of_at_each_end(
+def test_a_reopened_experiment_is_sent_again_at_its_next_end(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
     experiment_id = api_server.submit(body(receiver))["id"]
@@ -198,20 +196,18 @@ def test_an_experiment_that_goes_on_is_told_of_at_each_end(
     assert api_server.http.post(f"/experiments/{experiment_id}/retry").status_code == 200
     end(api_server, experiment_id, "succeeded")
     first, second = receiver.wait_for(2)
-    assert (first.delivery["type"], second.delivery["type"]) == (
+    assert (first.payload["type"], second.payload["type"]) == (
         "experiment.failed",
         "experiment.succeeded",
     )
-    assert first.delivery["data"]["reason"] == "out_of_memory"
+    assert first.payload["data"]["reason"] == "out_of_memory"
     assert first.id != second.id
 
 
-def test_the_webhook_is_no_part_of_what_makes_two_experiments_identical(
-    api_server: ApiServer, receiver: Receiver
-) -> None:
+def test_the_webhook_does_not_change_the_digest(api_server: ApiServer, receiver: Receiver) -> None:
     spec = {"kind": "train", "epochs": 17}
     first = api_server.submit({"spec": spec})
-    with receiving() as second_receiver:
+    with serve_receiver() as second_receiver:
         for _ in range(2):
             second = api_server.submit(body(second_receiver, spec=spec, reuse=True))
         assert (second["id"], second["reused"], second["digest"]) == (
@@ -224,33 +220,31 @@ def test_the_webhook_is_no_part_of_what_makes_two_experiments_identical(
         third = api_server.http.post(
             "/experiments",
             json=body(receiver, spec=spec, reuse=True),
-            headers={"Idempotency-Key": "told-1"},
+            headers={"Idempotency-Key": "webhook-1"},
         )
         assert third.json()["reused"] is True
         (late,) = receiver.wait_for(1)
-        assert late.delivery["type"] == "experiment.succeeded", (
-            "it had ended before and is told at once"
+        assert late.payload["type"] == "experiment.succeeded", (
+            "it has ended already, so the delivery is sent at once"
         )
         again = api_server.http.post(
             "/experiments",
             json=body(receiver, spec=spec, reuse=True),
-            headers={"Idempotency-Key": "told-1"},
+            headers={"Idempotency-Key": "webhook-1"},
         )
         assert again.json() == third.json()
         assert len(outcomes(api_server, first["id"], 2)) == 2
         assert (len(receiver.received), len(second_receiver.received)) == (1, 1)
 
 
-def test_the_service_s_secret_signs_where_none_is_given(
-    api_server: ApiServer, receiver: Receiver
-) -> None:
+def test_the_service_s_secret_signs_by_default(api_server: ApiServer, receiver: Receiver) -> None:
     end(api_server, api_server.submit(body(receiver, secret=None))["id"], "cancelled")
     (received,) = receiver.wait_for(1)
     assert received.is_signed_with(OF_SERVICE)
     assert not received.is_signed_with(SECRET)
 
 
-def test_deleting_an_experiment_deletes_what_is_not_told_yet(
+def test_deleting_an_experiment_deletes_its_pending_deliveries(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
     answered = threading.Event()
@@ -263,14 +257,14 @@ def test_deleting_an_experiment_deletes_what_is_not_told_yet(
     other = api_server.submit(body(receiver))["id"]
     end(api_server, other, "cancelled")
     outcomes(api_server, other, 1)
-    assert [one.delivery["data"]["id"] for one in receiver.received] == [experiment_id, other]
+    assert [one.payload["data"]["id"] for one in receiver.received] == [experiment_id, other]
 
 
 @pytest.fixture(scope="module")
-def strict_desk(
+def strict_api_server(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[ApiServer]:
-    """A service as it is without settings."""
+    """A service with default settings."""
     home = tmp_path_factory.mktemp("strict")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
     with serve_api(make_settings(home)) as opened:
@@ -278,7 +272,7 @@ def strict_desk(
 
 
 def errors_of(api_server: ApiServer, webhook: Any) -> list[tuple[str, str, str]]:
-    """What a submission and its preview are refused with."""
+    """The errors of a submission and of its preview, which must be equal."""
     document = {"spec": {"kind": "train"}, "webhook": webhook}
     answers = [
         api_server.http.post(path, json=document)
@@ -291,11 +285,11 @@ def errors_of(api_server: ApiServer, webhook: Any) -> list[tuple[str, str, str]]
 
 
 @pytest.mark.parametrize("host", PRIVATE)
-def test_an_address_that_is_not_public_is_refused_at_submission(
-    strict_desk: ApiServer, host: str
+def test_a_private_address_is_refused_at_submission(
+    strict_api_server: ApiServer, host: str
 ) -> None:
     ((pointer, code, detail),) = errors_of(
-        strict_desk, {"url": f"http://{host}:8080/x", "secret": SECRET}
+        strict_api_server, {"url": f"http://{host}:8080/x", "secret": SECRET}
     )
     assert (pointer, code) == ("#/webhook/url", "address-refused")
     assert "RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true" in detail
@@ -304,16 +298,18 @@ def test_an_address_that_is_not_public_is_refused_at_submission(
 @pytest.mark.parametrize(
     "host", ["1.1.1.1", "[2606:4700::1111]", "hooks.example.org", "bücher.example"]
 )
-def test_a_public_address_and_any_other_name_are_taken(strict_desk: ApiServer, host: str) -> None:
+def test_public_addresses_and_other_names_are_accepted(
+    strict_api_server: ApiServer, host: str
+) -> None:
     webhook = {"url": f"https://{host}/x", "secret": SECRET}
-    response = strict_desk.http.post(
+    response = strict_api_server.http.post(
         "/experiments/preview", json={"spec": {"kind": "train"}, "webhook": webhook}
     )
     assert response.status_code == 200, response.text
 
 
-def test_without_any_secret_the_refusal_says_what_to_do(strict_desk: ApiServer) -> None:
-    ((pointer, code, detail),) = errors_of(strict_desk, {"url": "https://hooks.example.org"})
+def test_a_missing_secret_is_refused_with_a_remedy(strict_api_server: ApiServer) -> None:
+    ((pointer, code, detail),) = errors_of(strict_api_server, {"url": "https://hooks.example.org"})
     assert (pointer, code) == ("#/webhook/secret", "secret-missing")
     assert "RICHREGIME_WEBHOOK_SECRET" in detail
 
@@ -331,20 +327,20 @@ def test_without_any_secret_the_refusal_says_what_to_do(strict_desk: ApiServer) 
         ("https://example.org", {"#/webhook"}),
     ],
 )
-def test_a_wrong_webhook_is_pointed_at(
-    strict_desk: ApiServer, webhook: Any, expected: set[str]
+def test_errors_in_a_webhook_have_pointers(
+    strict_api_server: ApiServer, webhook: Any, expected: set[str]
 ) -> None:
-    assert {pointer for pointer, _, _ in errors_of(strict_desk, webhook)} == expected
+    assert {pointer for pointer, _, _ in errors_of(strict_api_server, webhook)} == expected
 
 
 @pytest.mark.parametrize(
     "secret", ["hush-hush", "whsec_hush-hush", "whsec_" + "aHVzaA==", "whsec_" + "aHVz" * 30]
 )
-def test_a_secret_of_another_form_is_refused_and_not_said_again(
-    strict_desk: ApiServer, secret: str
+def test_an_invalid_secret_is_refused_and_not_repeated(
+    strict_api_server: ApiServer, secret: str
 ) -> None:
     webhook = {"url": "https://example.org", "secret": secret}
-    (found,) = errors_of(strict_desk, webhook)
+    (found,) = errors_of(strict_api_server, webhook)
     assert found[:2] == ("#/webhook/secret", "secret-invalid")
     assert secret not in found[2]
     with pytest.raises(ValueError, match="webhook_secret") as refused:
@@ -352,7 +348,7 @@ def test_a_secret_of_another_form_is_refused_and_not_said_again(
     assert secret not in str(refused.value)
 
 
-def test_no_secret_or_token_is_answered_exported_or_logged(
+def test_no_secret_or_token_is_returned_exported_or_logged(
     api_server: ApiServer, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="richregime")

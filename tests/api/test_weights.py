@@ -1,4 +1,4 @@
-"""What users bring along: weights to start from, and kinds that are installed beside the service."""
+"""Uploaded checkpoints, and kinds from plug-ins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.api.sample_files import (
 )
 
 
-def test_a_checkpoint_is_brought_along_once_and_started_from(api_server: ApiServer) -> None:
+def test_an_uploaded_checkpoint_is_stored_once_and_can_be_trained_from(
+    api_server: ApiServer,
+) -> None:
     data = make_checkpoint(CHECKPOINT_SHAPES)
     made = api_server.http.post("/checkpoints", content=data, params={"title": "mine"})
     assert made.status_code == 201, made.text
@@ -42,7 +44,7 @@ def test_a_checkpoint_is_brought_along_once_and_started_from(api_server: ApiServ
         assert api_server.blobs.read(find_weights_blob(session, brought["id"])) == data
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused_when_it_is_asked_for(
+def test_a_checkpoint_that_does_not_fit_the_model_is_refused_at_submission(
     api_server: ApiServer,
 ) -> None:
     brought = api_server.http.post(
@@ -69,7 +71,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_when_it_is_asked_for(
         )
 
 
-NO_WEIGHTS = {
+INVALID_CHECKPOINTS = {
     "nothing": b"",
     "text": b"these are no weights at all",
     "a pickle": b"\x80\x04" + bytes(50),
@@ -85,9 +87,9 @@ NO_WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("name", NO_WEIGHTS)
-def test_what_is_no_file_of_weights_is_refused(api_server: ApiServer, name: str) -> None:
-    response = api_server.http.post("/checkpoints", content=NO_WEIGHTS[name])
+@pytest.mark.parametrize("name", INVALID_CHECKPOINTS)
+def test_an_invalid_checkpoint_is_refused(api_server: ApiServer, name: str) -> None:
+    response = api_server.http.post("/checkpoints", content=INVALID_CHECKPOINTS[name])
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request"), (
         response.text
     )
@@ -109,8 +111,8 @@ KIND = replace(TRAIN, name="my_kind", title="My kind", spec=MySpec, presets=lamb
 
 
 @pytest.fixture
-def installing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Installs a distribution that names one kind; it is gone afterwards."""
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Install a distribution with one kind for the duration of a test."""
 
     def install(entry: str, source: str = PLUGIN) -> None:
         info = tmp_path / "my_plugin-1.0.dist-info"
@@ -127,10 +129,10 @@ def installing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     assert "my_kind" not in registry.kinds()
 
 
-def test_an_installed_kind_is_served_like_one_of_ours(
-    api_server: ApiServer, installing: Any
+def test_a_kind_of_a_plugin_is_served_like_a_built_in_one(
+    api_server: ApiServer, install_plugin: Any
 ) -> None:
-    installing("my_kind = my_plugin_module:KIND")
+    install_plugin("my_kind = my_plugin_module:KIND")
     assert api_server.get("/kinds/my_kind")["title"] == "My kind"
     made = api_server.submit({"spec": {"kind": "my_kind", "epochs": 2}, "seeds": [0, 1]})
     api_server.finish_all_runs(made["id"])
@@ -152,13 +154,13 @@ def test_an_installed_kind_is_served_like_one_of_ours(
         ("other = my_plugin_module:KIND", PLUGIN, "has the name 'my_kind'"),
     ],
 )
-def test_a_broken_kind_is_named_and_not_passed_over(
-    installing: Any, entry: str, source: str, said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_broken_plugin_is_reported_by_name(
+    install_plugin: Any, entry: str, source: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
 
     monkeypatch.delitem(sys.modules, "my_plugin_module", raising=False)
-    installing(entry, source)
+    install_plugin(entry, source)
     with pytest.raises(PluginBroken, match=said) as caught:
         load_plugin_kinds()
     assert "my-plugin" in str(caught.value)

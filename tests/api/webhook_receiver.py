@@ -1,4 +1,4 @@
-"""A real receiver of deliveries on this machine, that answers as it is told to."""
+"""An HTTP server that receives deliveries and returns prepared responses."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.waiting import wait_until
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
 
 Answer = int | Callable[[BaseHTTPRequestHandler], None]
-"""A status, or something else to be done with the request"""
+"""A status, or a function that handles the request."""
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     headers: dict[str, str]
     body: bytes
 
@@ -32,12 +32,12 @@ class Received:
         return self.headers["webhook-id"]
 
     @property
-    def delivery(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.body)
         return found
 
     def is_signed_with(self, secret: str) -> bool:
-        """By the words of the standard, and by nothing of ours."""
+        """Checked by the standard's definition, without code of the service."""
         key = base64.b64decode(secret[len("whsec_") :])
         signed = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
         expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -48,21 +48,21 @@ class Received:
 @dataclass
 class Receiver:
     url: str
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    """To the requests that come next; then 204"""
+    """The responses to the next requests; later ones get 204."""
 
     @property
     def port(self) -> int:
         return int(self.url.split(":")[2].split("/")[0])
 
-    def wait_for(self, count: int) -> list[Received]:
+    def wait_for(self, count: int) -> list[ReceivedRequest]:
         wait_until(lambda: len(self.received) >= count)
         return self.received
 
 
 @contextlib.contextmanager
-def receiving() -> Iterator[Receiver]:
+def serve_receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -70,7 +70,7 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             response = receiver.answers.pop(0) if receiver.answers else 204
             headers = {name.lower(): value for name, value in self.headers.items()}
-            receiver.received.append(Received(headers, body))
+            receiver.received.append(ReceivedRequest(headers, body))
             if callable(response):
                 response(self)
                 return
@@ -81,7 +81,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

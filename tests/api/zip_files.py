@@ -1,4 +1,4 @@
-"""Exported archives taken apart and put together again, rightly or not."""
+"""Unpacks and packs exported zip archives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import zipfile
 
 Entries = dict[str, bytes]
-"""By name"""
+"""Contents by entry name."""
 
 
 def unpack_zip(archive: bytes) -> Entries:
@@ -16,7 +16,7 @@ def unpack_zip(archive: bytes) -> Entries:
 
 
 def pack_zip(entries: Entries, *, sums: bool = True) -> bytes:
-    """An archive whose checksums hold, unless they are among the entries to be kept."""
+    """A zip archive. sums: write correct checksums instead of those in the entries."""
     if sums:
         lines = [
             f"{hashlib.sha256(data).hexdigest()}  {name}\n"
