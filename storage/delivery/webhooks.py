@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from schemas.events import EventName
 from schemas.resources import Experiment
-from schemas.webhooks import WebhookPayload, DeliveryState, WebhookEvent, EndedExperiment, Webhook
+from schemas.webhooks import DeliveryState, EndedExperiment, Webhook, WebhookEvent, WebhookPayload
 from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
 from storage.database.tables import DeliveryRow, ExperimentRow, WebhookRow
