@@ -1,36 +1,39 @@
-# Sourced by ./run and ./test: makes an environment of the project and its dependencies, and finds it again.
-# Expects ROOT (the project's folder); sets VENV, BIN (its commands) and PYTHONPATH.
-# Environments lie in .venvs/, one for each state of the dependencies; .venv links to the newest.
-# A new one is built beside the others. One that a live process uses is never changed or removed.
-# It works under every path of the checkout: its commands are started as `$BIN/python -m`.
+# Sourced by ./run and ./test: finds the Python environment of the project, or creates one.
+# Expects ROOT (the project's folder); sets VENV, BIN (the environment's commands) and PYTHONPATH.
+# .venvs/ has one environment per state of the dependencies; .venv links to the newest.
+# A new environment is built beside the others; one that a running process uses is never changed.
+# The checkout may be moved: commands are started as `$BIN/python -m`, not by their scripts.
 # shellcheck shell=sh
 
 VENVS="$ROOT/.venvs"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Prints a Python that is new enough, or fails.
+# Print the path of a Python that is new enough, or fail.
 find_python() {
     for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3 python; do
         if command -v "$candidate" >/dev/null 2>&1 &&
-            "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+                >/dev/null 2>&1; then
             command -v "$candidate"
             return 0
         fi
     done
-    say "Python 3.11 or newer with its venv module is needed and was not found."
-    say "Install it (Debian and Ubuntu: apt install python3 python3-venv), or name one: PYTHON=/path/to/python3 $0"
+    say "Python 3.11 or newer with the module venv was not found."
+    say "Install it (Debian, Ubuntu: apt install python3 python3-venv), or name one:"
+    say "PYTHON=/path/to/python3 $0"
     return 1
 }
 
-# The state of the dependencies, whatever path the checkout has.
+# A checksum of the files that declare dependencies; independent of the checkout's path.
 fingerprint() {
     cat "$ROOT/pyproject.toml" "$ROOT/client/pyproject.toml" "$ROOT/constraints.txt" | cksum | tr ' ' '-'
 }
 
-# find_environment EXTRA: sets VENV and BIN to a complete environment; where there is none, to the folder to build it in,
-# and fails. One with the tests' extra serves ./run as well. One whose Python is missing here, but perhaps not in the
-# container or on the host that made it, is left alone: the next number is taken.
+# find_environment [EXTRA]: set VENV and BIN to a complete environment. If there is none, set them
+# to the folder to build it in, and fail. An environment with the extra `test` serves ./run as well.
+# An environment whose Python is missing may belong to another container or host that shares this
+# checkout, so it is kept and the next number is used.
 find_environment() {
     state=$(fingerprint)
     wanted=""
@@ -47,15 +50,16 @@ find_environment() {
     return 1
 }
 
-# Where the process ids of this shell mean something: a container has its own.
+# The namespace of this shell's process ids: each container has its own.
 pid_namespace() { readlink /proc/self/ns/pid 2>/dev/null || echo here; }
 
-# Notes that this process uses the environment; what `exec` starts keeps the process id.
+# Record that this process uses the environment; `exec` keeps the process id.
 register_user() {
     { mkdir -p "$VENV/.users" && pid_namespace >"$VENV/.users/$$"; } 2>/dev/null || true
 }
 
-# is_in_use FOLDER: a live process was started from it, one of another container perhaps, or in the last ten minutes.
+# is_in_use FOLDER: whether a process uses it: a running one of this namespace, any of another one, or
+# one that was started in the last ten minutes.
 is_in_use() {
     [ -z "$(find "$1/.users" -maxdepth 0 -mmin -10 2>/dev/null)" ] || return 0
     for user in "$1/.users"/*; do
@@ -66,7 +70,7 @@ is_in_use() {
     return 1
 }
 
-# Removes the environments of other states that no process uses.
+# Remove unused environments of other states of the dependencies.
 remove_unused() {
     for folder in "$VENVS"/*; do
         case "$folder" in "$VENVS/$(fingerprint)"-*) continue ;; esac
@@ -75,35 +79,40 @@ remove_unused() {
     return 0
 }
 
-# Points .venv at the environment in one step.
+# Make .venv a link to the environment, atomically.
 link_environment() {
     if [ -d "$ROOT/.venv" ] && [ ! -L "$ROOT/.venv" ]; then
-        say "$ROOT/.venv is a folder of an older version and is not used any more; delete it when nothing runs from it."
+        say "$ROOT/.venv is a folder of an older version; delete it when no process uses it."
         return 0
     fi
-    "$BIN/python" -c 'import os, sys; os.symlink(sys.argv[1], sys.argv[2]); os.replace(sys.argv[2], sys.argv[3])' \
+    "$BIN/python" -c 'import os, sys
+os.symlink(sys.argv[1], sys.argv[2])
+os.replace(sys.argv[2], sys.argv[3])' \
         ".venvs/${VENV##*/}" "$ROOT/.venv-link-$$" "$ROOT/.venv"
 }
 
-# A folder is made by one process alone, so it is the lock; that of a dead process is taken away.
+# The lock is a folder, which only one process can create; the lock of a dead process is removed.
 take_lock() {
     LOCK="$VENVS/.lock"
-    told=""
+    waiting=""
     mkdir -p "$VENVS" 2>/dev/null || true
     until mkdir "$LOCK" 2>/dev/null; do
-        [ -w "$VENVS" ] || { say "$ROOT is not writable, so no environment can be made in it."; return 1; }
+        if [ ! -w "$VENVS" ]; then
+            say "$ROOT is not writable; an environment cannot be created in it."
+            return 1
+        fi
         holder=$(cat "$LOCK/pid" 2>/dev/null || true)
         if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null && [ ! -d "/proc/$holder" ]; then
             rm -rf "$LOCK"
             continue
         fi
-        # A process that died between making the lock and writing its id leaves one without an id.
-        if [ -z "$holder" ] && [ -n "$told" ]; then
+        # A lock without a process id is left by a process that died before it wrote its id.
+        if [ -z "$holder" ] && [ -n "$waiting" ]; then
             rm -rf "$LOCK"
             continue
         fi
-        [ -n "$told" ] || say "Another set-up is running (process ${holder:-unknown}); waiting for it."
-        told=yes
+        [ -n "$waiting" ] || say "Waiting for another set-up (process ${holder:-unknown}) ..."
+        waiting=yes
         sleep 1
     done
     trap 'rm -rf "$LOCK"' EXIT
@@ -111,12 +120,12 @@ take_lock() {
     echo "$$" >"$LOCK/pid"
 }
 
-drop_lock() {
+release_lock() {
     rm -rf "$LOCK"
     trap - EXIT INT TERM HUP
 }
 
-# uv reads its own settings; hand it those that pip has been given.
+# uv does not read pip's variables, so its own are set from them.
 install_with_uv() {
     "$BIN/python" -m pip install --quiet --disable-pip-version-check -c "$ROOT/constraints.txt" uv || return 1
     (
@@ -129,7 +138,7 @@ install_with_uv() {
             eval "[ -z \"\${$name:-}\" ]" && unset "$name" || export "${name?}"
         done
         set -- pip install --python "$BIN/python" -c "$ROOT/constraints.txt" -e "$ROOT/client" -e "$1"
-        # With no local wheels, take the torch that fits this machine's GPU, or the CPU's.
+        # Without local wheels, choose the build of torch for this machine's GPU, or for the CPU.
         if [ -z "${UV_FIND_LINKS:-}" ] && "$BIN/uv" "$@" --torch-backend=auto; then
             exit 0
         fi
@@ -138,31 +147,31 @@ install_with_uv() {
 }
 
 install_with_pip() {
-    say "uv could not install the project; trying pip."
+    say "uv failed to install the project; trying pip."
     "$BIN/python" -m pip install --disable-pip-version-check -c "$ROOT/constraints.txt" -e "$ROOT/client" -e "$1"
 }
 
-# setup_environment [EXTRA]: after it, `$BIN/python -m richregime` works.
+# setup_environment [EXTRA]: make `$BIN/python -m richregime` work.
 setup_environment() {
     extra_wanted=${1:-}
     if ! find_environment "$extra_wanted"; then
         python=$(find_python) || return 1
         take_lock || return 1
         if ! find_environment "$extra_wanted"; then
-            say "Setting up $VENV (once; a minute or so) ..."
+            say "Creating the environment $VENV (once, about a minute) ..."
             "$python" -m venv --clear "$VENV" || return 1
             target="$ROOT${extra_wanted:+[$extra_wanted]}"
             install_with_uv "$target" || install_with_pip "$target" || {
-                say "The dependencies could not be installed; the messages above say why."
+                say "The installation failed; see the messages above."
                 return 1
             }
             : >"$VENV/.complete"
             link_environment
             remove_unused
         fi
-        drop_lock
+        release_lock
     fi
     register_user
-    # The packages of this checkout, under whatever path it has now.
+    # Import the packages from the checkout's current path.
     export PYTHONPATH="$ROOT:$ROOT/client${PYTHONPATH:+:$PYTHONPATH}"
 }

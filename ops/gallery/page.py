@@ -31,7 +31,7 @@ The experiments are sized for two CPU cores; each lists its deviations from the 
 experiment is a preset: `GET /presets/NAME?scale=paper` returns it at the paper's size, and
 `&literal=true` with the learning rate as printed. A verdict is *reproduced* only if the whole 95 %
 interval, over at least three seeds, agrees with the claim, and *inconclusive* if the statistics
-decide neither way.
+neither confirm nor refute it.
 """
 FIELDS_SHOWN = 6
 MARKS = {
