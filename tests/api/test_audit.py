@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from richregime import Client
+from richregime import AuditEntry, Client
 from richregime.errors import ProblemError
 from schemas.access import Scope
-from schemas.audit import Action, AuditEntry
+from schemas.audit import Action
 from storage.access.audit import forget_entries
 from storage.access.keys import find_key
 from tests.api.api_server import ApiServer, make_settings, serve_api

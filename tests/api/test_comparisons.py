@@ -171,11 +171,18 @@ def test_a_difference_of_few_seeds_has_a_note(api_server: ApiServer, done: str) 
 def test_a_preview_names_the_run_whose_training_would_be_loaded(
     api_server: ApiServer,
 ) -> None:
-    spec = {"kind": "train", "epochs": 13, "model": {"name": "conv_net", "width": 4}}
+    spec: dict[str, Any] = {
+        "kind": "train",
+        "epochs": 13,
+        "model": {"name": "conv_net", "width": 4},
+    }
     experiment = api_server.submit({"spec": spec, "seeds": [0, 1], "reuse": False})
     api_server.finish_all_runs(experiment["id"])
-    body = {"spec": {**spec, "kind": "lws", "policy": {"name": "full"}}, "seeds": [0, 1]}
-    assert reused(api_server, body) == [], "a run that has registered no training has none to give"
+    body: dict[str, Any] = {
+        "spec": {**spec, "kind": "lws", "policy": {"name": "full"}},
+        "seeds": [0, 1],
+    }
+    assert reused(api_server, body) == [], "the run has registered no training"
     train_one(api_server, spec, seed=1)
     (training,) = reused(api_server, body)
     assert (training["point"], training["seed"]) == (0, 1)
@@ -185,9 +192,9 @@ def test_a_preview_names_the_run_whose_training_would_be_loaded(
     assert reused(api_server, other) == [], "another policy trains another net"
     assert reused(api_server, {**body, "execution": {"precision": "bf16"}}) == []
     for kind in ("activity_map", "gradient_spectrum"):
-        watching = {**body, "spec": {**spec, "kind": kind}}
-        assert reused(api_server, watching) == [], (
-            f"{kind} watches the training, so it does it itself"
+        observing = {**body, "spec": {**spec, "kind": kind}}
+        assert reused(api_server, observing) == [], (
+            f"{kind} observes the training, so it must train itself"
         )
 
 

@@ -73,11 +73,11 @@ def test_an_imported_experiment_has_equal_plots_and_results(
     drawn = {name: data for name, data in unpack_zip(archive).items() if name.startswith("plots/")}
     assert len(drawn) == 3 * len([plot for plot in get_kind("train").plots if plot.default])
     for name, data in drawn.items():
-        there = elsewhere.http.get(f"/experiments/{after}/{name}")
+        imported = elsewhere.http.get(f"/experiments/{after}/{name}")
         if name.endswith(".json"):
-            assert there.json() == json.loads(data), name
+            assert imported.json() == json.loads(data), name
         else:
-            assert there.content == data, name
+            assert imported.content == data, name
     for path in ("result", "metrics", "metrics?format=csv", "comparison"):
         here, there = (
             one.http.get(f"/experiments/{id}/{path}").text.replace(id, "ID")

@@ -37,7 +37,9 @@ BOUNDS: dict[str, Any] = {
 
 @CALLED.parametrize()
 @settings(max_examples=12, derandomize=True, **BOUNDS)
-def test_no_request_causes_a_server_error(api_server: ApiServer, case: schemathesis.Case) -> None:
+def test_no_request_causes_a_server_error(
+    api_server: ApiServer, case: schemathesis.Case[Any]
+) -> None:
     check(api_server, case)
 
 
@@ -45,12 +47,12 @@ def test_no_request_causes_a_server_error(api_server: ApiServer, case: schemathe
 @CALLED.parametrize()
 @settings(max_examples=150, print_blob=True, **BOUNDS)
 def test_a_longer_random_search_finds_no_server_error(
-    api_server: ApiServer, case: schemathesis.Case
+    api_server: ApiServer, case: schemathesis.Case[Any]
 ) -> None:
     check(api_server, case)
 
 
-def check(api_server: ApiServer, case: schemathesis.Case) -> None:
+def check(api_server: ApiServer, case: schemathesis.Case[Any]) -> None:
     """No server error, and every refusal is a problem."""
     response = case.call(base_url=str(api_server.http.base_url), timeout=30)
     if case.path != "/readyz":  # returns 503 without broker and workers

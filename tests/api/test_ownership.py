@@ -328,7 +328,9 @@ def test_a_route_with_another_owner_s_key(group: Group, route: str) -> None:
 @pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
 def test_a_route_with_a_login_from_another_site_s_page(group: Group, route: str) -> None:
     with group.api_server.db.write() as session:
-        token = create_login(session, find_key(session, group.ada), timedelta(minutes=1))
+        key = find_key(session, group.ada)
+        assert key is not None
+        token = create_login(session, key, timedelta(minutes=1))
     group.api_server.http.cookies.set(COOKIE, token)
     method, _, path = route.partition(" ")
     response = request_with_key(group.api_server, None, method, path)

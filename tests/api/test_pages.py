@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +42,7 @@ class Texts(HTMLParser):
 @pytest.fixture(scope="module")
 def made(api_server: ApiServer) -> list[str]:
     """Two succeeded experiments, a failed one and a queued one."""
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {
             "spec": {"kind": "train", "epochs": 3},
             "seeds": [0, 1, 2],

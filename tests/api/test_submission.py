@@ -320,22 +320,23 @@ def test_a_thousand_points_are_planned_in_seconds(api_server: ApiServer) -> None
         "/experiments", json=fresh(sweep={"model.width": list(range(1, 1001))})
     )
     assert response.json()["num_points"] == 1000
-    assert response.elapsed.total_seconds() < 20, "20 s leave room for a busy machine; 1 s is usual"
+    assert response.elapsed.total_seconds() < 20, "1 s is usual; 20 s allow for a busy machine"
 
 
 def announce_worker(api_server: ApiServer, **labels: str) -> None:
     """Register a worker of 2 GiB."""
-    announced = {
-        "host": "h",
-        "pid": 1,
-        "device": "cpu",
-        "device_class": "cpu",
-        "slots": 1,
-        "versions": {},
-    }
     with api_server.db.write() as session:
         register_worker(
-            session, **announced, memory_bytes=2 << 30, host_memory_bytes=2 << 30, labels=labels
+            session,
+            host="h",
+            pid=1,
+            device="cpu",
+            device_class="cpu",
+            slots=1,
+            versions={},
+            memory_bytes=2 << 30,
+            host_memory_bytes=2 << 30,
+            labels=labels,
         )
 
 

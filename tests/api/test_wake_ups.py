@@ -29,14 +29,14 @@ def test_a_burst_is_sent_in_batches_and_no_run_is_left_out(tmp_path: Path) -> No
     db = Database(f"sqlite:///{tmp_path / 'wake-up.sqlite3'}")
     db.upgrade()
     wake_ups = CountingWakeUps()
-    channel = WakeUpSender(wake_ups, db)
-    channel.start()
+    sender = WakeUpSender(wake_ups, db)
+    sender.start()
     began = time.monotonic()
     for _ in range(200):
-        channel.send([NO_NEEDS])
+        sender.send([NO_NEEDS])
         time.sleep(BATCH_SECONDS / 40)
     assert wake_ups.sent.wait(10)
-    channel.stop()
+    sender.stop()
     took = time.monotonic() - began
     db.dispose()
     assert sum(wake_ups.batches) == 200

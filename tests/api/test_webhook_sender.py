@@ -31,7 +31,7 @@ from storage.database.tables import DeliveryRow
 from storage.delivery import webhooks
 from storage.experiments.status import attach_webhook
 from tests.api.api_server import ApiServer, make_settings, serve_api
-from tests.api.webhook_receiver import SECRET, Receiver, serve_receiver
+from tests.api.webhook_receiver import SECRET, Receiver, respond_after, serve_receiver
 from tests.postgres import new_database
 from tests.waiting import wait_until
 
@@ -130,9 +130,7 @@ def test_another_sender_sends_a_delivery_only_after_its_lease_has_expired(
 ) -> None:
     """The outcome of the first sender is then ignored, and that of the second is stored."""
     released = threading.Event()
-    receiver.answers = [
-        lambda handler: (released.wait(60), handler.send_response(204), handler.end_headers())
-    ]
+    receiver.responses = [respond_after(released, 204)]
     experiment_id = cancel_one(api_server, receiver.url)
     settings = with_settings(api_server, webhook_timeout_seconds=60.0)
     with ThreadPoolExecutor(1) as pool:
@@ -140,7 +138,7 @@ def test_another_sender_sends_a_delivery_only_after_its_lease_has_expired(
         receiver.wait_for(1)
         if lease == "over":
             make_due(api_server)
-        receiver.answers = [503]
+        receiver.responses = [503]
         send_due_deliveries(api_server.db, settings)
         released.set()
         first.result(timeout=60)
@@ -243,7 +241,7 @@ def test_a_slow_response_times_out(api_server: ApiServer, receiver: Receiver) ->
                 handler.wfile.write(bytes([byte]))
                 time.sleep(0.02)
 
-    receiver.answers = [drip]
+    receiver.responses = [drip]
     experiment_id = cancel_one(api_server, receiver.url)
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_timeout_seconds=0.5))
     assert webhook_events(api_server, experiment_id) == [

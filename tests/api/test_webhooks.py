@@ -16,7 +16,7 @@ import pytest
 from runtime.settings import Settings
 from storage.experiments.finalize import experiments_without_summary
 from tests.api.api_server import ApiServer, make_settings, serve_api
-from tests.api.webhook_receiver import SECRET, Receiver, serve_receiver
+from tests.api.webhook_receiver import SECRET, Receiver, respond_after, serve_receiver
 from tests.postgres import new_database
 from tests.waiting import wait_until
 
@@ -131,7 +131,7 @@ def test_each_final_status_is_sent_by_one_signed_post(
 def test_a_delivery_is_retried_until_the_receiver_recovers(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
-    receiver.answers = [503, lambda handler: handler.connection.close(), 307, 200]
+    receiver.responses = [503, lambda handler: handler.connection.close(), 307, 200]
     experiment_id = api_server.submit(body(receiver))["id"]
     end(api_server, experiment_id, "cancelled")
     events = outcomes(api_server, experiment_id, 4)
@@ -151,7 +151,7 @@ def test_a_delivery_is_retried_until_the_receiver_recovers(
 def test_a_delivery_is_given_up_after_its_last_attempt(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
-    receiver.answers = [500] * 100
+    receiver.responses = [500] * 100
     experiment_id = api_server.submit(body(receiver))["id"]
     end(api_server, experiment_id, "cancelled")
     events = outcomes(api_server, experiment_id, 6)
@@ -165,9 +165,7 @@ def test_a_delivery_is_given_up_after_its_last_attempt(
 
 def test_a_hanging_receiver_blocks_nothing_else(api_server: ApiServer, receiver: Receiver) -> None:
     released = threading.Event()
-    receiver.answers = [
-        lambda handler: (released.wait(60), handler.send_response(204), handler.end_headers())
-    ]
+    receiver.responses = [respond_after(released, 204)]
     hanging = api_server.submit(body(receiver))["id"]
     end(api_server, hanging, "cancelled")
     receiver.wait_for(1)
@@ -247,13 +245,13 @@ def test_the_service_s_secret_signs_by_default(api_server: ApiServer, receiver: 
 def test_deleting_an_experiment_deletes_its_pending_deliveries(
     api_server: ApiServer, receiver: Receiver
 ) -> None:
-    answered = threading.Event()
-    receiver.answers = [lambda handler: (answered.wait(60), handler.send_error(500))]
+    released = threading.Event()
+    receiver.responses = [respond_after(released, 500)]
     experiment_id = api_server.submit(body(receiver))["id"]
     end(api_server, experiment_id, "cancelled")
     receiver.wait_for(1)
     assert api_server.http.delete(f"/experiments/{experiment_id}").json()["deleted"] is True
-    answered.set()
+    released.set()
     other = api_server.submit(body(receiver))["id"]
     end(api_server, other, "cancelled")
     outcomes(api_server, other, 1)
@@ -352,7 +350,7 @@ def test_no_secret_or_token_is_returned_exported_or_logged(
     api_server: ApiServer, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="richregime")
-    receiver.answers = [500]
+    receiver.responses = [500]
     experiment = api_server.submit(body(receiver))
     path = f"/experiments/{experiment['id']}"
     end(api_server, experiment["id"], "succeeded")

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
 
-Answer = int | Callable[[BaseHTTPRequestHandler], None]
+PreparedResponse = int | Callable[[BaseHTTPRequestHandler], None]
 """A status, or a function that handles the request."""
 
 
@@ -49,7 +49,7 @@ class ReceivedRequest:
 class Receiver:
     url: str
     received: list[ReceivedRequest] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[PreparedResponse] = field(default_factory=list)
     """The responses to the next requests; later ones get 204."""
 
     @property
@@ -61,6 +61,18 @@ class Receiver:
         return self.received
 
 
+def respond_after(released: threading.Event, status: int) -> PreparedResponse:
+    """A response that is sent when the event is set, or after a minute."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        released.wait(60)
+        handler.send_response(status)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return respond
+
+
 @contextlib.contextmanager
 def serve_receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
@@ -68,7 +80,7 @@ def serve_receiver() -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            response = receiver.answers.pop(0) if receiver.answers else 204
+            response = receiver.responses.pop(0) if receiver.responses else 204
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.received.append(ReceivedRequest(headers, body))
             if callable(response):
