@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
+from jinja2 import StrictUndefined
 
 from api.web.formatting import format_bytes, format_point, format_seconds, format_value
 from api.web.result_tables import format_elapsed
@@ -25,6 +26,7 @@ NAVIGATION = (
 MAX_EVENT_CHARACTERS = 160
 
 templates = Jinja2Templates(directory=WEB / "templates")
+templates.env.undefined = StrictUndefined
 
 
 def render(request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:

@@ -89,7 +89,7 @@ def test_an_experiment_is_submitted_and_its_page_shows_curves_and_plots(
         "[...document.querySelectorAll('img.plot')].slice(0, 2).every((one) => one.naturalWidth > 400)"
     )
     browser.wait_for(
-        "document.getElementById('status-message').textContent === 'The experiment is succeeded.'"
+        "document.getElementById('status-message').textContent === 'Status: succeeded.'"
     )
     assert "experiment.finished" in browser.evaluate(
         "document.getElementById('event-list').textContent"

@@ -22,7 +22,7 @@ function isTerminal() {
 
 function announceStatus() {
   const message = document.getElementById("status-message");
-  const text = `The experiment is ${document.getElementById("summary").dataset.status}.`;
+  const text = `Status: ${document.getElementById("summary").dataset.status}.`;
   if (message.textContent !== text) message.textContent = text;
 }
 

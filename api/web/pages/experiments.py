@@ -38,34 +38,37 @@ def show_experiments(
 ) -> Response:
     """The newest experiments that match the filters."""
     filters = {
-        name: value
-        for name, value in {"q": q, "kind": kind, "status": status, "label": label}.items()
-        if value
+        "q": q or None,
+        "kind": kind or None,
+        "status": status or None,
+        "label": label or None,
     }
     with state.db.read() as session:
         rows, next_cursor = find.list_experiments(
             session,
             limit=PAGE_SIZE,
             cursor=cursor,
-            kind=filters.get("kind"),
-            status=_parse_status(filters.get("status")),
-            label=parse_label(filters.get("label")),
-            containing=filters.get("q"),
+            kind=filters["kind"],
+            status=_parse_status(filters["status"]),
+            label=parse_label(filters["label"]),
+            containing=filters["q"],
         )
         experiments = to_resources(
             session, rows, limit_per_owner=state.settings.limit_running_per_owner
         )
         queue = run_resources.queue_state(session)
+    given = {name: value for name, value in filters.items() if value is not None}
     return render(
         request,
         "experiments.html",
         experiments=experiments,
-        older=f"/?{urlencode({**filters, 'cursor': next_cursor})}",
+        older=f"/?{urlencode({**given, 'cursor': next_cursor})}",
         next_cursor=next_cursor,
         queue=queue,
         kinds=kinds(),
         statuses=[str(name) for name in ExperimentStatus],
         filters=filters,
+        is_filtered=bool(given),
         refresh_ms=REFRESH_MS,
     )
 
