@@ -121,7 +121,7 @@ async def send(http: httpx.AsyncClient, settings: Settings, delivery: ClaimedDel
 async def _post(
     http: httpx.AsyncClient, url: httpx.URL, address: str, body: str, headers: Mapping[str, str]
 ) -> int:
-    """To this address and no other; the certificate must be that of the name."""
+    """Send to this address only; the certificate must match the host name."""
     request = http.build_request(
         "POST",
         url.copy_with(host=address),
