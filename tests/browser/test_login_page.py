@@ -84,7 +84,8 @@ def _submit_from(browser: Browser, url: str) -> None:
     browser.open(f"{url}/submit")
     browser.wait_for("document.querySelectorAll('#cost .card').length")
     browser.evaluate(
-        f"body.value = {json.dumps(BODY)}; body.dispatchEvent(new Event('input', {{bubbles: true}})); true"
+        f"body.value = {json.dumps(BODY)};"
+        " body.dispatchEvent(new Event('input', {bubbles: true})); true"
     )
     browser.wait_for(
         "document.getElementById('verdict').textContent === 'The experiment is valid.'"

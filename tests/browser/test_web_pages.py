@@ -49,13 +49,15 @@ def finished(client: Client) -> tuple[str, str]:
 
 def type_body(browser: Browser, text: str) -> None:
     browser.evaluate(
-        f"body.value = {json.dumps(text)}; body.dispatchEvent(new Event('input', {{bubbles: true}})); true"
+        f"body.value = {json.dumps(text)};"
+        " body.dispatchEvent(new Event('input', {bubbles: true})); true"
     )
 
 
 def type_into(browser: Browser, element_id: str, text: str) -> None:
     browser.evaluate(
-        f"(() => {{ const at = document.getElementById('{element_id}'); at.value = {json.dumps(text)};"
+        f"(() => {{ const at = document.getElementById('{element_id}');"
+        f" at.value = {json.dumps(text)};"
         " at.dispatchEvent(new Event('input', {bubbles: true})); })()"
     )
 
@@ -86,7 +88,8 @@ def test_an_experiment_is_submitted_and_its_page_shows_curves_and_plots(
     browser.wait_for("document.querySelector('#result-table td')")
     browser.wait_for(HAS_CURVES)
     browser.wait_for(
-        "[...document.querySelectorAll('img.plot')].slice(0, 2).every((one) => one.naturalWidth > 400)"
+        "[...document.querySelectorAll('img.plot')].slice(0, 2)"
+        ".every((one) => one.naturalWidth > 400)"
     )
     browser.wait_for(
         "document.getElementById('status-message').textContent === 'Status: succeeded.'"
@@ -103,7 +106,8 @@ def test_errors_are_shown_while_typing_and_selected_by_a_click(
     browser.wait_for(PREVIEWED)
     type_body(browser, '{\n "spec": {\n  "kind": "train",\n  "epochs": 5,\n')
     browser.wait_for(
-        "verdict.textContent === 'The body is not valid JSON.' && document.getElementById('submit').disabled"
+        "verdict.textContent === 'The body is not valid JSON.'"
+        " && document.getElementById('submit').disabled"
     )
     type_body(browser, '{"spec": {"kind": "train",\n  "batch_size": 64}}')
     browser.wait_for(PREVIEWED)
@@ -138,7 +142,8 @@ def test_a_webhook_is_set_by_the_fields_of_the_form(
     assert "Address: 10.0.0.1 is not a public address" in shown
     assert "Secret: the deliveries need a secret" in shown
     assert browser.evaluate(
-        "[body, ...document.querySelectorAll('#webhook input')].map((one) => one.getAttribute('aria-invalid'))"
+        "[body, ...document.querySelectorAll('#webhook input')]"
+        ".map((one) => one.getAttribute('aria-invalid'))"
     ) == [None, "true", "true"]
     browser.evaluate("document.querySelectorAll('#problems button')[1].click(); true")
     assert browser.evaluate("document.activeElement.id") == "webhook-secret"
@@ -195,7 +200,8 @@ def test_the_text_of_a_plot_is_legible_on_a_phone(
     )
     browser.wait_for("[...document.querySelectorAll('img.plot')].every((one) => one.naturalWidth)")
     scales = browser.evaluate(
-        "[...document.querySelectorAll('img.plot')].map((one) => one.getBoundingClientRect().width / one.naturalWidth)"
+        "[...document.querySelectorAll('img.plot')]"
+        ".map((one) => one.getBoundingClientRect().width / one.naturalWidth)"
     )
     assert min(scales) > 0.39
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390
@@ -266,7 +272,8 @@ def test_the_keyboard_reaches_every_control_and_the_focus_is_visible(
         seen.append(
             browser.evaluate(
                 "(() => { const at = document.activeElement, style = getComputedStyle(at);"
-                " return [at.tagName, at.id || at.textContent.trim().slice(0, 30), style.outlineStyle]; })()"
+                " return [at.tagName, at.id || at.textContent.trim().slice(0, 30),"
+                " style.outlineStyle]; })()"
             )
         )
     names = {name for _, name, _ in seen}

@@ -123,8 +123,10 @@ def test_leftover_resume_state_and_unreferenced_files_are_reported(home: Path) -
         claimed = store.claim()
         with db.write() as session:
             session.connection().exec_driver_sql(
-                "INSERT INTO artifact (id, run_id, role, name, fence, media_type, sha256, num_bytes, created_at) "
-                f"VALUES ('art_1', '{claimed.run_id}', 'resume', 'resume', 1, 'x', '{'0' * 64}', 7, '2026-01-01')"
+                "INSERT INTO artifact (id, run_id, role, name, fence, media_type, sha256, "
+                "num_bytes, created_at) "
+                f"VALUES ('art_1', '{claimed.run_id}', 'resume', 'resume', 1, 'x', '{'0' * 64}', "
+                "7, '2026-01-01')"
             )
         store.finish(claimed.run_id, claimed.fence)
     found = messages(check_database(settings), "leftovers", Level.WARNING)

@@ -1,4 +1,4 @@
-"""The embedded broker on its own: what is left behind, what is damaged, a home with a long path."""
+"""The embedded broker: leftover servers, damaged messages, permissions, long paths."""
 
 from __future__ import annotations
 
@@ -42,17 +42,15 @@ def test_wake_ups_survive_a_killed_broker(settings: Settings, brokers: list[Brok
         assert connection.llen("cpu") == 1
 
 
-def test_a_server_left_behind_is_replaced(brokers: list[Broker]) -> None:
-    left, ours = brokers
-    left.start()
-    ours.start()
-    left.process.wait(timeout=10)
-    assert ours.responds()
+def test_a_leftover_server_is_replaced(brokers: list[Broker]) -> None:
+    leftover, broker = brokers
+    leftover.start()
+    broker.start()
+    leftover.process.wait(timeout=10)
+    assert broker.responds()
 
 
-def test_messages_that_cannot_be_read_are_put_aside(
-    settings: Settings, brokers: list[Broker]
-) -> None:
+def test_unreadable_messages_are_moved_away(settings: Settings, brokers: list[Broker]) -> None:
     broker = brokers[0]
     broker.start()
     broker.stop()
@@ -63,14 +61,14 @@ def test_messages_that_cannot_be_read_are_put_aside(
     assert list((settings.home / "broker").glob("appendonlydir.damaged-*"))
 
 
-def test_only_its_owner_can_reach_the_socket(settings: Settings, brokers: list[Broker]) -> None:
+def test_only_its_user_can_reach_the_socket(settings: Settings, brokers: list[Broker]) -> None:
     brokers[0].start()
     path = Path(socket_path(settings))
     assert path.parent.stat().st_mode & 0o077 == 0
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_home_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+def test_the_socket_of_a_home_with_a_long_path_is_in_another_folder(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / ("deep/" * 30))
     broker = Broker(settings)
     try:

@@ -1,4 +1,4 @@
-"""The environments that `./run` and `./test` make: found under every path, never removed under a process."""
+"""The environments of `./run` and `./test`: found under every path, never removed while in use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STUB = "install_with_uv() { :; }; find_python() { echo %s; }" % sys.executable  
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What set-up reads of a checkout; nothing is downloaded, as the installing function is replaced."""
+    """The files of a checkout that set-up reads. Nothing is downloaded: a stub installs nothing."""
     folder = tmp_path / "checkout"
     (folder / "client").mkdir(parents=True)
     for name in ("setup.sh", "pyproject.toml", "constraints.txt", "client/pyproject.toml"):
@@ -26,7 +26,8 @@ def checkout(tmp_path: Path) -> Path:
 
 def set_up(path: Path, extra: str = "", then: str = "") -> str:
     """The environment that a shell at `path` uses."""
-    script = f'ROOT="{path}"; . "$ROOT/setup.sh"; {STUB}; setup_environment {extra}; {then} echo "${{VENV##*/}}"'
+    script = f'ROOT="{path}"; . "$ROOT/setup.sh"; {STUB}; setup_environment {extra}; '
+    script += f'{then} echo "${{VENV##*/}}"'
     done = subprocess.run(
         ["sh", "-euc", script], capture_output=True, text=True, timeout=120, check=False
     )
@@ -43,7 +44,7 @@ def age(folder: Path, minutes: int) -> None:
     os.utime(folder, (then, then))
 
 
-def test_another_path_of_the_same_checkout_uses_the_same_environment(checkout: Path) -> None:
+def test_a_moved_or_linked_checkout_uses_the_same_environment(checkout: Path) -> None:
     first = set_up(checkout)
     before = inode(checkout, first)
     link = checkout.parent / "other-name"
@@ -55,12 +56,12 @@ def test_another_path_of_the_same_checkout_uses_the_same_environment(checkout: P
     assert inode(moved, first) == before
 
 
-def test_the_environment_of_the_tests_serves_the_service_too(checkout: Path) -> None:
+def test_the_environment_of_the_tests_also_runs_the_service(checkout: Path) -> None:
     assert set_up(checkout, "test").endswith("-test")
     assert set_up(checkout).endswith("-test")
 
 
-def test_new_dependencies_are_installed_beside_an_environment_in_use(checkout: Path) -> None:
+def test_an_environment_in_use_is_kept_when_dependencies_change(checkout: Path) -> None:
     old = set_up(checkout)
     users = checkout / ".venvs" / old / ".users"
     namespace = next(users.iterdir()).read_text()
@@ -73,7 +74,7 @@ def test_new_dependencies_are_installed_beside_an_environment_in_use(checkout: P
     assert (checkout / ".venv").resolve().name == new
 
 
-def test_an_environment_that_nobody_uses_is_removed_with_the_next_one(checkout: Path) -> None:
+def test_an_unused_environment_is_removed_when_dependencies_change(checkout: Path) -> None:
     old = set_up(checkout)
     age(checkout / ".venvs" / old / ".users", 20)
     (checkout / "constraints.txt").write_text("# other dependencies\n")
@@ -81,7 +82,7 @@ def test_an_environment_that_nobody_uses_is_removed_with_the_next_one(checkout: 
     assert not (checkout / ".venvs" / old).exists()
 
 
-def test_an_environment_used_in_another_container_is_kept(checkout: Path) -> None:
+def test_an_environment_that_another_container_uses_is_kept(checkout: Path) -> None:
     old = set_up(checkout)
     users = checkout / ".venvs" / old / ".users"
     (users / "1").write_text("pid:[1]\n")
@@ -91,7 +92,7 @@ def test_an_environment_used_in_another_container_is_kept(checkout: Path) -> Non
     assert (checkout / ".venvs" / old).exists()
 
 
-def test_an_environment_whose_python_is_missing_here_is_left_alone(checkout: Path) -> None:
+def test_an_environment_with_a_missing_python_is_kept(checkout: Path) -> None:
     old = set_up(checkout)
     python = checkout / ".venvs" / old / "bin" / "python"
     python.unlink()
@@ -101,14 +102,14 @@ def test_an_environment_whose_python_is_missing_here_is_left_alone(checkout: Pat
     assert os.readlink(python) == "/nowhere/python3"
 
 
-def test_a_set_up_that_was_killed_is_done_again(checkout: Path) -> None:
+def test_an_interrupted_set_up_is_repeated(checkout: Path) -> None:
     first = set_up(checkout)
     (checkout / ".venvs" / first / ".complete").unlink()
     assert set_up(checkout) == first
     assert (checkout / ".venvs" / first / ".complete").exists()
 
 
-def test_a_link_to_run_starts_the_checkout_that_it_leads_to(tmp_path: Path) -> None:
+def test_a_link_to_run_uses_the_checkout_of_its_target(tmp_path: Path) -> None:
     link = tmp_path / "richregime"
     link.symlink_to(ROOT / "run")
     script = ROOT.joinpath("run").read_text().partition("setup_environment")[0]

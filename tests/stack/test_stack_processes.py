@@ -1,4 +1,4 @@
-"""The whole process tree as a user starts it: parts killed under it, the tree killed whole, a second one beside it."""
+"""The process tree of `up`: one process killed, all killed, a second tree on the same home."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 
 
 def ignore_interrupts() -> None:
-    """As a script's shell does for what it starts in the background; an interrupt that is meant must end it all the same."""
+    """Like the shell of a script for background processes; a direct interrupt must still work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Tree:
-    """`richregime up` on a home, and all processes that it has started."""
+    """`richregime up` on a home, and all its descendants."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.port = home, free_port()
@@ -74,7 +74,7 @@ class Tree:
         wait_until(ready, 120)
 
     def processes(self) -> dict[int, str]:
-        """Command lines by id of all processes whose environment or arguments name this home, `up` apart."""
+        """Command lines by process id of all processes that name this home, except `up`."""
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -87,22 +87,22 @@ class Tree:
                 found[pid] = arguments
         return found
 
-    def pid_of(self, word: str) -> int:
-        return min(pid for pid, command in self.processes().items() if word in command)
+    def pid_of(self, text: str) -> int:
+        return min(pid for pid, command in self.processes().items() if text in command)
 
     def train(self) -> str:
-        """The status in which a small training ends."""
+        """The final status of a small training."""
 
-        def ended() -> str | None:
-            found = httpx.get(f"{self.url}/experiments/{name}", timeout=10).json()
-            return str(found["status"]) if found["terminal"] else None
+        def final_status() -> str | None:
+            experiment = httpx.get(f"{self.url}/experiments/{name}", timeout=10).json()
+            return str(experiment["status"]) if experiment["terminal"] else None
 
         name = (
             httpx.post(f"{self.url}/experiments", json=BODY, timeout=20)
             .raise_for_status()
             .json()["id"]
         )
-        return str(wait_until(ended, 90))
+        return str(wait_until(final_status, 90))
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -144,7 +144,7 @@ def test_a_second_service_on_the_same_home_is_refused(tree: Tree) -> None:
     assert "Traceback" not in second.stderr
 
 
-def test_a_killed_broker_comes_back_and_runs_go_on(tree: Tree) -> None:
+def test_a_killed_broker_is_restarted_and_runs_continue(tree: Tree) -> None:
     assert tree.train() == "succeeded"
     broker = tree.pid_of("valkey")
     os.kill(broker, signal.SIGKILL)
@@ -152,22 +152,22 @@ def test_a_killed_broker_comes_back_and_runs_go_on(tree: Tree) -> None:
     assert tree.train() == "succeeded"
 
 
-def test_a_killed_api_comes_back(tree: Tree) -> None:
+def test_a_killed_api_is_restarted(tree: Tree) -> None:
     os.kill(tree.pid_of("api.app"), signal.SIGKILL)
     time.sleep(0.2)
     tree.wait_until_ready()
 
 
-def test_a_killed_tree_leaves_nothing_behind_and_starts_again(tree: Tree, tmp_path: Path) -> None:
-    """The last test of the shared tree."""
+def test_a_killed_tree_leaves_no_process_and_can_be_restarted(tree: Tree, tmp_path: Path) -> None:
+    """Runs last: it ends the shared tree."""
     tree.process.kill()
     tree.process.wait()
     wait_until(lambda: not tree.processes(), 35)
-    again = Tree(tree.home)
+    restarted = Tree(tree.home)
     try:
-        assert again.train() == "succeeded"
-        again.process.send_signal(signal.SIGINT)
-        assert again.process.wait(timeout=60) == 0, again.log.read_text()
-        assert again.processes() == {}
+        assert restarted.train() == "succeeded"
+        restarted.process.send_signal(signal.SIGINT)
+        assert restarted.process.wait(timeout=60) == 0, restarted.log.read_text()
+        assert restarted.processes() == {}
     finally:
-        again.close()
+        restarted.close()
