@@ -29,9 +29,8 @@ def main() -> int:
         experiment = client.submit(json.loads(chosen.body.read_text(encoding="utf-8")))
         experiment = client.wait(experiment.id, timeout=chosen.timeout)
         if experiment.status != "succeeded":
-            print(
-                f"{experiment.id} {experiment.status}: {experiment.reason} {experiment.detail or ''}"
-            )
+            reason = f"{experiment.reason} {experiment.detail or ''}"
+            print(f"{experiment.id} {experiment.status}: {reason}")
             return 1
         verdicts = client.comparison(experiment.id).verdicts
     checked = [one for one in verdicts if wanted is None or one.claim in wanted]

@@ -75,12 +75,12 @@ def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -
 @app.command()
 def gc(
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the files.")] = False,
     older_than: Annotated[
-        float, typer.Option(help="Spare files younger than so many seconds.")
+        float, typer.Option(help="Keep files that are younger than this many seconds.")
     ] = 600.0,
 ) -> None:
-    """Delete stored files that nothing refers to. Safe at any time: a running service does the same."""
+    """Delete stored files that no row refers to. A running service does the same by itself."""
     from runtime.settings import Settings
     from storage.database.engine import Database
     from storage.files.blobs import open_blobs
@@ -95,16 +95,15 @@ def gc(
             delete_unreferenced(database, blobs, orphans)
     finally:
         database.dispose()
-    print(
-        f"{len(orphans)} files of {sum(orphans.values())} bytes {'would be' if dry_run else 'are'} deleted"
-    )
+    verb = "would be" if dry_run else "were"
+    print(f"{len(orphans)} files of {sum(orphans.values())} bytes {verb} deleted")
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the plots and numbers.")] = Path("demo"),
 ) -> None:
-    """Start a throw-away service, train fifteen nets on real digits, draw what came out. About a minute."""
+    """Start a temporary service, train fifteen nets on real digits, draw the result: a minute."""
     from ops.demo import run_demo
 
     run_demo(out)
@@ -112,20 +111,21 @@ def demo(
 
 @app.command()
 def gallery(
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only this preset; may be repeated.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this preset. Repeatable.")] = None,
     home: Annotated[
         Path,
-        typer.Option(help="Folder of the service that computes it; kept, so that it can go on."),
+        typer.Option(help="Folder of the service that computes it; kept, so that it can continue."),
     ] = Path.home() / ".richregime-gallery",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for paper-map.md and results/.")] = Path("docs"),
     page_only: Annotated[
-        bool, typer.Option(help="Write the page again from the results in the folder.")
+        bool, typer.Option(help="Only write the page, from the results in the folder.")
     ] = False,
 ) -> None:
-    """Compute every figure and table of the paper at the size of two cores, and write them up: an hour or more."""
+    """Compute every figure and table of the paper in a size for two cores: an hour or more.
+
+    Writes paper-map.md and the results.
+    """
     from rich.console import Console
 
     from ops.gallery.compute import compute
@@ -165,7 +165,7 @@ def openapi() -> None:
 
 
 def become(module: str, arguments: list[str]) -> None:
-    """Turn this process into `python -m module`, so that signals reach it and nothing else is loaded beside it."""
+    """Replace this process by `python -m module`, so that it receives signals directly."""
     sys.stdout.flush()
     command = [sys.executable, "-P", "-m", module, *arguments]
-    os.execv(command[0], command)  # noqa: S606 - a module of ours, for want of a shell  # nosec B606
+    os.execv(command[0], command)  # noqa: S606 - a module of ours, without a shell  # nosec B606

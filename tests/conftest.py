@@ -1,4 +1,4 @@
-"""What tests of several folders stand on: settings of a home of their own, a migrated file, a broker, a Postgres."""
+"""Shared fixtures: settings with a fresh home, migrated databases, a broker, a Postgres."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.files.blobs import BlobStore
 from tests.postgres import postgres_server as open_postgres_server
 
 LONGEST_FIRST = ("faults", "client", "stack", "workers", "architecture")
-"""Folders whose tests wait for processes; what takes long must not begin when the other process has nothing left to do"""
+"""Folders with long tests, which start first, so that both test processes end together."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Where tests compute, they do as every process of the service does: denormals are flushed first."""
+    """Prepare this process for computing like every process of the service: flush denormals."""
     if "torch" in sys.modules:
         from engine.determinism import prepare_process
 
@@ -35,7 +35,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A fresh home with everything embedded, whatever the environment says."""
+    """Settings with a fresh home and everything embedded; environment variables are ignored."""
     return Settings(
         home=tmp_path / "home", database_url=None, broker_url=None, data_dir=None, blob_dir=None
     )
@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, to be copied."""
+    """A migrated SQLite file, for copying."""
     path = tmp_path_factory.mktemp("migrated") / "richregime.sqlite3"
     db = Database(f"sqlite:///{path}")
     db.upgrade()
@@ -53,7 +53,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
-    """A migrated database of the test's own."""
+    """A migrated database for one test."""
     path = tmp_path / "own.sqlite3"
     shutil.copyfile(sqlite_template, path)
     return f"sqlite:///{path}"
@@ -61,7 +61,7 @@ def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
-    """A file store of the test's own."""
+    """A file store for one test."""
     return BlobStore(tmp_path / "blobs")
 
 
@@ -84,7 +84,7 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def denormals() -> Iterator[None]:
-    """Hypothesis draws from all floats; a process that has trained flushes the smallest, so they are kept meanwhile."""
+    """Keep denormals: Hypothesis draws from all floats, and training flushes the smallest."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_flush_denormal(False)

@@ -102,7 +102,7 @@ class _Training:
         return [self._done[seed] for seed in self._ctx.seeds]
 
     def _compare_arithmetic(self, state: Mapping[str, Any]) -> list[str]:
-        """How this host's arithmetic differs from where the interrupted group was trained so far."""
+        """How this host's arithmetic differs from that of the interrupted training."""
         differences = list_differences(state.get("arithmetic", {}), self._arithmetic)
         if differences:
             self._ctx.log_event(

@@ -84,7 +84,7 @@ class Environment:
         )
 
     def median_seconds(self, *command: str, repeats: int = 9) -> float:
-        """Processor time of the whole process; elapsed time depends on what else the machine does."""
+        """Processor time of the whole process; elapsed time depends on other load."""
         times = []
         for _ in range(repeats):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)

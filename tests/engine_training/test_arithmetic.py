@@ -1,4 +1,4 @@
-"""Equal bits hold for a number of threads and an arithmetic; where either differs, it is reported."""
+"""Bits are equal for equal threads and arithmetic; a difference is reported."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def test_the_default_threads_do_not_depend_on_the_host() -> None:
 
 
 def test_a_lower_instruction_set_has_another_description() -> None:
-    code = "import json; from engine.arithmetic import describe_arithmetic as d; print(json.dumps(dict(d())))"
+    code = "import json; from engine.arithmetic import describe_arithmetic as d\n"
+    code += "print(json.dumps(dict(d())))"
 
     def describe(**environment: str) -> dict[str, str]:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Bounds on what one input may take."""
+"""Bounds on the time and memory for one input."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SECONDS = 5.0
-"""Of this thread's own computing: much more than any input takes, much less than one that grows without bound"""
+"""CPU time of the thread: far more than any valid input takes, far less than unbounded growth"""
 MEMORY_BYTES = 512 << 20
-"""Beyond what the process has already"""
+"""In addition to what the process uses already"""
 
 
 @contextmanager
 def bounded(seconds: float = SECONDS, num_bytes: int = MEMORY_BYTES) -> Iterator[None]:
-    """Raises MemoryError in the block where it takes more memory, AssertionError behind it where it took longer."""
+    """Limit a block. Raises MemoryError inside it, or AssertionError after it if it took longer."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + num_bytes, hard))

@@ -1,4 +1,4 @@
-"""One ground for the tests of a file."""
+"""One database with valid inputs for the tests of a file."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""`python -m tests.hostile.fuzzing TARGET HOME SECONDS`: one target for as long as asked, led by coverage where atheris is
-installed, by chance where it is not. Ends with 0 and a line of counts, or at the first input that breaks a promise."""
+"""`python -m tests.hostile.fuzzing TARGET HOME SECONDS`: fuzz one target.
+
+Inputs are guided by coverage if atheris is installed, otherwise random. Exits with 0 and a line of
+counts, or at the first input that fails the check.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def main(name: str, home: Path, seconds: float) -> None:
                 with bounded():
                     counts[target.check(data)] += 1
             except BaseException:
-                print(f"{name} breaks on {base64.b64encode(data).decode()}", flush=True)
+                print(f"{name} fails on {base64.b64encode(data).decode()}", flush=True)
                 raise
 
         draw = search.hypothesis.fuzz_one_input
@@ -51,13 +54,14 @@ def main(name: str, home: Path, seconds: float) -> None:
 
         def try_one(choices: bytes) -> None:
             if time.monotonic() > ends_at:
-                led = "coverage" if HAS_ATHERIS else "chance"
+                guide = "coverage" if HAS_ATHERIS else "chance"
                 total = counts.total()
                 print(
-                    f"{name}: {total:,} inputs in {seconds:g} s, {counts[True]:,} let in, led by {led}",
+                    f"{name}: {total:,} inputs in {seconds:g} s, {counts[True]:,} accepted, "
+                    f"guided by {guide}",
                     flush=True,
                 )
-                os._exit(0)  # atheris ends in no other way
+                os._exit(0)  # the only way to end atheris
             draw(choices)
 
         _feed(try_one)

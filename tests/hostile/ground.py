@@ -1,4 +1,4 @@
-"""Where hostile input is taken in without a server: a database, files, and what is right, to be damaged."""
+"""A database, files and valid inputs for the targets, without a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ground:
     db: Database
     blobs: BlobStore
     export: Entries
-    """Of an experiment that has succeeded, by name"""
+    """The entries of an export of a succeeded experiment, by name"""
 
     @contextmanager
     def file(self, data: bytes) -> Iterator[Path]:
@@ -40,7 +40,7 @@ class Ground:
 
 @contextmanager
 def open_ground(home: Path) -> Iterator[Ground]:
-    """On a home whose database, if it has one, is migrated."""
+    """Open it on a home; an existing database must be migrated."""
     settings = make_settings(home, max_import_bytes=1_000_000)
     db = Database(settings.resolved_database_url)
     if not (home / "richregime.sqlite3").exists():
@@ -56,7 +56,7 @@ def open_ground(home: Path) -> Iterator[Ground]:
 
 
 def make_arrays() -> Entries:
-    """The entries of a small data set that is right."""
+    """The entries of a small valid data set."""
     labels = np.arange(8) % 2
     arrays = {
         "x_train": np.zeros((8, 3, 3), np.uint8),
@@ -74,13 +74,13 @@ def _npy(array: np.ndarray[Any, Any]) -> bytes:
 
 
 def make_weights() -> bytes:
-    """A small safetensors file that is right."""
+    """A small valid safetensors file."""
     return bytes(
         save({"0.weight": np.zeros((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)})
     )
 
 
 def with_header(header: object, body: bytes) -> bytes:
-    """A safetensors file with this header, as JSON or as the text that it is."""
+    """A safetensors file with this header; bytes are used unchanged, other values as JSON."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + body

@@ -1,4 +1,4 @@
-"""What hostile input looks like: what is right, with something in it wrong; and bytes of any kind."""
+"""Strategies for hostile input: valid input with damage, and arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ VALUES: SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def changed_json(draw: DrawFn, document: Any, most: int = 4) -> Any:
-    """The document with up to so many of its values replaced, left out, or another key beside them."""
+    """The document with up to `most` values replaced or deleted, or keys added."""
     found = copy.deepcopy(document)
     for _ in range(draw(st.integers(0, most))):
         places = list(_places(found))
@@ -89,13 +89,13 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def as_text(value: Any) -> bytes:
-    """As JSON, halves of surrogate pairs and all."""
+    """As JSON, including single surrogates."""
     return json.dumps(value).encode()
 
 
 @st.composite
 def damaged(draw: DrawFn, data: bytes) -> bytes:
-    """The bytes with a few of them changed, cut out or put in."""
+    """The bytes with a few of them changed, removed or inserted."""
     found = bytearray(data)
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(found)))
@@ -136,7 +136,7 @@ NAMES = st.sampled_from(
 
 @st.composite
 def archives(draw: DrawFn, entries: Mapping[str, bytes], contents: SearchStrategy[bytes]) -> bytes:
-    """The entries as an archive in which some are damaged, another's, renamed, doubled, missing, packed otherwise."""
+    """A zip file of the entries, some damaged, swapped, renamed, duplicated or repacked."""
     found = list(entries.items())
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(found) - 1))
@@ -160,14 +160,14 @@ def archives(draw: DrawFn, entries: Mapping[str, bytes], contents: SearchStrateg
 def pack_entries(entries: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", method) as archive:
-        warnings.simplefilter("ignore", UserWarning)  # of names that stand twice, which is meant
+        warnings.simplefilter("ignore", UserWarning)  # of duplicate names, which are intended
         for name, data in entries:
             archive.writestr(name, data)
     return stream.getvalue()
 
 
 def with_right_sums(entries: Entries, name: str, data: bytes) -> bytes:
-    """The archive with this entry in it, its checksums made anew."""
+    """The zip file with this entry replaced and its checksums updated."""
     return pack_zip({**entries, name: data})
 
 
@@ -202,7 +202,7 @@ HEADER_PARTS = st.sampled_from(
 
 @st.composite
 def npy_files(draw: DrawFn) -> bytes:
-    """An array whose header is text of any kind, its length told rightly or not."""
+    """An array whose header is arbitrary text, with a right or wrong length."""
     fields = {
         "descr": draw(st.one_of(st.just("'|u1'"), HEADER_PARTS)),
         "fortran_order": draw(st.one_of(st.sampled_from(["False", "True"]), HEADER_PARTS)),

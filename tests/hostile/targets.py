@@ -1,7 +1,7 @@
-"""What takes in bytes from outside, each with its promise: what is wrong is refused in words, and what is let in can be used.
+"""The places that read bytes from outside. Each refuses its input with a message, or can use it.
 
-A target's `check` raises for any other end; it says whether the input was let in. Its time and memory are bounded
-by whoever calls it.
+`check` returns whether the input was accepted, and raises for any other end. The caller bounds its
+time and memory.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def targets(ground: Ground) -> Mapping[str, Target]:
 
 
 def check_spec(data: bytes) -> bool:
-    """A spec is itself again when written and read, and has a price on every data set."""
+    """A spec is equal after writing and reading, and has a cost on every data set."""
     try:
         spec = parse_spec(json.loads(data))
     except InvalidSpec as refused:
@@ -84,7 +84,7 @@ def check_spec(data: bytes) -> bool:
 
 
 def check_submission(ground: Ground, data: bytes) -> bool:
-    """A plan has at least a run for each point, within the limits."""
+    """A plan has at least one run for each point, within the limits."""
     try:
         body = parse_object(data)
         with ground.db.read() as session:
@@ -98,7 +98,7 @@ def check_submission(ground: Ground, data: bytes) -> bool:
 
 
 def check_cursor(ground: Ground, data: bytes) -> bool:
-    """What is read is what a cursor is made of, and the database takes it."""
+    """A cursor is equal after decoding and encoding, and the database accepts it."""
     text = data.decode("utf-8", "surrogateescape")
     try:
         with ground.db.read() as session:
@@ -109,7 +109,7 @@ def check_cursor(ground: Ground, data: bytes) -> bool:
 
 
 def check_weights(ground: Ground, data: bytes) -> bool:
-    """What is let in is a safetensors file to its own library too, of the same tensors."""
+    """An accepted file is valid for the safetensors library, with the same tensors."""
     with ground.file(data) as path:
         try:
             shapes = read_shapes(path)
@@ -122,7 +122,7 @@ def check_weights(ground: Ground, data: bytes) -> bool:
 
 
 def check_npz(ground: Ground, data: bytes) -> bool:
-    """What is let in can be read, and is what was said of it."""
+    """An accepted file can be read and matches its description."""
     with ground.file(data) as path:
         try:
             info = inspect_npz(path, limits=NpzLimits(max_bytes=MAX_UNPACKED))
@@ -137,7 +137,7 @@ def check_npz(ground: Ground, data: bytes) -> bool:
 
 
 def check_bundle(ground: Ground, data: bytes) -> bool:
-    """What is let in can be shown; what is not leaves no file."""
+    """An accepted bundle can be shown; a refused one leaves no file."""
     with ground.file(data) as path:
         before = _num_files(ground)
         try:
@@ -160,7 +160,7 @@ def _num_files(ground: Ground) -> int:
 
 
 def _bodies() -> list[dict[str, object]]:
-    """Of every kind, those that are published as examples and presets."""
+    """The examples and presets of every kind."""
     return [dict(kind.example) for kind in kinds().values()] + [
         dict(one.body) for one in presets().values()
     ]

@@ -1,4 +1,4 @@
-"""The real process against its own description: every check that schemathesis has, on both databases, with a key and without."""
+"""All checks of schemathesis on the real process, on both databases, with a key and without."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.workers.worker_harness import ROOT
 pytestmark = [pytest.mark.hostile, pytest.mark.timeout(7200)]
 
 EXAMPLES = os.environ.get("RICHREGIME_HOSTILE_EXAMPLES", "5")
-"""Of each operation, beside those that its limits ask for"""
+"""Requests of each operation, in addition to those for its limits"""
 SECONDS = int(os.environ.get("RICHREGIME_HOSTILE_SECONDS", "90"))
-"""Of faults"""
+"""Duration of the faults"""
 RATES = {f"max_{name}_per_minute": 1_000_000 for name in ("failed_keys", "reads", "writes")}
-"""A key that is turned away for its rate tries nothing."""
+"""So high that no request is refused for its rate"""
 CONFIG = """
-# How fast an answer is on a busy machine is no check of the contract: it is in time if the request waits for it.
+# The response time on a busy machine is not part of the contract.
 [checks]
 max_response_time = 600
 
-# Of what is right by its schema the service refuses more: cursors that it has not made, bytes that are no file of the
-# kind, axes and names that an experiment does not have.
+# The service also refuses values that fit the schema: unknown cursors, bytes that are not a file of
+# the expected type, axes and names that an experiment does not have.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "4xx", "5xx"]
 
@@ -49,7 +49,7 @@ expected-statuses = ["2xx", "4xx", "503"]
 
 @contextmanager
 def serving(home: Path, url: str, with_key: bool) -> Iterator[tuple[ApiProcess, list[str]]]:
-    """A service with a few experiments, and the headers to ask it with."""
+    """A service with a few experiments, and the headers of its requests."""
     db = Database(url)
     headers = {"Authorization": f"Bearer {make_key(db)}"} if with_key else {}
     db.dispose()
@@ -69,7 +69,7 @@ def serving(home: Path, url: str, with_key: bool) -> Iterator[tuple[ApiProcess, 
 def search(
     service: ApiProcess, headers: list[str], folder: Path, fine: list[str], *more: str
 ) -> str:
-    """What schemathesis tells. Raises AssertionError at anything that it finds, or where the service died of it."""
+    """The output of schemathesis. Raises AssertionError for any finding, or if the service died."""
     config = folder / "schemathesis.toml"
     config.write_text(CONFIG.format(fine=fine))
     done = subprocess.run(
@@ -100,12 +100,12 @@ def search(
         text=True,
         check=False,
     )
-    told = done.stdout
-    print(told[-6_000:] if done.returncode else told.partition("= SUMMARY =")[2])
+    output = done.stdout
+    print(output[-6_000:] if done.returncode else output.partition("= SUMMARY =")[2])
     assert service.process.poll() is None
     assert done.returncode == 0
-    assert "Rate limited:" not in told
-    return told
+    assert "Rate limited:" not in output
+    return output
 
 
 @pytest.mark.parametrize("with_key", [False, True], ids=["open", "key"])
@@ -129,7 +129,7 @@ def test_no_request_breaks_the_contract(
         search(service, headers, tmp_path, fine)
 
 
-def test_no_request_breaks_the_contract_while_faults_strike(
+def test_no_request_breaks_the_contract_during_faults(
     tmp_path: Path, sqlite_template: Path
 ) -> None:
     home = tmp_path / "soak"

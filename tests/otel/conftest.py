@@ -1,4 +1,4 @@
-"""Traces need OpenTelemetry's kit, which `./test otel` installs: where it is not there, their file cannot be loaded."""
+"""Collects the tests only where OpenTelemetry is installed, as by `./test otel`."""
 
 from __future__ import annotations
 
