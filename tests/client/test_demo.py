@@ -33,10 +33,15 @@ def processes_naming(text: str) -> list[str]:
 def test_the_demo_writes_results_and_leaves_no_process(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    variables = {
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(scratch),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "torch"),  # torch never deletes its cache
+    }
     done = subprocess.run(
         [sys.executable, "-m", "richregime", "demo"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=600,
