@@ -16,11 +16,11 @@ import typer
 from ops.keys import app as keys
 from richregime.commands.shared import AsJson
 
-HOME_HELP = "Folder of the database, the files and the data sets; ~/.richregime by default."
+HOME_HELP = "Home folder: database, files and data sets; ~/.richregime by default."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer()
-db = typer.Typer(no_args_is_help=True, help="The database.")
+db = typer.Typer(no_args_is_help=True, help="Administer the database.")
 app.add_typer(db, name="db")
 app.add_typer(keys, name="keys")
 
@@ -36,7 +36,7 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Start everything on this machine: broker, database, API and workers. Ctrl-C stops it."""
+    """Start the service on this machine: broker, database, API and workers. Ctrl-C stops it."""
     from ops.up import up as start_everything
     from runtime.settings import Settings
 
@@ -47,19 +47,19 @@ def up(
 
 @app.command(context_settings=PASS_ON, add_help_option=False)
 def api(context: typer.Context) -> None:
-    """Start the API alone; options are those of `python -m api.app`."""
+    """Start only the API, with the options of `python -m api.app`."""
     become("api.app", context.args)
 
 
 @app.command(context_settings=PASS_ON, add_help_option=False)
 def worker(context: typer.Context) -> None:
-    """Start a worker alone; options are those of `python -m workers.entry`."""
+    """Start only a worker, with the options of `python -m workers.entry`."""
     become("workers.entry", context.args)
 
 
 @db.command()
 def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -> None:
-    """Bring the database to the newest schema."""
+    """Upgrade the database to the schema of this version."""
     from runtime.settings import Settings
     from storage.database.engine import Database
 
@@ -69,7 +69,7 @@ def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -
         database.upgrade()
     finally:
         database.dispose()
-    print("the database is at the newest schema")
+    print("the database has the schema of this version")
 
 
 @app.command()
@@ -116,15 +116,15 @@ def gallery(
         Path,
         typer.Option(help="Folder of the service that computes it; kept, so that it can continue."),
     ] = Path.home() / ".richregime-gallery",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data set files.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for paper-map.md and results/.")] = Path("docs"),
     page_only: Annotated[
         bool, typer.Option(help="Only write the page, from the results in the folder.")
     ] = False,
 ) -> None:
-    """Compute every figure and table of the paper in a size for two cores: an hour or more.
+    """Compute every figure and table of the paper at a size for two CPU cores.
 
-    Writes paper-map.md and the results.
+    Writes paper-map.md with results and verdicts. It takes an hour or more.
     """
     from rich.console import Console
 
@@ -135,7 +135,7 @@ def gallery(
     entries = [entry for entry in list_entries(data_dir) if not only or entry.preset in only]
     missing = set(only or ()) - {entry.preset for entry in entries}
     if missing:
-        raise typer.BadParameter(f"no preset at quick scale is called {', '.join(sorted(missing))}")
+        raise typer.BadParameter(f"unknown presets at quick scale: {', '.join(sorted(missing))}")
     succeeded = page_only or compute(entries, home, data_dir, out / "results", Console())
     write_page(out / "results", out / "paper-map.md")
     raise typer.Exit(0 if succeeded else 1)
@@ -145,12 +145,12 @@ def gallery(
 def doctor(
     url: Annotated[
         str | None,
-        typer.Argument(help="The address of a service; by default this host is checked."),
+        typer.Argument(help="Address of the service to check; this host by default."),
     ] = None,
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a deployment. Exit code 0: no findings, 1: warnings, 2: errors."""
+    """Check a deployment. Exit code 0: no problems, 1: warnings, 2: errors."""
     from ops.doctor.command import report
 
     raise typer.Exit(report(url, home, as_json))
@@ -158,7 +158,7 @@ def doctor(
 
 @app.command()
 def openapi() -> None:
-    """Print the API's description (OpenAPI, YAML)."""
+    """Print the OpenAPI description of the API as YAML."""
     from api.http.openapi import openapi_yaml
 
     sys.stdout.write(openapi_yaml())

@@ -129,7 +129,7 @@ def test_gc_reports_with_dry_run_and_deletes_without(worker: InProcessWorker) ->
         "HOME": str(worker.settings.home),
     }
     command = [sys.executable, "-m", "richregime", "gc", "--older-than", "-1"]
-    for options, exists, words in ((["--dry-run"], True, "would be"), ([], False, "are")):
+    for options, exists, words in ((["--dry-run"], True, "would be"), ([], False, "were")):
         done = subprocess.run(
             [*command, *options],
             env=environment,
