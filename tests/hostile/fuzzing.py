@@ -27,7 +27,7 @@ MAX_CHOICES = 8_192
 
 def main(name: str, home: Path, seconds: float) -> None:
     if HAS_ATHERIS:
-        import atheris
+        import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         watched = atheris.instrument_imports(include=OURS)
     with watched if HAS_ATHERIS else nullcontext():
@@ -49,7 +49,7 @@ def main(name: str, home: Path, seconds: float) -> None:
                 print(f"{name} fails on {base64.b64encode(data).decode()}", flush=True)
                 raise
 
-        draw = search.hypothesis.fuzz_one_input
+        draw: Callable[[bytes], object] = search.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
         ends_at = time.monotonic() + seconds
 
         def try_one(choices: bytes) -> None:

@@ -58,7 +58,7 @@ def open_ground(home: Path) -> Iterator[Ground]:
 def make_arrays() -> Entries:
     """The entries of a small valid data set."""
     labels = np.arange(8) % 2
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "x_train": np.zeros((8, 3, 3), np.uint8),
         "y_train": labels,
         "x_test": np.zeros((4, 3, 3), np.uint8),

@@ -15,7 +15,9 @@ def send_as_it_is(context: schemathesis.SerializationContext, value: Any) -> Any
 
 @schemathesis.check
 def an_unavailable_service_sends_retry_after(
-    context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    context: schemathesis.CheckContext,
+    response: schemathesis.Response,
+    case: schemathesis.Case[Any],
 ) -> None:
     """Probes excepted: they report the present state."""
     if response.status_code in (503, 507) and case.path != "/readyz":

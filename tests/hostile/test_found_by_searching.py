@@ -1,4 +1,4 @@
-"""Inputs that once did harm, one for each protection against them."""
+"""Inputs that once caused harm, at least one for each protection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def npy(descr: str, shape: str) -> bytes:
 
 
 def directory_of(num_entries: int) -> bytes:
-    """An archive of empty entries without a name, as long as its directory."""
+    """A zip archive of empty entries without names: it is only a directory."""
     entry = b"PK\x01\x02" + bytes(42)
     return entry * num_entries + struct.pack(
         "<4s4H2LH", b"PK\x05\x06", 0, 0, 65_535, 65_535, len(entry) * num_entries, 0, 0
@@ -42,7 +42,7 @@ def directory_of(num_entries: int) -> bytes:
 
 
 def lzma_of(entries: dict[str, bytes]) -> bytes:
-    """Packed with a dictionary that is said to take four gigabytes."""
+    """Packed with a dictionary whose stated size is four gigabytes."""
     return pack_entries([*entries.items()], zipfile.ZIP_LZMA).replace(
         b"\x09\x04\x05\x00]\x00\x00\x80\x00", b"\x09\x04\x05\x00]\xff\xff\xff\xff"
     )
@@ -51,7 +51,7 @@ def lzma_of(entries: dict[str, bytes]) -> bytes:
 BAD_NAME = pack_entries([("ü", b"")]).replace("ü".encode(), b"\xff\xff")
 
 
-def test_an_archive_with_something_before_it_is_read_as_it_was_inspected(ground: Ground) -> None:
+def test_a_zip_archive_behind_other_bytes_is_read_as_it_was_inspected(ground: Ground) -> None:
     assert check_npz(ground, b"\x15" + pack_entries([*make_arrays().items()], zipfile.ZIP_STORED))
 
 
@@ -93,7 +93,7 @@ def test_an_array_file_is_refused_cheaply(ground: Ground, data: bytes) -> None:
         assert not check_npz(ground, data)
 
 
-def test_a_header_of_an_array_is_not_read_before_its_length_is_judged(tmp_path: Path) -> None:
+def test_the_length_of_a_header_is_checked_before_it_is_read(tmp_path: Path) -> None:
     length = 200 << 20
     path = tmp_path / "long.npz"
     path.write_bytes(
@@ -103,7 +103,7 @@ def test_a_header_of_an_array_is_not_read_before_its_length_is_judged(tmp_path: 
         inspect_npz(path, limits=NpzLimits())
 
 
-def test_labels_are_counted_without_being_held(tmp_path: Path) -> None:
+def test_labels_are_counted_in_constant_memory(tmp_path: Path) -> None:
     number = 12_000_000
     path = tmp_path / "many.npz"
     labels = np.zeros(number, np.int64)
@@ -149,13 +149,13 @@ HUGE = {"dtype": "F32", "shape": [2**63] * 100_000, "data_offsets": [0, 0]}
     ids=[
         "product",
         "long-numbers",
-        "truth",
+        "boolean",
         "false-offset",
         "negative",
         "notes",
-        "twice",
+        "duplicate",
         "utf-16",
-        "half-a-pair",
+        "single-surrogate",
         "space",
     ],
 )
@@ -177,21 +177,21 @@ def moved(ground: Ground, change: Callable[[dict[str, Any]], object]) -> bytes:
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_a_moment_that_utc_does_not_have_is_refused(ground: Ground, moment: str) -> None:
+def test_a_time_outside_the_range_of_utc_is_refused(ground: Ground, moment: str) -> None:
     assert not check_bundle(
         ground, moved(ground, lambda document: document.update(created_at=moment))
     )
 
 
 @pytest.mark.parametrize("make", [lzma_of, lambda _: BAD_NAME, lambda _: directory_of(3_000_000)])
-def test_an_export_packed_to_do_harm_is_refused_cheaply(
+def test_a_malicious_zip_file_is_refused_cheaply(
     ground: Ground, make: Callable[[dict[str, bytes]], bytes]
 ) -> None:
     with bounded(num_bytes=300 << 20):
         assert not check_bundle(ground, make(ground.export))
 
 
-def test_a_document_that_unpacks_to_much_is_refused_cheaply(ground: Ground) -> None:
+def test_a_document_that_unpacks_to_many_bytes_is_refused_cheaply(ground: Ground) -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("SHA256SUMS", "0" * 64 + "  bundle.json\n")
@@ -202,22 +202,22 @@ def test_a_document_that_unpacks_to_much_is_refused_cheaply(ground: Ground) -> N
         assert not check_bundle(ground, stream.getvalue())
 
 
-def test_an_axis_inside_of_what_another_axis_puts_in_is_refused_in_words() -> None:
+def test_an_axis_inside_the_values_of_another_axis_is_refused() -> None:
     with pytest.raises(InvalidSpec) as refused:
         expand({"kind": "train"}, {"model": ["x"], "model.width": [1]})
     assert [error.pointer for error in refused.value.errors] == ["#/sweep/model.width"]
 
 
-def test_a_mistake_that_a_sweep_repeats_is_looked_for_until_there_are_enough() -> None:
-    wrong = (
-        {"kind": "activity_map"},
-        {"alphas_percent": [["x"] * 20_000], "epochs": list(range(1, 1_001))},
-    )
+def test_a_mistake_repeated_by_a_sweep_is_listed_a_limited_number_of_times() -> None:
+    sweep: dict[str, list[Any]] = {
+        "alphas_percent": [["x"] * 20_000],
+        "epochs": list(range(1, 1_001)),
+    }
     with bounded(), pytest.raises(InvalidSpec) as refused:
-        expand(*wrong)
+        expand({"kind": "activity_map"}, sweep)
     assert 1 <= len(refused.value.errors) <= 20_000 + MAX_ERRORS
 
 
-def test_a_sweep_of_text_in_place_of_a_part_is_refused(ground: Ground) -> None:
+def test_a_swept_text_in_place_of_an_object_is_refused(ground: Ground) -> None:
     body = {"spec": {"kind": "train"}, "sweep": {"data": [0], "data.name": ["mnist"]}}
     assert not check_submission(ground, json.dumps(body).encode())
