@@ -61,7 +61,7 @@ KEYED_STATUSES = (*RETRIED_STATUSES, 409)
 
 
 class SubmitOptions(TypedDict, total=False):
-    """The fields of a submission beside its spec."""
+    """The fields of a submission other than its spec."""
 
     sweep: Mapping[str, Sequence[Any]]
     seeds: Sequence[int]

@@ -153,7 +153,7 @@ def test_an_error_is_followed_by_the_next_step(
 
 
 def test_lists_are_printed_as_json(invoke: Invoke, live_url: str) -> None:
-    for words in (
+    for arguments in (
         ("kinds",),
         ("kinds", "train"),
         ("workers",),
@@ -161,7 +161,9 @@ def test_lists_are_printed_as_json(invoke: Invoke, live_url: str) -> None:
         ("dataset", "list"),
         ("preset", "list"),
     ):
-        assert json.loads(invoke(*words, "--json", "--url", live_url).stdout) is not None, words
+        assert json.loads(invoke(*arguments, "--json", "--url", live_url).stdout) is not None, (
+            arguments
+        )
 
 
 @pytest.mark.parametrize(("width", "shows_all"), [(80, False), (140, True)])

@@ -27,7 +27,7 @@ from tests.client.event_file_reader import read_events, read_plugin, read_scalar
 
 ROOT = Path(__file__).parents[2]
 Invoke = Callable[..., Any]
-Place = tuple[Client, str, str]
+Experiments = tuple[Client, str, str]
 BODY = {
     "spec": {"kind": "train", "epochs": 3},
     "sweep": {
@@ -39,7 +39,9 @@ BODY = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Place]:
+def experiments(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Experiments]:
     """A client, a succeeded experiment, and one with a finished, a failed and a queued run."""
     home = tmp_path_factory.mktemp("home")
     shutil.copyfile(sqlite_template, home / "richregime.sqlite3")
@@ -86,8 +88,8 @@ def expected_metrics(client: Client, experiment_id: str) -> list[dict[str, Any]]
     return rows
 
 
-def test_csv_contains_every_metric_and_statistic(place: Place, tmp_path: Path) -> None:
-    client, finished, _ = place
+def test_csv_contains_every_metric_and_statistic(experiments: Experiments, tmp_path: Path) -> None:
+    client, finished, _ = experiments
     written = client.export_tables(finished, tmp_path / "new" / "folder")
     assert [path.name for path in written] == ["metrics.csv", "results.csv"]
     header, *rows = csv.reader(written[0].read_text().splitlines())
@@ -110,8 +112,8 @@ def test_csv_contains_every_metric_and_statistic(place: Place, tmp_path: Path) -
         assert (str(index), "timings.backward_seconds") in found
 
 
-def test_parquet_contains_the_same_with_types(place: Place, tmp_path: Path) -> None:
-    client, finished, _ = place
+def test_parquet_contains_the_same_with_types(experiments: Experiments, tmp_path: Path) -> None:
+    client, finished, _ = experiments
     metrics, results = (
         pyarrow.parquet.read_table(path)
         for path in client.export_tables(finished, tmp_path, table_format="parquet")
@@ -140,8 +142,10 @@ def test_parquet_contains_the_same_with_types(place: Place, tmp_path: Path) -> N
             assert statistics[index, name] == values[name]
 
 
-def test_event_files_contain_every_metric_by_point_and_seed(place: Place, tmp_path: Path) -> None:
-    client, finished, _ = place
+def test_event_files_contain_every_metric_by_point_and_seed(
+    experiments: Experiments, tmp_path: Path
+) -> None:
+    client, finished, _ = experiments
     for _ in range(2):
         written = client.export_tables(finished, tmp_path, table_format="tensorboard")
     folders = sorted(
@@ -172,8 +176,10 @@ def test_event_files_contain_every_metric_by_point_and_seed(place: Place, tmp_pa
         assert {event.wall_time for event in events[:-1]} == {started.timestamp()}
 
 
-def test_event_files_contain_the_spec_as_hyperparameters(place: Place, tmp_path: Path) -> None:
-    client, finished, _ = place
+def test_event_files_contain_the_spec_as_hyperparameters(
+    experiments: Experiments, tmp_path: Path
+) -> None:
+    client, finished, _ = experiments
     path = sorted(client.export_tables(finished, tmp_path, table_format="tensorboard"))[-1]
     values = {
         name: getattr(value, value.WhichOneof("kind"))
@@ -194,8 +200,10 @@ def test_event_files_contain_the_spec_as_hyperparameters(place: Place, tmp_path:
     assert read_plugin(path, "session_end_info").session_end_info.status == 1
 
 
-def test_a_running_experiment_is_exported_without_a_result(place: Place, tmp_path: Path) -> None:
-    client, _, partial = place
+def test_a_running_experiment_is_exported_without_a_result(
+    experiments: Experiments, tmp_path: Path
+) -> None:
+    client, _, partial = experiments
     assert not client.get(partial).terminal
     (path,) = client.export_tables(partial, tmp_path)
     assert len(path.read_text().splitlines()) == 1 + len(client.metrics(partial).items)
@@ -203,8 +211,8 @@ def test_a_running_experiment_is_exported_without_a_result(place: Place, tmp_pat
     assert events.parent == tmp_path / "point0" / "seed0"
 
 
-def test_the_async_client_writes_the_same_files(place: Place, tmp_path: Path) -> None:
-    client, finished, _ = place
+def test_the_async_client_writes_the_same_files(experiments: Experiments, tmp_path: Path) -> None:
+    client, finished, _ = experiments
 
     async def export(table_format: Any) -> None:
         async with AsyncClient(client.url) as remote:
@@ -223,8 +231,8 @@ def test_the_async_client_writes_the_same_files(place: Place, tmp_path: Path) ->
         assert (tmp_path / "async" / name).read_bytes() == (tmp_path / "sync" / name).read_bytes()
 
 
-def test_a_statistic_in_a_list_has_the_aligned_values_as_columns(place: Place) -> None:
-    client, _, partial = place
+def test_a_statistic_in_a_list_has_the_aligned_values_as_columns(experiments: Experiments) -> None:
+    client, _, partial = experiments
     point = {
         "point": {},
         "outcome": "trained",
@@ -281,8 +289,10 @@ def test_a_scalar_beyond_float32_is_infinite(tmp_path: Path) -> None:
     assert read_scalars(file) == {("loss", 2**40): -inf, ("λ", 0): 2.0}
 
 
-def test_the_command_writes_each_format(invoke: Invoke, place: Place, tmp_path: Path) -> None:
-    client, finished, partial = place
+def test_the_command_writes_each_format(
+    invoke: Invoke, experiments: Experiments, tmp_path: Path
+) -> None:
+    client, finished, partial = experiments
     for table_format, count in (("csv", 2), ("parquet", 2), ("tensorboard", 8)):
         out = tmp_path / table_format
         arguments = (
@@ -306,9 +316,9 @@ def test_the_command_writes_each_format(invoke: Invoke, place: Place, tmp_path: 
 
 
 def test_wrong_usage_of_the_command_ends_with_2(
-    invoke: Invoke, place: Place, tmp_path: Path
+    invoke: Invoke, experiments: Experiments, tmp_path: Path
 ) -> None:
-    client, finished, _ = place
+    client, finished, _ = experiments
     file = tmp_path / "file"
     file.touch()
     for arguments in (
@@ -320,9 +330,9 @@ def test_wrong_usage_of_the_command_ends_with_2(
 
 
 def test_a_missing_extra_is_named_with_its_installation(
-    invoke: Invoke, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, experiments: Experiments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, finished, _ = place
+    client, finished, _ = experiments
     for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ExtraMissing):
@@ -336,8 +346,8 @@ def test_a_missing_extra_is_named_with_its_installation(
     assert client.export_tables(finished, tmp_path, table_format="csv")
 
 
-def test_no_export_needs_torch(place: Place, tmp_path: Path) -> None:
-    client, finished, _ = place
+def test_no_export_needs_torch(experiments: Experiments, tmp_path: Path) -> None:
+    client, finished, _ = experiments
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "from richregime import Client\n"

@@ -67,7 +67,7 @@ class Environment:
         return done.stdout
 
     def top_level_names(self) -> set[str]:
-        """What was installed beside pip, without metadata and bytecode."""
+        """What was installed in addition to pip, without metadata and bytecode."""
         added = {path.name for path in self.site_packages.iterdir()} - self.initial
         return {name.removesuffix(".py") for name in added if not name.endswith("-info")} - {
             "__pycache__"

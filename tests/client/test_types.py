@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
@@ -110,13 +111,71 @@ def test_every_kind_of_the_engine_has_a_result_class() -> None:
     assert set(types.RESULTS) == set(kinds())
 
 
-@pytest.mark.parametrize("path", sorted(OPENAPI["paths"]))
-def test_every_operation_with_a_json_response_has_a_method(path: str) -> None:
-    uncalled = {"/healthz", "/readyz", "/runs/{run_id}/metrics", "/checkpoints/{checkpoint_id}"}
-    uncalled |= {"/datasets/{name}"}
-    pattern = path.replace("{", "{_part(").split("{_part(")[0].rstrip("/")
-    source = inspect.getsource(calls)
-    assert path in uncalled or path == "/metrics" or f'"{pattern}' in source
+def test_every_call_is_an_operation_of_the_api_and_reads_its_response() -> None:
+    """All calls are built with placeholder arguments; their return types name the responses."""
+    called = set()
+    for function, call in build_calls():
+        path, operation = find_operation(call)
+        called.add((call.method, path))
+        parameters = {one["name"] for one in operation.get("parameters", ())}
+        assert set(call.params) <= parameters, call
+        hint = typing.get_args(typing.get_type_hints(function)["return"])[0]
+        success = next(value for key, value in operation["responses"].items() if key[0] == "2")
+        schema = success.get("content", {}).get("application/json", {}).get("schema", {})
+        if inspect.isclass(hint) and issubclass(hint, BaseModel) and hint is not Result:
+            assert f"{REFERENCE}{schema_name(hint)}" == schema["$ref"], function
+    assert OPERATIONS - called == WITHOUT_METHOD
+
+
+WITHOUT_METHOD = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/runs/{run_id}/metrics"),
+    ("GET", "/datasets/{name}"),
+    ("GET", "/checkpoints"),
+    ("GET", "/checkpoints/{checkpoint_id}"),
+}
+OPERATIONS = {
+    (method.upper(), path) for path, operations in OPENAPI["paths"].items() for method in operations
+}
+
+
+def build_calls() -> Iterator[tuple[Callable[..., Any], calls.Call[Any]]]:
+    for function in [*vars(calls).values()]:
+        if not inspect.isfunction(function) or function.__module__ != calls.__name__:
+            continue
+        hints = typing.get_type_hints(function)
+        if typing.get_origin(hints.get("return")) is not calls.Call:
+            continue
+        required = {
+            name: placeholder(hints[name])
+            for name, one in inspect.signature(function).parameters.items()
+            if one.default is one.empty
+        }
+        yield function, function(**required)
+
+
+def placeholder(hint: Any) -> Any:
+    """A value of the type of a parameter."""
+    values = {str: "x", int: 1, bool: True, bytes: b"x"}
+    return values.get(hint, {} if "Mapping" in str(hint) or "Options" in str(hint) else ())
+
+
+def find_operation(call: calls.Call[Any]) -> tuple[str, Mapping[str, Any]]:
+    """The path and the operation of a call; a path without parameters first."""
+    for path in sorted(OPENAPI["paths"], key=lambda path: path.count("{")):
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), call.path):
+            return path, OPENAPI["paths"][path][call.method.lower()]
+    raise AssertionError(f"the API has no path {call.path}")
+
+
+def schema_name(model: type[BaseModel]) -> str:
+    """The name of the schema of a class: `Page_Run_` of `Page[Run]`."""
+    metadata = model.__pydantic_generic_metadata__
+    if not metadata["origin"]:
+        return model.__name__
+    return f"{metadata['origin'].__name__}_{metadata['args'][0].__name__}_"
 
 
 def test_constants_agree_with_the_service() -> None:
@@ -231,7 +290,7 @@ def _describe_hint(hint: Any) -> Any:
 
 
 def _describe_union(members: tuple[Any, ...]) -> Any:
-    """A union; `str` beside an enumeration, and `dict` beside models, only keep it open."""
+    """A union, without the `str` or `dict` that only keeps it open."""
     described = {_describe_hint(one) for one in members}
     if any(isinstance(one, frozenset) for one in described):
         described.discard("string")

@@ -26,12 +26,12 @@ SPEC = {"kind": "train", "epochs": 1, "data": {"train_size": 100, "test_size": 1
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A working directory with a file for each name, which records that it was imported."""
-    place = tmp_path / "work"
-    place.mkdir()
+    work = tmp_path / "work"
+    work.mkdir()
     for name in (*PACKAGES, *MODULES):
         record = f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r} + '\\n')\n"
-        (place / f"{name}.py").write_text(record)
-    return place
+        (work / f"{name}.py").write_text(record)
+    return work
 
 
 def imported_names(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""preset, kinds, dataset, checkpoint, workers, queue, limits, audit: what the service holds."""
+"""preset, kinds, dataset, checkpoint, workers, queue, limits, audit: what the service has."""
 
 from __future__ import annotations
 
