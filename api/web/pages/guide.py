@@ -55,4 +55,5 @@ def show_guide(request: Request, slug: str) -> Response:
 
 
 def _strip_tags(heading: str) -> str:
-    return Markup(heading).striptags()  # noqa: S704 - without tags it is plain text  # nosec B704
+    markup = Markup(heading)  # noqa: S704 - its tags are removed below  # nosec B704
+    return markup.striptags()
