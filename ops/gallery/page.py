@@ -130,7 +130,7 @@ def _figure_section(record: Record, folder: str) -> str:
     lines += _result_table(record["points"])
     lines.append(_provenance(record))
     for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
-        claim = f"Claim {verdict['claim']}, {verdict['title']} {_where(verdict)}"
+        claim = f"Claim {verdict['claim']}, {verdict['title']} {_where(verdict)}".strip()
         lines.append(f"- {claim}: **{verdict['verdict']}**. {verdict['reason']}")
     deviations = _deviations(record)
     if deviations:
