@@ -168,4 +168,4 @@ def become(module: str, arguments: list[str]) -> None:
     """Replace this process by `python -m module`, so that it receives signals directly."""
     sys.stdout.flush()
     command = [sys.executable, "-P", "-m", module, *arguments]
-    os.execv(command[0], command)  # noqa: S606 - a module of ours, without a shell  # nosec B606
+    os.execv(command[0], command)  # noqa: S606 - without a shell  # nosec B606

@@ -36,7 +36,7 @@ EXIT_CODES = {
     ExitCode.USAGE: "wrong usage",
     ExitCode.CANCELLED: "the experiment was cancelled",
     ExitCode.REFUSED: "the service returned an error",
-    ExitCode.UNREACHABLE: "the service did not answer",
+    ExitCode.UNREACHABLE: "the service did not respond",
     ExitCode.TIMED_OUT: "waiting took too long; the experiment continues",
 }
 

@@ -165,7 +165,7 @@ def _escape(text: str) -> str:
 
 
 def _format_call(name: str, signature: inspect.Signature, *, is_method: bool = False) -> str:
-    """`name(a, b: int = 1) -> Answer`, one parameter a line where it would be too long."""
+    """`name(a, b: int = 1) -> Result`, one parameter per line if it would be too long."""
     parameters = list(signature.parameters.values())
     if parameters and parameters[0].name == "self":
         parameters = parameters[1:]

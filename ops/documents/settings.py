@@ -43,7 +43,7 @@ def settings_markdown() -> str:
 
 
 def describe_type(info: FieldInfo) -> str:
-    """The type in words with its range: `float > 0`, `int from 1 to 256`."""
+    """The type as text with its range: `float > 0`, `int from 1 to 256`."""
     if get_origin(info.annotation) is dict:
         return "`name=value` pairs"
     members = [one for one in get_args(info.annotation) if one is not type(None)]

@@ -1,4 +1,4 @@
-"""One trace from the request to the run, across the table that lies between API and worker."""
+"""One trace covers the request and its run: the API stores the trace for the worker."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def traced(
 
 
 def execute_next(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch, *, failing: bool) -> Claim:
-    """As a child of a worker does, but for the computing."""
+    """Claim and execute the next run as a worker's child does, without computing."""
     claimed = claim_next(
         api_server.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
@@ -72,7 +72,7 @@ def execute_next(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch, *, fail
 
 
 @pytest.mark.parametrize("failing", [False, True])
-def test_a_run_belongs_to_the_trace_of_the_request_that_asked_for_it(
+def test_a_run_belongs_to_the_trace_of_the_request_that_submitted_it(
     traced: ApiServer,
     exporter: InMemorySpanExporter,
     monkeypatch: pytest.MonkeyPatch,
