@@ -198,7 +198,11 @@ def test_the_text_of_a_plot_is_legible_on_a_phone(
     browser.evaluate(
         "document.querySelectorAll('img.plot').forEach((one) => { one.loading = 'eager'; }); true"
     )
-    browser.wait_for("[...document.querySelectorAll('img.plot')].every((one) => one.naturalWidth)")
+    # The page sets the least width of a plot in its load event.
+    browser.wait_for(
+        "[...document.querySelectorAll('img.plot')]"
+        ".every((one) => one.naturalWidth && one.style.minWidth)"
+    )
     scales = browser.evaluate(
         "[...document.querySelectorAll('img.plot')]"
         ".map((one) => one.getBoundingClientRect().width / one.naturalWidth)"
