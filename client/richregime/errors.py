@@ -5,6 +5,7 @@ ClientError
 ├── ServiceUnreachable   the service did not respond
 ├── UnexpectedResponse   the response is not one of this service
 ├── WaitTimeout          the experiment did not end in time; it continues
+├── InvalidConnection    the given address or API key cannot be one
 ├── BadDownload          the sha256 of a downloaded file is wrong
 └── ExtraMissing         a package that the export format needs is not installed
 """
@@ -41,6 +42,10 @@ class ServiceUnreachable(ClientError):
             f"no response from {url}: {str(cause) or type(cause).__name__}. "
             "Is the service running (`./run`), and is the address right (--url or RICHREGIME_URL)?"
         )
+
+
+class InvalidConnection(ClientError):
+    """The given address or API key cannot be one; nothing was sent. No message contains the key."""
 
 
 class UnexpectedResponse(ClientError):

@@ -20,6 +20,7 @@ ERRORS = {
     "BadDownload",
     "ClientError",
     "ExtraMissing",
+    "InvalidConnection",
     "ProblemError",
     "ServiceUnreachable",
     "UnexpectedResponse",

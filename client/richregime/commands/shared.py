@@ -18,6 +18,7 @@ from richregime.enums import ExperimentStatus, FailureReason, ProblemCode
 from richregime.errors import (
     ClientError,
     ExtraMissing,
+    InvalidConnection,
     ProblemError,
     ServiceUnreachable,
     WaitTimeout,
@@ -134,7 +135,7 @@ def _exit_code_of(error: ClientError) -> ExitCode:
             return ExitCode.UNREACHABLE
         case WaitTimeout():
             return ExitCode.TIMED_OUT
-        case ExtraMissing():
+        case ExtraMissing() | InvalidConnection():
             return ExitCode.USAGE
         case _:
             return ExitCode.FAILED
