@@ -57,6 +57,7 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     if errors:
         raise InvalidSpec(errors)
     points = []
+    seen: dict[str, dict[str, tuple[int, Any]]] = {}
     for choice in product(*(enumerate(values) for values in sweep.values())):
         chosen = dict(zip(sweep, choice, strict=True))
         data = deepcopy(base)
@@ -64,15 +65,35 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
             for path, (_, value) in chosen.items():
                 _set(data, path, value)
             values = {path: value for path, (_, value) in chosen.items()}
-            points.append(SweepPoint(values, parse_spec(data), chosen))
+            point = SweepPoint(values, parse_spec(data), chosen)
+            same = seen.setdefault(point.spec.canonical_json(), chosen)
+            if same is not chosen:
+                raise InvalidSpec([_describe_duplicate(chosen, same)])
+            points.append(point)
         except InvalidSpec as invalid:
-            errors += [_locate(error, chosen) for error in invalid.errors]
+            errors += [
+                error if error.code == "duplicate-value" else _locate(error, chosen)
+                for error in invalid.errors
+            ]
             errors = list(dict.fromkeys(errors))
             if len(errors) >= MAX_ERRORS:
                 break
     if errors:
         raise InvalidSpec(errors)
     return points
+
+
+def _describe_duplicate(
+    chosen: Mapping[str, tuple[int, Any]], same: Mapping[str, tuple[int, Any]]
+) -> FieldError:
+    """Two choices give the same spec: point at the last axis in which they differ."""
+    path = [path for path in chosen if chosen[path][0] != same[path][0]][-1]
+    index, first = chosen[path][0], same[path][0]
+    return FieldError(
+        f"#/sweep/{_escape(path)}/{index}",
+        "duplicate-value",
+        f"gives the same spec as value {first} of this axis; remove one of them",
+    )
 
 
 def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:

@@ -39,3 +39,24 @@ def test_an_unknown_path_and_an_empty_axis_are_reported_together() -> None:
 
 def test_points_are_counted_without_expanding_the_sweep() -> None:
     assert num_points({"a": list(range(1000)), "b": list(range(1000))}) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("sweep", "pointers"),
+    [
+        ({"model.width": [4, 5, 4]}, {"#/sweep/model.width/2"}),
+        ({"optimizer.lr": [1, 1.0]}, {"#/sweep/optimizer.lr/1"}),
+        (
+            {"optimizer": [{"name": "adam"}, {"name": "adam", "lr": 0.001}]},
+            {"#/sweep/optimizer/1"},
+        ),
+        ({"model.width": [4, 4], "epochs": [1, 2]}, {"#/sweep/model.width/1"}),
+    ],
+)
+def test_two_values_that_give_the_same_spec_are_refused(
+    sweep: dict[str, list[object]], pointers: set[str]
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        expand({"kind": "train"}, sweep)
+    assert {error.pointer for error in caught.value.errors} == pointers
+    assert {error.code for error in caught.value.errors} == {"duplicate-value"}
