@@ -122,7 +122,7 @@ function drawChart(name, lines) {
   const visible = lines.filter((line) => !hiddenLines.has(line.label));
   const tint = visible.length > FEW_LINES ? "14" : "2e";
   const lastStep = Math.max(0, ...visible.map((line) => line.items.at(-1).step));
-  Plotly.react(chart, visible.flatMap((line) => tracesOf(line, band, tint)), layoutOf(name, lastStep), { responsive: true, displaylogo: false });
+  Plotly.react(chart, visible.flatMap((line) => tracesOf(line, band, tint)), layoutOf(name, lastStep), { responsive: true, ...CHART_CONFIG });
 }
 
 function tracesOf(line, band, tint) {
@@ -151,6 +151,15 @@ function boundsOf(items, band) {
   });
   return [pairs.map(([low]) => low), pairs.map(([, high]) => high)];
 }
+
+// No control of a chart sends data to another machine.
+export const CHART_CONFIG = {
+  displaylogo: false,
+  showSendToCloud: false,
+  showEditInChartStudio: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["sendDataToCloud", "sendChartToCloud", "editInChartStudio"],
+};
 
 export function themedLayout() {
   const style = getComputedStyle(document.documentElement);

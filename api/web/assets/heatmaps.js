@@ -1,6 +1,6 @@
 // Interactive heatmaps: a button shows the rectangular arrays in a plot's data, one at a time.
 
-import { themedLayout } from "./curves.js";
+import { CHART_CONFIG, themedLayout } from "./curves.js";
 import { showValue } from "./numbers.js";
 import { createElement, fetchJson } from "./service.js";
 
@@ -77,5 +77,5 @@ function draw(chart, map) {
     xaxis: { ...axis, title: { text: dx > 1 ? `input (bins of ${dx})` : "input" }, showgrid: false },
     yaxis: { ...axis, title: { text: dy > 1 ? `output (bins of ${dy})` : "output" }, autorange: "reversed", showgrid: false },
   };
-  Plotly.react(chart, [trace], layout, { responsive: true, displaylogo: false, scrollZoom: true });
+  Plotly.react(chart, [trace], layout, { responsive: true, scrollZoom: true, ...CHART_CONFIG });
 }
