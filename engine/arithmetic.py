@@ -1,4 +1,4 @@
-"""What the bits of a computation depend on beside the spec: libraries, instruction set, device.
+"""What bits depend on in addition to the spec: libraries, instruction set, device.
 
 The same spec, seed and threads give the same bits where `describe_arithmetic` is equal.
 """

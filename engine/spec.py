@@ -74,7 +74,7 @@ class Execution(SpecModel):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a kind computes for a seed beside a plain training; input of `engine.cost`."""
+    """What a kind computes for a seed in addition to a plain training; input of `engine.cost`."""
 
     train_fraction: float = 1.0
     """The training's FLOPs as an expected share of those of plain training."""
@@ -111,7 +111,7 @@ class ExperimentSpec(SpecModel):
     )
 
     def work(self) -> Work:
-        """What the kind computes beside a plain training; kinds with other work override it."""
+        """Work in addition to a plain training; kinds with such work override it."""
         return Work()
 
     def stacks_seeds(self, execution: Execution) -> bool:

@@ -1,4 +1,4 @@
-"""Log a recurring error once a process."""
+"""Log a recurring error once per process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _logged: set[tuple[str, type[Exception]]] = set()
 def log_once(message: str) -> Iterator[None]:
     """Log and suppress any exception of the block, so that one bad row does not block the others.
 
-    The same message with the same type of exception is logged once a process.
+    The same message with the same type of exception is logged once per process.
     message: what failed, and for which row.
     """
     try:

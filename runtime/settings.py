@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         description="The wake-up for a queued run is sent again after this many seconds.",
     )
     checkpoint_seconds: float = Field(
-        2.0, ge=0, description="Least seconds between two resume checkpoints of a run."
+        2.0, ge=0, description="Minimum seconds between two resume checkpoints of a run."
     )
     max_attempts: int = Field(
         4,
@@ -112,48 +112,55 @@ class Settings(BaseSettings):
         1 << 30, ge=1024, description="Largest data set upload in bytes."
     )
     max_import_bytes: int = Field(4 << 30, ge=1024, description="Largest import in bytes.")
-    max_points: int = Field(2_000, ge=1, description="Most points of an experiment.")
-    max_runs: int = Field(5_000, ge=1, description="Most runs of an experiment.")
+    max_points: int = Field(2_000, ge=1, description="Maximum points of an experiment.")
+    max_runs: int = Field(5_000, ge=1, description="Maximum runs of an experiment.")
     max_queued_runs: int = Field(
-        20_000, ge=1, description="Most queued runs of all owners; further ones are refused (429)."
+        20_000,
+        ge=1,
+        description="Maximum queued runs of all owners; further ones are refused (429).",
     )
     limit_running_per_owner: int | None = Field(
         None,
         ge=1,
-        description="Most concurrent runs of one owner; further ones stay queued. Null: no limit.",
+        description="Maximum concurrent runs of one owner; further ones stay queued. Null: no "
+        "limit.",
     )
     limit_queued_per_owner: int = Field(
-        10_000, ge=1, description="Most queued runs of one owner; further ones are refused (429)."
+        10_000,
+        ge=1,
+        description="Maximum queued runs of one owner; further ones are refused (429).",
     )
     limit_bytes_per_owner: int = Field(
         100 << 30,
         ge=1,
-        description="Most bytes in the files of one owner; above it, uploads and submissions are "
-        "refused.",
+        description="Maximum bytes in the files of one owner; above it, uploads and submissions "
+        "are refused.",
     )
     limit_metrics_per_owner: int = Field(
         20_000_000,
         ge=1,
-        description="Most metric rows of one owner; above it, submissions are refused.",
+        description="Maximum metric rows of one owner; above it, submissions are refused.",
     )
     max_stored_bytes: int | None = Field(
-        None, ge=1, description="Most bytes in the files of all owners; null: no limit."
+        None, ge=1, description="Maximum bytes in the files of all owners; null: no limit."
     )
     max_metric_rows: int | None = Field(
-        None, ge=1, description="Most metric rows of all owners; null: no limit."
+        None, ge=1, description="Maximum metric rows of all owners; null: no limit."
     )
-    max_reads_per_minute: int = Field(600, ge=1, description="Most read requests a minute and key.")
+    max_reads_per_minute: int = Field(
+        600, ge=1, description="Maximum read requests per key and minute."
+    )
     max_writes_per_minute: int = Field(
-        60, ge=1, description="Most write requests a minute and key."
+        60, ge=1, description="Maximum write requests a minute and key."
     )
-    max_parameters: int = Field(200_000_000, ge=1, description="Most parameters of a model.")
+    max_parameters: int = Field(200_000_000, ge=1, description="Maximum parameters of a model.")
     max_memory_bytes: int = Field(
-        16 << 30, ge=1, description="Most bytes of memory that a run may need by estimate."
+        16 << 30, ge=1, description="Maximum bytes of memory that a run may need by estimate."
     )
     max_flops: float = Field(
-        1e19, gt=0, description="Most floating-point operations that a run may need by estimate."
+        1e19, gt=0, description="Maximum floating-point operations that a run may need by estimate."
     )
-    max_sse_clients: int = Field(200, ge=1, description="Most concurrent event streams.")
+    max_sse_clients: int = Field(200, ge=1, description="Maximum concurrent event streams.")
     login_seconds: float = Field(
         604_800.0,
         ge=60,
@@ -161,7 +168,7 @@ class Settings(BaseSettings):
         description="Seconds until a browser's login expires; it ends earlier with its key.",
     )
     max_failed_keys_per_minute: int = Field(
-        10, ge=1, description="Most requests with an invalid key a minute and client address."
+        10, ge=1, description="Maximum requests with an invalid key a minute and client address."
     )
     audit_days: float = Field(
         365.0, ge=0, description="Days until an entry of the audit trail is deleted."
@@ -176,7 +183,7 @@ class Settings(BaseSettings):
         description="Allow webhooks at addresses that are not public, such as loopback and "
         "private networks.",
     )
-    webhook_attempts: int = Field(6, ge=1, le=20, description="Most attempts of a delivery.")
+    webhook_attempts: int = Field(6, ge=1, le=20, description="Maximum attempts of a delivery.")
     webhook_retry_seconds: float = Field(
         30.0,
         gt=0,

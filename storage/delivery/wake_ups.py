@@ -1,7 +1,7 @@
 """Wake-ups: empty Celery messages that make idle workers look at the table of queued runs.
 
-A wake-up may be lost or doubled; no run is lost by that: the row is the truth, a worker claims runs
-until none is left, and the reconciler sends overdue wake-ups again.
+A wake-up may be lost or doubled without losing a run: the database row is authoritative, a worker
+claims runs until none is left, and the reconciler sends overdue wake-ups again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Queue runs again whose lease has expired or whose worker process is dead."""
+"""Requeue runs whose lease has expired or whose worker process is dead."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[
 
 
 def expire_worker(db: Database, worker: str, max_attempts: int) -> list[str]:
-    """As `expire_leases`, at once, for the runs of a worker process that is known to be dead."""
+    """Like `expire_leases`, but immediately, for the runs of a dead worker process."""
     with db.read() as session:
         query = select(RunRow.id).where(RunRow.status == RunStatus.RUNNING, RunRow.worker == worker)
         candidates = list(session.scalars(query))
