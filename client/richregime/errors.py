@@ -5,7 +5,7 @@ ClientError
 ├── ServiceUnreachable   the service did not respond
 ├── UnexpectedResponse   the response is not one of this service
 ├── WaitTimeout          the experiment did not end in time; it continues
-├── InvalidConnection    the given address or API key cannot be one
+├── InvalidConnection    the given address or API key cannot be one; nothing was sent
 ├── BadDownload          the sha256 of a downloaded file is wrong
 └── ExtraMissing         a package that the export format needs is not installed
 """
