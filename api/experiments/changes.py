@@ -14,6 +14,7 @@ from schemas.resources import Deletion, Experiment, ExperimentUpdate
 from storage.access.audit import record
 from storage.experiments.cancel import cancel_experiment
 from storage.experiments.delete import delete_experiment
+from storage.experiments.locks import lock_queue
 from storage.experiments.retry_extend import retry_experiment
 from storage.experiments.update import update_experiment
 from storage.files.retention import delete_unreferenced
@@ -46,6 +47,7 @@ def retry(state: State, experiment_id: str) -> Experiment:
     Raises NotFound, InvalidTransition where no run has failed, and a problem over a quota.
     """
     with state.db.write() as session:
+        lock_queue(session)
         row, needs = retry_experiment(session, experiment_id)
         # The runs are queued already, so the quota counts them.
         require_quota(state, session, row, num_runs=0)

@@ -27,6 +27,7 @@ from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
 from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.experiments.find import get_experiment, require_not_imported
+from storage.experiments.locks import lock_experiment, lock_queue
 from storage.experiments.retry_extend import extend_experiment, list_planned
 from storage.runs.placement import Needs
 
@@ -38,10 +39,15 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
     over a limit or quota.
     """
     document = parse_object(body)
+    # Planning takes the longest. It is done before the write transaction, which others wait for.
+    with state.db.read() as session:
+        before = get_experiment(session, experiment_id)
+        plan = _plan_extended(state, session, before, document)
     with state.db.write() as session:
-        row = get_experiment(session, experiment_id)
-        require_not_imported(row)
-        plan = _plan_extended(state, session, row, _parse(document, row))
+        lock_queue(session)
+        row = lock_experiment(session, experiment_id)
+        if row.digest != before.digest:  # another extension came first
+            plan = _plan_extended(state, session, row, document)
         points, runs = _find_missing(session, experiment_id, plan)
         needs: list[Needs] = []
         if runs:
@@ -80,11 +86,15 @@ def _parse(document: Mapping[str, Any], row: ExperimentRow) -> Extension:
     return added
 
 
-def _plan_extended(state: State, session: Session, row: ExperimentRow, added: Extension) -> Plan:
+def _plan_extended(
+    state: State, session: Session, row: ExperimentRow, document: Mapping[str, Any]
+) -> Plan:
     """Plan the experiment and the extension as one new submission.
 
     Pointers of errors lead into the extension.
     """
+    require_not_imported(row)
+    added = _parse(document, row)
     sweep = {path: _append_new(old, added.sweep.get(path, ())) for path, old in row.sweep.items()}
     body = {
         **submission_body(row),

@@ -38,6 +38,7 @@ from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
 from storage.experiments.imported import CheckedBundle, find_imported, store_imported
+from storage.experiments.locks import lock_queue
 from storage.files.blobs import BlobStore, StoredBlob, raising_storage_full
 from storage.files.upload_transaction import upload_transaction
 from storage.results.metrics import MetricPoint
@@ -92,6 +93,7 @@ def import_bundle(
                 for name, entry in entries.items()
             }
             with db.write() as session, restricted_to_owner(session):
+                lock_queue(session)
                 known = find_imported(session, sha256)
                 if known is not None:
                     return known, False

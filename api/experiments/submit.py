@@ -23,6 +23,7 @@ from storage.database.tables import ExperimentRow
 from storage.experiments import idempotency
 from storage.experiments.create import PlannedPoint, create_experiment
 from storage.experiments.find import find_reusable, get_experiment
+from storage.experiments.locks import lock_queue
 from storage.experiments.resources import to_new_resource
 from storage.experiments.status import attach_webhook
 
@@ -52,6 +53,7 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
     storage_errors = state.quotas.find_storage_errors(state.owner)
 
     with state.db.write() as session, restricted_to_owner(session):
+        lock_queue(session)
         earlier = _find_earlier_response(state, session, keyed)
         if earlier is not None:
             return earlier

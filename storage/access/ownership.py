@@ -30,6 +30,7 @@ from storage.database.tables import (
     LoginRow,
     MetricRow,
     PointRow,
+    PointSeedRow,
     RunRow,
     TrainingRow,
     WebhookRow,
@@ -48,7 +49,15 @@ EXPERIMENT_TABLES = (PointRow, RunRow, EventRow, WebhookRow)
 """Tables that belong to an experiment"""
 RUN_TABLES = (MetricRow, ArtifactRow, TrainingRow)
 """Tables that belong to a run"""
-SERVICE_TABLES = (WorkerRow, ApiKeyRow, LoginRow, AuditRow, DeliveryRow, CounterRow)
+SERVICE_TABLES = (
+    WorkerRow,
+    ApiKeyRow,
+    LoginRow,
+    AuditRow,
+    DeliveryRow,
+    CounterRow,
+    PointSeedRow,
+)
 """Tables without an owner: every session sees them, so each query decides what may be shown"""
 
 

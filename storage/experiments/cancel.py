@@ -10,7 +10,7 @@ from schemas.status import ExperimentStatus, RunStatus
 from storage.database.engine import database_now
 from storage.database.tables import ExperimentRow, RunRow
 from storage.errors import InvalidTransition
-from storage.experiments.find import get_experiment
+from storage.experiments.locks import lock_changes
 from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.results.events import append_event
@@ -22,7 +22,7 @@ def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
     A second call changes nothing. Raises NotFound, and InvalidTransition where the experiment has
     already succeeded or failed.
     """
-    row = get_experiment(session, experiment_id)
+    row = lock_changes(session, experiment_id)
     if row.status is ExperimentStatus.CANCELLED:
         return row
     if row.status.is_terminal:

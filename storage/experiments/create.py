@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from runtime.tracing import trace_parent
@@ -15,13 +16,14 @@ from schemas.submission import Submission
 from storage.access.ownership import owner_of
 from storage.database.engine import database_now
 from storage.database.ids import new_id
-from storage.database.tables import EventRow, ExperimentRow, PointRow, RunRow
+from storage.database.tables import EventRow, ExperimentRow, PointRow, PointSeedRow, RunRow
+from storage.errors import InvalidTransition
 from storage.runs.claim_order import claim_group_of, rank_of
 from storage.runs.placement import NO_NEEDS, Needs
 
 # Statements are faster than rows of the session, and SQLite's other writers wait meanwhile.
-_INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
-    insert(table.__table__) for table in (ExperimentRow, EventRow, PointRow, RunRow)
+_INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS, _INSERT_POINT_SEEDS = (
+    insert(table.__table__) for table in (ExperimentRow, EventRow, PointRow, RunRow, PointSeedRow)
 )
 
 
@@ -142,3 +144,18 @@ def add_runs(
     ]
     if rows:
         session.execute(_INSERT_RUNS, rows)
+        add_point_seeds(session, [(row["point_id"], row["seeds"]) for row in rows])
+
+
+def add_point_seeds(session: Session, runs: Iterable[tuple[str, Sequence[int]]]) -> None:
+    """Store that these seeds have a run; (point id, seeds) of each run.
+
+    Raises InvalidTransition where a seed has a run already.
+    """
+    rows = [{"point_id": point_id, "seed": seed} for point_id, seeds in runs for seed in seeds]
+    if not rows:
+        return
+    try:
+        session.execute(_INSERT_POINT_SEEDS, rows)
+    except IntegrityError:
+        raise InvalidTransition("another request has just added some of these seeds") from None

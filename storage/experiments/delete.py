@@ -9,7 +9,7 @@ from schemas.resources import Deletion
 from storage.access.ownership import ALL_OWNERS
 from storage.database.tables import ArtifactRow, ExperimentRow, RunRow
 from storage.errors import InvalidTransition
-from storage.experiments.find import get_experiment
+from storage.experiments.locks import lock_experiment
 
 
 def delete_experiment(
@@ -20,7 +20,7 @@ def delete_experiment(
     These are the files that no other row refers to; none for a dry run.
     Raises NotFound, and InvalidTransition where the experiment is queued or running.
     """
-    row = get_experiment(session, experiment_id)
+    row = lock_experiment(session, experiment_id)
     if not row.status.is_terminal:
         raise InvalidTransition(f"the experiment is {row.status}; cancel it before deleting it")
     run_ids = list(session.scalars(select(RunRow.id).where(RunRow.experiment_id == experiment_id)))

@@ -13,6 +13,7 @@ from runtime.log_once import log_once
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
 from storage.experiments.find import get_experiment
+from storage.experiments.locks import lock_experiment
 from storage.files.blobs import BlobStore
 from storage.files.retention import delete_unreferenced, release_checkpoints
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
@@ -31,7 +32,7 @@ def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:
     summary = summarize_experiment(StoredPlotInput(db, blobs, experiment_id))
     reach("summary.1")
     with db.write() as session:
-        if get_experiment(session, experiment_id).last_event != row.last_event:
+        if lock_experiment(session, experiment_id).last_event != row.last_event:
             return False  # the experiment was reopened: this summary is outdated
         stored = _store_summary(session, experiment_id, summary)
         released = release_checkpoints(session, row) if stored else []

@@ -20,7 +20,7 @@ from schemas.submission import Submission
 from storage.database.engine import database_now
 from storage.database.ids import new_id
 from storage.database.tables import ArtifactRow, ExperimentRow, RunRow
-from storage.experiments.create import PlannedPoint, add_points
+from storage.experiments.create import PlannedPoint, add_point_seeds, add_points
 from storage.experiments.status import refresh_status
 from storage.files.blobs import StoredBlob
 from storage.results.events import append_event
@@ -98,6 +98,7 @@ def store_imported(
     run_ids: dict[tuple[int, int], str] = {}
     for run, results in zip(bundle.runs, checked.results, strict=True):
         run_id = _store_run(session, row, point_ids[run.point], run, results)
+        add_point_seeds(session, [(point_ids[run.point], run.seeds)])
         run_ids |= {(run.point, seed): run_id for seed in run.seeds}
         session.add_all(
             _artifact_row(session, run_id, file, files[file.sha256]) for file in run.files

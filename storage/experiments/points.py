@@ -25,12 +25,13 @@ def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]
     """
     row = get_experiment(session, experiment_id)
     seed_result = get_kind(row.kind).seed_result
-    results: dict[str, list[Any]] = {}
+    results: dict[str, dict[int, Any]] = {}
     query = select(RunRow).where(
         RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.SUCCEEDED
     )
     for run in session.scalars(query):
-        results.setdefault(run.point_id, []).extend(_read_results(run, seed_result))
+        of_point = results.setdefault(run.point_id, {})
+        of_point.update({one.seed: one for one in _read_results(run, seed_result)})
     points = session.scalars(
         select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
     )
@@ -39,7 +40,7 @@ def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]
             point.index,
             point.values,
             _read_spec(point),
-            sorted(results.get(point.id, []), key=lambda result: row.seeds.index(result.seed)),
+            sorted(results.get(point.id, {}).values(), key=lambda one: row.seeds.index(one.seed)),
         )
         for point in points
     ]

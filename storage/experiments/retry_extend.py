@@ -14,7 +14,8 @@ from schemas.submission import Submission
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import InvalidTransition
 from storage.experiments.create import PlannedPoint, PlannedRun, add_points, add_runs
-from storage.experiments.find import get_experiment, require_not_imported
+from storage.experiments.find import require_not_imported
+from storage.experiments.locks import lock_experiment
 from storage.experiments.status import refresh_status
 from storage.results.events import append_event
 from storage.runs.placement import Needs
@@ -25,7 +26,7 @@ def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRo
 
     Raises NotFound, and InvalidTransition where no run has failed.
     """
-    row = get_experiment(session, experiment_id)
+    row = lock_experiment(session, experiment_id)
     require_not_imported(row)
     failed = session.execute(
         update(RunRow)
@@ -80,7 +81,7 @@ def extend_experiment(
     submission, digest: the experiment with the extension.
     Raises NotFound, and InvalidTransition where the experiment was cancelled.
     """
-    row = get_experiment(session, experiment_id)
+    row = lock_experiment(session, experiment_id)
     if row.status is ExperimentStatus.CANCELLED:
         raise InvalidTransition("the experiment was cancelled; submit a new one")
     row.sweep, row.seeds, row.digest = submission.sweep, list(submission.seeds), digest

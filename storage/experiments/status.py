@@ -13,7 +13,7 @@ from schemas.webhooks import Webhook
 from storage.database.engine import database_now
 from storage.database.tables import ExperimentRow, RunRow
 from storage.delivery.webhooks import add_deliveries, add_webhook, list_webhooks
-from storage.errors import NotFound
+from storage.experiments.locks import lock_experiment
 from storage.experiments.resources import to_resource
 from storage.results.events import append_event
 
@@ -65,9 +65,7 @@ def attach_webhook(session: Session, experiment_id: str, webhook: Webhook) -> No
     Locks the row, so that a concurrent transaction that ends the experiment either commits first
     or sees the webhook. Raises NotFound.
     """
-    locked = session.get(ExperimentRow, experiment_id, populate_existing=True, with_for_update=True)
-    if locked is None:
-        raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
+    locked = lock_experiment(session, experiment_id)
     added = add_webhook(session, experiment_id, webhook)
     if locked.status.is_terminal:
         add_deliveries(session, [added], to_resource(session, locked))

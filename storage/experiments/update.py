@@ -8,7 +8,7 @@ from sqlmodel import Session
 from schemas.resources import ExperimentUpdate
 from schemas.status import RunStatus
 from storage.database.tables import ExperimentRow, RunRow
-from storage.experiments.find import get_experiment
+from storage.experiments.locks import lock_changes
 from storage.runs.claim_order import PRIORITY_STEP_SECONDS
 
 
@@ -16,9 +16,8 @@ def update_experiment(
     session: Session, experiment_id: str, change: ExperimentUpdate
 ) -> ExperimentRow:
     """Change the fields that the body names. Raises NotFound."""
-    row = get_experiment(session, experiment_id)
+    row = lock_changes(session, experiment_id)
     if change.priority is not None:
-        # Runs before the experiment: every transition locks rows in this order.
         session.execute(
             update(RunRow)
             .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.QUEUED)

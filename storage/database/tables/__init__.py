@@ -2,7 +2,14 @@
 
 from storage.database.tables.access import ApiKeyRow, AuditRow, IdempotencyRow, LoginRow
 from storage.database.tables.delivery import DeliveryRow, WebhookRow
-from storage.database.tables.experiments import EventRow, ExperimentRow, MetricRow, PointRow, RunRow
+from storage.database.tables.experiments import (
+    EventRow,
+    ExperimentRow,
+    MetricRow,
+    PointRow,
+    PointSeedRow,
+    RunRow,
+)
 from storage.database.tables.files import ArtifactRow, DatasetRow, TrainingRow, WeightsRow
 from storage.database.tables.monitoring import CounterRow, WorkerRow
 
@@ -19,6 +26,7 @@ __all__ = [
     "LoginRow",
     "MetricRow",
     "PointRow",
+    "PointSeedRow",
     "RunRow",
     "TrainingRow",
     "WebhookRow",

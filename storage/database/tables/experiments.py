@@ -97,6 +97,18 @@ class PointRow(JsonRow, table=True):
     digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
 
 
+class PointSeedRow(SQLModel, table=True):
+    """A seed of a point that has a run. The key makes a second run of it impossible."""
+
+    __tablename__ = "point_seed"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    point_id: str = Field(
+        sa_column=Column(String(40), ForeignKey("point.id", ondelete="CASCADE"), primary_key=True)
+    )
+    seed: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
 class RunRow(JsonRow, table=True):
     """What a worker executes: one point with some of the seeds."""
 
