@@ -55,7 +55,9 @@ class RunTimedOut(Exception):
     """The run has computed for longer than its `max_seconds`."""
 
 
-def write_while_held(db: Database, lease: Lease, move: Callable[[Any], bool]) -> bool:
+def write_while_held(
+    db: Database, lease: Lease, move: Callable[[Any], bool], *, durable: bool = True
+) -> bool:
     """Commit `move`; retry while the database is unavailable and the lease holds.
 
     Returns what `move` returns. Raises LeaseLost.
@@ -64,7 +66,7 @@ def write_while_held(db: Database, lease: Lease, move: Callable[[Any], bool]) ->
         if lease.is_lost:
             raise LeaseLost
         try:
-            with db.write() as session:
+            with db.write(durable=durable) as session:
                 return move(session)
         except DatabaseUnavailable:
             time.sleep(RETRY_SECONDS)
@@ -126,7 +128,10 @@ class StoredRunContext:
         """Write the buffered metrics. Raises LeaseLost."""
         if self._metrics:
             values, fence = self._metrics, self._claim.fence
-            self._write(lambda session: write_metrics(session, self.run_id, fence, values))
+            # A run that is resumed after a loss of power writes them anew.
+            self._write(
+                lambda session: write_metrics(session, self.run_id, fence, values), durable=False
+            )
             self._metrics = []
         self._flushed_at = time.monotonic()
 
@@ -148,7 +153,7 @@ class StoredRunContext:
             append_event(session, self._claim.experiment_id, name, data, self.run_id)
             return True
 
-        self._write(move)
+        self._write(move, durable=False)
 
     def check(self) -> None:
         """Stop the run where it must stop.
@@ -312,6 +317,6 @@ class StoredRunContext:
             )
         )
 
-    def _write(self, move: Callable[[Any], bool]) -> None:
-        if not write_while_held(self._db, self._lease, move):
+    def _write(self, move: Callable[[Any], bool], *, durable: bool = True) -> None:
+        if not write_while_held(self._db, self._lease, move, durable=durable):
             raise LeaseLost

@@ -137,7 +137,7 @@ class Worker:
     def _run_maintenance(self) -> None:
         with self._forks.no_fork():
             try:
-                with self._db.write() as session:
+                with self._db.write(durable=False) as session:
                     note_worker_seen(session, self._id)
                 if self._seen_file is not None:
                     self._seen_file.touch()

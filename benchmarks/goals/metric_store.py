@@ -30,7 +30,7 @@ def measure_metrics(options: Options, service: Service, client: JsonClient) -> I
 
     def write(values: list[MetricValue]) -> None:
         for start in range(0, len(values), BATCH):
-            with db.write() as session:
+            with db.write(durable=False) as session:
                 assert write_metrics(
                     session, claim.run_id, claim.fence, values[start : start + BATCH]
                 )

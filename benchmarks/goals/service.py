@@ -15,6 +15,7 @@ from statistics import quantiles
 import torch
 
 from benchmarks.figures import Figure, Goal, Spread, at_least, at_most, spread
+from benchmarks.goals.durable_commits import measure_durable_commits
 from benchmarks.goals.metric_store import measure_metrics
 from benchmarks.interleave import timed
 from benchmarks.options import Options
@@ -48,6 +49,7 @@ def measure(options: Options) -> Iterator[Figure]:
         yield from _tiny_runs(options, client)
         yield from _against_processes(options, client)
         yield from measure_metrics(options, service, client)
+        yield from measure_durable_commits(options, home)
     with Service(options.work_dir / "home_of_posts") as service:
         yield from _posts(options, service)
 

@@ -39,7 +39,8 @@ class Database:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
         self._fair_lock = FairLock()
         self._waiting = threading.local()
-        """`until`: when the thread stops waiting to write, on the clock of `time.monotonic`"""
+        """`until`: when the thread stops waiting to write, on the clock of `time.monotonic`;
+        `durable`: whether its transaction is"""
         self._writer = self._create_engine(read_only=False)
         self._reader = self._create_engine(read_only=True) if self.is_sqlite else self._writer
         self._viewer: Viewer | None = None
@@ -81,7 +82,7 @@ class Database:
             connection.text_factory = _read_text
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.execute("PRAGMA fullfsync=ON")  # macOS: through the disk's cache
             cursor.execute("PRAGMA foreign_keys=ON")
             if read_only:
                 cursor.execute("PRAGMA query_only=ON")
@@ -96,33 +97,38 @@ class Database:
                 return
             left = max(0.0, self._waiting.until - time.monotonic())
             driver.execute(f"PRAGMA busy_timeout={left * 1e3:.0f}")
+            level = "FULL" if self._waiting.durable else "NORMAL"
+            driver.execute(f"PRAGMA synchronous={level}")
             # Through SQLAlchemy, so that a failure is raised as its error.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, durable: bool = True) -> Iterator[Session]:
         """One write transaction, committed at the end of the block, rolled back on any error.
 
+        durable: on the disk before the block returns. False: SQLite may lose it when the machine
+        loses power, for rows that are written anew, such as metrics and heartbeats.
         A thread must not open two at once: on SQLite the second would wait for the first.
         Raises DatabaseUnavailable.
         """
         with (
             raising_unavailable(),
-            self._write_lock(),
+            self._write_lock(durable=durable),
             self._open(self._writer) as session,
             session.begin(),
         ):
             yield session
 
     @contextmanager
-    def _write_lock(self) -> Iterator[None]:
+    def _write_lock(self, *, durable: bool = True) -> Iterator[None]:
         """Let one thread of this process at a time ask for SQLite's lock, which is not fair."""
         if not self.is_sqlite:
             yield
             return
         self._waiting.until = time.monotonic() + LOCKED_SECONDS
+        self._waiting.durable = durable
         if not self._fair_lock.acquire(LOCKED_SECONDS):
             raise DatabaseUnavailable(f"no write lock within {LOCKED_SECONDS} s")
         try:

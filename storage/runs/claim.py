@@ -70,7 +70,8 @@ def claim_next(
     """
     while True:
         try:
-            with db.write() as session:
+            # A claim that is lost with the machine leaves the run queued.
+            with db.write(durable=False) as session:
                 first = _choose(session, device_class, memory_bytes, labels, limit_per_owner)
                 claim = (
                     None

@@ -46,7 +46,7 @@ def heartbeat(
 
     progress: (completed, total, unit); None where the run was not active since the last heartbeat.
     """
-    with db.write() as session:
+    with db.write(durable=False) as session:
         now = database_now(session)
         values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
         if progress is not None:
@@ -197,7 +197,7 @@ def list_runs_to_wake(
 
 def mark_woken(db: Database, run_ids: Sequence[str]) -> None:
     """Store that wake-ups for these runs have been sent."""
-    with db.write() as session:
+    with db.write(durable=False) as session:
         session.execute(
             update(RunRow).where(RunRow.id.in_(run_ids)).values(woken_at=database_now(session))
         )
