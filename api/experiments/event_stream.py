@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from api.dependencies import State
+from api.http.negotiation import EVENT_STREAM, VARY
 from schemas.events import Event, EventName
 from storage.access.logins import are_credentials_valid
 from storage.errors import NotFound
@@ -31,8 +32,8 @@ class EventStream(StreamingResponse):
         self._state = state
         super().__init__(
             follow(state, experiment_id, after),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            media_type=EVENT_STREAM,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **VARY},
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

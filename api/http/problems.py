@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.http.negotiation import VARY, wants_page
 from api.web.templating import render_problem
 from engine.errors import FieldError, InvalidSpec
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
@@ -79,7 +80,7 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The problem as a response: JSON, or a page where a browser navigates to the address."""
+    """The problem as a response: JSON, or a page where the client wants HTML most."""
     problem = Problem(
         type=f"urn:richregime:problem:{code}",
         title=TITLES.get(status, "Error"),
@@ -91,13 +92,14 @@ def problem_response(
         errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in errors]
         or None,
     )
-    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return render_problem(request, problem, headers or {})
+    headers = {**(headers or {}), **VARY}
+    if wants_page(request.headers.get("accept")):
+        return render_problem(request, problem, headers)
     return JSONResponse(
         problem.model_dump(mode="json", exclude_none=True),
         status,
         media_type=PROBLEM_MEDIA_TYPE,
-        headers=dict(headers or {}),
+        headers=headers,
     )
 
 

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.negotiation import VARY, wants_page
 from api.http.problems import ProblemRaised, database_unavailable_response, problem_response
 from api.middleware.origins import SAFE_METHODS, is_own_page
 from runtime.logs import add_log_context
@@ -246,12 +247,12 @@ def _unauthorized(detail: str) -> ProblemRaised:
 
 def _redirect_to_login(request: Request) -> Response | None:
     """A redirect to the login page, which leads back, where a browser navigates to a page."""
-    is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    is_page = request.method in ("GET", "HEAD") and wants_page(request.headers.get("accept"))
     if not is_page or "authorization" in request.headers:
         return None
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     query = "" if wanted == "/" else f"?{urlencode({'next': wanted})}"
-    return RedirectResponse(f"/login{query}", 303, headers={"Cache-Control": PRIVATE})
+    return RedirectResponse(f"/login{query}", 303, headers={"Cache-Control": PRIVATE, **VARY})
 
 
 def _adding_headers(request: Request, send: Send) -> Send:

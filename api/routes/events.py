@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 
 from api.dependencies import StateDep
 from api.experiments.event_stream import EventStream
+from api.http.negotiation import EVENT_STREAM, JSON, VARY, choose
 from api.http.problems import ProblemRaised
 from engine.errors import FieldError
 from schemas.base import Page
@@ -32,6 +33,7 @@ AfterQuery = Annotated[
 def list_events(
     experiment_id: str,
     state: StateDep,
+    response: Response,
     after: AfterQuery = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     cursor: Annotated[
@@ -48,7 +50,8 @@ def list_events(
         after = _read_sequence(cursor, "#/query/cursor")
     with state.db.read() as session:
         find.get_experiment(session, experiment_id)
-        if accept is None or "text/event-stream" not in accept:
+        if choose(accept, (JSON, EVENT_STREAM)) == JSON:
+            response.headers.update(VARY)
             found = events.list_events(session, experiment_id, after, limit)
             following = str(found[-1].sequence) if len(found) == limit else None
             return Page[Event](items=found, next_cursor=following)

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from api.dependencies import StateDep
 from api.experiments.metric_tables import aggregate as aggregate_rows
 from api.experiments.metric_tables import sample, to_csv
+from api.http.negotiation import CSV, JSON, VARY, choose
 from schemas.metrics import AggregatedMetrics, Metrics, MetricStatistic
 from storage.experiments import find
 from storage.results import metrics
@@ -36,7 +37,7 @@ Format = Annotated[
     Literal["json", "csv"] | None,
     Query(alias="format", description="Overrides the Accept header, for links."),
 ]
-CSV: dict[int | str, dict[str, Any]] = {
+CSV_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
 }
 
@@ -44,11 +45,12 @@ CSV: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/experiments/{experiment_id}/metrics",
     response_model=Metrics | AggregatedMetrics,
-    responses=CSV,
+    responses=CSV_RESPONSE,
 )
 def read_experiment_metrics(
     experiment_id: str,
     state: StateDep,
+    response: Response,
     aggregate: Aggregate = False,
     names: Names = None,
     points: MaxSteps = None,
@@ -59,16 +61,20 @@ def read_experiment_metrics(
 
     With `Accept: text/csv` or `format=csv`: the columns `point,seed,name,step,value`.
     """
+    response.headers.update(VARY)
     with state.db.read() as session:
         find.get_experiment(session, experiment_id)
         rows = metrics.read_metrics(session, experiment_id=experiment_id, names=_split(names))
     return _respond(rows, aggregate, points, _wants_csv(written_as, accept))
 
 
-@router.get("/runs/{run_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV)
+@router.get(
+    "/runs/{run_id}/metrics", response_model=Metrics | AggregatedMetrics, responses=CSV_RESPONSE
+)
 def read_run_metrics(
     run_id: str,
     state: StateDep,
+    response: Response,
     aggregate: Aggregate = False,
     names: Names = None,
     points: MaxSteps = None,
@@ -76,6 +82,7 @@ def read_run_metrics(
     written_as: Format = None,
 ) -> Any:
     """The metrics of one run."""
+    response.headers.update(VARY)
     with state.db.read() as session:
         run_resources.get_run(session, run_id)
         rows = metrics.read_metrics(session, run_id=run_id, names=_split(names))
@@ -87,9 +94,7 @@ def _split(names: list[str] | None) -> list[str] | None:
 
 
 def _wants_csv(written_as: str | None, accept: str | None) -> bool:
-    return written_as == "csv" or (
-        written_as is None and accept is not None and "text/csv" in accept
-    )
+    return written_as == "csv" or (written_as is None and choose(accept, (JSON, CSV)) == CSV)
 
 
 def _respond(
@@ -97,13 +102,12 @@ def _respond(
 ) -> Any:
     rows, sampled = sample(rows, max_steps)
     if as_csv:
-        return Response(
-            to_csv(rows), media_type="text/csv", headers={"X-Sampled": str(sampled).lower()}
-        )
+        headers = {"X-Sampled": str(sampled).lower(), **VARY}
+        return Response(to_csv(rows), media_type=CSV, headers=headers)
     if not aggregate:
         # Serialised without models: one per value would take longer than everything else.
         written = to_json({"items": rows, "next_cursor": None, "sampled": sampled})
-        return Response(written, media_type="application/json")
+        return Response(written, media_type=JSON, headers=dict(VARY))
     return AggregatedMetrics(
         items=[
             MetricStatistic(point=point, name=name, step=step, statistic=statistic)

@@ -168,7 +168,8 @@ def test_a_key_in_the_header_takes_precedence_over_the_cookie(
 
 def test_a_login_has_its_key_s_scopes(api_with_keys: ApiServer, browser: httpx.Client) -> None:
     log_in(browser, make_key(api_with_keys.db, Scope.READ))
-    refused = browser.post("/experiments", json=BODY, headers=OWN_PAGE)
+    of_script = {**OWN_PAGE, "Accept": "application/json"}
+    refused = browser.post("/experiments", json=BODY, headers=of_script)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     browser.cookies.clear()
     refused = log_in(browser, make_key(api_with_keys.db, Scope.SUBMIT))
