@@ -156,7 +156,7 @@ def install_handlers(app: FastAPI) -> None:
         code = CODES.get(error.status_code, ProblemCode.INVALID_REQUEST)
         detail, headers = str(error.detail), error.headers
         if error.status_code == 405:
-            headers = {"Allow": ", ".join(_allowed_methods(request))}
+            headers = {"Allow": ", ".join(_allowed_methods(request)) or headers["Allow"]}
             detail = f"the method {request.method} is not allowed for {request.url.path[:200]}"
         if error.status_code == 404 and detail == "Not Found":
             detail = f"there is nothing at {request.url.path[:200]}"
@@ -190,7 +190,7 @@ def install_handlers(app: FastAPI) -> None:
 def _allowed_methods(request: Request) -> list[str]:
     """The methods of all routes that match the path; FastAPI itself names those of one route only.
 
-    Where a route without parameters matches, routes with parameters do not count.
+    Where a route without parameters matches, routes with parameters do not count. Empty for files.
     """
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for part in request.app.routes:
@@ -199,4 +199,5 @@ def _allowed_methods(request: Request) -> list[str]:
             if route.matches(request.scope)[0] is not Match.NONE:
                 is_own = getattr(route, "path", None) == request.url.path
                 found[is_own] |= getattr(route, "methods", None) or set()
-    return sorted(found[True] or found[False])
+    allowed = found[True] or found[False]
+    return sorted(allowed | {"HEAD"} if "GET" in allowed else allowed)

@@ -128,7 +128,7 @@ def test_an_error_is_a_page_only_for_those_who_want_one(
     assert response.status_code in (404, 405)
     assert response.headers["content-type"].partition(";")[0] == media_type
     assert response.headers["vary"] == "Accept"
-    assert response.status_code == 404 or response.headers["allow"] == "GET, POST"
+    assert response.status_code == 404 or response.headers["allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,15 @@ def test_an_invalid_update_changes_nothing(
 
 
 def test_a_405_response_lists_the_allowed_methods(api_server: ApiServer) -> None:
-    assert api_server.http.put("/experiments").headers["allow"] == "GET, POST"
-    assert api_server.http.post("/experiments/exp_none").headers["allow"] == "DELETE, GET, PATCH"
+    for method, path, allowed in (
+        ("PUT", "/experiments", "GET, HEAD, POST"),
+        ("POST", "/experiments/exp_none", "DELETE, GET, HEAD, PATCH"),
+        ("DELETE", "/", "GET, HEAD"),
+        ("POST", "/view/exp_none", "GET, HEAD"),
+        ("PUT", "/login", "GET, HEAD, POST"),
+        ("POST", "/assets/page.css", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ):
+        response = api_server.http.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed), path
     assert api_server.http.options("/experiments/preview").headers["allow"] == "POST"
