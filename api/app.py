@@ -17,6 +17,7 @@ from api.http import problems
 from api.http.openapi import PROBLEM_RESPONSES, describe
 from api.middleware.authentication import Authentication
 from api.middleware.head_requests import HeadRequests
+from api.middleware.plain_text_errors import PlainTextErrors
 from api.middleware.request_middleware import RequestMiddleware, is_loopback
 from api.routes import (
     audit,
@@ -101,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install_handlers(app)
     is_private = is_loopback(settings.host)
+    app.add_middleware(PlainTextErrors)
     app.add_middleware(HeadRequests)
     app.add_middleware(Authentication, always_required=not is_private and not settings.allow_public)
     app.add_middleware(RequestMiddleware, only_loopback=is_private and not settings.allow_public)

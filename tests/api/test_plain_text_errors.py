@@ -1,0 +1,92 @@
+"""Errors of ranges, and every other error that Starlette writes as plain text, are problems."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from api.middleware.plain_text_errors import PlainTextErrors
+from tests.api.api_server import ApiServer
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(scope="module")
+def files(api_server: ApiServer) -> list[str]:
+    """An artifact, a style sheet, a script of the API's pages, a picture and Plotly."""
+    made = str(api_server.submit({"spec": {"kind": "train", "epochs": 3}})["id"])
+    run = api_server.finish_all_runs(made)[0].run_id
+    artifact = api_server.get(f"/runs/{run}/checkpoints")["items"][0]["id"]
+    return [
+        f"/artifacts/{artifact}",
+        "/assets/page.css",
+        "/static-offline-docs/swagger-ui.css",
+        "/guide/images/demo_accuracy_bars.png",
+        "/plotly.min.js",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "reason"),
+    [
+        ("bytes=99999999999-", 416, "the file has"),
+        ("bytes=5-2", 400, "start must be less than end"),
+        ("bytes=", 400, "range must be requested"),
+        ("bytes", 400, "malformed"),
+        ("lines=0-4", 400, "only support bytes"),
+        ("bytes=a-b", 400, "range must be requested"),
+    ],
+)
+def test_a_wrong_range_is_a_problem(
+    api_server: ApiServer, files: list[str], wanted: str, status: int, reason: str
+) -> None:
+    for path in files:
+        response = api_server.http.get(path, headers={"Range": wanted})
+        assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), path
+        problem = response.json()
+        assert problem["code"] == "invalid-request"
+        assert wanted in problem["detail"]
+        assert reason in problem["detail"]
+        assert problem["errors"][0]["pointer"] == "#/header/range"
+        if status == 416:
+            assert response.headers["content-range"].startswith("bytes */")
+
+
+def test_a_right_range_is_served(api_server: ApiServer, files: list[str]) -> None:
+    for path in files:
+        response = api_server.http.get(path, headers={"Range": "bytes=0-3"})
+        assert (response.status_code, len(response.content)) == (206, 4), path
+
+
+def test_a_browser_gets_the_error_of_a_range_as_a_page(
+    api_server: ApiServer, files: list[str]
+) -> None:
+    headers = {"Range": "bytes=5-2", "Accept": "text/html"}
+    response = api_server.http.get(files[0], headers=headers)
+    assert response.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("status", [400, 403, 418, 503])
+def test_every_plain_text_error_becomes_a_problem_and_keeps_its_headers(status: int) -> None:
+    response = PlainTextResponse("not so", status, headers={"Retry-After": "3"})
+    app = PlainTextErrors(Starlette(routes=[Route("/", response)]))
+
+    async def request() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.get("/")
+
+    got = asyncio.run(request())
+    assert (got.status_code, got.headers["content-type"]) == (status, PROBLEM)
+    assert (got.json()["detail"], got.headers["retry-after"]) == ("not so", "3")
+
+
+def test_plain_text_that_is_no_error_stays(api_server: ApiServer) -> None:
+    response = api_server.http.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert b"richregime_" in response.content
