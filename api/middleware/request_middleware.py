@@ -25,6 +25,8 @@ REQUEST_ID = "X-Request-Id"
 OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 """A request id of a client or proxy that is safe to log; others are replaced."""
 
+HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::\d*)?", re.ASCII)
+"""An IPv6 address in brackets, or a name or IPv4 address; and a port"""
 REDOC_PATH = "/redoc"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -114,18 +116,22 @@ def _record_request(scope: Scope, status: int, seconds: float) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is a loopback name or address, which no other machine can reach."""
+    """Whether the host is a loopback name or address, which no other machine can reach.
+
+    Case and the dot at the end of a name do not count; IPv4 addresses may be written as IPv6.
+    """
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host.removesuffix(".").lower() == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 def _host_name(host: str) -> str:
-    """A Host header without the port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+    """A Host header without the port; empty for a malformed one."""
+    found = HOST.fullmatch(host)
+    return (found[1] or found[2]) if found else ""
 
 
 def _add_headers(headers: MutableHeaders, scope: Scope) -> None:

@@ -14,7 +14,22 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "host",
-    ["example.org", "example.org:8000", "10.0.0.1", "127.0.0.1.example.org", "[2001:db8::1]:80"],
+    [
+        "example.org",
+        "example.org:8000",
+        "10.0.0.1",
+        "127.0.0.1.example.org",
+        "[2001:db8::1]:80",
+        "LOCALHOST.example.org",
+        "localhost.example.org.",
+        "localhost..",
+        ".localhost",
+        "xlocalhost",
+        "localhost:80:80",
+        "[::ffff:10.0.0.1]",
+        "[::ffff:127.0.0.1]:80.example.org",
+        "[::1",
+    ],
 )
 def test_a_foreign_host_name_is_refused(api_server: ApiServer, host: str) -> None:
     response = api_server.http.get("/healthz", headers={"Host": host})
@@ -22,7 +37,21 @@ def test_a_foreign_host_name_is_refused(api_server: ApiServer, host: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "localhost:8000", "127.0.0.1", "[::1]:8000", "127.1.2.3"]
+    "host",
+    [
+        "localhost",
+        "localhost:8000",
+        "127.0.0.1",
+        "[::1]:8000",
+        "127.1.2.3",
+        "LOCALHOST",
+        "LocalHost:8000",
+        "localhost.",
+        "LOCALHOST.:8000",
+        "[::ffff:127.0.0.1]",
+        "[::FFFF:127.0.0.1]:8000",
+        "[0:0:0:0:0:0:0:1]",
+    ],
 )
 def test_loopback_host_names_are_accepted(api_server: ApiServer, host: str) -> None:
     assert api_server.http.get("/healthz", headers={"Host": host}).status_code == 200
