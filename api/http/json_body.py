@@ -56,7 +56,7 @@ class _RepeatedKeys(dict[str, Any]):
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in the body.
+    """The JSON object in the body, which is UTF-8, with or without a byte order mark.
 
     Raises a 400 problem where the body is not JSON, and a 422 problem with a pointer to every
     value that no field may hold.
@@ -64,7 +64,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     errors: list[FieldError] = []
     value: Any = None
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_gather)
+        value = json.loads(_decode(body), object_pairs_hook=_gather)
     except RecursionError:
         errors = [FieldError("#", "too-deep", f"nested deeper than {MAX_DEPTH}")]
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -81,6 +81,18 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise ProblemRaised(422, ProblemCode.INVALID_SPEC, "the body is wrong; see errors", errors)
     assert isinstance(value, dict)
     return value
+
+
+def _decode(body: bytes) -> str:
+    encoding = json.detect_encoding(body)
+    if not encoding.startswith("utf-8"):
+        name = encoding[:6].upper()
+        detail = (
+            f"the body is {name}, and JSON must be UTF-8; save the file as UTF-8 and send it again "
+            f"(`iconv -f {name} -t UTF-8`, or in PowerShell `Set-Content -Encoding utf8`)"
+        )
+        raise ProblemRaised(400, ProblemCode.INVALID_REQUEST, detail)
+    return body.decode("utf-8-sig")
 
 
 def _gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

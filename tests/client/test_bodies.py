@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import typer
 
-from richregime.commands.bodies import change_body, read_seeds, read_values
+from richregime.commands.bodies import change_body, read_body, read_seeds, read_values
 from richregime.sparklines import sparkline
 
 
@@ -64,3 +67,12 @@ def test_a_curve_spans_its_range_within_the_width() -> None:
     assert sparkline([2, 2]) == "▁▁"
     assert sparkline([]) == ""
     assert len(sparkline([*range(1000)], 40)) == 40
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be"]
+)
+def test_a_body_is_read_in_every_encoding_of_json(tmp_path: Path, encoding: str) -> None:
+    file, body = tmp_path / "body.json", {"spec": {"kind": "train"}, "name": "naïve"}
+    file.write_text(json.dumps(body, ensure_ascii=False), encoding=encoding)
+    assert read_body(str(file)) == body

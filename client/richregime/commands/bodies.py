@@ -15,10 +15,12 @@ RANGE = re.compile(r"^(\d+)-(\d+)$")
 
 
 def read_body(file: str) -> dict[str, Any]:
-    """Read a body or a spec from a JSON file; `-` is standard input."""
+    """Read a body or a spec from a JSON file; `-` is standard input.
+
+    The file may be UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+    """
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        body = json.loads(text)
+        body = json.loads(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{file}: {error}") from None
     if not isinstance(body, dict):
