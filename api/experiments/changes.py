@@ -14,6 +14,7 @@ from schemas.resources import Deletion, Experiment, ExperimentUpdate
 from storage.access.audit import record
 from storage.experiments.cancel import cancel_experiment
 from storage.experiments.delete import delete_experiment
+from storage.experiments.hidden import remove_hidden
 from storage.experiments.locks import lock_queue
 from storage.experiments.retry_extend import retry_experiment
 from storage.experiments.update import update_experiment
@@ -66,5 +67,7 @@ def delete(state: State, experiment_id: str, *, dry_run: bool) -> Deletion:
         deletion, unreferenced = delete_experiment(session, experiment_id, dry_run=dry_run)
         if not dry_run:
             record(session, Action.DELETED, experiment_id)
+    if not dry_run:
+        remove_hidden(state.db, experiment_id)
     delete_unreferenced(state.db, state.blobs, unreferenced)
     return deletion

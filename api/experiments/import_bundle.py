@@ -12,7 +12,7 @@ import io
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import isfinite
@@ -37,8 +37,15 @@ from storage.access.audit import record
 from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
-from storage.experiments.imported import CheckedBundle, find_imported, store_imported
-from storage.experiments.locks import lock_queue
+from storage.experiments.hidden import remove_hidden, store_metrics_of_hidden
+from storage.experiments.imported import (
+    CheckedBundle,
+    find_imported,
+    metric_rows,
+    show_imported,
+    store_hidden,
+)
+from storage.experiments.locks import lock_import
 from storage.files.blobs import BlobStore, StoredBlob, raising_storage_full
 from storage.files.upload_transaction import upload_transaction
 from storage.results.metrics import MetricPoint
@@ -52,7 +59,7 @@ MAX_CHECKSUM_BYTES = 16 << 20
 MAX_BUNDLE_BYTES = 64 << 20
 """Of `bundle.json`, which takes many times as much memory when parsed."""
 MAX_METRICS_BYTES = 32 << 20
-"""About a million rows: one transaction stores them, and other writers wait at most 15 s."""
+"""About a million rows."""
 MAX_LINE_BYTES = 1 << 10
 CHUNK = 1 << 20
 MAX_NAME = 64
@@ -92,16 +99,32 @@ def import_bundle(
                 name: take(partial(_store_file, archive, blobs, entry))
                 for name, entry in entries.items()
             }
-            with db.write() as session, restricted_to_owner(session):
-                lock_queue(session)
-                known = find_imported(session, sha256)
-                if known is not None:
-                    return known, False
-                row = store_imported(
-                    session, checked, files, _read_metrics(archive, checked.bundle)
-                )
+            return _store(db, checked, files, _read_metrics(archive, checked.bundle))
+
+
+def _store(
+    db: Database,
+    checked: CheckedBundle,
+    files: Mapping[str, StoredBlob],
+    metrics: Iterable[MetricPoint],
+) -> tuple[ExperimentRow, bool]:
+    """Store the experiment hidden, then its metrics, then show it, or the one that came first."""
+    with db.write() as session, restricted_to_owner(session):
+        experiment_id, run_ids = store_hidden(session, checked, files)
+    try:
+        store_metrics_of_hidden(db, experiment_id, metric_rows(run_ids, metrics))
+        with db.write() as session, restricted_to_owner(session):
+            lock_import(session, checked.sha256)
+            known = find_imported(session, checked.sha256)
+            if known is None:
+                row = show_imported(session, experiment_id)
                 record(session, Action.IMPORTED, row.id, f"was {row.imported_from}")
                 return row, True
+    except BaseException:
+        remove_hidden(db, experiment_id)
+        raise
+    remove_hidden(db, experiment_id)
+    return known, False
 
 
 @contextmanager

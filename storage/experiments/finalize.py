@@ -62,6 +62,7 @@ def experiments_without_summary(session: Session, limit: int = 50, after: str = 
         .where(
             ExperimentRow.finished_at.is_not(None),
             ExperimentRow.summary.is_(None),
+            ExperimentRow.hidden_at.is_(None),
             ExperimentRow.id > after,
         )
         .order_by(ExperimentRow.id)

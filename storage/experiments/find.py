@@ -16,7 +16,7 @@ from storage.errors import InvalidTransition, NotFound
 def get_experiment(session: Session, experiment_id: str) -> ExperimentRow:
     """Raises NotFound."""
     row = session.get(ExperimentRow, experiment_id)
-    if row is None:
+    if row is None or row.hidden_at is not None:
         raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
     return row
 
@@ -48,7 +48,12 @@ def list_experiments(
 
     Raises InvalidCursor.
     """
-    query = select(ExperimentRow).order_by(ExperimentRow.id.desc()).limit(limit + 1)
+    query = (
+        select(ExperimentRow)
+        .where(ExperimentRow.hidden_at.is_(None))
+        .order_by(ExperimentRow.id.desc())
+        .limit(limit + 1)
+    )
     if cursor is not None:
         query = query.where(ExperimentRow.id < decode_cursor(cursor, str)[0])
     if kind is not None:
@@ -91,6 +96,7 @@ def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
         .where(
             ExperimentRow.digest == digest,
             ExperimentRow.imported_from.is_(None),
+            ExperimentRow.hidden_at.is_(None),
             ExperimentRow.status.in_(
                 (ExperimentStatus.SUCCEEDED, ExperimentStatus.QUEUED, ExperimentStatus.RUNNING)
             ),

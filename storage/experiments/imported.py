@@ -1,13 +1,13 @@
 """Store an experiment that another service has computed.
 
-It is read-only, is never reused by a submission, and no worker executes its runs.
+It is read-only, is never reused by a submission, and no worker executes its runs. Its metrics are
+stored in slices while it is hidden (see `storage.experiments.hidden`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import select
@@ -20,13 +20,12 @@ from schemas.submission import Submission
 from storage.database.engine import database_now
 from storage.database.ids import new_id
 from storage.database.tables import ArtifactRow, ExperimentRow, RunRow
+from storage.errors import NotFound
 from storage.experiments.create import PlannedPoint, add_point_seeds, add_points
 from storage.experiments.status import refresh_status
 from storage.files.blobs import StoredBlob
 from storage.results.events import append_event
-from storage.results.metrics import MetricPoint, store_metrics
-
-ROWS_AT_ONCE = 1_000
+from storage.results.metrics import MetricPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +48,19 @@ class CheckedBundle:
 def find_imported(session: Session, sha256: str) -> ExperimentRow | None:
     """The experiment that was imported from the archive with this digest."""
     return session.scalars(
-        select(ExperimentRow).where(ExperimentRow.imported_sha256 == sha256)
+        select(ExperimentRow).where(
+            ExperimentRow.imported_sha256 == sha256, ExperimentRow.hidden_at.is_(None)
+        )
     ).first()
 
 
-def store_imported(
-    session: Session,
-    checked: CheckedBundle,
-    files: Mapping[str, StoredBlob],
-    metrics: Iterable[MetricPoint],
-) -> ExperimentRow:
-    """Store the bundle under new ids.
+def store_hidden(
+    session: Session, checked: CheckedBundle, files: Mapping[str, StoredBlob]
+) -> tuple[str, dict[tuple[int, int], str]]:
+    """Store the bundle, without its metrics, under new ids as a hidden experiment.
 
     files: the stored files of the bundle by sha256.
-    metrics: consumed in batches; of several values for one metric, seed and step the last counts.
+    Returns its id, and the run of each (point, seed). `show_imported` makes it visible.
     """
     bundle, submission = checked.bundle, checked.submission
     digests = [spec.digest() for spec in checked.specs]
@@ -82,6 +80,7 @@ def store_imported(
         num_points=len(bundle.points),
         imported_from=bundle.experiment_id,
         imported_sha256=checked.sha256,
+        hidden_at=database_now(session),
         created_at=bundle.created_at,
         started_at=bundle.started_at,
         finished_at=bundle.finished_at,
@@ -104,11 +103,32 @@ def store_imported(
             _artifact_row(session, run_id, file, files[file.sha256]) for file in run.files
         )
     session.flush()
-    rest = iter(metrics)
-    while batch := [_metric_row(run_ids, one) for one in islice(rest, ROWS_AT_ONCE)]:
-        store_metrics(session, batch)
-    append_event(session, row.id, EventName.EXPERIMENT_IMPORTED, {"from": bundle.experiment_id})
-    refresh_status(session, row.id)
+    return row.id, run_ids
+
+
+def metric_rows(
+    run_ids: Mapping[tuple[int, int], str], metrics: Iterable[MetricPoint]
+) -> Iterator[dict[str, Any]]:
+    """Rows of metrics. Of several values for one metric, seed and step the last is stored."""
+    for one in metrics:
+        yield {
+            "run_id": run_ids[one.point, one.seed],
+            "seed": one.seed,
+            "name": one.name,
+            "step": one.step,
+            "value": one.value,
+        }
+
+
+def show_imported(session: Session, experiment_id: str) -> ExperimentRow:
+    """Make the imported experiment visible. Raises NotFound where it was removed meanwhile."""
+    row = session.get(ExperimentRow, experiment_id, with_for_update=True)
+    if row is None:
+        raise NotFound("the import was interrupted for too long; send the archive again")
+    row.hidden_at = None
+    session.add(row)
+    append_event(session, experiment_id, EventName.EXPERIMENT_IMPORTED, {"from": row.imported_from})
+    refresh_status(session, experiment_id)
     return row
 
 
@@ -125,6 +145,7 @@ def _store_run(
         RunRow(
             id=run_id,
             experiment_id=row.id,
+            owner=row.owner,
             point_id=point_id,
             seeds=list(run.seeds),
             status=run.status,
@@ -163,13 +184,3 @@ def _artifact_row(
         num_bytes=blob.num_bytes,
         created_at=database_now(session),
     )
-
-
-def _metric_row(run_ids: Mapping[tuple[int, int], str], one: MetricPoint) -> dict[str, Any]:
-    return {
-        "run_id": run_ids[one.point, one.seed],
-        "seed": one.seed,
-        "name": one.name,
-        "step": one.step,
-        "value": one.value,
-    }

@@ -23,6 +23,13 @@ def lock_queue(session: Session) -> None:
         session.execute(select(func.pg_advisory_xact_lock(QUEUE_LOCK)))
 
 
+def lock_import(session: Session, sha256: str) -> None:
+    """Let one transaction at a time look for an imported archive and then store it."""
+    if session.get_bind().dialect.name != "sqlite":
+        key = func.hashtextextended(sha256, 0)
+        session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
 def lock_changes(session: Session, experiment_id: str) -> ExperimentRow:
     """The row as last committed; other changes of the experiment wait until the transaction ends.
 
@@ -47,6 +54,6 @@ def _get(session: Session, experiment_id: str, *, lock_row: bool) -> ExperimentR
     row = session.get(
         ExperimentRow, experiment_id, populate_existing=True, with_for_update=lock_row or None
     )
-    if row is None:
+    if row is None or row.hidden_at is not None:
         raise NotFound(f"there is no experiment {experiment_id[:80]!r}")
     return row

@@ -13,6 +13,7 @@ from runtime.fault_points import reach
 from runtime.settings import Settings
 from storage.database.engine import Database, DatabaseUnavailable
 from storage.experiments.finalize import finalize_all
+from storage.experiments.hidden import remove_abandoned
 from storage.files.blobs import BlobStore
 from storage.runs.lease_expiry import expire_leases
 from storage.runs.placement import Needs
@@ -26,7 +27,10 @@ SendWakeUps = Callable[[Sequence[Needs]], None]
 def reconcile(
     db: Database, blobs: BlobStore, settings: Settings, send_wake_ups: SendWakeUps
 ) -> None:
-    """Requeue runs whose lease has expired, send overdue wake-ups, store missing summaries."""
+    """Requeue runs whose lease has expired, send overdue wake-ups, store missing summaries.
+
+    Also delete what interrupted imports and deletions left behind.
+    """
     for run_id in expire_leases(db, settings.max_attempts):
         log.warning("run %s: its lease has expired; the worker sends no heartbeat", run_id)
     waiting = list_runs_to_wake(db, settings.wake_after_seconds)
@@ -36,6 +40,7 @@ def reconcile(
         reach("wake.2")
         mark_woken(db, list(waiting))
     finalize_all(db, blobs)
+    remove_abandoned(db)
 
 
 class Reconciler:

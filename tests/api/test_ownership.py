@@ -29,6 +29,7 @@ from tests.api.sample_files import (
     make_checkpoint,
     make_npz,
 )
+from tests.api.zip_files import unpack_zip
 from tests.postgres import new_database
 
 MARK = "adasown"
@@ -485,13 +486,36 @@ def test_each_owner_can_import_the_same_zip(group: Group) -> None:
     )
 
 
+def test_an_import_counts_against_the_limits_of_its_owner(group: Group) -> None:
+    max_key = make_key(group.api_server.db, *USUAL, owner="max")
+
+    def used() -> dict[str, int]:
+        found: dict[str, int] = request_with_key(group.api_server, max_key, path="/limits").json()[
+            "used"
+        ]
+        return found
+
+    assert (used()["bytes"], used()["metric_rows"]) == (0, 0)
+    imported = request_with_key(group.api_server, max_key, "POST", "/import", content=group.archive)
+    assert imported.status_code == 201
+    lines = unpack_zip(group.archive)["metrics.csv"].decode().splitlines()
+    assert used()["metric_rows"] == len(lines) - 1 > 0
+    assert used()["bytes"] > 0
+
+
 def test_deletion_keeps_a_file_that_another_owner_shares(group: Group) -> None:
+    """And reports the same bytes as if nobody shared it: else it would tell what others store."""
     zoe = make_key(group.api_server.db, *USUAL, owner="zoe")
     theirs = request_with_key(
         group.api_server, zoe, "POST", "/import", content=group.archive
     ).json()
-    deletion = request_with_key(group.api_server, zoe, "DELETE", f"/experiments/{theirs['id']}")
-    assert (deletion.json()["deleted"], deletion.json()["bytes"]) == (True, 0)
+    files = {n: data for n, data in unpack_zip(group.archive).items() if n.startswith("files/")}
+    stored = sum(map(len, files.values()))
+    assert stored > 0
+    for dry_run in ("true", "false"):
+        path = f"/experiments/{theirs['id']}?dry_run={dry_run}"
+        deletion = request_with_key(group.api_server, zoe, "DELETE", path)
+        assert deletion.json()["bytes"] == stored
     assert (
         request_with_key(
             group.api_server, group.ada, path=f"/artifacts/{group.ids['artifact_id']}"

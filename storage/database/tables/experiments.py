@@ -72,6 +72,8 @@ class ExperimentRow(JsonRow, table=True):
     imported_from: str | None = Field(default=None, sa_column=Column(String(40)))
     """The id at the service that computed it; null: computed here. Imported ones are read-only"""
     imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
+    hidden_at: datetime | None = time_field(index=True)
+    """Last progress of its import or deletion, which no request sees half done; null: complete"""
     last_event: int = Field(
         default=0, sa_column=Column(Integer, nullable=False, server_default="0")
     )

@@ -1,9 +1,12 @@
-"""The database refuses a second run of the same seed at the same point
+"""Each seed of a point has one run; experiments can be hidden
 
 Before, two concurrent extensions on Postgres could add the same seeds twice. In finished
 experiments a run whose seeds all belong to other runs of its point is deleted here, and the summary
 is made anew; runs with a result are kept first, then the oldest. In experiments under way such runs
 stay, and results count each seed once.
+
+Also: runs of imported experiments get their experiment's owner, and `experiment.hidden_at` hides an
+experiment while its rows are written or deleted in slices.
 """
 
 from __future__ import annotations
@@ -36,6 +39,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("point_id", "seed", name=op.f("pk_point_seed")),
         sqlite_with_rowid=False,
     )
+    op.execute(
+        "UPDATE run SET owner = (SELECT owner FROM experiment WHERE id = experiment_id) "
+        "WHERE owner <> (SELECT owner FROM experiment WHERE id = experiment_id)"
+    )
+    op.add_column("experiment", sa.Column("hidden_at", sa.DateTime(timezone=True)))
+    op.create_index(op.f("ix_experiment_hidden_at"), "experiment", ["hidden_at"])
     last = ""
     while points := _page(last):
         for point_id, runs in _runs_of(points).items():
@@ -44,6 +53,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM experiment WHERE hidden_at IS NOT NULL")
+    op.drop_index(op.f("ix_experiment_hidden_at"), "experiment")
+    op.drop_column("experiment", "hidden_at")
     op.drop_table("point_seed")
 
 
