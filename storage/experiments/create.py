@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -16,15 +17,25 @@ from schemas.submission import Submission
 from storage.access.ownership import owner_of
 from storage.database.engine import database_now
 from storage.database.ids import new_id
-from storage.database.tables import EventRow, ExperimentRow, PointRow, PointSeedRow, RunRow
+from storage.database.tables import EventRow, ExperimentRow, PointRow, RunRow
 from storage.errors import InvalidTransition
 from storage.runs.claim_order import claim_group_of, rank_of
 from storage.runs.placement import NO_NEEDS, Needs
 
 # Statements are faster than rows of the session, and SQLite's other writers wait meanwhile.
-_INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS, _INSERT_POINT_SEEDS = (
-    insert(table.__table__) for table in (ExperimentRow, EventRow, PointRow, RunRow, PointSeedRow)
+_INSERT_EXPERIMENT, _INSERT_EVENT, _INSERT_POINTS, _INSERT_RUNS = (
+    insert(table.__table__) for table in (ExperimentRow, EventRow, PointRow, RunRow)
 )
+# The database takes the list apart: a submission may have millions of seeds.
+_INSERT_POINT_SEEDS = {
+    "sqlite": text(
+        "INSERT INTO point_seed (point_id, seed) SELECT :point_id, value FROM json_each(:seeds)"
+    ),
+    "postgresql": text(
+        "INSERT INTO point_seed (point_id, seed) SELECT :point_id, CAST(value AS bigint) "
+        "FROM json_array_elements_text(CAST(:seeds AS json)) AS value"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +163,10 @@ def add_point_seeds(session: Session, runs: Iterable[tuple[str, Sequence[int]]])
 
     Raises InvalidTransition where a seed has a run already.
     """
-    rows = [{"point_id": point_id, "seed": seed} for point_id, seeds in runs for seed in seeds]
+    rows = [{"point_id": point_id, "seeds": json.dumps(list(seeds))} for point_id, seeds in runs]
     if not rows:
         return
     try:
-        session.execute(_INSERT_POINT_SEEDS, rows)
+        session.execute(_INSERT_POINT_SEEDS[session.get_bind().dialect.name], rows)
     except IntegrityError:
         raise InvalidTransition("another request has just added some of these seeds") from None
