@@ -55,9 +55,22 @@ START_SECONDS = 240.0
 
 
 class Soak:
-    """Runs workers and injects random faults; `seed` determines the sequence of faults."""
+    """Runs workers and injects random faults; `seed` determines the sequence of faults.
 
-    def __init__(self, settings: Settings, seed: int, num_workers: int = 2) -> None:
+    owner, name: of all experiments that it submits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        num_workers: int = 2,
+        *,
+        owner: str = "",
+        name: str | None = None,
+    ) -> None:
+        self.seed, self._owner, self._name = seed, owner, name
+        self.before_settling: Callable[[], object] = lambda: None
         self.harness = WorkerHarness(
             settings,
             Database(settings.resolved_database_url),
@@ -135,12 +148,15 @@ class Soak:
         with self.harness.db.read() as session:
             unfinished = session.exec(
                 select(RunRow.id).where(
-                    col(RunRow.status).in_([RunStatus.QUEUED, RunStatus.RUNNING])
+                    col(RunRow.owner) == self._owner,
+                    col(RunRow.status).in_([RunStatus.QUEUED, RunStatus.RUNNING]),
                 )
             ).all()
         if len(unfinished) < UNFINISHED:
             spec, seeds = self.rng.choice(SPECS), self.rng.choice(SEEDS)
-            experiment_id, _ = self.harness.submit(spec, seeds, wake=False)
+            experiment_id, _ = self.harness.submit(
+                spec, seeds, wake=False, owner=self._owner, name=self._name
+            )
             self.accepted.append(experiment_id)
             if self.rng.random() < 0.7:
                 with suppress(BrokerUnavailable):
@@ -180,6 +196,7 @@ class Soak:
 
     def _settle(self) -> None:
         """Inject nothing more and wait until all experiments have ended."""
+        self.before_settling()
         for thread in self._threads:
             thread.join()
         for file in self.fault_folder.iterdir():

@@ -20,6 +20,7 @@ from engine.spec import sha256_of
 from engine.sweep import expand
 from runtime.settings import Settings
 from schemas.submission import Submission
+from storage.access.ownership import Viewer
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow, RunRow
 from storage.delivery.wake_ups import WakeUps, make_celery
@@ -45,14 +46,20 @@ class WorkerHarness:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def submit(
-        self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), *, wake: bool = True, **more: Any
+        self,
+        spec: dict[str, Any],
+        seeds: tuple[int, ...] = (0,),
+        *,
+        wake: bool = True,
+        owner: str = "",
+        **more: Any,
     ) -> tuple[str, str]:
         """Create an experiment of one run without reuse; returns (experiment id, run id)."""
         submission = Submission(spec=spec, seeds=list(seeds), reuse=False, **more)
         needs = Needs(requires=format_labels(submission.execution.requires))
         point = expand(spec, {})[0]
         expanded = point.spec.model_dump(mode="json")
-        with self.db.write() as session:
+        with self.db.for_viewer(Viewer(owner)).write() as session:
             experiment_id = create_experiment(
                 session,
                 submission=submission,
