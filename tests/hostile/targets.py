@@ -19,6 +19,7 @@ from safetensors import safe_open
 from api.experiments.import_bundle import import_bundle
 from api.experiments.plan import plan_submission
 from api.files.weights import read_shapes
+from api.http import negotiation
 from api.http.json_body import parse_object
 from api.http.problems import ProblemRaised
 from engine.cost import CostLimits, check, estimate
@@ -61,6 +62,7 @@ def targets(ground: Ground) -> Mapping[str, Target]:
         "weights": Target(lambda data: check_weights(ground, data), _weights()),
         "npz": Target(lambda data: check_npz(ground, data), _npz()),
         "bundle": Target(lambda data: check_bundle(ground, data), _bundles(ground)),
+        "accept": Target(check_accept, _accepts()),
     }
 
 
@@ -153,6 +155,18 @@ def check_bundle(ground: Ground, data: bytes) -> bool:
     return True
 
 
+def check_accept(data: bytes) -> bool:
+    """Every header chooses one of the offered types, which the client weighs highest."""
+    header = data.decode("latin-1")
+    offered = (negotiation.JSON, negotiation.HTML, negotiation.CSV)
+    weights = {one: negotiation.preference(header, one).quality for one in offered}
+    assert all(0.0 <= weight <= 1.0 for weight in weights.values())
+    assert weights[negotiation.choose(header, offered)] == max(weights.values())
+    page = negotiation.wants_page(header)
+    assert not page or weights[negotiation.HTML] > 0
+    return page
+
+
 def _num_files(ground: Ground) -> int:
     return sum(
         path.is_file() for path in ground.settings.resolved_blob_dir.glob("[0-9a-f][0-9a-f]/*")
@@ -198,6 +212,13 @@ def _weights() -> SearchStrategy[bytes]:
 
 def _npz() -> SearchStrategy[bytes]:
     return st.one_of(archives(make_arrays(), npy_files()), st.binary(max_size=64))
+
+
+def _accepts() -> SearchStrategy[bytes]:
+    parts = ["text/html", "application/json", "*/*", "text/*", "*", ";q=", "0.5", "1", ",", '"']
+    parts += [" ", ";", "Q=", "\\", "0", ".", "charset=x", "application/problem+json"]
+    made = st.lists(st.sampled_from(parts), max_size=200).map("".join).map(str.encode)
+    return st.one_of(made, made.flatmap(damaged), st.binary(max_size=64))
 
 
 def _bundles(ground: Ground) -> SearchStrategy[bytes]:
