@@ -22,7 +22,7 @@ from celery.exceptions import SecurityWarning
 
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
-from storage.database.engine import Database
+from storage.database.engine import Database, Session
 from storage.delivery.wake_ups import BrokerUnavailable, WakeUps, make_celery
 from storage.files.blobs import open_blobs
 from storage.files.retention import sweep_orphans
@@ -31,6 +31,7 @@ from storage.runs.placement import Needs
 from storage.runs.reconcile import Reconciler, reconcile
 from storage.runs.running import workers_with_runs
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
+from workers.child_slots import ChildSlots
 from workers.devices import describe_device, make_capacity
 from workers.process_control import DrainRequest, ForkGuard, is_running
 from workers.tasks import Child, register_task, start_child
@@ -38,6 +39,7 @@ from workers.watchdog import kill_unresponsive_children
 
 DRAIN_SECONDS = 25.0
 SWEEP_SECONDS = 600.0
+READY_CHECK_SECONDS = 0.2
 CHILD_START_SECONDS = 180.0
 """Importing torch on a busy machine takes longer than Celery's default of 4 s for a child."""
 
@@ -63,13 +65,17 @@ class Worker:
         self._child: Child | None = None
         self._pool: Any = None
         self._id = ""
+        self._children = ChildSlots(slots)
+        self._ready = 0
+        """How many slots were ready at the last report"""
         self._swept_at = time.monotonic()
         self._drain = DrainRequest()
         self._forks = ForkGuard()
         self._db = Database(settings.resolved_database_url)
         self._blobs = open_blobs(settings)
         self._reconciler = Reconciler(self._run_maintenance, settings.reconcile_seconds)
-        register_task(self.app, self._require_child)
+        self._readiness = Reconciler(self._report_change, READY_CHECK_SECONDS, name="readiness")
+        register_task(self.app, lambda: self._child)
         signals.worker_process_init.connect(self._on_child, weak=False)
         signals.worker_ready.connect(self._on_ready, weak=False)
         signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
@@ -96,49 +102,67 @@ class Worker:
         self.app.worker_main(arguments)
         return 0
 
-    def _require_child(self) -> Child:
-        assert self._child is not None, "a task runs in a child only"
-        return self._child
-
     def _on_child(self, **_: Any) -> None:
-        self._child = start_child(self.settings, self.capacity, self._drain)
+        self._child = start_child(self.settings, self.capacity, self._drain, self._children)
 
     def _on_ready(self, sender: Any, **_: Any) -> None:
         self._pool = sender.pool
-        with self._forks.no_fork():
-            with self._db.write() as session:
-                self._id = register_worker(
-                    session,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    device=self.device.name,
-                    device_class=self.device_class,
-                    slots=self.slots,
-                    memory_bytes=self.capacity.memory_bytes,
-                    host_memory_bytes=self.capacity.host_memory_bytes,
-                    labels=self.settings.worker_labels,
-                    versions={
-                        "python": platform.python_version(),
-                        "richregime": SERVICE_VERSION,
-                        "torch": version("torch"),
-                    },
-                )
-            with self._logging_broker_errors():  # for runs that queued while no worker ran
-                self._wake_ups.send_to(self.capacity, self.slots)
-            self._db.dispose()
         self._reconciler.start()
-        log.info(
-            "listening for %s runs in %d slots on %s",
-            self.device_class,
-            self.slots,
-            self.device.name,
+        self._readiness.start()
+
+    def _report_change(self) -> None:
+        """Report at once that a child became ready or was lost."""
+        if not self._id or self._children.count_ready() != self._ready:
+            with self._forks.no_fork():
+                try:
+                    self._report()
+                finally:
+                    self._db.dispose()
+
+    def _report(self) -> None:
+        """Store that this worker is alive and how many slots are ready; wake those that became so.
+
+        A worker without a row registers: at its start, and where the row was deleted.
+        """
+        ready = self._children.count_ready()
+        with self._db.write(durable=False) as session:
+            if not self._id or not note_worker_seen(session, self._id, ready):
+                self._id = self._register(session, ready)
+        before, self._ready = self._ready, ready
+        if ready > before:
+            with self._logging_broker_errors():  # for runs that queued while no slot was ready
+                self._wake_ups.send_to(self.capacity, ready - before)
+        if ready != before:
+            log.info(
+                "listening for %s runs in %d of %d slots on %s",
+                self.device_class,
+                ready,
+                self.slots,
+                self.device.name,
+            )
+
+    def _register(self, session: Session, ready: int) -> str:
+        return register_worker(
+            session,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self.device.name,
+            device_class=self.device_class,
+            slots=ready,
+            memory_bytes=self.capacity.memory_bytes,
+            host_memory_bytes=self.capacity.host_memory_bytes,
+            labels=self.settings.worker_labels,
+            versions={
+                "python": platform.python_version(),
+                "richregime": SERVICE_VERSION,
+                "torch": version("torch"),
+            },
         )
 
     def _run_maintenance(self) -> None:
         with self._forks.no_fork():
             try:
-                with self._db.write(durable=False) as session:
-                    note_worker_seen(session, self._id)
+                self._report()
                 if self._seen_file is not None:
                     self._seen_file.touch()
                 self._expire_dead_children()
@@ -203,6 +227,7 @@ class Worker:
 
     def _on_shutdown(self, **_: Any) -> None:
         if self._id:
+            self._readiness.stop()
             self._reconciler.stop()
             with self._db.write() as session:
                 remove_worker(session, self._id)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from billiard.process import current_process
 from celery.worker.request import Request
 
 from runtime.logs import log_context
@@ -19,6 +20,7 @@ from storage.delivery.wake_ups import WAKE_UP_TASK
 from storage.files.blobs import BlobStore, open_blobs
 from storage.runs.claim import Claim, claim_next
 from storage.runs.placement import Capacity
+from workers.child_slots import ChildSlots, delay_after, wait_unless
 from workers.execution import DeviceBroken, execute_run
 from workers.process_control import DrainRequest
 
@@ -59,8 +61,37 @@ class Child:
         return None
 
 
-def start_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
-    """Prepare a new child. Only children import torch, once; it stays loaded between runs."""
+def start_child(
+    settings: Settings, capacity: Capacity, drain: DrainRequest, slots: ChildSlots
+) -> Child | None:
+    """Prepare this new child of the pool and report it as ready; None after a drain request.
+
+    A start that fails is logged and ends the process. The pool replaces it, and the next start
+    waits: twice as long after each failure in a row, up to `MAX_DELAY_SECONDS`.
+    """
+    slot = int(current_process().index)
+    failed = slots.note_start(slot)
+    if failed:
+        delay = delay_after(failed)
+        log.warning(
+            "slot %d: %d starts in a row have failed; next start in %.1f s", slot, failed, delay
+        )
+        wait_unless(drain.is_set, delay)
+    if drain.is_set():
+        return None
+    try:
+        child = _prepare_child(settings, capacity, drain)
+    except Exception as error:
+        text = f"slot {slot}: the start of a child failed: {type(error).__name__}: {error}"
+        log.error(text, exc_info=error if not failed else None)
+        logging.shutdown()
+        os._exit(1)
+    slots.note_ready(slot)
+    return child
+
+
+def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
+    """Only children import torch, once; it stays loaded between runs."""
     import torch
 
     from engine.determinism import prepare_process
@@ -127,10 +158,15 @@ class WakeUpRequest(Request):  # type: ignore[misc]
         self.acknowledged = True
 
 
-def register_task(app: Any, get_child: Callable[[], Child]) -> None:
-    """Add the task to a Celery application. get_child: returns the Child of this process."""
+def register_task(app: Any, get_child: Callable[[], Child | None]) -> None:
+    """Add the task to a Celery application.
+
+    get_child: returns the Child of this process; None after a drain request.
+    """
 
     @app.task(name=WAKE_UP_TASK, Request=WakeUpRequest)  # type: ignore[untyped-decorator]
     def wake_up() -> None:
-        work(get_child())
+        child = get_child()
+        if child is not None:
+            work(child)
         flush()  # children of the pool end without exit handlers

@@ -14,7 +14,8 @@ from schemas.resources import Limits, QueueState, Storage, Worker
 from storage.delivery.wake_ups import ping
 from storage.files.usage import measure_storage
 from storage.runs.resources import queue_state
-from storage.runs.workers import count_listening, list_workers
+from storage.runs.waiting import describe_absence
+from storage.runs.workers import count_listening, count_not_ready, list_workers
 
 router = APIRouter(tags=["service"])
 
@@ -60,6 +61,7 @@ def get_readiness(state: StateDep) -> Readiness:
     """Readiness: database, broker and a worker respond; otherwise 503 with what is missing."""
     with state.db.read() as session:
         listening = sum(count_listening(session).values())
+        absence = "" if listening else describe_absence(count_not_ready(session))
     broker = ping(state.settings)
     found = Readiness(
         ready=broker and listening > 0, database=True, broker=broker, workers_listening=listening
@@ -67,7 +69,7 @@ def get_readiness(state: StateDep) -> Readiness:
     if not found.ready:
         missing = [
             *(() if broker else ("the broker does not answer",)),
-            *(() if listening else ("no worker listens",)),
+            *(() if listening else (absence,)),
         ]
         raise ProblemRaised(
             503, ProblemCode.UNAVAILABLE, "; ".join(missing), headers={"Retry-After": "2"}

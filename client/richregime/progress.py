@@ -108,10 +108,10 @@ def describe_counts(experiment: Experiment) -> str:
     text = f"{ended}/{sum(counts.values())} runs"
     if experiment.terminal or counts.get(RunStatus.RUNNING):
         return text
-    if not experiment.queue.workers_listening:
-        return f"{text}; waiting: no worker is listening"
     if experiment.queue.reason:
         return f"{text}; waiting: {experiment.queue.reason}"
+    if not experiment.queue.workers_listening:  # an older service gives no reason for it
+        return f"{text}; waiting: no worker is listening"
     return f"{text}; {experiment.queue.runs_ahead} ahead in the queue"
 
 

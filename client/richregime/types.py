@@ -664,7 +664,7 @@ class Worker(Resource):
     """`cpu`, or the GPU's name."""
     device_class: Literal["cpu", "gpu"] | str
     slots: int
-    """Runs it executes at once."""
+    """Runs it can execute at once: its child processes that are ready."""
     runs: list[str]
     memory_bytes: int
     """Memory of its device."""
@@ -770,6 +770,9 @@ class QueueState(Resource):
     running: int
     by_kind: dict[str, int]
     workers_listening: int
+    """Slots that are ready to execute runs."""
+    reason: str | None = None
+    """Why no worker takes queued runs of the key's owner; null if a listening worker fits each."""
     oldest_queued_seconds: float | None
 
 

@@ -23,7 +23,8 @@ from storage.monitoring.health_checks import (
     find_stuck_runs,
 )
 from storage.monitoring.snapshot import Snapshot, take_snapshot
-from storage.runs.workers import list_workers
+from storage.runs.waiting import describe_absence
+from storage.runs.workers import count_not_ready, list_workers
 
 MAX_CLOCK_SKEW_SECONDS = 2.0
 """Clocks may differ by so much."""
@@ -95,16 +96,16 @@ def _check_clock(session: Session) -> Iterator[Finding]:
 
 def _check_workers(session: Session) -> Iterator[Finding]:
     listening = [worker for worker in list_workers(session) if worker.listening]
-    yield from _judge_workers(listening, take_snapshot(session))
+    if listening:
+        yield from _judge_workers(listening, take_snapshot(session))
+    else:
+        action = "start one: `richregime worker`, or `richregime up`"
+        yield error("workers", describe_absence(count_not_ready(session)), action)
 
 
 def _judge_workers(listening: list[Worker], snapshot: Snapshot) -> Iterator[Finding]:
     """Whether workers listen for all queued runs, with this version and a correct clock."""
     subject = "workers"
-    if not listening:
-        action = "start one: `richregime worker`, or `richregime up`"
-        yield error(subject, "no worker is listening", action)
-        return
     names = ", ".join(
         f"{worker.host} ({worker.device}, {worker.slots} slots)" for worker in listening
     )

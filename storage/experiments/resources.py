@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +18,9 @@ from storage.access.ownership import ALL_OWNERS
 from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, RunRow
 from storage.runs.claim_order import OwnerQueue, count_ahead, list_owner_queues
-from storage.runs.placement import Capacity, Needs
-from storage.runs.workers import count_offered, slots_by_device_class
+from storage.runs.placement import Needs
+from storage.runs.waiting import why_waiting
+from storage.runs.workers import count_not_ready, count_offered, slots_by_device_class
 
 LINKED = ("runs", "events", "metrics", "result", "comparison", "plots", "export", "cancel")
 RUN = RunRow.__table__
@@ -113,6 +114,7 @@ def _assemble_all(
         list_owner_queues(session) if waiting or (active and limit_per_owner is not None) else []
     )
     offered = count_offered(session)
+    num_not_ready = count_not_ready(session) if active and not offered else 0
     now = database_now(session)
     return [
         _assemble(
@@ -124,7 +126,7 @@ def _assemble_all(
                 if row.status is ExperimentStatus.QUEUED
                 else 0,
                 workers_listening=sum(slots_by_device_class(offered).values()),
-                reason=_describe_misfit(needs.get(row.id, {}), offered)
+                reason=why_waiting(needs.get(row.id, {}), offered, num_not_ready)
                 or _describe_owner_limit(row, counts[row.id], owner_queues, limit_per_owner),
             ),
             now,
@@ -132,18 +134,6 @@ def _assemble_all(
         )
         for row in rows
     ]
-
-
-def _describe_misfit(needs: Mapping[Needs, int], offered: Collection[Capacity]) -> str | None:
-    """Why queued runs fit no listening worker, described by the run that needs most memory."""
-    misfits = [
-        one for one in needs if offered and not any(capacity.fits(one) for capacity in offered)
-    ]
-    if not misfits:
-        return None
-    worst = max(misfits, key=lambda one: one.memory_bytes)
-    runs = f"{needs[worst]} runs wait" if needs[worst] > 1 else "1 run waits"
-    return f"{runs} for a worker with {worst.describe()}; no listening worker has it"
 
 
 def _describe_owner_limit(

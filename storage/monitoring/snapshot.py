@@ -48,7 +48,11 @@ def take_snapshot(session: Session) -> Snapshot:
     oldest = as_utc(session.execute(first).scalar_one())
     listening = (
         select(WorkerRow.device_class, func.count(), func.sum(WorkerRow.slots))
-        .where(WorkerRow.seen_at > now - timedelta(seconds=LISTENING_SECONDS))
+        .where(
+            WorkerRow.seen_at > now - timedelta(seconds=LISTENING_SECONDS),
+            WorkerRow.seen_at < now + timedelta(seconds=LISTENING_SECONDS),
+            WorkerRow.slots > 0,
+        )
         .group_by(WorkerRow.device_class)
     )
     workers, slots = {"cpu": 0, "gpu": 0}, {"cpu": 0, "gpu": 0}
@@ -58,7 +62,7 @@ def take_snapshot(session: Session) -> Snapshot:
     return Snapshot(
         runs,
         queued,
-        (now - oldest).total_seconds() if oldest is not None else 0.0,
+        max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
         workers,
         slots,
         int(session.execute(pending).scalar_one()),

@@ -17,7 +17,9 @@ from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import NotFound
 from storage.runs.claim_order import list_next_runs
-from storage.runs.workers import count_listening
+from storage.runs.placement import Needs
+from storage.runs.waiting import why_waiting
+from storage.runs.workers import count_not_ready, count_offered, slots_by_device_class
 
 
 def get_run(session: Session, run_id: str) -> RunRow:
@@ -130,10 +132,21 @@ def queue_state(session: Session) -> QueueState:
             select(func.min(RunRow.created_at)).where(RunRow.status == RunStatus.QUEUED)
         ).scalar_one()
     )
+    offered = count_offered(session)
     return QueueState(
         queued=counts.get(RunStatus.QUEUED, 0),
         running=counts.get(RunStatus.RUNNING, 0),
         by_kind=dict(by_kind),
-        workers_listening=sum(count_listening(session).values()),
-        oldest_queued_seconds=(database_now(session) - oldest).total_seconds() if oldest else None,
+        workers_listening=sum(slots_by_device_class(offered).values()),
+        reason=why_waiting(_count_needs(session), offered, count_not_ready(session)),
+        oldest_queued_seconds=max(0.0, (database_now(session) - oldest).total_seconds())
+        if oldest
+        else None,
     )
+
+
+def _count_needs(session: Session) -> dict[Needs, int]:
+    """The number of queued runs that the session sees by their needs."""
+    needs = (RunRow.device_class, RunRow.memory_bytes, RunRow.requires)
+    query = select(*needs, func.count()).where(RunRow.status == RunStatus.QUEUED).group_by(*needs)
+    return {Needs(*needed): number for *needed, number in session.execute(query)}

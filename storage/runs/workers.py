@@ -20,8 +20,8 @@ from storage.database.tables import RunRow, WorkerRow
 from storage.runs.placement import Capacity, format_labels
 
 LISTENING_SECONDS = 15
-"""A worker not seen for longer counts as gone"""
-
+"""A worker not seen for longer counts as gone; so does one that was last seen that far in the
+future, before the clock was set back: a worker that runs has reported since"""
 
 RUN, WORKER = RunRow.__table__, WorkerRow.__table__
 # Built once, from table columns: every response with an experiment and every wake-up executes them,
@@ -39,7 +39,14 @@ _LISTENING = select(
             "pid",
         )
     )
-).where(WORKER.c.seen_at > bindparam("since"))
+).where(
+    WORKER.c.seen_at > bindparam("since"), WORKER.c.seen_at < bindparam("until"), WORKER.c.slots > 0
+)
+_NOT_READY = (
+    select(func.count())
+    .select_from(WORKER)
+    .where(WORKER.c.seen_at.between(bindparam("since"), bindparam("until")), WORKER.c.slots == 0)
+)
 _BUSY = (
     select(RUN.c.worker, func.count())
     .where(RUN.c.status == RunStatus.RUNNING)
@@ -81,15 +88,17 @@ def register_worker(
     return row.id
 
 
-def note_worker_seen(session: Session, worker_id: str) -> None:
-    """Store that this worker, the caller, is alive, and how far its clock is ahead."""
+def note_worker_seen(session: Session, worker_id: str, slots: int) -> bool:
+    """Store that this worker, the caller, is alive, its ready slots, and how far its clock is
+    ahead. False where it has no row, which it must then register anew."""
     now = database_now(session)
     ahead = (datetime.now(UTC) - now).total_seconds()
-    session.execute(
+    updated = session.execute(
         update(WorkerRow)
         .where(WorkerRow.id == worker_id)
-        .values(seen_at=now, clock_ahead_seconds=ahead)
+        .values(seen_at=now, slots=slots, clock_ahead_seconds=ahead)
     )
+    return bool(updated.rowcount)
 
 
 def remove_worker(session: Session, worker_id: str) -> None:
@@ -114,7 +123,8 @@ def list_workers(session: Session) -> list[Worker]:
                     "labels": row.readable("labels"),
                     "gpu_memory": row.memory_bytes if row.device_class == "gpu" else None,
                     "runs": busy.get(f"{row.host}:{row.pid}", []),
-                    "listening": (now - seen).total_seconds() < LISTENING_SECONDS,
+                    "listening": row.slots > 0
+                    and abs((now - seen).total_seconds()) < LISTENING_SECONDS,
                 }
             )
         )
@@ -156,14 +166,23 @@ def count_offered(session: Session) -> dict[Capacity, int]:
 
 def _listening(session: Session) -> Iterator[tuple[Capacity, int, str]]:
     """(capacity, slots, `host:pid`) of each listening worker."""
-    since = database_now(session) - timedelta(seconds=LISTENING_SECONDS)
-    found = session.execute(_LISTENING, {"since": since}, execution_options=ALL_OWNERS)
+    found = session.execute(_LISTENING, _seen_between(session), execution_options=ALL_OWNERS)
     for device_class, memory, host_memory, labels, slots, host, pid in found:
         yield (
             Capacity(device_class, memory, host_memory, format_labels(readable(labels))),
             slots,
             f"{host}:{pid}",
         )
+
+
+def _seen_between(session: Session) -> dict[str, datetime]:
+    now, seconds = database_now(session), timedelta(seconds=LISTENING_SECONDS)
+    return {"since": now - seconds, "until": now + seconds}
+
+
+def count_not_ready(session: Session) -> int:
+    """Running worker processes of which no slot is ready."""
+    return int(session.execute(_NOT_READY, _seen_between(session)).scalar_one())
 
 
 def count_listening(session: Session) -> dict[str, int]:

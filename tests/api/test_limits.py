@@ -13,6 +13,7 @@ import httpx
 from richregime import Client
 from schemas.access import Scope
 from storage.access.quota_usage import count_active, count_metric_rows, count_stored_bytes
+from tests.api.announced_workers import announce_worker
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key, request_with_key
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
@@ -114,6 +115,7 @@ def test_a_run_that_waits_for_its_owner_s_limit_has_a_reason(
     with limited(tmp_path, sqlite_template, limit_running_per_owner=1) as api_server:
         usual = (Scope.READ, Scope.SUBMIT)
         ada, ben = make_key(api_server.db, *usual), make_key(api_server.db, *usual, owner="ben")
+        announce_worker(api_server)
         made = [
             request_with_key(api_server, key, "POST", json=TWO_RUNS).json()
             for key in (ada, ada, ben)

@@ -9,7 +9,7 @@ import pytest
 
 from engine.experiments.registry import kinds, presets
 from storage.database.tables import RunRow
-from storage.runs.workers import register_worker
+from tests.api.announced_workers import announce_worker
 from tests.api.api_server import ApiServer
 
 TRAIN: dict[str, Any] = {"spec": {"kind": "train"}}
@@ -323,23 +323,6 @@ def test_a_thousand_points_are_planned_in_seconds(api_server: ApiServer) -> None
     assert response.elapsed.total_seconds() < 20, "1 s is usual; 20 s allow for a busy machine"
 
 
-def announce_worker(api_server: ApiServer, **labels: str) -> None:
-    """Register a worker of 2 GiB."""
-    with api_server.db.write() as session:
-        register_worker(
-            session,
-            host="h",
-            pid=1,
-            device="cpu",
-            device_class="cpu",
-            slots=1,
-            versions={},
-            memory_bytes=2 << 30,
-            host_memory_bytes=2 << 30,
-            labels=labels,
-        )
-
-
 def test_unmet_needs_are_reported_until_a_worker_meets_them(
     api_on_both_databases: ApiServer,
 ) -> None:
@@ -347,7 +330,7 @@ def test_unmet_needs_are_reported_until_a_worker_meets_them(
     body = fresh(execution=execution)
     first = api_on_both_databases.submit(body)
     assert first["execution"]["requires"] == execution["requires"]
-    assert first["queue"]["reason"] is None, "where nobody listens that is the reason"
+    assert first["queue"]["reason"] == "1 run waits: no worker is listening"
     announce_worker(api_on_both_databases)
     reason = api_on_both_databases.get(f"/experiments/{first['id']}")["queue"]["reason"]
     assert reason.startswith("1 run waits for a worker with ")

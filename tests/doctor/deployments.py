@@ -44,7 +44,7 @@ def add_listening_worker(db: Database, **versions: str) -> str:
         found = register_worker(
             session, **description, versions={"richregime": version("richregime"), **versions}
         )
-        note_worker_seen(session, found)
+        note_worker_seen(session, found, slots=2)
         return found
 
 

@@ -33,7 +33,7 @@ def examine(api_server: ApiServer, key: str | None = None) -> Iterator[Finding]:
 def test_a_missing_worker_and_a_skewed_clock_are_reported(
     api_server: ApiServer,
 ) -> None:
-    assert "no worker listens" in messages(examine(api_server), "ready", Level.ERROR)
+    assert "no worker is listening" in messages(examine(api_server), "ready", Level.ERROR)
     worker = add_listening_worker(api_server.db)
     findings = list(examine(api_server))
     assert [

@@ -50,7 +50,7 @@ class FragileBroker:
 
     def note_worker_seen(self) -> None:
         with self._db.write() as session:
-            note_worker_seen(session, self._worker)
+            note_worker_seen(session, self._worker, slots=1)
 
     def take_wake_ups(self) -> int:
         """Delete the wake-ups; returns how many there were."""

@@ -25,11 +25,11 @@ def test_the_seen_file_is_touched_only_after_a_report_to_the_database(
     seen = tmp_path / "seen"
     worker = Worker(settings, "cpu", 1, seen_file=seen)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise DatabaseUnavailable("no response", None, TimeoutError())
 
     with monkeypatch.context() as patch:
-        patch.setattr(parent, "note_worker_seen", fail)
+        patch.setattr(parent, "register_worker", fail)
         with pytest.raises(DatabaseUnavailable):
             worker._run_maintenance()
     assert not seen.exists()

@@ -110,7 +110,7 @@ def workers(as_json: AsJson = False, url: Url = None) -> None:
             one.device,
             one.device_class,
             f"{len(one.runs)}/{one.slots}",
-            "listening" if one.listening else "gone",
+            "listening" if one.listening else ("gone" if one.slots else "not ready"),
         )
         for one in found
     ]
@@ -119,7 +119,7 @@ def workers(as_json: AsJson = False, url: Url = None) -> None:
 
 @app.command()
 def queue(as_json: AsJson = False, url: Url = None) -> None:
-    """Show how many runs are queued and running, and how many workers listen."""
+    """Show how many runs are queued and running, how many workers listen, and why runs wait."""
     with open_client(url) as client:
         found = client.queue()
     if as_json:
@@ -129,6 +129,8 @@ def queue(as_json: AsJson = False, url: Url = None) -> None:
         f"{found.running} runs running, {found.queued} queued, "
         f"{found.workers_listening} worker slots listening"
     )
+    if found.reason:
+        print(f"waiting: {found.reason}")
     if not found.workers_listening:
         print_hint("no worker is listening: `./run` starts the service with workers")
 
