@@ -10,7 +10,9 @@ from itertools import pairwise
 from typing import Literal
 
 Mode = Literal["active", "lazy"]
-"""`active`: the parameters that moved most are reset. `lazy`: they are kept, all others reset."""
+"""`active`: the first parameters of the order are reset. `lazy`: all others are."""
+Criterion = Literal["movement", "magnitude", "magnitude_increase", "random"]
+"""What orders the parameters (see `engine.analysis.reset_order`)."""
 
 
 def count_of(percent: float, size: int) -> int:

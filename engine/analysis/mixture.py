@@ -1,9 +1,10 @@
-"""Nets with some parameters from theta_0 and the others from theta_T (paper, Section 4).
+"""Nets with some parameters from theta_R and the others from theta_T (paper, Section 4).
 
-Active gamma resets the k parameters that moved most and keeps the rest at theta_T; lazy epsilon
-keeps those k and resets the rest. Both apply to the p parameters in the order of
-`named_parameters()`. Buffers (running statistics of batch normalisation) are not parameters: they
-stay at T, except in the random net, which is theta_0 with its own buffers.
+theta_R is the point reset to, in the paper theta_0. Active gamma resets the first k parameters of
+an order, those that moved most, and keeps the rest at theta_T; lazy epsilon keeps those k and
+resets the rest. Both apply to the p parameters in the order of `named_parameters()`. Buffers
+(running statistics of batch normalisation) are not parameters: they stay at T, except where every
+parameter is reset, which gives theta_R with its own buffers.
 """
 
 from __future__ import annotations
@@ -22,34 +23,49 @@ Theta = Mapping[str, Tensor]
 
 
 class Mixtures:
-    """theta_0, theta_T and the order of movement, on the net's device; `load` fills `net`."""
+    """theta_R, theta_T and the order of reset, on the net's device; `load` fills `net`."""
 
     def __init__(
-        self, net: LayeredNet, theta_0: Theta, theta_T: Theta, counts: Sequence[int]
+        self,
+        net: LayeredNet,
+        theta_R: Theta,
+        theta_T: Theta,
+        ranking: Ranking | Sequence[int],
+        in_scope: Tensor | None = None,
     ) -> None:
-        """counts: ascending and distinct numbers of parameters to reset or keep."""
+        """ranking: of all parameters; or counts, ascending and distinct, in the order of movement.
+
+        in_scope: bool [p], the parameters that may be reset; the others stay at theta_T. None: all.
+        """
         self.net = net
-        self.theta_0, self.theta_T = theta_0, theta_T
-        self.flat_0, self.flat_T = self._flatten(theta_0), self._flatten(theta_T)
-        self.ranking: Ranking = rank_magnitudes(magnitude_bits(self.flat_T - self.flat_0), counts)
+        self.theta_R, self.theta_T = theta_R, theta_T
+        self.flat_R, self.flat_T = flatten(net, theta_R), flatten(net, theta_T)
+        self._covers_all = in_scope is None
+        if not isinstance(ranking, Ranking):
+            ranking = rank_magnitudes(magnitude_bits(self.flat_T - self.flat_R), ranking)
+        if in_scope is not None:
+            self.flat_R = torch.where(in_scope, self.flat_R, self.flat_T)
+        self.ranking = ranking
 
     @property
     def num_parameters(self) -> int:
-        return len(self.flat_0)
+        return len(self.flat_R)
 
     def mix(self, mode: Mode, position: int, part: slice = slice(None)) -> Tensor:
         """The parameters of the mixture at `counts[position]`, as a vector; `part` of [p]."""
         is_first = self.ranking.groups[part] <= position
         if mode == "active":
-            return torch.where(is_first, self.flat_0[part], self.flat_T[part])
-        return torch.where(is_first, self.flat_T[part], self.flat_0[part])
+            return torch.where(is_first, self.flat_R[part], self.flat_T[part])
+        return torch.where(is_first, self.flat_T[part], self.flat_R[part])
 
     def end_of(self, mode: Mode, position: int) -> Theta | None:
-        """`theta_0` or `theta_T` where the mixture is exactly that net, else None."""
+        """`theta_R` or `theta_T` where the mixture is exactly that net, else None."""
         count = self.ranking.counts[position]
         if count not in (0, self.num_parameters):
             return None
-        return self.theta_T if (count == 0) == (mode == "active") else self.theta_0
+        if (count == 0) == (mode == "active"):
+            return self.theta_T
+        return self.theta_R if self._covers_all else None
 
     @torch.no_grad()
     def load(self, mode: Mode, position: int) -> None:
@@ -64,8 +80,8 @@ class Mixtures:
             parameter.copy_(self.mix(mode, position, part).view(parameter.shape))
             start = part.stop
 
-    def _flatten(self, theta: Theta) -> Tensor:
-        device = next(self.net.parameters()).device
-        return torch.cat([theta[name].reshape(-1) for name, _ in self.net.named_parameters()]).to(
-            device
-        )
+
+def flatten(net: LayeredNet, theta: Theta) -> Tensor:
+    """The parameters of `theta` as a vector [p], on the net's device."""
+    device = next(net.parameters()).device
+    return torch.cat([theta[name].reshape(-1) for name, _ in net.named_parameters()]).to(device)

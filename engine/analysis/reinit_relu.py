@@ -1,9 +1,9 @@
 """The sweep of a ReLU-Net: both modes share the first layer, nearly all of a shallow net's work.
 
-With D = theta_T - theta_0 in the first layer and D_k its part at the k parameters that moved most,
-a batch X gives X W_active = X W_T - X D_k and X W_lazy = X W_0 + X D_k. As k grows D_k only gains
-entries, so X D_k is a running sum over the gains, which are sparse: all counts together cost one
-product's multiply-adds. Sums in another order round differently, so an image whose two best classes
+With D = theta_T - theta_R in the first layer and D_k its part at the first k parameters of the
+order, a batch X gives X W_active = X W_T - X D_k and X W_lazy = X W_R + X D_k. As k grows D_k only
+gains entries, so X D_k is a running sum over the gains, which are sparse: all counts together cost
+one product's multiply-adds. Sums in another order round differently, so an image whose two best classes
 are equal up to rounding may be classified differently than by the net itself.
 """
 
@@ -88,8 +88,8 @@ class _FirstLayer:
         self.upper_shapes = shapes[2:]
         self.stop = self.width * num_inputs + self.width
         """Index in [p] at which the second layer begins."""
-        self.trained, self.random = self._join(mixtures.flat_T), self._join(mixtures.flat_0)
-        self._difference = self.trained - self.random
+        self.trained, self.reset = self._join(mixtures.flat_T), self._join(mixtures.flat_R)
+        self._difference = self.trained - self.reset
         self._groups = self._join(mixtures.ranking.groups)
         self._images = images.reshape(len(images), -1)
         self.device_type = images.device.type
@@ -165,7 +165,7 @@ def _count_block(
     hits: dict[tuple[Mode, int], Tensor],
 ) -> None:
     """Add the correct classifications of one block to `hits`, position by position."""
-    trained, random = first.trained @ images, first.random @ images
+    trained, reset = first.trained @ images, first.reset @ images
     moved, hidden = torch.zeros_like(trained), torch.empty_like(trained)
     for step in steps:
         torch.addmm(moved, step.gain, images, out=moved)
@@ -173,7 +173,7 @@ def _count_block(
             if mode == "active":
                 torch.sub(trained, moved, out=hidden)
             else:
-                torch.add(random, moved, out=hidden)
+                torch.add(reset, moved, out=hidden)
             hits[mode, step.position].add_((_classify(hidden.relu_(), upper) == labels).sum())
 
 

@@ -54,8 +54,8 @@ def assert_ends_are_the_two_nets() -> None:
     last = len(mixtures.ranking.counts) - 1
     ends: tuple[tuple[Mode, int, Theta], ...] = (
         ("active", 0, mixtures.theta_T),
-        ("active", last, mixtures.theta_0),
-        ("lazy", 0, mixtures.theta_0),
+        ("active", last, mixtures.theta_R),
+        ("lazy", 0, mixtures.theta_R),
         ("lazy", last, mixtures.theta_T),
     )
     for mode, position, theta in ends:
@@ -67,10 +67,10 @@ def assert_ends_are_the_two_nets() -> None:
 
 def assert_active_resets_what_lazy_keeps() -> None:
     mixtures = make_mixtures()
-    moved = (mixtures.flat_T - mixtures.flat_0).abs()
+    moved = (mixtures.flat_T - mixtures.flat_R).abs()
     for position, count in enumerate(mixtures.ranking.counts):
         mixtures.load("active", position)
-        reset = flat(mixtures) == mixtures.flat_0
+        reset = flat(mixtures) == mixtures.flat_R
         mixtures.load("lazy", position)
         kept = flat(mixtures) == mixtures.flat_T
         assert torch.equal(reset, kept)
@@ -107,7 +107,7 @@ def test_ends_made_by_adding_the_movement_are_detected(monkeypatch: pytest.Monke
         self: Mixtures, mode: Mode, position: int, part: slice = slice(None)
     ) -> torch.Tensor:
         moves = (self.ranking.groups[part] > position) == (mode == "active")
-        return self.flat_0[part] + torch.where(moves, self.flat_T[part] - self.flat_0[part], 0)
+        return self.flat_R[part] + torch.where(moves, self.flat_T[part] - self.flat_R[part], 0)
 
     monkeypatch.setattr(Mixtures, "mix", mix_by_adding)
     assert_ends_are_the_two_nets()  # the ends are not mixed

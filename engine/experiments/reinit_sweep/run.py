@@ -114,7 +114,7 @@ def _describe_movement(mixtures: Mixtures) -> dict[str, Any]:
     each layer.
     """
     ranking = mixtures.ranking
-    thresholds = read_thresholds(magnitude_bits(mixtures.flat_T - mixtures.flat_0), ranking)
+    thresholds = read_thresholds(magnitude_bits(mixtures.flat_T - mixtures.flat_R), ranking)
     layers = []
     start = 0
     for number, layer in enumerate(mixtures.net.layers):
