@@ -3,8 +3,8 @@
 With D = theta_T - theta_R in the first layer and D_k its part at the first k parameters of the
 order, a batch X gives X W_active = X W_T - X D_k and X W_lazy = X W_R + X D_k. As k grows D_k only
 gains entries, so X D_k is a running sum over the gains, which are sparse: all counts together cost
-one product's multiply-adds. Sums in another order round differently, so an image whose two best classes
-are equal up to rounding may be classified differently than by the net itself.
+one product's multiply-adds. Sums in another order round differently, so an image whose two best
+classes are equal up to rounding may be classified differently than by the net itself.
 """
 
 from __future__ import annotations
