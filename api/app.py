@@ -18,6 +18,7 @@ from api.http.openapi import PROBLEM_RESPONSES, describe
 from api.middleware.authentication import Authentication
 from api.middleware.head_requests import HeadRequests
 from api.middleware.plain_text_errors import PlainTextErrors
+from api.middleware.proxy_headers import ProxyHeaders
 from api.middleware.request_middleware import RequestMiddleware, is_loopback
 from api.routes import (
     audit,
@@ -44,7 +45,7 @@ from storage.database.engine import Database
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net
 move, where they are, and training only some layers. POST a body to /experiments, follow /events,
-read /result and /plots. The web pages start at [/](/), the guide at [/guide](/guide)."""
+read /result and /plots. The web pages start at [/](.), the guide at [/guide](guide)."""
 ROUTES = (
     experiments,
     runs,
@@ -106,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadRequests)
     app.add_middleware(Authentication, always_required=not is_private and not settings.allow_public)
     app.add_middleware(RequestMiddleware, only_loopback=is_private and not settings.allow_public)
+    app.add_middleware(ProxyHeaders, root_path=settings.root_path)
     for module in ROUTES:
         app.include_router(module.router)
     pages.mount_assets(app)
@@ -146,6 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        proxy_headers=False,  # `ProxyHeaders` reads them
         log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=3,

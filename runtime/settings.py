@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.logs import LogFormat
+from runtime.root_path import parse_root_path
 from schemas.webhooks import SECRET_FORMAT, read_key
 from storage.runs.placement import parse_labels
 
@@ -56,6 +57,12 @@ class Settings(BaseSettings):
         False,
         description="Set it where a proxy guards the service: accept every host name, and, as long "
         "as no API key exists, accept requests without a key on addresses other than loopback.",
+    )
+    root_path: str = Field(
+        "/",
+        validate_default=True,
+        description="Path below which a proxy serves the service, such as `/lab`; the proxy "
+        "removes it from each request. `X-Forwarded-Prefix` of a trusted proxy overrides it.",
     )
     log_format: LogFormat = Field(
         LogFormat.TEXT,
@@ -200,6 +207,11 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_labels(cls, labels: object) -> object:
         return parse_labels(labels) if isinstance(labels, str) else labels
+
+    @field_validator("root_path")
+    @classmethod
+    def _parse_root_path(cls, text: str) -> str:
+        return parse_root_path(text)
 
     @field_validator("webhook_secret")
     @classmethod

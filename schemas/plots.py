@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from schemas.base import Resource
+from schemas.links import Links
 
 
 class Plot(Resource):
     name: str
     title: str
     description: str
-    links: dict[str, str]
+    links: Links

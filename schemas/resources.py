@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from engine.spec import Execution
 from schemas.base import Request, Resource, StoredResource, UtcDatetime
+from schemas.links import Links
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from schemas.submission import Keep, Label
 
@@ -63,7 +64,7 @@ class Experiment(StoredResource):
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     finished_at: UtcDatetime | None
-    links: dict[str, str]
+    links: Links
 
 
 class ExperimentUpdate(Request):
@@ -111,7 +112,7 @@ class Run(StoredResource):
     """Computing time of all attempts."""
     manifest: dict[str, Any] | None
     """Expanded spec, digest, versions, device, data set sha256, determinism."""
-    links: dict[str, str]
+    links: Links
 
 
 class Artifact(Resource):
@@ -123,7 +124,7 @@ class Artifact(Resource):
     sha256: str
     bytes: int
     created_at: UtcDatetime
-    links: dict[str, str]
+    links: Links
 
 
 class Checkpoint(Resource):
@@ -135,7 +136,7 @@ class Checkpoint(Resource):
     sha256: str
     bytes: int
     created_at: UtcDatetime
-    links: dict[str, str]
+    links: Links
 
 
 class Worker(StoredResource):

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from api.http.negotiation import VARY, wants_page
+from api.http.root_path import root_path_of, service_path_of
 from api.web.templating import render_problem
 from engine.errors import FieldError, InvalidSpec
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
@@ -160,6 +161,9 @@ def install_handlers(app: FastAPI) -> None:
             detail = f"the method {request.method} is not allowed for {request.url.path[:200]}"
         if error.status_code == 404 and detail == "Not Found":
             detail = f"there is nothing at {request.url.path[:200]}"
+            root_path = root_path_of(request.scope)
+            if root_path and service_path_of(request.scope).startswith(f"{root_path}/"):
+                detail += f"; the proxy must remove {root_path} from the path of each request"
         return problem_response(request, error.status_code, code, detail, headers=headers)
 
     def on_unreadable(request: Request, error: Exception) -> Response:
@@ -192,12 +196,13 @@ def _allowed_methods(request: Request) -> list[str]:
 
     Where a route without parameters matches, routes with parameters do not count. Empty for files.
     """
+    scope = {**request.scope, "root_path": root_path_of(request.scope)}
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for part in request.app.routes:
         router = getattr(part, "original_router", None)
         for route in router.routes if router is not None else [part]:
-            if route.matches(request.scope)[0] is not Match.NONE:
-                is_own = getattr(route, "path", None) == request.url.path
+            if route.matches(scope)[0] is not Match.NONE:
+                is_own = getattr(route, "path", None) == service_path_of(scope)
                 found[is_own] |= getattr(route, "methods", None) or set()
     allowed = found[True] or found[False]
     return sorted(allowed | {"HEAD"} if "GET" in allowed else allowed)

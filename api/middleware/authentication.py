@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.negotiation import VARY, wants_page
 from api.http.problems import ProblemRaised, database_unavailable_response, problem_response
+from api.http.root_path import root_path_of
 from api.middleware.origins import SAFE_METHODS, is_own_page
 from runtime.logs import add_log_context
 from schemas.access import Scope as KeyScope
@@ -250,7 +251,8 @@ def _redirect_to_login(request: Request) -> Response | None:
     is_page = request.method in ("GET", "HEAD") and wants_page(request.headers.get("accept"))
     if not is_page or "authorization" in request.headers:
         return None
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path = request.url.path.removeprefix(root_path_of(request.scope))
+    wanted = path + (f"?{request.url.query}" if request.url.query else "")
     query = "" if wanted == "/" else f"?{urlencode({'next': wanted})}"
     return RedirectResponse(f"/login{query}", 303, headers={"Cache-Control": PRIVATE, **VARY})
 

@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.background.prometheus import route_of
 from api.http.problems import problem_response
+from api.http.root_path import service_path_of
 from api.middleware.origins import SAFE_METHODS, is_cross_site
+from api.middleware.proxy_headers import PREFIX_HEADER, WRONG_PREFIX
 from runtime.logs import log_context
 from schemas.problems import ProblemCode
 
@@ -91,6 +93,9 @@ class RequestMiddleware:
         scope, headers = request.scope, request.headers
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
             return 400, ProblemCode.INVALID_REQUEST, "the URL holds a NUL character"
+        if WRONG_PREFIX in scope["state"]:
+            detail = f"the proxy's header {PREFIX_HEADER} is wrong: {scope['state'][WRONG_PREFIX]}"
+            return 400, ProblemCode.INVALID_REQUEST, detail
         host = headers.get("host", "")
         if self._only_loopback and host and not is_loopback(_host_name(host)):
             detail = (
@@ -138,5 +143,5 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     headers[REQUEST_ID] = scope["state"]["request_id"]
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
-    inline = " 'unsafe-inline'" if scope["path"] == REDOC_PATH else ""
+    inline = " 'unsafe-inline'" if service_path_of(scope) == REDOC_PATH else ""
     headers.setdefault("Content-Security-Policy", POLICY.format(scripts=inline))

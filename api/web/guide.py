@@ -78,17 +78,22 @@ def list_pictures() -> dict[str, Path]:
     return {path.relative_to(DOCS).as_posix(): path for path in DOCS.glob("*/*.png")}
 
 
-def render_page(slug: str, description: Callable[[], Mapping[str, Any]]) -> str | None:
-    """The page as HTML; None for an unknown slug. description: returns the OpenAPI description."""
+def render_page(
+    slug: str, description: Callable[[], Mapping[str, Any]], root_path: str = ""
+) -> str | None:
+    """The page as HTML; None for an unknown slug.
+
+    description: returns the OpenAPI description. root_path: stands before each link.
+    """
     if slug == "reference":
-        return _render(reference_markdown(description()), slug)
+        return _render(reference_markdown(description()), slug, root_path)
     if slug.startswith("kinds/"):
         kind = kinds().get(slug.removeprefix("kinds/"))
-        return None if kind is None else _render(kind_markdown(kind), slug)
+        return None if kind is None else _render(kind_markdown(kind), slug, root_path)
     name = next((page.document for page in list_pages() if page.slug == slug), None)
     if name is None:
         return None
-    return _render((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)
+    return _render((DOCS / f"{name}.md").read_text(encoding="utf-8"), name, root_path)
 
 
 def list_sections(html: str) -> list[tuple[str, str]]:
@@ -115,14 +120,14 @@ def _title_of(name: str) -> str:
     return found[1].replace("`", "") if found else name
 
 
-def _render(text: str, document: str) -> str:
+def _render(text: str, document: str, root_path: str) -> str:
     """document: the path in `docs/` that relative links start from."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     _set_heading_ids(tokens)
     for token in tokens:
         for child in token.children or ():
-            _adapt_link(child, document)
+            _adapt_link(child, document, root_path)
     html = str(markdown.renderer.render(tokens, markdown.options, {}))
     scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
     return html.replace("<table>", scroll).replace("</table>", "</table></div>")
@@ -144,7 +149,7 @@ def _set_heading_ids(tokens: Sequence[Token]) -> None:
             opening.attrSet("id", name if count == 1 else f"{name}-{count}")
 
 
-def _adapt_link(token: Token, document: str) -> None:
+def _adapt_link(token: Token, document: str, root_path: str) -> None:
     """Make relative links lead to the guide; remove those to files outside `docs/`."""
     attribute = {"link_open": "href", "image": "src"}.get(token.type)
     target = str(token.attrGet(attribute) or "") if attribute else ""
@@ -162,5 +167,5 @@ def _adapt_link(token: Token, document: str) -> None:
         return
     found = full.resolve().relative_to(DOCS.resolve()).as_posix()
     page = _slug_of(found.removesuffix(".md")) if found.endswith(".md") else found
-    address = f"/guide/{page}"
+    address = f"{root_path}/guide/{page}"
     token.attrSet(attribute, f"{address}#{anchor}" if anchor else address)

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import StrictUndefined
 
+from api.http.root_path import root_path_of, service_path_of
 from api.web.formatting import format_bytes, format_point, format_seconds, format_value
 from api.web.result_tables import format_elapsed
 from schemas.problems import Problem
@@ -25,7 +26,13 @@ NAVIGATION = (
 )
 MAX_EVENT_CHARACTERS = 160
 
-templates = Jinja2Templates(directory=WEB / "templates")
+
+def _add_paths(request: Request) -> dict[str, Any]:
+    """`root` is put before every path of the service; `here` is the path of the page without it."""
+    return {"root": root_path_of(request.scope), "here": service_path_of(request.scope)}
+
+
+templates = Jinja2Templates(directory=WEB / "templates", context_processors=[_add_paths])
 templates.env.undefined = StrictUndefined
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from engine.experiments.train.result import TrainSeedResult
@@ -119,21 +120,29 @@ class ApiServer:
 @contextlib.contextmanager
 def serve_api(settings: Settings) -> Iterator[ApiServer]:
     """Run the API on a free port."""
-    listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    with serve(app) as url, httpx.Client(base_url=url, timeout=60) as http:
+        state = app.state.richregime
+        yield ApiServer(http, settings, state.db, state.blobs)
+
+
+@contextlib.contextmanager
+def serve(app: ASGIApp) -> Iterator[str]:
+    """Run an application on a free port; returns its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, log_level="critical", timeout_graceful_shutdown=1, proxy_headers=False
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + 30
     while not server.started:
-        assert thread.is_alive(), "the API did not start"
-        assert time.monotonic() < deadline, "the API did not start in time"
+        assert thread.is_alive(), "the application did not start"
+        assert time.monotonic() < deadline, "the application did not start in time"
         time.sleep(0.01)
-    state = app.state.richregime
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        with httpx.Client(base_url=url, timeout=60) as http:
-            yield ApiServer(http, settings, state.db, state.blobs)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(timeout=20)

@@ -13,6 +13,7 @@ from runtime.settings import Settings
 from tests.api.api_server import ApiServer
 
 NAMES = {"kind": "train", "slug": "access", "folder": "images", "ending": "png"}
+PLOT = "learning_curve"
 VARYING = {"date", "x-request-id", "transfer-encoding"}
 
 
@@ -40,7 +41,7 @@ def values(api_server: ApiServer) -> dict[str, str]:
 
 def fill(path: str, values: dict[str, str]) -> str:
     names = {"/presets": "demo", "/datasets": "digits", "/guide": "demo_accuracy_bars"}
-    named = next((one for prefix, one in names.items() if path.startswith(prefix)), "curves_linear")
+    named = next((one for start, one in names.items() if path.startswith(start)), PLOT)
     for name, value in {**values, "name": named, "slug:path": values["slug"]}.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path

@@ -4,7 +4,7 @@ import { showComparison } from "./comparison.js";
 import { refreshCurves } from "./curves.js";
 import { exploreOnClick } from "./heatmaps.js";
 import { refresh } from "./live.js";
-import { fetchJson } from "./service.js";
+import { fetchJson, root } from "./service.js";
 import { showTables } from "./tables.js";
 
 const page = document.getElementById("experiment");
@@ -70,7 +70,7 @@ function follow() {
   const timer = setInterval(() => {
     if (!document.hidden) showErrors(showAll());
   }, REFRESH_MS);
-  const stream = new EventSource(`${base}/events?after=${page.dataset.lastEvent}`);
+  const stream = new EventSource(`${root}${base}/events?after=${page.dataset.lastEvent}`);
   for (const name of page.dataset.eventNames.split(" "))
     if (name !== "end")
       stream.addEventListener(name, () => schedule(name === "run.succeeded" ? () => Promise.all([showAll(), showResults()]) : showAll));

@@ -1,5 +1,8 @@
 // Requests to the service, and creation of elements.
 
+// The path of the service: a proxy may serve it below a path of its own.
+export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
 export class RequestFailed extends Error {
   constructor(status, problem) {
     super(problem.detail ?? `the service returned status ${status}`);
@@ -8,9 +11,9 @@ export class RequestFailed extends Error {
   }
 }
 
-// The JSON response; throws RequestFailed with the problem that the service returned.
+// The JSON response of a path of the service; throws RequestFailed with the problem that the service returned.
 export async function fetchJson(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: { accept: "application/json", ...options.headers } });
+  const response = await fetch(root + path, { ...options, headers: { accept: "application/json", ...options.headers } });
   const text = await response.text();
   let body;
   try {

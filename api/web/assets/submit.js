@@ -2,7 +2,7 @@
 
 import { bytes, duration, flops, showValue } from "./numbers.js";
 import { nearestPosition, positionsOf } from "./pointers.js";
-import { RequestFailed, createElement, fetchJson } from "./service.js";
+import { RequestFailed, createElement, fetchJson, root } from "./service.js";
 
 const TYPING_PAUSE_MS = 350;
 const MAX_POINTS_SHOWN = 50;
@@ -126,7 +126,7 @@ function showPreview(preview) {
     ].map(([name, value, note]) => createElement("div", { className: "card" }, createElement("dt", { textContent: name }), createElement("dd", {}, value, note ? createElement("small", { textContent: ` ${note}` }) : ""))),
   );
   warnings.replaceChildren(...preview.warnings.map((text) => createElement("li", { textContent: text })));
-  if (identical) warnings.append(createElement("li", {}, createElement("a", { href: `/view/${identical}`, textContent: `Identical experiment: ${identical}` })));
+  if (identical) warnings.append(createElement("li", {}, createElement("a", { href: `${root}/view/${identical}`, textContent: `Identical experiment: ${identical}` })));
   showPoints(preview.points);
 }
 
@@ -152,7 +152,7 @@ form.addEventListener("submit", async (event) => {
   submit.disabled = true;
   try {
     const experiment = await post("/experiments", { headers: { "idempotency-key": newIdempotencyKey() } });
-    window.location.assign(`/view/${experiment.id}`);
+    window.location.assign(`${root}/view/${experiment.id}`);
   } catch (error) {
     showFailure(error);
   }

@@ -1,5 +1,7 @@
 // Swagger UI, light or dark as the other pages.
 
+import { root } from "./service.js";
+
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function applyTheme() {
@@ -10,7 +12,7 @@ dark.addEventListener("change", applyTheme);
 applyTheme();
 
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: `${root}/openapi.json`,
   dom_id: "#swagger-ui",
   layout: "BaseLayout",
   deepLinking: true,

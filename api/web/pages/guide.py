@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from api.http.problems import ProblemRaised
+from api.http.root_path import root_path_of
 from api.web.guide import list_pages, list_pictures, list_sections, render_page
 from api.web.templating import render
 from schemas.problems import ProblemCode
@@ -36,7 +37,7 @@ def read_picture(folder: str, name: str) -> FileResponse:
 @router.get("/guide/{slug:path}")
 def show_guide(request: Request, slug: str) -> Response:
     """A page of the guide."""
-    html = render_page(slug, request.app.openapi)
+    html = render_page(slug, request.app.openapi, root_path_of(request.scope))
     if html is None:
         raise ProblemRaised(404, ProblemCode.NOT_FOUND, f"the guide has no page {slug[:80]!r}")
     pages = list_pages()

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from api.dependencies import StateDep
 from api.http.json_body import BodyDep
 from api.http.problems import ProblemRaised
+from api.http.root_path import root_path_of
 from api.middleware.authentication import (
     COOKIE,
     PRIVATE,
@@ -113,7 +114,12 @@ def _login_page(
 
 def _set_cookie(response: Response, request: Request, token: str, seconds: int) -> None:
     """Scripts cannot read the cookie; other sites can send it only by a link to this service."""
-    is_secure = request.url.scheme == "https"
     response.set_cookie(
-        COOKIE, token, max_age=seconds, path="/", secure=is_secure, httponly=True, samesite="lax"
+        COOKIE,
+        token,
+        max_age=seconds,
+        path=root_path_of(request.scope) or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
     )
