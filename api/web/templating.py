@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import StrictUndefined
 
+from api.http.paging import format_label
 from api.http.root_path import root_path_of, service_path_of
 from api.web.formatting import format_bytes, format_point, format_seconds, format_value
 from api.web.result_tables import format_elapsed
@@ -34,6 +35,7 @@ def _add_paths(request: Request) -> dict[str, Any]:
 
 templates = Jinja2Templates(directory=WEB / "templates", context_processors=[_add_paths])
 templates.env.undefined = StrictUndefined
+templates.env.globals["label_filter"] = format_label
 
 
 def render(request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:

@@ -79,11 +79,16 @@ def list_experiments(
 
 
 def _label(session: Session, key: str) -> Any:
-    """The value of a label in SQL. Damaged labels give NULL: SQLite would fail the whole query."""
-    value = ExperimentRow.labels[key].as_string()
-    if session.get_bind().dialect.name == "sqlite":
-        return case((func.json_valid(ExperimentRow.labels), value))
-    return value
+    """The value of a label in SQL, for every key. Damaged labels give NULL.
+
+    On SQLite, damaged labels would fail the whole query, and a JSON path finds no key with quotes
+    or backslashes.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        return ExperimentRow.labels[key].as_string()
+    each = func.json_each(ExperimentRow.labels).table_valued("key", "value")
+    value = select(each.c.value).where(each.c.key == key).limit(1).scalar_subquery()
+    return case((func.json_valid(ExperimentRow.labels), value))
 
 
 def find_reusable(session: Session, digest: str) -> ExperimentRow | None:

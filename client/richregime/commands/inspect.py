@@ -21,7 +21,8 @@ def list_(
     kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
     status: Annotated[ExperimentStatus | None, typer.Option(help="Only this status.")] = None,
     label: Annotated[
-        str | None, typer.Option(help="Only with this label: key or key:value.")
+        str | None,
+        typer.Option(help=r"Only with this label: key or key:value; a colon in the key is `\:`."),
     ] = None,
     containing: Annotated[
         str | None, typer.Option("--search", help="Text in the name or the id.")
