@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class FinishedTraining:
     """The training part of that seed's result: test accuracy, loss, timings, outcome."""
     metrics: Sequence[tuple[str, int, float | None]]
     """(name, step, value) logged by the training; a run that reuses it logs them as its own."""
+    checkpoints: Mapping[str, bytes] = field(default_factory=dict)
+    """The kept checkpoints that were asked for, by name"""
 
 
 class RunContext(Protocol):
@@ -104,15 +106,21 @@ class RunContext(Protocol):
         ...
 
     def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
-        """Store a theta file (`theta_0`, `theta_T`): safetensors bytes."""
+        """Store a theta file (`theta_0`, `theta_T`, `epoch_1`, `step_20`): safetensors bytes."""
+        ...
+
+    def load_checkpoint(self, name: str, seed: int) -> bytes:
+        """A theta file that this run has stored."""
         ...
 
     def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
         """Store a file with the result. A repeated (name, seed) replaces it."""
         ...
 
-    def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
-        """A finished training with this digest, or None.
+    def find_training(
+        self, digest: str, seed: int, names: Sequence[str] = ()
+    ) -> FinishedTraining | None:
+        """A finished training with this digest that has kept the checkpoints `names`, or None.
 
         Trainings of earlier attempts of this run are always found; those of other runs only if the
         user allows reuse.

@@ -150,7 +150,7 @@ def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
     train_size, test_size = subset_sizes(spec, info)
     work = spec.work()
     trained = round(spec.epochs * train_size * work.train_fraction)
-    evaluations = spec.epochs + 1 + work.test_evaluations
+    evaluations = len(spec.evaluated_epochs()) + work.test_evaluations
     return trained + work.full_gradients * train_size, evaluations * test_size
 
 
@@ -264,6 +264,7 @@ def _workspace_bytes(layers: tuple[LayerLayout, ...], batch_size: int) -> int:
 
 def _disk_bytes(spec: ExperimentSpec, parameters: int, num_seeds: int) -> int:
     """theta_0 and theta_T, the kind's artifacts, two copies of the resume state."""
-    kept = parameters * (2 * _FLOAT + spec.work().bytes_per_parameter)
+    thetas = 2 + len(spec.kept_checkpoints().names)
+    kept = parameters * (thetas * _FLOAT + spec.work().bytes_per_parameter)
     resume = 2 * parameters * _FLOAT * (2 + optimizer_slots(spec.optimizer))
     return num_seeds * (kept + resume)

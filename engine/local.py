@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
+from engine.drawing.fitting import draw_plot
 from engine.errors import OutputInUse, WeightsUnavailable
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint, PlotProcedures
@@ -119,7 +120,12 @@ class LocalRunContext:
     def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
         write_atomically(self._folder / artifact_name(name, seed), data)
 
-    def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
+    def load_checkpoint(self, name: str, seed: int) -> bytes:
+        return (self._folder / f"{name}-seed{seed}.safetensors").read_bytes()
+
+    def find_training(
+        self, digest: str, seed: int, names: Sequence[str] = ()
+    ) -> FinishedTraining | None:
         path = self._folder / f"training-seed{seed}.json"
         if not path.exists():
             return None
@@ -132,10 +138,11 @@ class LocalRunContext:
             series.setdefault(name, {}).update(values)
         return FinishedTraining(
             self.run_id,
-            (self._folder / f"theta_0-seed{seed}.safetensors").read_bytes(),
-            (self._folder / f"theta_T-seed{seed}.safetensors").read_bytes(),
+            self.load_checkpoint("theta_0", seed),
+            self.load_checkpoint("theta_T", seed),
             stored["result"],
             (),
+            {name: self.load_checkpoint(name, seed) for name in names},
         )
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
@@ -283,5 +290,5 @@ def _write_plots(
         numbers = plots.numbers(name, experiment)
         write_atomically(out / f"{name}.json", canonical_json(numbers).encode())
         write_atomically(
-            out / f"{name}.png", save(plots.draw(name, numbers, options), "png", options)
+            out / f"{name}.png", save(draw_plot(plots, name, numbers, options), "png", options)
         )

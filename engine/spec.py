@@ -10,14 +10,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, Strict, StringConstraints
+from pydantic import Field, Strict, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from engine.data.spec import DataSpec
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
 from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
-from engine.spec_model import SpecModel
+from engine.spec_model import Many, SpecModel
 
 TRAINING_VERSION = 1
 """Part of every training digest; increased whenever the same spec would give other weights."""
@@ -88,6 +89,42 @@ class Work:
     """Temporary memory per parameter, for one seed at a time."""
 
 
+Epochs = Annotated[int, Field(ge=1, le=10_000)]
+Steps = Annotated[int, Field(ge=1, le=10**9)]
+
+
+class CheckpointsSpec(SpecModel):
+    """At which moments the training keeps the weights, besides its start and its end."""
+
+    epochs: Many[Epochs] = Field(
+        (), max_length=100, description="After these epochs: `epoch_1`, ..."
+    )
+    steps: Many[Steps] = Field(
+        (), max_length=100, description="After these steps of the whole training: `step_20`, ..."
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the kept checkpoints."""
+        return (*(f"epoch_{one}" for one in self.epochs), *(f"step_{one}" for one in self.steps))
+
+    def union(self, other: CheckpointsSpec) -> CheckpointsSpec:
+        """The moments of both, ascending."""
+        return CheckpointsSpec(
+            epochs=tuple(sorted({*self.epochs, *other.epochs})),
+            steps=tuple(sorted({*self.steps, *other.steps})),
+        )
+
+
+class EvaluateEvery(SpecModel):
+    """Evaluate after every so many epochs."""
+
+    every: int = Field(1, ge=1, le=10_000, description="Epochs from one evaluation to the next.")
+
+
+Evaluate = EvaluateEvery | Many[Epochs] | Literal["log"]
+
+
 class ExperimentSpec(SpecModel):
     """The fields that every kind shares: data, net, initialisation, training (paper, Section 3)."""
 
@@ -102,13 +139,58 @@ class ExperimentSpec(SpecModel):
     init: InitSpec = XavierSpec()
     optimizer: OptimizerSpec = AdamSpec()
     schedule: ScheduleSpec = ConstantSpec()
-    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the train set.")
+    epochs: int = Field(
+        20, ge=0, le=10_000, description="Passes over the train set; 0 evaluates the initial net."
+    )
     batch_size: int = Field(
         128,
         ge=2,
         le=65_536,
         description="Examples per step; the last batch of an epoch may be smaller.",
     )
+    evaluate: Evaluate = Field(
+        EvaluateEvery(),
+        description='When the test set is evaluated: `{"every": n}` epochs, a list of epochs, or '
+        "`log` (ten epochs a decade). The initial and the trained net always are.",
+    )
+    checkpoints: CheckpointsSpec = Field(
+        CheckpointsSpec(),
+        description="Keeps the weights at these moments: to download, as `init.checkpoint`, or to "
+        "reset to.",
+    )
+
+    added_fields: ClassVar[Mapping[str, Any]] = {
+        "evaluate": {"every": 1},
+        "checkpoints": {"epochs": [], "steps": []},
+    }
+    """Fields that earlier versions did not have, with the value that means what these versions did.
+    A digest leaves a field with this value out, so that equal specs keep equal digests."""
+
+    @model_validator(mode="after")
+    def _moments_are_in_the_training(self) -> Self:
+        late = [epoch for epoch in self.checkpoints.epochs if epoch > self.epochs]
+        if late:
+            raise PydanticCustomError(
+                "checkpoint-too-late",
+                "checkpoints.epochs holds {epoch}, but the training has {epochs} epochs",
+                {"epoch": late[0], "epochs": self.epochs},
+            )
+        return self
+
+    def kept_checkpoints(self) -> CheckpointsSpec:
+        """The checkpoints that the training must keep; kinds that reset to one add it."""
+        return self.checkpoints
+
+    def evaluated_epochs(self) -> frozenset[int]:
+        """The epochs after which the test set is evaluated; 0 is the initial net."""
+        match self.evaluate:
+            case EvaluateEvery(every=every):
+                chosen = set(range(every, self.epochs + 1, every))
+            case "log":
+                chosen = {round(10 ** (step / 10)) for step in range(41)}
+            case epochs:
+                chosen = set(epochs)
+        return frozenset({0, self.epochs} | {one for one in chosen if one <= self.epochs})
 
     def work(self) -> Work:
         """Work in addition to a plain training; kinds with such work override it."""
@@ -147,12 +229,21 @@ class ExperimentSpec(SpecModel):
 
     def digest(self) -> str:
         """Identity of the spec: sha256 of the expanded spec and the kind's version."""
-        return sha256_of({"spec": self.model_dump(mode="json"), "version": self.version})
+        return sha256_of({"spec": self._identity(), "version": self.version})
+
+    def _identity(self) -> dict[str, Any]:
+        """The spec as JSON without the added fields that have their first value."""
+        dumped = self.model_dump(mode="json")
+        return {
+            name: value
+            for name, value in dumped.items()
+            if name not in self.added_fields or value != self.added_fields[name]
+        }
 
     def training_spec(self) -> dict[str, Any]:
         """The part of the spec that decides the trained weights; kinds that change it add to it."""
-        dumped = self.model_dump(mode="json")
-        return {name: dumped[name] for name in TRAINING_FIELDS}
+        dumped = self._identity()
+        return {name: dumped[name] for name in TRAINING_FIELDS if name in dumped}
 
     def training_digest(self, seed: int, execution: Execution, data_sha256: str) -> str:
         """Identity of one seed's training: equal digests mean equal theta_0 and theta_T."""
@@ -175,8 +266,11 @@ class ExperimentSpec(SpecModel):
         }
 
 
-FIELDS_WITHOUT_SPEED = frozenset({"init", "schedule", "epochs"})
-TRAINING_FIELDS = ("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size")
+FIELDS_WITHOUT_SPEED = frozenset({"init", "schedule", "epochs", "evaluate", "checkpoints"})
+TRAINING_FIELDS = (
+    *("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size", "evaluate"),
+)
+"""The checkpoints are left out: a training that has them is found for a spec that needs fewer."""
 
 
 def canonical_json(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -279,23 +279,34 @@ class StoredRunContext:
             self._blobs.put(data)
         return blob.sha256
 
-    def find_training(self, digest: str, seed: int) -> FinishedTraining | None:
+    def load_checkpoint(self, name: str, seed: int) -> bytes:
+        with self._db.read() as session:
+            found = find_artifact(session, [self.run_id], name, seed, role="checkpoint")
+        assert found is not None, f"this run has not stored {name!r} of seed {seed}"
+        return self._blobs.read(found.sha256)
+
+    def find_training(
+        self, digest: str, seed: int, names: Sequence[str] = ()
+    ) -> FinishedTraining | None:
         with self._owner_db.read() as session:
             row = find_training(session, digest, seed, prefer_run=self.run_id)
             if row is None or (row.run_id != self.run_id and not self._claim.reuse):
                 return None
-            thetas = [
-                find_artifact(session, [row.run_id], name, seed, role="checkpoint")
-                for name in ("theta_0", "theta_T")
-            ]
+            files = {
+                name: find_artifact(session, [row.run_id], name, seed, role="checkpoint")
+                for name in ("theta_0", "theta_T", *names)
+            }
             metrics = seed_metrics(session, row.run_id, seed)
-        if None in thetas:
+        if None in files.values():
             return None
         try:
-            theta_0, theta_T = (
-                self._blobs.read(theta.sha256) for theta in thetas if theta is not None
-            )
-            return FinishedTraining(row.run_id, theta_0, theta_T, row.result, metrics)
+            data = {
+                name: self._blobs.read(file.sha256)
+                for name, file in files.items()
+                if file is not None
+            }
+            theta_0, theta_T = data.pop("theta_0"), data.pop("theta_T")
+            return FinishedTraining(row.run_id, theta_0, theta_T, row.result, metrics, data)
         except (CorruptBlob, NotFound, UnreadableRow) as error:
             self.log_event(
                 EventName.RUN_CHECKPOINT_UNREADABLE, {"run_id": row.run_id, "detail": str(error)}

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from engine.analysis.fractions import Mode
-from engine.analysis.mixture import Mixtures
+from engine.analysis.mixture import Mixtures, Theta
 from engine.analysis.reinit_relu import count_correct_relu
 from engine.data.bounds import batch_bounds
 from engine.data.resident import ResidentData
+from engine.models.net import LayeredNet
 from engine.models.spec import ModelSpec, ReluNetSpec
 from engine.training.module_learner import EVALUATION_BATCH
 
@@ -55,15 +56,42 @@ def sweep_accuracies(
     }
 
 
+def layer_accuracies(
+    net: LayeredNet,
+    theta_R: Theta,
+    theta_T: Theta,
+    layers: Sequence[str],
+    data: ResidentData,
+    *,
+    autocasts: bool = False,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> list[float]:
+    """Test accuracy of theta_T with one layer's parameters from theta_R, for each of `layers`.
+
+    Buffers stay at theta_T (arXiv 1902.01996). autocasts, on_progress: as in `sweep_accuracies`.
+    """
+    counter = _NetCounter(net, data, autocasts)
+    of_layer = [
+        {name for name, _ in net.named_parameters() if name.startswith(f"{layer}.")}
+        for layer in layers
+    ]
+    found = []
+    for number, names in enumerate(of_layer):
+        on_progress(number / len(layers))
+        mixed = {
+            name: theta_R[name] if name in names else tensor for name, tensor in theta_T.items()
+        }
+        net.load_state_dict(mixed)
+        found.append(counter.count_correct() / len(data.y_test))
+    return found
+
+
 class _Evaluation:
     """Evaluates mixtures as nets; each of the two ends once."""
 
     def __init__(self, mixtures: Mixtures, data: ResidentData, autocasts: bool) -> None:
-        self._mixtures, self._autocasts = mixtures, autocasts
-        self._images, self._labels = data.x_test, data.y_test
-        if any(isinstance(module, nn.Conv2d) for module in mixtures.net.modules()):
-            mixtures.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._images = data.x_test.contiguous(memory_format=torch.channels_last)
+        self._mixtures = mixtures
+        self._counter = _NetCounter(mixtures.net, data, autocasts)
         self._ends: dict[int, int] = {}
 
     def count_correct(self, mode: Mode, position: int) -> int:
@@ -72,14 +100,26 @@ class _Evaluation:
         if end is not None and id(end) in self._ends:
             return self._ends[id(end)]
         self._mixtures.load(mode, position)
-        correct = self._count_of_net()
+        correct = self._counter.count_correct()
         if end is not None:
             self._ends[id(end)] = correct
         return correct
 
+
+class _NetCounter:
+    """Counts the test images that a net classifies correctly."""
+
+    def __init__(self, net: LayeredNet, data: ResidentData, autocasts: bool) -> None:
+        self._net, self._autocasts = net, autocasts
+        self._images, self._labels = data.x_test, data.y_test
+        if any(isinstance(module, nn.Conv2d) for module in net.modules()):
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._images = data.x_test.contiguous(memory_format=torch.channels_last)
+
     @torch.no_grad()
-    def _count_of_net(self) -> int:
-        net = self._mixtures.net.eval()
+    def count_correct(self) -> int:
+        """With the weights that the net has now."""
+        net = self._net.eval()
         device = self._labels.device
         correct = torch.zeros((), dtype=torch.int64, device=device)
         for start, stop in batch_bounds(len(self._labels), EVALUATION_BATCH):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.arithmetic import describe_arithmetic, list_differences
 from engine.context import FinishedTraining, ResumeState, RunContext
+from engine.data.bounds import num_batches
 from engine.data.resident import ResidentData, resident_data
 from engine.determinism import deterministic
 from engine.models.weights import load_tensors, save_tensors
@@ -71,6 +72,7 @@ class _Training:
             on_step,
         )
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
+        self._kept, self._evaluated = spec.kept_checkpoints(), spec.evaluated_epochs()
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
         """Finished seeds of this run, part of the resume state; the hooks' state covers them."""
@@ -117,7 +119,7 @@ class _Training:
     def _load_finished(self) -> None:
         """Load finished trainings: this run's own and, without hooks, those of other runs."""
         for seed in self._ctx.seeds:
-            found = self._ctx.find_training(self._digest(seed), seed)
+            found = self._ctx.find_training(self._digest(seed), seed, self._kept.names)
             if found is None:
                 continue
             if found.run_id == self._ctx.run_id:
@@ -142,6 +144,8 @@ class _Training:
             self._ctx.save_checkpoint(
                 name, seed, 0 if name == "theta_0" else self._spec.epochs, tensors
             )
+        for name, tensors in found.checkpoints.items():
+            self._ctx.save_checkpoint(name, seed, self._epoch_of(name), tensors)
         self._ctx.log_event("training.reused", {"seed": seed, "run_id": found.run_id})
 
     def _train_group(
@@ -172,8 +176,20 @@ class _Training:
                 learner, histories, epoch, trained, first_step if epoch == first_epoch else 0
             )
             if all(history.is_not_finite for history in histories):
+                self._end_early(learner, histories, epoch)
                 break
         self._finish_group(learner, seeds, thetas, histories)
+
+    def _end_early(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
+        """Evaluate and keep what later epochs would have: nets that are not finite stay so."""
+        if epoch not in self._evaluated:
+            self._log_evaluation(learner, histories, epoch)
+        for later in self._kept.epochs:
+            if later > epoch:
+                self._keep(learner, f"epoch_{later}")
+        for step in self._kept.steps:
+            if step > epoch * learner.num_steps:
+                self._keep(learner, f"step_{step}")
 
     def _train_epoch(
         self,
@@ -190,10 +206,16 @@ class _Training:
                 self._save(learner, histories, epoch, step)
             learner.train_step(step)
             self._report(learner, epoch, step + 1)
+            done = (epoch - 1) * learner.num_steps + step + 1
+            if done in self._kept.steps:
+                self._keep(learner, f"step_{done}")
             if self._on_step is not None:
-                self._on_step(learner, (epoch - 1) * learner.num_steps + step + 1)
+                self._on_step(learner, done)
         statistics = learner.end_epoch()
-        self._log_evaluation(learner, histories, epoch)
+        if epoch in self._kept.epochs:
+            self._keep(learner, f"epoch_{epoch}")
+        if epoch in self._evaluated:
+            self._log_evaluation(learner, histories, epoch)
         for seed, history, one in zip(learner.seeds, histories, statistics, strict=True):
             history.train_loss = one.train_loss if isfinite(one.train_loss) else None
             self._ctx.log_metrics(
@@ -207,6 +229,17 @@ class _Training:
         self._collect_timings(learner, histories, epoch)
         if self._on_epoch_end is not None:
             self._on_epoch_end(learner, epoch)
+
+    def _keep(self, learner: Learner, name: str) -> None:
+        for index, seed in enumerate(learner.seeds):
+            theta = save_tensors(learner.parameters(index))
+            self._ctx.save_checkpoint(name, seed, self._epoch_of(name), theta)
+
+    def _epoch_of(self, name: str) -> int:
+        """The last finished epoch at a kept checkpoint."""
+        unit, _, number = name.partition("_")
+        steps = num_batches(len(self._data.y_train), self._spec.batch_size)
+        return int(number) if unit == "epoch" else int(number) // steps
 
     def _log_evaluation(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
         for seed, history, found in zip(learner.seeds, histories, learner.evaluate(), strict=True):

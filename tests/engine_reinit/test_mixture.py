@@ -200,7 +200,8 @@ def test_the_sweep_agrees_with_the_nets_themselves(
     counts = distinct_counts(fractions, seed_result.num_parameters)
     mixtures = Mixtures(net, ctx.theta("theta_0", 0), ctx.theta("theta_T", 0), counts)
     flips = 0
-    for mode, curve in curves.items():
+    for mode in MODES:
+        curve = curves[mode]
         for count, accuracy in zip(curve.counts, curve.test_accuracy, strict=True):
             mixtures.load(mode, counts.index(count))
             with torch.no_grad():

@@ -13,8 +13,9 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec, RunInterrupted
 from engine.experiments.registry import get_kind, parse_spec
 from engine.experiments.reinit_sweep.result import ReinitPointResult
-from engine.experiments.reinit_sweep.run import NOT_FINITE, run
+from engine.experiments.reinit_sweep.run import run
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
+from engine.experiments.reinit_sweep.sweep import NOT_FINITE
 from engine.experiments.train.run import run as run_train
 from engine.experiments.train.spec import TrainSpec
 from engine.kind import FinishedPoint, Preset
@@ -43,7 +44,7 @@ def test_every_error_of_a_spec_has_a_pointer() -> None:
         parse_spec(
             {
                 "kind": "reinit_sweep",
-                "modes": ["active", "random"],
+                "modes": ["active", "other"],
                 "fractions_percent": [-1, 5, 101],
             }
         )

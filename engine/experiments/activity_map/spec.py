@@ -36,6 +36,13 @@ class ActivityMapSpec(ExperimentSpec):
         ),
     )
 
+    epochs: int = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="Passes over the train set; at least 1, as the map counts one gradient each.",
+    )
+
     @field_validator("alphas_percent")
     @classmethod
     def _ascend(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from engine.analysis.fractions import Mode
 from engine.analysis.stats import point_fields, summarize, summarize_timings
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic, TimingSummary
+
+CurveMode = Literal["active", "lazy", "random"]
+"""`random`: as many parameters as in `active` are reset, drawn at random."""
 
 
 class SeedCurve(ResultModel):
     """One mode's test accuracies of one seed."""
 
-    mode: Mode
+    mode: CurveMode
     fractions_percent: tuple[float, ...]
     counts: tuple[int, ...]
     """Number of parameters in each fraction."""
@@ -26,14 +29,33 @@ class ReinitSeedResult(SeedResult):
 
     num_parameters: int
     curves: tuple[SeedCurve, ...]
+    layers: tuple[SeedLayer, ...] = ()
+    """Mode `layer`, bottom first."""
     sweep_seconds: float
     """Time to rank all parameters and evaluate every mixture."""
+
+
+class SeedLayer(ResultModel):
+    """One layer reset as a whole, of one seed."""
+
+    name: str
+    num_parameters: int
+    test_accuracy: float
+    """In [0, 1]."""
+
+
+class PointLayer(ResultModel):
+    """One layer reset as a whole, over the seeds."""
+
+    name: str
+    num_parameters: int
+    test_accuracy: Statistic
 
 
 class PointCurve(ResultModel):
     """One mode's test accuracy over the seeds."""
 
-    mode: Mode
+    mode: CurveMode
     fractions_percent: tuple[float, ...]
     counts: tuple[int, ...]
     """Number of parameters in each fraction."""
@@ -48,6 +70,8 @@ class ReinitPointResult(PointResult):
     """Of the random net."""
     num_parameters: int
     curves: tuple[PointCurve, ...]
+    layers: tuple[PointLayer, ...] = ()
+    """Mode `layer`, bottom first."""
     sweep_seconds: Statistic
     timings: TimingSummary
     """Of the training."""
@@ -67,6 +91,10 @@ def _summarize_point(point: FinishedPoint) -> ReinitPointResult:
         curves=tuple(
             _summarize_curve(curves)
             for curves in zip(*(result.curves for result in results), strict=True)
+        ),
+        layers=tuple(
+            _summarize_layer(layers)
+            for layers in zip(*(result.layers for result in results), strict=True)
         ),
         sweep_seconds=summarize(result.sweep_seconds for result in results),
         timings=summarize_timings([result.timings for result in results]),
@@ -89,4 +117,12 @@ def _summarize_curve(curves: Sequence[SeedCurve]) -> PointCurve:
         fractions_percent=first.fractions_percent,
         counts=first.counts,
         test_accuracy=tuple(summarize(accuracies) for accuracies in by_fraction),
+    )
+
+
+def _summarize_layer(layers: Sequence[SeedLayer]) -> PointLayer:
+    return PointLayer(
+        name=layers[0].name,
+        num_parameters=layers[0].num_parameters,
+        test_accuracy=summarize(layer.test_accuracy for layer in layers),
     )

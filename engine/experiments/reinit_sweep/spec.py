@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from engine.analysis.fractions import Mode, default_grid, is_ascending
-from engine.models.spec import ReluNetSpec
-from engine.spec import ExperimentSpec, Work
-from engine.spec_model import Many
+from engine.analysis.fractions import Criterion, Mode, default_grid, is_ascending
+from engine.data.spec import BUILTIN_DATASETS
+from engine.models.plans import plan_model
+from engine.models.spec import ModelSpec, ReluNetSpec, XavierSpec
+from engine.spec import CheckpointsSpec, ExperimentSpec, Work
+from engine.spec_model import Many, SpecModel
 
 MAX_FRACTIONS = 254
 """The most cuts that one pass over the parameters can make."""
@@ -24,7 +27,54 @@ Less than 1 because mixtures share the first layer's product.
 SWEEP_BYTES = 16
 """Memory per parameter beyond training: both nets as vectors, their difference and its order."""
 
+EvaluatedMode = Literal["active", "lazy", "random", "layer"]
+
+
+class InitReset(SpecModel):
+    """Reset to the initial weights theta_0, as the paper says."""
+
+    name: Literal["init"] = "init"
+
+
+class EpochReset(SpecModel):
+    """Reset to the weights after an epoch of the same training (arXiv 1902.01996)."""
+
+    name: Literal["epoch"] = "epoch"
+    epoch: int = Field(1, ge=1, le=10_000, description="Epoch of the training, from 1.")
+
+
+class StepReset(SpecModel):
+    """Reset to the weights after a step of the same training (arXiv 1912.05671)."""
+
+    name: Literal["step"] = "step"
+    step: int = Field(20, ge=1, le=10**9, description="Step of the whole training, from 1.")
+
+
+class FreshReset(SpecModel):
+    """Reset to another draw of the same initialisation, from the seed (arXiv 1902.01996)."""
+
+    name: Literal["fresh"] = "fresh"
+
+
+class ZeroReset(SpecModel):
+    """Set to zero (arXiv 1905.01067)."""
+
+    name: Literal["zero"] = "zero"
+
+
+ResetTo = Annotated[
+    InitReset | EpochReset | StepReset | FreshReset | ZeroReset, Field(discriminator="name")
+]
+ManyLayers = Annotated[tuple[str, ...], Strict(False), Field(min_length=1, max_length=1_000)]
+
 Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+@cache
+def layer_names(model: ModelSpec) -> tuple[str, ...]:
+    """The names of the net's layers, bottom first; their number does not depend on the data."""
+    layers = plan_model(model, BUILTIN_DATASETS["cifar10"])
+    return tuple(f"layers.{number}" for number in range(len(layers)))
 
 
 class ReinitSweepSpec(ExperimentSpec):
@@ -34,15 +84,39 @@ class ReinitSweepSpec(ExperimentSpec):
     """
 
     kind: Literal["reinit_sweep"] = "reinit_sweep"
-    modes: Many[Mode] = Field(
+    modes: Many[EvaluatedMode] = Field(
         ("active", "lazy"),
         min_length=1,
-        max_length=2,
+        max_length=4,
         description=(
-            "`active` resets the fraction that moved most; `lazy` keeps it at its trained values "
-            "and resets all others."
+            "`active` resets the fraction that ranks first by `criterion`; `lazy` keeps it at its "
+            "trained values and resets all others; `random`, the control, resets as many drawn at "
+            "random; `layer` resets each layer as a whole, alone."
         ),
     )
+    reset_to: ResetTo = Field(
+        InitReset(),
+        description="The weights that a reset parameter gets: `init`, those after an `epoch` or "
+        "`step` of the same training, a `fresh` draw, or `zero`.",
+    )
+    criterion: Criterion = Field(
+        "movement",
+        description="What ranks the parameters: `movement`, the distance to the weights reset to "
+        "(for `fresh` and `zero` to the initial ones); `magnitude`; `magnitude_increase`; or "
+        "`random`.",
+    )
+    scope: Literal["global", "per_layer"] | ManyLayers = Field(
+        "global",
+        description="`global` ranks all parameters together; `per_layer` takes the fraction of "
+        'each layer; a list such as `["layers.0"]` resets in these layers only.',
+    )
+
+    added_fields: ClassVar[Mapping[str, Any]] = {
+        **ExperimentSpec.added_fields,
+        "reset_to": {"name": "init"},
+        "criterion": "movement",
+        "scope": "global",
+    }
     fractions_percent: Many[Percent] = Field(
         default_grid(),
         min_length=1,
@@ -54,7 +128,7 @@ class ReinitSweepSpec(ExperimentSpec):
 
     @field_validator("modes")
     @classmethod
-    def _modes_are_distinct(cls, modes: tuple[Mode, ...]) -> tuple[Mode, ...]:
+    def _modes_are_distinct(cls, modes: tuple[EvaluatedMode, ...]) -> tuple[EvaluatedMode, ...]:
         if len(set(modes)) < len(modes):
             raise PydanticCustomError("repeated", "each mode may occur only once")
         return modes
@@ -66,6 +140,50 @@ class ReinitSweepSpec(ExperimentSpec):
             raise PydanticCustomError("not-ascending", "the fractions must be strictly ascending")
         return fractions
 
+    @model_validator(mode="after")
+    def _reset_is_in_the_training(self) -> Self:
+        if isinstance(self.reset_to, EpochReset) and self.reset_to.epoch > self.epochs:
+            raise PydanticCustomError(
+                "reset-too-late",
+                "reset_to.epoch is {epoch}, but the training has {epochs} epochs",
+                {"epoch": self.reset_to.epoch, "epochs": self.epochs},
+            )
+        known = layer_names(self.model)
+        wrong = [one for one in self.scope_layers if one not in known]
+        if wrong:
+            raise PydanticCustomError(
+                "no-such-layer",
+                "scope names {wrong}, but the layers of the net are {first} to {last}",
+                {"wrong": repr(wrong[0][:40]), "first": known[0], "last": known[-1]},
+            )
+        if isinstance(self.reset_to, FreshReset) and not isinstance(self.init, XavierSpec):
+            raise PydanticCustomError(
+                "no-fresh-draw",
+                "reset_to is `fresh`, but init {init} draws nothing to draw again; use init "
+                "`xavier` or another reset_to",
+                {"init": repr(self.init.name)},
+            )
+        return self
+
+    @property
+    def scope_layers(self) -> tuple[str, ...]:
+        """The layers that `scope` names; empty for `global` and `per_layer`."""
+        return self.scope if isinstance(self.scope, tuple) else ()
+
+    @property
+    def order_modes(self) -> tuple[Mode, ...]:
+        """The modes that follow the order by `criterion`."""
+        return tuple(mode for mode in self.modes if mode in ("active", "lazy"))
+
+    def kept_checkpoints(self) -> CheckpointsSpec:
+        """Those of the spec, and the point that is reset to."""
+        match self.reset_to:
+            case EpochReset(epoch=epoch):
+                return self.checkpoints.union(CheckpointsSpec(epochs=(epoch,)))
+            case StepReset(step=step):
+                return self.checkpoints.union(CheckpointsSpec(steps=(step,)))
+        return self.checkpoints
+
     @classmethod
     def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Without the modes and fractions, whose evaluations `work` counts."""
@@ -73,12 +191,18 @@ class ReinitSweepSpec(ExperimentSpec):
         return {
             name: value
             for name, value in speed.items()
-            if name not in ("modes", "fractions_percent")
+            if name not in ("modes", "fractions_percent", "reset_to", "criterion", "scope")
         }
 
     def work(self) -> Work:
-        """The test set once for each fraction and mode; less where they share a product."""
-        mixtures = len(self.modes) * len(self.fractions_percent)
+        """The test set once for each fraction and mode, or layer.
+
+        Less where mixtures share a product.
+        """
+        curves = sum(mode != "layer" for mode in self.modes)
+        mixtures = curves * len(self.fractions_percent)
         if isinstance(self.model, ReluNetSpec) and self.model.depth == 1:
             mixtures = ceil(SHARED_EVALUATION * mixtures)
+        if "layer" in self.modes:
+            mixtures += len(layer_names(self.model))
         return Work(test_evaluations=mixtures, bytes_per_parameter=SWEEP_BYTES)
