@@ -30,6 +30,8 @@ OWN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::\d*)?", re.ASCII)
 """An IPv6 address in brackets, or a name or IPv4 address; and a port"""
 REDOC_PATH = "/redoc"
+REDOC_SCRIPTS = " 'unsafe-inline'; worker-src blob:"
+"""Its page has a script, and its search makes a worker."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,7 +39,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 POLICY = (
-    "default-src 'self'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; script-src 'self'{redoc}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 
@@ -143,5 +145,5 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     headers[REQUEST_ID] = scope["state"]["request_id"]
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
-    inline = " 'unsafe-inline'" if service_path_of(scope) == REDOC_PATH else ""
-    headers.setdefault("Content-Security-Policy", POLICY.format(scripts=inline))
+    redoc = REDOC_SCRIPTS if service_path_of(scope) == REDOC_PATH else ""
+    headers.setdefault("Content-Security-Policy", POLICY.format(redoc=redoc))

@@ -163,7 +163,7 @@ def test_the_description_names_the_path_as_its_server(proxied: Proxied) -> None:
     assert proxied.http.get(f"{PATH}/openapi.json").json()["servers"] == [{"url": PATH}]
     redoc = proxied.http.get(f"{PATH}/redoc")
     assert f"{PATH}/openapi.json" in redoc.text
-    assert "'unsafe-inline'; style" in redoc.headers["content-security-policy"]
+    assert "'unsafe-inline'; worker-src blob:" in redoc.headers["content-security-policy"]
 
 
 def test_the_examples_of_a_page_have_the_whole_address(proxied: Proxied) -> None:
