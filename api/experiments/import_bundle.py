@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from api.experiments.metric_tables import COLUMNS
 from api.http.json_body import parse_object
 from api.http.problems import ProblemRaised
-from engine.data.zip_archive import DAMAGE, open_archive
+from engine.data.zip_archive import DAMAGE, Archive, open_archive
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import get_kind, parse_spec
 from engine.spec import ExperimentSpec
@@ -92,7 +92,7 @@ def import_bundle(
             checksums = _check_entries(archive, settings.max_import_bytes)
             checked = _check_bundle(archive, checksums, settings, sha256)
         entries = _list_files(checked.bundle)
-        num_bytes = sum(archive.getinfo(entry).file_size for entry in entries.values())
+        num_bytes = sum(archive.size_of(entry) for entry in entries.values())
         require_storage(num_bytes, checked.num_metrics)
         with upload_transaction(db, blobs) as take:
             files = {
@@ -135,9 +135,9 @@ def _damage_as_problem() -> Iterator[None]:
         raise _refuse(f"the body is not a readable zip archive: {str(error)[:200]}") from None
 
 
-def _check_entries(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
-    """Check names, unpacked size and checksums of all entries; returns the checksums by name."""
-    names = archive.namelist()
+def _check_entries(archive: Archive, limit: int) -> dict[str, str]:
+    """Check names, unpacked size and checksums of all files; returns the checksums by name."""
+    names = archive.all_names
     if len(names) > MAX_ENTRIES:
         raise _refuse(f"the archive has {len(names):,} entries; the limit is {MAX_ENTRIES:,}")
     if len(set(names)) != len(names):
@@ -151,8 +151,8 @@ def _check_entries(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
     ):
         digest, _, name = line.partition("  ")
         stated[name] = digest
-    if set(stated) != set(names) - {CHECKSUM_FILE}:
-        raise _refuse(f"{CHECKSUM_FILE} does not list exactly the entries of the archive")
+    if set(stated) != archive.entries.keys() - {CHECKSUM_FILE}:
+        raise _refuse(f"{CHECKSUM_FILE} does not list exactly the files of the archive")
     total = 0
     for name, digest in stated.items():
         found = hashlib.sha256()
@@ -171,7 +171,7 @@ def _check_entries(archive: zipfile.ZipFile, limit: int) -> dict[str, str]:
 
 
 def _check_bundle(
-    archive: zipfile.ZipFile, checksums: Mapping[str, str], settings: Settings, sha256: str
+    archive: Archive, checksums: Mapping[str, str], settings: Settings, sha256: str
 ) -> CheckedBundle:
     """Parse and check everything, before anything is stored."""
     document = parse_object(_read(archive, BUNDLE_FILE, MAX_BUNDLE_BYTES))
@@ -272,14 +272,14 @@ def _list_files(bundle: Bundle) -> dict[str, str]:
     return {file.sha256: file.path for run in bundle.runs for file in run.files}
 
 
-def _store_file(archive: zipfile.ZipFile, blobs: BlobStore, name: str) -> StoredBlob:
+def _store_file(archive: Archive, blobs: BlobStore, name: str) -> StoredBlob:
     with blobs.scratch() as scratch:
         with raising_storage_full(), archive.open(name) as entry, scratch.open("wb") as target:
             shutil.copyfileobj(entry, target, CHUNK)
         return blobs.put_file(scratch)
 
 
-def _read_metrics(archive: zipfile.ZipFile, bundle: Bundle) -> Iterator[MetricPoint]:
+def _read_metrics(archive: Archive, bundle: Bundle) -> Iterator[MetricPoint]:
     """Yield the metrics one by one, in the order of the archive."""
     cells = {(run.point, seed) for run in bundle.runs for seed in run.seeds}
     with _open(archive, METRICS_FILE) as entry:
@@ -319,10 +319,9 @@ def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, in
 
 
 @contextmanager
-def _open(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipExtFile]:
+def _open(archive: Archive, name: str) -> Iterator[zipfile.ZipExtFile]:
     try:
         with archive.open(name) as entry:
-            assert isinstance(entry, zipfile.ZipExtFile)
             yield entry
     except KeyError:
         raise _refuse(
@@ -330,7 +329,7 @@ def _open(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipExtFile]:
         ) from None
 
 
-def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+def _read(archive: Archive, name: str, limit: int) -> bytes:
     with _open(archive, name) as entry:
         data = entry.read(limit + 1)
     if len(data) > limit:

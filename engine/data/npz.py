@@ -8,7 +8,6 @@ height, width] with 1 or 3 channels (channels last if both fit). `y_train`, `y_t
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from engine.data.spec import DatasetInfo, max_balanced_size
-from engine.data.zip_archive import DAMAGE, open_archive
+from engine.data.zip_archive import DAMAGE, Archive, open_archive
 from engine.errors import InvalidSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -108,29 +107,29 @@ def read_npz(path: Path) -> dict[str, Array]:
         return images | {key: _read_array(archive, key).astype(np.int64) for key in _LABELS}
 
 
-def _read_array(archive: zipfile.ZipFile, key: str) -> Array:
+def _read_array(archive: Archive, key: str) -> Array:
     with archive.open(f"{key}.npy") as file:
         array: Array = npy.read_array(file, allow_pickle=False)
         return array
 
 
-def _check_entries(archive: zipfile.ZipFile, limits: NpzLimits) -> None:
+def _check_entries(archive: Archive, limits: NpzLimits) -> None:
     expected = {f"{key}.npy" for key in (*_IMAGES, *_LABELS)}
-    names = [entry.filename for entry in archive.infolist()]
-    if sorted(names) != sorted(expected):
+    names = archive.entries.keys()
+    if names != expected:
         found = ", ".join(sorted(names)[:8])[:200] or "nothing"
         raise _Refused(
             "wrong-arrays",
             f"the file must hold only x_train, y_train, x_test, y_test; it holds {found}",
         )
-    total = sum(entry.file_size for entry in archive.infolist())
+    total = sum(map(archive.size_of, names))
     if total > limits.max_bytes:
         raise _Refused(
             "too-large", f"the arrays take {total:,} bytes; the limit is {limits.max_bytes:,}"
         )
 
 
-def _read_header(archive: zipfile.ZipFile, key: str) -> _Member:
+def _read_header(archive: Archive, key: str) -> _Member:
     with archive.open(f"{key}.npy") as file:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -158,12 +157,10 @@ def _skip_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return tuple(shape), dtype
 
 
-def _check_members(
-    archive: zipfile.ZipFile, members: dict[str, _Member], limits: NpzLimits
-) -> None:
+def _check_members(archive: Archive, members: dict[str, _Member], limits: NpzLimits) -> None:
     for key, member in members.items():
         declared = prod(member.shape) * member.dtype.itemsize
-        held = archive.getinfo(f"{key}.npy").file_size - member.start
+        held = archive.size_of(f"{key}.npy") - member.start
         if held != declared:
             raise _Refused(
                 "unreadable", f"{key} declares {declared:,} bytes of data, the file holds {held:,}"
@@ -229,14 +226,14 @@ def _channels_first(images: Array) -> Array:
     return np.ascontiguousarray(images.reshape(images.shape[0], *shape))
 
 
-def _read_through(archive: zipfile.ZipFile, key: str) -> None:
+def _read_through(archive: Archive, key: str) -> None:
     """Decompress an entry and discard it: zipfile checks its checksum at the end."""
     with archive.open(f"{key}.npy") as file:
         while file.read(_CHUNK):
             pass
 
 
-def _count_labels(archive: zipfile.ZipFile, key: str, limits: NpzLimits) -> Array:
+def _count_labels(archive: Archive, key: str, limits: NpzLimits) -> Array:
     """The number of examples of each label, from 0 to the limit; read in chunks of a megabyte."""
     counts = np.zeros(limits.max_classes, np.int64)
     with archive.open(f"{key}.npy") as file:

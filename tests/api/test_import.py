@@ -99,6 +99,33 @@ def test_importing_the_same_zip_twice_gives_one_experiment(
     assert (again.status_code, again.json()["id"]) == (200, first)
 
 
+def packed_again(archive: bytes, top: str) -> bytes:
+    """The archive unpacked and packed as macOS does; top: the name of the folder with a slash."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        for folder in (top, f"{top}plots/", f"__MACOSX/{top}"):
+            if folder:
+                packed.writestr(folder, b"")
+        for clutter in (f"{top}.DS_Store", f"{top}plots/.DS_Store", f"__MACOSX/{top}._plots"):
+            packed.writestr(clutter, b"\0\0\0\1Bud1")
+        packed.writestr(f"{top}._bundle.json", b"\0\5\x16\7")
+        for name, data in unpack_zip(archive).items():
+            packed.writestr(f"{top}{name}", data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("top", ["", "exp 1/"])
+def test_an_export_that_was_unpacked_and_packed_again_is_imported(
+    elsewhere: ApiServer, exported: tuple[str, bytes], top: str
+) -> None:
+    response = take_in(elsewhere, packed_again(exported[1], top))
+    assert response.status_code == 201, response.text
+    assert response.json()["imported_from"] == exported[0]
+    assert_refused(elsewhere, packed_again(LIES["an entry that no sum names"](exported[1]), top))
+    outside = {**unpack_zip(exported[1]), "__MACOSX/../../escaped": b"x"}
+    assert_refused(elsewhere, pack_zip(outside, sums=False))
+
+
 def test_an_imported_experiment_is_read_only_and_never_reused(
     elsewhere: ApiServer, exported: tuple[str, bytes]
 ) -> None:
@@ -220,7 +247,7 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
         archive, set_in("points", 0, "spec", {"kind": "lws"})
     ),
     "a spec that is wrong": lambda archive: changed(
-        archive, set_in("points", 0, "spec", "epochs", 0)
+        archive, set_in("points", 0, "spec", "epochs", -1)
     ),
     "an accuracy above one": lambda archive: changed(
         archive, set_in("runs", 0, "result", 0, "test_accuracy", 1.5)

@@ -49,6 +49,17 @@ def test_a_valid_file_is_described(tmp_path: Path) -> None:
     assert info.max_balanced_test == 7
 
 
+def test_a_file_that_was_unpacked_and_packed_again_is_read(tmp_path: Path) -> None:
+    original, again = write(tmp_path), tmp_path / "again.npz"
+    with zipfile.ZipFile(original) as source, zipfile.ZipFile(again, "w") as target:
+        for clutter in ("mine/", "mine/.DS_Store", "__MACOSX/mine/._x_test.npy"):
+            target.writestr(clutter, b"")
+        for name in source.namelist():
+            target.writestr(f"mine/{name}", source.read(name))
+    assert inspect_npz(again, "mine") == inspect_npz(original, "mine")
+    assert np.array_equal(read_npz(again)["x_train"], read_npz(original)["x_train"])
+
+
 @pytest.mark.parametrize(
     ("stored", "shape"),
     [
