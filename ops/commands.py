@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +71,70 @@ def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -
     finally:
         database.dispose()
     print("the database has the schema of this version")
+
+
+@db.command()
+def copy(
+    to: Annotated[
+        str, typer.Option(help="URL of an empty database: postgresql://... or sqlite:///FILE.")
+    ],
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+) -> None:
+    """Copy the database to another one, such as from SQLite to Postgres. Stop the service first."""
+    from runtime.settings import Settings
+    from storage.database.copy import copy_database
+    from storage.database.engine import Database
+    from storage.errors import StorageError
+
+    settings = Settings(home=home) if home is not None else Settings()
+    source = Database(settings.resolved_database_url)
+    target = Database(Settings(database_url=to).resolved_database_url)
+    try:
+        counts = copy_database(source, target)
+    except StorageError as error:
+        raise fail(str(error)) from None
+    finally:
+        source.dispose()
+        target.dispose()
+    print(f"{counts['experiment']:,} experiments, {sum(counts.values()):,} rows were copied")
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Folder of the backup; made if missing.")],
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+) -> None:
+    """Copy the database and all stored files to a folder, also while the service runs.
+
+    A later backup to the same folder copies only new files.
+    """
+    from ops.backup import BackupRefused, back_up
+    from runtime.settings import Settings
+    from storage.errors import StorageError
+
+    try:
+        counts = back_up(Settings(home=home) if home is not None else Settings(), folder)
+    except (BackupRefused, StorageError, OSError) as error:
+        raise fail(str(error)) from None
+    print(f"backed up: {describe(counts)}")
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="Folder of a backup.")],
+    home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
+) -> None:
+    """Copy a backup into an empty home, or into the empty database that the settings name."""
+    from ops.backup import BackupRefused
+    from ops.backup import restore as restore_backup
+    from runtime.settings import Settings
+    from storage.errors import StorageError
+
+    try:
+        counts = restore_backup(Settings(home=home) if home is not None else Settings(), folder)
+    except (BackupRefused, StorageError, OSError) as error:
+        raise fail(str(error)) from None
+    print(f"restored: {describe(counts)}")
 
 
 @app.command()
@@ -162,6 +227,17 @@ def openapi() -> None:
     from api.http.openapi import openapi_yaml
 
     sys.stdout.write(openapi_yaml())
+
+
+def describe(counts: Mapping[str, int]) -> str:
+    """Numbers and what they count."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def fail(reason: str) -> typer.Exit:
+    """Print one line to standard error; raise the result to end with exit code 1."""
+    print(reason, file=sys.stderr)
+    return typer.Exit(1)
 
 
 def become(module: str, arguments: list[str]) -> None:

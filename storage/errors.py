@@ -6,6 +6,7 @@ StorageError
 ├── InvalidCursor       not a cursor of this service
 ├── KeyTaken            another transaction has just used the idempotency key
 ├── SchemaOutdated      the database schema is older than this code
+├── CopyRefused         the database cannot be copied to the target
 ├── CorruptBlob         stored bytes do not match their digest
 ├── UnreadableRow       a stored value does not have its column's type
 └── StorageFull         the disk is full
@@ -36,6 +37,10 @@ class KeyTaken(StorageError):
 
 class SchemaOutdated(StorageError):
     """The database schema is older than this code."""
+
+
+class CopyRefused(StorageError):
+    """The database cannot be copied to the target."""
 
 
 class CorruptBlob(StorageError):

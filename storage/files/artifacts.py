@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, literal, select, update
 from sqlmodel import Session
 
 from schemas.resources import Artifact, Checkpoint
@@ -145,6 +145,17 @@ def referenced_blobs(session: Session, digests: Collection[str]) -> set[str]:
     for table in (ArtifactRow, DatasetRow, WeightsRow):
         query = select(table.sha256).where(table.sha256.in_(list(digests)))
         found |= set(session.scalars(query, execution_options=ALL_OWNERS))
+    return found
+
+
+def list_referenced_blobs(session: Session) -> dict[str, bool]:
+    """The digest of every stored file, and whether more than resume state refers to it."""
+    found: dict[str, bool] = {}
+    for table in (ArtifactRow, DatasetRow, WeightsRow):
+        is_resume = table.role == "resume" if table is ArtifactRow else literal(False)
+        query = select(table.sha256, func.max(case((is_resume, 0), else_=1))).group_by(table.sha256)
+        for sha256, is_needed in session.execute(query, execution_options=ALL_OWNERS):
+            found[sha256] = found.get(sha256, False) or bool(is_needed)
     return found
 
 
