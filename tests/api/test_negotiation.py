@@ -143,7 +143,7 @@ def test_only_a_browser_is_redirected_to_the_login(
     assert (response.status_code, response.headers["vary"]) == (status, "Accept")
 
 
-def test_metrics_and_events_come_in_the_wanted_form(api_server: ApiServer) -> None:
+def test_metrics_and_events_have_the_wanted_media_type(api_server: ApiServer) -> None:
     made = api_server.submit({"spec": {"kind": "train", "epochs": 3}, "reuse": False})["id"]
     run = api_server.finish_all_runs(made)[0].run_id
     for path, other in (
