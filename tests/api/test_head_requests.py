@@ -66,6 +66,19 @@ def test_head_is_get_without_the_body(
         assert head.headers.get(name) == got.headers.get(name), name
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_another_method_is_a_405_that_names_the_allowed_ones(
+    api_server: ApiServer, values: dict[str, str], path: str
+) -> None:
+    for accept, media_type in (("text/html", "text/html"), ("*/*", "application/problem+json")):
+        response = api_server.http.request(
+            "PROPFIND", fill(path, values), headers={"Accept": accept}
+        )
+        assert response.status_code == 405
+        assert {"GET", "HEAD"} <= set(response.headers["allow"].split(", "))
+        assert response.headers["content-type"].partition(";")[0] == media_type
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/experiments/none", "/experiments?limit=0"])
 def test_head_of_an_error_is_the_error_without_the_body(api_server: ApiServer, path: str) -> None:
     got, head = (api_server.http.request(method, path) for method in ("GET", "HEAD"))
