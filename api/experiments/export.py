@@ -168,6 +168,7 @@ def _read_events(db: Database, experiment_id: str) -> bytes:
 def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
     if not any(point.results for point in source.points):
         return
+    from engine.drawing.fitting import draw_plot
     from engine.plotting import PlotOptions, save
 
     plots, options = source.kind.load_plots(), PlotOptions()
@@ -175,7 +176,7 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
         numbers = plots.numbers(plot.name, source)
         if plot.default:
             yield f"plots/{plot.name}.json", _dump(numbers)
-            figure = plots.draw(plot.name, numbers, options)
+            figure = draw_plot(plots, plot.name, numbers, options)
             for image_format in IMAGE_FORMATS:
                 yield f"plots/{plot.name}.{image_format}", save(figure, image_format, options)
             set_table = plot.load_table()

@@ -93,6 +93,7 @@ def draw_plot(
         raise ProblemRaised(
             404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}"
         )
+    from engine.drawing.fitting import draw_plot
     from engine.plotting import PlotOptions, save
 
     set_table = known[name].load_table()
@@ -112,5 +113,6 @@ def draw_plot(
     elif ending == "html" and set_table is not None:
         content = to_html(set_table(numbers)).encode()
     else:
-        content = save(plots.draw(name, numbers, options), ending, options)  # type: ignore[arg-type]
+        figure = draw_plot(plots, name, numbers, options)
+        content = save(figure, ending, options)  # type: ignore[arg-type]
     return Response(content, media_type=_media_types(known[name])[ending], headers=headers)

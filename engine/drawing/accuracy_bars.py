@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any, Protocol, cast
 
 from matplotlib.figure import Figure
 
+from engine.drawing.text import wrap
 from engine.kind import PlotInput
-from engine.plotting import PlotOptions, add_legend, add_title, error_bar, new_figure, point_label
+from engine.labels import label_points
+from engine.plotting import PlotOptions, add_legend, add_title, error_bar, new_figure
 from engine.result import Statistic
 
 DARK, LIGHT = "#08519C", "#9ECAE1"
+MOST_UPRIGHT = 5
+"""More names than this are slanted."""
+SLANTED_LETTERS = 24
+"""Letters of a line of a slanted name."""
+AXIS_INCHES = 0.8
+NAME_LETTER_INCHES = 0.06
 
 
 class _AccuracyResult(Protocol):
@@ -40,6 +48,13 @@ def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
     return {"title": source.title, "points": points}
 
 
+def wrap_bar_names(figure: Figure, names: Sequence[str]) -> list[str]:
+    """The names of bars, `net` for an empty one; broken into lines that do not touch each other."""
+    pitch = (figure.get_figwidth() - AXIS_INCHES) / max(1, len(names))
+    letters = int(pitch / NAME_LETTER_INCHES) if len(names) <= MOST_UPRIGHT else SLANTED_LETTERS
+    return [wrap(name or "net", letters) for name in names]
+
+
 def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """One bar per point: dark at initialisation, light for the gain, one standard error on top."""
     points = numbers["points"]
@@ -62,8 +77,9 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
         mark = "†" if point["outcome"] != "trained" else ""
         above = 0.0 if isnan(margin) else margin
         axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
-    axes.set_xticks(list(places), [point_label(point["values"]) or "net" for point in points])
-    if len(points) > 5:
+    names = label_points([point["values"] for point in points])
+    axes.set_xticks(list(places), wrap_bar_names(figure, names))
+    if len(points) > MOST_UPRIGHT:
         axes.tick_params(axis="x", rotation=30)
     axes.set(ylim=(0, 110), ylabel="Test accuracy (%)")
     add_title(figure, numbers["title"])

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from engine.errors import FieldError
+from engine.labels import format_number
 from engine.seeds import derive_seed
 from engine.spec_model import SpecModel
 
@@ -123,7 +124,7 @@ STATIC_POLICIES = frozenset({"full", "top_k", "bottom_q", "top_k_bottom_q", "mid
 def title_of(policy: PolicySpec) -> str:
     """The policy's name in the paper, e.g. `Top 1 All Bottoms (rho = 0.1)`."""
     rho = getattr(policy, "rho", None)
-    return family_of(policy) if rho is None else f"{family_of(policy)} (rho = {rho:g})"
+    return family_of(policy) if rho is None else f"{family_of(policy)} (rho = {format_number(rho)})"
 
 
 def family_of(policy: PolicySpec) -> str:
@@ -147,7 +148,7 @@ def family_of(policy: PolicySpec) -> str:
             return (
                 "Random-Beta"
                 if (alpha, beta) == (2.0, 5.0)
-                else f"Random-Beta({alpha:g}, {beta:g})"
+                else f"Random-Beta({format_number(alpha)}, {format_number(beta)})"
             )
 
 

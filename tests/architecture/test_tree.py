@@ -19,7 +19,7 @@ FOREIGN = re.compile(
 READS_CLOCK = re.compile(
     r"^\s*(import time\b|from time import|from datetime import|import datetime\b)", re.MULTILINE
 )
-READS_ENVIRONMENT = re.compile(r"os\.(getenv|environ(?!\.setdefault))")
+READS_ENVIRONMENT = re.compile(r"os\.(getenv|environ(?!\.(setdefault|update)\())")
 
 
 def tracked_files() -> list[Path]:

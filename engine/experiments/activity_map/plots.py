@@ -11,25 +11,36 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from engine.analysis.fractions import percent_key
+from engine.drawing.text import wrap
 from engine.experiments.activity_map.numbers import Reduction, map_numbers, share_numbers
 from engine.kind import PlotInput
+from engine.labels import label_points
 from engine.plotting import (
     OKABE_ITO,
     PlotOptions,
     add_legend,
     add_title,
+    describe_left_out,
+    draw_legend,
     draw_message,
     drawing,
     error_bar,
+    fitting_columns,
     new_figure,
-    point_label,
     series_colors,
+    set_scales,
 )
 
 COLOR_MAP = "coolwarm"
 """Blue (0) to red (1) as in the paper; colour-blind readers can distinguish them."""
 REDUCTIONS: Mapping[str, Reduction] = {"activity_map": "mean", "activity_map_max": "max"}
 GREY = "#666666"
+MOST_MAPS = 360
+"""Maps of one figure; the numbers hold those of all points."""
+MOST_SHARES = 30
+"""Panels of the plot of shares, likewise."""
+LETTERS_PER_INCH, NOTE_LETTERS_PER_INCH = 13.0, 17.0
+"""Of a point's name, and of the note below the maps."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -54,18 +65,24 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """A block of rows for each point, a row for each alpha, a column for each weight tensor."""
-    points = numbers["points"]
-    num_columns = max(len(point["maps"]) for point in points)
+    num_columns = max(len(point["maps"]) for point in numbers["points"])
+    points = _choose_points(numbers["points"], num_columns)
+    names = label_points([point["values"] for point in numbers["points"]])
     heights = [size for point in points for size in (0.36, *[1.0] * len(point["alphas_percent"]))]
     figure = new_figure(options, 1.5 + 1.5 * num_columns, 1.1 + 1.12 * sum(heights))
     grid = figure.add_gridspec(len(heights), num_columns, height_ratios=heights)
     panels: list[Axes] = []
     row = 0
-    for point in points:
+    for point, name in zip(points, names, strict=False):
         header = figure.add_subplot(grid[row, :])
         header.set_axis_off()
         header.text(
-            0.0, 0.1, _describe_point(point), transform=header.transAxes, va="bottom", weight="bold"
+            0.0,
+            0.1,
+            _describe_point(point, name, int(LETTERS_PER_INCH * figure.get_figwidth())),
+            transform=header.transAxes,
+            va="bottom",
+            weight="bold",
         )
         row += 1
         for place, alpha in enumerate(point["alphas_percent"]):
@@ -86,8 +103,11 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     )
     add_title(figure, numbers["title"])
     figure.supxlabel(
-        "Rows: outputs of a layer; columns: its inputs; kernels as tiles. "
-        f"{_describe_seeds(points)}.",
+        wrap(
+            "Rows: outputs of a layer; columns: its inputs; kernels as tiles. "
+            f"{_describe_seeds(points)}{describe_left_out(points, numbers['points'])}.",
+            int(NOTE_LETTERS_PER_INCH * figure.get_figwidth()),
+        ),
         fontsize=7.5,
         color=GREY,
     )
@@ -120,11 +140,20 @@ def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
     )
 
 
-def _describe_point(point: Mapping[str, Any]) -> str:
+def _choose_points(
+    points: Sequence[Mapping[str, Any]], num_columns: int
+) -> Sequence[Mapping[str, Any]]:
+    """The first points, at least one and as many as MOST_MAPS hold."""
+    num_rows = max(len(point["alphas_percent"]) for point in points)
+    return points[: max(1, MOST_MAPS // (num_columns * num_rows))]
+
+
+def _describe_point(point: Mapping[str, Any], name: str, letters: int) -> str:
     accuracy = 100 * point["test_accuracy"]["mean"]
     mark = ", not trained" if point["outcome"] != "trained" else ""
-    name = point_label(point["values"]) or "net"
-    return f"{name}  (p = {point['parameters']:,}, test accuracy {accuracy:.1f} %{mark})"
+    facts = f"(p = {point['parameters']:,}, test accuracy {accuracy:.1f} %{mark})"
+    text = f"{name or 'net'}  {facts}"
+    return text if len(text) <= letters else f"{wrap(name or 'net', letters)}\n{facts}"
 
 
 def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
@@ -136,7 +165,8 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
 
 def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """A panel for each point: bars by layer and alpha, ticks at the layer's share of parameters."""
-    points = numbers["points"]
+    points = numbers["points"][:MOST_SHARES]
+    names = label_points([point["values"] for point in numbers["points"]])
     num_columns = min(3, len(points))
     num_rows = -(-len(points) // num_columns)
     most = max(len(point["layers"]) for point in points)
@@ -144,9 +174,10 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         options, max(6.4, num_columns * max(3.2, 0.9 + 0.62 * most)), 0.9 + 2.9 * num_rows
     )
     panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
-    for axes, point in zip(panels.flat, points, strict=False):
+    letters = int(LETTERS_PER_INCH * figure.get_figwidth() / num_columns)
+    for axes, point, name in zip(panels.flat, points, names, strict=False):
         _draw_bars(axes, point)
-        axes.set_title(_describe_point(point), fontsize=8.5)
+        axes.set_title(_describe_point(point, name, letters), fontsize=8.5)
     for axes in list(panels.flat)[len(points) :]:
         axes.set_axis_off()
     for axes in panels[:, 0]:
@@ -155,7 +186,9 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         bottom=0
     )  # the panels share this axis; it is set after all bars are drawn
     add_legend(figure, panels[0, 0])
-    add_title(figure, numbers["title"], f"{_describe_seeds(points).lower()}, one standard error")
+    left_out = describe_left_out(points, numbers["points"])
+    note = f"{_describe_seeds(points).lower()}, one standard error{left_out}"
+    add_title(figure, numbers["title"], note)
     return figure
 
 
@@ -202,18 +235,20 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     most = max(len(point["layers"]) for point in points)
     figure = new_figure(options, len(alphas) * max(2.5, 0.9 + 0.42 * most), 3.7)
     panels = figure.subplots(1, len(alphas), sharey=True, squeeze=False)[0]
-    colors = series_colors([point["values"] for point in points])
+    values = [point["values"] for point in points]
+    colors, names = series_colors(values), label_points(values)
     for axes, alpha in zip(panels, alphas, strict=True):
-        for point, color in zip(points, colors, strict=True):
+        for point, name, color in zip(points, names, colors, strict=True):
             if alpha in point["alphas_percent"]:
-                _draw_line(axes, point, percent_key(alpha), color)
+                _draw_line(axes, point, percent_key(alpha), name or "net", color)
         axes.axhline(1.0, color="black", linewidth=1.0, linestyle="--")
         axes.axhline(100 / alpha, color=GREY, linewidth=1.0, linestyle=":")
         axes.set_xticks(range(most), _layer_names(most))
         axes.set(title=rf"$\alpha$ = {percent_key(alpha)} %", xlabel="Layer")
-        axes.set_yscale(
-            options.yscale or "symlog", **({} if options.yscale else {"linthresh": 0.1})
-        )
+        if options.yscale is None:
+            axes.set_yscale("symlog", linthresh=0.1)
+        else:
+            set_scales(axes, y=options.yscale)
         axes.set_ylim(bottom=0 if options.yscale != "log" else None)
     panels[0].set_ylabel("Share of the active set /\nshare of the parameters")
     panels[0].yaxis.set_major_formatter("{x:g}")
@@ -222,7 +257,7 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     return figure
 
 
-def _draw_line(axes: Axes, point: Mapping[str, Any], alpha: str, color: Any) -> None:
+def _draw_line(axes: Axes, point: Mapping[str, Any], alpha: str, name: str, color: Any) -> None:
     known = [
         (place, statistic)
         for place, layer in enumerate(point["layers"])
@@ -236,7 +271,7 @@ def _draw_line(axes: Axes, point: Mapping[str, Any], alpha: str, color: Any) -> 
         markersize=4,
         capsize=2,
         color=color,
-        label=point_label(point["values"]) or "net",
+        label=name,
     )
 
 
@@ -247,4 +282,4 @@ def _add_concentration_legend(figure: Figure, axes: Axes) -> None:
         Line2D([], [], color=GREY, linestyle=":", linewidth=1.0),
     ]
     labels += ["by chance", r"most possible, $100/\alpha$"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+    draw_legend(figure, handles, labels, fitting_columns(figure.get_figwidth(), labels))

@@ -10,21 +10,30 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from engine.drawing.text import wrap
 from engine.experiments.gradient_spectrum.curves import spectrum_numbers
 from engine.kind import PlotInput
+from engine.labels import label_points
 from engine.plotting import (
     PlotOptions,
     add_title,
+    describe_left_out,
+    draw_legend,
     draw_message,
     drawing,
+    fitting_columns,
     new_figure,
     plot_band,
-    point_label,
     series_colors,
+    set_scales,
 )
 
 MOST_POINTS = 6
 """Rows of panels drawn; the numbers hold all points."""
+STEP_COLUMNS = 6
+"""Columns of the legend."""
+NAME_LETTERS = 50
+"""Letters of a line of a panel's title."""
 DECADES = 5
 """Decades of magnitudes on a logarithmic axis; only the smallest components lie below."""
 ZOOM = 4.0
@@ -50,24 +59,23 @@ def _draw_spectrum(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     colors = _step_colors(points)
     figure = new_figure(options, 9.0, 0.9 + 3.1 * len(points))
     grid = figure.subplots(len(points), 2, squeeze=False)
-    for point, (linear, logarithmic) in zip(points, grid, strict=True):
+    names = _list_names(numbers["points"])
+    for point, name, (linear, logarithmic) in zip(points, names, grid, strict=False):
         _draw_lines(linear, point, colors)
         linear.set(
             xlabel="Rank of the component",
             ylabel=r"$|[g_t]_i|$",
             xlim=(0, point["p"]),
-            title=_name(point),
+            title=name,
         )
-        linear.set_xscale(options.xscale or "linear")
-        linear.set_yscale(options.yscale or "linear")
+        set_scales(linear, x=options.xscale or "linear", y=options.yscale or "linear")
         linear.xaxis.set_major_formatter(EngFormatter(sep=""))
         if options.xscale is None and options.yscale is None:
             linear.set_ylim(bottom=0)
             _draw_inset(linear, point, colors)
         _draw_lines(logarithmic, point, colors)
+        set_scales(logarithmic, x="log", y="log")
         logarithmic.set(
-            xscale="log",
-            yscale="log",
             xlabel="Rank of the component",
             ylabel=r"$|[g_t]_i|$",
             title="the same, logarithmic axes",
@@ -102,10 +110,10 @@ def _step_name(step: int) -> str:
 
 
 def _add_step_legend(figure: Figure, colors: Mapping[int, Any]) -> None:
-    handles = [
-        Line2D([], [], color=color, label=_step_name(step)) for step, color in colors.items()
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    handles = [Line2D([], [], color=color) for color in colors.values()]
+    labels = [_step_name(step) for step in colors]
+    columns = fitting_columns(figure.get_figwidth(), labels, STEP_COLUMNS)
+    draw_legend(figure, handles, labels, columns)
 
 
 def _draw_inset(axes: Axes, point: Mapping[str, Any], colors: Mapping[int, Any]) -> None:
@@ -139,7 +147,8 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     rows = -(-len(points) // columns)
     figure = new_figure(options, 2.2 + 4.0 * columns, 0.9 + 3.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, point in zip(panels, points, strict=False):
+    names = _list_names(numbers["points"])
+    for axes, point, name in zip(panels, points, names, strict=False):
         for one in point["steps"]:
             percent = [100 * rank / one["p"] for rank in one["ranks"]]
             shares = {
@@ -149,12 +158,12 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             plot_band(
                 axes, percent, shares, color=colors[one["step"]], label=_step_name(one["step"])
             )
-        axes.set_xscale(options.xscale or "log")
+        set_scales(axes, x=options.xscale or "log", y=options.yscale or "linear")
         axes.set(
             xlabel="Largest components (% of all)",
             ylabel="Share of the squared norm (%)",
             ylim=(0, 102),
-            title=_name(point),
+            title=name,
         )
     for axes in panels[len(points) :]:
         axes.set_axis_off()
@@ -163,10 +172,14 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     return figure
 
 
-def _name(point: Mapping[str, Any]) -> str:
-    label = point_label(point["values"])
-    mark = " †" if point["untrained"] else ""
-    return f"{label + ', ' if label else ''}p = {point['p']:,}{mark}"
+def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    labels = label_points([point["values"] for point in points])
+    names = [
+        f"{label + ', ' if label else ''}p = {point['p']:,}"
+        for point, label in zip(points, labels, strict=True)
+    ]
+    marks = [" †" if point["untrained"] else "" for point in points]
+    return [wrap(name + mark, NAME_LETTERS) for name, mark in zip(names, marks, strict=True)]
 
 
 def _add_title(
@@ -176,4 +189,5 @@ def _add_title(
     text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
     if any(point["untrained"] for point in points):
         text += "; † not trained"
+    text += describe_left_out(points, numbers["points"])
     add_title(figure, numbers["title"], text)

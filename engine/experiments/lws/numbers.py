@@ -9,9 +9,9 @@ from engine.analysis.stats import summarize
 from engine.experiments.lws.result import LwsPointResult, LwsSeedResult
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint, PlotInput
+from engine.labels import label_points
 from engine.paper.deviations import list_deviations
 from engine.paper.table1 import find_published
-from engine.plotting import point_label
 from engine.training.policies import PolicySpec, family_of, title_of
 
 OURS = (
@@ -28,11 +28,12 @@ PUBLISHED = ("test_accuracy", "difference", "backward_seconds", "backward_ratio"
 def point_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "points"}`: each point's names and statistics, for bars and scatters."""
     points = []
-    for point, point_result in _finished(source):
+    finished = _finished(source)
+    for (point, point_result), setting in zip(finished, _list_settings(finished), strict=True):
         statistics = {name: _dump(getattr(point_result, name)) for name in OURS}
         points.append(
             {
-                **_identity(point),
+                **_identity(point, setting),
                 "outcome": point_result.outcome,
                 "n": point_result.test_accuracy.n,
                 **statistics,
@@ -48,7 +49,8 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
     """
     metrics = {name: source.read_metric(f"{name}_accuracy") for name in ("test", "train")}
     points = []
-    for point, _ in _finished(source):
+    finished = _finished(source)
+    for (point, _), setting in zip(finished, _list_settings(finished), strict=True):
         results = [result for result in point.results if isinstance(result, LwsSeedResult)]
         epochs = min(len(result.cumulative_backward_seconds) for result in results)
         seconds = [
@@ -61,7 +63,7 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
         }
         points.append(
             {
-                **_identity(point),
+                **_identity(point, setting),
                 "n": len(results),
                 "epoch": list(range(1, epochs + 1)),
                 "backward_seconds": [summarize(values).mean for values in seconds],
@@ -111,32 +113,40 @@ def _finished(source: PlotInput) -> list[tuple[FinishedPoint, LwsPointResult]]:
     ]
 
 
-def _identity(point: FinishedPoint) -> dict[str, Any]:
-    """How a plot names the point; `setting` holds the swept values other than the policy."""
+def _identity(point: FinishedPoint, setting: str) -> dict[str, Any]:
+    """How a plot names the point; `setting` tells the swept values other than the policy apart."""
     assert isinstance(point.spec, LwsSpec)
     policy: PolicySpec = point.spec.policy
-    others = {
-        name: value
-        for name, value in point.values.items()
-        if name != "policy" and not name.startswith("policy.")
-    }
     return {
         "values": dict(point.values),
         "policy": title_of(policy),
         "family": family_of(policy),
         "kind_of_policy": policy.name,
         "rho": getattr(policy, "rho", None),
-        "setting": _describe_setting(others),
+        "setting": setting,
     }
 
 
-def _describe_setting(others: Mapping[str, Any]) -> str:
-    """As `point_label`, but with the paper's name of an initialisation."""
-    names = {"xavier": "Xavier", "pretrained": "pretrained"}
-    init = others.get("init")
-    known = names.get(init["name"]) if isinstance(init, Mapping) and set(init) == {"name"} else None
-    rest = {name: value for name, value in others.items() if known is None or name != "init"}
-    return ", ".join(part for part in (known, point_label(rest)) if part)
+def _list_settings(finished: Sequence[tuple[FinishedPoint, LwsPointResult]]) -> list[str]:
+    """As `label_points`, of the values other than the policy, with the paper's names of inits."""
+    others = [
+        {
+            name: value
+            for name, value in point.values.items()
+            if name != "policy" and not name.startswith("policy.")
+        }
+        for point, _ in finished
+    ]
+    inits = [_name_init(values.get("init")) for values in others]
+    if None in inits:
+        return label_points(others)
+    rest = [{name: value for name, value in one.items() if name != "init"} for one in others]
+    return [", ".join(filter(None, parts)) for parts in zip(inits, label_points(rest), strict=True)]
+
+
+def _name_init(init: Any) -> str | None:
+    known = {"xavier": "Xavier", "pretrained": "pretrained"}
+    return known.get(init["name"]) if isinstance(init, Mapping) and set(init) == {"name"} else None
 
 
 def _dump(statistic: Any) -> dict[str, Any] | None:

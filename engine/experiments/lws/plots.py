@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from engine.drawing.text import wrap
 from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_numbers
 from engine.experiments.lws.styles import (
     FULL_COLOR,
@@ -19,14 +20,21 @@ from engine.experiments.lws.styles import (
 )
 from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
+from engine.labels import format_number
 from engine.plotting import (
     PlotOptions,
     add_title,
+    count_columns,
+    draw_legend,
     draw_message,
     drawing,
     new_figure,
     plot_band,
+    set_scales,
 )
+
+NAME_LETTERS = 48
+"""Letters of a line of a point's name under its bar and in a legend beside the axes."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -97,7 +105,8 @@ def _draw_bars(
     for point, mean in zip(points, means, strict=True):
         if point["kind_of_policy"] == "full":
             axes.axhline(mean, color=FULL_COLOR, linestyle="--", linewidth=1.0, zorder=0.9)
-    axes.set_xticks(range(len(points)), [_name(point) for point in points], rotation=40, ha="right")
+    names = [wrap(_name(point), NAME_LETTERS) for point in points]
+    axes.set_xticks(range(len(points)), names, rotation=40, ha="right")
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(points) - 0.4)
     axes.grid(axis="x", visible=False)
@@ -154,8 +163,7 @@ def _draw_scatter(
             clip_on=False,
         )
     axes.set(xlabel=label, ylabel="Test error (%)")
-    axes.set_xscale(options.xscale or "linear")
-    axes.set_yscale(options.yscale or "linear")
+    set_scales(axes, x=options.xscale or "linear", y=options.yscale or "linear")
     if options.xscale != "log":
         axes.set_xlim(left=0)
     if options.yscale != "log":
@@ -185,8 +193,11 @@ def _scatter_legend(
             for index, name in enumerate(settings)
         ]
     for rho in sorted({point["rho"] for point in points if point["rho"] is not None}):
-        handles.append(_legend_marker("#bbbbbb", "o", _marker_area(rho) ** 0.5, f"rho = {rho:g}"))
-    figure.legend(handles=handles, loc="outside right upper")
+        handles.append(
+            _legend_marker("#bbbbbb", "o", _marker_area(rho) ** 0.5, f"rho = {format_number(rho)}")
+        )
+    labels = [wrap(handle.get_label(), NAME_LETTERS) for handle in handles]
+    draw_legend(figure, handles, labels, 1, "outside right upper")
 
 
 def _legend_marker(
@@ -206,8 +217,7 @@ def _legend_marker(
 
 def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"]
-    longest = max(len(_name(point)) for point in points)
-    rows = -(-len(points) // _num_columns(8.4, longest))
+    rows = -(-len(points) // count_columns(8.4, [_name(point) for point in points]))
     figure = new_figure(options, 8.4, 3.6 + 0.18 * rows)
     panels = dict(zip(("train_error", "test_error"), figure.subplots(1, 2), strict=True))
     for point, (color, line) in zip(points, curve_styles(points), strict=True):
@@ -230,8 +240,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _format_curve_axes(axes: Axes, options: PlotOptions, title: str) -> None:
     axes.set(xlabel="Back-propagation time so far (s)", ylabel=f"{title} (%)", title=title)
-    axes.set_xscale(options.xscale or "linear")
-    axes.set_yscale(options.yscale or "linear")
+    set_scales(axes, x=options.xscale or "linear", y=options.yscale or "linear")
     if options.xscale != "log":
         axes.set_xlim(left=0)
     if options.yscale != "log":
@@ -266,10 +275,4 @@ def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
 def _add_legend(figure: Figure, axes: Axes) -> None:
     """A legend below the axes, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
-    columns = min(len(labels), _num_columns(figure.get_figwidth(), max(map(len, labels))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-
-
-def _num_columns(width: float, longest: int) -> int:
-    """How many legend columns fit into `width` inches, for labels of up to `longest` letters."""
-    return max(1, int(width / (0.55 + 0.068 * longest)))
+    draw_legend(figure, handles, labels, count_columns(figure.get_figwidth(), labels))

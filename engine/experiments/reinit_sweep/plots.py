@@ -17,16 +17,19 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.kind import PlotInput
+from engine.labels import label_points
 from engine.plotting import (
     PlotOptions,
     Scale,
     add_title,
+    count_columns,
+    draw_legend,
     draw_message,
     drawing,
     new_figure,
     plot_band,
-    point_label,
     series_colors,
+    set_scales,
 )
 
 PANELS = {
@@ -93,9 +96,10 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
         zip(modes, figure.subplots(1, len(modes), sharey=True, squeeze=False)[0], strict=True)
     )
     colors = series_colors([point["values"] for point in points])
-    for point, color in zip(points, colors, strict=True):
+    names = _list_names(points)
+    for point, name, color in zip(points, names, colors, strict=True):
         for curve in point["curves"]:
-            _draw_curve(panels[curve["mode"]], point, curve, color)
+            _draw_curve(panels[curve["mode"]], point, curve, name, color)
     for mode, axes in panels.items():
         fractions = {
             fraction
@@ -109,13 +113,15 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
         _scale_fractions(axes, scale, min((one for one in fractions if one > 0), default=1.0))
     first = panels[modes[0]]
     first.set(ylabel="Test accuracy (%)", ylim=(0, 103))
-    first.set_yscale(options.yscale or "linear")
-    _add_legend(figure, first, points)
+    set_scales(first, y=options.yscale or "linear")
+    _add_legend(figure, first)
     add_title(figure, numbers["title"], _describe_seeds(points))
     return figure
 
 
-def _draw_curve(axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], color: Any) -> None:
+def _draw_curve(
+    axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], name: str, color: Any
+) -> None:
     """The curve, with markers at its ends for the trained and the random net."""
     percent = {
         "mean": [100 * value for value in curve["mean"]],
@@ -123,7 +129,7 @@ def _draw_curve(axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], 
             None if error is None else 100 * error for error in curve["standard_error"]
         ],
     }
-    plot_band(axes, curve["fractions_percent"], percent, color=color, label=_name(point))
+    plot_band(axes, curve["fractions_percent"], percent, color=color, label=name)
     trained_at = TRAINED_AT[curve["mode"]]
     for place, accuracy, fill in (
         (trained_at, point["trained_test_accuracy"], color),
@@ -157,12 +163,15 @@ def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
     axes.axvspan(-0.25 * smallest, smallest, color="#f2f2f2", zorder=0, linewidth=0)
 
 
-def _name(point: Mapping[str, Any]) -> str:
-    mark = " †" if point["outcome"] != "trained" else ""
-    return (point_label(point["values"]) or "net") + mark
+def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    labels = label_points([point["values"] for point in points])
+    return [
+        (label or "net") + (" †" if point["outcome"] != "trained" else "")
+        for point, label in zip(points, labels, strict=True)
+    ]
 
 
-def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+def _add_legend(figure: Figure, axes: Axes) -> None:
     """The points by colour, then the markers at the ends."""
     handles, labels = axes.get_legend_handles_labels()
     for label, fill in (("trained net", "#777777"), ("random net", "white")):
@@ -178,16 +187,15 @@ def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]])
             )
         )
         labels.append(label)
-    longest = max(map(len, labels))
-    rows = ceil(len(labels) / max(1, int(figure.get_figwidth() / (0.55 + 0.068 * longest))))
+    rows = ceil(len(labels) / count_columns(figure.get_figwidth(), labels))
     columns = ceil(len(labels) / rows)
     order = [place for column in range(columns) for place in range(column, len(labels), columns)]
-    figure.legend(
-        # matplotlib fills a legend by columns, a reader reads by rows
+    # matplotlib fills a legend by columns, a reader reads by rows
+    draw_legend(
+        figure,
         [handles[place] for place in order],
         [labels[place] for place in order],
-        loc="outside lower center",
-        ncols=columns,
+        columns,
     )
 
 

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from engine.analysis.stats import summarize
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
+from engine.drawing.text import wrap
 from engine.experiments.train.result import TrainPointResult
 from engine.kind import PlotInput
+from engine.labels import label_points
 from engine.models.layout import layout
 from engine.plotting import (
     OKABE_ITO,
@@ -23,11 +25,13 @@ from engine.plotting import (
     legend_height,
     new_figure,
     plot_band,
-    point_label,
     series_colors,
+    set_scales,
 )
 
 CONVOLUTION, LINEAR = "#9ECAE1", "#FDD0A2"
+NAME_LETTERS = 32
+"""Letters of a line of a point's name beside its bar."""
 PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
 
 
@@ -87,17 +91,17 @@ def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Fi
     figure = new_figure(options, 8.0, 3.8 + legend_height(len(points)))
     accuracy, loss = figure.subplots(1, 2)
     colors = series_colors([point["values"] for point in points])
-    for point, color in zip(points, colors, strict=True):
-        label = point_label(point["values"])
+    labels = label_points([point["values"] for point in points])
+    for point, color, label in zip(points, colors, labels, strict=True):
         test, train = point["curves"]["test_accuracy"], point["curves"]["train_loss"]
         marker = "o" if len(test["epoch"]) < 3 else None
         plot_band(accuracy, test["epoch"], _percent(test), color=color, label=label, marker=marker)
         plot_band(loss, train["epoch"], train, color=color, label=label, marker=marker)
     accuracy.set(xlabel="Epoch", ylabel="Test accuracy (%)", title="Test accuracy")
     loss.set(xlabel="Epoch", ylabel="Train loss (cross-entropy, nats)", title="Train loss")
-    loss.set_yscale(options.yscale or "log")
+    set_scales(loss, y=options.yscale or "log")
     for axes in (accuracy, loss):
-        axes.set_xscale("symlog" if options.xscale == "log" else "linear")
+        set_scales(axes, x="symlog" if options.xscale == "log" else "linear")
         axes.xaxis.get_major_locator().set_params(integer=True) if options.xscale != "log" else None
     add_legend(figure, accuracy)
     runs = max((max(point["curves"]["test_accuracy"]["n"]) for point in points), default=0)
@@ -139,7 +143,8 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         if any(seconds):
             axes.barh(range(len(points)), seconds, 0.7, left=left, color=color, label=part)
         left = [before + more for before, more in zip(left, seconds, strict=True)]
-    axes.set_yticks(range(len(points)), [point_label(point["values"]) or "net" for point in points])
+    names = label_points([point["values"] for point in points])
+    axes.set_yticks(range(len(points)), [wrap(name or "net", NAME_LETTERS) for name in names])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="Seconds a seed (mean)")

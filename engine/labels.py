@@ -1,0 +1,129 @@
+"""Names of swept points for legends, ticks and tables. Imports neither torch nor matplotlib."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+MAX_LETTERS = 100
+"""A longer label is shortened in its middle."""
+NAME = "name"
+"""The field that says which variant an object is, such as `adam` of an optimizer."""
+_ABSENT = object()
+
+
+def label_points(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A label for each point, from its swept values: `width 100, rho 0.1`.
+
+    Equal values have equal labels, and different values different ones. Labels name only what
+    differs between the points, with as many digits as tell numbers apart. A single point is named
+    by all its values; without a sweep its label is empty. The middle of a label longer than
+    MAX_LETTERS is left out; where that makes labels equal, they end in `#1`, `#2` and so on.
+    """
+    distinct = {repr(values): values for values in points}
+    labels = dict(zip(distinct, _label_distinct(list(distinct.values())), strict=True))
+    return [labels[repr(values)] for values in points]
+
+
+def _label_distinct(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    parts = [_differing_parts(points, axis) for axis in _differing_axes(points)]
+    labels = [_shorten(", ".join(filter(None, texts))) for texts in zip(*parts, strict=True)]
+    labels = labels or [""] * len(points)
+    counts, used = Counter(labels), Counter[str]()
+    for place, label in enumerate(labels):
+        if label and counts[label] > 1:
+            used[label] += 1
+            labels[place] = f"{label} #{used[label]}"
+    return labels
+
+
+def format_number(number: float) -> str:
+    """The shortest digits that give the number back: `0.1`, `1e-05`, `100` for 100.0."""
+    return repr(number).removesuffix(".0")
+
+
+def format_leaf(value: Any) -> str:
+    """A value without fields of its own; integers with a comma at thousands."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return format_number(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_format_value, value))}]"
+    return "null" if value is None else str(value)
+
+
+def _differing_axes(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    axes = dict.fromkeys(axis for values in points for axis in values)
+    return [axis for axis in axes if _differs([values.get(axis, _ABSENT) for values in points])]
+
+
+def _differs(values: Sequence[Any]) -> bool:
+    """Whether the values differ, in type as well; a single value counts as differing."""
+    return len(values) == 1 or len({_identity(value) for value in values}) > 1
+
+
+def _identity(value: Any) -> str:
+    return "" if value is _ABSENT else repr(value)
+
+
+def _differing_parts(points: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
+    """Each point's part of the label for one swept field."""
+    values = [values.get(axis, _ABSENT) for values in points]
+    name = _short_names(points)[axis]
+    if not all(isinstance(value, Mapping) for value in values if value is not _ABSENT):
+        return ["" if value is _ABSENT else f"{name} {_format_value(value)}" for value in values]
+    leaves = [{} if value is _ABSENT else dict(_leaves(value)) for value in values]
+    paths = dict.fromkeys(path for one in leaves for path in one)
+    kept = [path for path in paths if _differs([one.get(path, _ABSENT) for one in leaves])]
+    own = [[path for path in kept if path in one and path != NAME] for one in leaves]
+    if NAME not in kept and all(own):
+        return [
+            ", ".join(f"{path} {format_leaf(one[path])}" for path in shown)
+            for one, shown in zip(leaves, own, strict=True)
+        ]
+    return [
+        "" if value is _ABSENT else f"{name} {_describe(one, shown)}"
+        for value, one, shown in zip(values, leaves, own, strict=True)
+    ]
+
+
+def _describe(leaves: Mapping[str, Any], shown: Sequence[str]) -> str:
+    """The variant's name, and the fields to show in parentheses."""
+    name = str(leaves.get(NAME, ""))
+    rest = ", ".join(f"{path}={format_leaf(leaves[path])}" for path in shown)
+    return f"{name} ({rest})" if rest else name
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        leaves = dict(_leaves(value))
+        return _describe(leaves, [path for path in leaves if path != NAME])
+    return format_leaf(value)
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        path = f"{prefix}{name}"
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{path}.")
+        else:
+            yield path, inner
+
+
+def _short_names(points: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The last part of each path; the whole path where two paths share their last part."""
+    axes = dict.fromkeys(axis for values in points for axis in values)
+    last = {axis: axis.rsplit(".", 1)[-1] for axis in axes}
+    counts = Counter(last.values())
+    return {axis: axis if counts[name] > 1 else name for axis, name in last.items()}
+
+
+def _shorten(label: str) -> str:
+    if len(label) <= MAX_LETTERS:
+        return label
+    half = MAX_LETTERS // 2
+    return f"{label[:half].rstrip()} … {label[-half:].lstrip()}"
