@@ -5,6 +5,7 @@ StorageError
 ├── InvalidTransition   the row's state does not allow the transition
 ├── InvalidCursor       not a cursor of this service
 ├── KeyTaken            another transaction has just used the idempotency key
+├── NameTaken           two owners have different data sets of one name
 ├── SchemaOutdated      the database schema is older than this code
 ├── CopyRefused         the database cannot be copied to the target
 ├── CorruptBlob         stored bytes do not match their digest
@@ -33,6 +34,10 @@ class InvalidCursor(StorageError, ValueError):
 
 class KeyTaken(StorageError):
     """Another transaction has just used the idempotency key."""
+
+
+class NameTaken(StorageError):
+    """Two owners have different data sets of one name."""
 
 
 class SchemaOutdated(StorageError):

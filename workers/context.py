@@ -15,7 +15,7 @@ from engine.spec import Execution, canonical_json
 from runtime.fault_points import reach
 from runtime.settings import Settings
 from schemas.events import EventName
-from storage.access.ownership import Viewer
+from storage.access.ownership import reading_as_owner
 from storage.database.engine import Database, DatabaseUnavailable
 from storage.errors import CorruptBlob, NotFound, UnreadableRow
 from storage.files.artifacts import (
@@ -86,8 +86,6 @@ class StoredRunContext:
         should_yield: Callable[[], bool],
     ) -> None:
         self._db, self._blobs, self._settings = db, blobs, settings
-        self._owner_db = db.for_viewer(Viewer(claim.experiment_owner))
-        """Reads only what belongs to the owner of the experiment"""
         self._claim, self._lease, self._should_yield = claim, lease, should_yield
         self.run_id = claim.run_id
         self.seeds = claim.seeds
@@ -105,13 +103,13 @@ class StoredRunContext:
         self._flushed_at = self._saved_at = self._progress_logged_at = self._began
 
     def registered_dataset(self, name: str) -> Path | None:
-        with self._owner_db.read() as session:
+        with reading_as_owner(self._db, self.run_id) as session:
             row = get_dataset(session, name)
         return None if row is None else self._blobs.path(row.sha256)
 
     def read_checkpoint(self, reference: str) -> bytes:
         try:
-            with self._owner_db.read() as session:
+            with reading_as_owner(self._db, self.run_id) as session:
                 sha256 = find_weights_blob(session, reference)
             return self._blobs.read(sha256)
         except (NotFound, CorruptBlob) as error:
@@ -288,7 +286,7 @@ class StoredRunContext:
     def find_training(
         self, digest: str, seed: int, names: Sequence[str] = ()
     ) -> FinishedTraining | None:
-        with self._owner_db.read() as session:
+        with reading_as_owner(self._db, self.run_id) as session:
             row = find_training(session, digest, seed, prefer_run=self.run_id)
             if row is None or (row.run_id != self.run_id and not self._claim.reuse):
                 return None

@@ -21,6 +21,8 @@ class Action(StrEnum):
     LOGGED_OUT = "logged-out"
     KEY_MADE = "key-made"
     KEY_REVOKED = "key-revoked"
+    HANDED_OVER = "handed-over"
+    """The work of one owner became another's, the target"""
     REFUSED = "refused"
 
 

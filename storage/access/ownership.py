@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, select
 from sqlalchemy.orm import with_loader_criteria
@@ -37,6 +37,10 @@ from storage.database.tables import (
     WeightsRow,
     WorkerRow,
 )
+from storage.errors import NotFound
+
+if TYPE_CHECKING:
+    from storage.database.engine import Database
 
 NOBODY = ""
 """The owner of rows made while no key was required"""
@@ -95,6 +99,20 @@ def restricted_to_owner(session: Session, owner: str | None = None) -> Iterator[
         yield
     finally:
         session.info["viewer"] = viewer
+
+
+@contextmanager
+def reading_as_owner(db: Database, run_id: str) -> Iterator[Session]:
+    """A session that sees only the rows of the run's owner, who may change while it is executed.
+
+    Raises NotFound for a deleted run.
+    """
+    with db.for_viewer(Viewer(NOBODY, sees_all=True)).read() as session:
+        owner = session.scalars(select(RunRow.owner).where(RunRow.id == run_id)).first()
+        if owner is None:
+            raise NotFound(f"run {run_id} was deleted")
+        with restricted_to_owner(session, owner):
+            yield session
 
 
 def viewer_of(session: Session) -> Viewer | None:

@@ -47,7 +47,7 @@ class Claim:
     elapsed_seconds: float
     attempts: int
     experiment_owner: str
-    """The run may use the trainings, data sets and checkpoints of this owner"""
+    """At the time of the claim; see `reading_as_owner`"""
     trace_parent: str | None = None
     """W3C `traceparent` of the request that made the run; None where tracing is off"""
 

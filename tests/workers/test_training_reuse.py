@@ -12,7 +12,6 @@ import pytest
 from engine.spec import Execution
 from engine.sweep import expand
 from runtime.settings import Settings
-from storage.access.ownership import Viewer
 from storage.database.engine import Database
 from storage.database.tables import RunRow
 from storage.files.blobs import BlobStore
@@ -88,21 +87,18 @@ def test_another_policy_or_length_is_another_training(harness: WorkerHarness) ->
 
 
 def test_a_training_is_reused_only_by_runs_of_its_owner(harness: WorkerHarness) -> None:
-    ada, ben = (
-        replace(harness, db=harness.db.for_viewer(Viewer(owner))) for owner in ("ada", "ben")
-    )
-    _, first = submit_and_run(ada, harness)
-    _, second = submit_and_run(ben, harness)
-    _, third = submit_and_run(ben, harness)
+    _, first = submit_and_run(harness, "ada")
+    _, second = submit_and_run(harness, "ben")
+    _, third = submit_and_run(harness, "ben")
     with harness.db.read() as session:
         results = [session.get_one(RunRow, run).result or [] for run in (first, second, third)]
         loaded = [seed_results[0]["reused_from"] for seed_results in results]
     assert loaded == [None, None, second]
 
 
-def submit_and_run(submitter: WorkerHarness, harness: WorkerHarness) -> tuple[str, str]:
+def submit_and_run(harness: WorkerHarness, owner: str) -> tuple[str, str]:
     """Submitted by one owner, executed by a worker that reads all owners' rows."""
-    ids = submitter.submit(SPEC, (0,), wake=False)
+    ids = harness.submit(SPEC, (0,), wake=False, owner=owner)
     claim = claim_next(
         harness.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
