@@ -113,7 +113,7 @@ def test_a_refused_or_failed_write_is_not_recorded(api_with_keys: ApiServer) -> 
     before = len(trail(api_with_keys, root))
     assert (
         request_with_key(
-            api_with_keys, ada, "POST", json={"spec": {"kind": "train", "epochs": 0}}
+            api_with_keys, ada, "POST", json={"spec": {"kind": "train", "epochs": -1}}
         ).status_code
         == 422
     )

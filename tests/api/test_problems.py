@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
     ),
     "every mistake at once": (
         {
-            **spec(epochs=0, optimizer={"name": "adam", "lr": -1}),
+            **spec(epochs=-1, optimizer={"name": "adam", "lr": -1}),
             "seeds": [],
             "sweep": {"x": []},
             "y": 1,

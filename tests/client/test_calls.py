@@ -86,7 +86,7 @@ def test_one_idempotency_key_makes_one_experiment(client: Client) -> None:
 
 def test_an_error_lists_every_invalid_field(client: Client) -> None:
     with pytest.raises(ProblemError) as caught:
-        client.submit({"kind": "train", "epochs": 0, "optimizer": {"name": "adam", "lr": -1.0}})
+        client.submit({"kind": "train", "epochs": -1, "optimizer": {"name": "adam", "lr": -1.0}})
     assert caught.value.problem.code == ProblemCode.INVALID_SPEC
     pointers = {error.pointer for error in caught.value.problem.errors or []}
     assert pointers == {"#/spec/epochs", "#/spec/optimizer/lr"}

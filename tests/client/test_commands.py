@@ -48,7 +48,7 @@ def test_watching_a_cancelled_experiment_returns_3(
 
 def test_an_invalid_body_returns_4_and_names_the_field(command: Command, live_url: str) -> None:
     done = command(
-        "submit", "-", "--url", live_url, stdin='{"spec": {"kind": "train", "epochs": 0}}'
+        "submit", "-", "--url", live_url, stdin='{"spec": {"kind": "train", "epochs": -1}}'
     )
     assert done.returncode == 4
     assert "#/spec/epochs" in done.stderr
