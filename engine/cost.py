@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from math import ceil, prod
 from typing import Any, Literal
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.experiments.registry import get_kind
-from engine.models.layout import LayerLayout, layout
+from engine.models.layout import layout
+from engine.models.spec import ModelSpec
 from engine.optim.spec import AdamSpec, OptimizerSpec
 from engine.spec import Execution, ExperimentSpec, sha256_of
 
@@ -110,38 +112,60 @@ def estimate(
     their steps. With a `calibration` the basis is `measured`, otherwise it is the `model` of
     `device`. execution: None means its defaults.
     """
-    layers = layout(spec.model, info)
-    parameters = sum(layer.num_parameters for layer in layers)
+    net = _measure_net(spec.model, info)
     train_examples, test_examples = _count_examples(spec, info)
-    forward = sum(layer.forward_flops for layer in layers)
-    gradient = 3 * forward - layers[0].forward_flops  # no gradient of the images is computed
-    train_flops = num_seeds * train_examples * gradient
-    evaluation_flops = num_seeds * test_examples * forward
+    train_flops = num_seeds * train_examples * net.gradient_flops
+    evaluation_flops = num_seeds * test_examples * net.forward_flops
     stacked = stack_size(spec, info, execution or Execution())
     steps = ceil(num_seeds / stacked) * (
         ceil(train_examples / spec.batch_size) + ceil(test_examples / spec.batch_size)
     )
     rates = calibration or (CUDA_MODEL if device == "cuda" else CPU_MODEL)
-    overhead = rates.seconds_per_step + len(layers) * rates.seconds_per_layer_step
-    activations = (
-        num_seeds
-        * (3 * train_examples + test_examples)
-        * sum(layer.saved_floats for layer in layers)
-    )
+    overhead = rates.seconds_per_step + net.num_layers * rates.seconds_per_layer_step
+    activations = num_seeds * (3 * train_examples + test_examples) * net.saved_floats
+    updates = num_seeds * net.parameters * _count_updates(spec, info)
     traffic = (
-        activations * rates.seconds_per_activation
-        + num_seeds * parameters * _count_updates(spec, info) * rates.seconds_per_parameter_step
+        activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
     )
     return Cost(
-        parameters=parameters,
+        parameters=net.parameters,
         train_flops=train_flops,
         evaluation_flops=evaluation_flops,
         memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
-        disk_bytes=_disk_bytes(spec, parameters, num_seeds),
+        disk_bytes=_disk_bytes(spec, net.parameters, num_seeds),
         seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop
         + steps * overhead
         + traffic,
         basis="model" if calibration is None else "measured",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Net:
+    """What the cost needs of a net's layout."""
+
+    num_layers: int
+    parameters: int
+    forward_flops: int
+    gradient_flops: int
+    """of the forward and the backward pass; no gradient of the images is computed"""
+    saved_floats: int
+    layer_sizes: frozenset[tuple[int, int]]
+    """(saved floats, parameters) of the layers"""
+
+
+@lru_cache(maxsize=4096)
+def _measure_net(model: ModelSpec, info: DatasetInfo) -> _Net:
+    """Kept for all points of a large sweep, which are estimated several times."""
+    layers = layout(model, info)
+    forward = sum(layer.forward_flops for layer in layers)
+    return _Net(
+        num_layers=len(layers),
+        parameters=sum(layer.num_parameters for layer in layers),
+        forward_flops=forward,
+        gradient_flops=3 * forward - layers[0].forward_flops,
+        saved_floats=sum(layer.saved_floats for layer in layers),
+        layer_sizes=frozenset((layer.saved_floats, layer.num_parameters) for layer in layers),
     )
 
 
@@ -150,7 +174,7 @@ def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
     train_size, test_size = subset_sizes(spec, info)
     work = spec.work()
     trained = round(spec.epochs * train_size * work.train_fraction)
-    evaluations = len(spec.evaluated_epochs()) + work.test_evaluations
+    evaluations = spec.num_evaluations() + work.test_evaluations
     return trained + work.full_gradients * train_size, evaluations * test_size
 
 
@@ -223,11 +247,10 @@ def seed_bytes(spec: ExperimentSpec, info: DatasetInfo) -> int:
 
     Parameters, gradient, optimiser state, activations and their gradients, and a batch.
     """
-    layers = layout(spec.model, info)
-    parameters = sum(layer.num_parameters for layer in layers)
+    net = _measure_net(spec.model, info)
     state = 2 + optimizer_slots(spec.optimizer)
-    floats_per_example = 2 * sum(layer.saved_floats for layer in layers) + prod(info.shape)
-    return _FLOAT * (state * parameters + spec.batch_size * floats_per_example)
+    floats_per_example = 2 * net.saved_floats + prod(info.shape)
+    return _FLOAT * (state * net.parameters + spec.batch_size * floats_per_example)
 
 
 def optimizer_slots(spec: OptimizerSpec) -> int:
@@ -242,24 +265,23 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
 
     Each seed also holds theta_0, a copy to save and the kind's own vectors.
     """
-    layers = layout(spec.model, info)
-    parameters = sum(layer.num_parameters for layer in layers)
+    net = _measure_net(spec.model, info)
     examples = sum(subset_sizes(spec, info))
     # floats, the bytes that they are converted from, labels
     data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)
     work = spec.work()
-    copies = parameters * (
+    copies = net.parameters * (
         _FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter
     )
     workspace = (
-        _workspace_bytes(layers, spec.batch_size) + parameters * work.scratch_bytes_per_parameter
+        _workspace_bytes(net, spec.batch_size) + net.parameters * work.scratch_bytes_per_parameter
     )
     return PROCESS_BYTES + data + stacked * (seed_bytes(spec, info) + copies) + workspace
 
 
-def _workspace_bytes(layers: tuple[LayerLayout, ...], batch_size: int) -> int:
+def _workspace_bytes(net: _Net, batch_size: int) -> int:
     """Scratch memory of kernels: about a copy of the largest layer's activations and weights."""
-    return _FLOAT * max(batch_size * layer.saved_floats + layer.num_parameters for layer in layers)
+    return _FLOAT * max(batch_size * saved + parameters for saved, parameters in net.layer_sizes)
 
 
 def _disk_bytes(spec: ExperimentSpec, parameters: int, num_seeds: int) -> int:

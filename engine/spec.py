@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Strict, StringConstraints, model_validator
@@ -191,6 +192,12 @@ class ExperimentSpec(SpecModel):
             case epochs:
                 chosen = set(epochs)
         return frozenset({0, self.epochs} | {one for one in chosen if one <= self.epochs})
+
+    def num_evaluations(self) -> int:
+        """The number of `evaluated_epochs`; it takes the same time for any number of epochs."""
+        if isinstance(self.evaluate, EvaluateEvery):
+            return 1 + ceil(self.epochs / self.evaluate.every)
+        return len(self.evaluated_epochs())
 
     def work(self) -> Work:
         """Work in addition to a plain training; kinds with such work override it."""

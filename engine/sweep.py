@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -13,8 +12,13 @@ from engine.errors import FieldError, InvalidSpec
 from engine.experiments.registry import parse_spec
 from engine.spec import ExperimentSpec
 
+MAX_AXES = 8
+MAX_PATH = 200
+"""Characters of a path; those of the known kinds are far shorter."""
 MAX_ERRORS = 100
 """Checking stops at this many errors of points: a sweep repeats an error at every point."""
+MAX_FOUND_ERRORS = 1_000
+"""And at this many with the repeated ones: finding them takes as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,11 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     if errors:
         raise InvalidSpec(errors)
     points = []
+    num_found = 0
     seen: dict[str, dict[str, tuple[int, Any]]] = {}
     for choice in product(*(enumerate(values) for values in sweep.values())):
         chosen = dict(zip(sweep, choice, strict=True))
-        data = deepcopy(base)
+        data = dict(base)
         try:
             for path, (_, value) in chosen.items():
                 _set(data, path, value)
@@ -76,7 +81,8 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
                 for error in invalid.errors
             ]
             errors = list(dict.fromkeys(errors))
-            if len(errors) >= MAX_ERRORS:
+            num_found += len(invalid.errors)
+            if len(errors) >= MAX_ERRORS or num_found >= MAX_FOUND_ERRORS:
                 break
     if errors:
         raise InvalidSpec(errors)
@@ -100,6 +106,9 @@ def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:
     """All but the last part of a path must exist; the last may belong to another axis' variant."""
     pointer = f"#/sweep/{_escape(path)}"
     parts = path.split(".")
+    if len(path) > MAX_PATH:
+        detail = f"the path has {len(path):,} characters; the limit is {MAX_PATH}"
+        return [FieldError("#/sweep", "path-too-long", detail)]
     if parts[0] == "kind":
         return [
             FieldError(
@@ -132,14 +141,16 @@ def _paths(value: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _set(data: dict[str, Any], path: str, value: Any) -> None:
+    """Set the field of the path. The objects on the way are copied, as points share them."""
     *parts, last = path.split(".")
-    here: Any = data
+    here: dict[str, Any] = data
     for part in parts:
-        here = here.get(part) if isinstance(here, dict) else None
-    if not isinstance(here, dict):
-        detail = "the value of another axis has no such field"
-        raise InvalidSpec.single(f"#/sweep/{_escape(path)}", "unknown-path", detail)
-    here[last] = deepcopy(value)
+        inner = here.get(part)
+        if not isinstance(inner, dict):
+            detail = "the value of another axis has no such field"
+            raise InvalidSpec.single(f"#/sweep/{_escape(path)}", "unknown-path", detail)
+        here[part] = here = dict(inner)
+    here[last] = value
 
 
 def _locate(error: FieldError, chosen: Mapping[str, tuple[int, Any]]) -> FieldError:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, StringConstraints, field_validator
 
 from engine.spec import Execution, Seed
+from engine.sweep import MAX_AXES
 from schemas.base import Request, Resource
 from schemas.webhooks import Webhook
 
@@ -35,7 +36,7 @@ class Submission(Request):
     )
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict,
-        max_length=8,
+        max_length=MAX_AXES,
         description="Dotted paths of spec fields and their values. The points are the product of "
         "the values, in the given order.",
     )
@@ -87,7 +88,7 @@ class Extension(Request):
 
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict,
-        max_length=8,
+        max_length=MAX_AXES,
         description="More values of fields that the experiment sweeps.",
     )
     seeds: Annotated[list[Seed], Strict(False)] = Field(

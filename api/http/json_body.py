@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ MAX_DEPTH = 16
 MAX_ERRORS = 100
 """Errors listed in one response"""
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+MAX_SHOWN_KEY = 200
 DRAINED_BODIES = 16
 """A body over the limit is read on, up to this many times the limit: a client that is still
 sending would not read the response."""
@@ -74,7 +76,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         detail = f"the body is not usable JSON: {str(error)[:200]}"
         raise ProblemRaised(400, ProblemCode.INVALID_REQUEST, detail) from None
-    errors = errors or list(islice(_find_errors(value, "#", 1), MAX_ERRORS))
+    errors = errors or list(islice(_find_errors(value, 1), MAX_ERRORS))
     if not errors and not isinstance(value, dict):
         errors = [FieldError("#", "object-required", "the body must be an object")]
     if errors:
@@ -105,31 +107,38 @@ def _gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
-def _find_errors(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:
+def _find_errors(value: Any, depth: int) -> Iterator[FieldError]:
+    """The errors in a value, with pointers from it.
+
+    A pointer is made for an error only: a key may be as long as the body, and hold as many values.
+    """
     match value:
         case dict() | list() if depth > MAX_DEPTH:
-            yield FieldError(pointer, "too-deep", f"nested deeper than {MAX_DEPTH}")
+            yield FieldError("#", "too-deep", f"nested deeper than {MAX_DEPTH}")
         case dict():
             for name in value.repeated_keys if isinstance(value, _RepeatedKeys) else ():
-                yield FieldError(_join(pointer, name), "duplicate-key", "the key is repeated")
+                yield FieldError(_join("#", name), "duplicate-key", "the key is repeated")
             for name, inner in value.items():
-                yield from _find_text_errors(name, pointer)
-                yield from _find_errors(inner, _join(pointer, name), depth + 1)
+                yield from _find_text_errors(name)
+                for error in _find_errors(inner, depth + 1):
+                    yield replace(error, pointer=_join("#", name) + error.pointer[1:])
         case list():
             for index, inner in enumerate(value):
-                yield from _find_errors(inner, f"{pointer}/{index}", depth + 1)
+                for error in _find_errors(inner, depth + 1):
+                    yield replace(error, pointer=f"#/{index}{error.pointer[1:]}")
         case float() if value != value or value in (float("inf"), float("-inf")):
-            yield FieldError(pointer, "finite_number", "must be a finite number")
+            yield FieldError("#", "finite_number", "must be a finite number")
         case str():
-            yield from _find_text_errors(value, pointer)
+            yield from _find_text_errors(value)
 
 
-def _find_text_errors(text: str, pointer: str) -> Iterator[FieldError]:
+def _find_text_errors(text: str) -> Iterator[FieldError]:
     """Databases store no NUL; half a surrogate pair is not a character."""
     if UNSTORABLE.search(text):
-        yield FieldError(pointer, "text", "text may hold neither NUL nor half of a surrogate pair")
+        yield FieldError("#", "text", "text may hold neither NUL nor half of a surrogate pair")
 
 
 def _join(pointer: str, name: str) -> str:
-    shown = name.encode("utf-8", "backslashreplace").decode()
+    """The pointer to a key, which is shown up to MAX_SHOWN_KEY characters."""
+    shown = name[:MAX_SHOWN_KEY].encode("utf-8", "backslashreplace").decode()
     return f"{pointer}/{shown.replace('~', '~0').replace('/', '~1')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Literal
 
@@ -46,6 +47,7 @@ class LayerLayout:
     """running means and variances of batch normalisation"""
 
 
+@lru_cache(maxsize=128)
 def layout(model: ModelSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
     """The layers of the net, bottom first; parameters in the order of `named_parameters()`."""
     layers = []

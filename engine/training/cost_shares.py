@@ -6,9 +6,10 @@ gradient as many if a layer below it trains. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from itertools import accumulate, pairwise
 
 from engine.models.layout import LayerLayout
 from engine.training.policies import (
@@ -21,7 +22,8 @@ from engine.training.policies import (
 )
 
 Layers = frozenset[int]
-_BETA_STEPS = 20_000
+_MIDDLES = tuple((step + 0.5) / 16 for step in range(16))
+"""Midpoints of the intervals that [0, 1] is divided into, for integrals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +43,35 @@ def expect_shares(
     keeps_prefix: whether the forward pass starts from cached activations at the lowest layer that
     trains in this epoch or the one before (`prefix_plan`); the first epoch starts at the images.
     """
-    flops = [layer.forward_flops for layer in layers]
-    chances = list_chances(policy, len(layers))
+    flops = tuple(layer.forward_flops for layer in layers)
     forward_all = float(sum(flops))
     backward_all = 2 * forward_all - flops[0]
-    backward = sum(chance * _count_backward(trained, flops) for chance, trained in chances)
-    forward = forward_all
-    if keeps_prefix:
-        later = sum(
-            chance * before * sum(flops[min(*trained, *trained_before) :])
-            for chance, trained in chances
-            for before, trained_before in chances
-        )
-        forward = (forward_all + (epochs - 1) * later) / epochs
+    backward, later = _expect_flops(policy, flops)
+    forward = (forward_all + (epochs - 1) * later) / epochs if keeps_prefix else forward_all
     return Shares(backward / backward_all, (forward + backward) / (forward_all + backward_all))
 
 
-def _count_backward(trained: Layers, flops: Sequence[int]) -> int:
-    weights = sum(flops[layer] for layer in trained)
-    return weights + sum(flops[min(trained) + 1 :])
+@lru_cache(maxsize=4096)
+def _expect_flops(policy: PolicySpec, flops: tuple[int, ...]) -> tuple[float, float]:
+    """Expected FLOPs of the backward pass, and of the forward pass from the cached activations."""
+    chances = list_chances(policy, len(flops))
+    from_layer = [*accumulate(reversed(flops), initial=0)][::-1]
+    lowest = [0.0] * (len(flops) + 1)
+    backward = 0.0
+    for chance, trained in chances:
+        bottom = min(trained)
+        lowest[bottom] += chance
+        weights = sum([flops[layer] for layer in trained])
+        backward += chance * (weights + from_layer[bottom + 1])
+    at_or_above = [*accumulate(reversed(lowest))][::-1]
+    # The forward pass starts at the lower of two epochs' lowest layers, which are independent.
+    later = 0.0
+    for (above, next_above), start in zip(pairwise(at_or_above), from_layer[:-1], strict=True):
+        later += (above**2 - next_above**2) * start
+    return backward, later
 
 
-@cache
+@lru_cache(maxsize=4096)
 def list_chances(policy: PolicySpec, num_layers: int) -> tuple[tuple[float, Layers], ...]:
     """(probability, layers) of every set of layers that the policy may train in an epoch."""
 
@@ -77,15 +86,27 @@ def list_chances(policy: PolicySpec, num_layers: int) -> tuple[tuple[float, Laye
         case RandomUniformPolicy():
             return tuple((1 / num_layers, top(k)) for k in range(1, num_layers + 1))
         case RandomBetaPolicy(alpha=alpha, beta=beta):
-            masses = [0.0] * (num_layers + 1)
-            for b, mass in _integrate_beta(alpha, beta):
-                masses[round(1 + (num_layers - 1) * b)] += mass
-            return tuple((mass / sum(masses), top(k)) for k, mass in enumerate(masses) if mass)
+            masses = _integrate_beta(alpha, beta, num_layers)
+            total = sum(masses)
+            return tuple((mass / total, top(k)) for k, mass in enumerate(masses, 1) if mass)
     return ((1.0, draw_schedule(policy, num_layers, 1, seed=0).trained[0]),)
 
 
-def _integrate_beta(alpha: float, beta: float) -> Iterator[tuple[float, float]]:
-    """(b, unnormalised density at b) of the beta distribution on a fine grid."""
-    for step in range(_BETA_STEPS):
-        b = (step + 0.5) / _BETA_STEPS
-        yield b, b ** (alpha - 1) * (1 - b) ** (beta - 1)
+def _integrate_beta(alpha: float, beta: float, num_layers: int) -> list[float]:
+    """The unnormalised probability of each k = round(1 + (d - 1) b), b by the beta distribution."""
+    if num_layers == 1:
+        return [1.0]
+    half = 0.5 / (num_layers - 1)
+    masses = [_integrate_from_zero(half, alpha, beta)]
+    for k in range(2, num_layers):
+        low = (2 * k - 3) * half
+        points = [low + 2 * half * middle for middle in _MIDDLES]
+        densities = [b ** (alpha - 1) * (1 - b) ** (beta - 1) for b in points]
+        masses.append(2 * half * sum(densities) / len(points))
+    return [*masses, _integrate_from_zero(half, beta, alpha)]
+
+
+def _integrate_from_zero(high: float, alpha: float, beta: float) -> float:
+    """From 0 to `high`. In b^alpha the density is finite, also where alpha is below 1."""
+    rest = [(1 - high * middle ** (1 / alpha)) ** (beta - 1) for middle in _MIDDLES]
+    return float(high**alpha / alpha * sum(rest) / len(rest))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import load_only
 from sqlmodel import Session
 
 from engine.cost import shape_of
@@ -15,6 +16,9 @@ from storage.database.tables import ExperimentRow, PointRow, RunRow
 
 MAX_RUNS_READ = 300
 """The newest runs; an estimate needs no more"""
+MAX_SEEDS_READ = 5_000
+"""Of all runs together: each has a result"""
+BATCH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,17 @@ def find_timed_runs(
         )
         .order_by(RunRow.id.desc())
         .limit(MAX_RUNS_READ)
+        .options(load_only(PointRow.spec), load_only(ExperimentRow.execution))
+        .execution_options(yield_per=BATCH)
     )
+    num_seeds = 0
     found: dict[str, list[TimedRun]] = {}
     for point, experiment, run in session.execute(query):
+        if num_seeds > MAX_SEEDS_READ:
+            break
         if point.unreadable or experiment.unreadable or run.unreadable:
             continue
+        num_seeds += len(run.seeds)
         spec, execution = point.spec, experiment.execution
         shape = shape_of(spec, execution)
         if shape not in shapes or any(result.get("reused_from") for result in run.result or ()):
