@@ -23,6 +23,7 @@ from storage.access.ownership import Viewer
 from storage.database.engine import Database
 from storage.delivery.wake_ups import WakeUps, make_celery
 from storage.files.blobs import BlobStore, open_blobs
+from storage.runs.clock_watch import ClockWatch
 from storage.runs.reconcile import Reconciler, reconcile
 
 log = logging.getLogger("richregime.api")
@@ -65,10 +66,11 @@ def make_state(settings: Settings) -> State:
     wake_ups = WakeUpSender(WakeUps(make_celery(settings)), db)
 
     keep = timedelta(days=settings.audit_days)
+    clock = ClockWatch(settings.lease_seconds, settings.reconcile_seconds)
     audit_cleanup = CachedValue(lambda: forget_entries(db, keep), AUDIT_CLEANUP_SECONDS)
 
     def one_pass() -> None:
-        reconcile(db, blobs, settings, wake_ups.send)
+        reconcile(db, blobs, settings, wake_ups.send, clock)
         audit_cleanup.get()
 
     return State(

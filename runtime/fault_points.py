@@ -2,7 +2,8 @@
 
 They do nothing unless RICHREGIME_FAULT_POINTS names a folder. A file in that folder named like a
 fault point (`finish.2`) holds an action; the next process that reaches the point deletes the file
-and performs the action. The points, in the order in which a run reaches them:
+and performs the action. A file `clock` holds seconds by which the wall clock is shifted. The fault
+points, in the order in which a run reaches them:
 
 accept.1 experiment committed, wake-up and response not sent
 claim.1 run chosen · claim.2 updated, not committed · claim.3 committed
@@ -80,6 +81,17 @@ listener: Callable[[str], None] | None = (
     if FOLDER_VARIABLE in os.environ
     else None
 )
+
+
+def _read_shift() -> float:
+    """The content of the folder's file `clock`: seconds to add to the wall clock; 0 without it."""
+    try:
+        return float((Path(os.environ[FOLDER_VARIABLE]) / "clock").read_text())
+    except FileNotFoundError:
+        return 0.0
+
+
+clock_shift: Callable[[], float] = _read_shift if FOLDER_VARIABLE in os.environ else lambda: 0.0
 
 
 def reach(name: str) -> None:

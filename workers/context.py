@@ -24,6 +24,7 @@ from storage.files.artifacts import (
     find_artifact,
     list_artifacts,
     register_artifact,
+    resume_order,
 )
 from storage.files.blobs import BlobStore
 from storage.files.datasets import get_dataset
@@ -99,8 +100,7 @@ class StoredRunContext:
         """Progress since the last save. A save resets the run's count of lost workers; one without
         progress would let a run that kills its workers be retried for ever."""
         self._metrics: list[MetricValue] = []
-        self._began = time.monotonic()
-        self._flushed_at = self._saved_at = self._progress_logged_at = self._began
+        self._flushed_at = self._saved_at = self._progress_logged_at = time.monotonic()
 
     def registered_dataset(self, name: str) -> Path | None:
         with reading_as_owner(self._db, self.run_id) as session:
@@ -166,12 +166,12 @@ class StoredRunContext:
         if self._lease.is_cancelled:
             self.flush()
             raise RunCancelled
-        now = time.monotonic()
         limit = self._claim.max_seconds
-        if limit is not None and self._claim.elapsed_seconds + now - self._began > limit:
+        if limit is not None and self._lease.elapsed_seconds > limit:
             self.flush()
             raise RunTimedOut(f"the run has computed for longer than its max_seconds of {limit}")
         if self._should_yield():
+            now = time.monotonic()
             self._yield_requested_at = self._yield_requested_at or now
             if now - self._yield_requested_at > YIELD_SECONDS:
                 raise RunInterrupted
@@ -213,7 +213,7 @@ class StoredRunContext:
     def load_resume(self) -> ResumeState | None:
         with self._db.read() as session:
             rows = sorted(
-                list_artifacts(session, self.run_id, "resume"), key=lambda row: row.id, reverse=True
+                list_artifacts(session, self.run_id, "resume"), key=resume_order, reverse=True
             )
         self._resume_files = [row.sha256 for row in reversed(rows)]
         for row in rows:

@@ -67,7 +67,7 @@ def execute_run(
         claim.attempts,
     )
     broken: Exception | None = None
-    with Lease(db, settings, claim.run_id, claim.fence) as lease:
+    with Lease(db, settings, claim.run_id, claim.fence, claim.elapsed_seconds) as lease:
         ctx = StoredRunContext(db, blobs, settings, claim, lease, device, should_yield)
         ending = _Ending(db, blobs, claim, lease)
         try:
@@ -112,22 +112,46 @@ class _Ending:
     def finish(self, results: Sequence[SeedResult], manifest: Mapping[str, Any]) -> None:
         seed_results = [result.model_dump(mode="json") for result in results]
         self._end(
-            lambda session: finish_run(session, self._run_id, self._fence, seed_results, manifest),
+            lambda session: finish_run(
+                session,
+                self._run_id,
+                self._fence,
+                seed_results,
+                manifest,
+                self._lease.elapsed_seconds,
+            ),
             "succeeded",
         )
 
     def fail(self, reason: FailureReason, detail: str, manifest: Mapping[str, Any]) -> None:
         self._end(
-            lambda session: fail_run(session, self._run_id, self._fence, reason, detail, manifest),
+            lambda session: fail_run(
+                session,
+                self._run_id,
+                self._fence,
+                reason,
+                detail,
+                manifest,
+                self._lease.elapsed_seconds,
+            ),
             "failed",
         )
 
     def cancel(self) -> None:
-        self._end(lambda session: cancel_run(session, self._run_id, self._fence), "cancelled")
+        self._end(
+            lambda session: cancel_run(
+                session, self._run_id, self._fence, self._lease.elapsed_seconds
+            ),
+            "cancelled",
+        )
 
     def release(self) -> None:
         """Put the run back into the queue; the resume state stays."""
-        moved = self._move(lambda session: release_run(session, self._run_id, self._fence))
+        moved = self._move(
+            lambda session: release_run(
+                session, self._run_id, self._fence, self._lease.elapsed_seconds
+            )
+        )
         log.info("run %s %s", self._run_id, "is queued again" if moved else NOT_HELD)
 
     def _end(self, move: Callable[[Any], bool], word: str) -> None:
@@ -176,8 +200,10 @@ def classify(error: BaseException) -> tuple[FailureReason, str]:
     """The failure reason, and a message for the user without a traceback."""
     if isinstance(error, RunTimedOut):
         return FailureReason.TIMEOUT, str(error)
-    if isinstance(error, DatasetUnavailable | WeightsUnavailable):
+    if isinstance(error, DatasetUnavailable):
         return FailureReason.DATASET_UNAVAILABLE, str(error)
+    if isinstance(error, WeightsUnavailable):
+        return FailureReason.WEIGHTS_UNAVAILABLE, str(error)
     if isinstance(error, InvalidSpec):
         return FailureReason.INVALID_SPEC, str(error)
     if (

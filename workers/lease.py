@@ -17,6 +17,9 @@ FENCE_AFTER = 2 / 3
 """A worker stops its run after this share of the lease without a renewal, before another worker
 may claim the run."""
 
+MAX_DELAY_SECONDS = 10.0
+"""How late the thread may be; a longer delay is a pause of the process, and no computing time"""
+
 REMEMBERED_STEPS = 101
 """Number of recent steps whose median is reported as the time of a step."""
 
@@ -24,15 +27,27 @@ log = logging.getLogger("richregime.worker")
 
 
 class Lease:
-    """Held while a run is executed. The run reads `is_lost` and `is_cancelled` between steps."""
+    """Held while a run is executed. The run reads `is_lost` and `is_cancelled` between steps.
 
-    def __init__(self, db: Database, settings: Settings, run_id: str, fence: int) -> None:
+    elapsed_seconds: computing time of earlier attempts.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        run_id: str,
+        fence: int,
+        elapsed_seconds: float = 0.0,
+    ) -> None:
         self._db, self._settings = db, settings
         self._run_id, self._fence = run_id, fence
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._cancelled = threading.Event()
         self._renewed_at = time.monotonic()
+        self._counted = (elapsed_seconds, self._renewed_at)
+        """Computing time up to a moment, and the moment"""
         self._progress = (0.0, 0.0, "")
         self._is_active = False
         self._stepped_at: float | None = None
@@ -43,9 +58,24 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another worker may have the run: then nothing more may be written."""
-        silent = time.monotonic() - self._renewed_at > self._settings.lease_seconds * FENCE_AFTER
-        return self._lost.is_set() or silent
+        """Whether another worker may have the run: then nothing more may be written.
+
+        Where the lease was not renewed in time, one renewal is tried: after a pause of this process
+        the run may still be its own, and only the fence in the database tells.
+        """
+        if not self._lost.is_set() and self._is_overdue():
+            self.beat()
+        return self._lost.is_set() or self._is_overdue()
+
+    def _is_overdue(self) -> bool:
+        return time.monotonic() - self._renewed_at > self._settings.lease_seconds * FENCE_AFTER
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Computing time of all attempts, by this process's own clock, without its pauses."""
+        counted, until = self._counted
+        longest = self._settings.heartbeat_seconds + MAX_DELAY_SECONDS
+        return counted + min(time.monotonic() - until, longest)
 
     @property
     def is_cancelled(self) -> bool:
@@ -77,8 +107,14 @@ class Lease:
 
     def _loop(self) -> None:
         while not self._stop.wait(self._settings.heartbeat_seconds):
+            self._count()
             if not self.beat():
                 return
+            self._count()
+
+    def _count(self) -> None:
+        """The thread calls this so often that a longer time without a call was a pause."""
+        self._counted = (self.elapsed_seconds, time.monotonic())
 
     def beat(self) -> bool:
         """Renew the lease; False if it was lost.
@@ -92,7 +128,13 @@ class Lease:
             step_seconds = median(steps) if (steps := list(self._steps)) else 0.0
             lease_seconds = self._settings.lease_seconds
             response = heartbeat(
-                self._db, self._run_id, self._fence, lease_seconds, progress, step_seconds
+                self._db,
+                self._run_id,
+                self._fence,
+                lease_seconds,
+                progress,
+                step_seconds,
+                self.elapsed_seconds,
             )
         except DatabaseUnavailable as error:
             log.warning("run %s: the heartbeat failed (%s)", self._run_id, type(error).__name__)

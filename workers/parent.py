@@ -26,6 +26,7 @@ from storage.database.engine import Database, Session
 from storage.delivery.wake_ups import BrokerUnavailable, WakeUps, make_celery
 from storage.files.blobs import open_blobs
 from storage.files.retention import sweep_orphans
+from storage.runs.clock_watch import ClockWatch
 from storage.runs.lease_expiry import expire_worker
 from storage.runs.placement import Needs
 from storage.runs.reconcile import Reconciler, reconcile
@@ -35,7 +36,7 @@ from workers.child_slots import ChildSlots
 from workers.devices import describe_device, make_capacity
 from workers.process_control import DrainRequest, ForkGuard, is_running
 from workers.tasks import Child, register_task, start_child
-from workers.watchdog import kill_unresponsive_children
+from workers.watchdog import Watchdog
 
 DRAIN_SECONDS = 25.0
 SWEEP_SECONDS = 600.0
@@ -69,6 +70,8 @@ class Worker:
         self._ready = 0
         """How many slots were ready at the last report"""
         self._swept_at = time.monotonic()
+        self._watchdog = Watchdog(settings.reconcile_seconds)
+        self._clock = ClockWatch(settings.lease_seconds, settings.reconcile_seconds)
         self._drain = DrainRequest()
         self._forks = ForkGuard()
         self._db = Database(settings.resolved_database_url)
@@ -166,14 +169,15 @@ class Worker:
                 if self._seen_file is not None:
                     self._seen_file.touch()
                 self._expire_dead_children()
-                kill_unresponsive_children(self._db, self._child_prefix())
-                reconcile(self._db, self._blobs, self.settings, self._send_wake_ups)
+                self._watchdog.kill_unresponsive_children(self._db, self._child_prefix())
+                reconcile(self._db, self._blobs, self.settings, self._send_wake_ups, self._clock)
                 self._sweep()
             finally:
                 self._db.dispose()
 
     def _sweep(self) -> None:
-        if time.monotonic() - self._swept_at > SWEEP_SECONDS:
+        # The age of files comes from the wall clock.
+        if time.monotonic() - self._swept_at > SWEEP_SECONDS and self._clock.is_settled:
             self._swept_at = time.monotonic()
             deleted = sweep_orphans(self._db, self._blobs)
             if deleted:

@@ -54,6 +54,8 @@ class WakeUpSender:
                     "the wake-ups could not be sent (%s); they are sent again later",
                     type(error).__name__,
                 )
+            except Exception:  # the thread must live on: nothing restarts it
+                log.exception("the wake-ups could not be sent; they are sent again later")
             time.sleep(max(0.0, started + BATCH_SECONDS - time.monotonic()))
 
     def _take_waiting(self) -> list[Needs]:

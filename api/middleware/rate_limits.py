@@ -39,6 +39,10 @@ class RateLimit:
         granted = self._limiter.hit(item, client)
         stats = self._limiter.get_window_stats(item, client)
         seconds = max(1, ceil(stats.reset_time - time.time()))
+        if seconds > WINDOW_SECONDS:
+            # The clock was set back. The library would block the client until it arrives there.
+            self._limiter.clear(item, client)
+            return self.count(client)
         headers = {
             "RateLimit-Policy": f'"{self._name}";q={self._per_minute};w={WINDOW_SECONDS}',
             "RateLimit": f'"{self._name}";r={stats.remaining};t={seconds}',

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 from sqlmodel import Session
 
+from runtime.clock import wall_clock
 from runtime.fair_lock import FairLock
 from storage.access.ownership import OwnerScopedSession, Viewer
 from storage.database import schema
@@ -203,7 +204,7 @@ def _dump_json(value: Any) -> str:
 def database_now(session: Session) -> datetime:
     """The time in UTC by the database's clock, which all workers share; SQLite: this machine's."""
     if session.get_bind().dialect.name == "sqlite":
-        return datetime.now(UTC)
+        return wall_clock()
     found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return found.astimezone(UTC)
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlmodel import Session
 
 from schemas.events import EventName
@@ -86,7 +86,8 @@ def add_deliveries(
 def claim_deliveries(db: Database, *, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
     """Claim due deliveries, the longest due first.
 
-    A delivery whose sender dies becomes due again when the lease expires.
+    A delivery without an attempt is due, also where the clock was set back after it was stored. One
+    whose sender dies becomes due again when the lease expires.
     """
 
     def due(session: Session) -> Any:
@@ -94,7 +95,7 @@ def claim_deliveries(db: Database, *, limit: int, lease_seconds: float) -> list[
             select(DeliveryRow.id, DeliveryRow.attempts)
             .where(
                 DeliveryRow.state == DeliveryState.PENDING,
-                DeliveryRow.due_at <= database_now(session),
+                or_(DeliveryRow.due_at <= database_now(session), DeliveryRow.attempts == 0),
             )
             .order_by(DeliveryRow.due_at, DeliveryRow.id)
             .limit(limit)

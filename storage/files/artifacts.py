@@ -53,7 +53,7 @@ def register_artifact(
         ArtifactRow.name == name,
         ArtifactRow.seed == seed if seed is not None else ArtifactRow.seed.is_(None),
     )
-    older = sorted(session.scalars(same), key=lambda row: row.id, reverse=True)
+    older = sorted(session.scalars(same), key=resume_order, reverse=True)
     if role == "resume":
         session.execute(update(RunRow).where(RunRow.id == run_id).values(losses=0))
     for row in older[RESUME_GENERATIONS - 1 :] if role == "resume" else older:
@@ -74,6 +74,14 @@ def register_artifact(
     session.add(row)
     session.flush()
     return row.id
+
+
+def resume_order(row: ArtifactRow) -> tuple[int, int, str]:
+    """Sort key of a run's resume state: by attempt, then by step.
+
+    Ids alone would not do: they follow the wall clock, which may be set back between two saves.
+    """
+    return row.fence, row.epoch or 0, row.id
 
 
 def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRow]:

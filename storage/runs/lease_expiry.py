@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from runtime.log_once import log_once
 from schemas.events import EventName
@@ -16,7 +17,6 @@ from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.monitoring.counters import CounterName, increment
 from storage.results.events import append_event
-from storage.runs.transitions import elapsed_seconds
 
 
 def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[str]:
@@ -35,6 +35,26 @@ def expire_leases(db: Database, max_attempts: int, *, limit: int = 100) -> list[
         )
         candidates = list(session.scalars(query))
     return _expire_each(db, candidates, max_attempts, worker=None)
+
+
+def shorten_leases(db: Database, lease_seconds: float) -> list[str]:
+    """Let leases of more than twice this length end after `lease_seconds`; returns the run ids.
+
+    They were renewed before the clock was set back. Without this, a run whose worker has died would
+    wait for the clock to arrive there again; a worker that runs renews the lease in time.
+    """
+    with db.read() as session:
+        longest = database_now(session) + timedelta(seconds=2 * lease_seconds)
+        too_long = and_(RunRow.status == RunStatus.RUNNING, RunRow.lease_until > longest)
+        found = list(session.scalars(select(RunRow.id).where(too_long).order_by(RunRow.id)))
+    if found:
+        with db.write() as session:
+            end = database_now(session) + timedelta(seconds=lease_seconds)
+            # Again with the condition: the worker may have renewed the lease meanwhile.
+            session.execute(
+                update(RunRow).where(RunRow.id.in_(found), too_long).values(lease_until=end)
+            )
+    return found
 
 
 def expire_worker(db: Database, worker: str, max_attempts: int) -> list[str]:
@@ -59,8 +79,11 @@ def _expire_each(
 def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) -> bool:
     with db.write() as session:
         columns = (RunRow.experiment_id, RunRow.fence, RunRow.attempts, RunRow.losses)
-        timing = (RunRow.cancel_requested_at, RunRow.claimed_at, RunRow.elapsed_seconds)
-        locked = select(*columns, *timing).where(RunRow.id == run_id).with_for_update()
+        locked = (
+            select(*columns, RunRow.cancel_requested_at)
+            .where(RunRow.id == run_id)
+            .with_for_update()
+        )
         row = session.execute(locked).first()
         if row is None:
             return False
@@ -73,7 +96,6 @@ def _expire(db: Database, run_id: str, max_attempts: int, worker: str | None) ->
             "lease_until": None,
             "woken_at": None,
             "losses": RunRow.losses + 1,
-            "elapsed_seconds": elapsed_seconds(session, row),
         }
         if status is RunStatus.FAILED:
             values |= {

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 
 from runtime.fault_points import reach
 from runtime.settings import Settings
-from storage.database.engine import Database, DatabaseUnavailable
+from storage.database.engine import Database, DatabaseUnavailable, database_now
 from storage.experiments.finalize import finalize_all
 from storage.experiments.hidden import remove_abandoned
 from storage.files.blobs import BlobStore
-from storage.runs.lease_expiry import expire_leases
+from storage.runs.clock_watch import ClockWatch
+from storage.runs.lease_expiry import expire_leases, shorten_leases
 from storage.runs.placement import Needs
 from storage.runs.transitions import list_runs_to_wake, mark_woken
 
@@ -25,14 +26,23 @@ SendWakeUps = Callable[[Sequence[Needs]], None]
 
 
 def reconcile(
-    db: Database, blobs: BlobStore, settings: Settings, send_wake_ups: SendWakeUps
+    db: Database,
+    blobs: BlobStore,
+    settings: Settings,
+    send_wake_ups: SendWakeUps,
+    clock: ClockWatch,
 ) -> None:
     """Requeue runs whose lease has expired, send overdue wake-ups, store missing summaries.
 
-    Also delete what interrupted imports and deletions left behind.
+    Also delete what interrupted imports and deletions left behind. Nothing expires while the clock
+    is not settled.
     """
-    for run_id in expire_leases(db, settings.max_attempts):
-        log.warning("run %s: its lease has expired; the worker sends no heartbeat", run_id)
+    with db.read() as session:
+        clock.compare(database_now(session))
+    shorten_leases(db, settings.lease_seconds)
+    if clock.is_settled:
+        for run_id in expire_leases(db, settings.max_attempts):
+            log.warning("run %s: its lease has expired; the worker sends no heartbeat", run_id)
     waiting = list_runs_to_wake(db, settings.wake_after_seconds)
     if waiting:
         reach("wake.1")
@@ -40,7 +50,8 @@ def reconcile(
         reach("wake.2")
         mark_woken(db, list(waiting))
     finalize_all(db, blobs)
-    remove_abandoned(db)
+    if clock.is_settled:
+        remove_abandoned(db)
 
 
 class Reconciler:

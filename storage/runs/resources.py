@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -63,20 +62,16 @@ def run_resources(session: Session, rows: Sequence[RunRow]) -> list[Run]:
     points = {
         point.id: point for point in session.scalars(select(PointRow).where(PointRow.id.in_(ids)))
     }
-    now = database_now(session)
-    return [_assemble(row, points[row.point_id], now) for row in rows]
+    return [_assemble(row, points[row.point_id]) for row in rows]
 
 
-def _assemble(row: RunRow, point: PointRow, now: datetime) -> Run:
+def _assemble(row: RunRow, point: PointRow) -> Run:
     fraction = row.progress_completed / row.progress_total if row.progress_total else 0.0
     if row.status is RunStatus.SUCCEEDED:
         fraction = 1.0
-    claimed = as_utc(row.claimed_at)
     elapsed, eta = (row.elapsed_seconds if row.started_at else None), None
-    if row.status is RunStatus.RUNNING and claimed is not None:
-        current = (now - claimed).total_seconds()
-        elapsed = row.elapsed_seconds + current
-        eta = elapsed * (1 - fraction) / fraction if fraction > 0.01 else None
+    if row.status is RunStatus.RUNNING and elapsed is not None and fraction > 0.01:
+        eta = elapsed * (1 - fraction) / fraction
     base = f"/runs/{row.id}"
     return Run(
         id=row.id,

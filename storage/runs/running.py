@@ -1,15 +1,15 @@
-"""Running runs as their worker's parent sees them, and when a run counts as stalled."""
+"""Running runs as the parent of their worker reads them, and when a run counts as stalled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 
 from schemas.status import RunStatus
-from storage.database.engine import Database, database_now, seconds_since
+from storage.database.engine import Database
 from storage.database.tables import ExperimentRow, RunRow
-from storage.runs.transitions import elapsed_seconds
 
 STALLED_SECONDS = 600.0
 STALLED_STEPS = 20
@@ -19,19 +19,19 @@ STALLED_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class RunningRun:
-    """A running run as its worker's parent sees it."""
+    """A running run as its worker's last heartbeats describe it."""
 
     run_id: str
     fence: int
     worker: str
     max_seconds: int | None
-    computed_seconds: float
-    """Over all attempts"""
-    silent_seconds: float
-    """Since the last activity of the run"""
+    elapsed_seconds: float
+    """Computing time of all attempts"""
+    progress_at: datetime | None
+    """When it was last active, by the database's clock; it changes with each activity"""
     step_seconds: float
     """The median time of a step; 0 while unknown"""
-    seconds_since_cancel: float | None
+    is_cancel_requested: bool
 
 
 def is_stalled(silent_seconds: float, step_seconds: float) -> bool:
@@ -56,10 +56,9 @@ def workers_with_runs(db: Database, prefix: str) -> list[str]:
 def list_running(db: Database, prefix: str) -> list[RunningRun]:
     """The running runs, by id, of the workers whose name starts with `prefix`."""
     with db.read() as session:
-        now = database_now(session)
         query = (
             select(
-                *(RunRow.id, RunRow.fence, RunRow.worker, RunRow.claimed_at),
+                *(RunRow.id, RunRow.fence, RunRow.worker),
                 *(RunRow.elapsed_seconds, RunRow.progress_at, RunRow.step_seconds),
                 RunRow.cancel_requested_at,
                 ExperimentRow.max_seconds,
@@ -77,10 +76,10 @@ def list_running(db: Database, prefix: str) -> list[RunningRun]:
                 fence=row.fence,
                 worker=row.worker,
                 max_seconds=row.max_seconds,
-                computed_seconds=elapsed_seconds(session, row),
-                silent_seconds=seconds_since(row.progress_at, now) or 0.0,
+                elapsed_seconds=row.elapsed_seconds,
+                progress_at=row.progress_at,
                 step_seconds=row.step_seconds,
-                seconds_since_cancel=seconds_since(row.cancel_requested_at, now),
+                is_cancel_requested=row.cancel_requested_at is not None,
             )
             for row in session.execute(query)
         ]

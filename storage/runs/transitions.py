@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from schemas.events import EventName
 from schemas.status import FailureReason, RunStatus
-from storage.database.engine import Database, as_utc, database_now
+from storage.database.engine import Database, database_now
 from storage.database.tables import RunRow
 from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
@@ -41,14 +41,18 @@ def heartbeat(
     lease_seconds: float,
     progress: tuple[float, float, str] | None = None,
     step_seconds: float = 0.0,
+    elapsed_seconds: float | None = None,
 ) -> Heartbeat:
     """Renew the lease, and store progress and median step where there is progress.
 
     progress: (completed, total, unit); None where the run was not active since the last heartbeat.
+    elapsed_seconds: computing time of all attempts, by the worker's own clock; None keeps it.
     """
     with db.write(durable=False) as session:
         now = database_now(session)
         values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
+        if elapsed_seconds is not None:
+            values["elapsed_seconds"] = elapsed_seconds
         if progress is not None:
             completed, total, unit = progress
             values |= {
@@ -80,10 +84,22 @@ def finish_run(
     fence: int,
     results: Sequence[Mapping[str, Any]],
     manifest: Mapping[str, Any],
+    elapsed_seconds: float | None = None,
 ) -> bool:
-    """running → succeeded, with one result a seed. False for a lost fence."""
+    """running → succeeded, with one result a seed. False for a lost fence.
+
+    elapsed_seconds: as in `heartbeat`.
+    """
     stored = [dict(result) for result in results]
-    row = _end(session, run_id, fence, RunStatus.SUCCEEDED, result=stored, manifest=dict(manifest))
+    row = _end(
+        session,
+        run_id,
+        fence,
+        RunStatus.SUCCEEDED,
+        elapsed_seconds,
+        result=stored,
+        manifest=dict(manifest),
+    )
     if row is None:
         return False
     session.execute(
@@ -108,13 +124,15 @@ def fail_run(
     reason: FailureReason,
     detail: str,
     manifest: Mapping[str, Any] | None = None,
+    elapsed_seconds: float | None = None,
 ) -> bool:
-    """running → failed. False for a lost fence."""
+    """running → failed. False for a lost fence. elapsed_seconds: as in `heartbeat`."""
     row = _end(
         session,
         run_id,
         fence,
         RunStatus.FAILED,
+        elapsed_seconds,
         error_code=reason,
         error_detail=detail[:2000],
         manifest=dict(manifest) if manifest is not None else None,
@@ -132,9 +150,14 @@ def fail_run(
     return True
 
 
-def cancel_run(session: Session, run_id: str, fence: int) -> bool:
-    """running → cancelled, once its worker has stopped. False for a lost fence."""
-    row = _end(session, run_id, fence, RunStatus.CANCELLED)
+def cancel_run(
+    session: Session, run_id: str, fence: int, elapsed_seconds: float | None = None
+) -> bool:
+    """running → cancelled, once its worker has stopped. False for a lost fence.
+
+    elapsed_seconds: as in `heartbeat`.
+    """
+    row = _end(session, run_id, fence, RunStatus.CANCELLED, elapsed_seconds)
     if row is None:
         return False
     append_event(session, row.experiment_id, EventName.RUN_CANCELLED, {}, run_id)
@@ -142,14 +165,17 @@ def cancel_run(session: Session, run_id: str, fence: int) -> bool:
     return True
 
 
-def release_run(session: Session, run_id: str, fence: int) -> bool:
+def release_run(
+    session: Session, run_id: str, fence: int, elapsed_seconds: float | None = None
+) -> bool:
     """running → queued, as its worker shuts down; the attempt does not count.
 
     A run with a cancel request becomes cancelled instead. False for a lost fence.
+    elapsed_seconds: as in `heartbeat`.
     """
     row = session.get(RunRow, run_id, with_for_update=True)
     if row is not None and row.cancel_requested_at is not None:
-        cancelled = cancel_run(session, run_id, fence)
+        cancelled = cancel_run(session, run_id, fence, elapsed_seconds)
         if cancelled:
             drop_resume_state(session, run_id)
         return cancelled
@@ -163,7 +189,7 @@ def release_run(session: Session, run_id: str, fence: int) -> bool:
             woken_at=None,
             attempts=RunRow.attempts - 1,
             interruptions=RunRow.interruptions + 1,
-            elapsed_seconds=elapsed_seconds(session, row),
+            **_elapsed(elapsed_seconds),
         )
     )
     if row is None or released.rowcount != 1:
@@ -179,18 +205,26 @@ def list_runs_to_wake(
     """The needs, by run id, of queued runs without a wake-up for so many seconds.
 
     Runs that had none come first: submitted long enough ago, or queued again after an attempt.
+    Times in the future are from before the clock was set back; such runs are included.
     """
     with db.read() as session:
-        before = database_now(session) - timedelta(seconds=older_than_seconds)
+        now = database_now(session)
+        before = now - timedelta(seconds=older_than_seconds)
         waiting = select(
             RunRow.id, RunRow.device_class, RunRow.memory_bytes, RunRow.requires
         ).where(RunRow.status == RunStatus.QUEUED)
         never = waiting.where(
             RunRow.woken_at.is_(None),
-            or_(RunRow.created_at < before, RunRow.attempts + RunRow.interruptions > 0),
+            or_(
+                RunRow.created_at < before,
+                RunRow.created_at > now,
+                RunRow.attempts + RunRow.interruptions > 0,
+            ),
         )
         found = session.execute(never.limit(limit)).all()
-        again = waiting.where(RunRow.woken_at < before).order_by(RunRow.woken_at)
+        again = waiting.where(or_(RunRow.woken_at < before, RunRow.woken_at > now)).order_by(
+            RunRow.woken_at
+        )
         found += session.execute(again.limit(limit - len(found))).all()
         return {run_id: Needs(*needs) for run_id, *needs in found}
 
@@ -208,7 +242,12 @@ def _held(run_id: str, fence: int) -> Any:
 
 
 def _end(
-    session: Session, run_id: str, fence: int, status: RunStatus, **values: Any
+    session: Session,
+    run_id: str,
+    fence: int,
+    status: RunStatus,
+    elapsed_seconds: float | None,
+    **values: Any,
 ) -> RunRow | None:
     row = session.get(RunRow, run_id)
     ended = session.execute(
@@ -218,17 +257,13 @@ def _end(
             status=status,
             finished_at=database_now(session),
             lease_until=None,
-            elapsed_seconds=elapsed_seconds(session, row),
+            **_elapsed(elapsed_seconds),
             **values,
         )
     )
     return row if row is not None and ended.rowcount == 1 else None
 
 
-def elapsed_seconds(session: Session, row: Any) -> float:
-    """Seconds of all attempts, including the current one up to now."""
-    if row is None or row.claimed_at is None:
-        return 0.0
-    began = as_utc(row.claimed_at)
-    assert began is not None
-    return float(row.elapsed_seconds) + max(0.0, (database_now(session) - began).total_seconds())
+def _elapsed(seconds: float | None) -> dict[str, float]:
+    """The value to store; none where the last heartbeat's is kept."""
+    return {} if seconds is None else {"elapsed_seconds": seconds}

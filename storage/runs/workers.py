@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlmodel import Session
 
+from runtime.clock import wall_clock
 from schemas.resources import Worker
 from schemas.status import RunStatus
 from storage.access.ownership import ALL_OWNERS
@@ -92,7 +93,7 @@ def note_worker_seen(session: Session, worker_id: str, slots: int) -> bool:
     """Store that this worker, the caller, is alive, its ready slots, and how far its clock is
     ahead. False where it has no row, which it must then register anew."""
     now = database_now(session)
-    ahead = (datetime.now(UTC) - now).total_seconds()
+    ahead = (wall_clock() - now).total_seconds()
     updated = session.execute(
         update(WorkerRow)
         .where(WorkerRow.id == worker_id)

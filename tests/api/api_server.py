@@ -25,6 +25,7 @@ from storage.files.artifacts import register_artifact
 from storage.files.blobs import BlobStore
 from storage.results.metrics import write_metrics
 from storage.runs.claim import Claim, claim_next
+from storage.runs.clock_watch import ClockWatch
 from storage.runs.reconcile import reconcile
 from storage.runs.transitions import fail_run, finish_run
 
@@ -71,8 +72,13 @@ class ApiServer:
         while (claimed := self.claim_run(experiment_id)) is not None:
             self.finish_run(claimed, epochs)
             done.append(claimed)
-        reconcile(self.db, self.blobs, self.settings, lambda runs: None)
+        self.reconcile()
         return done
+
+    def reconcile(self) -> None:
+        """One pass, as every process makes."""
+        clock = ClockWatch(self.settings.lease_seconds, self.settings.reconcile_seconds)
+        reconcile(self.db, self.blobs, self.settings, lambda runs: None, clock)
 
     def finish_run(self, claimed: Claim, epochs: int = 3) -> None:
         results = [
@@ -107,7 +113,12 @@ class ApiServer:
                 blob=blob,
             )
             assert finish_run(
-                session, claimed.run_id, claimed.fence, results, {"digest": claimed.digest}
+                session,
+                claimed.run_id,
+                claimed.fence,
+                results,
+                {"digest": claimed.digest},
+                elapsed_seconds=1.0,
             )
 
     def fail_run(self, claimed: Claim) -> None:

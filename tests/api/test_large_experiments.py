@@ -14,7 +14,6 @@ from storage.database.engine import Database, DatabaseUnavailable
 from storage.database.tables import ExperimentRow, MetricRow, RunRow
 from storage.experiments import hidden
 from storage.results.metrics import store_metrics
-from storage.runs.reconcile import reconcile
 from tests.api.api_server import ApiServer
 from tests.api.zip_files import pack_zip, unpack_zip
 
@@ -127,10 +126,10 @@ def test_the_reconciler_deletes_what_a_killed_process_left(
             assert api.http.get(f"/experiments/{experiment_id}").status_code == 404
     assert api.get("/experiments")["items"] == []
     assert count(api, MetricRow) == METRICS
-    reconcile(api.db, api.blobs, api.settings, lambda runs: None)
+    api.reconcile()
     assert count(api, MetricRow) == METRICS, "it may still be under way"
     monkeypatch.setattr(hidden, "ABANDONED_SECONDS", -1.0)
-    reconcile(api.db, api.blobs, api.settings, lambda runs: None)
+    api.reconcile()
     assert nothing_is_stored(api)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from api.middleware.rate_limits import RateLimit
 from richregime import Client
 from schemas.access import Scope
 from storage.access.quota_usage import count_active, count_metric_rows, count_stored_bytes
@@ -271,3 +274,16 @@ def test_limits_returns_the_settings_in_force(api_server: ApiServer) -> None:
     assert len(bounds) == 4
     assert set(bounds) <= set(found)
     assert set(used) == {"queued", "running", "bytes", "metric_rows"}
+
+
+def test_a_clock_that_is_set_back_does_not_block_a_client_until_it_arrives_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = RateLimit("reads", 2)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert [limit.count("ada").granted for _ in range(3)] == [True, True, False]
+    monkeypatch.setattr(time, "time", lambda: now)
+    counted = [limit.count("ada") for _ in range(3)]
+    assert [one.granted for one in counted] == [True, True, False]
+    assert int(counted[-1].headers["Retry-After"]) <= 60

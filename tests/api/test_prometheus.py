@@ -15,7 +15,6 @@ from sqlalchemy import event
 from api.background.prometheus import PrometheusCollector
 from storage.runs.claim import claim_next
 from storage.runs.lease_expiry import expire_worker
-from storage.runs.reconcile import reconcile
 from storage.runs.transitions import heartbeat
 from tests.api.api_server import ApiServer
 
@@ -74,7 +73,7 @@ def test_every_process_counts_the_same_transitions_of_a_run(
             is not None
         )
     assert expire_worker(api_server.db, "host:1:2", max_attempts=3)
-    reconcile(api_server.db, api_server.blobs, api_server.settings, lambda runs: None)
+    api_server.reconcile()
     again = claim_next(
         api_server.db, worker="host:1:4", device_class="gpu", device="cuda", lease_seconds=60
     )

@@ -14,6 +14,7 @@ from storage.errors import InvalidTransition
 from storage.experiments.cancel import cancel_experiment
 from storage.files.artifacts import list_artifacts
 from storage.runs.claim import Claim, claim_next
+from storage.runs.clock_watch import ClockWatch
 from storage.runs.lease_expiry import expire_worker
 from storage.runs.reconcile import reconcile
 from tests.faults.fault_injection import WorkerKilled
@@ -37,6 +38,7 @@ class InProcessWorker(WorkerHarness):
     """A harness whose worker runs in this process."""
 
     accepted: list[str] = field(default_factory=list)
+    clock: ClockWatch = field(default_factory=lambda: ClockWatch(30.0, 2.0))
 
     def submit(
         self, spec: dict[str, Any], seeds: tuple[int, ...] = (0,), **more: Any
@@ -90,7 +92,7 @@ class InProcessWorker(WorkerHarness):
         """Reconcile once as another process does, which may die once at a fault point."""
         for _ in range(2):
             try:
-                reconcile(self.db, self.blobs, self.settings, lambda runs: None)
+                reconcile(self.db, self.blobs, self.settings, lambda runs: None, self.clock)
             except WorkerKilled:
                 continue
             return

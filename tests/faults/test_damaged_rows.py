@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from storage.runs.reconcile import reconcile
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.postgres import new_database
 
@@ -121,7 +120,7 @@ def test_a_damaged_run_or_point_is_reported_by_the_result_and_logged_once(
     name = column.strip('"')
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            reconcile(api_server.db, api_server.blobs, api_server.settings, lambda runs: None)
+            api_server.reconcile()
     logged = [record.getMessage() for record in caplog.records if bad in record.getMessage()]
     assert logged == [f"experiment {bad}: its summary could not be made"]
     assert len(api_server.get(f"/experiments/{good}/result")["points"]) == 2

@@ -9,6 +9,7 @@ import pytest
 from engine.errors import (
     RunCancelled,
 )
+from storage.database.engine import DatabaseUnavailable
 from storage.experiments.cancel import cancel_experiment
 from storage.runs.claim import Claim
 from storage.runs.lease_expiry import expire_worker
@@ -17,6 +18,7 @@ from tests.workers.run_contexts import (
     make_context,
 )
 from tests.workers.worker_harness import WorkerHarness
+from workers import lease as lease_module
 from workers.context import LeaseLost
 from workers.lease import Lease
 
@@ -39,11 +41,48 @@ def test_a_heartbeat_reports_a_cancel_request_and_a_lost_run(
         ctx.check()
 
 
-def test_a_worker_that_cannot_renew_its_lease_stops_before_the_lease_expires(
-    harness: WorkerHarness, claim: Claim
-) -> None:
+@pytest.fixture
+def short_lease(harness: WorkerHarness, claim: Claim) -> Lease:
+    """Overdue after 0.2 s; no thread renews it."""
     settings = harness.settings.model_copy(update={"lease_seconds": 0.3})
-    lease = Lease(harness.db, settings, claim.run_id, claim.fence)
-    assert not lease.is_lost
+    return Lease(harness.db, settings, claim.run_id, claim.fence)
+
+
+def test_a_worker_that_cannot_renew_its_lease_stops_before_the_lease_expires(
+    short_lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable("no response", None, TimeoutError())
+
+    monkeypatch.setattr(lease_module, "heartbeat", fail)
+    assert not short_lease.is_lost
     time.sleep(0.25)
-    assert lease.is_lost
+    assert short_lease.is_lost
+
+
+def test_a_worker_that_was_paused_keeps_its_run_if_nobody_else_has_it(short_lease: Lease) -> None:
+    time.sleep(0.25)
+    assert not short_lease.is_lost
+
+
+def test_a_worker_that_was_paused_stops_if_the_run_was_queued_again(
+    harness: WorkerHarness, claim: Claim, short_lease: Lease
+) -> None:
+    expire_worker(harness.db, WORKER_NAME, 3)
+    assert not short_lease.is_lost, "not yet noticed"
+    time.sleep(0.25)
+    assert short_lease.is_lost
+
+
+def test_a_pause_is_no_computing_time(
+    harness: WorkerHarness, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(harness.db, harness.settings, claim.run_id, claim.fence, elapsed_seconds=100.0)
+    now = time.monotonic()
+    for _ in range(5):
+        now += harness.settings.heartbeat_seconds
+        monkeypatch.setattr(time, "monotonic", lambda at=now: at)
+        lease._count()
+    assert 105 <= lease.elapsed_seconds < 106
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+    assert lease.elapsed_seconds < 120
