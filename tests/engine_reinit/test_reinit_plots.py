@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from engine.experiments.registry import get_kind, parse_spec
@@ -73,3 +74,34 @@ def test_the_axis_is_that_of_the_plot_unless_another_is_requested(
 def test_a_plot_without_results_shows_a_message() -> None:
     for plot in KIND.plots:
         assert plots.draw(plot.name, {"title": "none", "points": []}, PlotOptions()).texts
+
+
+def test_the_control_and_the_layers_are_drawn(sweep: Sweep, make_spec: SpecMaker) -> None:
+    points = []
+    for index, name in enumerate(("init", "zero")):
+        parts = {"fractions_percent": FRACTIONS, "epochs": 1, "reset_to": {"name": name}}
+        parts["modes"] = ["random", "active", "layer"]
+        seed_results, _ = sweep(folder=f"run{index}", seeds=(0, 1), **parts)
+        values = {"reset_to": {"name": name}}
+        points.append(FinishedPoint(index, values, parse_spec(make_spec(**parts)), seed_results))
+    results = LocalExperiment("title", points, [], KIND.summarize(points))
+    figure = plots.draw("curves_log", plots.numbers("curves_log", results), PlotOptions())
+    (axes,) = figure.axes
+    dashed = [line for line in axes.lines if line.is_dashed()]
+    assert len(dashed) == len(points)
+    (legend,) = figure.legends
+    texts = {text.get_text() for text in legend.get_texts()}
+    assert {"as many at random", "net that is reset to"} <= texts
+
+    numbers = plots.numbers("layer_robustness", results)
+    assert numbers["layers"] == ["layers.0", "layers.1"]
+    assert [len(row) for row in numbers["test_accuracy"]] == [2, 2]
+    (image,) = plots.draw("layer_robustness", numbers, PlotOptions()).axes[0].images
+    assert np.shape(image.get_array()) == (2, 2)
+
+
+def test_a_sweep_without_layers_or_curves_says_so(results: LocalExperiment) -> None:
+    figure = plots.draw(
+        "layer_robustness", plots.numbers("layer_robustness", results), PlotOptions()
+    )
+    assert "No point has a result of the mode layer" in figure.texts[0].get_text()

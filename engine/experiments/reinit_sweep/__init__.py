@@ -41,6 +41,14 @@ KIND = Kind(
             "Accuracy at initialisation and at convergence",
             "One stacked bar per point, as in Figures 4 and 16.",
         ),
+        PlotInfo(
+            "layer_robustness",
+            "Test accuracy with one layer reset",
+            "Mode `layer`: a row for each layer, a column for each point, such as each value of "
+            "`reset_to`.",
+            default=False,
+            view="heatmap",
+        ),
     ),
     judge_path="engine.experiments.reinit_sweep.judge:judge",
     run_path="engine.experiments.reinit_sweep.run:run",

@@ -1,6 +1,6 @@
 """The plots of a re-initialisation sweep.
 
-Accuracy against gamma and epsilon (Figures 2, 3, 14, 15), and bars (Figure 4).
+Accuracy against gamma and epsilon (Figures 2, 3, 14, 15), bars (Figure 4), and layers reset alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
+from engine.experiments.reinit_sweep.layer_plot import draw_layers, layer_numbers
 from engine.experiments.reinit_sweep.result import ReinitPointResult
+from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
 from engine.kind import PlotInput
 from engine.labels import label_points
 from engine.plotting import (
@@ -32,26 +34,36 @@ from engine.plotting import (
     set_scales,
 )
 
+PANEL_OF = {"active": "active", "random": "active", "lazy": "lazy"}
+"""The random control is drawn beside the active curve."""
 PANELS = {
     "active": ("Active re-initialisation", "γ: the most active parameters, reset (%)"),
     "lazy": ("Lazy re-initialisation", "ε: the most active parameters, kept (%)"),
 }
+CONTROL = (0, (4, 2))
+"""Line style of the control."""
 TRAINED_AT = {"active": 0.0, "lazy": 100.0}
 """The fraction at which a mode's net is the trained net; at the other end it is the random net."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
     """The numbers of the plot `name`; the kind's README lists the fields."""
-    return accuracy_numbers(source) if name == "accuracy_bars" else _curve_numbers(source)
+    if name == "accuracy_bars":
+        return accuracy_numbers(source)
+    return layer_numbers(source) if name == "layer_robustness" else _curve_numbers(source)
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """The figure of the plot `name` from its numbers."""
     with drawing():
+        if name == "layer_robustness":
+            return draw_layers(numbers, options)
         if not numbers["points"]:
             return draw_message(options, "No results yet")
         if name == "accuracy_bars":
             return draw_accuracy_bars(numbers, options)
+        if not any(point["curves"] for point in numbers["points"]):
+            return draw_message(options, "No point has a mode with a curve")
         return _draw_curves(
             numbers, options, options.xscale or ("log" if name == "curves_log" else "linear")
         )
@@ -59,7 +71,9 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _curve_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
-    for point_result in source.summary:
+    finished = [point for point in source.points if point.results]
+    for point, point_result in zip(finished, source.summary, strict=True):
+        assert isinstance(point.spec, ReinitSweepSpec)
         assert isinstance(point_result, ReinitPointResult)
         points.append(
             {
@@ -68,6 +82,7 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
                 "outcome": point_result.outcome,
                 "trained_test_accuracy": point_result.test_accuracy.mean,
                 "random_test_accuracy": point_result.initial_test_accuracy.mean,
+                "reset_to": point.spec.reset_to.model_dump(mode="json"),
                 "curves": [
                     {
                         "mode": curve.mode,
@@ -89,7 +104,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
     modes = [
         mode
         for mode in PANELS
-        if any(curve["mode"] == mode for point in points for curve in point["curves"])
+        if any(PANEL_OF[curve["mode"]] == mode for point in points for curve in point["curves"])
     ]
     figure = new_figure(options, 4.2 * len(modes) + 0.6, 3.9)
     panels = dict(
@@ -99,13 +114,13 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
     names = _list_names(points)
     for point, name, color in zip(points, names, colors, strict=True):
         for curve in point["curves"]:
-            _draw_curve(panels[curve["mode"]], point, curve, name, color)
+            _draw_curve(panels[PANEL_OF[curve["mode"]]], point, curve, name, color)
     for mode, axes in panels.items():
         fractions = {
             fraction
             for point in points
             for curve in point["curves"]
-            if curve["mode"] == mode
+            if PANEL_OF[curve["mode"]] == mode
             for fraction in curve["fractions_percent"]
         }
         title, label = PANELS[mode]
@@ -114,7 +129,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
     first = panels[modes[0]]
     first.set(ylabel="Test accuracy (%)", ylim=(0, 103))
     set_scales(first, y=options.yscale or "linear")
-    _add_legend(figure, first)
+    _add_legend(figure, first, points)
     add_title(figure, numbers["title"], _describe_seeds(points))
     return figure
 
@@ -122,19 +137,32 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
 def _draw_curve(
     axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], name: str, color: Any
 ) -> None:
-    """The curve, with markers at its ends for the trained and the random net."""
+    """The curve, with markers at its ends for the trained net and the net that is reset to."""
+    is_control = curve["mode"] == "random"
     percent = {
         "mean": [100 * value for value in curve["mean"]],
         "standard_error": [
             None if error is None else 100 * error for error in curve["standard_error"]
         ],
     }
+    if is_control:
+        axes.plot(
+            curve["fractions_percent"],
+            percent["mean"],
+            color=color,
+            linestyle=CONTROL,
+            linewidth=1.1,
+        )
+        return
     plot_band(axes, curve["fractions_percent"], percent, color=color, label=name)
     trained_at = TRAINED_AT[curve["mode"]]
+    reset_accuracy = _reset_accuracy(point, curve, 100.0 - trained_at)
     for place, accuracy, fill in (
         (trained_at, point["trained_test_accuracy"], color),
-        (100.0 - trained_at, point["random_test_accuracy"], "white"),
+        (100.0 - trained_at, reset_accuracy, "white"),
     ):
+        if accuracy is None:
+            continue
         axes.plot(
             place,
             100 * accuracy,
@@ -146,6 +174,16 @@ def _draw_curve(
             clip_on=False,
             zorder=3,
         )
+
+
+def _reset_accuracy(
+    point: Mapping[str, Any], curve: Mapping[str, Any], percent: float
+) -> float | None:
+    """Of the net with every parameter reset; None where the curve does not reach it."""
+    if point["reset_to"]["name"] == "init":
+        return float(point["random_test_accuracy"])
+    fractions = curve["fractions_percent"]
+    return curve["mean"][fractions.index(percent)] if percent in fractions else None
 
 
 def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
@@ -171,10 +209,12 @@ def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _add_legend(figure: Figure, axes: Axes) -> None:
-    """The points by colour, then the markers at the ends."""
+def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+    """The points by colour, then the markers at the ends and the control."""
     handles, labels = axes.get_legend_handles_labels()
-    for label, fill in (("trained net", "#777777"), ("random net", "white")):
+    is_random = all(point["reset_to"]["name"] == "init" for point in points)
+    reset = "random net" if is_random else "net that is reset to"
+    for label, fill in (("trained net", "#777777"), (reset, "white")):
         handles.append(
             Line2D(
                 [],
@@ -187,6 +227,9 @@ def _add_legend(figure: Figure, axes: Axes) -> None:
             )
         )
         labels.append(label)
+    if any(curve["mode"] == "random" for point in points for curve in point["curves"]):
+        handles.append(Line2D([], [], color="#777777", linestyle=CONTROL, linewidth=1.1))
+        labels.append("as many at random")
     rows = ceil(len(labels) / count_columns(figure.get_figwidth(), labels))
     columns = ceil(len(labels) / rows)
     order = [place for column in range(columns) for place in range(column, len(labels), columns)]
