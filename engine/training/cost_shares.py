@@ -47,6 +47,7 @@ def expect_shares(
     forward_all = float(sum(flops))
     backward_all = 2 * forward_all - flops[0]
     backward, later = _expect_flops(policy, flops)
+    keeps_prefix = keeps_prefix and epochs > 0
     forward = (forward_all + (epochs - 1) * later) / epochs if keeps_prefix else forward_all
     return Shares(backward / backward_all, (forward + backward) / (forward_all + backward_all))
 
