@@ -14,13 +14,14 @@ from httpx_sse import EventSource
 from pydantic import BaseModel
 
 from richregime import calls
-from richregime.connection import MAX_RETRIES, connection_arguments
+from richregime.connection import MAX_RETRIES, connection_arguments, raising_client_errors
 from richregime.downloads import MAX_CONNECTIONS, Download
 from richregime.enums import ExperimentStatus
 from richregime.errors import ServiceUnreachable
 from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
 from richregime.resource import Page
+from richregime.transports import AsyncRoutedTransport
 from richregime.types import (
     AggregatedMetrics,
     Artifact,
@@ -73,9 +74,10 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._max_retries = max_retries
+        arguments = connection_arguments(url, key, timeout)
         self._http = httpx.AsyncClient(
-            transport=RetryTransport(transport or httpx.AsyncHTTPTransport()),
-            **connection_arguments(url, key, timeout),
+            transport=RetryTransport(transport or AsyncRoutedTransport(arguments["base_url"])),
+            **arguments,
         )
 
     async def __aenter__(self) -> Self:
@@ -98,11 +100,9 @@ class AsyncClient:
 
     async def send(self, call: calls.Call[Parsed]) -> Parsed:
         """Send one call and parse the response."""
-        request = self._http.build_request(**call.request_arguments(self._max_retries))
-        try:
+        request = call.request(self._http, self._max_retries)
+        with raising_client_errors(self.url):
             response = await self._http.send(request)
-        except httpx.TransportError as error:
-            raise ServiceUnreachable(self.url, error) from error
         return call.read(response)
 
     async def send_all(self, call: calls.Call[Page[Item]]) -> AsyncIterator[Item]:
@@ -211,10 +211,10 @@ class AsyncClient:
         stream = EventStream(experiment_id, after, timeout)
         while not stream.has_ended:
             try:
-                async for event in self._stream(stream):
-                    yield event
-            except httpx.TransportError as error:
-                broken = ServiceUnreachable(self.url, error)
+                with raising_client_errors(self.url):
+                    async for event in self._stream(stream):
+                        yield event
+            except ServiceUnreachable as broken:
                 await asyncio.sleep(stream.seconds_until_reconnect(broken))
 
     async def wait(
@@ -234,9 +234,7 @@ class AsyncClient:
         return await self.get(experiment_id)
 
     async def _stream(self, stream: EventStream) -> AsyncIterator[Event]:
-        request = self._http.build_request(
-            **stream.next_call().request_arguments(0), timeout=stream.read_timeout()
-        )
+        request = stream.next_call().request(self._http, 0, timeout=stream.read_timeout())
         response = await self._http.send(request, stream=True)
         try:
             if response.is_error:
@@ -403,17 +401,16 @@ class AsyncClient:
         for attempt in range(1, MAX_CONNECTIONS + 1):
             try:
                 if not download.is_complete:
-                    await self._transfer(download)
+                    with raising_client_errors(self.url):
+                        await self._transfer(download)
                 break
-            except httpx.TransportError as error:
+            except ServiceUnreachable:
                 if attempt == MAX_CONNECTIONS:
-                    raise ServiceUnreachable(self.url, error) from error
+                    raise
         return download.finish()
 
     async def _transfer(self, download: Download) -> None:
-        request = self._http.build_request(
-            **download.next_call().request_arguments(self._max_retries)
-        )
+        request = download.next_call().request(self._http, self._max_retries)
         response = await self._http.send(request, stream=True)
         try:
             if response.is_error:

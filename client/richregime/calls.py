@@ -16,7 +16,7 @@ from httpx_retries import Retry
 from pydantic import BaseModel, ValidationError
 
 from richregime.enums import ExperimentStatus
-from richregime.errors import ClientError, ProblemError, UnexpectedResponse
+from richregime.errors import ClientError, InvalidArgument, ProblemError, UnexpectedResponse
 from richregime.resource import Page
 from richregime.types import (
     RESULTS,
@@ -91,8 +91,10 @@ class Call(Generic[Parsed]):
     def is_safe_to_repeat(self) -> bool:
         return self.method == "GET" or "Idempotency-Key" in self.headers
 
-    def request_arguments(self, max_retries: int) -> Json:
-        """Arguments for `build_request` of httpx.
+    def request(
+        self, http: httpx.Client | httpx.AsyncClient, max_retries: int, **options: Any
+    ) -> httpx.Request:
+        """The request of httpx. Raises InvalidArgument.
 
         A call that is safe to repeat is retried. A call that was rejected for its rate is retried
         too, because the service did nothing. A `Retry-After` of the response is respected.
@@ -117,7 +119,12 @@ class Call(Generic[Parsed]):
             arguments["json"] = self.json
         if self.content is not None:
             arguments["content"] = self.content
-        return arguments
+        try:
+            return http.build_request(**arguments, **options)
+        except (TypeError, ValueError, httpx.InvalidURL) as error:
+            raise InvalidArgument(
+                f"{self.method} {self.path[:100]!a} cannot be sent: {error}"
+            ) from error
 
     def read(self, response: httpx.Response) -> Parsed:
         """The parsed response. Raises ProblemError or UnexpectedResponse."""
@@ -167,8 +174,13 @@ def _text(response: httpx.Response) -> str:
 
 
 def _part(name: str) -> str:
-    """The name as one segment of a path."""
-    return quote(name, safe="")
+    """The name as one segment of a path. Raises InvalidArgument for what cannot be one."""
+    if name in ("", ".", ".."):
+        raise InvalidArgument(f"{name!r} is neither an id nor a name")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{name!a} is not text that can be sent") from None
 
 
 def submission_body(spec: Mapping[str, Any] | BaseModel, options: SubmitOptions) -> Json:

@@ -14,13 +14,14 @@ from httpx_sse import EventSource
 from pydantic import BaseModel
 
 from richregime import calls
-from richregime.connection import MAX_RETRIES, connection_arguments
+from richregime.connection import MAX_RETRIES, connection_arguments, raising_client_errors
 from richregime.downloads import MAX_CONNECTIONS, Download
 from richregime.enums import ExperimentStatus
 from richregime.errors import ServiceUnreachable
 from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
 from richregime.resource import Page
+from richregime.transports import RoutedTransport
 from richregime.types import (
     AggregatedMetrics,
     Artifact,
@@ -73,9 +74,10 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._max_retries = max_retries
+        arguments = connection_arguments(url, key, timeout)
         self._http = httpx.Client(
-            transport=RetryTransport(transport or httpx.HTTPTransport()),
-            **connection_arguments(url, key, timeout),
+            transport=RetryTransport(transport or RoutedTransport(arguments["base_url"])),
+            **arguments,
         )
 
     def __enter__(self) -> Self:
@@ -98,11 +100,9 @@ class Client:
 
     def send(self, call: calls.Call[Parsed]) -> Parsed:
         """Send one call and parse the response."""
-        request = self._http.build_request(**call.request_arguments(self._max_retries))
-        try:
+        request = call.request(self._http, self._max_retries)
+        with raising_client_errors(self.url):
             response = self._http.send(request)
-        except httpx.TransportError as error:
-            raise ServiceUnreachable(self.url, error) from error
         return call.read(response)
 
     def send_all(self, call: calls.Call[Page[Item]]) -> Iterator[Item]:
@@ -210,9 +210,9 @@ class Client:
         stream = EventStream(experiment_id, after, timeout)
         while not stream.has_ended:
             try:
-                yield from self._stream(stream)
-            except httpx.TransportError as error:
-                broken = ServiceUnreachable(self.url, error)
+                with raising_client_errors(self.url):
+                    yield from self._stream(stream)
+            except ServiceUnreachable as broken:
                 time.sleep(stream.seconds_until_reconnect(broken))
 
     def wait(
@@ -232,9 +232,7 @@ class Client:
         return self.get(experiment_id)
 
     def _stream(self, stream: EventStream) -> Iterator[Event]:
-        request = self._http.build_request(
-            **stream.next_call().request_arguments(0), timeout=stream.read_timeout()
-        )
+        request = stream.next_call().request(self._http, 0, timeout=stream.read_timeout())
         response = self._http.send(request, stream=True)
         try:
             if response.is_error:
@@ -397,17 +395,16 @@ class Client:
         for attempt in range(1, MAX_CONNECTIONS + 1):
             try:
                 if not download.is_complete:
-                    self._transfer(download)
+                    with raising_client_errors(self.url):
+                        self._transfer(download)
                 break
-            except httpx.TransportError as error:
+            except ServiceUnreachable:
                 if attempt == MAX_CONNECTIONS:
-                    raise ServiceUnreachable(self.url, error) from error
+                    raise
         return download.finish()
 
     def _transfer(self, download: Download) -> None:
-        request = self._http.build_request(
-            **download.next_call().request_arguments(self._max_retries)
-        )
+        request = download.next_call().request(self._http, self._max_retries)
         response = self._http.send(request, stream=True)
         try:
             if response.is_error:

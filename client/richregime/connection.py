@@ -1,12 +1,14 @@
-"""The service's address, and the arguments that both clients open their connection with."""
+"""The service's address, the connection of both clients, and what its failures are raised as."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from richregime.errors import InvalidConnection
+from richregime.errors import InvalidConnection, ServiceUnreachable, UnexpectedResponse
 
 URL_VARIABLE = "RICHREGIME_URL"
 KEY_VARIABLE = "RICHREGIME_KEY"
@@ -14,24 +16,40 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 MAX_RETRIES = 5
 VISIBLE = re.compile(r"[!-~]+")
 ADDRESS = re.compile(
-    r"https?://(\[[0-9a-f:.%]+\]|[^/?#:@\[\]]+)(:[0-9]{1,5})?(/.*)?", re.IGNORECASE
+    r"https?://(\[[0-9a-f:.%]+\]|[^/?#:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?(/[^?#]*)?", re.IGNORECASE
 )
+SECRETS = re.compile(r"(?<=//)[^/]*@|\?.*|rrk_\w+")
+"""Parts of a wrong address that may be secret: user and password, a query, an API key"""
 
 
 def service_url(url: str | None = None) -> str:
     """The given address, else that of the environment, else that of this machine.
 
     Blanks around it are removed. Raises InvalidConnection for an address with other characters
-    than visible ASCII, or of another scheme than http and https.
+    than visible ASCII, of another scheme than http and https, or with a user, a password, a query
+    or a port outside 1 to 65535. The message contains no secret.
     """
     found = (url or os.environ.get(URL_VARIABLE) or "").strip().rstrip("/") or DEFAULT_URL
     source = "the given address" if url else URL_VARIABLE
-    if not VISIBLE.fullmatch(found) or not ADDRESS.fullmatch(found):
+    if not _is_address(found):
         raise InvalidConnection(
-            f"{source} is not the address of a service: {found[:100]!r}; "
-            f"it is like {DEFAULT_URL}, with a port from 1 to 65535"
+            f"{source} is not the address of a service: {SECRETS.sub('***', found)[:100]!a}; "
+            f"it is like {DEFAULT_URL}, with a port from 1 to 65535; "
+            f"an API key is given by {KEY_VARIABLE}"
         )
     return found
+
+
+def _is_address(text: str) -> bool:
+    from httpx import URL, InvalidURL
+
+    found = ADDRESS.fullmatch(text) if VISIBLE.fullmatch(text) else None
+    if found is None or not 1 <= int(found["port"] or 80) <= 65535:
+        return False
+    try:
+        return bool(URL(text).host.encode("idna"))  # as the system's resolver does
+    except (InvalidURL, UnicodeError):
+        return False
 
 
 def api_key(key: str | None = None) -> str | None:
@@ -65,3 +83,16 @@ def connection_arguments(url: str | None, key: str | None, timeout: float) -> di
         },
         "follow_redirects": True,
     }
+
+
+@contextmanager
+def raising_client_errors(url: str) -> Iterator[None]:
+    """Raises the failures of httpx in the block as ServiceUnreachable or UnexpectedResponse."""
+    from httpx import DecodingError, InvalidURL, TooManyRedirects, TransportError
+
+    try:
+        yield
+    except TransportError as error:
+        raise ServiceUnreachable(url, error) from error
+    except (DecodingError, InvalidURL, TooManyRedirects, UnicodeError) as error:
+        raise UnexpectedResponse(f"{url} does not respond like this service: {error}") from error

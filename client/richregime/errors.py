@@ -6,6 +6,7 @@ ClientError
 ├── UnexpectedResponse   the response is not one of this service
 ├── WaitTimeout          the experiment did not end in time; it continues
 ├── InvalidConnection    the given address or API key cannot be one; nothing was sent
+├── InvalidArgument      an argument cannot be sent, such as an empty id; nothing was sent
 ├── BadDownload          the sha256 of a downloaded file is wrong
 └── ExtraMissing         a package that the export format needs is not installed
 """
@@ -48,8 +49,15 @@ class InvalidConnection(ClientError):
     """The given address or API key cannot be one; nothing was sent. No message contains the key."""
 
 
+class InvalidArgument(ClientError):
+    """An argument cannot be sent: an empty id, or a value that JSON does not have, such as NaN."""
+
+
 class UnexpectedResponse(ClientError):
     """The response does not follow the API: another service, or an incompatible version."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class WaitTimeout(ClientError):

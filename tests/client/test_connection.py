@@ -44,11 +44,33 @@ def test_an_empty_key_is_none(empty: str) -> None:
         "http://",
         "http://a:port",
         "http://a:",
+        "http://a:0",
+        "http://a:65536",
+        "http://a..b",
+        "http://a/?key=1",
+        "http://a/#part",
     ],
 )
 def test_an_address_that_cannot_be_one_is_refused(given: str) -> None:
     with pytest.raises(InvalidConnection, match="not the address of a service"):
         Client(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://me:hunter2@a",
+        "http://hunter2@a",
+        "http://a/?key=hunter2",
+        "rrk_1_hunter2",
+        f"ftp://{KEY}",
+    ],
+)
+def test_a_refused_address_shows_no_secret(given: str) -> None:
+    with pytest.raises(InvalidConnection, match="not the address of a service") as raised:
+        Client(given)
+    assert "hunter2" not in str(raised.value)
+    assert "xxx" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

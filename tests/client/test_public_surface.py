@@ -20,6 +20,7 @@ ERRORS = {
     "BadDownload",
     "ClientError",
     "ExtraMissing",
+    "InvalidArgument",
     "InvalidConnection",
     "ProblemError",
     "ServiceUnreachable",

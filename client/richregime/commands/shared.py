@@ -18,6 +18,7 @@ from richregime.enums import ExperimentStatus, FailureReason, ProblemCode
 from richregime.errors import (
     ClientError,
     ExtraMissing,
+    InvalidArgument,
     InvalidConnection,
     ProblemError,
     ServiceUnreachable,
@@ -135,7 +136,7 @@ def _exit_code_of(error: ClientError) -> ExitCode:
             return ExitCode.UNREACHABLE
         case WaitTimeout():
             return ExitCode.TIMED_OUT
-        case ExtraMissing() | InvalidConnection():
+        case ExtraMissing() | InvalidArgument() | InvalidConnection():
             return ExitCode.USAGE
         case _:
             return ExitCode.FAILED
