@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from statistics import fmean
 from typing import TypeVar
 
 from engine.analysis.stats import measured_apart, summarize, warn_of_few_seeds
@@ -60,14 +61,41 @@ def summarize_difference(
 def summarize_ratio(
     pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float]
 ) -> Statistic | None:
-    """Statistic of result over baseline, one ratio for each separate measurement of time.
+    """Statistic of result over baseline: the mean of one ratio for each separate measurement.
 
-    None without pairs, or where a baseline is zero.
+    Seeds that trained as one stack, on either side, share one measured time; their pairs give one
+    ratio, of the means of both sides. None without pairs, or where a baseline is zero.
     """
     if not pairs or any(quantity(base) <= 0 for _, base in pairs):
         return None
-    apart = measured_apart(pairs, lambda pair: (pair[0].timings, pair[1].timings))
-    return summarize(quantity(ours) / quantity(base) for ours, base in apart)
+    return summarize(
+        fmean(map(quantity, ours)) / fmean(map(quantity, base))
+        for ours, base in _measured_together(pairs)
+    )
+
+
+def _measured_together(
+    pairs: Sequence[tuple[AnySeedResult, AnySeedResult]],
+) -> list[tuple[list[AnySeedResult], list[AnySeedResult]]]:
+    """The pairs in groups that share no measured time: of each side one result a measurement."""
+    groups: list[tuple[set[Hashable], list[tuple[AnySeedResult, AnySeedResult]]]] = []
+    for index, pair in enumerate(pairs):
+        keys: set[Hashable] = {
+            (side, one.timings if one.timings.stacked_seeds > 1 else index)
+            for side, one in enumerate(pair)
+        }
+        touching = [group for group in groups if group[0] & keys]
+        groups = [group for group in groups if not group[0] & keys]
+        members = [member for group in touching for member in group[1]]
+        groups.append((keys.union(*(group[0] for group in touching)), [*members, pair]))
+    return [
+        (_measurements([ours for ours, _ in members]), _measurements([base for _, base in members]))
+        for _, members in groups
+    ]
+
+
+def _measurements(results: Sequence[AnySeedResult]) -> list[AnySeedResult]:
+    return measured_apart(results, lambda one: (one.timings,))
 
 
 def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[str, ...]:
