@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ from storage.runs.running import workers_with_runs
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
 from workers.child_slots import ChildSlots
 from workers.devices import describe_device, make_capacity
+from workers.local_wake_ups import LocalWakeUps
 from workers.process_control import DrainRequest, ForkGuard, is_running
-from workers.tasks import Child, register_task, start_child
+from workers.tasks import register_task, start_child
 from workers.watchdog import Watchdog
 
 DRAIN_SECONDS = 25.0
@@ -63,13 +65,13 @@ class Worker:
         self._wake_ups = WakeUps(self.app)
         self.app.conf.worker_proc_alive_timeout = CHILD_START_SECONDS
         self._seen_file = seen_file
-        self._child: Child | None = None
         self._pool: Any = None
         self._id = ""
         self._children = ChildSlots(slots)
         self._ready = 0
         """How many slots were ready at the last report"""
         self._swept_at = time.monotonic()
+        self._local_wake_ups = LocalWakeUps(self.capacity, settings.wake_after_seconds)
         self._watchdog = Watchdog(settings.reconcile_seconds)
         self._clock = ClockWatch(settings.lease_seconds, settings.reconcile_seconds)
         self._drain = DrainRequest()
@@ -78,7 +80,7 @@ class Worker:
         self._blobs = open_blobs(settings)
         self._reconciler = Reconciler(self._run_maintenance, settings.reconcile_seconds)
         self._readiness = Reconciler(self._report_change, READY_CHECK_SECONDS, name="readiness")
-        register_task(self.app, lambda: self._child)
+        register_task(self.app)
         signals.worker_process_init.connect(self._on_child, weak=False)
         signals.worker_ready.connect(self._on_ready, weak=False)
         signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
@@ -106,10 +108,11 @@ class Worker:
         return 0
 
     def _on_child(self, **_: Any) -> None:
-        self._child = start_child(self.settings, self.capacity, self._drain, self._children)
+        start_child(self.settings, self.capacity, self._drain, self._children)
 
     def _on_ready(self, sender: Any, **_: Any) -> None:
         self._pool = sender.pool
+        sender.hub.on_tick.add(partial(self._local_wake_ups.send, self._pool))
         self._reconciler.start()
         self._readiness.start()
 
@@ -170,6 +173,7 @@ class Worker:
                     self._seen_file.touch()
                 self._expire_dead_children()
                 self._watchdog.kill_unresponsive_children(self._db, self._child_prefix())
+                self._local_wake_ups.check(self._db, self._child_prefix(), self._ready)
                 reconcile(self._db, self._blobs, self.settings, self._send_wake_ups, self._clock)
                 self._sweep()
             finally:
@@ -205,10 +209,7 @@ class Worker:
         try:
             yield
         except BrokerUnavailable as error:
-            log.warning(
-                "the broker does not respond (%s); wake-ups are sent again later",
-                type(error).__name__,
-            )
+            log.warning("the broker takes no wake-ups (%s); they are sent again later", error)
 
     def _on_shutting_down(self, **_: Any) -> None:
         """Ask every child to save and release its run; Celery then waits for them."""

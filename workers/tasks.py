@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +60,14 @@ class Child:
         return None
 
 
+_this_child: Child | None = None
+"""Of this process; None in the parent, and where it was not prepared"""
+
+
 def start_child(
     settings: Settings, capacity: Capacity, drain: DrainRequest, slots: ChildSlots
-) -> Child | None:
-    """Prepare this new child of the pool and report it as ready; None after a drain request.
+) -> None:
+    """Prepare this new child of the pool and report it as ready; not after a drain request.
 
     A start that fails is logged and ends the process. The pool replaces it, and the next start
     waits: twice as long after each failure in a row, up to `MAX_DELAY_SECONDS`.
@@ -78,7 +81,7 @@ def start_child(
         )
         wait_unless(drain.is_set, delay)
     if drain.is_set():
-        return None
+        return
     try:
         child = _prepare_child(settings, capacity, drain)
     except Exception as error:
@@ -86,8 +89,9 @@ def start_child(
         log.error(text, exc_info=error if not failed else None)
         logging.shutdown()
         os._exit(1)
+    global _this_child
+    _this_child = child
     slots.note_ready(slot)
-    return child
 
 
 def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
@@ -158,15 +162,13 @@ class WakeUpRequest(Request):  # type: ignore[misc]
         self.acknowledged = True
 
 
-def register_task(app: Any, get_child: Callable[[], Child | None]) -> None:
-    """Add the task to a Celery application.
+def look_for_runs() -> None:
+    """Execute queued runs in this process, a child of the pool; nothing after a drain request."""
+    if _this_child is not None:
+        work(_this_child)
+    flush()  # children of the pool end without exit handlers
 
-    get_child: returns the Child of this process; None after a drain request.
-    """
 
-    @app.task(name=WAKE_UP_TASK, Request=WakeUpRequest)  # type: ignore[untyped-decorator]
-    def wake_up() -> None:
-        child = get_child()
-        if child is not None:
-            work(child)
-        flush()  # children of the pool end without exit handlers
+def register_task(app: Any) -> None:
+    """Add the task of a wake-up to a Celery application."""
+    app.task(look_for_runs, name=WAKE_UP_TASK, Request=WakeUpRequest)

@@ -52,7 +52,7 @@ class WakeUpSender:
             except (BrokerUnavailable, DatabaseError) as error:
                 log.warning(
                     "the wake-ups could not be sent (%s); they are sent again later",
-                    type(error).__name__,
+                    error if isinstance(error, BrokerUnavailable) else type(error).__name__,
                 )
             except Exception:  # the thread must live on: nothing restarts it
                 log.exception("the wake-ups could not be sent; they are sent again later")

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from runtime.settings import Settings
-from storage.delivery.wake_ups import BrokerUnavailable, socket_path
+from storage.delivery.wake_ups import BrokerUnavailable, direct_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,10 @@ class BrokerState:
 
 def broker_state(settings: Settings) -> BrokerState:
     """Raises BrokerUnavailable."""
-    address = settings.broker_url or f"unix://{socket_path(settings)}"
     try:
-        with Redis.from_url(address, socket_timeout=3, socket_connect_timeout=3) as connection:
+        with Redis.from_url(
+            direct_address(settings), socket_timeout=3, socket_connect_timeout=3
+        ) as connection:
             info = connection.info()
     except (RedisError, OSError, ValueError) as error:
         raise BrokerUnavailable(type(error).__name__) from error

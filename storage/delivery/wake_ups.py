@@ -29,6 +29,11 @@ def broker_address(settings: Settings) -> str:
     return settings.broker_url or f"redis+socket://{socket_path(settings)}"
 
 
+def direct_address(settings: Settings) -> str:
+    """The same as redis-py writes it: Celery and redis-py name sockets differently."""
+    return broker_address(settings).replace("redis+socket://", "unix://", 1)
+
+
 def socket_path(settings: Settings) -> str:
     """Where the embedded broker listens; short, as a socket's path may have 107 characters."""
     path = str((settings.home / "broker" / "valkey.sock").absolute())
@@ -69,7 +74,8 @@ def make_celery(settings: Settings, channel: str = "cpu") -> Celery:
             "socket_timeout": 10,
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
-            "unacked_restore_interval": 10,
+            # No message waits for an acknowledgement, so none has to be restored.
+            "ack_emulation": False,
             "max_retries": 1,
         },
     )
@@ -77,12 +83,17 @@ def make_celery(settings: Settings, channel: str = "cpu") -> Celery:
 
 
 def _queue_of(channel: str) -> Queue:
-    exchange = Exchange(channel)  # type: ignore[no-untyped-call]
-    return Queue(channel, exchange, routing_key=channel, no_ack=True)  # type: ignore[no-untyped-call]
+    """The default exchange sends by name, so that nothing is written to the broker except messages:
+    a worker starts although the broker is full."""
+    exchange = Exchange("")  # type: ignore[no-untyped-call]
+    return Queue(channel, exchange, routing_key=channel, no_ack=True, no_declare=True)  # type: ignore[no-untyped-call]
 
 
 class BrokerUnavailable(Exception):
-    """The broker does not answer. No run is lost: the reconciler sends its wake-up again."""
+    """The broker does not answer, or takes no messages, as when it is full.
+
+    No run is lost: the reconciler sends its wake-up again, and workers also look by themselves.
+    """
 
 
 class WakeUps:
@@ -129,14 +140,14 @@ class WakeUps:
                         expires=EXPIRES_SECONDS,
                     )
         except (OperationalError, RedisError, OSError) as error:
-            raise BrokerUnavailable(str(error)) from error
+            cause = error.__cause__ or error  # kombu wraps what the broker reports
+            raise BrokerUnavailable(type(cause).__name__) from error
 
 
 def ping(settings: Settings) -> bool:
     """Whether the broker answers."""
-    address = settings.broker_url or f"unix://{socket_path(settings)}"
     try:
-        with connect_without_retries(address, seconds=1) as connection:
+        with connect_without_retries(direct_address(settings), seconds=1) as connection:
             return bool(connection.ping())
     except (RedisError, OSError):
         return False

@@ -229,6 +229,28 @@ def list_runs_to_wake(
         return {run_id: Needs(*needs) for run_id, *needs in found}
 
 
+def list_overdue_needs(session: Session, older_than_seconds: float) -> list[Needs]:
+    """The needs, each once, of runs that have been queued for so many seconds.
+
+    A run that is queued again after an attempt counts at once.
+    """
+    now = database_now(session)
+    query = (
+        select(RunRow.device_class, RunRow.memory_bytes, RunRow.requires)
+        .where(
+            RunRow.status == RunStatus.QUEUED,
+            RunRow.cancel_requested_at.is_(None),
+            or_(
+                RunRow.created_at < now - timedelta(seconds=older_than_seconds),
+                RunRow.created_at > now,
+                RunRow.attempts + RunRow.interruptions > 0,
+            ),
+        )
+        .distinct()
+    )
+    return [Needs(*needed) for needed in session.execute(query)]
+
+
 def mark_woken(db: Database, run_ids: Sequence[str]) -> None:
     """Store that wake-ups for these runs have been sent."""
     with db.write(durable=False) as session:
