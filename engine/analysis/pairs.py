@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from statistics import fmean
 from typing import TypeVar
 
-from engine.analysis.stats import measured_apart, summarize, warn_of_few_seeds
+from engine.analysis.stats import POSITIVE, measured_apart, summarize, warn_of_few_seeds
 from engine.result import ResultModel, SeedResult, Statistic
 
 AnySeedResult = TypeVar("AnySeedResult", bound=SeedResult)
@@ -68,10 +68,11 @@ def summarize_ratio(
     """
     if not pairs or any(quantity(base) <= 0 for _, base in pairs):
         return None
-    return summarize(
+    ratios = (
         fmean(map(quantity, ours)) / fmean(map(quantity, base))
         for ours, base in _measured_together(pairs)
     )
+    return summarize(ratios, POSITIVE)
 
 
 def _measured_together(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
@@ -18,6 +18,12 @@ _T975 = (
     2.059539, 2.055529, 2.051831, 2.048407, 2.045230, 2.042272,
 )  # fmt: skip
 """0.975 quantile of Student's t for 1 to 30 degrees of freedom."""
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = (-inf, inf)
+SHARE: Bounds = (0.0, 1.0)
+"""Of an accuracy"""
+POSITIVE: Bounds = (0.0, inf)
+"""Of a time, a ratio of times, a count or a magnitude"""
 MIN_SEEDS = 3
 """The fewest seeds for a verdict and without a warning."""
 
@@ -33,8 +39,11 @@ def student_t975(degrees: int) -> float:
     return z + g1 / degrees + g2 / degrees**2 + g3 / degrees**3
 
 
-def summarize(values: Iterable[float]) -> Statistic:
-    """Mean, standard error and 95 % interval of at least one finite value."""
+def summarize(values: Iterable[float], bounds: Bounds = UNBOUNDED) -> Statistic:
+    """Mean, standard error and 95 % interval of at least one finite value.
+
+    bounds: what a value can be, such as `SHARE`; the interval ends there, which loses no coverage.
+    """
     sample = list(values)
     assert sample, "no values to summarise"
     assert all(map(isfinite, sample)), "only finite values are summarised"
@@ -43,9 +52,8 @@ def summarize(values: Iterable[float]) -> Statistic:
         return Statistic(mean=mean, standard_error=None, ci95=None, n=1)
     error = stdev(sample) / sqrt(len(sample))
     reach = student_t975(len(sample) - 1) * error
-    return Statistic(
-        mean=mean, standard_error=error, ci95=(mean - reach, mean + reach), n=len(sample)
-    )
+    interval = (max(bounds[0], mean - reach), min(bounds[1], mean + reach))
+    return Statistic(mean=mean, standard_error=error, ci95=interval, n=len(sample))
 
 
 def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, float] | None:
@@ -69,7 +77,7 @@ def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
     measured = measured_apart(timings, lambda one: (one,))
     return TimingSummary(
         **{
-            name: summarize(getattr(one, name) for one in measured)
+            name: summarize((getattr(one, name) for one in measured), POSITIVE)
             for name in TimingSummary.model_fields
         }
     )
@@ -113,6 +121,6 @@ def point_fields(point: FinishedPoint) -> dict[str, Any]:
         "outcome": worst_outcome(result.outcome for result in point.results),
         "untrained_seeds": untrained,
         "seeds": tuple(result.seed for result in point.results),
-        "test_accuracy": summarize(result.test_accuracy for result in point.results),
+        "test_accuracy": summarize((result.test_accuracy for result in point.results), SHARE),
         "notes": (*((few,) if few else ()), *notes),
     }

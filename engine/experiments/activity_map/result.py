@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from engine.analysis.fractions import percent_key
-from engine.analysis.stats import point_fields, summarize
+from engine.analysis.stats import POSITIVE, point_fields, summarize
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
@@ -105,7 +105,7 @@ def _summarize_point(point: FinishedPoint) -> ActivityMapPointResult:
     return ActivityMapPointResult(
         **point_fields(point),
         alphas_percent=alphas,
-        num_epochs=summarize(result.num_epochs for result in results),
+        num_epochs=summarize((result.num_epochs for result in results), POSITIVE),
         layers=tuple(_summarize_layer(results, layer) for layer in range(len(results[0].layers))),
         tied_share={
             key: _summarize(_tied_share(result, key) for result in results)
@@ -153,4 +153,4 @@ def _zero_share(result: ActivityMapSeedResult) -> float | None:
 def _summarize(values: Iterable[float | None]) -> Statistic | None:
     """Over the seeds that have a value."""
     known = [value for value in values if value is not None]
-    return summarize(known) if known else None
+    return summarize(known, POSITIVE) if known else None

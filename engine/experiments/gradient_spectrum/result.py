@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.analysis.stats import point_fields, summarize
+from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
@@ -83,10 +83,14 @@ def _summarize_step(found: Sequence[StepSpectrum]) -> StepSummary:
     return StepSummary(
         step=first.step,
         p=first.p,
-        quantiles={key: summarize(one.quantiles[key] for one in found) for key in first.quantiles},
-        share_of_norm={
-            key: summarize(one.share_of_norm[key] for one in found) for key in first.share_of_norm
+        quantiles={
+            key: summarize((one.quantiles[key] for one in found), POSITIVE)
+            for key in first.quantiles
         },
-        near_zero=summarize(one.near_zero for one in found),
-        zeros=summarize(one.zeros for one in found),
+        share_of_norm={
+            key: summarize((one.share_of_norm[key] for one in found), SHARE)
+            for key in first.share_of_norm
+        },
+        near_zero=summarize((one.near_zero for one in found), SHARE),
+        zeros=summarize((one.zeros for one in found), SHARE),
     )

@@ -13,7 +13,7 @@ from engine.analysis.pairs import (
     summarize_difference,
     summarize_ratio,
 )
-from engine.analysis.stats import point_fields, summarize, summarize_timings
+from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_timings
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
 from engine.result import PointResult, SeedResult, Statistic, TimingSummary
@@ -89,15 +89,19 @@ def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPoi
     return LwsPointResult(
         **fields,
         policy=point.spec.policy,
-        initial_test_accuracy=summarize(result.initial_test_accuracy for result in results),
+        initial_test_accuracy=summarize(
+            (result.initial_test_accuracy for result in results), SHARE
+        ),
         difference=summarize_difference(pairs, lambda result: result.test_accuracy)
         if pairs
         else None,
-        backward_seconds=summarize(result.timings.backward_seconds for result in results),
+        backward_seconds=summarize(
+            (result.timings.backward_seconds for result in results), POSITIVE
+        ),
         backward_ratio=summarize_ratio(pairs, lambda result: result.timings.backward_seconds),
-        train_seconds=summarize(result.timings.train_seconds for result in results),
+        train_seconds=summarize((result.timings.train_seconds for result in results), POSITIVE),
         train_ratio=summarize_ratio(pairs, lambda result: result.timings.train_seconds),
-        epochs_by_lowest_layer=tuple(summarize(counts) for counts in by_layer),
+        epochs_by_lowest_layer=tuple(summarize(counts, POSITIVE) for counts in by_layer),
         timings=summarize_timings([result.timings for result in results]),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from engine.analysis.stats import point_fields, summarize, summarize_timings
+from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_timings
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic, TimingSummary
 
@@ -86,7 +86,9 @@ def _summarize_point(point: FinishedPoint) -> ReinitPointResult:
     results = reinit_results(point)
     return ReinitPointResult(
         **point_fields(point),
-        initial_test_accuracy=summarize(result.initial_test_accuracy for result in results),
+        initial_test_accuracy=summarize(
+            (result.initial_test_accuracy for result in results), SHARE
+        ),
         num_parameters=results[0].num_parameters,
         curves=tuple(
             _summarize_curve(curves)
@@ -96,7 +98,7 @@ def _summarize_point(point: FinishedPoint) -> ReinitPointResult:
             _summarize_layer(layers)
             for layers in zip(*(result.layers for result in results), strict=True)
         ),
-        sweep_seconds=summarize(result.sweep_seconds for result in results),
+        sweep_seconds=summarize((result.sweep_seconds for result in results), POSITIVE),
         timings=summarize_timings([result.timings for result in results]),
     )
 
@@ -116,7 +118,7 @@ def _summarize_curve(curves: Sequence[SeedCurve]) -> PointCurve:
         mode=first.mode,
         fractions_percent=first.fractions_percent,
         counts=first.counts,
-        test_accuracy=tuple(summarize(accuracies) for accuracies in by_fraction),
+        test_accuracy=tuple(summarize(accuracies, SHARE) for accuracies in by_fraction),
     )
 
 
@@ -124,5 +126,5 @@ def _summarize_layer(layers: Sequence[SeedLayer]) -> PointLayer:
     return PointLayer(
         name=layers[0].name,
         num_parameters=layers[0].num_parameters,
-        test_accuracy=summarize(layer.test_accuracy for layer in layers),
+        test_accuracy=summarize((layer.test_accuracy for layer in layers), SHARE),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.analysis.stats import point_fields, summarize, summarize_timings
+from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_timings
 from engine.kind import FinishedPoint
 from engine.result import PointResult, SeedResult, Statistic, TimingSummary
 
@@ -31,7 +31,9 @@ def _summarize_point(point: FinishedPoint) -> TrainPointResult:
     losses = [result.train_loss for result in point.results if result.train_loss is not None]
     return TrainPointResult(
         **point_fields(point),
-        initial_test_accuracy=summarize(result.initial_test_accuracy for result in point.results),
-        train_loss=summarize(losses) if len(losses) == len(point.results) else None,
+        initial_test_accuracy=summarize(
+            (result.initial_test_accuracy for result in point.results), SHARE
+        ),
+        train_loss=summarize(losses, POSITIVE) if len(losses) == len(point.results) else None,
         timings=summarize_timings([result.timings for result in point.results]),
     )
