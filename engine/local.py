@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
+from engine.data.spec import BUILTIN_DATASETS
 from engine.drawing.fitting import draw_plot
-from engine.errors import OutputInUse, WeightsUnavailable
+from engine.errors import InvalidSpec, OutputInUse, WeightsUnavailable
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint, PlotProcedures
 from engine.plotting import PlotOptions, save
 from engine.result import PointResult, SeedResult
 from engine.spec import Execution, canonical_json
+from engine.spec_checks import check_spec
 from engine.sweep import SweepPoint, expand
 from engine.timing import monotonic
 
@@ -208,6 +210,18 @@ class LocalExperiment:
         return self.contexts[point_index].read_artifact(seed, name)
 
 
+def _require_valid(points: Sequence[SweepPoint]) -> None:
+    """Raises InvalidSpec with the errors of all points on built-in data sets."""
+    errors = [
+        point.locate(error)
+        for point in points
+        if (info := BUILTIN_DATASETS.get(point.spec.data.name)) is not None
+        for error in check_spec(point.spec, info)
+    ]
+    if errors:
+        raise InvalidSpec(errors)
+
+
 def run_local(
     body: Mapping[str, Any],
     out: Path,
@@ -226,6 +240,7 @@ def run_local(
     execution = Execution.model_validate({**body.get("execution", {}), "device": device})
     swept = expand(spec, sweep)
     kind = get_kind(swept[0].spec.kind)
+    _require_valid(swept)
     points: list[FinishedPoint] = []
     contexts: list[LocalRunContext] = []
     for index, point in enumerate(swept):

@@ -16,7 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, Strict, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from engine.data.spec import DataSpec
+from engine.data.bounds import num_batches
+from engine.data.spec import DatasetInfo, DataSpec
+from engine.errors import FieldError
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
 from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
 from engine.spec_model import Many, SpecModel
@@ -199,6 +201,23 @@ class ExperimentSpec(SpecModel):
             return 1 + ceil(self.epochs / self.evaluate.every)
         return len(self.evaluated_epochs())
 
+    def num_steps(self, info: DatasetInfo) -> int:
+        """Optimiser steps of the whole training on this data set."""
+        train_size = self.data.train_size or info.train_size
+        return self.epochs * num_batches(train_size, self.batch_size)
+
+    def check_data(self, info: DatasetInfo) -> list[FieldError]:
+        """The errors that only the data set decides, at pointers such as `#/spec/steps/0`.
+
+        A kind that has such fields overrides this and adds its own.
+        """
+        total = self.num_steps(info)
+        return [
+            step_too_late(f"#/spec/checkpoints/steps/{index}", step, total)
+            for index, step in enumerate(self.checkpoints.steps)
+            if step > total
+        ]
+
     def work(self) -> Work:
         """Work in addition to a plain training; kinds with such work override it."""
         return Work()
@@ -271,6 +290,16 @@ class ExperimentSpec(SpecModel):
             "execution": arithmetic,
             "version": TRAINING_VERSION,
         }
+
+
+def step_too_late(pointer: str, step: int, total: int) -> FieldError:
+    """The error for a step beyond the training's total."""
+    return FieldError(
+        pointer,
+        "beyond-the-training",
+        f"step {step:,} is beyond the training's {total:,} steps on this data set; name an earlier "
+        "one, or train for more epochs",
+    )
 
 
 FIELDS_WITHOUT_SPEED = frozenset({"init", "schedule", "epochs", "evaluate", "checkpoints"})

@@ -24,7 +24,7 @@ class Dataset:
     """Images and labels on the CPU."""
 
     info: DatasetInfo
-    """With the sizes of the chosen subsets."""
+    """With the sizes and class counts of the chosen subsets."""
     x_train: Tensor
     """float32 [n, channels, height, width], normalised"""
     y_train: Tensor
@@ -57,7 +57,13 @@ def load_dataset(
     x_test, y_test = _take_subset(raw, "test", spec)
     mean, std = _channel_moments(x_train)
     return Dataset(
-        info=replace(raw.info, train_size=len(y_train), test_size=len(y_test)),
+        info=replace(
+            raw.info,
+            train_size=len(y_train),
+            test_size=len(y_test),
+            train_counts=_count_classes(y_train, raw.info),
+            test_counts=_count_classes(y_test, raw.info),
+        ),
         x_train=_normalise(x_train, mean, std),
         y_train=torch.from_numpy(y_train),
         x_test=_normalise(x_test, mean, std),
@@ -106,12 +112,15 @@ def _take_subset(
     try:
         chosen = balanced_subset(labels, raw.info.num_classes, size, spec.seed, split)
     except ValueError:
-        counts = np.bincount(labels, minlength=raw.info.num_classes).tolist()
-        limit = max_balanced_size(counts)
+        limit = max_balanced_size(_count_classes(labels, raw.info))
         raise InvalidSpec(
             [subset_too_large(raw.info.name, split, size, limit, len(labels))]
         ) from None
     return images[chosen], labels[chosen]
+
+
+def _count_classes(labels: Array, info: DatasetInfo) -> tuple[int, ...]:
+    return tuple(np.bincount(labels, minlength=info.num_classes).tolist())
 
 
 def _channel_moments(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:

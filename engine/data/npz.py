@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from zipfile import ZipExtFile
 
 import numpy as np
 from numpy.lib import format as npy
 
-from engine.data.spec import DatasetInfo, max_balanced_size
+from engine.data.spec import DatasetInfo
 from engine.data.zip_archive import DAMAGE, Archive, open_archive
 from engine.errors import InvalidSpec
 
@@ -149,7 +150,7 @@ def _read_header(archive: Archive, key: str) -> _Member:
     return _Member(shape, dtype, start)
 
 
-def _skip_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _skip_header(file: ZipExtFile) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Read the header: shape and dtype. The file is then at the first number."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -276,6 +277,6 @@ def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) 
         train_size=int(train_counts.sum()),
         test_size=int(test_counts.sum()),
         source="registered",
-        max_balanced_train=max_balanced_size(train_counts.tolist()),
-        max_balanced_test=max_balanced_size(test_counts.tolist()),
+        train_counts=tuple(train_counts.tolist()),
+        test_counts=tuple(test_counts.tolist()),
     )

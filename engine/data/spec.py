@@ -24,17 +24,18 @@ class DatasetInfo:
     train_size: int
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"]
-    max_balanced_train: int | None = None
-    """Largest subset whose class counts differ by one at most; None means train_size."""
-    max_balanced_test: int | None = None
+    train_counts: tuple[int, ...] | None = None
+    """Examples of each class; None means equally many."""
+    test_counts: tuple[int, ...] | None = None
 
     def size_limit(self, split: Literal["train", "test"]) -> int | None:
         """Largest valid `train_size` or `test_size`; None for generated data."""
         if self.source == "generated":
             return None
-        if split == "train":
-            return self.train_size if self.max_balanced_train is None else self.max_balanced_train
-        return self.test_size if self.max_balanced_test is None else self.max_balanced_test
+        counts = self.train_counts if split == "train" else self.test_counts
+        if counts is not None:
+            return max_balanced_size(counts)
+        return self.train_size if split == "train" else self.test_size
 
 
 BUILTIN_DATASETS: dict[str, DatasetInfo] = {
@@ -57,8 +58,8 @@ BUILTIN_DATASETS: dict[str, DatasetInfo] = {
             60_000,
             10_000,
             "download",
-            54_219,
-            8_929,
+            (5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949),
+            (980, 1_135, 1_032, 1_010, 982, 892, 958, 1_028, 974, 1_009),
         ),
         DatasetInfo(
             "fashion_mnist",

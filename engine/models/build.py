@@ -16,7 +16,8 @@ from engine.models.net import LayeredNet, build_on_cpu
 from engine.models.plans import plan_model
 from engine.models.pretrained import load_vgg11_convolutions
 from engine.models.spec import CheckpointSpec, InitSpec, ModelSpec, PretrainedSpec, XavierSpec
-from engine.models.weights import load_tensors
+from engine.models.start_weights import describe_misfits, list_misfits
+from engine.models.weights import describe_tensors, load_tensors
 
 
 def build_model(spec: ModelSpec, info: DatasetInfo) -> LayeredNet:
@@ -78,28 +79,25 @@ def _read_theta(
     net: LayeredNet, reference: str, read_checkpoint: Callable[[str], bytes]
 ) -> Mapping[str, Tensor]:
     tensors = load_tensors(read_checkpoint(reference))
-    expected = net.state_dict()
-    problems = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
-    problems += [f"{name} is not in the model" for name in tensors.keys() - expected.keys()]
-    problems += [
-        f"{name} is {tensors[name].dtype} {tuple(tensors[name].shape)}, "
-        f"the model's is {expected[name].dtype} {tuple(expected[name].shape)}"
-        for name in expected.keys() & tensors.keys()
-        if tensors[name].shape != expected[name].shape
-        or tensors[name].dtype != expected[name].dtype
-    ]
-    problems += [
-        f"{name} holds NaN or infinity"
-        for name in expected.keys() & tensors.keys()
-        if not torch.isfinite(tensors[name]).all()
-    ]
+    found, expected = describe_tensors(tensors), describe_tensors(net.state_dict())
+    problems = list_misfits(found, expected)
     if problems:
-        shown = "; ".join(sorted(problems)[:5])
         raise WeightsUnavailable(
             f"checkpoint {reference!r} does not fit the model ({len(problems)} differences): "
-            f"{shown}. Start from a checkpoint of the same model and data shape"
+            f"{describe_misfits(problems, found)}. Start from a checkpoint of the same model and "
+            "data shape"
         )
-    return tensors
+    values = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+    not_finite = sorted(name for name, value in values.items() if not value.isfinite().all())
+    if not_finite:
+        raise WeightsUnavailable(
+            f"checkpoint {reference!r}: {not_finite[0]} holds NaN or infinity as float32, as do "
+            f"{len(not_finite) - 1} other tensors; start from finite weights"
+        )
+    return values
 
 
 def _load_all(net: LayeredNet, values: Mapping[str, Tensor]) -> None:

@@ -9,6 +9,7 @@ import safetensors.torch
 from torch import Tensor
 
 from engine.errors import WeightsUnavailable
+from engine.models.weights_file import TensorInfo
 
 
 def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
@@ -29,3 +30,11 @@ def load_tensors(data: bytes) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise WeightsUnavailable(f"not a readable safetensors file: {error}") from None
     return tensors
+
+
+def describe_tensors(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
+    """The tensors without their numbers, by name."""
+    return {
+        name: TensorInfo(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in tensors.items()
+    }

@@ -14,7 +14,10 @@ from engine.context import FinishedTraining, ResumeState, RunContext
 from engine.data.bounds import num_batches
 from engine.data.resident import ResidentData, resident_data
 from engine.determinism import deterministic
-from engine.models.weights import load_tensors, save_tensors
+from engine.errors import InvalidSpec
+from engine.models.spec import CheckpointSpec
+from engine.models.start_weights import list_casts
+from engine.models.weights import describe_tensors, load_tensors, save_tensors
 from engine.spec import ExperimentSpec
 from engine.training.learner import EpochHook, Learner, StepHook
 from engine.training.outcome import SeedHistory, TrainedSeed
@@ -39,12 +42,15 @@ def train(
     The spec of a kind that passes it never stacks seeds. The hooks' state is saved and resumed with
     the training; without hooks a finished training of any run is loaded instead. epochs_afterwards:
     the caller's later work on each seed, in epochs, for the progress report. Raises RunCancelled,
-    RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory.
+    RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory, and InvalidSpec for steps
+    beyond the training.
     """
     device = torch.device(ctx.execution.device)
     allow_tf32 = ctx.execution.precision == "tf32"
     with deterministic(ctx.execution.deterministic, ctx.execution.threads, allow_tf32=allow_tf32):
         data = resident_data(spec.data, device, ctx)
+        if errors := spec.check_data(data.info):
+            raise InvalidSpec(errors)
         hooks = [hook for hook in (on_epoch_end, on_step) if hook is not None]
         return _Training(
             spec, ctx, data, draw_schedule, on_epoch_end, on_step, hooks, epochs_afterwards
@@ -78,6 +84,8 @@ class _Training:
         """Finished seeds of this run, part of the resume state; the hooks' state covers them."""
         self._saves = 0
         self._arithmetic = describe_arithmetic(ctx.execution.device)
+        self._start_notes: list[str] = []
+        """How the start weights were converted"""
         self._resumed_elsewhere: list[str] = []
         """Differences of the hosts that trained parts of the present group"""
 
@@ -93,6 +101,9 @@ class _Training:
                 hook.restore(_under(f"hook{number}.", tensors))
         self._load_finished()
         missing = [seed for seed in self._ctx.seeds if seed not in self._done]
+        if missing and isinstance(self._spec.init, CheckpointSpec):
+            given = load_tensors(self._ctx.read_checkpoint(self._spec.init.checkpoint))
+            self._start_notes = list_casts(describe_tensors(given))
         groups = self._plan_groups(missing)
         if set(state.get("seeds", ())) & set(missing) and state["seeds"] not in groups:
             # The interrupted group comes first, even if this device would group seeds otherwise.
@@ -302,7 +313,7 @@ class _Training:
                 history,
                 theta_0,
                 theta_T,
-                (*learner.notes, *self._list_arithmetic_notes()),
+                (*self._start_notes, *learner.notes, *self._list_arithmetic_notes()),
                 self._data.y_test,
                 self._arithmetic,
             )

@@ -12,6 +12,7 @@ from engine.errors import WeightsUnavailable
 from engine.models.build import build_model, initialise
 from engine.models.spec import (
     CheckpointSpec,
+    ModelSpec,
     ReluNetSpec,
     Vgg5Spec,
     XavierSpec,
@@ -74,7 +75,8 @@ def test_a_checkpoint_of_another_model_is_rejected_with_the_differences() -> Non
     theta = save_tensors(build(ReluNetSpec(width=8), DIGITS).state_dict())
     net = build_model(ReluNetSpec(width=9), DIGITS)
     with pytest.raises(
-        WeightsUnavailable, match=r"layers\.0\.linear\.bias is torch\.float32 \(8,\), the model's"
+        WeightsUnavailable,
+        match=r"layers\.0\.linear\.bias is float32 \[8\], the model's is float32 \[9\]",
     ):
         initialise(
             net,
@@ -84,3 +86,64 @@ def test_a_checkpoint_of_another_model_is_rejected_with_the_differences() -> Non
             weights_dir=Path("nowhere"),
             allow_download=False,
         )
+
+
+def start_from(model: ModelSpec, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The net's tensors after it started from these."""
+    net = build_model(model, DIGITS)
+    initialise(
+        net,
+        CheckpointSpec(checkpoint="x"),
+        0,
+        read_checkpoint=lambda _: save_tensors(tensors),
+        weights_dir=Path("nowhere"),
+        allow_download=False,
+    )
+    return dict(net.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_checkpoint_of_another_float_type_is_converted_and_counters_stay_integers(
+    dtype: torch.dtype,
+) -> None:
+    model = Vgg5Spec(width_multiplier=0.1, batch_norm=True)
+    source = build(model, DIGITS, seed=5)
+    source(torch.randn(4, *DIGITS.shape))
+    given = {
+        name: value.to(dtype) if value.is_floating_point() else value + 2**40 + 1
+        for name, value in source.state_dict().items()
+    }
+    found = start_from(model, given)
+    for name, value in given.items():
+        expected = value.float() if value.is_floating_point() else value
+        assert found[name].dtype == expected.dtype
+        assert torch.equal(found[name], expected), name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("layers.0.norm1.num_batches_tracked", torch.tensor(3.0), "is float32 []"),
+        ("layers.0.conv1.bias", torch.zeros(6, dtype=torch.int64), "is int64 [6]"),
+        ("layers.0.conv1.bias", torch.zeros(6, dtype=torch.float8_e5m2), "is float8_e5m2 [6]"),
+        ("layers.0.conv1.bias", torch.zeros(6, dtype=torch.complex64), "is complex64 [6]"),
+        ("layers.0.conv1.bias", torch.full((6,), torch.nan), "holds NaN"),
+        ("layers.0.conv1.bias", torch.full((6,), 1e39, dtype=torch.float64), "holds NaN"),
+        ("layers.9.conv1.bias", torch.zeros(6), "is not in the model"),
+    ],
+)
+def test_a_tensor_that_the_net_cannot_take_is_named(
+    name: str, value: torch.Tensor, said: str
+) -> None:
+    model = Vgg5Spec(width_multiplier=0.1, batch_norm=True)
+    tensors = dict(build(model, DIGITS).state_dict())
+    with pytest.raises(WeightsUnavailable) as refused:
+        start_from(model, {**tensors, name: value})
+    assert f"{name} {said}" in str(refused.value)
+
+
+def test_a_prefix_that_all_names_have_in_common_is_named() -> None:
+    model = ReluNetSpec(width=8)
+    tensors = {f"module.{name}": value for name, value in build(model).state_dict().items()}
+    with pytest.raises(WeightsUnavailable, match=r"All names begin with 'module\.': strip it"):
+        start_from(model, tensors)

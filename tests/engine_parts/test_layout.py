@@ -19,6 +19,8 @@ from engine.models.spec import (
     Vgg5Spec,
     Vgg11Spec,
 )
+from engine.models.start_weights import expected_tensors
+from engine.models.weights import describe_tensors
 from tests.engine_parts.nets import CIFAR10, DIGITS, build
 
 ODD = DatasetInfo("odd", "odd", (2, 9, 13), 7, 70, 14, "registered")
@@ -87,6 +89,7 @@ def test_the_layout_equals_the_built_net(model: ModelSpec, info: DatasetInfo) ->
         if not name.endswith("batches_tracked")
     }
     assert {b.name: b.shape for layer in layers for b in layer.buffers} == statistics
+    assert expected_tensors(model, info) == describe_tensors(net.state_dict())
     x: Tensor = torch.zeros(2, *info.shape)
     net.eval()
     for index, layer in enumerate(layers):

@@ -45,8 +45,8 @@ def test_a_valid_file_is_described(tmp_path: Path) -> None:
     )
     assert (info.name, info.shape, info.num_classes) == ("mine", (1, 6, 5), 3)
     assert (info.train_size, info.test_size, info.source) == (24, 7, "registered")
-    assert info.max_balanced_train == 14
-    assert info.max_balanced_test == 7
+    assert (info.train_counts, info.test_counts) == ((4, 10, 10), (3, 2, 2))
+    assert (info.size_limit("train"), info.size_limit("test")) == (14, 7)
 
 
 def test_a_file_that_was_unpacked_and_packed_again_is_read(tmp_path: Path) -> None:

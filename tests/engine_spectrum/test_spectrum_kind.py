@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from engine.context import ResumeState
 from engine.data.bounds import batch_bounds, num_batches
 from engine.data.load import load_dataset
 from engine.data.resident import epoch_order
+from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec, RunInterrupted
 from engine.experiments.gradient_spectrum import KIND
 from engine.experiments.gradient_spectrum.curves import spectrum_numbers
@@ -27,12 +29,13 @@ from engine.experiments.gradient_spectrum.run import run
 from engine.experiments.gradient_spectrum.spec import GradientSpectrumSpec
 from engine.experiments.registry import parse_spec
 from engine.kind import FinishedPoint
-from engine.local import LocalExperiment, LocalRunContext
+from engine.local import LocalExperiment, LocalRunContext, run_local
 from engine.models.build import build_model
 from engine.models.weights import load_tensors
 from engine.plotting import PlotOptions, save
 from engine.result import Timings
 from engine.spec import Execution
+from engine.spec_checks import check_spec
 from engine.sweep import expand
 
 LR = 0.05
@@ -190,7 +193,6 @@ def test_a_killed_and_resumed_run_stores_equal_files(tmp_path: Path, model: str)
         ({"steps": [0, 1]}, ["#/spec/steps/0"]),
         ({"steps": list(range(1, 35)), "epochs": 99}, ["#/spec/steps"]),
         ({"steps": [2, 2, 1]}, ["#/spec/steps/1", "#/spec/steps/2"]),
-        ({"steps": [1, 10, 11, 99]}, ["#/spec/steps/2", "#/spec/steps/3"]),
         ({"steps": [1.5, 2]}, ["#/spec/steps/0"]),
     ],
 )
@@ -202,12 +204,27 @@ def test_every_invalid_step_is_an_error_with_a_pointer(
     assert [error.pointer for error in refused.value.errors] == pointers
 
 
-def test_a_swept_training_too_short_for_a_step_is_an_error_that_names_the_point() -> None:
+@pytest.mark.parametrize("source", ["embedded", "registered"])
+def test_steps_beyond_the_training_are_errors_on_every_data_set(source: Any) -> None:
+    info = replace(BUILTIN_DATASETS["digits"], source=source)
+    spec = make_spec(steps=[1, 10, 11, 99], checkpoints={"steps": [3, 12]})
+    assert [error.pointer for error in check_spec(spec, info)] == [
+        "#/spec/checkpoints/steps/1",
+        "#/spec/steps/2",
+        "#/spec/steps/3",
+    ]
+
+
+def test_a_sweep_with_a_training_too_short_for_a_step_is_refused_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    body = {"spec": SPEC, "sweep": {"epochs": [2, 1]}}
     with pytest.raises(InvalidSpec) as refused:
-        expand(SPEC, {"epochs": [2, 1]})
+        run_local(body, tmp_path / "out", seeds=[0], data_dir=tmp_path, device="cpu")
     (error,) = refused.value.errors
     assert error.pointer == "#/spec/steps/2"
     assert "epochs = 1" in error.detail
+    assert not (tmp_path / "out").exists()
 
 
 def test_steps_are_checked_against_a_registered_data_set_when_it_is_read(

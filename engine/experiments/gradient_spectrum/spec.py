@@ -9,10 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from engine.data.bounds import num_batches
-from engine.data.spec import BUILTIN_DATASETS
+from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
-from engine.spec import ExperimentSpec, Work
+from engine.spec import ExperimentSpec, Work, step_too_late
 from engine.spec_model import Many
 
 Step = Annotated[int, Field(ge=1)]
@@ -35,16 +34,22 @@ class GradientSpectrumSpec(ExperimentSpec):
     )
 
     @model_validator(mode="after")
-    def _steps_are_in_the_training(self) -> GradientSpectrumSpec:
+    def _steps_ascend(self) -> GradientSpectrumSpec:
         errors = check_order(self.steps)
-        info = BUILTIN_DATASETS.get(self.data.name)
-        if info is not None:
-            errors += check_steps(self, self.data.train_size or info.train_size)
         if errors:
             raise ValidationError.from_exception_data(
                 type(self).__name__, [_to_pydantic(error) for error in errors]
             )
         return self
+
+    def check_data(self, info: DatasetInfo) -> list[FieldError]:
+        """Also an error for every measured step beyond the training."""
+        total = self.num_steps(info)
+        return super().check_data(info) + [
+            step_too_late(f"#/spec/steps/{index}", step, total)
+            for index, step in enumerate(self.steps)
+            if step > total
+        ]
 
     @classmethod
     def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,22 +69,6 @@ def check_order(steps: tuple[int, ...]) -> list[FieldError]:
         )
         for index, (before, step) in enumerate(pairwise(steps), start=1)
         if step <= before
-    ]
-
-
-def check_steps(spec: GradientSpectrumSpec, train_size: int) -> list[FieldError]:
-    """An error for every step beyond the training on `train_size` images."""
-    steps_per_epoch = num_batches(train_size, spec.batch_size)
-    total = spec.epochs * steps_per_epoch
-    return [
-        FieldError(
-            f"steps/{index}",
-            "beyond-the-training",
-            f"step {step:,} is beyond the training's {total:,} steps: "
-            f"{spec.epochs:,} epochs of {steps_per_epoch:,}",
-        )
-        for index, step in enumerate(spec.steps)
-        if step > total
     ]
 
 

@@ -11,10 +11,11 @@ from pydantic import Field, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.analysis.fractions import Criterion, Mode, default_grid, is_ascending
-from engine.data.spec import BUILTIN_DATASETS
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from engine.errors import FieldError
 from engine.models.plans import plan_model
 from engine.models.spec import ModelSpec, ReluNetSpec, XavierSpec
-from engine.spec import CheckpointsSpec, ExperimentSpec, Work
+from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
 from engine.spec_model import Many, SpecModel
 
 MAX_FRACTIONS = 254
@@ -183,6 +184,13 @@ class ReinitSweepSpec(ExperimentSpec):
             case StepReset(step=step):
                 return self.checkpoints.union(CheckpointsSpec(steps=(step,)))
         return self.checkpoints
+
+    def check_data(self, info: DatasetInfo) -> list[FieldError]:
+        """Also an error for a step to reset to that is beyond the training."""
+        errors, total = super().check_data(info), self.num_steps(info)
+        if isinstance(self.reset_to, StepReset) and self.reset_to.step > total:
+            errors.append(step_too_late("#/spec/reset_to/step", self.reset_to.step, total))
+        return errors
 
     @classmethod
     def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
