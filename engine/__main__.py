@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -26,13 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument(
         "--seeds", type=_seeds, help="comma-separated; default: those in the file, else 0"
     )
-    run.add_argument("--data-dir", type=Path, default=Path.home() / ".richregime" / "data")
+    run.add_argument(
+        "--data-dir", type=Path, help="folder of data sets; default: ~/.richregime/data"
+    )
     run.add_argument("--no-download", action="store_true", help="never download a data set")
     run.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if available")
     run.add_argument(
         "--threads", type=int, help="CPU threads; default: execution.threads of the file, else 1"
     )
     chosen = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(chosen)
     except InvalidSpec as invalid:
@@ -51,7 +56,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from engine.local import run_local
 
     prepare_process()
-    body = json.loads(chosen.spec.read_text())
+    body = json.loads(chosen.spec.read_bytes())
     if chosen.threads is not None:
         body = body if "spec" in body else {"spec": body}
         body["execution"] = {**body.get("execution", {}), "threads": chosen.threads}
@@ -59,7 +64,7 @@ def _run(chosen: argparse.Namespace) -> int:
         body,
         chosen.out,
         seeds=chosen.seeds or body.get("seeds") or [0],
-        data_dir=chosen.data_dir,
+        data_dir=chosen.data_dir or _default_data_dir(),
         device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         allow_download=not chosen.no_download,
     )
@@ -70,6 +75,13 @@ def _run(chosen: argparse.Namespace) -> int:
         print(f"{name}: test accuracy {accuracy.mean:.4f}{error} ({point.outcome})")
     print(f"written to {chosen.out}")
     return 0
+
+
+def _default_data_dir() -> Path:
+    try:
+        return Path.home() / ".richregime" / "data"
+    except RuntimeError:  # no HOME, and no entry in the password database
+        raise EngineError("this user has no home folder: name one by --data-dir") from None
 
 
 def _seeds(text: str) -> list[int]:

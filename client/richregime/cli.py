@@ -10,6 +10,7 @@ import typer
 from richregime.commands import catalog, inspect, submit, transfer
 from richregime.commands.shared import given_key
 from richregime.connection import KEY_VARIABLE
+from richregime.terminal import replace_unknown_characters
 
 COMMANDS_GROUP = "richregime.commands"
 """The entry-point group of further commands: functions that add them to the application.
@@ -40,4 +41,5 @@ def keep_key(
 
 def main() -> None:
     """Entry point of the console script."""
+    replace_unknown_characters()
     app(prog_name="richregime")

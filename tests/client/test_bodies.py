@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from richregime.commands.bodies import change_body, read_body, read_seeds, read_values
+from richregime.commands.bodies import change_body, read_body, read_seeds, read_value, read_values
 from richregime.sparklines import sparkline
 
 
@@ -58,6 +58,43 @@ def test_another_name_discards_the_other_fields() -> None:
 def test_values_are_parsed_as_json_if_possible() -> None:
     assert read_values("1,2.5,true,vgg5") == [1, 2.5, True, "vgg5"]
     assert read_values("[1, [2]]") == [1, [2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (".001", 0.001),
+        ("-.5", -0.5),
+        ("1.", 1.0),
+        ("+3", 3),
+        ("1_000", 1000),
+        ("1.e-3", 0.001),
+        (" .1", 0.1),
+        ("True", True),
+        ("False", False),
+        ("None", None),
+        ("007", "007"),
+        ("1-2", "1-2"),
+        ("1e5x", "1e5x"),
+        (".", "."),
+        ("truE", "truE"),
+        ("٣", "٣"),
+    ],
+)
+def test_spellings_of_python_are_values(text: str, value: object) -> None:
+    assert read_value(text) == value
+    assert type(read_value(text)) is type(value)
+    assert read_values(f"{text},null") == [value, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["[.1, .2]", "{'name': 'sgd'}", "[1, None]", "{", "NaN", "-Infinity", "[Infinity]"]
+)
+def test_what_json_does_not_have_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"is no (JSON.*write lists|number of JSON)"):
+        read_value(text)
+    with pytest.raises(typer.BadParameter):
+        read_values(text)
     assert read_values("7") == [7]
 
 

@@ -12,6 +12,9 @@ from typing import Any
 import typer
 
 RANGE = re.compile(r"^(\d+)-(\d+)$")
+NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][\d_]*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""A number of Python or JavaScript that JSON does not have, such as `.001`, `1.`, `+3`, `1_000`"""
+SPELLINGS = {"True": True, "False": False, "None": None}
 
 
 def read_body(file: str) -> dict[str, Any]:
@@ -73,11 +76,36 @@ def read_seeds(text: str) -> list[int]:
 
 
 def read_value(text: str) -> Any:
-    """The value of JSON text, else the text itself: `100`, `true`, `{"name": "vgg5"}`, `vgg5`."""
+    """The value of JSON text, else the text itself: `100`, `true`, `{"name": "vgg5"}`, `vgg5`.
+
+    Also Python's `True`, `False` and `None`, and its numbers. Raises BadParameter for NaN,
+    infinity, and a list or an object that is no JSON.
+    """
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        stripped = text.strip()
+        if stripped in SPELLINGS:
+            return SPELLINGS[stripped]
+        if NUMBER.fullmatch(stripped):
+            return _number(stripped)
+        if stripped.startswith(("[", "{")):
+            raise typer.BadParameter(
+                f"{text!a} is no JSON: {error}; write lists like [0.1, null, true] and objects "
+                'like {"name": "sgd", "lr": 0.1}'
+            ) from None
         return text
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise typer.BadParameter(f"{name} is no number of JSON; no field of a spec takes it")
 
 
 def read_values(text: str) -> list[Any]:

@@ -24,6 +24,7 @@ from richregime.errors import (
     ServiceUnreachable,
     WaitTimeout,
 )
+from richregime.terminal import shows_every_character
 
 if TYPE_CHECKING:
     from richregime.client import Client
@@ -119,7 +120,7 @@ def print_hint(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a pydantic model, a list of them, or plain values as JSON."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=not shows_every_character()))
 
 
 def _plain(value: Any) -> Any:
