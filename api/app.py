@@ -37,8 +37,9 @@ from api.routes import (
 )
 from api.web import pages
 from runtime import tracing
+from runtime.home import make_new_files_private
 from runtime.logs import set_up_logging
-from runtime.settings import Settings
+from runtime.settings import Settings, settings_of_command
 from runtime.version import SERVICE_VERSION
 from storage.access.keys import has_keys
 from storage.database.engine import Database
@@ -128,12 +129,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns 2 for an address that other machines reach while no key exists, unless the settings
     allow it.
     """
-    settings = Settings()
     parser = argparse.ArgumentParser(prog="richregime api", description=__doc__)
-    parser.add_argument("--host", default=settings.host)
-    parser.add_argument("--port", type=int, default=settings.port)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
     chosen = parser.parse_args(arguments)
-    settings = settings.model_copy(update={"host": chosen.host, "port": chosen.port})
+    settings = settings_of_command(needs_home=False, host=chosen.host, port=chosen.port)
     if not is_loopback(settings.host) and not settings.allow_public and not _has_key(settings):
         print(
             f"refusing to listen on {settings.host}: other machines could use the service without "
@@ -142,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    make_new_files_private()
     set_up_logging(settings.log_format, "api")
     tracing.start_tracing("api")
     uvicorn.run(

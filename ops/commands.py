@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ops.keys import app as keys
-from richregime.commands.shared import AsJson
+from richregime.commands.shared import AsJson, expand_user
 
 HOME_HELP = "Home folder: database, files and data sets; ~/.richregime by default."
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -39,11 +39,9 @@ def up(
 ) -> None:
     """Start the service on this machine: broker, database, API and workers. Ctrl-C stops it."""
     from ops.up import up as start_everything
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
 
-    given: dict[str, Any] = {"home": home, "host": host, "port": port}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    raise typer.Exit(start_everything(settings))
+    raise typer.Exit(start_everything(settings_of_command(home, host=host, port=port)))
 
 
 @app.command(context_settings=PASS_ON, add_help_option=False)
@@ -61,10 +59,10 @@ def worker(context: typer.Context) -> None:
 @db.command()
 def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -> None:
     """Upgrade the database to the schema of this version."""
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
     from storage.database.engine import Database
 
-    settings = Settings(home=home) if home is not None else Settings()
+    settings = settings_of_command(home, needs_home=False)
     database = Database(settings.resolved_database_url)
     try:
         database.upgrade()
@@ -81,14 +79,14 @@ def copy(
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
 ) -> None:
     """Copy the database to another one, such as from SQLite to Postgres. Stop the service first."""
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
     from storage.database.copy import copy_database
     from storage.database.engine import Database
     from storage.errors import StorageError
 
-    settings = Settings(home=home) if home is not None else Settings()
+    settings = settings_of_command(home, needs_home=False)
     source = Database(settings.resolved_database_url)
-    target = Database(Settings(database_url=to).resolved_database_url)
+    target = Database(settings_of_command(database_url=to, needs_home=False).resolved_database_url)
     try:
         counts = copy_database(source, target)
     except StorageError as error:
@@ -101,7 +99,9 @@ def copy(
 
 @app.command()
 def backup(
-    folder: Annotated[Path, typer.Argument(help="Folder of the backup; made if missing.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the backup; made if missing.", callback=expand_user)
+    ],
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
 ) -> None:
     """Copy the database and all stored files to a folder, also while the service runs.
@@ -109,11 +109,11 @@ def backup(
     A later backup to the same folder copies only new files.
     """
     from ops.backup import BackupRefused, back_up
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
     from storage.errors import StorageError
 
     try:
-        counts = back_up(Settings(home=home) if home is not None else Settings(), folder)
+        counts = back_up(settings_of_command(home, needs_home=False), folder)
     except (BackupRefused, StorageError, OSError) as error:
         raise fail(str(error)) from None
     print(f"backed up: {describe(counts)}")
@@ -121,17 +121,17 @@ def backup(
 
 @app.command()
 def restore(
-    folder: Annotated[Path, typer.Argument(help="Folder of a backup.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a backup.", callback=expand_user)],
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
 ) -> None:
     """Copy a backup into an empty home, or into the empty database that the settings name."""
     from ops.backup import BackupRefused
     from ops.backup import restore as restore_backup
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
     from storage.errors import StorageError
 
     try:
-        counts = restore_backup(Settings(home=home) if home is not None else Settings(), folder)
+        counts = restore_backup(settings_of_command(home, needs_home=False), folder)
     except (BackupRefused, StorageError, OSError) as error:
         raise fail(str(error)) from None
     print(f"restored: {describe(counts)}")
@@ -146,12 +146,12 @@ def gc(
     ] = 600.0,
 ) -> None:
     """Delete stored files that no row refers to. A running service does the same by itself."""
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
     from storage.database.engine import Database
     from storage.files.blobs import open_blobs
     from storage.files.retention import delete_unreferenced, find_orphans
 
-    settings = Settings(home=home) if home is not None else Settings()
+    settings = settings_of_command(home, needs_home=False)
     database = Database(settings.resolved_database_url)
     blobs = open_blobs(settings)
     try:
@@ -166,7 +166,9 @@ def gc(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the plots and numbers.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the plots and numbers.", callback=expand_user)
+    ] = Path("demo"),
 ) -> None:
     """Start a temporary service, train fifteen nets on real digits, draw the result: a minute."""
     from ops.demo import run_demo
@@ -179,10 +181,17 @@ def gallery(
     only: Annotated[list[str] | None, typer.Option(help="Only this preset. Repeatable.")] = None,
     home: Annotated[
         Path,
-        typer.Option(help="Folder of the service that computes it; kept, so that it can continue."),
-    ] = Path.home() / ".richregime-gallery",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of data set files.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for paper-map.md and results/.")] = Path("docs"),
+        typer.Option(
+            help="Folder of the service that computes it; kept, so that it can continue.",
+            callback=expand_user,
+        ),
+    ] = Path("~/.richregime-gallery"),
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of data set files.", callback=expand_user)
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for paper-map.md and results/.", callback=expand_user)
+    ] = Path("docs"),
     page_only: Annotated[
         bool, typer.Option(help="Only write the page, from the results in the folder.")
     ] = False,

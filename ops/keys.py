@@ -205,11 +205,11 @@ def _describe(key: Key) -> str:
 @contextmanager
 def _database(home: Path | None) -> Iterator[Database]:
     """The service's database; storage errors end the command with code 1."""
-    from runtime.settings import Settings
+    from runtime.settings import settings_of_command
     from storage.database.engine import Database
     from storage.errors import StorageError
 
-    settings = Settings(home=home) if home is not None else Settings()
+    settings = settings_of_command(home, needs_home=False)
     db = Database(settings.resolved_database_url)
     try:
         db.require_schema()

@@ -17,7 +17,9 @@ from pydantic import SecretStr
 from ops.broker import Broker
 from ops.managed_process import ManagedProcess
 from ops.ports import free_port, is_free
+from runtime.home import make_new_files_private, prepare_folder
 from runtime.logs import LogFormat, set_up_logging
+from runtime.setting_errors import InvalidSetting
 from runtime.settings import Settings
 from storage.database.engine import Database
 from workers.devices import list_gpus
@@ -86,7 +88,7 @@ class Stack:
 
     def start(self) -> None:
         """Return once the API and a worker are ready. Raises HomeInUse, StartFailed."""
-        self.settings.home.mkdir(parents=True, exist_ok=True)
+        prepare_folder("the home", self.settings.home)
         self._take_lock()
         self._wait_for_port()
         if self.settings.broker_url is None:
@@ -228,17 +230,18 @@ class Stack:
 def up(settings: Settings) -> int:
     """Run the service in the foreground until a signal.
 
-    Returns 0 after a clean stop, 1 if the service did not start or the stop was interrupted.
+    Returns 0 after a clean stop, 1 if the service did not start or the stop was interrupted, 2 for
+    a host or port that cannot be used.
     """
     set_up_logging(settings.log_format, "up")
-    stack = Stack(settings.home, settings.port, settings=settings, verbose=True)
+    make_new_files_private()
     signal.signal(signal.SIGTERM, _interrupt)
     # A shell that starts a program in the background sets SIGINT to ignored.
     signal.signal(signal.SIGINT, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` sets it to ignored
         signal.signal(signal.SIGHUP, _interrupt)
     try:
-        with stack:
+        with Stack(settings.home, settings.port, settings=settings, verbose=True) as stack:
             print(_greeting(stack), flush=True)
             try:
                 stack.watch()
@@ -247,6 +250,9 @@ def up(settings: Settings) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
+    except InvalidSetting as error:
+        print(error, file=sys.stderr)
+        return 2
     except (HomeInUse, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime.addresses import check_blob_url, check_broker_url, check_database_url
+from runtime.home import default_home, expand_user, prepare_folder
 from runtime.logs import LogFormat
 from runtime.root_path import parse_root_path
+from runtime.setting_errors import PREFIX, InvalidSetting, describe_errors, variable_of
 from schemas.webhooks import SECRET_FORMAT, read_key
 from storage.runs.placement import parse_labels
 
@@ -20,17 +31,24 @@ HEARTBEATS_PER_LEASE = 3
 get lost."""
 
 
+ADDRESS_CHECKS = {
+    "database_url": check_database_url,
+    "broker_url": check_broker_url,
+    "blob_url": check_blob_url,
+}
+
+
 class Settings(BaseSettings):
-    """Frozen; one instance a process. Error messages hide the values: one of them is a secret."""
+    """Frozen; one instance a process. An empty variable is as if it were not set.
+
+    Raises InvalidSetting, with one line that names variable, value and range.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="RICHREGIME_", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
     )
 
-    home: Path = Field(
-        default_factory=lambda: Path.home() / ".richregime",
-        description="Folder of all state.",
-    )
+    home: Path = Field(default_factory=default_home, description="Folder of all state.")
     database_url: str | None = Field(
         None,
         description="SQLAlchemy URL of an external Postgres; null: an SQLite file under `home`.",
@@ -160,6 +178,12 @@ class Settings(BaseSettings):
     max_writes_per_minute: int = Field(
         60, ge=1, description="Maximum write requests a minute and key."
     )
+    max_cpu_seconds_per_minute: float = Field(
+        30.0,
+        gt=0,
+        description="CPU seconds that the requests with one key may take a minute; the API computes "
+        "about 60 in all. Further requests are refused (429).",
+    )
     max_parameters: int = Field(200_000_000, ge=1, description="Maximum parameters of a model.")
     max_memory_bytes: int = Field(
         16 << 30, ge=1, description="Maximum bytes of memory that a run may need by estimate."
@@ -203,6 +227,24 @@ class Settings(BaseSettings):
         description="A delivery attempt without a response fails after this many seconds.",
     )
 
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as invalid:
+            raise InvalidSetting(describe_errors(type(self).model_fields, invalid)) from None
+
+    @field_validator("home", "data_dir", "blob_dir")
+    @classmethod
+    def _expand_user(cls, path: Path | None) -> Path | None:
+        return None if path is None else expand_user(path)
+
+    @field_validator("database_url", "broker_url", "blob_url")
+    @classmethod
+    def _check_address(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None:
+            ADDRESS_CHECKS[str(info.field_name)](url)
+        return url
+
     @field_validator("worker_labels", mode="before")
     @classmethod
     def _parse_labels(cls, labels: object) -> object:
@@ -224,8 +266,8 @@ class Settings(BaseSettings):
     def _check_heartbeat(self) -> Settings:
         if self.heartbeat_seconds * HEARTBEATS_PER_LEASE > self.lease_seconds:
             raise ValueError(
-                f"heartbeat_seconds ({self.heartbeat_seconds:g}) must be at most a third of "
-                f"lease_seconds ({self.lease_seconds:g})"
+                f"{variable_of('heartbeat_seconds')} ({self.heartbeat_seconds:g}) must be at most "
+                f"a third of {variable_of('lease_seconds')} ({self.lease_seconds:g})"
             )
         return self
 
@@ -233,11 +275,16 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """With psycopg 3 as the driver of a Postgres URL."""
         if self.database_url is None:
-            return f"sqlite:///{self.home / 'richregime.sqlite3'}"
+            return f"sqlite:///{quote(str(self.home / 'richregime.sqlite3'), safe='/: ')}"
         for prefix in ("postgres://", "postgresql://"):
             if self.database_url.startswith(prefix):
                 return "postgresql+psycopg://" + self.database_url.removeprefix(prefix)
         return self.database_url
+
+    @property
+    def keeps_state_in_home(self) -> bool:
+        """Whether the database or the stored files are under `home`."""
+        return self.database_url is None or (self.blob_dir is None and self.blob_url is None)
 
     @property
     def resolved_data_dir(self) -> Path:
@@ -248,7 +295,37 @@ class Settings(BaseSettings):
         return self.blob_dir or self.home / "blobs"
 
 
-@cache
-def get_settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+def read_settings(home: Path | None = None, **given: Any) -> Settings:
+    """The settings of a command; arguments that are None come from the environment.
+
+    Wrong settings end the process with one line and exit code 2.
+    """
+    values = {"home": home, **given}
+    try:
+        return Settings(**{name: value for name, value in values.items() if value is not None})
+    except InvalidSetting as invalid:
+        _exit(invalid)
+
+
+def settings_of_command(
+    home: Path | None = None, *, needs_home: bool = True, **given: Any
+) -> Settings:
+    """As `read_settings`; makes or tightens the folders of the service's state.
+
+    needs_home: whether the home is needed even where all state is elsewhere. A folder that cannot
+    be used also ends the process.
+    """
+    settings = read_settings(home, **given)
+    try:
+        if needs_home or settings.keeps_state_in_home:
+            prepare_folder(f"{variable_of('home')} or --home", settings.home)
+        if settings.blob_dir is not None and settings.blob_url is None:
+            prepare_folder(variable_of("blob_dir"), settings.blob_dir)
+    except InvalidSetting as invalid:
+        _exit(invalid)
+    return settings
+
+
+def _exit(invalid: InvalidSetting) -> NoReturn:
+    print(invalid, file=sys.stderr)
+    raise SystemExit(2) from None

@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from runtime.home import make_new_files_private
 from runtime.logs import set_up_logging
-from runtime.settings import Settings
+from runtime.settings import settings_of_command
 from workers.parent import Worker
 
 
@@ -27,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="file to touch after each report to the database; for liveness probes",
     )
     chosen = parser.parse_args(arguments)
-    settings = Settings(home=chosen.home) if chosen.home else Settings()
+    settings = settings_of_command(chosen.home, needs_home=False)
+    make_new_files_private()
     set_up_logging(settings.log_format, f"worker-{chosen.device_class}")
     slots = chosen.slots or (1 if chosen.device_class == "gpu" else settings.cpu_workers)
     return Worker(settings, chosen.device_class, slots, seen_file=chosen.seen_file).run()

@@ -36,9 +36,9 @@ def _examine(url: str | None, home: Path | None) -> Iterable[Finding]:
 
         return service.examine(url.rstrip("/"), given_key.get())
     from ops.doctor import deployment
-    from runtime.settings import Settings
+    from runtime.settings import read_settings
 
-    return deployment.examine(Settings(home=home) if home is not None else Settings())
+    return deployment.examine(read_settings(home))
 
 
 def _print(findings: Iterable[Finding]) -> None:

@@ -13,6 +13,7 @@ from ops.doctor.findings import Finding, error, ok, warning
 from ops.doctor.local_checks import (
     belongs_to_another_user,
     check_folder,
+    check_privacy,
     check_variables,
     check_versions,
 )
@@ -31,6 +32,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from check_versions()
     yield from check_variables(os.environ)
     yield from check_folder("home", settings.home)
+    yield from check_privacy(settings)
     yield from check_broker(settings)
     yield from check_blobs(settings)
     yield from check_database(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from ops.doctor.findings import Finding, error, ok, warning
+from runtime.home import OTHERS
 from runtime.settings import Settings
 from runtime.version import DISTRIBUTION, SERVICE_VERSION
 
@@ -128,3 +130,15 @@ def _check_free_space(subject: str, folder: Path) -> Finding:
         action = "`GET /storage` lists what uses it; `richregime gc` deletes unreferenced files"
         return warning(subject, message, action)
     return ok(subject, message)
+
+
+def check_privacy(settings: Settings) -> Iterator[Finding]:
+    """Whether other users of this machine can read the database, the stored files or the logs."""
+    folders = {settings.home}
+    if settings.blob_url is None and not settings.resolved_blob_dir.is_relative_to(settings.home):
+        folders.add(settings.resolved_blob_dir)
+    opened = sorted(str(one) for one in folders if one.exists() and one.stat().st_mode & OTHERS)
+    if opened:
+        message = f"other users of this machine may read {', '.join(opened)}"
+        action = f"start the service, or `chmod -R go-rwx {' '.join(map(shlex.quote, opened))}`"
+        yield warning("privacy", message, action)

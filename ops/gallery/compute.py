@@ -39,7 +39,7 @@ def compute(
     out.mkdir(parents=True, exist_ok=True)
     with (
         exit_on_sigterm(),
-        Stack(home, 0, settings=settings) as stack,
+        Stack(settings.home, 0, settings=settings) as stack,
         Client(stack.url) as client,
     ):
         for name in sorted({entry.data_file for entry in entries if entry.data_file is not None}):

@@ -6,6 +6,7 @@ claims runs until none is left, and the reconciler sends overdue wake-ups again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from celery import Celery
@@ -21,6 +22,7 @@ from storage.runs.placement import Capacity, Needs
 
 WAKE_UP_TASK = "richregime.wake_up"
 EXPIRES_SECONDS = 3600
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 SHORT_FOLDER = "/tmp"  # noqa: S108 - the broker refuses a socket of another user  # nosec B108
 
 
@@ -35,9 +37,9 @@ def direct_address(settings: Settings) -> str:
 
 
 def socket_path(settings: Settings) -> str:
-    """Where the embedded broker listens; short, as a socket's path may have 107 characters."""
+    """Where the embedded broker listens: at most 107 bytes, without characters special in a URL."""
     path = str((settings.home / "broker" / "valkey.sock").absolute())
-    if len(path) <= 100:
+    if len(path) <= 100 and PLAIN_PATH.fullmatch(path):
         return path
     from hashlib import sha256
 

@@ -11,10 +11,10 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import httpx
 import pytest
-from pydantic import ValidationError
 
 from api.middleware.proxy_headers import TRUSTED_VARIABLE
 from richregime import Client
+from runtime.setting_errors import InvalidSetting
 from runtime.settings import Settings
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key
@@ -281,7 +281,7 @@ def test_a_wrong_prefix_is_refused(api_server: ApiServer, prefix: str) -> None:
     response = api_server.http.get("/guide", headers=headers)
     assert (response.status_code, response.json()["code"]) == (400, "invalid-request")
     assert "X-Forwarded-Prefix" in response.json()["detail"]
-    with pytest.raises(ValidationError, match="it is like '/lab'"):
+    with pytest.raises(InvalidSetting, match="it is like '/lab'"):
         Settings(root_path=prefix)
 
 

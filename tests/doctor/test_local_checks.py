@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ops.doctor.findings import Level
-from ops.doctor.local_checks import check_folder, check_variables
-from tests.doctor.deployments import as_unprivileged_user, messages
+from ops.doctor.local_checks import check_folder, check_privacy, check_variables
+from tests.doctor.deployments import as_unprivileged_user, make_settings, messages
 
 
 def test_an_unwritable_home_is_an_error() -> None:
@@ -39,3 +39,19 @@ def test_a_misspelt_setting_is_reported() -> None:
     assert "RICHREGIME_CPU_WORKER" in found
     assert "RICHREGIME_HOME" not in found
     assert "RICHREGIME_KEY" not in found
+
+
+def test_a_home_that_other_users_can_read_is_reported(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    settings = make_settings(home)
+    found = messages(check_privacy(settings), "privacy", Level.WARNING)
+    assert str(home) in found
+    assert "chmod -R go-rwx" in found
+    home.chmod(0o700)
+    (home / "blobs").mkdir(mode=0o755)
+    assert list(check_privacy(settings)) == []
+    files = tmp_path / "files"
+    files.mkdir(mode=0o750)
+    outside = make_settings(home, blob_dir=files)
+    assert str(files) in messages(check_privacy(outside), "privacy", Level.WARNING)

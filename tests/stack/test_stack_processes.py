@@ -25,6 +25,7 @@ BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
 def ignore_interrupts() -> None:
     """Like the shell of a script for background processes; a direct interrupt must still work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(0o022)  # the usual one, by which every user can read new files
 
 
 class Tree:
@@ -127,6 +128,14 @@ def test_the_tree_is_broker_api_and_worker(tree: Tree) -> None:
     commands = " ".join(tree.members.values())
     assert all(word in commands for word in ("valkey", "api.app", "workers.entry"))
     wait_until(lambda: "richregime is ready" in tree.log.read_text(), 20)
+
+
+def test_other_users_can_read_nothing_below_the_home(tree: Tree) -> None:
+    assert tree.train() == "succeeded"
+    found = {path: path.lstat().st_mode & 0o077 for path in (tree.home, *tree.home.rglob("*"))}
+    for name in ("richregime.sqlite3-wal", "logs/api.log", "broker/valkey.log", "up.lock"):
+        assert tree.home / name in found
+    assert [path for path, mode in found.items() if mode and not path.is_socket()] == []
 
 
 def test_a_second_service_on_the_same_home_is_refused(tree: Tree) -> None:

@@ -14,6 +14,7 @@ from richregime.commands.shared import (
     AsJson,
     Scale,
     Url,
+    expand_user,
     open_client,
     print_hint,
     print_json,
@@ -182,7 +183,12 @@ def audit(
 
 @app.command()
 def checkpoint(
-    file: Annotated[Path, typer.Argument(help="A safetensors file with one tensor per parameter.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A safetensors file with one tensor per parameter.", callback=expand_user
+        ),
+    ],
     title: Annotated[str | None, typer.Option(help="A title for lists.")] = None,
     as_json: AsJson = False,
     url: Url = None,
@@ -226,7 +232,10 @@ def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
 @datasets.command(name="register")
 def register_dataset(
     name: str,
-    file: Annotated[Path, typer.Argument(help="An .npz with x_train, y_train, x_test, y_test.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="An .npz with x_train, y_train, x_test, y_test.", callback=expand_user),
+    ],
     title: Annotated[str | None, typer.Option(help="A title for lists.")] = None,
     as_json: AsJson = False,
     url: Url = None,

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from richregime.commands.shared import PROGRAM, AsJson, Url, open_client, print_hint, print_json
+from richregime.commands.shared import (
+    PROGRAM,
+    AsJson,
+    Url,
+    expand_user,
+    open_client,
+    print_hint,
+    print_json,
+)
 from richregime.enums import ExperimentStatus
 
 app = typer.Typer()
@@ -144,7 +152,9 @@ def plot(
         list[str] | None, typer.Argument(help="The plots; all plots of its kind by default.")
     ] = None,
     image_format: Annotated[Literal["png", "svg", "pdf", "json"], typer.Option("--format")] = "png",
-    out: Annotated[Path, typer.Option(help="The folder for the files.")] = Path(),
+    out: Annotated[
+        Path, typer.Option(help="The folder for the files.", callback=expand_user)
+    ] = Path(),
     width: Annotated[float | None, typer.Option(help="Inches.")] = None,
     height: Annotated[float | None, typer.Option(help="Inches.")] = None,
     dpi: Annotated[int | None, typer.Option(min=50, max=400)] = None,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -111,6 +112,14 @@ def open_client(url: str | None) -> Iterator[Client]:
         if isinstance(error, ProblemError) and error.problem.code in AFTER_A_PROBLEM:
             print_hint(AFTER_A_PROBLEM[error.problem.code])
         raise typer.Exit(_exit_code_of(error)) from None
+
+
+def expand_user(path: Path | None) -> Path | None:
+    """`~` at the beginning as the user's home folder: shells leave it in `--out=~/plots`."""
+    try:
+        return None if path is None else path.expanduser()
+    except RuntimeError as error:
+        raise typer.BadParameter(f"{path}: {error}") from None
 
 
 def print_hint(text: str) -> None:

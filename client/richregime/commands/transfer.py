@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from richregime.commands.shared import PROGRAM, AsJson, Url, open_client, print_hint, print_json
+from richregime.commands.shared import (
+    PROGRAM,
+    AsJson,
+    Url,
+    expand_user,
+    open_client,
+    print_hint,
+    print_json,
+)
 
 app = typer.Typer()
 
@@ -22,7 +30,8 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The file of a bundle (ID.zip by default), or a folder (ID-FORMAT by default)."
+            help="The file of a bundle (ID.zip by default), or a folder (ID-FORMAT by default).",
+            callback=expand_user,
         ),
     ] = None,
     files: Annotated[
@@ -68,7 +77,11 @@ def _export_bundle(
 
 
 @app.command(name="import")
-def import_(file: Path, as_json: AsJson = False, url: Url = None) -> None:
+def import_(
+    file: Annotated[Path, typer.Argument(callback=expand_user)],
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
     """Import the bundle of another service. The experiment is read-only."""
     if not file.is_file():
         raise typer.BadParameter(f"the file {file} does not exist")

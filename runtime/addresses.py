@@ -1,0 +1,39 @@
+"""The addresses of database, broker and object store that the settings accept."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+DATABASES = ("postgresql", "postgres", "postgresql+psycopg")
+BROKERS = ("redis", "rediss", "redis+socket", "unix")
+
+
+def check_database_url(url: str) -> None:
+    """Raises ValueError unless `url` is that of a Postgres or of an SQLite file."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
+        return
+    if scheme not in DATABASES or not _has_valid_port(url):
+        raise ValueError("it is like postgresql://USER:PASSWORD@HOST:5432/NAME or sqlite:///FILE")
+
+
+def check_broker_url(url: str) -> None:
+    """Raises ValueError unless `url` is that of a Redis or Valkey server."""
+    scheme, separator, rest = url.partition("://")
+    if scheme not in BROKERS or not separator or not rest or not _has_valid_port(url):
+        raise ValueError("it is like redis://HOST:6379/0, rediss://... or redis+socket:///FILE")
+
+
+def check_blob_url(url: str) -> None:
+    """Raises ValueError unless `url` has a scheme and a place in the store."""
+    scheme, separator, rest = url.partition("://")
+    if not scheme.isalnum() or not separator or not rest.strip("/"):
+        raise ValueError("it is like s3://BUCKET/PREFIX")
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return port is None or port > 0
