@@ -165,6 +165,7 @@ class ExperimentSpec(SpecModel):
     added_fields: ClassVar[Mapping[str, Any]] = {
         "evaluate": {"every": 1},
         "checkpoints": {"epochs": [], "steps": []},
+        "data.normalization": "standardize",
     }
     """Fields that earlier versions did not have, with the value that means what these versions did.
     A digest leaves a field with this value out, so that equal specs keep equal digests."""
@@ -260,11 +261,14 @@ class ExperimentSpec(SpecModel):
     def _identity(self) -> dict[str, Any]:
         """The spec as JSON without the added fields that have their first value."""
         dumped = self.model_dump(mode="json")
-        return {
-            name: value
-            for name, value in dumped.items()
-            if name not in self.added_fields or value != self.added_fields[name]
-        }
+        for path, value in self.added_fields.items():
+            *parents, name = path.split(".")
+            part = dumped
+            for parent in parents:
+                part = part[parent]
+            if part[name] == value:
+                del part[name]
+        return dumped
 
     def training_spec(self) -> dict[str, Any]:
         """The part of the spec that decides the trained weights; kinds that change it add to it."""

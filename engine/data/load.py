@@ -34,9 +34,9 @@ class Dataset:
     sha256: str
     """Of the bytes of the images and labels used, in order, before normalisation."""
     mean: tuple[float, ...]
-    """Per channel, over the train set used, with pixels in [0, 1]."""
+    """Subtracted per channel from pixels in [0, 1]: the mean over the train set used, or 0."""
     std: tuple[float, ...]
-    """Likewise; 1 for a constant channel."""
+    """Their divisor: the standard deviation over the train set used; 1 for a constant channel."""
 
 
 def load_dataset(
@@ -56,6 +56,8 @@ def load_dataset(
     x_train, y_train = _take_subset(raw, "train", spec)
     x_test, y_test = _take_subset(raw, "test", spec)
     mean, std = _channel_moments(x_train)
+    if spec.normalization == "unit":
+        mean, std = (0.0,) * len(mean), (1.0,) * len(std)
     return Dataset(
         info=replace(
             raw.info,

@@ -115,7 +115,10 @@ def to_device(dataset: Dataset, device: torch.device | str) -> ResidentData:
 
 def _cache_key(spec: DataSpec, device: torch.device | str, ctx: RunContext) -> Hashable:
     """The fields that decide the data, without augmentation; a rewritten file gives another key."""
-    fields = (spec.name, spec.train_size, spec.test_size, spec.seed, str(device), str(ctx.data_dir))
+    fields = (
+        *(spec.name, spec.train_size, spec.test_size, spec.seed, spec.normalization),
+        *(str(device), str(ctx.data_dir)),
+    )
     path = (
         None
         if spec.name in BUILTIN_DATASETS

@@ -108,6 +108,11 @@ class DataSpec(SpecModel):
     seed: int = Field(
         0, ge=0, le=2**31 - 1, description="Draws the subset; all repeats use the same subset."
     )
+    normalization: Literal["standardize", "unit"] = Field(
+        "standardize",
+        description="`standardize`: mean 0 and standard deviation 1 over the train set, by "
+        "channel. `unit`: pixels in [0, 1].",
+    )
     augmentation: Literal["none", "crop_flip"] = Field(
         "none",
         description="`crop_flip`: random crop after padding by 4, and a random horizontal flip.",

@@ -103,3 +103,13 @@ def test_a_subset_larger_than_the_data_is_rejected_by_validation_and_by_loading(
     )
     (error,) = validate_data(DataSpec(name="mnist", train_size=60_000), BUILTIN_DATASETS["mnist"])
     assert "54,219" in error.detail
+
+
+def test_unit_normalisation_keeps_pixels_between_zero_and_one() -> None:
+    """And the same images: the two normalisations differ by an affine map."""
+    standard, unit = load(DataSpec()), load(DataSpec(normalization="unit"))
+    assert (float(unit.x_train.min()), float(unit.x_train.max())) == (0.0, 1.0)
+    assert (unit.mean, unit.std) == ((0.0,), (1.0,))
+    assert unit.sha256 == standard.sha256
+    back = standard.x_test * standard.std[0] + standard.mean[0]
+    assert torch.allclose(back, unit.x_test, atol=1e-6)

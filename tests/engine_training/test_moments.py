@@ -50,7 +50,8 @@ def test_the_union_of_checkpoints_is_ascending_and_distinct() -> None:
 def test_fields_added_later_leave_the_digests_of_earlier_specs_as_they_were(kind: str) -> None:
     spec = parse_spec({"kind": kind})
     old = spec.model_dump(mode="json")
-    for name in spec.added_fields:
+    assert old["data"].pop("normalization") == "standardize"
+    for name in spec.added_fields.keys() - {"data.normalization"}:
         assert old.pop(name) == spec.added_fields[name]
     assert spec.digest() == sha256_of({"spec": old, "version": spec.version})
 
@@ -58,9 +59,14 @@ def test_fields_added_later_leave_the_digests_of_earlier_specs_as_they_were(kind
 def test_an_added_field_with_another_value_gives_another_digest() -> None:
     digests = {
         make(**parts).digest()
-        for parts in ({}, {"evaluate": "log"}, {"checkpoints": {"steps": [1]}})
+        for parts in (
+            {},
+            {"evaluate": "log"},
+            {"checkpoints": {"steps": [1]}},
+            {"data": {"normalization": "unit"}},
+        )
     }
-    assert len(digests) == 3
+    assert len(digests) == 4
 
 
 def test_the_identity_of_a_training_holds_what_it_logs_but_not_which_weights_it_keeps() -> None:
@@ -71,3 +77,4 @@ def test_the_identity_of_a_training_holds_what_it_logs_but_not_which_weights_it_
 
     assert digest() == digest(checkpoints={"steps": [1]})
     assert digest() != digest(evaluate="log")
+    assert digest() != digest(data={"normalization": "unit"})
