@@ -26,6 +26,8 @@ class ProblemCode(StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate-limited"
     PAYLOAD_TOO_LARGE = "payload-too-large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    """An upload that is a form or encoded."""
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
     UNREADABLE = "unreadable"

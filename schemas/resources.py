@@ -85,6 +85,17 @@ class Deletion(Resource):
     artifacts: int
 
 
+class FileDeletion(Resource):
+    """The deletion of a data set or of an uploaded checkpoint."""
+
+    id: str
+    """The id of the checkpoint, or the name of the data set."""
+    deleted: bool
+    dry_run: bool
+    bytes: int
+    """Bytes of the uploaded file."""
+
+
 class RunPoint(Resource):
     index: int
     values: dict[str, Any]
@@ -183,6 +194,10 @@ class Weights(StoredResource):
     parameters: int
     tensors: dict[str, list[int]]
     """Shapes by name."""
+    dtypes: dict[str, str] | None = None
+    """Types by name, such as `bfloat16`; null for a checkpoint of an earlier version."""
+    notes: list[str]
+    """Which types are converted to float32, and how."""
     sha256: str
     bytes: int
     created_at: UtcDatetime

@@ -53,6 +53,7 @@ class FailureReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     STORAGE_FULL = "storage_full"
     DATASET_UNAVAILABLE = "dataset_unavailable"
+    WEIGHTS_UNAVAILABLE = "weights_unavailable"
     INVALID_SPEC = "invalid_spec"
     STALLED = "stalled"
     INTERNAL = "internal"

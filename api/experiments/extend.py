@@ -29,6 +29,7 @@ from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.experiments.find import get_experiment, require_not_imported
 from storage.experiments.locks import lock_experiment, lock_queue
 from storage.experiments.retry_extend import extend_experiment, list_planned
+from storage.files.in_use import hold_files, require_older
 from storage.runs.placement import Needs
 
 
@@ -51,6 +52,10 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
         points, runs = _find_missing(session, experiment_id, plan)
         needs: list[Needs] = []
         if runs:
+            with restricted_to_owner(session, row.owner):
+                hold_files(session, plan.files.used)
+            for name in plan.files.used.datasets:
+                require_older(plan.files.used.registered_at, row, name)
             require_quota(state, session, row, num_runs=len(runs))
             row, needs = extend_experiment(
                 session,
@@ -105,7 +110,7 @@ def _plan_extended(
     offsets = {f"#/sweep/{path}/": len(values) for path, values in row.sweep.items()}
     try:
         with restricted_to_owner(session, row.owner):
-            return plan_submission(session, state.settings, body)
+            return plan_submission(session, state.settings, state.blobs, body)
     except InvalidSpec as invalid:
         raise InvalidSpec(_shift(error, offsets) for error in invalid.errors) from None
     except ProblemRaised as problem:

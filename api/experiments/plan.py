@@ -8,24 +8,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from api.experiments.check_files import CheckedFiles, check_files
 from api.experiments.check_webhook import check_webhook
 from api.http.problems import ProblemRaised
 from engine.cost import CostLimits, check, estimate
-from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, validate_data
+from engine.data.spec import DatasetInfo
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import parse_spec
-from engine.models.layout import layout
-from engine.models.spec import CheckpointSpec, validate_model
-from engine.spec import Execution, ExperimentSpec, sha256_of
+from engine.spec import Execution, sha256_of
 from engine.sweep import SweepPoint, expand, num_points
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
 from schemas.submission import Submission
 from storage.database.engine import Session
-from storage.errors import NotFound
+from storage.database.tables import ExperimentRow
 from storage.experiments.create import PlannedPoint, PlannedRun
-from storage.files.datasets import get_dataset, list_datasets, to_info
-from storage.files.weights import find_weights_blob, get_weights
+from storage.experiments.find import find_reusable
+from storage.files.blobs import BlobStore
 from storage.runs.placement import Needs, format_labels, round_up
 
 DEVICE_CLASSES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
@@ -41,7 +40,7 @@ class Plan:
     base: Mapping[str, Any]
     """The spec before the sweep, with every default filled in."""
     points: Sequence[SweepPoint]
-    infos: Mapping[str, DatasetInfo]
+    files: CheckedFiles
     memory_bytes: Sequence[int]
     """Estimated memory of a run of each point."""
     runs: Sequence[PlannedRun]
@@ -61,11 +60,19 @@ class Plan:
         """What each run needs of a worker."""
         return [run.needs for run in self.runs]
 
+    def find_reusable(self, session: Session) -> ExperimentRow | None:
+        """An equal experiment, computed on the same data sets, that the submission may reuse."""
+        if not self.submission.reuse:
+            return None
+        return find_reusable(session, self.digest, since=self.files.used.registered_at)
+
     def info_of(self, point: SweepPoint) -> DatasetInfo:
-        return self.infos[point.spec.data.name]
+        return self.files.infos[point.spec.data.name]
 
 
-def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any]) -> Plan:
+def plan_submission(
+    session: Session, settings: Settings, blobs: BlobStore, body: Mapping[str, Any]
+) -> Plan:
     """Expand and check a submission; stores nothing.
 
     Raises InvalidSpec and problems, each with all errors that it could find.
@@ -78,10 +85,8 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
         points = expand(body.get("spec"), sweep)
     except InvalidSpec as invalid:
         errors += invalid.errors
-    infos = _find_datasets(session, points)
-    errors += [
-        point.locate(error) for point in points for error in _check_point(session, point, infos)
-    ]
+    files, file_errors = check_files(session, blobs, points, MAX_ERRORS)
+    errors += file_errors
     if submission is not None and submission.webhook is not None:
         errors += check_webhook(submission.webhook, settings)
     if errors or submission is None:
@@ -95,14 +100,13 @@ def plan_submission(session: Session, settings: Settings, body: Mapping[str, Any
             f"the experiment has {num_runs:,} runs; the limit is {settings.max_runs:,}",
             [],
         )
-    found = {name: info for name, info in infos.items() if info is not None}
-    memory = _check_costs(submission, points, found, settings)
+    memory = _check_costs(submission, points, files.infos, settings)
     digests = [point.spec.digest() for point in points]
     return Plan(
         submission=submission,
         base=parse_spec(body["spec"]).model_dump(mode="json"),
         points=points,
-        infos=found,
+        files=files,
         memory_bytes=memory,
         runs=plan_runs(
             submission,
@@ -179,62 +183,6 @@ def _limit_points(
 def _refuse_plan(pointer: str, detail: str, errors: Sequence[FieldError]) -> None:
     too_large = FieldError(pointer, ProblemCode.PLAN_TOO_LARGE, detail)
     raise ProblemRaised(422, ProblemCode.PLAN_TOO_LARGE, detail, [too_large, *errors])
-
-
-def _find_datasets(session: Session, points: Sequence[SweepPoint]) -> dict[str, DatasetInfo | None]:
-    """Each data set by name, without loading it; None where it is unknown."""
-    found: dict[str, DatasetInfo | None] = {}
-    for name in {point.spec.data.name for point in points}:
-        row = None if name in BUILTIN_DATASETS else get_dataset(session, name)
-        found[name] = to_info(row) if row is not None else BUILTIN_DATASETS.get(name)
-    return found
-
-
-def _check_point(
-    session: Session, point: SweepPoint, infos: Mapping[str, DatasetInfo | None]
-) -> list[FieldError]:
-    spec, info = point.spec, infos[point.spec.data.name]
-    errors = []
-    if info is None:
-        registered = [row.name for row in list_datasets(session)]
-        known = ", ".join([*BUILTIN_DATASETS, *registered])
-        detail = (
-            f"there is no data set {spec.data.name!r}; known: {known}; POST /datasets registers one"
-        )
-        errors.append(FieldError("#/spec/data/name", ProblemCode.DATASET_UNAVAILABLE, detail))
-    else:
-        errors += validate_data(spec.data, info)
-        errors += validate_model(spec.model, spec.init, info)
-    if isinstance(spec.init, CheckpointSpec):
-        errors += _check_checkpoint(session, spec.init, spec, info)
-    return errors
-
-
-def _check_checkpoint(
-    session: Session, init: CheckpointSpec, spec: ExperimentSpec, info: DatasetInfo | None
-) -> list[FieldError]:
-    pointer = "#/spec/init/checkpoint"
-    try:
-        find_weights_blob(session, init.checkpoint)
-    except NotFound as missing:
-        return [FieldError(pointer, ProblemCode.NOT_FOUND, str(missing))]
-    weights = get_weights(session, init.checkpoint)
-    if weights is None or info is None:
-        return []
-    shapes = {
-        parameter.name: list(parameter.shape)
-        for layer in layout(spec.model, info)
-        for parameter in (*layer.parameters, *layer.buffers)
-    }
-    wrong = [
-        f"{name} is {weights.tensors.get(name, 'missing')}, the model's is {shape}"
-        for name, shape in shapes.items()
-        if weights.tensors.get(name) != shape
-    ]
-    if not wrong:
-        return []
-    detail = f"{len(wrong)} tensors do not fit the model: {'; '.join(wrong[:3])}"
-    return [FieldError(pointer, "shape-mismatch", detail)]
 
 
 def _check_costs(

@@ -19,7 +19,6 @@ from engine.spec import Execution
 from schemas.submission import Preview, PreviewPoint, ReusedTraining
 from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
-from storage.experiments.find import find_reusable
 from storage.files.trainings import find_trained_specs
 from storage.runs.measured_times import TimedRun, find_timed_runs
 from storage.runs.workers import count_listening, count_offered
@@ -37,14 +36,14 @@ def preview(state: State, body: bytes) -> Preview:
     """
     quota_errors = state.quotas.find_storage_errors(state.owner)
     with state.db.read() as session, restricted_to_owner(session):
-        plan = plan_submission(session, state.settings, parse_object(body))
+        plan = plan_submission(session, state.settings, state.blobs, parse_object(body))
         quota_errors += state.quotas.find_queue_errors(session, state.owner, len(plan.runs))
         return _preview(session, plan, quota_errors)
 
 
 def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -> Preview:
     submission = plan.submission
-    reusable = find_reusable(session, plan.digest) if submission.reuse else None
+    reusable = plan.find_reusable(session)
     costs = _estimate_costs(session, plan)
     reused = _find_reused(session, plan)
     points = []
@@ -155,7 +154,7 @@ def _calibrate(runs: Sequence[TimedRun], cost: Cost, info: DatasetInfo) -> Calib
 
 
 def _list_warnings(session: Session, plan: Plan) -> list[str]:
-    found = []
+    found = [*plan.files.notes]
     listening = count_listening(session)
     device, seeds = plan.submission.execution.device, plan.submission.seeds
     device_class = {"cpu": "cpu", "cuda": "gpu"}.get(device)

@@ -22,10 +22,11 @@ from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
 from storage.experiments import idempotency
 from storage.experiments.create import PlannedPoint, create_experiment
-from storage.experiments.find import find_reusable, get_experiment
+from storage.experiments.find import get_experiment
 from storage.experiments.locks import lock_queue
 from storage.experiments.resources import to_new_resource
 from storage.experiments.status import attach_webhook
+from storage.files.in_use import hold_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
     """Store the submission and wake workers, or return an identical experiment as `reused`.
 
     A repeated Idempotency-Key returns the experiment of its first response.
-    Raises InvalidSpec and problems; then nothing is stored.
+    Raises InvalidSpec, problems, and InvalidTransition where a file that it uses was just deleted;
+    then nothing is stored.
     """
     keyed = IdempotentBody(idempotency_key, hashlib.sha256(body).hexdigest())
     # Planning takes the longest. It is done before the write transaction, which others wait for.
@@ -48,7 +50,7 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
         earlier = _find_earlier_response(state, session, keyed)
         if earlier is not None:
             return earlier
-        plan = plan_submission(session, state.settings, parse_object(body))
+        plan = plan_submission(session, state.settings, state.blobs, parse_object(body))
         points = plan.planned_points()
     storage_errors = state.quotas.find_storage_errors(state.owner)
 
@@ -57,7 +59,8 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
         earlier = _find_earlier_response(state, session, keyed)
         if earlier is not None:
             return earlier
-        row = find_reusable(session, plan.digest) if plan.submission.reuse else None
+        hold_files(session, plan.files.used)
+        row = plan.find_reusable(session)
         reused = row is not None
         if row is None:
             row = _create(state, session, plan, points, storage_errors)

@@ -14,7 +14,7 @@ from storage.access.audit import record
 from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Database
 from storage.files.blobs import BlobStore
-from storage.files.datasets import get_dataset, register_dataset, to_resource
+from storage.files.datasets import register_dataset, to_resource
 from storage.files.upload_transaction import upload_transaction
 
 EXPANSION = 8
@@ -38,12 +38,11 @@ def register(
     with upload_transaction(db, blobs) as take:
         blob = take(lambda: blobs.put_file(path))
         with db.write() as session, restricted_to_owner(session):
-            known = get_dataset(session, name)
-            if known is None:
+            row, is_new = register_dataset(session, info, title or info.title, blob)
+            if is_new:
                 record(session, Action.UPLOADED, name, f"data set, {blob.num_bytes} bytes")
-                return to_resource(register_dataset(session, info, title or info.title, blob)), True
-            if known.sha256 == blob.sha256:
-                return to_resource(known), False
+            if row.sha256 == blob.sha256:
+                return to_resource(row), is_new
         raise _name_taken(f"{name!r} is registered with another file; choose another name")
 
 

@@ -1,10 +1,11 @@
-"""Receives a file as the body of a request, up to a size limit.
+"""Receives a file as the body of a request: of the expected kind, up to a size limit.
 
 The file is deleted after the request unless the store has taken it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,26 +14,75 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import State
+from api.files.content import Expected, recognise
 from api.http.problems import ProblemRaised
+from engine.errors import FieldError
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
 from storage.errors import StorageFull
 from storage.files.blobs import BlobStore, raising_storage_full
 
+FILE_NAMES = {
+    Expected.DATASET: "mine.npz",
+    Expected.CHECKPOINT: "theta.safetensors",
+    Expected.EXPORT: "export.zip",
+}
+"""The file in the command that an error shows"""
+MAX_SHOWN_URL = 500
 
-def upload(what: str, limit_of: Callable[[Settings], int]) -> Any:
-    """A dependency: the path of the received file. what: its name in error messages."""
+
+def upload(expected: Expected, limit_of: Callable[[Settings], int]) -> Any:
+    """A dependency: the path of the received file.
+
+    Raises a 415 problem for a form or an encoded body, 413 for a body over the limit, 422 for a
+    file that is known to be of another kind.
+    """
 
     async def receive(request: Request) -> AsyncIterator[Path]:
         state: State = request.app.state.richregime
+        _require_plain_file(request, expected)
         with state.blobs.scratch() as path:
-            await _receive(request, state.blobs, path, limit_of(state.settings), what)
+            await _receive(request, state.blobs, path, limit_of(state.settings), expected)
+            await run_in_threadpool(_require_kind, path, expected)
             yield path
 
     return Depends(receive)
 
 
-async def _receive(request: Request, blobs: BlobStore, path: Path, limit: int, what: str) -> None:
+def _require_plain_file(request: Request, expected: Expected) -> None:
+    """Raises a 415 problem where the body would not be the file itself."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        found = f"encoded (content-encoding: {encoding[:80]!r})"
+    elif media_type.startswith("multipart/") or media_type == "application/x-www-form-urlencoded":
+        found = f"a form (content-type: {media_type[:80]!r})"
+    else:
+        return
+    url = shlex.quote(str(request.url)[:MAX_SHOWN_URL])
+    key = (
+        ' -H "Authorization: Bearer $RICHREGIME_KEY"' if "authorization" in request.headers else ""
+    )
+    raise ProblemRaised(
+        415,
+        ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+        f"the body is {found}, and must be the file itself: curl --data-binary "
+        f"@{FILE_NAMES[expected]} -H 'content-type: application/octet-stream'{key} {url}",
+    )
+
+
+def _require_kind(path: Path, expected: Expected) -> None:
+    """Raises a 422 problem for a file that is known to be of another kind."""
+    found = recognise(path)
+    if found is not None and expected not in found.may_be:
+        detail = f"the body must be {expected.value}, but it is {found}"
+        errors = [FieldError("#/file", "other-file", detail)]
+        raise ProblemRaised(422, ProblemCode.INVALID_REQUEST, detail, errors)
+
+
+async def _receive(
+    request: Request, blobs: BlobStore, path: Path, limit: int, expected: Expected
+) -> None:
     """Raises StorageFull, and a 413 problem as soon as the body exceeds the limit."""
     _require_free_space(request, blobs)
     total = 0
@@ -40,7 +90,7 @@ async def _receive(request: Request, blobs: BlobStore, path: Path, limit: int, w
         async for part in request.stream():
             total += len(part)
             if total > limit:
-                detail = f"the {what} is larger than {limit:,} bytes"
+                detail = f"{expected.value} may have {limit:,} bytes; the body is larger"
                 raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
             await run_in_threadpool(file.write, part)
 

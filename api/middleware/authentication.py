@@ -39,6 +39,8 @@ KEY_CHECK_SECONDS = 1.0
 """How often a service without keys looks for its first key."""
 ADMIN_PATHS = frozenset({"/storage", "/audit"})
 """These show the data of all owners."""
+UPLOAD_PATHS = ("/datasets/", "/checkpoints/")
+"""Who may upload files may delete them."""
 COOKIE = "richregime_login"
 PRIVATE = "private, no-store"
 """Cache-Control of responses to a login: the browser must not keep them."""
@@ -63,6 +65,8 @@ def required_scope(method: str, path: str) -> KeyScope | None:
         return KeyScope.ADMIN
     if method in SAFE_METHODS or path == "/experiments/preview":
         return KeyScope.READ
+    if path.startswith(UPLOAD_PATHS):
+        return KeyScope.SUBMIT
     if method == "DELETE" or path.endswith("/cancel"):
         return KeyScope.CANCEL
     return KeyScope.SUBMIT

@@ -8,17 +8,21 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.dependencies import StateDep
+from api.files.content import Expected
+from api.files.deletion import remove_checkpoint
 from api.files.weights import register
 from api.http.request_bodies import WEIGHTS_BODY
 from api.http.uploads import upload
 from schemas.base import Page
-from schemas.resources import Weights
+from schemas.resources import FileDeletion, Weights
 from storage.errors import NotFound
 from storage.files.weights import get_weights, list_weights, to_resource
 
 router = APIRouter(tags=["catalog"])
 
-UploadDep = Annotated[Path, upload("checkpoint", lambda settings: settings.max_dataset_bytes)]
+UploadDep = Annotated[
+    Path, upload(Expected.CHECKPOINT, lambda settings: settings.max_dataset_bytes)
+]
 
 
 @router.get("/checkpoints")
@@ -62,3 +66,14 @@ def upload_checkpoint(
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/checkpoints/{found.id}"
     return found
+
+
+@router.delete("/checkpoints/{checkpoint_id}")
+def delete_uploaded_checkpoint(
+    checkpoint_id: str, state: StateDep, dry_run: bool = False
+) -> FileDeletion:
+    """Delete an uploaded checkpoint; `dry_run` only counts the bytes.
+
+    409 while queued or running runs start from it. Results that used it stay.
+    """
+    return remove_checkpoint(state, checkpoint_id, dry_run=dry_run)

@@ -8,21 +8,24 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.dependencies import StateDep
+from api.files.content import Expected
 from api.files.datasets import register
+from api.files.deletion import remove_dataset
 from api.http.problems import ProblemRaised
 from api.http.request_bodies import DATASET_BODY
 from api.http.uploads import upload
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.base import Page
 from schemas.problems import ProblemCode
-from schemas.resources import Dataset
+from schemas.resources import Dataset, FileDeletion
+from storage.errors import InvalidTransition
 from storage.files.datasets import get_dataset, list_datasets, to_resource
 
 router = APIRouter(tags=["catalog"])
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 
-UploadDep = Annotated[Path, upload("data set", lambda settings: settings.max_dataset_bytes)]
+UploadDep = Annotated[Path, upload(Expected.DATASET, lambda settings: settings.max_dataset_bytes)]
 
 
 @router.get("/datasets")
@@ -75,6 +78,18 @@ def register_dataset(
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{name}"
     return found
+
+
+@router.delete("/datasets/{name}")
+def delete_registered_dataset(name: str, state: StateDep, dry_run: bool = False) -> FileDeletion:
+    """Delete a registered data set; `dry_run` only counts the bytes.
+
+    409 while queued or running runs need it. Results that used it stay. Its name can be registered
+    again.
+    """
+    if name in BUILTIN_DATASETS:
+        raise InvalidTransition(f"the data set {name!r} is built in and cannot be deleted")
+    return remove_dataset(state, name, dry_run=dry_run)
 
 
 def _describe(info: DatasetInfo) -> Dataset:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 
 from api.dependencies import StateDep
 from api.experiments.import_bundle import import_bundle
+from api.files.content import Expected
 from api.http.request_bodies import EXPORT_BODY
 from api.http.uploads import upload
 from schemas.resources import Experiment
@@ -19,7 +20,7 @@ from storage.experiments.resources import to_resource
 
 router = APIRouter(tags=["results"])
 
-UploadDep = Annotated[Path, upload("zip archive", lambda settings: settings.max_import_bytes)]
+UploadDep = Annotated[Path, upload(Expected.EXPORT, lambda settings: settings.max_import_bytes)]
 
 
 @router.post(

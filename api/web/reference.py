@@ -27,6 +27,8 @@ QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /experiments/{experiment_id}/plots/{name}.{ending}": {"dpi": "200"},
     "GET /presets/{name}": {"scale": "quick"},
     "POST /datasets": {"name": "mine"},
+    "DELETE /datasets/{name}": {"dry_run": "true"},
+    "DELETE /checkpoints/{checkpoint_id}": {"dry_run": "true"},
     "POST /checkpoints": {"title": "mine"},
 }
 FILES: Mapping[str, str] = {
@@ -72,6 +74,8 @@ class Call:
         if self.body is not None:
             parts.append(f"-H 'content-type: application/json' -d '{json.dumps(self.body)}'")
         if self.key in FILES:
+            # curl's own default is the type of a form, which is refused
+            parts.append("-H 'content-type: application/octet-stream'")
             parts.append(f'--data-binary "@{FILES[self.key]}"')
         if self.key in OUTPUTS:
             parts.append(f'-o "{OUTPUTS[self.key]}"')
@@ -81,7 +85,8 @@ class Call:
         noun = ""
         found = []
         for part in self.path.strip("/").split("/"):
-            for name, value in {**PATH_VALUES, "name": NAMES.get(noun, "")}.items():
+            named = "mine" if self.key == "DELETE /datasets/{name}" else NAMES.get(noun, "")
+            for name, value in {**PATH_VALUES, "name": named}.items():
                 part = part.replace(f"{{{name}}}", value)
             found.append(part)
             noun = part

@@ -22,7 +22,6 @@ class Action(StrEnum):
     KEY_MADE = "key-made"
     KEY_REVOKED = "key-revoked"
     HANDED_OVER = "handed-over"
-    """The work of one owner became another's, the target"""
     REFUSED = "refused"
 
 
@@ -42,6 +41,7 @@ class FailureReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     STORAGE_FULL = "storage_full"
     DATASET_UNAVAILABLE = "dataset_unavailable"
+    WEIGHTS_UNAVAILABLE = "weights_unavailable"
     INVALID_SPEC = "invalid_spec"
     STALLED = "stalled"
     INTERNAL = "internal"
@@ -72,6 +72,7 @@ class ProblemCode(StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate-limited"
     PAYLOAD_TOO_LARGE = "payload-too-large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
     UNREADABLE = "unreadable"

@@ -385,6 +385,17 @@ class ExperimentStorage(Resource):
     bytes: int
 
 
+class FileDeletion(Resource):
+    """The deletion of a data set or of an uploaded checkpoint."""
+
+    id: str
+    """The id of the checkpoint, or the name of the data set."""
+    deleted: bool
+    dry_run: bool
+    bytes: int
+    """Bytes of the uploaded file."""
+
+
 class FullPolicy(Resource):
     """Every layer in every epoch: vanilla SGD."""
 
@@ -650,6 +661,10 @@ class Weights(Resource):
     parameters: int
     tensors: dict[str, list[int]]
     """Shapes by name."""
+    dtypes: dict[str, str] | None = None
+    """Types by name, such as `bfloat16`; null for a checkpoint of an earlier version."""
+    notes: list[str]
+    """Which types are converted to float32, and how."""
     sha256: str
     bytes: int
     created_at: datetime
@@ -685,7 +700,7 @@ class Worker(Resource):
 class PointCurve(Resource):
     """One mode's test accuracy over the seeds."""
 
-    mode: Literal["active", "lazy"] | str
+    mode: Literal["active", "lazy", "random"] | str
     fractions_percent: list[float]
     counts: list[int]
     """Number of parameters in each fraction."""
@@ -708,6 +723,14 @@ class PointDifference(Resource):
     ratio: dict[str, Statistic]
     """By time: the point divided by the baseline, paired by seed."""
     notes: list[str]
+
+
+class PointLayer(Resource):
+    """One layer reset as a whole, over the seeds."""
+
+    name: str
+    num_parameters: int
+    test_accuracy: Statistic
 
 
 class PreviewPoint(Resource):
@@ -925,6 +948,8 @@ class ReinitPointResult(PointResult):
     """Of the random net."""
     num_parameters: int
     curves: list[PointCurve]
+    layers: list[PointLayer] = Field(default_factory=list)
+    """Mode `layer`, bottom first."""
     sweep_seconds: Statistic
     timings: TimingSummary
     """Of the training."""

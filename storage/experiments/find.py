@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import case, func, or_, select
@@ -91,10 +92,13 @@ def _label(session: Session, key: str) -> Any:
     return case((func.json_valid(ExperimentRow.labels), value))
 
 
-def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
+def find_reusable(
+    session: Session, digest: str, *, since: datetime | None = None
+) -> ExperimentRow | None:
     """The newest experiment with this digest that has succeeded or is queued or running.
 
-    Imported experiments are left out. None where there is no such row or the row is damaged.
+    since: older ones used another data set of the same name, deleted since. Imported experiments
+    are left out. None where there is no such row or the row is damaged.
     """
     query = (
         select(ExperimentRow)
@@ -109,5 +113,7 @@ def find_reusable(session: Session, digest: str) -> ExperimentRow | None:
         .order_by(ExperimentRow.id.desc())
         .limit(1)
     )
+    if since is not None:
+        query = query.where(ExperimentRow.created_at >= since)
     row = session.scalars(query).first()
     return None if row is None or row.unreadable else row

@@ -11,12 +11,14 @@ from sqlmodel import Session
 from schemas.events import EventName
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Submission
+from storage.database.json_columns import readable
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import InvalidTransition
 from storage.experiments.create import PlannedPoint, PlannedRun, add_points, add_runs
 from storage.experiments.find import require_not_imported
 from storage.experiments.locks import lock_experiment
 from storage.experiments.status import refresh_status
+from storage.files.in_use import hold_files_of
 from storage.results.events import append_event
 from storage.runs.placement import Needs
 
@@ -24,13 +26,19 @@ from storage.runs.placement import Needs
 def retry_experiment(session: Session, experiment_id: str) -> tuple[ExperimentRow, list[Needs]]:
     """failed → queued for every failed run, with `losses` reset; returns their needs.
 
-    Raises NotFound, and InvalidTransition where no run has failed.
+    Raises NotFound, and InvalidTransition where no run has failed, or where a data set or a
+    checkpoint that a failed run needs was deleted.
     """
     row = lock_experiment(session, experiment_id)
     require_not_imported(row)
+    has_failed = (RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.FAILED)
+    points = select(PointRow.spec).where(
+        PointRow.id.in_(select(RunRow.point_id).where(*has_failed))
+    )
+    hold_files_of(session, row, map(readable, session.scalars(points)))
     failed = session.execute(
         update(RunRow)
-        .where(RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.FAILED)
+        .where(*has_failed)
         .values(
             status=RunStatus.QUEUED,
             fence=RunRow.fence + 1,

@@ -12,6 +12,8 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.models.layout import layout
 from engine.models.spec import ReluNetSpec
 
+BYTES_PER_NUMBER = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "BOOL": 1}
+BYTES_PER_NUMBER |= {"F8_E4M3": 1, "C64": 8}
 CHECKPOINT_WIDTH = 6
 CHECKPOINT_SHAPES = {
     parameter.name: list(parameter.shape)
@@ -32,15 +34,15 @@ def make_npz(count: int = 20, **changes: Any) -> bytes:
     return stream.getvalue()
 
 
-def make_checkpoint(shapes: dict[str, list[int]], **changes: Any) -> bytes:
+def make_checkpoint(shapes: dict[str, list[int]], dtype: str = "F32", **changes: Any) -> bytes:
     """A safetensors file of zeros, by the format's definition."""
     header: dict[str, Any] = {"__metadata__": {"made": "by hand"}}
     end = 0
     for name, shape in shapes.items():
-        size = 4
+        size = BYTES_PER_NUMBER[dtype]
         for length in shape:
             size *= length
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
         end += size
     for name, change in changes.items():
         header[name] = {**header.get(name, {}), **change}

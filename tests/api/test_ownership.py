@@ -21,6 +21,7 @@ from schemas.access import Scope
 from storage.access.keys import find_key, list_keys, revoke_key
 from storage.access.logins import create_login
 from storage.access.ownership import EXPERIMENT_TABLES, OWNED_TABLES, RUN_TABLES, SERVICE_TABLES
+from storage.database.tables import ArtifactRow
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key, request_with_key
 from tests.api.sample_files import (
@@ -84,9 +85,11 @@ RULES: dict[str, Rule] = {
     "POST /import": Rule(Scope.SUBMIT, Shown.OWN),
     "GET /datasets": READS[Shown.OWN],
     "GET /datasets/{name}": READS[Shown.NOT_FOUND],
+    "DELETE /datasets/{name}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
     "POST /datasets": Rule(Scope.SUBMIT, Shown.OWN),
     "GET /checkpoints": READS[Shown.OWN],
     "GET /checkpoints/{checkpoint_id}": READS[Shown.NOT_FOUND],
+    "DELETE /checkpoints/{checkpoint_id}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
     "POST /checkpoints": Rule(Scope.SUBMIT, Shown.OWN),
     "GET /kinds": READS[Shown.COMMON],
     "GET /kinds/{kind}": READS[Shown.COMMON],
@@ -183,14 +186,14 @@ class Group:
                 return {"json": {"seeds": [7]}}
             case "PATCH /experiments/{experiment_id}":
                 return {"json": {"priority": 1}}
-            case "DELETE /experiments/{experiment_id}":
+            case _ if route.startswith("DELETE"):
                 return {"params": {"dry_run": "true"}}
             case "GET /experiments/{experiment_id}/difference":
                 return {"params": {"point": 0}}
             case "POST /datasets":
                 return {"content": make_npz(), "params": {"name": "common", "title": "a data set"}}
             case "POST /checkpoints":
-                return {"content": make_checkpoint(CHECKPOINT_SHAPES)}
+                return {"content": make_checkpoint(CHECKPOINT_SHAPES, "BF16")}
             case "POST /import":
                 return {"content": b"no archive"}
             case "GET /compare":
@@ -234,6 +237,9 @@ def fill(api_server: ApiServer) -> Group:
     artifact = request_with_key(api_server, ada, path=f"/runs/{runs[0].run_id}/checkpoints").json()[
         "items"
     ][0]["id"]
+    with api_server.db.write() as session:  # from now on it holds weights
+        row = session.get_one(ArtifactRow, artifact)
+        row.sha256 = api_server.blobs.put(make_checkpoint(CHECKPOINT_SHAPES, "F16")).sha256
     named = {"name": MARK, "title": f"data set {MARK}"}
     assert (
         request_with_key(
@@ -417,7 +423,7 @@ def test_owners_may_give_their_data_sets_and_weights_the_same_name(group: Group)
     titles = {}
     for key, title in ((group.ada, "hers"), (group.ben, "his")):
         params = {"title": title}
-        file = make_checkpoint({"a": [1]})
+        file = make_checkpoint({"layers.0.a": [1]})
         made = request_with_key(
             group.api_server, key, "POST", "/checkpoints", content=file, params=params
         )

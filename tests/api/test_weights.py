@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from sqlmodel import select
 
 from engine.experiments import registry
 from engine.plugins import PluginBroken, load_plugin_kinds
+from storage.database.tables import ArtifactRow, RunRow, WeightsRow
 from storage.files.weights import find_weights_blob
 from tests.api.api_server import ApiServer
 from tests.api.sample_files import (
@@ -47,28 +51,161 @@ def test_an_uploaded_checkpoint_is_stored_once_and_can_be_trained_from(
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused_at_submission(
     api_server: ApiServer,
 ) -> None:
-    brought = api_server.http.post(
-        "/checkpoints", content=make_checkpoint({**CHECKPOINT_SHAPES, "more": [1]})
-    ).json()
-    assert (
-        api_server.http.post(
-            "/experiments/preview", json=body_from_checkpoint(brought["id"])
-        ).status_code
-        == 200
-    )
-    for checkpoint, width, code in (
-        (brought["id"], 7, "shape-mismatch"),
-        ("wts_none", CHECKPOINT_WIDTH, "not-found"),
+    fits = upload(api_server, make_checkpoint(CHECKPOINT_SHAPES))
+    more = upload(api_server, make_checkpoint({**CHECKPOINT_SHAPES, "more": [1]}))
+    less = upload(api_server, make_checkpoint(dict(list(CHECKPOINT_SHAPES.items())[:-1])))
+    assert preview(api_server, fits).status_code == 200
+    for checkpoint, width, code, said in (
+        (fits, 7, "shape-mismatch", "layers.0.linear.bias is float32 [6]"),
+        (more, CHECKPOINT_WIDTH, "shape-mismatch", "more is not in the model"),
+        (less, CHECKPOINT_WIDTH, "shape-mismatch", "layers.1.linear.bias is missing"),
+        ("wts_none", CHECKPOINT_WIDTH, "not-found", "there is no checkpoint"),
     ):
-        response = api_server.http.post(
-            "/experiments", json=body_from_checkpoint(checkpoint, width)
-        )
-        (error,) = response.json()["errors"]
-        assert (response.status_code, error["pointer"], error["code"]) == (
-            422,
-            "#/spec/init/checkpoint",
-            code,
-        )
+        for path in ("/experiments", "/experiments/preview"):
+            response = api_server.http.post(path, json=body_from_checkpoint(checkpoint, width))
+            (error,) = response.json()["errors"]
+            found = (response.status_code, error["pointer"], error["code"])
+            assert found == (422, "#/spec/init/checkpoint", code)
+            assert said in error["detail"]
+
+
+def upload(api: ApiServer, data: bytes) -> str:
+    response = api.http.post("/checkpoints", content=data)
+    assert response.status_code in (200, 201), response.text
+    return str(response.json()["id"])
+
+
+def preview(api: ApiServer, checkpoint: str) -> httpx.Response:
+    return api.http.post("/experiments/preview", json=body_from_checkpoint(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "note"),
+    [
+        ("BF16", "4 of 4 tensors are bfloat16; training starts from them as float32, exactly"),
+        ("F16", "4 of 4 tensors are float16; training starts from them as float32, exactly"),
+        (
+            "F64",
+            "4 of 4 tensors are float64; training starts from them as float32, rounded to 24 "
+            "significant bits",
+        ),
+    ],
+)
+def test_weights_of_other_float_types_are_accepted_with_a_note(
+    api_server: ApiServer, dtype: str, note: str
+) -> None:
+    response = api_server.http.post(
+        "/checkpoints", content=make_checkpoint(CHECKPOINT_SHAPES, dtype)
+    )
+    assert (response.status_code, response.json()["notes"]) == (201, [note])
+    checkpoint = response.json()["id"]
+    warnings = preview(api_server, checkpoint).json()["warnings"]
+    assert f"checkpoint {checkpoint}: {note}" in warnings
+    assert api_server.submit(body_from_checkpoint(checkpoint))["status"] == "queued"
+
+
+def not_finite(dtype: str, number: bytes) -> bytes:
+    """Weights whose last number is this one."""
+    data = make_checkpoint(CHECKPOINT_SHAPES, dtype)
+    return data[: -len(number)] + number
+
+
+UNUSABLE = {
+    "an integer type": (make_checkpoint({"layers.0.w": [2]}, "I32"), "'I32'"),
+    "an 8-bit float": (make_checkpoint({"layers.0.w": [2]}, "F8_E4M3"), "'F8_E4M3'"),
+    "complex numbers": (make_checkpoint({"layers.0.w": [2]}, "C64"), "'C64'"),
+    "booleans": (make_checkpoint({"layers.0.w": [2]}, "BOOL"), "'BOOL'"),
+    "64-bit integers as weights": (make_checkpoint({"layers.0.w": [2]}, "I64"), "is int64"),
+    "a counter of floats": (
+        make_checkpoint({"layers.0.norm.num_batches_tracked": []}),
+        "'layers.0.norm.num_batches_tracked' is float32",
+    ),
+    "NaN": (not_finite("F32", b"\0\0\xc0\x7f"), "'layers.1.linear.bias' holds NaN"),
+    "NaN in half precision": (not_finite("F16", b"\1\x7c"), "holds NaN or infinity"),
+    "infinity in bfloat16": (not_finite("BF16", b"\x80\xff"), "holds NaN or infinity"),
+    "more than float32 holds": (
+        not_finite("F64", struct.pack("<d", 1e39)),
+        "holds NaN or infinity as float32",
+    ),
+    "names of another program": (
+        make_checkpoint({"encoder.weight": [2, 2], "encoder.bias": [2]}),
+        "the first are encoder.weight, encoder.bias",
+    ),
+    "a prefix": (
+        make_checkpoint({f"module.{name}": shape for name, shape in CHECKPOINT_SHAPES.items()}),
+        "the first are module.layers.0.linear.weight, module.layers.0.linear.bias, "
+        "module.layers.1.linear.weight. All names begin with 'module.': strip it with",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_weights_that_no_training_can_start_from_are_refused_at_upload(
+    api_server: ApiServer, name: str
+) -> None:
+    data, said = UNUSABLE[name]
+    response = api_server.http.post("/checkpoints", content=data)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "#/file"
+    assert said in error["detail"]
+
+
+def test_a_checkpoint_of_a_run_is_compared_with_the_model(api_server: ApiServer) -> None:
+    """Its tensors are read from its file: rows of runs' files do not describe them."""
+    body = {"spec": {"kind": "train", "epochs": 1}, "seeds": [91]}
+    claim = api_server.finish_all_runs(api_server.submit(body)["id"])[0]
+    contents = {
+        "fits": make_checkpoint(CHECKPOINT_SHAPES),
+        "other": make_checkpoint({**CHECKPOINT_SHAPES, "layers.1.linear.bias": [11]}),
+        "infinite": not_finite("F32", b"\0\0\x80\x7f"),
+    }
+    with api_server.db.write() as session:
+        run = session.get_one(RunRow, claim.run_id)
+        for name, data in contents.items():
+            blob = api_server.blobs.put(data)
+            session.add(
+                ArtifactRow(
+                    id=f"art_{name}",
+                    run_id=run.id,
+                    role="checkpoint",
+                    name=name,
+                    fence=run.fence,
+                    media_type="application/vnd.safetensors",
+                    sha256=blob.sha256,
+                    num_bytes=blob.num_bytes,
+                    created_at=run.created_at,
+                )
+            )
+    assert preview(api_server, "art_fits").status_code == 200
+    for name, said in (("other", "is float32 [11]"), ("infinite", "holds NaN or infinity")):
+        response = preview(api_server, f"art_{name}")
+        assert response.status_code == 422
+        assert said in response.json()["errors"][0]["detail"]
+
+
+def test_a_checkpoint_that_is_older_than_its_checks_is_checked_at_submission(
+    api_server: ApiServer,
+) -> None:
+    checkpoint = upload(api_server, make_checkpoint({**CHECKPOINT_SHAPES, "layers.9.b": [1]}))
+    damaged = not_finite("F32", b"\0\0\x80\xff")
+    blob = api_server.blobs.put(damaged)
+    with api_server.db.write() as session:
+        row = session.scalars(select(WeightsRow).where(WeightsRow.id == checkpoint)).one()
+        row.dtypes, row.sha256 = None, blob.sha256
+    assert api_server.get(f"/checkpoints/{checkpoint}")["dtypes"] is None
+    response = preview(api_server, checkpoint)
+    assert response.status_code == 422
+    assert "holds NaN or infinity" in response.json()["errors"][0]["detail"]
+
+
+def test_a_checkpoint_whose_file_is_lost_is_refused_at_submission(api_server: ApiServer) -> None:
+    data = make_checkpoint(CHECKPOINT_SHAPES, "F16", __metadata__={"lost": "soon"})
+    checkpoint = upload(api_server, data)
+    api_server.blobs.delete(api_server.get(f"/checkpoints/{checkpoint}")["sha256"])
+    response = preview(api_server, checkpoint)
+    assert response.status_code == 422
+    assert "is missing" in response.json()["errors"][0]["detail"]
 
 
 INVALID_CHECKPOINTS = {

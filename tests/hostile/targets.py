@@ -18,7 +18,6 @@ from safetensors import safe_open
 
 from api.experiments.import_bundle import import_bundle
 from api.experiments.plan import plan_submission
-from api.files.weights import read_shapes
 from api.http import negotiation
 from api.http.json_body import parse_object
 from api.http.problems import ProblemRaised
@@ -27,6 +26,7 @@ from engine.data.npz import NpzLimits, inspect_npz, read_npz
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec
 from engine.experiments.registry import kinds, parse_spec, presets
+from engine.models.weights_file import find_not_finite, read_tensors
 from schemas.resources import Experiment
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.errors import InvalidCursor
@@ -76,7 +76,7 @@ def check_spec(data: bytes) -> bool:
     assert parse_spec(json.loads(spec.canonical_json())).digest() == spec.digest()
     for info in BUILTIN_DATASETS.values():
         cost = estimate(spec, 1_000, info)
-        assert cost.parameters > 0 < cost.train_flops
+        assert cost.parameters > 0 <= cost.train_flops
         assert cost.evaluation_flops >= 0 < cost.memory_bytes
         assert cost.seconds > 0
         assert isfinite(cost.seconds)
@@ -90,7 +90,7 @@ def check_submission(ground: Ground, data: bytes) -> bool:
     try:
         body = parse_object(data)
         with ground.db.read() as session:
-            plan = plan_submission(session, ground.settings, body)
+            plan = plan_submission(session, ground.settings, ground.blobs, body)
     except (ProblemRaised, InvalidSpec) as refused:
         assert not isinstance(refused, ProblemRaised) or 400 <= refused.status < 500
         return False
@@ -114,12 +114,14 @@ def check_weights(ground: Ground, data: bytes) -> bool:
     """An accepted file is valid for the safetensors library, with the same tensors."""
     with ground.file(data) as path:
         try:
-            shapes = read_shapes(path)
-        except ProblemRaised as refused:
-            assert refused.status == 422
+            tensors = read_tensors(path)
+        except InvalidSpec as refused:
+            assert refused.errors
             return False
+        shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
         with safe_open(path, "numpy") as file:
             assert {name: file.get_slice(name).get_shape() for name in file.keys()} == shapes  # noqa: SIM118
+        assert find_not_finite(path) in {None, *tensors}
     return True
 
 

@@ -27,7 +27,7 @@ from workers.context import RunTimedOut
     ("error", "reason"),
     [
         (DatasetUnavailable("no such data set"), "dataset_unavailable"),
-        (WeightsUnavailable("no weights"), "dataset_unavailable"),
+        (WeightsUnavailable("no weights"), "weights_unavailable"),
         (InvalidSpec.single("#/spec", "wrong", "wrong"), "invalid_spec"),
         (OutOfMemory("full"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),

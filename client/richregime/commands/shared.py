@@ -79,6 +79,8 @@ AFTER_A_FAILURE: Mapping[str, str] = {
     FailureReason.WORKER_LOST: f"see the worker's log, then `{PROGRAM} retry ID`: runs resume from "
     "their last checkpoint",
     FailureReason.STORAGE_FULL: f"free disk space (`{PROGRAM} gc`), then `{PROGRAM} retry ID`",
+    FailureReason.WEIGHTS_UNAVAILABLE: "put the weights in place or allow downloads "
+    f"(docs/reference/settings.md), then `{PROGRAM} retry ID`",
     FailureReason.DATASET_UNAVAILABLE: "install the data set or allow downloads "
     f"(docs/reference/settings.md), then `{PROGRAM} retry ID`",
 }

@@ -18,6 +18,7 @@ from sqlmodel import Field, SQLModel
 from storage.database.json_columns import JsonRow
 from storage.database.tables.columns import (
     json_column,
+    optional_json_column,
     owner_field,
     parent_column,
     time_field,
@@ -70,6 +71,9 @@ class WeightsRow(JsonRow, table=True):
     title: str | None = Field(default=None, sa_column=Column(String(200)))
     tensors: dict[str, list[int]] = Field(sa_column=json_column(dict[str, list[int]], "{}"))
     """Tensor shapes by name"""
+    dtypes: dict[str, str] | None = Field(sa_column=optional_json_column(dict[str, str]))
+    """Types of the tensors by name, such as `bfloat16`; the numbers are finite. Null in rows older
+    than this column: not checked yet."""
     sha256: str = Field(sa_column=Column(String(64), nullable=False))
     num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = time_field(nullable=False)
@@ -87,6 +91,10 @@ class DatasetRow(JsonRow, table=True):
     num_classes: int = Field(sa_column=Column(Integer, nullable=False))
     train_size: int = Field(sa_column=Column(Integer, nullable=False))
     test_size: int = Field(sa_column=Column(Integer, nullable=False))
+    class_counts: dict[str, list[int]] | None = Field(
+        sa_column=optional_json_column(dict[str, list[int]])
+    )
+    """Examples of each class in `train` and `test`. Null in rows older than this column."""
     sha256: str = Field(sa_column=Column(String(64), nullable=False))
     num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = time_field(nullable=False)

@@ -1,0 +1,169 @@
+"""Uploaded files that experiments use: held while runs are added, and found before a deletion.
+
+A transaction that adds runs shares a lock on the rows of their data sets and checkpoints; a
+deletion locks the row for itself. So the later of the two sees what the other did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String, cast, select
+from sqlmodel import Session
+
+from engine.data.spec import BUILTIN_DATASETS
+from schemas.status import RunStatus
+from storage.database.engine import as_utc
+from storage.database.json_columns import readable
+from storage.database.tables import (
+    ArtifactRow,
+    DatasetRow,
+    ExperimentRow,
+    PointRow,
+    RunRow,
+    WeightsRow,
+)
+from storage.errors import InvalidTransition
+
+UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
+SHOWN = 3
+"""Experiments that a refusal names"""
+
+
+@dataclass(slots=True)
+class UsedFiles:
+    """The data sets and start checkpoints of some points."""
+
+    datasets: dict[str, str] = field(default_factory=dict)
+    """sha256 of each registered data set by name"""
+    checkpoints: set[str] = field(default_factory=set)
+    registered_at: datetime | None = None
+    """When the newest of the data sets was registered"""
+
+    def add_dataset(self, row: DatasetRow) -> None:
+        registered_at = as_utc(row.created_at)
+        assert registered_at is not None
+        self.datasets[row.name] = row.sha256
+        self.registered_at = max(registered_at, self.registered_at or registered_at)
+
+
+def hold_files(session: Session, used: UsedFiles) -> None:
+    """Keep the files until the transaction ends: a deletion waits.
+
+    Raises InvalidTransition where one was deleted or replaced since `used` was read.
+    """
+    for name, sha256 in sorted(used.datasets.items()):
+        row = _lock_dataset(session, name)
+        if row is None or row.sha256 != sha256:
+            raise InvalidTransition(
+                f"the data set {name!r} was deleted or replaced at the same moment; send the "
+                "request again"
+            )
+    for reference in sorted(used.checkpoints):
+        _hold_checkpoint(session, reference)
+
+
+def hold_files_of(
+    session: Session, experiment: ExperimentRow, specs: Iterable[Mapping[str, Any]]
+) -> None:
+    """As `hold_files`, for points of a stored experiment.
+
+    Raises InvalidTransition also where a data set was replaced after the experiment was submitted.
+    """
+    datasets, checkpoints = set[str](), set[str]()
+    for spec in specs:
+        datasets |= {name for name in [_dataset_of(spec)] if name is not None}
+        checkpoints |= {name for name in [_checkpoint_of(spec)] if name is not None}
+    for name in sorted(datasets - BUILTIN_DATASETS.keys()):
+        row = _lock_dataset(session, name, experiment.owner)
+        if row is None:
+            raise InvalidTransition(
+                f"the data set {name!r} was deleted; register it and submit the experiment again"
+            )
+        require_older(row.created_at, experiment, name)
+    for reference in sorted(checkpoints):
+        _hold_checkpoint(session, reference)
+
+
+def require_older(registered_at: datetime | None, experiment: ExperimentRow, what: str) -> None:
+    """Raises InvalidTransition for a data set that was registered after the submission."""
+    registered_at, submitted_at = as_utc(registered_at), as_utc(experiment.created_at)
+    if registered_at is not None and submitted_at is not None and registered_at > submitted_at:
+        raise InvalidTransition(
+            f"the data set {what!r} was registered anew after the experiment was submitted; submit "
+            "the experiment again"
+        )
+
+
+def _lock_dataset(session: Session, name: str, owner: str | None = None) -> DatasetRow | None:
+    query = select(DatasetRow).where(DatasetRow.name == name).order_by(DatasetRow.owner).limit(1)
+    if owner is not None:
+        query = query.where(DatasetRow.owner == owner)
+    # A row that this transaction has read before is read again.
+    locked = query.with_for_update(read=True).execution_options(populate_existing=True)
+    return session.scalars(locked).first()
+
+
+def _hold_checkpoint(session: Session, reference: str) -> None:
+    for table in (WeightsRow, ArtifactRow):
+        query = select(table.id).where(table.id == reference).with_for_update(read=True)
+        if session.scalars(query.limit(1)).first() is not None:
+            return
+    raise InvalidTransition(f"the checkpoint {reference[:80]!r} was deleted")
+
+
+def require_unused_dataset(session: Session, row: DatasetRow) -> None:
+    """Raises InvalidTransition that names experiments whose runs wait or run with the data set."""
+    _require_unused(session, row.owner, row.name, _dataset_of, f"the data set {row.name!r}")
+
+
+def require_unused_checkpoint(session: Session, row: WeightsRow) -> None:
+    """Raises InvalidTransition that names experiments whose runs wait for the checkpoint."""
+    _require_unused(session, row.owner, row.id, _checkpoint_of, f"the checkpoint {row.id!r}")
+
+
+def _require_unused(
+    session: Session,
+    owner: str,
+    value: str,
+    value_of: Callable[[Mapping[str, Any]], str | None],
+    what: str,
+) -> None:
+    unfinished = select(RunRow.point_id).where(RunRow.owner == owner, RunRow.status.in_(UNFINISHED))
+    candidates = (
+        select(PointRow.experiment_id, PointRow.spec)
+        .where(PointRow.id.in_(unfinished))
+        # The database leaves out most of the points before any JSON is parsed.
+        .where(cast(PointRow.spec, String).contains(f'"{value}"', autoescape=True))
+        .order_by(PointRow.experiment_id)
+    )
+    users: dict[str, None] = {}
+    for experiment_id, spec in session.execute(candidates):
+        if value_of(readable(spec)) == value:
+            users[experiment_id] = None
+        if len(users) > SHOWN:
+            break
+    if users:
+        shown = ", ".join(list(users)[:SHOWN]) + (", and more" if len(users) > SHOWN else "")
+        raise InvalidTransition(
+            f"{what} is needed by queued or running runs of {shown}; wait for them or cancel them, "
+            "then delete it"
+        )
+
+
+def _dataset_of(spec: Mapping[str, Any]) -> str | None:
+    return _text_at(spec, "data", "name")
+
+
+def _checkpoint_of(spec: Mapping[str, Any]) -> str | None:
+    return _text_at(spec, "init", "checkpoint")
+
+
+def _text_at(spec: Mapping[str, Any], part: str, name: str) -> str | None:
+    """The text in a stored spec; None where there is none, or the spec is damaged."""
+    fields = spec.get(part)
+    value = fields.get(name) if isinstance(fields, Mapping) else None
+    return value if isinstance(value, str) else None
