@@ -1,4 +1,4 @@
-"""A user id without an entry in the password database, and without HOME, as containers have."""
+"""Home folders of users: `~` in paths, and users without a home folder, as containers have."""
 
 from __future__ import annotations
 
@@ -59,3 +59,14 @@ def test_the_programs_of_the_service_can_be_imported(tmp_path: Path) -> None:
     code = "import api.app, workers.tasks, ops.up, engine.plotting, richregime"
     done = run(tmp_path, "-c", code, RICHREGIME_HOME=str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["import", "~/no-such.zip"], ["demo", "--out=~no-such-user/x"]],
+)
+def test_a_tilde_that_the_shell_left_is_expanded(tmp_path: Path, arguments: list[str]) -> None:
+    refused = run(tmp_path, "-m", "richregime", *arguments, HOME="/the/home")
+    assert refused.returncode == 2
+    said = "".join(refused.stderr.split())
+    assert "/the/home/no-such.zip" in said or "no-such-user" in said
