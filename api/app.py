@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from api.middleware.head_requests import HeadRequests
 from api.middleware.plain_text_errors import PlainTextErrors
 from api.middleware.proxy_headers import ProxyHeaders
 from api.middleware.request_middleware import RequestMiddleware, is_loopback
+from api.middleware.work_shares import WorkShares
 from api.routes import (
     audit,
     catalog,
@@ -65,6 +67,11 @@ ROUTES = (
 )
 
 
+SWITCH_SECONDS = 0.001
+"""How long a thread computes while another waits. At Python's default, 0.005, the event loop waits
+that long at each of its steps while a request computes."""
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The API over one database, blob store and broker; nothing is opened before it starts.
 
@@ -106,6 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
     is_private = is_loopback(settings.host)
     app.add_middleware(PlainTextErrors)
     app.add_middleware(HeadRequests)
+    app.add_middleware(WorkShares, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Authentication, always_required=not is_private and not settings.allow_public)
     app.add_middleware(RequestMiddleware, only_loopback=is_private and not settings.allow_public)
     app.add_middleware(ProxyHeaders, root_path=settings.root_path)
@@ -145,8 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
     make_new_files_private()
     set_up_logging(settings.log_format, "api")
     tracing.start_tracing("api")
+    app = create_app(settings)
+    _prepare_process()
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         proxy_headers=False,  # `ProxyHeaders` reads them
@@ -156,6 +166,13 @@ def main(arguments: list[str] | None = None) -> int:
         server_header=False,
     )
     return 0
+
+
+def _prepare_process() -> None:
+    """Keep the pauses short that a request of many objects would cause to all others."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # the objects of the application are not searched for garbage again
 
 
 def _has_key(settings: Settings) -> bool:

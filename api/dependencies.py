@@ -15,7 +15,7 @@ from api.background.prometheus import PrometheusCollector
 from api.background.wake_ups import WakeUpSender
 from api.background.webhook_sender import send_due_deliveries
 from api.experiments.quotas import Quotas
-from api.middleware.rate_limits import RateLimit
+from api.middleware.rate_limits import CpuLimit, RateLimit
 from runtime.settings import Settings
 from schemas.access import Scope
 from storage.access.audit import forget_entries
@@ -54,6 +54,8 @@ class State:
     """Per key."""
     writes: RateLimit
     """Per key."""
+    cpu: CpuLimit
+    """Per key."""
     quotas: Quotas
     owner: str | None = None
     """The owner of the request's key; None where the service requires no key."""
@@ -91,6 +93,7 @@ def make_state(settings: Settings) -> State:
         RateLimit("refusals", settings.max_failed_keys_per_minute),
         RateLimit("reads", settings.max_reads_per_minute),
         RateLimit("writes", settings.max_writes_per_minute),
+        CpuLimit(settings.max_cpu_seconds_per_minute),
         Quotas(db, settings),
     )
 

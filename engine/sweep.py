@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -40,11 +40,16 @@ def num_points(sweep: Mapping[str, Sequence[Any]]) -> int:
     return prod(len(values) for values in sweep.values())
 
 
-def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
+def expand(
+    spec: Any,
+    sweep: Mapping[str, Sequence[Any]],
+    before_point: Callable[[], None] = lambda: None,
+) -> list[SweepPoint]:
     """Every point: the product of the axes in the order given; the last axis varies fastest.
 
     spec: the spec as sent. sweep: dotted paths into the spec, e.g. `model.width`, and the values of
-    each; a path may name an object (`policy`). Raises InvalidSpec with all errors of the spec and
+    each; a path may name an object (`policy`). before_point: called before each point; what it
+    raises ends the expansion. Raises InvalidSpec with all errors of the spec and
     the axes, else with up to MAX_ERRORS errors of the points; the pointer `#/sweep/<path>/<index>`
     says which value is wrong, or the text names the point.
     """
@@ -65,6 +70,7 @@ def expand(spec: Any, sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     seen: dict[str, dict[str, tuple[int, Any]]] = {}
     for choice in product(*(enumerate(values) for values in sweep.values())):
         chosen = dict(zip(sweep, choice, strict=True))
+        before_point()
         data = dict(base)
         try:
             for path, (_, value) in chosen.items():

@@ -284,6 +284,7 @@ class Limits(Resource):
     max_reads_per_minute: int
     """Per key, like `max_writes_per_minute`."""
     max_writes_per_minute: int
+    max_cpu_seconds_per_minute: float
     max_failed_keys_per_minute: int
     """Per client address."""
     used: Used

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from api.experiments.check_files import CheckedFiles, check_files
 from api.experiments.check_webhook import check_webhook
 from api.http.problems import ProblemRaised
+from api.http.request_work import require_caller
 from engine.cost import CostLimits, check, estimate
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import parse_spec
 from engine.spec import Execution, sha256_of
-from engine.sweep import SweepPoint, expand, num_points
+from engine.sweep import MAX_AXES, MAX_ERRORS, SweepPoint, expand, num_points
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
 from schemas.submission import Submission
@@ -28,8 +29,6 @@ from storage.files.blobs import BlobStore
 from storage.runs.placement import Needs, format_labels, round_up
 
 DEVICE_CLASSES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
-MAX_ERRORS = 100
-"""Errors listed in one response: a sweep repeats an error at every point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Plan:
         """An equal experiment, computed on the same data sets, that the submission may reuse."""
         if not self.submission.reuse:
             return None
-        return find_reusable(session, self.digest, since=self.files.used.registered_at)
+        return find_reusable(session, self.digest, self.files.used.datasets)
 
     def info_of(self, point: SweepPoint) -> DatasetInfo:
         return self.files.infos[point.spec.data.name]
@@ -75,14 +74,14 @@ def plan_submission(
 ) -> Plan:
     """Expand and check a submission; stores nothing.
 
-    Raises InvalidSpec and problems, each with all errors that it could find.
+    Raises InvalidSpec and problems, each with all errors that it could find, and CallerGone.
     """
     submission, errors = _parse(body)
     sweep = _read_sweep(body)
     _limit_points(sweep, settings, errors)
     points: list[SweepPoint] = []
     try:
-        points = expand(body.get("spec"), sweep)
+        points = expand(body.get("spec"), sweep, before_point=require_caller)
     except InvalidSpec as invalid:
         errors += invalid.errors
     files, file_errors = check_files(session, blobs, points, MAX_ERRORS)
@@ -161,9 +160,9 @@ def _parse(body: Mapping[str, Any]) -> tuple[Submission | None, list[FieldError]
 
 
 def _read_sweep(body: Mapping[str, Any]) -> Mapping[str, Sequence[Any]]:
-    """The well-formed axes of the sweep; malformed ones are errors of `_parse`."""
+    """The well-formed axes of the sweep; malformed ones, and too many, are errors of `_parse`."""
     sweep = body.get("sweep", {})
-    if not isinstance(sweep, Mapping):
+    if not isinstance(sweep, Mapping) or len(sweep) > MAX_AXES:
         return {}
     return {path: values for path, values in sweep.items() if isinstance(values, list)}
 
@@ -201,11 +200,14 @@ def _check_costs(
     errors: dict[FieldError, None] = {}
     memory = []
     for point in points:
+        require_caller()
         num_seeds = min(len(submission.seeds), seeds_per_run(point, submission))
         cost = estimate(
             point.spec, num_seeds, infos[point.spec.data.name], execution=submission.execution
         )
         errors |= dict.fromkeys(point.locate(error) for error in check(cost, limits))
+        if len(errors) >= MAX_ERRORS:
+            break
         memory.append(cost.memory_bytes)
     if errors:
         found = list(errors)[:MAX_ERRORS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import log
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from api.dependencies import State
 from api.experiments.plan import Plan, plan_submission
 from api.http.json_body import parse_object
+from api.http.request_work import require_caller
 from engine.analysis.stats import warn_of_few_seeds
 from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
@@ -22,6 +23,8 @@ from storage.database.engine import Session
 from storage.files.trainings import find_trained_specs
 from storage.runs.measured_times import TimedRun, find_timed_runs
 from storage.runs.workers import count_listening, count_offered
+
+Device = Literal["cpu", "cuda"]
 
 NEAREST_RUNS = 3
 """Earlier runs of the same shape that an estimate is based on."""
@@ -92,13 +95,17 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
         for point in plan.points
     ]
     wanted = {digest for digest in digests if digest is not None} if submission.reuse else set()
-    trained = find_trained_specs(session, wanted, submission.seeds)
+    trained: dict[str, dict[int, str]] = {}
+    for (digest, seed), run_id in find_trained_specs(session, wanted, submission.seeds).items():
+        trained.setdefault(digest, {})[seed] = run_id
     return [
         [
-            ReusedTraining(point=index, seed=seed, run_id=trained[digest, seed])
+            ReusedTraining(point=index, seed=seed, run_id=trained[digest][seed])
             for seed in submission.seeds
-            if digest is not None and (digest, seed) in trained
+            if seed in trained[digest]
         ]
+        if digest in trained
+        else []
         for index, digest in enumerate(digests)
     ]
 
@@ -113,39 +120,48 @@ def _estimate_costs(session: Session, plan: Plan) -> list[Cost]:
     wants_gpu = submission.execution.device == "cuda" or (
         submission.execution.device == "auto" and count_listening(session).get("gpu", 0) > 0
     )
-    device: Literal["cpu", "cuda"] = "cuda" if wants_gpu else "cpu"
+    device: Device = "cuda" if wants_gpu else "cpu"
     shapes = [shape_of(point.spec.model_dump(mode="json"), used) for point in plan.points]
     timed = find_timed_runs(session, {point.spec.kind for point in plan.points}, set(shapes))
+    sized = {
+        shape: _size_runs(runs, plan.files.infos, device)
+        for shape, runs in timed.items()
+        if any(run.device == device for run in runs)
+    }
     costs = []
     for point, shape in zip(plan.points, shapes, strict=True):
-        info, execution = plan.info_of(point), submission.execution
+        require_caller()
         estimate_point = partial(
-            estimate, point.spec, len(submission.seeds), info, device=device, execution=execution
+            estimate,
+            point.spec,
+            len(submission.seeds),
+            plan.info_of(point),
+            device=device,
+            execution=submission.execution,
         )
-        runs = [run for run in timed.get(shape, ()) if run.device == device]
         cost = estimate_point()
-        if runs:
-            cost = estimate_point(calibration=_calibrate(runs, cost, info))
+        if shape in sized:
+            cost = estimate_point(calibration=_calibrate(sized[shape], cost, device))
         costs.append(cost)
     return costs
 
 
-def _calibrate(runs: Sequence[TimedRun], cost: Cost, info: DatasetInfo) -> Calibration:
+def _size_runs(
+    runs: Sequence[TimedRun], infos: Mapping[str, DatasetInfo], device: Device
+) -> list[tuple[float, Cost]]:
+    """(measured seconds, cost by the model) of the runs on this device."""
+    sized = []
+    for run in runs:
+        if run.device == device:
+            spec, execution = parse_spec(run.spec), Execution.model_validate(run.execution)
+            info = infos[spec.data.name]
+            cost = estimate(spec, run.num_seeds, info, device=device, execution=execution)
+            sized.append((run.seconds, cost))
+    return sized
+
+
+def _calibrate(sized: Sequence[tuple[float, Cost]], cost: Cost, device: Device) -> Calibration:
     """The median calibration by the runs nearest in size: their fixed costs have equal weight."""
-    device: Literal["cpu", "cuda"] = "cuda" if runs[0].device == "cuda" else "cpu"
-    sized = [
-        (
-            run.seconds,
-            estimate(
-                parse_spec(run.spec),
-                run.num_seeds,
-                info,
-                device=device,
-                execution=Execution.model_validate(run.execution),
-            ),
-        )
-        for run in runs
-    ]
     nearest = sorted(sized, key=lambda pair: abs(log(pair[1].seconds / cost.seconds)))[
         :NEAREST_RUNS
     ]

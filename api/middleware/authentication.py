@@ -171,6 +171,7 @@ def _identify(session: Session, request: Request, needed: KeyScope) -> None:
     state: State = request.app.state.richregime
     rate = state.writes if needed in (KeyScope.SUBMIT, KeyScope.CANCEL) else state.reads
     request.state.rate = rate.require(key.id, f"requests with the key {key.id}")
+    state.cpu.require_left(key.id)
     if token is not None and request.method not in SAFE_METHODS:
         require_own_page(request)
 

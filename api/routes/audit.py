@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.dependencies import StateDep
 from api.http.paging import CursorQuery, LimitQuery
+from api.http.request_work import Router
 from schemas.audit import Action, AuditEntry
 from schemas.base import Page
 from storage.access.audit import list_entries, to_resource
 
-router = APIRouter(tags=["service"])
+router = Router(tags=["service"])
 
 
 @router.get("/audit")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import kinds, presets
 from engine.kind import Kind, Preset
@@ -25,7 +26,7 @@ from schemas.base import Page
 from schemas.catalog import KindResource, LayerResource, ModelResource, PresetResource
 from schemas.problems import ProblemCode
 
-router = APIRouter(tags=["catalog"])
+router = Router(tags=["catalog"])
 
 
 MODELS: tuple[tuple[str, ModelSpec, str], ...] = (

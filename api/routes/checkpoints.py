@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from api.dependencies import StateDep
 from api.files.content import Expected
 from api.files.deletion import remove_checkpoint
 from api.files.weights import register
 from api.http.request_bodies import WEIGHTS_BODY
+from api.http.request_work import Router
 from api.http.uploads import upload
 from schemas.base import Page
 from schemas.resources import FileDeletion, Weights
 from storage.errors import NotFound
 from storage.files.weights import get_weights, list_weights, to_resource
 
-router = APIRouter(tags=["catalog"])
+router = Router(tags=["catalog"])
 
 UploadDep = Annotated[
     Path, upload(Expected.CHECKPOINT, lambda settings: settings.max_dataset_bytes)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.dependencies import StateDep
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from engine.analysis.pairs import compare_pairs, pair_by_seed
 from engine.kind import FinishedPoint
 from engine.paper.comparison import compare
@@ -17,7 +18,7 @@ from schemas.problems import ProblemCode
 from schemas.resources import RunPoint
 from storage.results.stored_results import StoredPlotInput
 
-router = APIRouter(tags=["results"])
+router = Router(tags=["results"])
 
 PointIndex = Annotated[
     int, Query(ge=0, le=2**31 - 1, description="Index of a point, as in its runs.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from api.dependencies import StateDep
 from api.files.content import Expected
@@ -13,6 +13,7 @@ from api.files.datasets import register
 from api.files.deletion import remove_dataset
 from api.http.problems import ProblemRaised
 from api.http.request_bodies import DATASET_BODY
+from api.http.request_work import Router
 from api.http.uploads import upload
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.base import Page
@@ -21,7 +22,7 @@ from schemas.resources import Dataset, FileDeletion
 from storage.errors import InvalidTransition
 from storage.files.datasets import get_dataset, list_datasets, to_resource
 
-router = APIRouter(tags=["catalog"])
+router = Router(tags=["catalog"])
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 

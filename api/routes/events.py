@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from api.dependencies import StateDep
 from api.experiments.event_stream import EventStream
 from api.http.negotiation import EVENT_STREAM, JSON, VARY, choose
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from engine.errors import FieldError
 from schemas.base import Page
 from schemas.events import Event
@@ -17,7 +18,7 @@ from schemas.problems import ProblemCode
 from storage.experiments import find
 from storage.results import events
 
-router = APIRouter(tags=["progress"])
+router = Router(tags=["progress"])
 
 MAX_SEQUENCE = 2**31 - 1
 AfterQuery = Annotated[

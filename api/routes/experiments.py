@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from api.dependencies import StateDep
 from api.experiments import changes, side_by_side
@@ -15,6 +15,7 @@ from api.experiments.submit import submit
 from api.http.json_body import BodyDep
 from api.http.paging import ContainingQuery, CursorQuery, LabelQuery, LimitQuery, parse_label
 from api.http.request_bodies import EXTENSION_BODY, SUBMISSION_BODY, UPDATE_BODY
+from api.http.request_work import Router
 from schemas.base import Page
 from schemas.comparison import ExperimentComparison
 from schemas.resources import Deletion, Experiment, Run
@@ -24,7 +25,7 @@ from storage.experiments import find
 from storage.experiments.resources import to_resources
 from storage.runs import resources as run_resources
 
-router = APIRouter(tags=["experiments"])
+router = Router(tags=["experiments"])
 
 IdempotencyKey = Annotated[
     str | None,

@@ -6,19 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from api.dependencies import StateDep
 from api.experiments.import_bundle import import_bundle
 from api.files.content import Expected
 from api.http.request_bodies import EXPORT_BODY
+from api.http.request_work import Router
 from api.http.uploads import upload
 from schemas.resources import Experiment
 from storage.experiments import find
 from storage.experiments.finalize import finalize
 from storage.experiments.resources import to_resource
 
-router = APIRouter(tags=["results"])
+router = Router(tags=["results"])
 
 UploadDep = Annotated[Path, upload(Expected.EXPORT, lambda settings: settings.max_import_bytes)]
 

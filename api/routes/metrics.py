@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from pydantic_core import to_json
 
 from api.dependencies import StateDep
 from api.experiments.metric_tables import aggregate as aggregate_rows
 from api.experiments.metric_tables import sample, to_csv
 from api.http.negotiation import CSV, JSON, VARY, choose
+from api.http.request_work import Router
 from schemas.metrics import AggregatedMetrics, Metrics, MetricStatistic
 from storage.experiments import find
 from storage.results import metrics
 from storage.results.metrics import MetricPoint
 from storage.runs import resources as run_resources
 
-router = APIRouter(tags=["progress"])
+router = Router(tags=["progress"])
 
 
 Names = Annotated[

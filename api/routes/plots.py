@@ -6,10 +6,11 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from api.dependencies import StateDep
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from engine.experiments.registry import get_kind
 from engine.kind import PlotInfo
 from engine.spec import canonical_json
@@ -20,7 +21,7 @@ from schemas.problems import ProblemCode
 from storage.experiments.find import get_experiment
 from storage.results.stored_results import StoredPlotInput
 
-router = APIRouter(tags=["plots"])
+router = Router(tags=["plots"])
 
 MEDIA_TYPES = {
     "png": "image/png",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
 from api.dependencies import StateDep
 from api.experiments.export import export
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router, counted
 from schemas.problems import ProblemCode
 from schemas.results import Result
 from storage.experiments import find
 from storage.results.stored_results import StoredPlotInput, require_readable, summarize_experiment
 
-router = APIRouter(tags=["results"])
+router = Router(tags=["results"])
 
 
 @router.get("/experiments/{experiment_id}/result")
@@ -69,5 +70,5 @@ def export_experiment(
     headers = {"Content-Disposition": f'attachment; filename="{experiment_id}.zip"'}
     if not source.is_complete:
         headers["X-Partial"] = "true"
-    parts = export(state.db, state.blobs, experiment_id, source, with_files=files)
+    parts = counted(export(state.db, state.blobs, experiment_id, source, with_files=files))
     return StreamingResponse(parts, media_type="application/zip", headers=headers)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from fastapi.responses import FileResponse
 
 from api.dependencies import StateDep
+from api.http.request_work import Router
 from schemas.base import Page
 from schemas.resources import Artifact, Checkpoint, Run
 from storage.errors import NotFound
 from storage.files import artifacts
 from storage.runs import resources as run_resources
 
-router = APIRouter(tags=["runs"])
+router = Router(tags=["runs"])
 
 BYTES: dict[int | str, dict[str, Any]] = {
     200: {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.dependencies import StateDep
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from schemas.base import Page
 from schemas.health import Health, Readiness
 from schemas.problems import ProblemCode
@@ -17,7 +18,7 @@ from storage.runs.resources import queue_state
 from storage.runs.waiting import describe_absence
 from storage.runs.workers import count_listening, count_not_ready, list_workers
 
-router = APIRouter(tags=["service"])
+router = Router(tags=["service"])
 
 
 @router.get("/workers")
@@ -51,8 +52,8 @@ def get_limits(state: StateDep) -> Limits:
 
 
 @router.get("/healthz")
-def get_health() -> Health:
-    """Liveness: the API responds."""
+async def get_health() -> Health:
+    """Liveness: the API responds. It needs no thread, which requests that compute may hold."""
     return Health(status="ok")
 
 

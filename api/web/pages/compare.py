@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from api.dependencies import StateDep
 from api.experiments import side_by_side
 from api.experiments.side_by_side import MAX_COMPARED
+from api.http.request_work import Router
 from api.web.comparison_tables import metric_rows, spec_rows
 from api.web.curve_series import curve_series
 from api.web.templating import render
@@ -20,7 +21,7 @@ from schemas.resources import Experiment
 from storage.experiments import find
 from storage.experiments.resources import to_resources
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 LETTERS = "ABCDEFGH"
 """The names of the compared experiments in tables and legends"""

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from api.dependencies import State, StateDep
 from api.experiments.body import submission_body
+from api.http.request_work import Router
 from api.web.code_snippets import submission_snippets
 from api.web.cost_cards import cost_cards
 from api.web.curve_series import curve_series
@@ -30,7 +31,7 @@ from storage.results import events
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
 from storage.runs import resources as run_resources
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 MAX_RUNS_SHOWN = 200
 MAX_FILES_SHOWN = 100

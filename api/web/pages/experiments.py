@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from api.dependencies import StateDep
 from api.http.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
+from api.http.request_work import Router
 from api.web.templating import render
 from engine.experiments.registry import kinds
 from schemas.status import ExperimentStatus
@@ -17,7 +18,7 @@ from storage.experiments import find
 from storage.experiments.resources import to_resources
 from storage.runs import resources as run_resources
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 PAGE_SIZE = 25
 REFRESH_MS = 3000

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from api.http.root_path import root_path_of
 from api.web.guide import list_pages, list_pictures, list_sections, render_page
 from api.web.templating import render
 from schemas.problems import ProblemCode
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 @router.get("/guide")

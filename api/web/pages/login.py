@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api.dependencies import StateDep
 from api.http.json_body import BodyDep
 from api.http.problems import ProblemRaised
+from api.http.request_work import Router
 from api.http.root_path import root_path_of
 from api.middleware.authentication import (
     COOKIE,
@@ -30,7 +31,7 @@ from storage.access.audit import record
 from storage.access.keys import scopes_of
 from storage.access.logins import create_login, delete_login
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 MAX_ADDRESS = 2_000
 """Longest address to return to, in characters"""

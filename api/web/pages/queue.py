@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from api.dependencies import StateDep
+from api.http.request_work import Router
 from api.web.templating import render
 from storage.experiments import find
 from storage.runs import resources as run_resources
 from storage.runs.workers import list_workers
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 MAX_RUNS_SHOWN = 200
 REFRESH_MS = 3000

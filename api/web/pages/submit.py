@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from api.dependencies import StateDep
 from api.experiments.body import submission_body
+from api.http.request_work import Router
 from api.web.code_snippets import format_body
 from api.web.templating import render
 from engine.experiments.registry import kinds, presets
@@ -16,7 +17,7 @@ from engine.kind import Preset
 from storage.experiments import find
 from storage.experiments.resources import to_resource
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Example = tuple[str, str, str, str]
 """(key, title, body as JSON, description)"""
