@@ -15,7 +15,7 @@ from engine.drawing.text import clean_strings
 from engine.kind import PlotProcedures
 from engine.plotting import PlotOptions, draw_message, drawing, lay_out
 
-TEXT_SCALES = (1.0, 0.75, 0.55, 0.4, 0.3)
+TEXT_SCALES = (1.0, 0.85, 0.7, 0.5, 0.35)
 """Sizes of the text that are tried, in this order."""
 NO_ROOM = "constrained_layout not applied"
 """How matplotlib's warning begins where the texts leave no room for the axes."""
@@ -98,8 +98,12 @@ def _has_overlaps(figure: Figure) -> bool:
 
 
 def _list_boxes(figure: Figure) -> list[Bbox]:
-    """The boxes of all texts that are drawn, in pixels."""
-    hidden = {
+    """The boxes of all legends and of the other texts that are drawn, in pixels.
+
+    Slanted texts are left out: their boxes overlap although they do not.
+    """
+    packed = {text for legend in figure.legends for text in legend.findobj(Text)}
+    hidden = packed | {
         label
         for axes in figure.findobj(Axes)
         for axis in (axes.xaxis, axes.yaxis)
@@ -107,11 +111,13 @@ def _list_boxes(figure: Figure) -> list[Bbox]:
         for label in (tick.label1, tick.label2)
         if not (axes.axison and _is_in_view(tick.get_loc(), axis.get_view_interval()))
     }
-    return [
-        text.get_window_extent()
+    shown = [
+        text
         for text in figure.findobj(Text)
         if text not in hidden and text.get_visible() and text.get_text().strip()
     ]
+    upright = [text for text in shown if text.get_rotation() % 90 == 0]
+    return [artist.get_window_extent() for artist in (*figure.legends, *upright)]
 
 
 def _is_in_view(place: float, interval: Sequence[float]) -> bool:

@@ -26,6 +26,7 @@ from engine.plotting import (
     drawing,
     error_bar,
     fitting_columns,
+    legend_height,
     new_figure,
     series_colors,
     set_scales,
@@ -35,7 +36,7 @@ COLOR_MAP = "coolwarm"
 """Blue (0) to red (1) as in the paper; colour-blind readers can distinguish them."""
 REDUCTIONS: Mapping[str, Reduction] = {"activity_map": "mean", "activity_map_max": "max"}
 GREY = "#666666"
-MOST_MAPS = 360
+MOST_MAPS = 120
 """Maps of one figure; the numbers hold those of all points."""
 MOST_SHARES = 30
 """Panels of the plot of shares, likewise."""
@@ -233,7 +234,8 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     points = numbers["points"]
     alphas = sorted({alpha for point in points for alpha in point["alphas_percent"]})
     most = max(len(point["layers"]) for point in points)
-    figure = new_figure(options, len(alphas) * max(2.5, 0.9 + 0.42 * most), 3.7)
+    height = 3.7 + legend_height(len(points) + 2)
+    figure = new_figure(options, len(alphas) * max(2.5, 0.9 + 0.42 * most), height)
     panels = figure.subplots(1, len(alphas), sharey=True, squeeze=False)[0]
     values = [point["values"] for point in points]
     colors, names = series_colors(values), label_points(values)

@@ -162,9 +162,10 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.set(
             xlabel="Largest components (% of all)",
             ylabel="Share of the squared norm (%)",
-            ylim=(0, 102),
             title=name,
         )
+        if axes.get_yscale() == "linear":
+            axes.set_ylim(0, 102)
     for axes in panels[len(points) :]:
         axes.set_axis_off()
     _add_step_legend(figure, colors)

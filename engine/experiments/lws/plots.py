@@ -22,12 +22,15 @@ from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
 from engine.labels import format_number
 from engine.plotting import (
+    LEGEND_ROW_INCHES,
+    MAX_LEGEND,
     PlotOptions,
     add_title,
     count_columns,
     draw_legend,
     draw_message,
     drawing,
+    fitting_columns,
     new_figure,
     plot_band,
     set_scales,
@@ -35,6 +38,8 @@ from engine.plotting import (
 
 NAME_LETTERS = 48
 """Letters of a line of a point's name under its bar and in a legend beside the axes."""
+BESIDE_INCHES = 6.0
+"""Least width of a figure that has its legend beside the axes rather than below."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -132,10 +137,12 @@ def _draw_scatter(
     numbers: Mapping[str, Any], options: PlotOptions, seconds: str, label: str
 ) -> Figure:
     points = numbers["points"]
-    figure = new_figure(options, 8.4, 4.8)
-    axes = figure.subplots()
     settings = list(dict.fromkeys(point["setting"] for point in points))
     styles = family_styles(points)
+    rhos = {point["rho"] for point in points} - {None}
+    entries = min(MAX_LEGEND, len(settings) + len(styles) + len(rhos))
+    figure = new_figure(options, 8.4, max(4.8, 0.5 + LEGEND_ROW_INCHES * entries))
+    axes = figure.subplots()
     for point in points:
         mean, spread = point[seconds]["mean"], point[seconds]["standard_error"] or 0.0
         error = 100 * (1 - point["test_accuracy"]["mean"])
@@ -192,12 +199,16 @@ def _scatter_legend(
             _legend_marker("#777777", "o", 7.0, name or "otherwise", filled=index == 0)
             for index, name in enumerate(settings)
         ]
-    for rho in sorted({point["rho"] for point in points if point["rho"] is not None}):
+    for rho in sorted({point["rho"] for point in points} - {None}):
         handles.append(
             _legend_marker("#bbbbbb", "o", _marker_area(rho) ** 0.5, f"rho = {format_number(rho)}")
         )
     labels = [wrap(handle.get_label(), NAME_LETTERS) for handle in handles]
-    draw_legend(figure, handles, labels, 1, "outside right upper")
+    width = figure.get_figwidth()
+    if width < BESIDE_INCHES:
+        draw_legend(figure, handles, labels, fitting_columns(width, labels))
+    else:
+        draw_legend(figure, handles, labels, 1, "outside right upper")
 
 
 def _legend_marker(

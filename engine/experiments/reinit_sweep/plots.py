@@ -28,6 +28,7 @@ from engine.plotting import (
     draw_legend,
     draw_message,
     drawing,
+    legend_height,
     new_figure,
     plot_band,
     series_colors,
@@ -106,7 +107,8 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
         for mode in PANELS
         if any(PANEL_OF[curve["mode"]] == mode for point in points for curve in point["curves"])
     ]
-    figure = new_figure(options, 4.2 * len(modes) + 0.6, 3.9)
+    height = 3.9 + legend_height(len(points))
+    figure = new_figure(options, 4.2 * len(modes) + 0.6, height)
     panels = dict(
         zip(modes, figure.subplots(1, len(modes), sharey=True, squeeze=False)[0], strict=True)
     )

@@ -1,0 +1,156 @@
+"""Every plot of every kind is a valid picture, with every option and for degenerate results."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any, get_args
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from engine.drawing.fitting import EDGE_INCHES, draw_plot
+from engine.experiments.registry import kinds
+from engine.kind import Kind
+from engine.local import LocalExperiment, run_local
+from engine.plotting import ImageFormat, PlotOptions, Scale, save
+from tests.every_kind.made_experiments import MadeExperiment, make_experiment
+
+TWO_POINTS = [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
+SCALES: tuple[Scale | None, ...] = (None, *get_args(Scale))
+SIZES: tuple[Mapping[str, float], ...] = (
+    {},
+    {"width": 2.0, "height": 2.0},
+    {"width": 3.3},
+    {"width": 20.0, "height": 2.0},
+    {"width": 2.0, "height": 20.0},
+)
+Make = Callable[[Kind, LocalExperiment], MadeExperiment]
+
+
+def make_case(points: Any = TWO_POINTS, **fields: Any) -> Make:
+    return lambda kind, example: make_experiment(kind, example, points, **fields)
+
+
+CASES: Mapping[str, Make] = {
+    "one point": make_case([{}]),
+    "one seed": make_case(seeds=1),
+    "no results": make_case(seeds=0),
+    "all zero": make_case(change=lambda value: 0.0, metrics=lambda value: 0.0),
+    "all equal": make_case(change=lambda value: 0.5, metrics=lambda value: 0.5),
+    "all tiny": make_case(change=lambda value: 1e-300, metrics=lambda value: 1e-300),
+    "at chance": make_case(outcome="at_chance"),
+    "not finite": make_case(outcome="not_finite", metrics=lambda value: None),
+    "no metrics": make_case(metrics=None),
+    "negative metrics": make_case(metrics=lambda value: -1.0),
+    "huge metrics": make_case(metrics=lambda value: 1e300),
+}
+QUICK = ("no results", "all zero", "not finite")
+MANY = make_case([{"optimizer.lr": 0.001 * step} for step in range(1, 201)])
+
+
+@pytest.fixture(scope="module", params=list(kinds()))
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return kinds()[request.param]
+
+
+@pytest.fixture(scope="module")
+def example(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> LocalExperiment:
+    folder = tmp_path_factory.mktemp(kind.name)
+    return run_local(
+        kind.example,
+        folder,
+        seeds=[0],
+        data_dir=folder / "data",
+        device="cpu",
+        allow_download=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+)
+def test_every_plot_of_degenerate_results_is_drawn_with_both_scales(
+    kind: Kind, example: LocalExperiment, case: str
+) -> None:
+    for name, numbers in list_numbers(CASES[case](kind, example)):
+        for scale in (None, "log"):
+            check_plot(kind, name, numbers, PlotOptions(dpi=50, xscale=scale, yscale=scale))
+
+
+def test_nothing_is_cut_off_at_any_size(kind: Kind, example: LocalExperiment) -> None:
+    for name, numbers in list_numbers(CASES["one seed"](kind, example)):
+        for size in SIZES:
+            check_plot(kind, name, numbers, PlotOptions(dpi=50, **size))
+
+
+def test_every_format_of_every_plot_is_valid(kind: Kind, example: LocalExperiment) -> None:
+    for name, numbers in list_numbers(CASES["one seed"](kind, example)):
+        for image_format in get_args(ImageFormat):
+            check_plot(kind, name, numbers, PlotOptions(dpi=50), image_format)
+
+
+def test_200_points_are_drawn(kind: Kind, example: LocalExperiment) -> None:
+    for name, numbers in list_numbers(MANY(kind, example)):
+        check_plot(kind, name, numbers, PlotOptions(dpi=50))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [*CASES, "200 points"])
+def test_every_option_of_every_plot_draws_degenerate_results(
+    kind: Kind, example: LocalExperiment, case: str
+) -> None:
+    for name, numbers in list_numbers(CASES.get(case, MANY)(kind, example)):
+        for xscale, yscale in product(SCALES, SCALES):
+            check_plot(kind, name, numbers, PlotOptions(dpi=50, xscale=xscale, yscale=yscale))
+        for size, image_format in product(SIZES, get_args(ImageFormat)):
+            check_plot(kind, name, numbers, PlotOptions(dpi=50, **size), image_format)
+        check_plot(kind, name, numbers, PlotOptions(dpi=400))
+
+
+def list_numbers(experiment: MadeExperiment) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each plot's numbers, as a reader of the JSON has them."""
+    plots = experiment.kind.load_plots()
+    for plot in experiment.kind.plots:
+        yield (
+            plot.name,
+            json.loads(json.dumps(plots.numbers(plot.name, experiment), allow_nan=False)),
+        )
+
+
+def check_plot(
+    kind: Kind,
+    name: str,
+    numbers: Mapping[str, Any],
+    options: PlotOptions,
+    image_format: ImageFormat = "png",
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw_plot(kind.load_plots(), name, numbers, options)
+        data = save(figure, image_format, options)
+    check_nothing_is_cut_off(figure, name)
+    if image_format == "svg":
+        assert ElementTree.fromstring(data).tag.endswith("}svg")  # noqa: S314 - our own file
+    elif image_format == "pdf":
+        assert data.startswith(b"%PDF-")
+        assert data.rstrip().endswith(b"%%EOF")
+    else:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            if options.width is not None:
+                assert image.width == round(options.width * options.dpi)
+
+
+def check_nothing_is_cut_off(figure: Figure, name: str) -> None:
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert min(box.x0, box.y0) >= -EDGE_INCHES, name
+    assert box.x1 <= width + EDGE_INCHES, name
+    assert box.y1 <= height + EDGE_INCHES, name
