@@ -21,6 +21,7 @@ class EventName(StrEnum):
     RUN_PROGRESS = "run.progress"
     RUN_RESUMED = "run.resumed"
     RUN_CHECKPOINT_UNREADABLE = "run.checkpoint_unreadable"
+    RUN_CHECKPOINT_NOT_SAVED = "run.checkpoint_not_saved"
     RUN_INTERRUPTED = "run.interrupted"
     RUN_LEASE_LOST = "run.lease_lost"
     RUN_SUCCEEDED = "run.succeeded"

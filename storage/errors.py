@@ -10,7 +10,8 @@ StorageError
 ├── CopyRefused         the database cannot be copied to the target
 ├── CorruptBlob         stored bytes do not match their digest
 ├── UnreadableRow       a stored value does not have its column's type
-└── StorageFull         the disk is full
+├── StorageFull         the disk is full
+└── StorageUnavailable  the object store does not answer
 """
 
 from __future__ import annotations
@@ -63,3 +64,10 @@ class StorageFull(StorageError):
         super().__init__(
             "the disk of the service is full; run `richregime gc` or delete experiments"
         )
+
+
+class StorageUnavailable(StorageError):
+    """The object store does not answer, or refuses; the same request may succeed later."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the object store of the service does not answer ({cause}); try again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
 from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnavailable
-from engine.experiments.registry import parse_spec
-from engine.spec import Execution, canonical_json
+from engine.experiments.registry import get_kind, parse_spec
+from engine.spec import TRAINING_VERSION, Execution, canonical_json
 from runtime.fault_points import reach
 from runtime.settings import Settings
 from schemas.events import EventName
 from storage.access.ownership import reading_as_owner
 from storage.database.engine import Database, DatabaseUnavailable
-from storage.errors import CorruptBlob, NotFound, UnreadableRow
+from storage.errors import (
+    CorruptBlob,
+    NotFound,
+    StorageFull,
+    StorageUnavailable,
+    UnreadableRow,
+)
 from storage.files.artifacts import (
     RESUME_GENERATIONS,
     Role,
@@ -35,6 +42,7 @@ from storage.results.metrics import MetricValue, seed_metrics, write_metrics
 from storage.runs.claim import Claim
 from storage.runs.transitions import holds_run
 from workers.lease import Lease
+from workers.patient_blobs import PatientBlobs
 
 FLUSH_SECONDS = 0.5
 FLUSH_VALUES = 500
@@ -44,8 +52,12 @@ SEPARATOR = b"\n"
 RETRY_SECONDS = 0.5
 YIELD_SECONDS = 8.0
 """How long a run that is asked to yield may wait for its next save; then it stops without one."""
+FIRST_VERSIONS = {"training": "1", "kind": "1"}
+"""Of resume state without versions, which no later ones have written"""
 SAVE_SHARE = 0.05
 """Largest share of a run's time that saving takes, whatever the size of its state."""
+
+log = logging.getLogger("richregime.worker")
 
 
 class LeaseLost(RunStopped):
@@ -54,6 +66,11 @@ class LeaseLost(RunStopped):
 
 class RunTimedOut(Exception):
     """The run has computed for longer than its `max_seconds`."""
+
+
+def engine_versions(kind: str) -> dict[str, str]:
+    """Equal versions give equal numbers for equal specs: of the training, and of the kind."""
+    return {"training": str(TRAINING_VERSION), "kind": str(get_kind(kind).spec.version)}
 
 
 def write_while_held(
@@ -93,6 +110,8 @@ class StoredRunContext:
         self.execution = Execution.model_validate({**claim.execution, "device": device})
         self.data_dir = settings.resolved_data_dir
         self.allow_download = settings.allow_download
+        self._patient_blobs = PatientBlobs(blobs, self._stop_or_go_on)
+        self._versions = engine_versions(claim.kind)
         self._resume_files: list[str] = []
         self._save_every = settings.checkpoint_seconds
         self._yield_requested_at: float | None = None
@@ -105,13 +124,13 @@ class StoredRunContext:
     def registered_dataset(self, name: str) -> Path | None:
         with reading_as_owner(self._db, self.run_id) as session:
             row = get_dataset(session, name)
-        return None if row is None else self._blobs.path(row.sha256)
+        return None if row is None else self._patient_blobs.path(row.sha256)
 
     def read_checkpoint(self, reference: str) -> bytes:
         try:
             with reading_as_owner(self._db, self.run_id) as session:
                 sha256 = find_weights_blob(session, reference)
-            return self._blobs.read(sha256)
+            return self._patient_blobs.read(sha256)
         except (NotFound, CorruptBlob) as error:
             raise WeightsUnavailable(str(error)) from None
 
@@ -176,6 +195,16 @@ class StoredRunContext:
             if now - self._yield_requested_at > YIELD_SECONDS:
                 raise RunInterrupted
 
+    def _stop_or_go_on(self) -> None:
+        """As `check`, while the run waits for its files: there is no step to finish."""
+        self._lease.note_activity()
+        if self._lease.is_lost:
+            raise LeaseLost
+        if self._lease.is_cancelled:
+            raise RunCancelled
+        if self._should_yield():
+            raise RunInterrupted
+
     def should_save(self) -> bool:
         if self._should_yield():
             return True
@@ -190,25 +219,36 @@ class StoredRunContext:
             "run_id": self.run_id,
             "step": resume.step,
             "digest": self._claim.digest,
+            "versions": self._versions,
             "state": dict(resume.state),
         }
         data = canonical_json(header).encode() + SEPARATOR + resume.tensors
-        sha256 = self._store("resume", "resume", None, resume.step, RESUME_MEDIA_TYPE, data)
-        reach("save.2")
-        self._delete_old_generations(sha256)
-        reach("save.3")
+        try:
+            sha256 = self._store("resume", "resume", None, resume.step, RESUME_MEDIA_TYPE, data)
+        except (StorageFull, StorageUnavailable) as error:
+            self._note_not_saved(resume.step, error)
+        else:
+            reach("save.2")
+            self._delete_old_generations(sha256)
+            reach("save.3")
+            self._has_moved = False
         self._saved_at = time.monotonic()
-        self._has_moved = False
         spent = self._saved_at - began
         self._save_every = max(self._settings.checkpoint_seconds, spent / SAVE_SHARE)
         if self._should_yield():
             raise RunInterrupted
 
+    def _note_not_saved(self, step: int, error: Exception) -> None:
+        """The run goes on without this save, and tries again at the next one."""
+        log.warning("run %s: step %d is not saved: %s", self.run_id, step, error)
+        data = {"generation": step, "detail": str(error)}
+        self.log_event(EventName.RUN_CHECKPOINT_NOT_SAVED, data)
+
     def _delete_old_generations(self, newest: str) -> None:
         if newest not in self._resume_files:
             self._resume_files.append(newest)
         while len(self._resume_files) > RESUME_GENERATIONS:
-            self._blobs.delete(self._resume_files.pop(0))
+            self._blobs.discard(self._resume_files.pop(0))
 
     def load_resume(self) -> ResumeState | None:
         with self._db.read() as session:
@@ -218,7 +258,7 @@ class StoredRunContext:
         self._resume_files = [row.sha256 for row in reversed(rows)]
         for row in rows:
             try:
-                found = self._parse_resume(self._blobs.read(row.sha256))
+                found = self._parse_resume(self._patient_blobs.read(row.sha256))
             except (CorruptBlob, NotFound, ValueError, KeyError, TypeError) as error:
                 self.log_event(
                     EventName.RUN_CHECKPOINT_UNREADABLE,
@@ -234,6 +274,12 @@ class StoredRunContext:
         header = json.loads(head)
         if not separator or header["digest"] != self._claim.digest:
             raise ValueError("the resume state belongs to another spec")
+        written_by = header.get("versions", FIRST_VERSIONS)
+        if written_by != self._versions:
+            raise ValueError(
+                f"the resume state was written by another version of the engine ({written_by}; "
+                f"this worker has {self._versions}), whose numbers may differ"
+            )
         return ResumeState(header["step"], tensors, header["state"])
 
     def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
@@ -252,7 +298,9 @@ class StoredRunContext:
         data: bytes,
     ) -> str:
         """Store the bytes and their row; returns their sha256. Raises LeaseLost."""
-        blob = self._blobs.put(data)
+        # A save of resume state can be left out; everything else is waited for.
+        blobs = self._blobs if role == "resume" else self._patient_blobs
+        blob = blobs.put(data)
 
         def move(session: Any) -> bool:
             found = register_artifact(
@@ -272,16 +320,16 @@ class StoredRunContext:
         self._lease.note_activity()
         self._write(move)
         reach("register.2")
-        if not self._blobs.exists(blob.sha256):
+        if not blobs.exists(blob.sha256):
             # A sweep may delete an orphan with the same bytes before the row is written.
-            self._blobs.put(data)
+            blobs.put(data)
         return blob.sha256
 
     def load_checkpoint(self, name: str, seed: int) -> bytes:
         with self._db.read() as session:
             found = find_artifact(session, [self.run_id], name, seed, role="checkpoint")
         assert found is not None, f"this run has not stored {name!r} of seed {seed}"
-        return self._blobs.read(found.sha256)
+        return self._patient_blobs.read(found.sha256)
 
     def find_training(
         self, digest: str, seed: int, names: Sequence[str] = ()
@@ -299,7 +347,7 @@ class StoredRunContext:
             return None
         try:
             data = {
-                name: self._blobs.read(file.sha256)
+                name: self._patient_blobs.read(file.sha256)
                 for name, file in files.items()
                 if file is not None
             }

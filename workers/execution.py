@@ -19,7 +19,6 @@ from engine.errors import (
 )
 from engine.experiments.registry import get_kind, parse_spec
 from engine.result import SeedResult
-from engine.spec import TRAINING_VERSION
 from runtime.fault_points import reach
 from runtime.log_once import log_once
 from runtime.settings import Settings
@@ -27,13 +26,19 @@ from runtime.tracing import mark_span_failed
 from runtime.version import SERVICE_VERSION
 from schemas.status import FailureReason
 from storage.database.engine import Database
-from storage.errors import StorageFull
+from storage.errors import StorageFull, StorageUnavailable
 from storage.experiments.finalize import finalize
 from storage.files.blobs import FULL, BlobStore
 from storage.files.resume_state import drop_resume_state
 from storage.runs.claim import Claim
 from storage.runs.transitions import cancel_run, fail_run, finish_run, release_run
-from workers.context import LeaseLost, RunTimedOut, StoredRunContext, write_while_held
+from workers.context import (
+    LeaseLost,
+    RunTimedOut,
+    StoredRunContext,
+    engine_versions,
+    write_while_held,
+)
 from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
 
@@ -168,7 +173,7 @@ class _Ending:
         moved = self._move(end_and_drop)
         reach("finish.3")
         for sha256 in files if moved else ():
-            self._blobs.delete(sha256)
+            self._blobs.discard(sha256)
         reach("finish.4")
         log.info("run %s %s", self._run_id, word if moved else NOT_HELD)
 
@@ -217,6 +222,8 @@ def classify(error: BaseException) -> tuple[FailureReason, str]:
         )
     if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in FULL):
         return FailureReason.STORAGE_FULL, "the disk of the service is full"
+    if isinstance(error, StorageUnavailable):
+        return FailureReason.STORAGE_UNAVAILABLE, str(error)
     return (
         FailureReason.INTERNAL,
         f"an error inside the service ({type(error).__name__}); its log has the details",
@@ -241,8 +248,7 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
         "peak_memory_bytes": _peak_memory_bytes(ctx.execution.device),
         "versions": {
             **_library_versions(),
-            "training": str(TRAINING_VERSION),
-            "kind": str(get_kind(claim.kind).spec.version),
+            **engine_versions(claim.kind),
         },
     }
 

@@ -25,6 +25,7 @@ from storage.errors import (
     KeyTaken,
     NotFound,
     StorageFull,
+    StorageUnavailable,
     UnreadableRow,
 )
 
@@ -188,6 +189,9 @@ def install_handlers(app: FastAPI) -> None:
         KeyTaken, storage(409, ProblemCode.IDEMPOTENCY_IN_PROGRESS, {"Retry-After": "1"})
     )
     app.add_exception_handler(StorageFull, storage_full_response)
+    app.add_exception_handler(
+        StorageUnavailable, storage(503, ProblemCode.UNAVAILABLE, {"Retry-After": "30"})
+    )
     app.add_exception_handler(CorruptBlob, storage(500, ProblemCode.INTERNAL))
     app.add_exception_handler(UnreadableRow, on_unreadable)
     app.add_exception_handler(DatabaseUnavailable, database_unavailable_response)

@@ -40,6 +40,7 @@ class FailureReason(StrEnum):
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
     STORAGE_FULL = "storage_full"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
     DATASET_UNAVAILABLE = "dataset_unavailable"
     WEIGHTS_UNAVAILABLE = "weights_unavailable"
     INVALID_SPEC = "invalid_spec"

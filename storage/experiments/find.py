@@ -8,9 +8,12 @@ from typing import Any
 from sqlalchemy import case, func, or_, select
 from sqlmodel import Session
 
+from engine.experiments.registry import get_kind
+from engine.spec import TRAINING_VERSION
 from schemas.status import ExperimentStatus
+from storage.access.ownership import ALL_OWNERS
 from storage.database.cursors import decode_cursor, encode_cursor
-from storage.database.tables import ExperimentRow
+from storage.database.tables import ExperimentRow, RunRow
 from storage.errors import InvalidTransition, NotFound
 
 
@@ -116,4 +119,23 @@ def find_reusable(
     if since is not None:
         query = query.where(ExperimentRow.created_at >= since)
     row = session.scalars(query).first()
-    return None if row is None or row.unreadable else row
+    if row is None or row.unreadable or _has_other_versions(session, row):
+        return None
+    return row
+
+
+def _has_other_versions(session: Session, row: ExperimentRow) -> bool:
+    """Whether a run was computed by an engine whose numbers for this spec may differ."""
+    versions = {"training": TRAINING_VERSION, "kind": get_kind(row.kind).spec.version}
+    differs = [_version(session, name) != str(version) for name, version in versions.items()]
+    query = select(RunRow.id).where(RunRow.experiment_id == row.id, or_(*differs)).limit(1)
+    return session.execute(query, execution_options=ALL_OWNERS).first() is not None
+
+
+def _version(session: Session, name: str) -> Any:
+    """A version in a run's manifest in SQL. A damaged manifest gives NULL."""
+    manifest: Any = RunRow.manifest
+    found = manifest["versions"][name].as_string()
+    if session.get_bind().dialect.name != "sqlite":
+        return found
+    return case((func.json_valid(manifest), found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -14,12 +15,14 @@ from pathlib import Path
 
 from runtime.fault_points import reach
 from runtime.settings import Settings
-from storage.errors import CorruptBlob, NotFound, StorageFull
+from storage.errors import CorruptBlob, NotFound, StorageFull, StorageUnavailable
 
 ASIDE = ".aside"
 """Suffix of a file during its deletion, which may still be undone"""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exhausted quota, a file size limit"""
+
+log = logging.getLogger("richregime.storage")
 
 
 @contextmanager
@@ -141,6 +144,13 @@ class BlobStore:
     def delete(self, name: str) -> None:
         """Delete the file or the partial file of an interrupted write, where it exists."""
         self._path_of(name).unlink(missing_ok=True)
+
+    def discard(self, name: str) -> None:
+        """Delete the file now, or leave it to the orphan sweep where the store does not answer."""
+        try:
+            self.delete(name)
+        except StorageUnavailable as error:
+            log.warning("file %s is deleted later: %s", name, error)
 
     def set_aside(self, sha256: str) -> bool:
         """Rename the file so that it counts as deleted; False where it does not exist."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from storage.database.engine import Database
+from storage.errors import StorageUnavailable
 from storage.files.blobs import BlobStore, StoredBlob
 from storage.files.retention import delete_unreferenced
 
@@ -29,7 +30,8 @@ def upload_transaction(db: Database, blobs: BlobStore) -> Iterator[Callable[[Sto
     try:
         yield store_file
     except BaseException:
-        delete_unreferenced(db, blobs, [blob.sha256 for blob, _ in stored if blob.is_new])
+        with suppress(StorageUnavailable):  # then the sweep deletes them
+            delete_unreferenced(db, blobs, [blob.sha256 for blob, _ in stored if blob.is_new])
         raise
     for blob, store in stored:
         if not blobs.exists(blob.sha256):
