@@ -15,6 +15,7 @@ from api.background.prometheus import PrometheusCollector
 from api.background.wake_ups import WakeUpSender
 from api.background.webhook_sender import send_due_deliveries
 from api.experiments.quotas import Quotas
+from api.experiments.stream_shares import StreamShares
 from api.middleware.rate_limits import CpuLimit, RateLimit
 from runtime.settings import Settings
 from schemas.access import Scope
@@ -42,8 +43,7 @@ class State:
     webhook_sender: Reconciler
     """Sends webhook deliveries; a thread of its own, so that the reconciler does not wait."""
     prometheus: PrometheusCollector
-    streams: threading.Semaphore
-    """The event streams that may still be opened."""
+    streams: StreamShares
     closing: threading.Event
     """Set when the application shuts down."""
     failed_keys: RateLimit
@@ -87,7 +87,7 @@ def make_state(settings: Settings) -> State:
             name="webhook-sender",
         ),
         PrometheusCollector(db, blobs, settings),
-        threading.Semaphore(settings.max_sse_clients),
+        StreamShares(settings),
         threading.Event(),
         RateLimit("failed-keys", settings.max_failed_keys_per_minute),
         RateLimit("refusals", settings.max_failed_keys_per_minute),

@@ -155,6 +155,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Maximum queued runs of one owner; further ones are refused (429).",
     )
+    limit_streams_per_owner: int = Field(
+        20,
+        ge=1,
+        description="Maximum concurrent event streams of one owner; further ones are refused "
+        "(429).",
+    )
     limit_bytes_per_owner: int = Field(
         100 << 30,
         ge=1,

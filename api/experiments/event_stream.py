@@ -23,9 +23,9 @@ PAGE = 500
 
 
 class EventStream(StreamingResponse):
-    """Releases one of the application's `streams` when the client disconnects.
+    """Closes one of the application's `streams` when the client disconnects.
 
-    The caller acquires it.
+    The caller opens it.
     """
 
     def __init__(self, state: State, experiment_id: str, after: int) -> None:
@@ -40,7 +40,7 @@ class EventStream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._state.streams.release()
+            self._state.streams.close(self._state.owner)
 
 
 async def follow(state: State, experiment_id: str, after: int) -> AsyncIterator[str]:

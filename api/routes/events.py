@@ -58,9 +58,7 @@ def list_events(
             return Page[Event](items=found, next_cursor=following)
     if last_event_id is not None:
         after = _read_sequence(last_event_id, "#/header/last-event-id")
-    if not state.streams.acquire(blocking=False):
-        detail = f"{state.settings.max_sse_clients} event streams are open; this is the limit"
-        raise ProblemRaised(503, ProblemCode.UNAVAILABLE, detail, headers={"Retry-After": "10"})
+    state.streams.open(state.owner)
     return EventStream(state, experiment_id, after)
 
 

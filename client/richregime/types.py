@@ -473,6 +473,7 @@ class Limits(Resource):
     max_metric_rows: int | None
     limit_queued_per_owner: int
     limit_running_per_owner: int | None
+    limit_streams_per_owner: int
     limit_bytes_per_owner: int
     limit_metrics_per_owner: int
     max_reads_per_minute: int

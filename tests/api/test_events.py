@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
 from httpx_sse import ServerSentEvent, connect_sse
 
 from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key
 
 
 def read_stream(api_server: ApiServer, experiment_id: str, **headers: str) -> list[ServerSentEvent]:
@@ -100,6 +104,32 @@ def test_open_streams_are_limited_and_released(tmp_path: Any) -> None:
                     return
             time.sleep(0.1)
         raise AssertionError("the stream of a client that has gone was not given back")
+
+
+def test_one_owner_cannot_take_all_streams(tmp_path: Path) -> None:
+    limits = {"max_sse_clients": 3, "limit_streams_per_owner": 2}
+    with serve_api(make_settings(tmp_path, **limits)) as api_server, ExitStack() as opened:
+        ada, ben = make_key(api_server.db), make_key(api_server.db, owner="ben")
+
+        def open_stream(key: str) -> httpx.Response:
+            own = {"Authorization": f"Bearer {key}"}
+            http = opened.enter_context(
+                httpx.Client(base_url=api_server.http.base_url, headers=own, timeout=10)
+            )
+            made = http.post("/experiments", json={"spec": {"kind": "train"}}).json()["id"]
+            events = http.stream(
+                "GET", f"/experiments/{made}/events", headers={"Accept": "text/event-stream"}
+            )
+            return opened.enter_context(events)
+
+        assert [open_stream(ada).status_code for _ in range(2)] == [200, 200]
+        over = open_stream(ada)
+        problem = json.loads(over.read())
+        assert (over.status_code, problem["code"]) == (429, "limit-exceeded")
+        assert "limit_streams_per_owner: 2 event streams of yours" in problem["detail"]
+        assert over.headers["Retry-After"] == "10"
+        assert open_stream(ben).status_code == 200
+        assert open_stream(ben).status_code == 503, "the limit of all"
 
 
 def test_an_open_stream_does_not_delay_the_shutdown(tmp_path: Any) -> None:

@@ -271,7 +271,7 @@ def test_limits_returns_the_settings_in_force(api_server: ApiServer) -> None:
     used = found.pop("used")
     assert found == {name: getattr(api_server.settings, name) for name in found}
     bounds = [name for name in type(api_server.settings).model_fields if name.startswith("limit_")]
-    assert len(bounds) == 4
+    assert len(bounds) == 5
     assert set(bounds) <= set(found)
     assert set(used) == {"queued", "running", "bytes", "metric_rows"}
 
