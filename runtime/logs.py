@@ -6,20 +6,34 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+import threading
 from enum import StrEnum
 from typing import Any
 
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
+_NAME = r"[\w.-]*(?:key|token|secret|passw(?:or)?d|signature|credential)[\w.-]*"
 SECRET_PATTERNS = (
-    (re.compile(r"\b(rrk_[0-9a-f]+)_[\w-]{16,}"), r"\1_***"),
-    (re.compile(r"\bwhsec_[\w+/=-]+"), "whsec_***"),
-    (re.compile(r"(://[^\s/:@\"]*):[^\s/@\"]+@"), r"\1:***@"),
+    (re.compile(r"(rrk_[0-9a-f]+)_[\w%-]+"), r"\1_***"),
+    (re.compile(r"whsec_[\w+/=%~-]+"), "whsec_***"),
+    (re.compile(r"(://[^\s/:@\"']*):(?!\d{1,5}[/?#\s])[^\s\"']+@"), r"\1:***@"),
+    (re.compile(r"://[^\s/:@\"']{16,}@"), "://***@"),
+    (re.compile(rf"([?&;]{_NAME}=)[^&;\s\"'<>#]+", re.IGNORECASE), r"\1***"),
+    (re.compile(r"\b(passw(?:or)?d\s*=\s*)\S+", re.IGNORECASE), r"\1***"),
+    (
+        re.compile(r"\b(bearer|basic|token)(\s+)[\w.~+/=-]{16,}", re.IGNORECASE | re.ASCII),
+        r"\1\2***",
+    ),
 )
-"""(pattern, replacement): API keys except their ids, webhook secrets, passwords in URLs"""
+"""(pattern, replacement): API keys except their ids, webhook secrets, users and passwords in URLs,
+secrets in queries, passwords of libpq, credentials of HTTP"""
+MIN_SECRET = 8
+SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables whose value is hidden wherever it stands; object stores repeat it in their errors"""
 QUIET_LOGGERS = ("alembic", "celery", "httpx")
 """Only their warnings are logged; httpx would log whole URLs, which may hold tokens"""
 
@@ -35,7 +49,11 @@ class LogFormat(StrEnum):
 
 
 def set_up_logging(log_format: LogFormat, process: str) -> None:
-    """Log to standard error. process: the name of this process, a field of every JSON line."""
+    """Log to standard error, uncaught exceptions too.
+
+    process: the name of this process, a field of every JSON line.
+    """
+    _log_uncaught_exceptions()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(make_formatter(log_format, process))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -76,9 +94,31 @@ def make_formatter(log_format: LogFormat, process: str) -> logging.Formatter:
 
 
 def hide_secrets(text: str) -> str:
+    """The text with `***` in the place of each secret that it may contain."""
+    for name in SECRET_VARIABLES:
+        value = os.environ.get(name, "")
+        if len(value) >= MIN_SECRET:
+            text = text.replace(value, "***")
     for pattern, shown in SECRET_PATTERNS:
         text = pattern.sub(shown, text)
     return text
+
+
+def _log_uncaught_exceptions() -> None:
+    """Without this Python writes them to standard error as they are, with their secrets."""
+
+    def log_exception(kind: Any, error: Any, trace: Any, thread: Any = None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        where = f"thread {thread.name}" if thread is not None else "process"
+        message = "uncaught exception; the %s ends"
+        logging.getLogger("richregime").critical(message, where, exc_info=(kind, error, trace))
+
+    sys.excepthook = log_exception
+    threading.excepthook = lambda found: log_exception(
+        found.exc_type, found.exc_value, found.exc_traceback, found.thread
+    )
 
 
 class _RedactingFormatter(logging.Formatter):

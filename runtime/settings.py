@@ -51,10 +51,12 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home, description="Folder of all state.")
     database_url: str | None = Field(
         None,
+        repr=False,
         description="SQLAlchemy URL of an external Postgres; null: an SQLite file under `home`.",
     )
     broker_url: str | None = Field(
         None,
+        repr=False,
         description="URL of an external Redis or Valkey; null: `up` starts an embedded Valkey.",
     )
     data_dir: Path | None = Field(
@@ -66,6 +68,7 @@ class Settings(BaseSettings):
     )
     blob_url: str | None = Field(
         None,
+        repr=False,
         description="Object store of the stored files, `s3://bucket/prefix`; null: the folder "
         "`blob_dir`.",
     )

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -44,12 +44,15 @@ def start_tracing(process: str) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from runtime.span_exporter import RedactingExporter
     except ImportError:
         log.warning("traces are configured, but the extra `otel` is missing: pip install '.[otel]'")
         return
     name = os.environ.get("OTEL_SERVICE_NAME") or f"richregime-{process}"
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    exporter: Any = RedactingExporter(OTLPSpanExporter())
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     use(provider)
 
 

@@ -13,6 +13,7 @@ from api.http.json_body import parse_object
 from api.http.problems import ProblemRaised
 from engine.errors import FieldError
 from runtime.fault_points import reach
+from runtime.logs import hide_secrets
 from schemas.audit import Action
 from schemas.problems import ProblemCode
 from schemas.resources import Experiment
@@ -44,6 +45,9 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
     Raises InvalidSpec, problems, and InvalidTransition where a file that it uses was just deleted;
     then nothing is stored.
     """
+    if idempotency_key is not None and hide_secrets(idempotency_key) != idempotency_key:
+        detail = "the header Idempotency-Key holds a secret; send a random value instead"
+        raise ProblemRaised(422, ProblemCode.INVALID_REQUEST, detail)
     keyed = IdempotentBody(idempotency_key, hashlib.sha256(body).hexdigest())
     # Planning takes the longest. It is done before the write transaction, which others wait for.
     with state.db.read() as session, restricted_to_owner(session):

@@ -16,6 +16,7 @@ from api.http.negotiation import VARY, wants_page
 from api.http.root_path import root_path_of, service_path_of
 from api.web.templating import render_problem
 from engine.errors import FieldError, InvalidSpec
+from runtime.logs import hide_secrets
 from schemas.problems import PROBLEM_MEDIA_TYPE, Problem, ProblemCode, ProblemError
 from storage.database.engine import DatabaseUnavailable
 from storage.errors import (
@@ -84,16 +85,24 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The problem as a response: JSON, or a page where the client wants HTML most."""
+    """The problem as a response: JSON, or a page where the client wants HTML most.
+
+    A secret that the client sent in a wrong place, such as a path, is not repeated.
+    """
     problem = Problem(
         type=f"urn:richregime:problem:{code}",
         title=TITLES.get(status, "Error"),
         status=status,
         code=code,
-        detail=detail,
-        instance=request.url.path,
+        detail=hide_secrets(detail),
+        instance=hide_secrets(request.url.path),
         request_id=getattr(request.state, "request_id", None),
-        errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in errors]
+        errors=[
+            ProblemError(
+                pointer=hide_secrets(one.pointer), code=one.code, detail=hide_secrets(one.detail)
+            )
+            for one in errors
+        ]
         or None,
     )
     headers = {**(headers or {}), **VARY}

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from runtime.logs import hide_secrets
+
+Text = Annotated[str, AfterValidator(hide_secrets)]
+"""Without passwords of addresses and other secrets"""
 
 
 class Level(IntEnum):
@@ -23,8 +29,8 @@ class Finding(BaseModel):
     level: Level
     subject: str
     """What was checked, in one word"""
-    message: str
-    action: str | None = None
+    message: Text
+    action: Text | None = None
     """What to do; None if all is well"""
 
 

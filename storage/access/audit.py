@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy import delete, insert, select
 from sqlmodel import Session
 
+from runtime.logs import hide_secrets
 from schemas.audit import Action, AuditEntry
 from storage.access.ownership import NOBODY, viewer_of
 from storage.database.cursors import decode_cursor, encode_cursor
@@ -30,7 +31,10 @@ def record(
     *,
     key: ApiKeyRow | None = None,
 ) -> None:
-    """Add an entry for this transaction, by the session's viewer or by the owner of `key`."""
+    """Add an entry for this transaction, by the session's viewer or by the owner of `key`.
+
+    Secrets in `detail`, such as a key in the path of a refused request, are hidden.
+    """
     viewer = viewer_of(session)
     owner, key_id = (key.owner, key.id) if key is not None else (NOBODY, None)
     if key is None and viewer is not None:
@@ -43,7 +47,7 @@ def record(
         "action": action,
         "target": target,
         "request_id": session.info.get("request_id"),
-        "detail": None if detail is None else detail[:MAX_DETAIL],
+        "detail": None if detail is None else hide_secrets(detail)[:MAX_DETAIL],
     }
     session.execute(_INSERT, entry)
 

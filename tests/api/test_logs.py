@@ -129,7 +129,7 @@ def test_no_secret_is_ever_logged(keyed: ApiServer, log: Log) -> None:
     assert "INSERT INTO webhook" in log.text, "the fault was logged"
     assert "it went wrong" in log.text
     assert "://richregime:***@database" in log.text
-    hidden = [key.rpartition("_")[2][-16:], secret.removeprefix("whsec_")[:-1], token]
+    hidden = [key.split("_", 2)[2][-16:], secret.removeprefix("whsec_")[:-1], token]
     assert [one for one in hidden if one in log.text] == []
 
 

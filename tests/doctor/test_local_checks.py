@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.doctor.findings import Level
+from ops.doctor.findings import Level, error
 from ops.doctor.local_checks import check_folder, check_privacy, check_variables
 from tests.doctor.deployments import as_unprivileged_user, make_settings, messages
 
@@ -55,3 +55,11 @@ def test_a_home_that_other_users_can_read_is_reported(tmp_path: Path) -> None:
     files.mkdir(mode=0o750)
     outside = make_settings(home, blob_dir=files)
     assert str(files) in messages(check_privacy(outside), "privacy", Level.WARNING)
+
+
+def test_findings_show_no_password() -> None:
+    found = error("files", "s3://id:hunter2@bucket failed", "correct s3://id:hunter2@bucket")
+    assert (found.message, found.action) == (
+        "s3://id:***@bucket failed",
+        "correct s3://id:***@bucket",
+    )
