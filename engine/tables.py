@@ -10,6 +10,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from engine.csv_text import plain_cell
 from engine.result import Statistic
 
 
@@ -93,20 +94,20 @@ def to_csv(numbers: Mapping[str, Any]) -> str:
     """The unrounded numbers of a table, `{"columns": [...], "points": [...]}`.
 
     A statistic takes four columns: its mean under the column's own name, then `..._standard_error`,
-    `..._ci95_low` and `..._ci95_high`. Missing values are empty.
+    `..._ci95_low` and `..._ci95_high`. Missing values are empty. No cell is a
+    formula (`plain_cell`).
     """
     rows = numbers["points"]
     names = numbers["columns"]
     wide = {name for name in names if any(_is_statistic(row[name]) for row in rows)}
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        [part for name in names for part in (_parts_of(name) if name in wide else [name])]
-    )
+    heads = [part for name in names for part in (_parts_of(name) if name in wide else [name])]
+    writer.writerow(map(plain_cell, heads))
     for row in rows:
         writer.writerow(
             [
-                value
+                plain_cell(value)
                 for name in names
                 for value in (_spread(row[name]) if name in wide else [row[name]])
             ]

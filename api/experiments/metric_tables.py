@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from engine.analysis.stats import summarize
+from engine.csv_text import plain_cell
 from engine.result import Statistic
 from storage.results.metrics import MetricPoint
 
@@ -46,12 +47,21 @@ def aggregate(rows: Sequence[MetricPoint]) -> list[tuple[int, str, int, Statisti
 
 
 def to_csv(rows: Sequence[MetricPoint]) -> str:
-    """The rows as CSV, without times and ids: equal trainings give equal text."""
+    """The rows as CSV, without times and ids: equal trainings give equal text.
+
+    No cell is a formula (`plain_cell`): an imported metric may have any printable name.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(
-        (row.point, row.seed, row.name, row.step, "" if row.value is None else repr(row.value))
+        (
+            row.point,
+            row.seed,
+            plain_cell(row.name),
+            row.step,
+            "" if row.value is None else repr(row.value),
+        )
         for row in rows
     )
     return stream.getvalue()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.web.formatting import format_point, format_value
+from api.web.formatting import format_value
+from engine.labels import label_points
 from schemas.comparison import ComparedStatistic, ExperimentComparison
 
 ABSENT = "–"
@@ -55,12 +56,13 @@ def metric_rows(comparison: ExperimentComparison, quantity: str) -> list[MetricR
     """A row for each point of any of the experiments."""
     ids = [one.id for one in comparison.experiments]
     points = next((one.points for one in comparison.results if one.quantity == quantity), [])
+    labels = label_points([row.point for row in points])
     return [
         MetricRow(
-            format_point(row.point) or "the only point",
+            label or "the only point",
             [_statistic_cell(row.values.get(id_)) for id_ in ids],
         )
-        for row in points
+        for label, row in zip(labels, points, strict=True)
     ]
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.labels import format_number
+
 MAX_PLACES = 6
 """Most decimals of a number; one that needs more is written in scientific notation."""
 MAX_DIGITS = 6
@@ -30,7 +32,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return format_number(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(format_value, value))}]"
     return "" if value is None else str(value)

@@ -29,7 +29,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(value).removesuffix(".0")
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(format_value, value))}]"
     return "" if value is None else str(value)

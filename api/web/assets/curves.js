@@ -37,6 +37,11 @@ export async function refreshCurves(series) {
   return latest.length;
 }
 
+// Plotly reads its texts as markup.
+function asPlotlyText(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}
+
 function labelOf(one, point) {
   return [one.name, one.points[point]].filter(Boolean).join(" · ") || "mean";
 }
@@ -131,7 +136,7 @@ function tracesOf(line, band, tint) {
   const color = colorOf(line);
   const text = line.items.map((item) => `${item.statistic.mean.toPrecision(5)} (n = ${item.statistic.n})`);
   const main = {
-    x, y, text, name: line.label, legendgroup: line.label, hovertemplate: "epoch %{x}: %{text}<extra>%{fullData.name}</extra>",
+    x, y, text, name: asPlotlyText(line.label), legendgroup: line.label, hovertemplate: "epoch %{x}: %{text}<extra>%{fullData.name}</extra>",
     mode: x.length > 1 ? "lines" : "markers", line: { color, width: 2, dash: DASHES[line.dash % DASHES.length] }, marker: { color },
   };
   const [low, high] = boundsOf(line.items, band);
@@ -175,7 +180,7 @@ function layoutOf(name, lastStep) {
   const log = document.getElementById("log-steps").checked;
   return {
     ...rest,
-    title: { text: name.replaceAll("_", " "), font: { size: 15 }, x: 0.02, xanchor: "left" },
+    title: { text: asPlotlyText(name.replaceAll("_", " ")), font: { size: 15 }, x: 0.02, xanchor: "left" },
     xaxis: { ...axis, title: { text: "epoch" }, type: log ? "log" : "linear", dtick: !log && lastStep <= FEW_EPOCHS ? 1 : undefined },
     yaxis: { ...axis, type: name.endsWith("loss") ? "log" : "linear", tickformat: name.endsWith("accuracy") ? ".3~%" : undefined, exponentformat: "power", nticks: 6 },
     margin: { l: 56, r: 12, t: 42, b: 44 },

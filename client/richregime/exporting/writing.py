@@ -13,6 +13,8 @@ from richregime.exporting.columns import Columns, list_tables
 from richregime.exporting.event_files import write_event_files
 from richregime.exporting.source import ExportSource
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet read a cell as a formula."""
 TableFormat = Literal["csv", "parquet", "tensorboard"]
 Writer = Callable[[ExportSource, Path], Sequence[Path]]
 
@@ -53,9 +55,15 @@ TABLE_FORMATS: Mapping[TableFormat, Writer] = {
 def _write_csv(path: Path, columns: Columns) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        writer.writerow(map(_plain_cell, columns))
+        writer.writerows(map(_plain_cell, row) for row in zip(*columns.values(), strict=True))
     return path
+
+
+def _plain_cell(value: Any) -> Any:
+    """Text that a spreadsheet would compute gets an apostrophe before it."""
+    is_formula = isinstance(value, str) and value.lstrip(" ").startswith(FORMULA_STARTS)
+    return f"'{value}" if is_formula else value
 
 
 def _import_parquet() -> Any:
