@@ -64,6 +64,7 @@ def delete(state: State, experiment_id: str, *, dry_run: bool) -> Deletion:
     Raises NotFound and InvalidTransition.
     """
     with state.db.write() as session:
+        lock_queue(session)  # a submission may start from a checkpoint of the experiment
         deletion, unreferenced = delete_experiment(session, experiment_id, dry_run=dry_run)
         if not dry_run:
             record(session, Action.DELETED, experiment_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.files.facts import CHECKPOINT_POINTER, DATA_POINTER, read_dataset_info, read_start_tensors
+from api.http.request_work import require_caller
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError, InvalidSpec
 from engine.models.spec import CheckpointSpec
@@ -42,11 +43,12 @@ def check_files(
 ) -> tuple[CheckedFiles, list[FieldError]]:
     """What the points use, and their errors against it.
 
-    Checking stops at so many errors, repeated ones included.
+    Checking stops at so many errors, repeated ones included. Raises CallerGone.
     """
     checker = _Checker(session, blobs)
     errors: list[FieldError] = []
     for point in points:
+        require_caller()
         errors += map(point.locate, checker.find_errors(point.spec))
         if len(errors) >= max_errors:
             break
@@ -86,7 +88,7 @@ class _Checker:
         else:
             try:
                 self.found.infos[name] = read_dataset_info(self._blobs, row)
-                self.found.used.add_dataset(row)
+                self.found.used.datasets[name] = row.sha256
             except InvalidSpec as invalid:
                 self._refusals[name] = invalid.errors
         return self.found.infos.get(name)

@@ -29,7 +29,7 @@ from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.experiments.find import get_experiment, require_not_imported
 from storage.experiments.locks import lock_experiment, lock_queue
 from storage.experiments.retry_extend import extend_experiment, list_planned
-from storage.files.in_use import hold_files, require_older
+from storage.files.in_use import hold_files, require_same_data
 from storage.runs.placement import Needs
 
 
@@ -54,8 +54,7 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
         if runs:
             with restricted_to_owner(session, row.owner):
                 hold_files(session, plan.files.used)
-            for name in plan.files.used.datasets:
-                require_older(plan.files.used.registered_at, row, name)
+            require_same_data(row, plan.files.used.datasets)
             require_quota(state, session, row, num_runs=len(runs))
             row, needs = extend_experiment(
                 session,

@@ -9,6 +9,7 @@ from schemas.audit import Action
 from schemas.resources import FileDeletion
 from storage.access.audit import record
 from storage.database.engine import Session
+from storage.experiments.locks import lock_queue
 from storage.files.datasets import delete_dataset
 from storage.files.retention import delete_unreferenced
 from storage.files.weights import delete_weights
@@ -35,6 +36,7 @@ def _delete(
     state: State, delete: Callable[[Session], tuple[FileDeletion, list[str]]], what: str
 ) -> FileDeletion:
     with state.db.write() as session:
+        lock_queue(session)  # requests that add runs lock experiments first, then files
         deletion, files = delete(session)
         if deletion.deleted:
             record(session, Action.DELETED, deletion.id, f"{what}, {deletion.bytes} bytes")

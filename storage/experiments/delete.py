@@ -12,6 +12,7 @@ from storage.database.tables import ArtifactRow, DatasetRow, ExperimentRow, RunR
 from storage.errors import InvalidTransition
 from storage.experiments.hidden import has_many_metrics
 from storage.experiments.locks import lock_experiment
+from storage.files.in_use import require_unused_artifacts
 
 
 def delete_experiment(
@@ -21,11 +22,13 @@ def delete_experiment(
 
     These are the files that no other row of its owner refers to; none for a dry run. An experiment
     with many metrics is only hidden: `storage.experiments.hidden.remove_hidden` deletes its rows.
-    Raises NotFound, and InvalidTransition where the experiment is queued or running.
+    Raises NotFound, and InvalidTransition where the experiment is queued or running, or where
+    queued or running runs start from a checkpoint of it.
     """
     row = lock_experiment(session, experiment_id)
     if not row.status.is_terminal:
         raise InvalidTransition(f"the experiment is {row.status}; cancel it before deleting it")
+    require_unused_artifacts(session, row)
     runs = select(RunRow.id).where(RunRow.experiment_id == experiment_id)
     query = select(ArtifactRow.sha256, ArtifactRow.num_bytes).where(ArtifactRow.run_id.in_(runs))
     artifacts = session.execute(query).all()

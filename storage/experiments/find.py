@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import case, func, or_, select
@@ -15,6 +16,9 @@ from storage.access.ownership import ALL_OWNERS
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.tables import ExperimentRow, RunRow
 from storage.errors import InvalidTransition, NotFound
+
+MAX_EQUAL = 100
+"""Equal experiments that are looked at for one that a submission can reuse"""
 
 
 def get_experiment(session: Session, experiment_id: str) -> ExperimentRow:
@@ -96,12 +100,12 @@ def _label(session: Session, key: str) -> Any:
 
 
 def find_reusable(
-    session: Session, digest: str, *, since: datetime | None = None
+    session: Session, digest: str, datasets: Mapping[str, str] = MappingProxyType({})
 ) -> ExperimentRow | None:
     """The newest experiment with this digest that has succeeded or is queued or running.
 
-    since: older ones used another data set of the same name, deleted since. Imported experiments
-    are left out. None where there is no such row or the row is damaged.
+    datasets: sha256 by name of the registered data sets; experiments that used another content are
+    left out, and imported ones. None where there is no such row or the newest is damaged.
     """
     query = (
         select(ExperimentRow)
@@ -114,14 +118,18 @@ def find_reusable(
             ),
         )
         .order_by(ExperimentRow.id.desc())
-        .limit(1)
+        .limit(MAX_EQUAL)
     )
-    if since is not None:
-        query = query.where(ExperimentRow.created_at >= since)
-    row = session.scalars(query).first()
+    equal = (row for row in session.scalars(query) if not _replaced_data(row, datasets))
+    row = next(equal, None)
     if row is None or row.unreadable or _has_other_versions(session, row):
         return None
     return row
+
+
+def _replaced_data(row: ExperimentRow, datasets: Mapping[str, str]) -> bool:
+    used = row.readable("deleted_data") or {}
+    return any(used.get(name, sha256) != sha256 for name, sha256 in datasets.items())
 
 
 def _has_other_versions(session: Session, row: ExperimentRow) -> bool:

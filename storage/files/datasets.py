@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session
 
 from engine.data.spec import DatasetInfo
 from schemas.resources import Dataset, FileDeletion
-from storage.database.engine import as_utc, database_now
+from storage.database.engine import database_now
 from storage.database.inserting import insert_unless_taken
-from storage.database.tables import DatasetRow, ExperimentRow
+from storage.database.tables import DatasetRow
 from storage.errors import InvalidTransition, NotFound
 from storage.files.blobs import StoredBlob
-from storage.files.in_use import require_unused_dataset
-
-TICK = timedelta(microseconds=1)
+from storage.files.in_use import remember_deleted, require_unused_dataset
 
 
 def register_dataset(
@@ -33,10 +29,6 @@ def register_dataset(
 
 
 def _make_row(session: Session, info: DatasetInfo, title: str, blob: StoredBlob) -> DatasetRow:
-    # Later than every experiment that used another data set of this name, also if the clock was
-    # set back: `storage.files.in_use` compares the two times.
-    newest = session.scalars(select(func.max(ExperimentRow.created_at))).one()
-    now = database_now(session)
     return DatasetRow(
         name=info.name,
         title=title,
@@ -47,7 +39,7 @@ def _make_row(session: Session, info: DatasetInfo, title: str, blob: StoredBlob)
         class_counts=_counts_of(info),
         sha256=blob.sha256,
         num_bytes=blob.num_bytes,
-        created_at=now if newest is None else max(now, as_utc(newest) + TICK),
+        created_at=database_now(session),
     )
 
 
@@ -71,6 +63,7 @@ def delete_dataset(session: Session, name: str, *, dry_run: bool) -> tuple[FileD
     deletion = FileDeletion(id=name, deleted=not dry_run, dry_run=dry_run, bytes=row.num_bytes)
     if dry_run:
         return deletion, []
+    remember_deleted(session, row)
     session.delete(row)
     return deletion, [row.sha256]
 

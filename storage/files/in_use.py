@@ -6,9 +6,8 @@ deletion locks the row for itself. So the later of the two sees what the other d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import String, cast, select
@@ -16,7 +15,6 @@ from sqlmodel import Session
 
 from engine.data.spec import BUILTIN_DATASETS
 from schemas.status import RunStatus
-from storage.database.engine import as_utc
 from storage.database.json_columns import readable
 from storage.database.tables import (
     ArtifactRow,
@@ -40,14 +38,6 @@ class UsedFiles:
     datasets: dict[str, str] = field(default_factory=dict)
     """sha256 of each registered data set by name"""
     checkpoints: set[str] = field(default_factory=set)
-    registered_at: datetime | None = None
-    """When the newest of the data sets was registered"""
-
-    def add_dataset(self, row: DatasetRow) -> None:
-        registered_at = as_utc(row.created_at)
-        assert registered_at is not None
-        self.datasets[row.name] = row.sha256
-        self.registered_at = max(registered_at, self.registered_at or registered_at)
 
 
 def hold_files(session: Session, used: UsedFiles) -> None:
@@ -71,7 +61,7 @@ def hold_files_of(
 ) -> None:
     """As `hold_files`, for points of a stored experiment.
 
-    Raises InvalidTransition also where a data set was replaced after the experiment was submitted.
+    Raises InvalidTransition also where a data set was replaced after the experiment used it.
     """
     datasets, checkpoints = set[str](), set[str]()
     for spec in specs:
@@ -83,19 +73,41 @@ def hold_files_of(
             raise InvalidTransition(
                 f"the data set {name!r} was deleted; register it and submit the experiment again"
             )
-        require_older(row.created_at, experiment, name)
+        require_same_data(experiment, {name: row.sha256})
     for reference in sorted(checkpoints):
         _hold_checkpoint(session, reference)
 
 
-def require_older(registered_at: datetime | None, experiment: ExperimentRow, what: str) -> None:
-    """Raises InvalidTransition for a data set that was registered after the submission."""
-    registered_at, submitted_at = as_utc(registered_at), as_utc(experiment.created_at)
-    if registered_at is not None and submitted_at is not None and registered_at > submitted_at:
-        raise InvalidTransition(
-            f"the data set {what!r} was registered anew after the experiment was submitted; submit "
-            "the experiment again"
-        )
+def require_same_data(experiment: ExperimentRow, datasets: Mapping[str, str]) -> None:
+    """Raises InvalidTransition where a data set had other content when it was used.
+
+    datasets: sha256 of the present ones by name.
+    """
+    used = experiment.deleted_data or {}
+    for name, sha256 in datasets.items():
+        if used.get(name, sha256) != sha256:
+            raise InvalidTransition(
+                f"the data set {name!r} was deleted and registered with other content since; "
+                "submit the experiment again"
+            )
+
+
+def remember_deleted(session: Session, row: DatasetRow) -> None:
+    """Store the content of a data set with the experiments that used it, before its deletion."""
+    used = (
+        select(PointRow.experiment_id, PointRow.spec)
+        .join(ExperimentRow, ExperimentRow.id == PointRow.experiment_id)
+        .where(ExperimentRow.owner == row.owner)
+        .where(cast(PointRow.spec, String).contains(f'"{row.name}"', autoescape=True))
+    )
+    users = {
+        experiment_id
+        for experiment_id, spec in session.execute(used)
+        if _dataset_of(readable(spec)) == row.name
+    }
+    for experiment in session.scalars(select(ExperimentRow).where(ExperimentRow.id.in_(users))):
+        experiment.deleted_data = {row.name: row.sha256, **(experiment.deleted_data or {})}
+        session.add(experiment)
 
 
 def _lock_dataset(session: Session, name: str, owner: str | None = None) -> DatasetRow | None:
@@ -125,6 +137,34 @@ def require_unused_checkpoint(session: Session, row: WeightsRow) -> None:
     _require_unused(session, row.owner, row.id, _checkpoint_of, f"the checkpoint {row.id!r}")
 
 
+def require_unused_artifacts(session: Session, experiment: ExperimentRow) -> None:
+    """Raises InvalidTransition that names experiments whose runs wait for its checkpoints."""
+    own = set(
+        session.scalars(
+            select(ArtifactRow.id)
+            .join(RunRow, RunRow.id == ArtifactRow.run_id)
+            .where(RunRow.experiment_id == experiment.id, ArtifactRow.role == "checkpoint")
+        )
+    )
+    unfinished = select(RunRow.point_id).where(
+        RunRow.owner == experiment.owner,
+        RunRow.experiment_id != experiment.id,
+        RunRow.status.in_(UNFINISHED),
+    )
+    candidates = (
+        select(PointRow.experiment_id, PointRow.spec)
+        .where(PointRow.id.in_(unfinished))
+        .where(cast(PointRow.spec, String).contains('"checkpoint"', autoescape=True))
+        .order_by(PointRow.experiment_id)
+    )
+    users = {
+        user: None
+        for user, spec in session.execute(candidates)
+        if _checkpoint_of(readable(spec)) in own
+    }
+    _refuse_if_used(list(users), "a checkpoint of the experiment")
+
+
 def _require_unused(
     session: Session,
     owner: str,
@@ -146,8 +186,12 @@ def _require_unused(
             users[experiment_id] = None
         if len(users) > SHOWN:
             break
+    _refuse_if_used(list(users), what)
+
+
+def _refuse_if_used(users: Sequence[str], what: str) -> None:
     if users:
-        shown = ", ".join(list(users)[:SHOWN]) + (", and more" if len(users) > SHOWN else "")
+        shown = ", ".join(users[:SHOWN]) + (", and more" if len(users) > SHOWN else "")
         raise InvalidTransition(
             f"{what} is needed by queued or running runs of {shown}; wait for them or cancel them, "
             "then delete it"

@@ -16,6 +16,7 @@ from sqlmodel import select
 from schemas.access import Scope
 from schemas.status import RunStatus
 from storage.database.tables import AuditRow, DatasetRow, ExperimentRow, PointRow, RunRow
+from storage.files.artifacts import register_artifact
 from tests.api.api_server import ApiServer
 from tests.api.keys import make_key, request_with_key
 from tests.api.sample_files import (
@@ -161,7 +162,7 @@ def test_a_failed_run_is_not_retried_without_its_data_set_or_with_another(api: A
     register(api, "mine", make_npz(30)).raise_for_status()
     refused = api.http.post(retry)
     assert refused.status_code == 409
-    assert "was registered anew" in refused.json()["detail"]
+    assert "registered with other content" in refused.json()["detail"]
     extend = api.http.post(f"/experiments/{experiment}/extend", json={"seeds": [7]})
     assert extend.status_code == 409, extend.text
     with api.db.read() as session:
@@ -169,6 +170,46 @@ def test_a_failed_run_is_not_retried_without_its_data_set_or_with_another(api: A
     assert [run.status for run in runs] == [RunStatus.FAILED]
     register(api, "other", make_npz(34)).raise_for_status()
     assert api.http.post(f"/experiments/{failed_with(api, 'other')}/retry").status_code == 200
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_failed_run_is_retried_on_the_same_data_registered_again(
+    api: ApiServer, hours: int
+) -> None:
+    """Also where the clock was set back between submission and registration."""
+    register(api, "mine", make_npz())
+    experiment = failed_with(api, "mine")
+    with api.db.write() as session:
+        session.get_one(ExperimentRow, experiment).created_at += timedelta(hours=hours)
+    api.http.delete("/datasets/mine").raise_for_status()
+    register(api, "mine", make_npz()).raise_for_status()
+    assert api.http.post(f"/experiments/{experiment}/retry").status_code == 200
+
+
+def test_an_experiment_whose_checkpoint_a_queued_run_needs_is_not_deleted(api: ApiServer) -> None:
+    checkpoint = upload(api)
+    first = api.submit(body_from_checkpoint(checkpoint))["id"]
+    claim = api.claim_run(first)
+    assert claim is not None
+    with api.db.write() as session:
+        artifact = register_artifact(
+            session,
+            run_id=claim.run_id,
+            fence=claim.fence,
+            role="checkpoint",
+            name="theta_T",
+            seed=0,
+            epoch=1,
+            media_type="application/vnd.safetensors",
+            blob=api.blobs.put(make_checkpoint(CHECKPOINT_SHAPES)),
+        )
+    assert artifact is not None
+    api.fail_run(claim)
+    second = api.submit(body_from_checkpoint(artifact))["id"]
+    refused = api.http.delete(f"/experiments/{first}")
+    assert (refused.status_code, second in refused.json()["detail"]) == (409, True)
+    api.http.post(f"/experiments/{second}/cancel").raise_for_status()
+    assert api.http.delete(f"/experiments/{first}").status_code == 200
 
 
 def test_a_failed_run_is_not_retried_without_its_checkpoint(api: ApiServer) -> None:

@@ -74,6 +74,10 @@ class ExperimentRow(JsonRow, table=True):
     imported_sha256: str | None = Field(default=None, sa_column=Column(String(64), index=True))
     hidden_at: datetime | None = time_field(index=True)
     """Last progress of its import or deletion, which no request sees half done; null: complete"""
+    deleted_data: dict[str, str] | None = Field(
+        default=None, sa_column=optional_json_column(dict[str, str])
+    )
+    """sha256, by name, of data sets that it used and that were deleted since"""
     last_event: int = Field(
         default=0, sa_column=Column(Integer, nullable=False, server_default="0")
     )
