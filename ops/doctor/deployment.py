@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ops.doctor.database_checks import check_database
+from ops.doctor.file_system_check import check_file_system
 from ops.doctor.findings import Finding, error, ok, warning
 from ops.doctor.local_checks import (
     belongs_to_another_user,
@@ -33,6 +34,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from check_variables(os.environ)
     yield from check_folder("home", settings.home)
     yield from check_privacy(settings)
+    yield from check_file_system(settings)
     yield from check_broker(settings)
     yield from check_blobs(settings)
     yield from check_database(settings)

@@ -22,6 +22,7 @@ from runtime.fair_lock import FairLock
 from storage.access.ownership import OwnerScopedSession, Viewer
 from storage.database import schema
 from storage.database.availability import DatabaseUnavailable, raising_unavailable
+from storage.database.shared_files import warn_of_network_file
 from storage.errors import SchemaOutdated
 
 LOCKED_SECONDS = 15.0
@@ -38,6 +39,7 @@ class Database:
             database = make_url(url).database
             assert database, "SQLite needs a file: several processes share it"
             Path(database).parent.mkdir(parents=True, exist_ok=True)
+            warn_of_network_file(Path(database))
         self._fair_lock = FairLock()
         self._waiting = threading.local()
         """`until`: when the thread stops waiting to write, on the clock of `time.monotonic`;
