@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Status
-
 from runtime.logs import hide_secrets
 
 
@@ -28,6 +25,9 @@ class RedactingExporter:
 
 
 def _redact(span: Any) -> Any:
+    from opentelemetry.sdk.trace import Event, ReadableSpan
+    from opentelemetry.trace import Status
+
     reason = span.status.description
     return ReadableSpan(
         name=hide_secrets(span.name),

@@ -13,7 +13,6 @@ import httpx
 from tests.api.api_server import ApiServer
 
 BODY = {"spec": {"kind": "train", "epochs": 1}, "reuse": False}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Place:
 
 
 def places(secret: str, origin: str) -> Iterator[Place]:
-    """`origin` is the service's own address: forms are accepted from its pages only."""
+    """`origin` is the service's own address: its login form is accepted from its pages only."""
     encoded = base64.b64encode(f"user:{secret}".encode()).decode()
     for given in (
         secret,
@@ -64,10 +63,9 @@ def places(secret: str, origin: str) -> Iterator[Place]:
         yield Place(f"method {path}", "PUT", path=path.format(quote(secret, safe="")))
     yield Place("method", secret.replace("_", "-").replace("/", "-").replace("=", "-"))
     yield from _bodies(secret)
-    for form in ({"key": secret}, {"password": secret}, {"key": f"{secret} x"}, {secret: "x"}):
-        yield Place(
-            f"form {next(iter(form))[:8]}", "POST", "/login", {"Origin": origin}, {"data": form}
-        )
+    for fields in ({"key": secret}, {"password": secret}, {"key": f"{secret} x"}, {secret: "x"}):
+        headers, name = {"Origin": origin}, f"login form {next(iter(fields))[:8]}"
+        yield Place(name, "POST", "/login", headers, {"data": fields})
     yield Place("login page", path=f"/login?key={quote(secret)}")
 
 
