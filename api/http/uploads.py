@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import State
+from api.experiments.quotas import refuse_if_any
 from api.files.content import Expected, recognise
 from api.http.problems import ProblemRaised
 from engine.errors import FieldError
@@ -41,6 +42,7 @@ def upload(expected: Expected, limit_of: Callable[[Settings], int]) -> Any:
     async def receive(request: Request) -> AsyncIterator[Path]:
         state: State = request.app.state.richregime
         _require_plain_file(request, expected)
+        await run_in_threadpool(_require_storage, request, state, expected)
         with state.blobs.scratch() as path:
             await _receive(request, state.blobs, path, limit_of(state.settings), expected)
             await run_in_threadpool(_require_kind, path, expected)
@@ -69,6 +71,18 @@ def _require_plain_file(request: Request, expected: Expected) -> None:
         f"the body is {found}, and must be the file itself: curl --data-binary "
         f"@{FILE_NAMES[expected]} -H 'content-type: application/octet-stream'{key} {url}",
     )
+
+
+def _require_storage(request: Request, state: State, expected: Expected) -> None:
+    """Raises a problem where the owner may not store the body, before it is received.
+
+    An export is stored unpacked, so its length says nothing: only a reached limit refuses it here.
+    """
+    identity = request.state.identity
+    stated = int(request.headers.get("content-length", "0"))
+    num_bytes = 1 if expected is Expected.EXPORT else max(1, stated)
+    owner = None if identity is None else identity.owner
+    refuse_if_any(state.quotas.find_storage_errors(owner, num_bytes, metric_rows=0))
 
 
 def _require_kind(path: Path, expected: Expected) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,25 @@ def test_the_queued_runs_of_an_owner_are_limited(tmp_path: Path, sqlite_template
         assert request_with_key(api_server, ben, "POST", json=TWO_RUNS).status_code == 201
         used = request_with_key(api_server, ada, path="/limits").json()["used"]
         assert (used["queued"], used["running"]) == (2, 0)
+
+
+@pytest.mark.parametrize("path", ["/datasets?name=mine", "/checkpoints"])
+def test_an_upload_over_the_limit_is_refused_before_it_is_received(
+    tmp_path: Path, sqlite_template: Path, path: str
+) -> None:
+    limits = {"limit_bytes_per_owner": 1_000, "max_dataset_bytes": 100 << 20}
+    with limited(tmp_path, sqlite_template, **limits) as api_server:
+        ada, url = make_key(api_server.db, Scope.SUBMIT), api_server.http.base_url
+        stated = 50 << 20
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n"
+            f"Authorization: Bearer {ada}\r\nContent-Length: {stated}\r\n\r\n"
+        )
+        with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+            connection.sendall(head.encode() + b"x" * (stated // 10))
+            answer = connection.recv(65_536)  # while nine tenths are not sent
+        assert answer.startswith(b"HTTP/1.1 422 ")
+        assert b"limit_bytes_per_owner" in answer
 
 
 def test_a_run_that_waits_for_its_owner_s_limit_has_a_reason(
