@@ -253,7 +253,8 @@ def draw_legend(
         left_out = len(labels) - MAX_LEGEND + 1
         handles[MAX_LEGEND - 1 :] = [Line2D([], [], linestyle="none")]
         labels[MAX_LEGEND - 1 :] = [f"and {left_out} more"]
-    figure.legend(handles, labels, loc=place, ncols=min(len(labels), columns))
+    options: dict[str, Any] = {"loc": place, "ncols": min(len(labels), columns)}
+    figure.legend(handles, labels, **options)
 
 
 def count_columns(width: float, labels: Sequence[str]) -> int:

@@ -190,8 +190,8 @@ class Settings(BaseSettings):
     max_cpu_seconds_per_minute: float = Field(
         30.0,
         gt=0,
-        description="CPU seconds that the requests with one key may take a minute; the API computes "
-        "about 60 in all. Further requests are refused (429).",
+        description="CPU seconds that the requests with one key may take a minute; the API "
+        "computes about 60 in all. Further requests are refused (429).",
     )
     max_parameters: int = Field(200_000_000, ge=1, description="Maximum parameters of a model.")
     max_memory_bytes: int = Field(

@@ -38,7 +38,7 @@ def draw_plot(
     best: Figure | None = None
     with drawing():
         for scale in TEXT_SCALES:
-            figure = plots.draw(name, shown, options)
+            figure: Figure = plots.draw(name, shown, options)
             _scale_text(figure, scale)
             if _lay_out_quietly(figure) and _is_inside(figure):
                 best = figure
@@ -51,13 +51,13 @@ def _scale_text(figure: Figure, scale: float) -> None:
     if scale == 1.0:
         return
     ticks = [
-        (axis, axis.get_major_ticks()[0].label1.get_fontsize())
+        (axis, float(axis.get_major_ticks()[0].label1.get_fontsize()))
         for axes in figure.findobj(Axes)
         for axis in (axes.xaxis, axes.yaxis)
         if axis.get_major_ticks()
     ]
     for text in figure.findobj(Text):
-        text.set_fontsize(scale * text.get_fontsize())
+        text.set_fontsize(scale * float(text.get_fontsize()))
     for axis, size in ticks:  # ticks that the layout adds take their size from the axis
         axis.set_tick_params(labelsize=scale * size)
 

@@ -67,11 +67,11 @@ def with_twin(api_server: ApiServer) -> ApiServer:
     info = BUILTIN_DATASETS["digits"]
     sizes = {"train": info.train_size, "test": info.test_size}
     stream = io.BytesIO()
-    np.savez_compressed(
-        stream,
-        **{f"x_{split}": np.zeros((size, 28, 28), np.uint8) for split, size in sizes.items()},
-        **{f"y_{split}": np.arange(size) % 10 for split, size in sizes.items()},
-    )
+    arrays: dict[str, Any] = {}
+    for split, size in sizes.items():
+        arrays[f"x_{split}"] = np.zeros((size, 28, 28), np.uint8)
+        arrays[f"y_{split}"] = np.arange(size) % 10
+    np.savez_compressed(stream, **arrays)
     register(api_server, TWIN, stream.getvalue())
     return api_server
 

@@ -323,7 +323,7 @@ def test_a_deletion_beside_a_change_never_leaves_runs_without_data(
         name = f"{move}{number}"
         register(api, name, make_npz()).raise_for_status()
         experiment = failed_with(api, name)
-        body = {"json": {"seeds": [5]}} if move == "extend" else {}
+        body: dict[str, Any] = {"json": {"seeds": [5]}} if move == "extend" else {}
         changed, deleted = at_once(
             partial(api.http.post, f"/experiments/{experiment}/{move}", **body),
             partial(api.http.delete, f"/datasets/{name}"),

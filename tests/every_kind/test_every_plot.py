@@ -23,7 +23,7 @@ from tests.every_kind.made_experiments import MadeExperiment, make_experiment
 
 TWO_POINTS = [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
 SCALES: tuple[Scale | None, ...] = (None, *get_args(Scale))
-SIZES: tuple[Mapping[str, float], ...] = (
+SIZES: tuple[Mapping[str, Any], ...] = (
     {},
     {"width": 2.0, "height": 2.0},
     {"width": 3.3},

@@ -203,7 +203,7 @@ def _scatter_legend(
         handles.append(
             _legend_marker("#bbbbbb", "o", _marker_area(rho) ** 0.5, f"rho = {format_number(rho)}")
         )
-    labels = [wrap(handle.get_label(), NAME_LETTERS) for handle in handles]
+    labels = [wrap(str(handle.get_label()), NAME_LETTERS) for handle in handles]
     width = figure.get_figwidth()
     if width < BESIDE_INCHES:
         draw_legend(figure, handles, labels, fitting_columns(width, labels))
