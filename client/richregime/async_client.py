@@ -33,6 +33,7 @@ from richregime.types import (
     Event,
     Experiment,
     ExperimentComparison,
+    FileDeletion,
     KindResource,
     Limits,
     Metrics,
@@ -377,6 +378,18 @@ class AsyncClient:
         `name` is the value of `data.name` in a spec.
         """
         return await self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
+
+    async def delete_dataset(self, name: str, *, dry_run: bool = False) -> FileDeletion:
+        """Delete a registered data set. A problem (409) while queued or running runs need it."""
+        return await self.send(calls.delete_dataset(name, dry_run))
+
+    def uploaded_checkpoints(self) -> AsyncIterator[Weights]:
+        """The uploaded checkpoints, newest first; `checkpoints` lists those of a run."""
+        return self.send_all(calls.list_uploaded_checkpoints())
+
+    async def delete_checkpoint(self, checkpoint_id: str, *, dry_run: bool = False) -> FileDeletion:
+        """Delete an uploaded checkpoint. A problem (409) while queued or running runs need it."""
+        return await self.send(calls.delete_checkpoint(checkpoint_id, dry_run))
 
     # Runs and files
 

@@ -31,6 +31,7 @@ from richregime.types import (
     Execution,
     Experiment,
     ExperimentComparison,
+    FileDeletion,
     KindResource,
     Limits,
     Metrics,
@@ -401,6 +402,21 @@ def register_dataset(name: str, data: bytes, title: str | None) -> Call[Dataset]
     headers = {"Content-Type": "application/octet-stream"}
     params = {"name": name, "title": title}
     return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
+
+
+def list_uploaded_checkpoints() -> Call[Page[Weights]]:
+    return Call("GET", "/checkpoints", _typed(Page[Weights]))
+
+
+def delete_dataset(name: str, dry_run: bool) -> Call[FileDeletion]:
+    params = {"dry_run": "true"} if dry_run else {}
+    return Call("DELETE", f"/datasets/{_part(name)}", _typed(FileDeletion), params=params)
+
+
+def delete_checkpoint(checkpoint_id: str, dry_run: bool) -> Call[FileDeletion]:
+    params = {"dry_run": "true"} if dry_run else {}
+    path = f"/checkpoints/{_part(checkpoint_id)}"
+    return Call("DELETE", path, _typed(FileDeletion), params=params)
 
 
 def list_kinds() -> Call[Page[KindResource]]:

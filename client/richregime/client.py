@@ -33,6 +33,7 @@ from richregime.types import (
     Event,
     Experiment,
     ExperimentComparison,
+    FileDeletion,
     KindResource,
     Limits,
     Metrics,
@@ -371,6 +372,18 @@ class Client:
         `name` is the value of `data.name` in a spec.
         """
         return self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
+
+    def delete_dataset(self, name: str, *, dry_run: bool = False) -> FileDeletion:
+        """Delete a registered data set. A problem (409) while queued or running runs need it."""
+        return self.send(calls.delete_dataset(name, dry_run))
+
+    def uploaded_checkpoints(self) -> Iterator[Weights]:
+        """The uploaded checkpoints, newest first; `checkpoints` lists those of a run."""
+        return self.send_all(calls.list_uploaded_checkpoints())
+
+    def delete_checkpoint(self, checkpoint_id: str, *, dry_run: bool = False) -> FileDeletion:
+        """Delete an uploaded checkpoint. A problem (409) while queued or running runs need it."""
+        return self.send(calls.delete_checkpoint(checkpoint_id, dry_run))
 
     # Runs and files
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from richregime import (
 )
 from schemas.problems import ProblemCode
 from schemas.status import ExperimentStatus
+from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
 from tests.client.cutting_proxy import cut_connections
 
 pytestmark = pytest.mark.xdist_group("client")
@@ -137,6 +139,29 @@ def test_an_ended_experiment_can_be_deleted(client: Client) -> None:
     assert client.delete(experiment_id).deleted
     with pytest.raises(ProblemError):
         client.get(experiment_id)
+
+
+def test_uploads_are_deleted(client: Client, live_url: str, tmp_path: Path) -> None:
+    for name, data in (
+        ("mine.npz", make_npz(28)),
+        ("theta.safetensors", make_checkpoint(CHECKPOINT_SHAPES, "BF16")),
+    ):
+        (tmp_path / name).write_bytes(data)
+    client.register_dataset("by-client", tmp_path / "mine.npz")
+    weights = client.upload_checkpoint(tmp_path / "theta.safetensors")
+    assert weights in [*client.uploaded_checkpoints()]
+    assert client.delete_dataset("by-client", dry_run=True).deleted is False
+    assert client.delete_checkpoint(weights.id).bytes == weights.bytes
+
+    async def scenario() -> bool:
+        async with AsyncClient(live_url) as remote:
+            deletion = await remote.delete_dataset("by-client")
+            with pytest.raises(ProblemError):
+                await remote.delete_checkpoint(weights.id)
+            rest = [one.id async for one in remote.uploaded_checkpoints()]
+            return deletion.deleted and weights.id not in rest
+
+    assert asyncio.run(scenario())
 
 
 def test_a_spec_may_be_a_pydantic_model(client: Client) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from richregime import Client
 from richregime.tables import experiments_table
+from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
 
 pytestmark = pytest.mark.xdist_group("client")
 
@@ -159,11 +160,30 @@ def test_lists_are_printed_as_json(invoke: Invoke, live_url: str) -> None:
         ("workers",),
         ("queue",),
         ("dataset", "list"),
+        ("checkpoints", "list"),
         ("preset", "list"),
     ):
         assert json.loads(invoke(*arguments, "--json", "--url", live_url).stdout) is not None, (
             arguments
         )
+
+
+def test_uploads_are_listed_and_deleted(invoke: Invoke, live_url: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.npz").write_bytes(make_npz())
+    (tmp_path / "half.safetensors").write_bytes(make_checkpoint(CHECKPOINT_SHAPES, "F16"))
+    url = ("--url", live_url)
+    invoke("dataset", "register", "by-command", str(tmp_path / "mine.npz"), *url)
+    uploaded = invoke("checkpoint", str(tmp_path / "half.safetensors"), *url)
+    assert "4 of 4 tensors are float16" in uploaded.stderr
+    checkpoint = uploaded.stdout.strip()
+    assert checkpoint in invoke("checkpoints", "list", *url).stdout
+    for group, name in (("dataset", "by-command"), ("checkpoints", checkpoint)):
+        done = invoke(group, "delete", name, "--dry-run", *url)
+        assert (done.exit_code, "would be deleted" in done.stdout) == (0, True)
+        done = invoke(group, "delete", name, *url)
+        assert (done.exit_code, done.stdout.startswith(f"{name}: ")) == (0, True)
+        assert invoke(group, "delete", name, *url).exit_code == 4
+    assert checkpoint not in invoke("checkpoints", "list", *url).stdout
 
 
 @pytest.mark.parametrize(("width", "shows_all"), [(80, False), (140, True)])

@@ -54,6 +54,7 @@ RESPONSES = {
     "Execution",
     "Experiment",
     "ExperimentComparison",
+    "FileDeletion",
     "KindResource",
     "Limits",
     "Metrics",

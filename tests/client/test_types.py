@@ -133,7 +133,6 @@ WITHOUT_METHOD = {
     ("GET", "/metrics"),
     ("GET", "/runs/{run_id}/metrics"),
     ("GET", "/datasets/{name}"),
-    ("GET", "/checkpoints"),
     ("GET", "/checkpoints/{checkpoint_id}"),
 }
 OPERATIONS = {

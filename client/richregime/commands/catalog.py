@@ -1,11 +1,11 @@
-"""preset, kinds, dataset, checkpoint, workers, queue, limits, audit: what the service has."""
+"""preset, kinds, dataset, checkpoint(s), workers, queue, limits, audit: what the service has."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,13 +21,19 @@ from richregime.commands.shared import (
 )
 from richregime.enums import Action
 
+if TYPE_CHECKING:
+    from richregime.types import FileDeletion
+
 app = typer.Typer()
 presets = typer.Typer(
     no_args_is_help=True, help="Named experiments: the paper's figures and tables, and the demo."
 )
 datasets = typer.Typer(no_args_is_help=True, help="Data sets: built-in and your own.")
+checkpoints = typer.Typer(no_args_is_help=True, help="Uploaded checkpoints.")
 app.add_typer(presets, name="preset")
 app.add_typer(datasets, name="dataset")
+app.add_typer(checkpoints, name="checkpoints")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the number of bytes.")]
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -202,6 +208,8 @@ def checkpoint(
         print_json(found)
         return
     print(found.id)
+    for note in found.notes:
+        print_hint(note)
     print_hint(
         f"{PROGRAM} submit --kind train --set init.name=checkpoint --set init.checkpoint={found.id}"
     )
@@ -253,3 +261,42 @@ def register_dataset(
         f"{found.num_classes} classes"
     )
     print_hint(f"{PROGRAM} submit --kind train --set data.name={name} --watch")
+
+
+@datasets.command(name="delete")
+def delete_dataset(
+    name: str, dry_run: DryRun = False, as_json: AsJson = False, url: Url = None
+) -> None:
+    """Delete a data set of yours that no queued or running run needs."""
+    with open_client(url) as client:
+        _print_deletion(client.delete_dataset(name, dry_run=dry_run), as_json)
+
+
+@checkpoints.command(name="list")
+def list_checkpoints(as_json: AsJson = False, url: Url = None) -> None:
+    """List the uploaded checkpoints: possible values of `init.checkpoint`."""
+    with open_client(url) as client:
+        found = [*client.uploaded_checkpoints()]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        facts = (f"{one.parameters:,} parameters", f"{one.bytes:,} bytes", one.title or "-")
+        print(one.id, f"{one.created_at:%Y-%m-%d %H:%M}", *facts, sep="  ")
+
+
+@checkpoints.command(name="delete")
+def delete_checkpoint(
+    checkpoint_id: str, dry_run: DryRun = False, as_json: AsJson = False, url: Url = None
+) -> None:
+    """Delete an uploaded checkpoint that no queued or running run needs."""
+    with open_client(url) as client:
+        _print_deletion(client.delete_checkpoint(checkpoint_id, dry_run=dry_run), as_json)
+
+
+def _print_deletion(deletion: FileDeletion, as_json: bool) -> None:
+    if as_json:
+        print_json(deletion)
+    else:
+        would = "would be " if deletion.dry_run else ""
+        print(f"{deletion.id}: {deletion.bytes:,} bytes {would}deleted")
