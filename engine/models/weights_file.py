@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -94,7 +94,13 @@ def _read_spans(file: IO[bytes], size: int) -> dict[str, _Span]:
         raise _refuse("its first eight bytes are not the length of a header")
     text = file.read(length)
     try:
-        header: Any = json.loads(text.decode("utf-8"), object_pairs_hook=_distinct_keys)
+        header: Any = json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=_distinct_keys,
+            parse_int=_read_integer,
+            parse_float=_read_finite,
+            parse_constant=_read_finite,
+        )
         json.dumps(header, ensure_ascii=False).encode()  # refuses half a surrogate pair
     except (ValueError, RecursionError) as error:
         raise _refuse(f"its header is not JSON: {str(error)[:200]}") from None
@@ -114,6 +120,20 @@ def _read_spans(file: IO[bytes], size: int) -> dict[str, _Span]:
     if not spans or end != size:
         raise _refuse("its tensors do not fill the file")
     return spans
+
+
+def _read_integer(text: str) -> int:
+    """Raises ValueError for an integer beyond double precision, which safetensors cannot read."""
+    _read_finite(text)
+    return int(text)
+
+
+def _read_finite(text: str) -> float:
+    """Raises ValueError for NaN, infinity, and numbers beyond double precision."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return number
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

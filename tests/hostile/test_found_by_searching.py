@@ -221,3 +221,14 @@ def test_a_mistake_repeated_by_a_sweep_is_listed_a_limited_number_of_times() -> 
 def test_a_swept_text_in_place_of_an_object_is_refused(ground: Ground) -> None:
     body = {"spec": {"kind": "train"}, "sweep": {"data": [0], "data.name": ["mnist"]}}
     assert not check_submission(ground, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e999", "-1e999", "NaN", "Infinity"])
+def test_numbers_that_safetensors_cannot_read_are_refused(ground: Ground, number: str) -> None:
+    right = make_weights()
+    length = int.from_bytes(right[:8], "little")
+    header = right[8 : 8 + length].rstrip()
+    changed = header.replace(b'"dtype"', b'"extra": %s, "dtype"' % number.encode(), 1)
+    assert changed != header
+    data = len(changed).to_bytes(8, "little") + changed + right[8 + length :]
+    assert not check_weights(ground, data)
