@@ -8,7 +8,9 @@ import hmac
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 
@@ -20,8 +22,10 @@ from schemas.webhooks import read_key
 from storage.database.engine import Database
 from storage.delivery.webhooks import ClaimedDelivery, claim_deliveries, note_delivered, note_failed
 
-BATCH = 32
+MAX_IN_FLIGHT = 32
 """Deliveries sent at once."""
+RESOLVERS = ThreadPoolExecutor(2 * MAX_IN_FLIGHT, thread_name_prefix="resolve")
+"""Names are resolved in threads of their own: a lookup cannot be cancelled, and may take long."""
 LEASE_MARGIN_SECONDS = 30.0
 """Longer than storing the outcome of an attempt takes, even where the database is locked."""
 
@@ -37,24 +41,40 @@ class NoSecret(Exception):
 
 
 def send_due_deliveries(db: Database, settings: Settings) -> None:
-    """One pass: claim due deliveries, send them, store each outcome."""
+    """Claim due deliveries, send them, store each outcome; until none is due or under way.
+
+    Those that become due meanwhile are sent too: nothing waits for a receiver that is slow.
+    """
+    asyncio.run(_send_due(db, settings))
+
+
+async def _send_due(db: Database, settings: Settings) -> None:
     lease_seconds = settings.webhook_timeout_seconds + LEASE_MARGIN_SECONDS
-    claimed = claim_deliveries(db, limit=BATCH, lease_seconds=lease_seconds)
-    if claimed:
-        asyncio.run(_send_all(db, settings, claimed))
-
-
-async def _send_all(
-    db: Database, settings: Settings, deliveries: Sequence[ClaimedDelivery]
-) -> None:
+    in_flight: dict[asyncio.Task[None], ClaimedDelivery] = {}
     async with open_client(settings) as http:
-        outcomes = await asyncio.gather(
-            *(_deliver(db, settings, http, delivery) for delivery in deliveries),
-            return_exceptions=True,
-        )
-    for delivery, outcome in zip(deliveries, outcomes, strict=True):
-        if isinstance(outcome, BaseException):  # one bad row must not block the others
-            log.error("delivery %s: its outcome could not be stored", delivery.id, exc_info=outcome)
+        while True:
+            claimed = await asyncio.to_thread(
+                claim_deliveries,
+                db,
+                limit=MAX_IN_FLIGHT,
+                lease_seconds=lease_seconds,
+                in_flight=[*in_flight.values()],
+            )
+            for delivery in claimed:
+                task = asyncio.create_task(_deliver(db, settings, http, delivery))
+                in_flight[task] = delivery
+            if not in_flight:
+                return
+            done, _ = await asyncio.wait(
+                in_flight, timeout=settings.reconcile_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                delivery = in_flight.pop(task)
+                error = task.exception()
+                if error is not None:  # one bad row must not block the others
+                    log.error(
+                        "delivery %s: its outcome could not be stored", delivery.id, exc_info=error
+                    )
 
 
 def open_client(settings: Settings) -> httpx.AsyncClient:
@@ -157,5 +177,6 @@ async def _resolve(url: httpx.URL) -> list[str]:
     """Every address that the host resolves to, in the order to try them. Raises OSError."""
     port = url.port or (443 if url.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    resolve = partial(socket.getaddrinfo, url.host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(RESOLVERS, resolve)
     return [str(address[0]) for *_, address in found]

@@ -5,13 +5,14 @@ A delivery is stored in the transaction that ends the experiment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, not_, or_, select, update
 from sqlmodel import Session
 
 from schemas.events import EventName
@@ -23,6 +24,13 @@ from storage.database.tables import DeliveryRow, ExperimentRow, WebhookRow
 from storage.monitoring.counters import CounterName, increment
 from storage.results.events import append_event
 
+MAX_OF_OWNER = 8
+"""Deliveries of an owner that one process sends at once"""
+MAX_OF_RECEIVER = 4
+"""And those of an owner to the same scheme, host and port"""
+CANDIDATES = 200
+"""Due deliveries that are read at once to choose from"""
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
@@ -30,6 +38,7 @@ class ClaimedDelivery:
 
     id: str
     experiment_id: str
+    owner: str
     url: str
     secret: str | None = field(repr=False)
     """Null: the setting `webhook_secret`"""
@@ -83,30 +92,94 @@ def add_deliveries(
     session.flush()
 
 
-def claim_deliveries(db: Database, *, limit: int, lease_seconds: float) -> list[ClaimedDelivery]:
+def claim_deliveries(
+    db: Database,
+    *,
+    limit: int,
+    lease_seconds: float,
+    in_flight: Collection[ClaimedDelivery] = (),
+) -> list[ClaimedDelivery]:
     """Claim due deliveries, the longest due first.
 
+    limit: together with those `in_flight` in this process. Of these, an owner has at most
+    `MAX_OF_OWNER`, and an owner's receiver `MAX_OF_RECEIVER`, so that the others do not wait for
+    one that does not respond.
     A delivery without an attempt is due, also where the clock was set back after it was stored. One
     whose sender dies becomes due again when the lease expires.
     """
+    claimed: list[ClaimedDelivery] = []
+    while True:
+        shares = _Shares([*in_flight, *claimed], limit)
+        with db.read() as session:
+            candidates = session.execute(_due(session, shares)).all()
+        chosen = [row.id for row in candidates if shares.take(row.owner, _origin(row.url))]
+        if not chosen:
+            return claimed
+        claimed += _claim(db, chosen, lease_seconds)
+        if len(candidates) < CANDIDATES:
+            return claimed
 
-    def due(session: Session) -> Any:
-        return (
-            select(DeliveryRow.id, DeliveryRow.attempts)
-            .where(
-                DeliveryRow.state == DeliveryState.PENDING,
-                or_(DeliveryRow.due_at <= database_now(session), DeliveryRow.attempts == 0),
-            )
-            .order_by(DeliveryRow.due_at, DeliveryRow.id)
-            .limit(limit)
-        )
 
-    with db.read() as session:
-        if session.execute(due(session)).first() is None:
-            return []
+class _Shares:
+    """Counts the deliveries in flight."""
+
+    def __init__(self, in_flight: Collection[ClaimedDelivery], limit: int) -> None:
+        self._left = limit - len(in_flight)
+        self._of_owner = Counter(one.owner for one in in_flight)
+        self._of_receiver = Counter((one.owner, _origin(one.url)) for one in in_flight)
+
+    def take(self, owner: str, origin: str) -> bool:
+        """Count one more, if there is room for it."""
+        if (
+            self._left <= 0
+            or self._of_owner[owner] >= MAX_OF_OWNER
+            or self._of_receiver[owner, origin] >= MAX_OF_RECEIVER
+        ):
+            return False
+        self._left -= 1
+        self._of_owner[owner] += 1
+        self._of_receiver[owner, origin] += 1
+        return True
+
+    def allowed(self) -> Any:
+        """The condition of deliveries that may have room."""
+        owners = [owner for owner, count in self._of_owner.items() if count >= MAX_OF_OWNER]
+        receivers = [
+            (ExperimentRow.owner == owner)
+            & WebhookRow.url.startswith(f"{origin}/", autoescape=True)
+            for (owner, origin), count in self._of_receiver.items()
+            if count >= MAX_OF_RECEIVER
+        ]
+        return and_(ExperimentRow.owner.notin_(owners), *(not_(one) for one in receivers))
+
+
+def _due(session: Session, shares: _Shares) -> Any:
+    return (
+        select(DeliveryRow.id, ExperimentRow.owner, WebhookRow.url)
+        .join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
+        .join(ExperimentRow, ExperimentRow.id == WebhookRow.experiment_id)
+        .where(_is_due(session), shares.allowed())
+        .order_by(DeliveryRow.due_at, DeliveryRow.id)
+        .limit(CANDIDATES)
+    )
+
+
+def _is_due(session: Session) -> Any:
+    return (DeliveryRow.state == DeliveryState.PENDING) & or_(
+        DeliveryRow.due_at <= database_now(session), DeliveryRow.attempts == 0
+    )
+
+
+def _claim(db: Database, ids: Sequence[str], lease_seconds: float) -> list[ClaimedDelivery]:
+    """Claim those that no other process has claimed meanwhile."""
     claimed = []
     with db.write() as session:
-        query = due(session) if db.is_sqlite else due(session).with_for_update(skip_locked=True)
+        query = (
+            select(DeliveryRow.id, DeliveryRow.attempts)
+            .where(DeliveryRow.id.in_(ids), _is_due(session))
+            .order_by(DeliveryRow.due_at, DeliveryRow.id)
+            .with_for_update(skip_locked=True)
+        )
         lease_until = database_now(session) + timedelta(seconds=lease_seconds)
         for delivery_id, attempts in session.execute(query).all():
             updated = session.execute(
@@ -125,6 +198,7 @@ def _read_delivery(session: Session, delivery_id: str) -> ClaimedDelivery:
     return ClaimedDelivery(
         id=delivery.id,
         experiment_id=webhook.experiment_id,
+        owner=session.get_one(ExperimentRow, webhook.experiment_id).owner,
         url=webhook.url,
         secret=webhook.secret,
         body=delivery.body,

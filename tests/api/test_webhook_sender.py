@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import select, text
 
 from api.background import webhook_sender as deliveries
-from api.background.webhook_sender import send_due_deliveries, sign
+from api.background.webhook_sender import MAX_IN_FLIGHT, send_due_deliveries, sign
 from ops.up import Stack
 from runtime.fault_points import FOLDER_VARIABLE
 from runtime.settings import Settings
@@ -31,6 +31,7 @@ from storage.database.tables import DeliveryRow
 from storage.delivery import webhooks
 from storage.experiments.status import attach_webhook
 from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.keys import make_key
 from tests.api.webhook_receiver import SECRET, Receiver, respond_after, serve_receiver
 from tests.postgres import new_database
 from tests.waiting import wait_until
@@ -231,6 +232,77 @@ def test_a_bad_delivery_does_not_block_the_others(
         [],
         [("webhook.delivered", None)],
     )
+
+
+def test_a_receiver_that_hangs_delays_no_other(api_server: ApiServer, receiver: Receiver) -> None:
+    """Neither another owner's, nor its own owner's other receivers."""
+    ada, ben = make_key(api_server.db), make_key(api_server.db, owner="ben")
+    released = threading.Event()
+    with serve_receiver() as hanging:
+        hanging.responses = [respond_after(released, 204) for _ in range(40)]
+        api_server.http.headers["Authorization"] = f"Bearer {ada}"
+        held = [cancel_one(api_server, hanging.url) for _ in range(MAX_IN_FLIGHT + 8)]
+        own = cancel_one(api_server, receiver.url)
+        api_server.http.headers["Authorization"] = f"Bearer {ben}"
+        others = cancel_one(api_server, receiver.url)
+        settings = with_settings(api_server, webhook_timeout_seconds=60.0, reconcile_seconds=0.05)
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(send_due_deliveries, api_server.db, settings)
+            receiver.wait_for(2)
+            late = cancel_one(api_server, receiver.url)
+            receiver.wait_for(3)
+            assert len(hanging.received) == webhooks.MAX_OF_RECEIVER
+            released.set()
+            sending.result(timeout=60)
+        *first, last = [one.payload["data"]["id"] for one in receiver.received]
+        assert (set(first), last) == ({own, others}, late)
+        assert {one.payload["data"]["id"] for one in hanging.received} == set(held)
+
+
+@on_one_database
+def test_a_name_that_is_not_resolved_delays_no_other(
+    api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def hang(host: Any, *arguments: Any, **options: Any) -> Any:
+        if str(host).endswith("hangs.test"):
+            released.wait(60)
+            raise socket.gaierror
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    for number in range(40):
+        cancel_one(api_server, f"http://{number}.hangs.test/")
+    with api_server.db.write() as session:
+        session.execute(text("UPDATE experiment SET owner = 'ada'"))
+    cancel_one(api_server, receiver.url)
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send_due_deliveries, api_server.db, api_server.settings)
+        receiver.wait_for(1)
+        released.set()
+        sending.result(timeout=60)
+
+
+def test_a_claim_reads_past_an_owner_whose_share_is_taken(
+    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "CANDIDATES", 3)
+    for number in range(12):
+        cancel_one(api_server, f"http://{number % 2}.example/")
+    with api_server.db.write() as session:
+        session.execute(text("UPDATE experiment SET owner = 'ada'"))
+    last = cancel_one(api_server, "http://0.example/")
+    claimed = webhooks.claim_deliveries(api_server.db, limit=32, lease_seconds=60)
+    assert [one.owner for one in claimed[:-1]] == ["ada"] * webhooks.MAX_OF_OWNER
+    assert claimed[-1].experiment_id == last
+    more = webhooks.claim_deliveries(api_server.db, limit=32, lease_seconds=60, in_flight=claimed)
+    assert more == []
+    more = webhooks.claim_deliveries(
+        api_server.db, limit=32, lease_seconds=60, in_flight=claimed[2:]
+    )
+    assert len(more) == 2
 
 
 @on_one_database

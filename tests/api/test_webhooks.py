@@ -341,7 +341,7 @@ def test_an_invalid_secret_is_refused_and_not_repeated(
     (found,) = errors_of(strict_api_server, webhook)
     assert found[:2] == ("#/webhook/secret", "secret-invalid")
     assert secret not in found[2]
-    with pytest.raises(ValueError, match="webhook_secret") as refused:
+    with pytest.raises(ValueError, match="RICHREGIME_WEBHOOK_SECRET") as refused:
         Settings(webhook_secret=secret)
     assert secret not in str(refused.value)
 
