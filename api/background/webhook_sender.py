@@ -14,7 +14,7 @@ from functools import partial
 
 import httpx
 
-from api.experiments.check_webhook import ALLOW_PRIVATE, is_public
+from api.experiments.check_webhook import refuse_address
 from runtime.fault_points import reach
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
@@ -33,7 +33,7 @@ log = logging.getLogger("richregime.deliveries")
 
 
 class AddressRefused(Exception):
-    """A host name resolves to an address that is not public."""
+    """A host name resolves to an address that deliveries are not sent to."""
 
 
 class NoSecret(Exception):
@@ -127,8 +127,10 @@ async def send(http: httpx.AsyncClient, settings: Settings, delivery: ClaimedDel
         **sign(_key_of(delivery, settings), delivery.id, int(time.time()), delivery.body),
     }
     addresses = await _resolve(url)
-    if not settings.webhook_allow_private and not all(map(is_public, addresses)):
-        raise AddressRefused(f"{url.host} is not a public address; {ALLOW_PRIVATE}")
+    for address in addresses:
+        why = refuse_address(address, url.host, settings)
+        if why is not None:
+            raise AddressRefused(why)
     *others, last = addresses
     for address in others:
         try:

@@ -22,6 +22,7 @@ from sqlalchemy import select, text
 
 from api.background import webhook_sender as deliveries
 from api.background.webhook_sender import MAX_IN_FLIGHT, send_due_deliveries, sign
+from api.experiments import check_webhook
 from ops.up import Stack
 from runtime.fault_points import FOLDER_VARIABLE
 from runtime.settings import Settings
@@ -363,7 +364,7 @@ def test_the_checked_address_is_the_one_connected_to(
     api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = NameServer(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
-    monkeypatch.setattr(deliveries, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(check_webhook, "is_public", lambda address: address == "127.0.0.1")
     experiment_id = cancel_one(api_server, f"http://rebinds.test:{receiver.port}/x")
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=False))
     assert webhook_events(api_server, experiment_id) == [("webhook.delivered", None)]
@@ -382,6 +383,37 @@ def test_a_name_with_any_private_address_is_refused(
     send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=False))
     assert [name for name, _ in webhook_events(api_server, experiment_id)] == ["webhook.failed"]
     assert receiver.received == []
+
+
+@on_one_database
+@pytest.mark.parametrize("metadata", ["169.254.169.254", "168.63.129.16", "100.100.100.200"])
+def test_a_name_of_a_metadata_service_is_refused_whatever_is_allowed(
+    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch, metadata: str
+) -> None:
+    NameServer(monkeypatch, ["127.0.0.1", metadata])
+    experiment_id = cancel_one(api_server, "http://rebinds.test:9/x")
+    send_due_deliveries(api_server.db, with_settings(api_server, webhook_allow_private=True))
+    ((name, detail),) = webhook_events(api_server, experiment_id)
+    assert name == "webhook.failed"
+    assert "no setting allows it" in detail
+    assert delivery_states(api_server) == [("failed", 1)]
+
+
+@on_one_database
+def test_a_redirect_is_not_followed(api_server: ApiServer, receiver: Receiver) -> None:
+    with serve_receiver() as inner:
+
+        def redirect(handler: Any) -> None:
+            handler.send_response(307)
+            handler.send_header("Location", inner.url)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        receiver.responses = [redirect]
+        experiment_id = cancel_one(api_server, receiver.url)
+        send_due_deliveries(api_server.db, api_server.settings)
+        assert webhook_events(api_server, experiment_id) == [("webhook.failed", "returned 307")]
+        assert inner.received == []
 
 
 @on_one_database

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from api.experiments.check_webhook import is_public
 from runtime.settings import Settings
 from storage.experiments.finalize import experiments_without_summary
 from tests.api.api_server import ApiServer, make_settings, serve_api
@@ -37,7 +38,6 @@ PRIVATE = [
         "10.1.2.3",
         "172.16.0.1",
         "192.168.1.1",
-        "169.254.169.254",
         "100.64.0.1",
         "224.0.0.1",
         "240.0.0.1",
@@ -291,6 +291,56 @@ def test_a_private_address_is_refused_at_submission(
     )
     assert (pointer, code) == ("#/webhook/url", "address-refused")
     assert "RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true" in detail
+
+
+METADATA = (
+    "169.254.169.254",
+    "169.254.170.2",
+    "192.0.0.192",
+    "168.63.129.16",
+    "100.100.100.200",
+    "2852039166",
+    "0xa9fea9fe",
+    "0251.0376.0251.0376",
+    "[fd00:ec2::254]",
+    "[fd20:ce::254]",
+    "[fe80::a9fe:a9fe]",
+    "[::ffff:169.254.169.254]",
+    "[::ffff:a83f:8110]",
+    "[::169.254.169.254]",
+    "[::ffff:0:169.254.169.254]",
+    "[64:ff9b::169.254.169.254]",
+    "[64:ff9b:1::a83f:8110]",
+    "[2002:a9fe:a9fe::1]",
+    "[2001:0:1:2::5601:5601]",
+)
+"""Spellings of the metadata services of clouds; the last one is Teredo, with inverted bits."""
+
+
+@pytest.mark.parametrize("host", METADATA)
+@pytest.mark.parametrize("server", ["strict_api_server", "api_server"])
+def test_a_metadata_service_is_refused_whatever_is_allowed(
+    request: pytest.FixtureRequest, server: str, host: str
+) -> None:
+    opened = request.getfixturevalue(server)
+    ((pointer, code, detail),) = errors_of(
+        opened, {"url": f"http://{host}/latest/meta-data/", "secret": SECRET}
+    )
+    assert (pointer, code) == ("#/webhook/url", "address-refused")
+    assert "no setting allows it" in detail
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "::ffff:127.0.0.1", "::127.0.0.1", "2002:7f00:1::"],
+)
+def test_a_private_address_inside_an_ipv6_address_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::1.1.1.1", "::ffff:1.1.1.1", "2606:4700::1111"])
+def test_a_public_address_inside_an_ipv6_address_is_public(address: str) -> None:
+    assert is_public(address)
 
 
 @pytest.mark.parametrize(
