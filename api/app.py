@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +45,9 @@ from runtime.logs import set_up_logging
 from runtime.settings import Settings, settings_of_command
 from runtime.version import SERVICE_VERSION
 from storage.access.keys import has_keys
-from storage.database.engine import Database
+from storage.database.availability import describe_failure
+from storage.database.engine import Database, DatabaseError
+from storage.errors import StorageError
 
 DESCRIPTION = """Experiments with rich-regime training (Li & Banerjee): which parameters of a net
 move, where they are, and training only some layers. POST a body to /experiments, follow /events,
@@ -66,6 +69,8 @@ ROUTES = (
     *pages.PAGES,
 )
 
+
+log = logging.getLogger("richregime.api")
 
 SWITCH_SECONDS = 0.001
 """How long a thread computes while another waits. At Python's default, 0.005, the event loop waits
@@ -134,15 +139,25 @@ def _build_openapi(app: FastAPI) -> dict[str, object]:
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal.
 
-    Returns 2 for an address that other machines reach while no key exists, unless the settings
-    allow it.
+    Returns 1 where the database cannot be used, 2 for an address that other machines reach while
+    no key exists, unless the settings allow it.
     """
     parser = argparse.ArgumentParser(prog="richregime api", description=__doc__)
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     chosen = parser.parse_args(arguments)
     settings = settings_of_command(needs_home=False, host=chosen.host, port=chosen.port)
-    if not is_loopback(settings.host) and not settings.allow_public and not _has_key(settings):
+    make_new_files_private()
+    set_up_logging(settings.log_format, "api")
+    try:
+        has_key = _has_key(settings)
+    except DatabaseError as error:
+        log.error(describe_failure(error))
+        return 1
+    except StorageError as error:
+        log.error("%s", error)
+        return 1
+    if not is_loopback(settings.host) and not settings.allow_public and not has_key:
         print(
             f"refusing to listen on {settings.host}: other machines could use the service without "
             "a key. Make a key with `richregime keys create --owner NAME`, listen on 127.0.0.1, or "
@@ -150,8 +165,6 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    make_new_files_private()
-    set_up_logging(settings.log_format, "api")
     tracing.start_tracing("api")
     app = create_app(settings)
     _prepare_process()

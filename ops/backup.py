@@ -23,7 +23,7 @@ DATABASE, FILES, DESCRIPTION = "richregime.sqlite3", "files", "backup.json"
 ATTEMPTS = 5
 
 
-class BackupRefused(Exception):
+class BackupRefused(RuntimeError):
     """The backup or the restore cannot be done; the message says why."""
 
 

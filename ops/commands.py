@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from ops.failures import failing_in_one_line
 from ops.keys import app as keys
 from richregime.commands.shared import AsJson, expand_user
 
@@ -63,11 +64,12 @@ def upgrade(home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None) -
     from storage.database.engine import Database
 
     settings = settings_of_command(home, needs_home=False)
-    database = Database(settings.resolved_database_url)
-    try:
-        database.upgrade()
-    finally:
-        database.dispose()
+    with failing_in_one_line():
+        database = Database(settings.resolved_database_url)
+        try:
+            database.upgrade()
+        finally:
+            database.dispose()
     print("the database has the schema of this version")
 
 
@@ -82,18 +84,17 @@ def copy(
     from runtime.settings import settings_of_command
     from storage.database.copy import copy_database
     from storage.database.engine import Database
-    from storage.errors import StorageError
 
     settings = settings_of_command(home, needs_home=False)
-    source = Database(settings.resolved_database_url)
-    target = Database(settings_of_command(database_url=to, needs_home=False).resolved_database_url)
-    try:
-        counts = copy_database(source, target)
-    except StorageError as error:
-        raise fail(str(error)) from None
-    finally:
-        source.dispose()
-        target.dispose()
+    wanted = settings_of_command(database_url=to, needs_home=False)
+    with failing_in_one_line():
+        source = Database(settings.resolved_database_url)
+        target = Database(wanted.resolved_database_url)
+        try:
+            counts = copy_database(source, target)
+        finally:
+            source.dispose()
+            target.dispose()
     print(f"{counts['experiment']:,} experiments, {sum(counts.values()):,} rows were copied")
 
 
@@ -108,14 +109,12 @@ def backup(
 
     A later backup to the same folder copies only new files.
     """
-    from ops.backup import BackupRefused, back_up
+    from ops.backup import back_up
     from runtime.settings import settings_of_command
-    from storage.errors import StorageError
 
-    try:
-        counts = back_up(settings_of_command(home, needs_home=False), folder)
-    except (BackupRefused, StorageError, OSError) as error:
-        raise fail(str(error)) from None
+    settings = settings_of_command(home, needs_home=False)
+    with failing_in_one_line():
+        counts = back_up(settings, folder)
     print(f"backed up: {describe(counts)}")
 
 
@@ -125,15 +124,12 @@ def restore(
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
 ) -> None:
     """Copy a backup into an empty home, or into the empty database that the settings name."""
-    from ops.backup import BackupRefused
     from ops.backup import restore as restore_backup
     from runtime.settings import settings_of_command
-    from storage.errors import StorageError
 
-    try:
-        counts = restore_backup(settings_of_command(home, needs_home=False), folder)
-    except (BackupRefused, StorageError, OSError) as error:
-        raise fail(str(error)) from None
+    settings = settings_of_command(home, needs_home=False)
+    with failing_in_one_line():
+        counts = restore_backup(settings, folder)
     print(f"restored: {describe(counts)}")
 
 
@@ -152,14 +148,15 @@ def gc(
     from storage.files.retention import delete_unreferenced, find_orphans
 
     settings = settings_of_command(home, needs_home=False)
-    database = Database(settings.resolved_database_url)
-    blobs = open_blobs(settings)
-    try:
-        orphans = find_orphans(database, blobs, older_than)
-        if not dry_run:
-            delete_unreferenced(database, blobs, orphans)
-    finally:
-        database.dispose()
+    with failing_in_one_line():
+        database = Database(settings.resolved_database_url)
+        blobs = open_blobs(settings)
+        try:
+            orphans = find_orphans(database, blobs, older_than)
+            if not dry_run:
+                delete_unreferenced(database, blobs, orphans)
+        finally:
+            database.dispose()
     verb = "would be" if dry_run else "were"
     print(f"{len(orphans)} files of {sum(orphans.values())} bytes {verb} deleted")
 
@@ -241,12 +238,6 @@ def openapi() -> None:
 def describe(counts: Mapping[str, int]) -> str:
     """Numbers and what they count."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
-def fail(reason: str) -> typer.Exit:
-    """Print one line to standard error; raise the result to end with exit code 1."""
-    print(reason, file=sys.stderr)
-    return typer.Exit(1)
 
 
 def become(module: str, arguments: list[str]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ops.failures import failing_in_one_line
 from schemas.access import OWNER_PATTERN, Scope
 
 if TYPE_CHECKING:
@@ -204,18 +205,15 @@ def _describe(key: Key) -> str:
 
 @contextmanager
 def _database(home: Path | None) -> Iterator[Database]:
-    """The service's database; storage errors end the command with code 1."""
+    """The service's database; failures end the command with code 1."""
     from runtime.settings import settings_of_command
     from storage.database.engine import Database
-    from storage.errors import StorageError
 
     settings = settings_of_command(home, needs_home=False)
-    db = Database(settings.resolved_database_url)
-    try:
-        db.require_schema()
-        yield db
-    except StorageError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(1) from None
-    finally:
-        db.dispose()
+    with failing_in_one_line():
+        db = Database(settings.resolved_database_url)
+        try:
+            db.require_schema()
+            yield db
+        finally:
+            db.dispose()

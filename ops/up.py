@@ -21,7 +21,9 @@ from runtime.home import make_new_files_private, prepare_folder
 from runtime.logs import LogFormat, set_up_logging
 from runtime.setting_errors import InvalidSetting
 from runtime.settings import Settings
-from storage.database.engine import Database
+from storage.database.availability import describe_failure
+from storage.database.engine import Database, DatabaseError
+from storage.errors import StorageError
 from workers.devices import list_gpus
 
 READY_SECONDS = 120.0
@@ -253,7 +255,10 @@ def up(settings: Settings) -> int:
     except InvalidSetting as error:
         print(error, file=sys.stderr)
         return 2
-    except (HomeInUse, RuntimeError) as error:
+    except DatabaseError as error:
+        print(describe_failure(error), file=sys.stderr)
+        return 1
+    except (HomeInUse, RuntimeError, StorageError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

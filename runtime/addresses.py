@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 DATABASES = ("postgresql", "postgres", "postgresql+psycopg")
+OBJECT_STORES = ("s3", "gs", "az", "file")
 BROKERS = ("redis", "rediss", "redis+socket", "unix")
 
 
@@ -25,10 +26,12 @@ def check_broker_url(url: str) -> None:
 
 
 def check_blob_url(url: str) -> None:
-    """Raises ValueError unless `url` has a scheme and a place in the store."""
-    scheme, separator, rest = url.partition("://")
-    if not scheme.isalnum() or not separator or not rest.strip("/"):
+    """Raises ValueError unless `url` is a place in a known store, without credentials."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in OBJECT_STORES or not rest.strip("/"):
         raise ValueError("it is like s3://BUCKET/PREFIX")
+    if "@" in rest:
+        raise ValueError("it is like s3://BUCKET/PREFIX; the credentials are variables (AWS_...)")
 
 
 def _has_valid_port(url: str) -> bool:

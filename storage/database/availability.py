@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
+from runtime.logs import hide_secrets
+
 SQLITE_CODES = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -43,6 +45,16 @@ def raising_unavailable() -> Iterator[None]:
         if is_passing(error):
             raise DatabaseUnavailable(str(error.orig)) from error
         raise
+
+
+def describe_failure(error: SQLAlchemyError) -> str:
+    """One line for an operator: what the database says, and where its address stands."""
+    cause = getattr(error, "orig", None) or error
+    told = " ".join(hide_secrets(str(cause)).split())
+    return (
+        f"the database cannot be used: {told}; "
+        "check RICHREGIME_DATABASE_URL, or the home of an SQLite file"
+    )
 
 
 def is_passing(error: DBAPIError) -> bool:

@@ -35,8 +35,9 @@ class ObjectBlobStore(BlobStore):
 
     @classmethod
     def open(cls, url: str, cache: Path) -> ObjectBlobStore:
-        """url: `s3://bucket/prefix`. Raises RuntimeError where the extra `s3` is not installed."""
+        """url: `s3://bucket/prefix`. Raises RuntimeError where it cannot be opened."""
         try:
+            from obstore.exceptions import BaseError
             from obstore.store import from_url
         except ImportError:
             raise RuntimeError(
@@ -44,7 +45,11 @@ class ObjectBlobStore(BlobStore):
             ) from None
         timeout = timedelta(seconds=REPEAT_SECONDS)
         retries: Any = {"max_retries": MAX_RETRIES, "retry_timeout": timeout}
-        return cls(from_url(url, retry_config=retries), cache)
+        try:
+            return cls(from_url(url, retry_config=retries), cache)
+        except BaseError as error:  # its text repeats the address and the configuration
+            kind = type(error).__name__
+            raise RuntimeError(f"RICHREGIME_BLOB_URL cannot be opened ({kind})") from None
 
     def path(self, sha256: str) -> Path:
         """The local copy, fetched where missing; no file exists where the store has no object."""

@@ -57,7 +57,6 @@ def test_settings_are_described_without_their_addresses(tmp_path: Path) -> None:
         home=tmp_path,
         database_url=f"postgresql://me:{HIDDEN}@db/x",
         broker_url=f"redis://:{HIDDEN}@broker",
-        blob_url=f"s3://id:{HIDDEN}@bucket/x",
         webhook_secret="whsec_" + "a" * 32,
     )
     for described in (repr(settings), str(settings)):
