@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -42,4 +43,8 @@ def keep_key(
 def main() -> None:
     """Entry point of the console script."""
     replace_unknown_characters()
-    app(prog_name="richregime")
+    try:
+        app(prog_name="richregime")
+    except OSError as error:  # a folder that cannot be written to, a full disk
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None

@@ -231,3 +231,16 @@ def test_the_limits_and_their_use_are_printed(invoke: Invoke, live_url: str) -> 
     assert "limit_queued_per_owner" in shown
     assert "used: " in shown
     assert "max_points" in json.loads(invoke("limits", "--json", "--url", live_url).stdout)
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "{id}"], ["export", "{id}", "--format", "csv"], ["plot", "{id}"]]
+)
+def test_output_that_cannot_be_written_is_one_line(
+    words: list[str], command: Command, live_url: str, client: Client
+) -> None:
+    experiment_id = client.submit(BODY).id
+    filled = [word.format(id=experiment_id) for word in words]
+    done = command(*filled, "--url", live_url, "--out", "/proc/none/out")
+    assert done.returncode == 1
+    assert done.stderr == "[Errno 2] No such file or directory: '/proc/none'\n"
