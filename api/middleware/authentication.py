@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PUBLIC_PATHS = ("/healthz", "/readyz", "/assets/", "/login", "/logout")
 """Need no key: health probes, the style sheets of error pages, and logging in."""
+MAX_ADDRESS = 64
+"""Characters; a proxy may pass on any text as an address."""
 KEY_CHECK_SECONDS = 1.0
 """How often a service without keys looks for its first key."""
 ADMIN_PATHS = frozenset({"/storage", "/audit"})
@@ -196,8 +198,8 @@ def check_key(session: Session, request: Request, key: str) -> ApiKeyRow:
 
 
 def client_address(request: Request) -> str:
-    """The client's address, or the one that a proxy on this machine names; empty if unknown."""
-    return request.client.host if request.client else ""
+    """The client's address, or the one that a trusted proxy names; empty if unknown."""
+    return request.client.host[:MAX_ADDRESS] if request.client else ""
 
 
 def record_refusal(request: Request, refused: KeyRefused) -> None:

@@ -16,6 +16,9 @@ from schemas.links import links_below
 TRUSTED_VARIABLE = "FORWARDED_ALLOW_IPS"
 """Uvicorn's variable: addresses and networks of trusted proxies, comma-separated, or `*`."""
 LOOPBACK = "127.0.0.1,::1"
+"""Trusted where the variable is not set, but not with the client's address: a program of this
+machine could name another address with each request, and no limit per address would hold it."""
+CLIENT_HEADER = b"x-forwarded-for"
 PREFIX_HEADER = "X-Forwarded-Prefix"
 WRONG_PREFIX = "wrong_prefix"
 """The state of a request with the reason why its prefix is refused."""
@@ -24,13 +27,16 @@ WRONG_PREFIX = "wrong_prefix"
 class ProxyHeaders:
     """ASGI middleware for `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix`.
 
-    They count only from a trusted address. The prefixes of several proxies are joined.
+    They count only from a trusted address, `X-Forwarded-For` only where the trusted addresses are
+    configured. The prefixes of several proxies are joined.
     root_path: the path below which the service is reached, where the proxy names none.
     """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app, self._root_path = app, root_path
-        trusted = os.environ.get(TRUSTED_VARIABLE, LOOPBACK)
+        configured = os.environ.get(TRUSTED_VARIABLE, "").strip()
+        self._reads_client = bool(configured)
+        trusted = configured or LOOPBACK
         self._with_client = ProxyHeadersMiddleware(self._enter, trusted)  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +44,9 @@ class ProxyHeaders:
         if scope["type"] == "http":
             is_trusted = client is not None and client[0] in self._with_client.trusted_hosts
             scope["root_path"] = self._read_root_path(scope) if is_trusted else self._root_path
+            if not self._reads_client:
+                headers = scope["headers"]
+                scope["headers"] = [one for one in headers if one[0] != CLIENT_HEADER]
         await self._with_client(scope, receive, send)  # type: ignore[arg-type]
 
     def _read_root_path(self, scope: Scope) -> str:

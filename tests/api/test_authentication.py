@@ -231,3 +231,36 @@ def test_openapi_names_the_scope_of_each_operation(api_server: ApiServer) -> Non
     assert description["paths"]["/experiments/{experiment_id}/cancel"]["post"]["security"][0] == {
         "key": ["cancel"]
     }
+
+
+def send_invalid_keys(home: Path, template: Path) -> list[int]:
+    """The statuses of five requests with invalid keys, each with another `X-Forwarded-For`."""
+    shutil.copyfile(template, home / "richregime.sqlite3")
+    with serve_api(make_settings(home, max_failed_keys_per_minute=3)) as opened:
+        make_key(opened.db)
+        return [
+            request_with_key(
+                opened, f"wrong-{number}", headers={"X-Forwarded-For": f"203.0.113.{number}"}
+            ).status_code
+            for number in range(5)
+        ]
+
+
+@pytest.mark.parametrize("configured", [None, "", "192.0.2.1"])
+def test_another_forwarded_address_for_each_invalid_key_does_not_evade_the_limit(
+    tmp_path: Path,
+    sqlite_template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: str | None,
+) -> None:
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if configured is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", configured)
+    assert send_invalid_keys(tmp_path, sqlite_template) == [401, 401, 401, 429, 429]
+
+
+def test_clients_of_a_configured_proxy_have_limits_of_their_own(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    assert send_invalid_keys(tmp_path, sqlite_template) == [401] * 5
