@@ -19,6 +19,7 @@ TITLES = {
     "activity": "Activity maps",
     "precision": "bf16 and memory formats",
     "service": "The service",
+    "hostile_owner": "One hostile key",
     "peers": "Comparison with MLflow",
     "cost": "Preview estimates",
     "scaling": "Scaling of cost",
