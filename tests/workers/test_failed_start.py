@@ -109,7 +109,7 @@ def test_failed_starts_are_logged_with_one_traceback_and_a_growing_delay(
 ) -> None:
     """Runs after the test above, on its log."""
     log = breakable.harness.log
-    tracebacks = re.findall(r"^ImportError: sympy is being replaced", log, re.MULTILINE)
+    tracebacks = re.findall(r"^\s*ImportError: sympy is being replaced", log, re.MULTILINE)
     assert len(tracebacks) == 1
     delays = [float(seconds) for seconds in re.findall(r"next start in ([0-9.]+) s", log)]
     assert delays[:2] == [FIRST_DELAY_SECONDS, 2 * FIRST_DELAY_SECONDS]
