@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import resource
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +73,8 @@ ROUTES = (
 
 log = logging.getLogger("richregime.api")
 
+OPEN_FILES = 10_240
+"""Each connection is one; many systems start processes with 1,024."""
 SWITCH_SECONDS = 0.001
 """How long a thread computes while another waits. At Python's default, 0.005, the event loop waits
 that long at each of its steps while a request computes."""
@@ -182,7 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare_process() -> None:
-    """Keep the pauses short that a request of many objects would cause to all others."""
+    """Allow many connections, and keep the pauses short that a large request causes to others."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # the objects of the application are not searched for garbage again

@@ -12,16 +12,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from fastapi import Request
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.negotiation import EVENT_STREAM
+from api.http.problems import ProblemRaised, problem_response
 from api.http.request_work import CallerGone, RequestWork, current_work
 from api.middleware.authentication import required_scope
 from api.middleware.origins import SAFE_METHODS
 from api.middleware.rate_limits import join_rates
 from schemas.access import Scope as KeyScope
+from schemas.problems import ProblemCode
 
 if TYPE_CHECKING:
     from api.dependencies import State
@@ -34,6 +37,10 @@ REQUESTS_PER_OWNER = 2
 """Python computes one thread at a time: beside more of them, health checks and others wait."""
 REQUESTS_WITHOUT_KEYS = 4
 """Of a service without keys, which has one user."""
+BODIES_PER_OWNER = 100
+"""Bodies that one owner sends at once"""
+SILENT_SECONDS = 60.0
+"""A body of which nothing arrives for so long is given up."""
 
 
 class Turns:
@@ -103,6 +110,7 @@ class WorkShares:
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app, self._max_body_bytes = app, max_body_bytes
+        self._bodies: Counter[str | None] = Counter()
         self._turns: Mapping[bool, Turns] = MappingProxyType(
             {is_read: Turns() for is_read in (False, True)}
         )
@@ -115,12 +123,23 @@ class WorkShares:
         if needed is None:
             await self._app(scope, receive, send)
             return
-        caller = _Caller(scope, receive, self._turns[needed in (KeyScope.READ, KeyScope.ADMIN)])
+        is_read = needed in (KeyScope.READ, KeyScope.ADMIN)
+        caller = _Caller(scope, receive, self._turns[is_read], self._bodies)
         has_no_body = scope["method"] in SAFE_METHODS
         try:
+            caller.start_body()
             await caller.receive_body(self._max_body_bytes, whole=has_no_body)
             with current_work(caller.work):
                 await self._app(scope, caller.receive, caller.sending(send))
+        except ProblemRaised as refused:
+            response = problem_response(
+                Request(scope),
+                refused.status,
+                refused.code,
+                refused.detail,
+                headers=refused.headers,
+            )
+            await response(scope, receive, send)
         except CallerGone:
             log.info("the client disconnected; its request is dropped")
         finally:
@@ -130,18 +149,38 @@ class WorkShares:
 class _Caller:
     """One request: its messages, its turn, its work."""
 
-    def __init__(self, scope: Scope, receive: Receive, turns: Turns) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, turns: Turns, bodies: Counter[str | None]
+    ) -> None:
         self._scope, self._receive, self._turns = scope, receive, turns
+        self._bodies = bodies
         identity = scope["state"]["identity"]
         self._key_id = None if identity is None else identity.key_id
         self._owner = None if identity is None else identity.owner
         self._rate: Mapping[str, str] = scope["state"]["rate"]
         self._received: deque[Message] = deque()
-        self._is_complete = self._has_turn = False
+        self._is_complete = self._has_turn = self._is_sending = False
         self._gone = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._charged = 0.0
         self.work = RequestWork()
+
+    def start_body(self) -> None:
+        """Count the body until it has ended. Raises a 429 problem for too many of the owner."""
+        if self._bodies[self._owner] >= BODIES_PER_OWNER:
+            detail = f"{BODIES_PER_OWNER} bodies of yours are being sent; this is the limit"
+            raise ProblemRaised(
+                429, ProblemCode.RATE_LIMITED, detail, headers={"Retry-After": "10"}
+            )
+        self._is_sending = True
+        self._bodies[self._owner] += 1
+
+    def _end_body(self) -> None:
+        if self._is_sending:
+            self._is_sending = False
+            self._bodies[self._owner] -= 1
+            if not self._bodies[self._owner]:
+                del self._bodies[self._owner]
 
     async def receive_body(self, limit: int, *, whole: bool) -> None:
         """Receive up to `limit` bytes ahead of the route; then take a turn if the body has ended.
@@ -187,14 +226,21 @@ class _Caller:
         if self._watching is not None:
             self._watching.cancel()
         self._give_back()
+        self._end_body()
         self._charge()
 
     async def _receive_next(self) -> Message:
-        message = await self._receive()
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"nothing of the body has arrived for {SILENT_SECONDS:g} s"
+            raise ProblemRaised(408, ProblemCode.INVALID_REQUEST, detail) from None
         if message["type"] == "http.disconnect":
             raise CallerGone
         if not message.get("more_body"):
             self._is_complete = True
+            self._end_body()
             self._watching = asyncio.create_task(self._watch())
         return message
 

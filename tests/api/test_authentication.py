@@ -11,13 +11,15 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import event
 
 from api.app import main
 from api.middleware.authentication import KEY_CHECK_SECONDS
 from richregime import Client
 from richregime.errors import ProblemError
 from schemas.access import Scope
-from storage.access.keys import list_keys, revoke_key
+from storage.access.keys import find_key, hash_secret, list_keys, revoke_key
+from storage.access.logins import find_login
 from storage.database.engine import Database
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key, request_with_key
@@ -264,3 +266,24 @@ def test_clients_of_a_configured_proxy_have_limits_of_their_own(
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
     assert send_invalid_keys(tmp_path, sqlite_template) == [401] * 5
+
+
+def test_a_key_and_a_login_are_looked_up_by_their_hash_only(sqlite_url: str) -> None:
+    """So the time of a look-up says nothing about the characters of a key."""
+    db = Database(sqlite_url)
+    key = make_key(db)
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        asked.append(f"{statement} {values}")
+
+    with db.read() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", note)
+        assert find_key(session, key) is not None
+        assert find_key(session, key[:-1] + "x") is None
+        assert find_login(session, key) is None
+    db.dispose()
+    assert len(asked) == 3
+    assert sum(hash_secret(key) in one for one in asked) == 2
+    for one in asked:
+        assert not any(part in one for part in (key, key[:-1], key[4:20], key[-20:-1]))

@@ -19,6 +19,7 @@ from fastapi import Response
 from api.dependencies import State
 from api.experiments.plan import plan_submission
 from api.http.request_work import CallerGone, RequestWork, counted, current_work, require_caller
+from api.middleware import work_shares
 from api.middleware.rate_limits import CpuLimit
 from api.middleware.work_shares import REQUESTS, REQUESTS_PER_OWNER, Turns
 from schemas.events import EventName
@@ -156,6 +157,30 @@ def test_a_slow_body_holds_no_turn(
     assert ask(server, ada, method="POST", json=BODY).status_code == 201
     for one in slow:
         one.close()
+
+
+def test_one_owner_sends_a_number_of_bodies_at_once_and_silent_ones_are_given_up(
+    keyed: tuple[ApiServer, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, ada, ben = keyed
+    monkeypatch.setattr(work_shares, "BODIES_PER_OWNER", 3)
+    monkeypatch.setattr(work_shares, "SILENT_SECONDS", 2.0)
+    head = "POST /experiments HTTP/1.1\r\nContent-Length: 200"
+    upload = "POST /datasets?name=mine HTTP/1.1\r\nContent-Length: 900000"
+    slow = [send_request(server, ada, head, b'{"spec"') for _ in range(2)]
+    slow.append(send_request(server, ada, upload, b"P" * 400_000))
+    over = wait_until(
+        lambda: (one := ask(server, ada, method="POST", json=BODY)).status_code == 429 and one
+    )
+    assert over.json()["code"] == "rate-limited"
+    assert "3 bodies of yours are being sent" in over.json()["detail"]
+    assert ask(server, ben, method="POST", json=BODY).status_code in (200, 201)
+    for one in slow:
+        answer = one.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 408 "), answer
+        assert b"nothing of the body has arrived for 2 s" in answer
+        one.close()
+    assert ask(server, ada, method="POST", json=BODY).status_code in (200, 201)
 
 
 def test_a_body_that_no_route_reads_takes_a_turn_too(
