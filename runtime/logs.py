@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -69,7 +70,7 @@ def set_up_logging(log_format: LogFormat, process: str) -> None:
 def make_formatter(log_format: LogFormat, process: str) -> logging.Formatter:
     """A formatter that hides secrets anywhere in a line: in messages, exceptions and fields."""
     if log_format is LogFormat.TEXT:
-        return _RedactingFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        return _RedactingFormatter(_OneLineFormatter("%(levelname)s %(message)s"))
 
     def add_process(logger: Any, method: str, line: Any) -> Any:
         return {"process": process, **line}
@@ -88,6 +89,7 @@ def make_formatter(log_format: LogFormat, process: str) -> logging.Formatter:
             structlog.processors.EventRenamer("message"),
             add_process,
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+            lambda logger, method, line: show_controls(str(line)),
         ],
     )
     return _RedactingFormatter(json_lines)
@@ -119,6 +121,24 @@ def _log_uncaught_exceptions() -> None:
     threading.excepthook = lambda found: log_exception(
         found.exc_type, found.exc_value, found.exc_traceback, found.thread
     )
+
+
+def show_controls(text: str) -> str:
+    """The text with each invisible character, such as a line break, as `\\u000a`."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+class _OneLineFormatter(logging.Formatter):
+    """One line a message, whatever it holds; the lines of a traceback begin with blanks."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return show_controls(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"  {show_controls(line)}" for line in lines)
 
 
 class _RedactingFormatter(logging.Formatter):
