@@ -28,7 +28,11 @@ CHECKPOINT_POINTER = "#/spec/init/checkpoint"
 
 
 def read_dataset_info(blobs: BlobStore, row: DatasetRow) -> DatasetInfo:
-    """The properties of a registered data set. Raises InvalidSpec where its file is lost."""
+    """The properties of a registered data set.
+
+    Raises InvalidSpec where its file is lost, and UnreadableRow where its row is damaged.
+    """
+    row.require_readable()
     if not blobs.exists(row.sha256):
         raise InvalidSpec.single(
             DATA_POINTER,

@@ -137,7 +137,7 @@ def data_set() -> bytes:
 
 def weights() -> bytes:
     header = json.dumps(
-        {"w": {"dtype": "F32", "shape": [MIB], "data_offsets": [0, 4 * MIB]}}
+        {"layers.0.linear.weight": {"dtype": "F32", "shape": [MIB], "data_offsets": [0, 4 * MIB]}}
     ).encode()
     return len(header).to_bytes(8, "little") + header + bytes(4 * MIB)
 
