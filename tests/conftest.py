@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,15 @@ def pytest_collection_finish() -> None:
         from engine.determinism import prepare_process
 
         prepare_process()
+
+
+@pytest.fixture(autouse=True)
+def kept_umask() -> Iterator[None]:
+    """A program that a test runs in this process makes new files private; later tests do not."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from api.experiments.body import submission_body
+from api.experiments.drawing_limits import MAX_DRAWN_POINTS
 from api.experiments.metric_tables import to_csv
 from engine import tables
 from engine.experiments.registry import get_kind
@@ -176,9 +177,10 @@ def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
         numbers = plots.numbers(plot.name, source)
         if plot.default:
             yield f"plots/{plot.name}.json", _dump(numbers)
-            figure = draw_plot(plots, plot.name, numbers, options)
-            for image_format in IMAGE_FORMATS:
-                yield f"plots/{plot.name}.{image_format}", save(figure, image_format, options)
+            if len(source.points) <= MAX_DRAWN_POINTS:
+                figure = draw_plot(plots, plot.name, numbers, options)
+                for image_format in IMAGE_FORMATS:
+                    yield f"plots/{plot.name}.{image_format}", save(figure, image_format, options)
             set_table = plot.load_table()
             if set_table is not None:
                 yield f"plots/{plot.name}.html", tables.to_html(set_table(numbers)).encode()

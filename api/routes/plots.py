@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import Header, Query, Response
 
 from api.dependencies import StateDep
+from api.experiments.drawing_limits import check_drawing
 from api.http.problems import ProblemRaised
 from api.http.request_work import Router
 from engine.experiments.registry import get_kind
@@ -29,6 +30,7 @@ MEDIA_TYPES = {
     "pdf": "application/pdf",
     "json": "application/json",
 }
+PICTURES = frozenset({"png", "svg", "pdf"})
 TABLE_MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 """Additional formats of plots that are tables."""
 Inches = Annotated[float | None, Query(ge=2, le=20, description="Inches.")]
@@ -82,7 +84,7 @@ def draw_plot(
     yscale: Scale | None = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Draw a plot as PNG, SVG or PDF. JSON holds exactly the drawn numbers.
+    """Draw a plot of up to 400 points as PNG, SVG or PDF. JSON holds exactly the drawn numbers.
 
     Plots that are tables also come as HTML and CSV. `X-Partial: true` while runs are under way.
     """
@@ -94,6 +96,8 @@ def draw_plot(
         raise ProblemRaised(
             404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}"
         )
+    if ending in PICTURES:
+        check_drawing(len(source.points), width, height, dpi)
     from engine.drawing.fitting import draw_plot
     from engine.plotting import PlotOptions, save
 

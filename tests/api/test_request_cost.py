@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from api.dependencies import State, make_state
+from api.experiments.drawing_limits import MAX_DRAWN_POINTS
 from api.experiments.preview import preview
 from api.experiments.submit import submit
 from api.http.json_body import MAX_DEPTH, parse_object
@@ -27,7 +28,8 @@ from engine.spec import EvaluateEvery, Execution
 from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.runs.measured_times import TimedRun
-from tests.api.api_server import make_settings
+from tests.api.api_server import ApiServer, make_settings
+from tests.api.zip_files import unpack_zip
 
 MAX_CALLS = 4_500_000
 BODY_BYTES = Settings.model_fields["max_body_bytes"].default
@@ -203,3 +205,33 @@ def test_an_estimate_costs_the_same_for_any_number_of_epochs() -> None:
         for epochs in (10, 10_000)
     }
     assert max(costs) < 500
+
+
+def test_pictures_have_a_limit_of_points_and_pixels(api_server: ApiServer) -> None:
+    sweep = {"optimizer.lr": RATES[: MAX_DRAWN_POINTS + 1]}
+    large = api_server.submit({"spec": {"kind": "train"}, "sweep": sweep})["id"]
+    claimed = api_server.claim_run(large)
+    assert claimed is not None
+    api_server.finish_run(claimed)
+    plots = f"/experiments/{large}/plots/learning_curve"
+    for ending in ("png", "svg", "pdf"):
+        refused = api_server.http.get(f"{plots}.{ending}")
+        assert (refused.status_code, refused.json()["code"]) == (422, "limit-exceeded")
+        assert "401 points" in refused.json()["detail"]
+    assert api_server.http.get(f"{plots}.json").status_code == 200
+    assert "at most 400 points" in api_server.http.get(f"/view/{large}").text
+    names = unpack_zip(api_server.http.get(f"/experiments/{large}/export").content)
+    assert [name for name in names if name.startswith("plots/")] == [
+        name for name in names if name.startswith("plots/") and name.endswith(".json")
+    ]
+    small = api_server.submit({"spec": {"kind": "train"}})["id"]
+    page = {"width": 20, "height": 20}
+    refused = api_server.http.get(
+        f"/experiments/{small}/plots/learning_curve.png", params={**page, "dpi": 201}
+    )
+    assert refused.json()["errors"][0]["pointer"] == "#/query/dpi"
+    assert "16,160,400 pixels; the limit is 16,000,000" in refused.json()["detail"]
+    drawn = api_server.http.get(
+        f"/experiments/{small}/plots/learning_curve.png", params={**page, "dpi": 200}
+    )
+    assert drawn.status_code == 200

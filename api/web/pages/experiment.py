@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from api.dependencies import State, StateDep
 from api.experiments.body import submission_body
+from api.experiments.drawing_limits import MAX_DRAWN_POINTS
 from api.http.request_work import Router
 from api.web.code_snippets import submission_snippets
 from api.web.cost_cards import cost_cards
@@ -88,6 +89,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         damage=damage,
         event_names=[str(name) for name in EventName],
         sections=SECTIONS,
+        max_drawn_points=MAX_DRAWN_POINTS,
     )
 
 
