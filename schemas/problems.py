@@ -27,7 +27,7 @@ class ProblemCode(StrEnum):
     RATE_LIMITED = "rate-limited"
     PAYLOAD_TOO_LARGE = "payload-too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
-    """An upload that is a form or encoded."""
+    """An upload that is an HTML form or encoded."""
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
     UNREADABLE = "unreadable"

@@ -61,7 +61,7 @@ MAGIC: tuple[tuple[bytes, Content], ...] = (
     (b"<!DOCTYPE", HTML),
     (b"<!doctype", HTML),
     (b"<html", HTML),
-    (b"--", Content("a form", "send the file itself as the body")),
+    (b"--", Content("an HTML form", "send the file itself as the body")),
 )
 """Kinds of files by their first bytes"""
 

@@ -35,8 +35,8 @@ MAX_SHOWN_URL = 500
 def upload(expected: Expected, limit_of: Callable[[Settings], int]) -> Any:
     """A dependency: the path of the received file.
 
-    Raises a 415 problem for a form or an encoded body, 413 for a body over the limit, 422 for a
-    file that is known to be of another kind.
+    Raises a 415 problem for an HTML form or an encoded body, 413 for a body over the limit, 422 for
+    a file that is known to be of another kind.
     """
 
     async def receive(request: Request) -> AsyncIterator[Path]:
@@ -58,7 +58,7 @@ def _require_plain_file(request: Request, expected: Expected) -> None:
     if encoding not in ("", "identity"):
         found = f"encoded (content-encoding: {encoding[:80]!r})"
     elif media_type.startswith("multipart/") or media_type == "application/x-www-form-urlencoded":
-        found = f"a form (content-type: {media_type[:80]!r})"
+        found = f"an HTML form (content-type: {media_type[:80]!r})"
     else:
         return
     url = shlex.quote(str(request.url)[:MAX_SHOWN_URL])

@@ -74,7 +74,7 @@ class Call:
         if self.body is not None:
             parts.append(f"-H 'content-type: application/json' -d '{json.dumps(self.body)}'")
         if self.key in FILES:
-            # curl's own default is the type of a form, which is refused
+            # curl's own default is the type of an HTML form, which is refused
             parts.append("-H 'content-type: application/octet-stream'")
             parts.append(f'--data-binary "@{FILES[self.key]}"')
         if self.key in OUTPUTS:

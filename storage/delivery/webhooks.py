@@ -142,7 +142,7 @@ class _Shares:
         return True
 
     def allowed(self) -> Any:
-        """The condition of deliveries that may have room."""
+        """The condition of deliveries that may start now."""
         owners = [owner for owner, count in self._of_owner.items() if count >= MAX_OF_OWNER]
         receivers = [
             (ExperimentRow.owner == owner)

@@ -24,7 +24,7 @@ def lock_queue(session: Session) -> None:
 
 
 def lock_import(session: Session, sha256: str) -> None:
-    """Let one transaction at a time look for an imported archive and then store it."""
+    """Let one transaction at a time look for an imported zip archive and then store it."""
     if session.get_bind().dialect.name != "sqlite":
         key = func.hashtextextended(sha256, 0)
         session.execute(select(func.pg_advisory_xact_lock(key)))

@@ -57,7 +57,7 @@ FOREIGN = {
     "an HTML page": b"<!DOCTYPE html><title>Sign in</title>",
     "a pickle": pickle.dumps({"w": [1.0]}),
     "a PyTorch file (.pt, .pth), which is a pickle": packed("archive/data.pkl", "archive/data/0"),
-    "a form": b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n...',
+    "an HTML form": b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n...',
 }
 """Files that no route takes, by what the refusal calls them"""
 MISSENT = [
@@ -127,14 +127,20 @@ def test_weights_are_never_taken_for_another_kind_of_file(api_server: ApiServer)
 @pytest.mark.parametrize(
     ("sent", "what"),
     [
-        ({"files": {"file": ("mine.npz", make_npz())}}, "a form (content-type: 'multipart/form-"),
-        ({"headers": {"content-type": "Multipart/Mixed; boundary=x"}}, "a form"),
-        ({"data": {"file": "@mine.npz"}}, "a form (content-type: 'application/x-www-form-url"),
+        (
+            {"files": {"file": ("mine.npz", make_npz())}},
+            "an HTML form (content-type: 'multipart/form-",
+        ),
+        ({"headers": {"content-type": "Multipart/Mixed; boundary=x"}}, "an HTML form"),
+        (
+            {"data": {"file": "@mine.npz"}},
+            "an HTML form (content-type: 'application/x-www-form-url",
+        ),
         ({"headers": {"content-encoding": "gzip"}}, "encoded (content-encoding: 'gzip')"),
         ({"headers": {"content-encoding": "identity, br"}}, "encoded"),
     ],
 )
-def test_a_form_or_an_encoded_body_is_refused_with_the_right_command(
+def test_a_html_form_or_an_encoded_body_is_refused_with_the_right_command(
     api_server: ApiServer, route: str, sent: dict[str, Any], what: str
 ) -> None:
     before = stored(api_server)
