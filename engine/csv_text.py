@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet read a cell as a formula; the last four are their full-width variants."""
+"""What makes a spreadsheet read a cell as a formula; the last four are full-width variants."""
 
 
 def plain_cell(value: Any) -> Any:
