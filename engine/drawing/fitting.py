@@ -15,7 +15,7 @@ from engine.drawing.text import clean_strings
 from engine.kind import PlotProcedures
 from engine.plotting import PlotOptions, draw_message, drawing, lay_out
 
-TEXT_SCALES = (1.0, 0.85, 0.7, 0.5, 0.35)
+TEXT_SCALES = (1.0, 0.85, 0.7, 0.5, 0.35, 0.22)
 """Sizes of the text that are tried, in this order."""
 NO_ROOM = "constrained_layout not applied"
 """How matplotlib's warning begins where the texts leave no room for the axes."""

@@ -86,8 +86,10 @@ def test_every_plot_of_degenerate_results_is_drawn_with_both_scales(
 
 def test_nothing_is_cut_off_at_any_size(kind: Kind, example: LocalExperiment) -> None:
     for name, numbers in list_numbers(CASES["one seed"](kind, example)):
+        shown = bool(check_plot(kind, name, numbers, PlotOptions(dpi=50)).axes)
         for size in SIZES:
-            check_plot(kind, name, numbers, PlotOptions(dpi=50, **size))
+            figure = check_plot(kind, name, numbers, PlotOptions(dpi=50, **size))
+            assert bool(figure.axes) == shown, f"{name} is drawn at {size}, not only mentioned"
 
 
 def test_every_format_of_every_plot_is_valid(kind: Kind, example: LocalExperiment) -> None:
@@ -130,7 +132,7 @@ def check_plot(
     numbers: Mapping[str, Any],
     options: PlotOptions,
     image_format: ImageFormat = "png",
-) -> None:
+) -> Figure:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = draw_plot(kind.load_plots(), name, numbers, options)
@@ -146,6 +148,7 @@ def check_plot(
             image.load()
             if options.width is not None:
                 assert image.width == round(options.width * options.dpi)
+    return figure
 
 
 def check_nothing_is_cut_off(figure: Figure, name: str) -> None:
