@@ -96,7 +96,7 @@ def run(words: list[str], folder: Path, **variables: str) -> str:
 
 @pytest.mark.parametrize(
     ("document", "words"),
-    all_commands(),
+    list(all_commands()),
     ids=lambda one: one if isinstance(one, str) else " ".join(one),
 )
 def test_a_command_of_a_page_runs(
