@@ -59,6 +59,8 @@ class State:
     quotas: Quotas
     owner: str | None = None
     """The owner of the request's key; None where the service requires no key."""
+    sees_all: bool = True
+    """Whether the request sees the data of all owners: an admin's, or without keys."""
 
 
 def make_state(settings: Settings) -> State:
@@ -113,9 +115,8 @@ async def get_state(request: Request) -> State:
         key_id=identity.key_id,
         login=identity.login,
     )
-    return replace(
-        state, db=state.db.for_viewer(viewer, request.state.request_id), owner=identity.owner
-    )
+    db = state.db.for_viewer(viewer, request.state.request_id)
+    return replace(state, db=db, owner=identity.owner, sees_all=viewer.sees_all)
 
 
 StateDep = Annotated[State, Depends(get_state)]

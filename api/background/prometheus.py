@@ -47,6 +47,10 @@ class Counts:
     broker_up: bool
 
 
+OF_FILES = frozenset({"richregime_stored_bytes", "richregime_free_bytes"})
+"""These grow only with files that nobody has stored yet, and so tell what others have stored."""
+
+
 class PrometheusCollector(Collector):
     """The metrics of `/metrics`; one collector per application."""
 
@@ -70,9 +74,15 @@ class PrometheusCollector(Collector):
         method = scope["method"] if scope["method"] in METHODS else OTHER
         self._requests.labels(method, route_of(scope), str(status)).observe(seconds)
 
-    def render(self) -> bytes:
-        """All metrics in the text format of Prometheus. Raises DatabaseUnavailable."""
-        return generate_latest(self._registry)
+    def render(self, *, with_files: bool) -> bytes:
+        """The metrics in the text format of Prometheus. Raises DatabaseUnavailable.
+
+        with_files: also those of stored files.
+        """
+        if with_files:
+            return generate_latest(self._registry)
+        others = [one for one in self._registry.collect() if one.name not in OF_FILES]
+        return generate_latest(_Collected(others))
 
     def describe(self) -> list[Metric]:
         """Nothing: registration calls this, and must not query the database."""
@@ -140,6 +150,16 @@ class PrometheusCollector(Collector):
     def _sum_stored_bytes(self) -> dict[str, int]:
         with self._db.read() as session:
             return {one.role: one.bytes for one in count_bytes_by_role(session)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected(Collector):
+    """Metrics that were collected already."""
+
+    metrics: list[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self.metrics)
 
 
 def route_of(scope: Scope) -> str:

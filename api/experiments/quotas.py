@@ -83,14 +83,16 @@ class Quotas:
             )
         if settings.max_stored_bytes is not None or settings.max_metric_rows is not None:
             total = self._stored(None)
-            errors += _check_limit(
+            errors += _check_total(
+                owner,
                 "max_stored_bytes",
                 "bytes are stored",
                 total.num_bytes,
                 num_bytes,
                 settings.max_stored_bytes,
             )
-            errors += _check_limit(
+            errors += _check_total(
+                owner,
                 "max_metric_rows",
                 "metrics are stored",
                 total.metric_rows,
@@ -163,6 +165,17 @@ def refuse_if_any(
     headers = {} if storage_errors else {"Retry-After": str(RETRY_AFTER_SECONDS)}
     detail = "; ".join(error.detail for error in errors)
     raise ProblemRaised(status, ProblemCode.LIMIT_EXCEEDED, detail, errors, headers)
+
+
+def _check_total(
+    owner: str | None, name: str, what: str, value: int, added: int, limit: int | None
+) -> list[FieldError]:
+    """As `_check_limit`, for what all owners store; an owner is not told how much that is."""
+    errors = _check_limit(name, what, value, added, limit)
+    if owner is None or not errors:
+        return errors
+    detail = f"{name}: all owners together have no room for this; the limit is {limit:,}"
+    return [FieldError("#", ProblemCode.LIMIT_EXCEEDED, detail)]
 
 
 def _check_limit(

@@ -84,5 +84,9 @@ def get_readiness(state: StateDep) -> Readiness:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def get_metrics(state: StateDep) -> Response:
-    """Metrics for Prometheus: counts of all owners, and this process's response times."""
-    return Response(state.prometheus.render(), media_type=CONTENT_TYPE_LATEST)
+    """Metrics for Prometheus: counts of all owners, and this process's response times.
+
+    A key needs the scope `admin` to get the bytes of the stored files, too.
+    """
+    text = state.prometheus.render(with_files=state.sees_all)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -28,7 +28,9 @@ Samples = dict[tuple[str, frozenset[str]], float]
 def collect(api_server: ApiServer) -> Samples:
     """All samples by (name, label values), as another API process would export them."""
     return read(
-        PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render().decode()
+        PrometheusCollector(api_server.db, api_server.blobs, api_server.settings)
+        .render(with_files=True)
+        .decode()
     )
 
 
@@ -146,16 +148,18 @@ def test_frequent_scrapes_rarely_query_the_database(
     api_server: ApiServer, statements: list[str]
 ) -> None:
     watch = PrometheusCollector(api_server.db, api_server.blobs, api_server.settings)
-    watch.render()
+    watch.render(with_files=True)
     num_queries = len([one for one in statements if " counter" in one])
     assert num_queries
     for _ in range(20):
-        watch.render()
+        watch.render(with_files=True)
     assert len([one for one in statements if " counter" in one]) == num_queries
 
 
 def test_counting_runs_reads_only_an_index(api_server: ApiServer, statements: list[str]) -> None:
-    PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render()
+    PrometheusCollector(api_server.db, api_server.blobs, api_server.settings).render(
+        with_files=True
+    )
     of_runs = [one for one in statements if " run " in one.replace("\n", " ")]
     assert len(of_runs) >= 2
     with api_server.db._reader.connect() as connection:

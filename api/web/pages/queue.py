@@ -24,8 +24,8 @@ def show_queue(request: Request, state: StateDep) -> Response:
     with state.db.read() as session:
         queue = run_resources.queue_state(session)
         workers = list_workers(session)
-        rows = run_resources.list_active_runs(session, limit=MAX_RUNS_SHOWN)
-        runs = run_resources.run_resources(session, rows)
+        rows = run_resources.list_active_runs(session, limit=MAX_RUNS_SHOWN + 1)
+        runs = run_resources.run_resources(session, rows[:MAX_RUNS_SHOWN])
         experiments = {
             one: find.get_experiment(session, one) for one in {run.experiment_id for run in runs}
         }
@@ -35,5 +35,6 @@ def show_queue(request: Request, state: StateDep) -> Response:
         queue=queue,
         workers=workers,
         runs=[(run, experiments[run.experiment_id]) for run in runs],
+        has_more_runs=len(rows) > MAX_RUNS_SHOWN,
         refresh_ms=REFRESH_MS,
     )
