@@ -17,9 +17,10 @@ def label_points(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """A label for each point, from its swept values: `width 100, rho 0.1`.
 
     Equal values have equal labels, and different values different ones. Labels name only what
-    differs between the points, with as many digits as tell numbers apart. A single point is named
-    by all its values; without a sweep its label is empty. The middle of a label longer than
-    MAX_LETTERS is left out; where that makes labels equal, they end in `#1`, `#2` and so on.
+    differs between the points, with as many digits as tell numbers apart; of an object its `name`
+    and the fields that differ between objects of this name. A single point is named by all its
+    values; without a sweep its label is empty. The middle of a label longer than MAX_LETTERS is
+    left out; where that makes labels equal, they end in `#1`, `#2` and so on.
     """
     distinct = {repr(values): values for values in points}
     labels = dict(zip(distinct, _label_distinct(list(distinct.values())), strict=True))
@@ -78,9 +79,16 @@ def _differing_parts(points: Sequence[Mapping[str, Any]], axis: str) -> list[str
         return ["" if value is _ABSENT else f"{name} {_format_value(value)}" for value in values]
     leaves = [{} if value is _ABSENT else dict(_leaves(value)) for value in values]
     paths = dict.fromkeys(path for one in leaves for path in one)
-    kept = [path for path in paths if _differs([one.get(path, _ABSENT) for one in leaves])]
-    own = [[path for path in kept if path in one and path != NAME] for one in leaves]
-    if NAME not in kept and all(own):
+    has_variants = _differs([one.get(NAME, _ABSENT) for one in leaves])
+    own = [
+        [
+            path
+            for path in paths
+            if path in one and path != NAME and _differs_within(leaves, one, path)
+        ]
+        for one in leaves
+    ]
+    if not has_variants and all(own):
         return [
             ", ".join(f"{path} {format_leaf(one[path])}" for path in shown)
             for one, shown in zip(leaves, own, strict=True)
@@ -89,6 +97,13 @@ def _differing_parts(points: Sequence[Mapping[str, Any]], axis: str) -> list[str
         "" if value is _ABSENT else f"{name} {_describe(one, shown)}"
         for value, one, shown in zip(values, leaves, own, strict=True)
     ]
+
+
+def _differs_within(leaves: Sequence[Mapping[str, Any]], one: Mapping[str, Any], path: str) -> bool:
+    """Whether the field differs between the objects of the same variant as `one`."""
+    same = [other for other in leaves if other.get(NAME) == one.get(NAME)]
+    others_known = len(same) > 1 or len(leaves) == 1
+    return others_known and _differs([other.get(path, _ABSENT) for other in same])
 
 
 def _describe(leaves: Mapping[str, Any], shown: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any, Protocol, cast
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engine.drawing.text import wrap
@@ -15,12 +16,14 @@ from engine.plotting import PlotOptions, add_legend, add_title, error_bar, new_f
 from engine.result import Statistic
 
 DARK, LIGHT = "#08519C", "#9ECAE1"
-MOST_UPRIGHT = 5
-"""More names than this are slanted."""
+MOST_UPRIGHT, MOST_LINES = 5, 3
+"""Names of bars are upright if there are no more of them, with no more lines each."""
 SLANTED_LETTERS = 24
-"""Letters of a line of a slanted name."""
-AXIS_INCHES = 0.8
-NAME_LETTER_INCHES = 0.06
+"""Longer names are vertical where they cannot be upright."""
+VERTICAL, VERTICAL_LETTERS, VERTICAL_INCHES = 90, 36, 1.6
+"""Rotation of a vertical name, letters of its line, and inches that it adds to the figure."""
+AXIS_INCHES, NAME_LETTER_INCHES, USUAL_LETTERS = 0.8, 0.06, 12
+"""Width beside the bars, of a letter, and letters of an upright line at the default size."""
 
 
 class _AccuracyResult(Protocol):
@@ -48,17 +51,38 @@ def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
     return {"title": source.title, "points": points}
 
 
-def wrap_bar_names(figure: Figure, names: Sequence[str]) -> list[str]:
-    """The names of bars, `net` for an empty one; broken into lines that do not touch each other."""
-    pitch = (figure.get_figwidth() - AXIS_INCHES) / max(1, len(names))
-    letters = int(pitch / NAME_LETTER_INCHES) if len(names) <= MOST_UPRIGHT else SLANTED_LETTERS
-    return [wrap(name or "net", letters) for name in names]
+def draw_bar_names(axes: Axes, names: Sequence[str]) -> None:
+    """Name the bars at 0, 1, ...: upright if there is room, else slanted, long names vertical."""
+    pitch = (axes.figure.get_figwidth() - AXIS_INCHES) / len(names)
+    wrapped, rotation = _turn(names, int(pitch / NAME_LETTER_INCHES))
+    axes.set_xticks(range(len(names)), wrapped)
+    if rotation:
+        axes.tick_params(axis="x", rotation=rotation)
+
+
+def name_height(names: Sequence[str]) -> float:
+    """Inches that a figure needs for vertical names beyond the height of one without them."""
+    _, rotation = _turn(names, USUAL_LETTERS)
+    return VERTICAL_INCHES if rotation == VERTICAL else 0.0
+
+
+def _turn(names: Sequence[str], letters: int) -> tuple[list[str], int]:
+    """The names in lines of at most `letters` where they are upright, and their rotation."""
+    upright = [wrap(name, letters) for name in names]
+    longest_word = max(len(word) for name in names for word in name.split())
+    most_lines = max(name.count("\n") + 1 for name in upright)
+    if len(names) <= MOST_UPRIGHT and longest_word <= letters and most_lines <= MOST_LINES:
+        return upright, 0
+    if max(map(len, names)) <= SLANTED_LETTERS:
+        return list(names), 30
+    return [wrap(name, VERTICAL_LETTERS) for name in names], VERTICAL
 
 
 def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """One bar per point: dark at initialisation, light for the gain, one standard error on top."""
     points = numbers["points"]
-    figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0)
+    names = [label or "net" for label in label_points([point["values"] for point in points])]
+    figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0 + name_height(names))
     axes = figure.subplots()
     places = range(len(points))
     start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
@@ -77,10 +101,7 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
         mark = "†" if point["outcome"] != "trained" else ""
         above = 0.0 if isnan(margin) else margin
         axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
-    names = label_points([point["values"] for point in points])
-    axes.set_xticks(list(places), wrap_bar_names(figure, names))
-    if len(points) > MOST_UPRIGHT:
-        axes.tick_params(axis="x", rotation=30)
+    draw_bar_names(axes, names)
     axes.set(ylim=(0, 110), ylabel="Test accuracy (%)")
     add_title(figure, numbers["title"])
     axes.set_yticks(range(0, 101, 20))

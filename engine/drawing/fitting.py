@@ -42,7 +42,7 @@ def draw_plot(
             _scale_text(figure, scale)
             if _lay_out_quietly(figure) and _is_inside(figure):
                 best = figure
-                if not (has_own_size and _has_overlaps(figure)):
+                if not (has_own_size and has_overlaps(figure)):
                     return figure
         return best or draw_message(options, "This plot needs a larger picture.")
 
@@ -84,7 +84,7 @@ def _is_inside(figure: Figure) -> bool:
     )
 
 
-def _has_overlaps(figure: Figure) -> bool:
+def has_overlaps(figure: Figure) -> bool:
     """Whether two texts overlap: sorted from left to right, only neighbours are compared."""
     slack = OVERLAP_INCHES * figure.dpi
     boxes = sorted(_list_boxes(figure), key=lambda box: box.x0)

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from engine.drawing.fitting import EDGE_INCHES, draw_plot
+from engine.drawing.fitting import EDGE_INCHES, draw_plot, has_overlaps
 from engine.experiments.registry import kinds
 from engine.kind import Kind
 from engine.local import LocalExperiment, run_local
@@ -96,6 +96,21 @@ def test_every_format_of_every_plot_is_valid(kind: Kind, example: LocalExperimen
     for name, numbers in list_numbers(CASES["one seed"](kind, example)):
         for image_format in get_args(ImageFormat):
             check_plot(kind, name, numbers, PlotOptions(dpi=50), image_format)
+
+
+@pytest.mark.parametrize("width", [None, 3.3])
+def test_names_of_whole_objects_neither_overlap_nor_leave_the_picture(
+    kind: Kind, example: LocalExperiment, width: float | None
+) -> None:
+    rates = (0.001, 0.3, 0.1 + 0.2)
+    optimizers = [
+        *({"name": "adam", "lr": rate, "beta1": 0.9, "beta2": 0.999} for rate in rates),
+        *({"name": "sgd", "lr": rate, "momentum": 0.9} for rate in rates),
+    ]
+    points = [{"optimizer": one, "epochs": count} for one in optimizers for count in (3, 4)]
+    for name, numbers in list_numbers(make_experiment(kind, example, points)):
+        figure = check_plot(kind, name, numbers, PlotOptions(dpi=100, width=width))
+        assert not has_overlaps(figure), name
 
 
 def test_200_points_are_drawn(kind: Kind, example: LocalExperiment) -> None:

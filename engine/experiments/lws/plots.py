@@ -38,6 +38,8 @@ from engine.plotting import (
 
 NAME_LETTERS = 48
 """Letters of a line of a point's name under its bar and in a legend beside the axes."""
+USUAL_LETTERS, LONG_NAME_INCHES = 42, 1.2
+"""Longer names under bars make the figure this much taller."""
 BESIDE_INCHES = 6.0
 """Least width of a figure that has its legend beside the axes rather than below."""
 
@@ -78,7 +80,10 @@ def _draw_bars(
     numbers: Mapping[str, Any], options: PlotOptions, quantity: str, scale: float, label: str
 ) -> Figure:
     points = numbers["points"]
-    figure = new_figure(options, max(4.5, 1.4 + 0.62 * len(points)), 4.2)
+    names = [wrap(_name(point), NAME_LETTERS) for point in points]
+    is_long = max(len(_name(point)) for point in points) > USUAL_LETTERS
+    height = 4.2 + (LONG_NAME_INCHES if is_long else 0.0)
+    figure = new_figure(options, max(4.5, 1.4 + 0.62 * len(points)), height)
     axes = figure.subplots()
     means = [scale * point[quantity]["mean"] for point in points]
     errors = [scale * (point[quantity]["standard_error"] or 0.0) for point in points]
@@ -110,7 +115,6 @@ def _draw_bars(
     for point, mean in zip(points, means, strict=True):
         if point["kind_of_policy"] == "full":
             axes.axhline(mean, color=FULL_COLOR, linestyle="--", linewidth=1.0, zorder=0.9)
-    names = [wrap(_name(point), NAME_LETTERS) for point in points]
     axes.set_xticks(range(len(points)), names, rotation=40, ha="right")
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(points) - 0.4)
@@ -140,8 +144,9 @@ def _draw_scatter(
     settings = list(dict.fromkeys(point["setting"] for point in points))
     styles = family_styles(points)
     rhos = {point["rho"] for point in points} - {None}
-    entries = min(MAX_LEGEND, len(settings) + len(styles) + len(rhos))
-    figure = new_figure(options, 8.4, max(4.8, 0.5 + LEGEND_ROW_INCHES * entries))
+    num_settings = len(settings) if len(settings) > 1 else 0
+    entries = min(MAX_LEGEND, num_settings + len(styles) + len(rhos))
+    figure = new_figure(options, 8.4, max(4.8, 0.3 + LEGEND_ROW_INCHES * entries))
     axes = figure.subplots()
     for point in points:
         mean, spread = point[seconds]["mean"], point[seconds]["standard_error"] or 0.0

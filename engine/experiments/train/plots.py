@@ -30,8 +30,8 @@ from engine.plotting import (
 )
 
 CONVOLUTION, LINEAR = "#9ECAE1", "#FDD0A2"
-NAME_LETTERS = 32
-"""Letters of a line of a point's name beside its bar."""
+NAME_LETTERS, LINE_INCHES = 32, 0.165
+"""Letters of a line of a point's name beside its bar, and its height."""
 PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
 
 
@@ -135,7 +135,10 @@ def _timing_numbers(source: PlotInput) -> dict[str, Any]:
 
 def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"]
-    figure = new_figure(options, 7.0, max(2.4, 1.5 + 0.45 * len(points)))
+    labels = label_points([point["values"] for point in points])
+    names = [wrap(label or "net", NAME_LETTERS) for label in labels]
+    row = max(0.45, LINE_INCHES * max(name.count("\n") + 1 for name in names))
+    figure = new_figure(options, 7.0, max(2.4, 1.5 + row * len(points)))
     axes = figure.subplots()
     left = [0.0] * len(points)
     for part, color in zip(PARTS, OKABE_ITO, strict=False):
@@ -143,8 +146,7 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         if any(seconds):
             axes.barh(range(len(points)), seconds, 0.7, left=left, color=color, label=part)
         left = [before + more for before, more in zip(left, seconds, strict=True)]
-    names = label_points([point["values"] for point in points])
-    axes.set_yticks(range(len(points)), [wrap(name or "net", NAME_LETTERS) for name in names])
+    axes.set_yticks(range(len(points)), names)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="Seconds a seed (mean)")
