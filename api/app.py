@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 import resource
 import sys
 from collections.abc import AsyncIterator
@@ -41,6 +42,7 @@ from api.routes import (
 )
 from api.web import pages
 from runtime import tracing
+from runtime.environment import remove_leftovers
 from runtime.home import make_new_files_private
 from runtime.logs import set_up_logging
 from runtime.settings import Settings, settings_of_command
@@ -149,6 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     chosen = parser.parse_args(arguments)
+    remove_leftovers(os.environ)
     settings = settings_of_command(needs_home=False, host=chosen.host, port=chosen.port)
     make_new_files_private()
     set_up_logging(settings.log_format, "api")
@@ -175,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
         app,
         host=settings.host,
         port=settings.port,
+        workers=1,
         proxy_headers=False,  # `ProxyHeaders` reads them
         log_config=None,
         log_level="warning",

@@ -243,5 +243,8 @@ def describe(counts: Mapping[str, int]) -> str:
 def become(module: str, arguments: list[str]) -> None:
     """Replace this process by `python -m module`, so that it receives signals directly."""
     sys.stdout.flush()
+    from runtime.environment import without_leftovers
+
     command = [sys.executable, "-P", "-m", module, *arguments]
-    os.execv(command[0], command)  # noqa: S606 - without a shell  # nosec B606
+    environment = without_leftovers(os.environ)
+    os.execve(command[0], command, environment)  # noqa: S606 - without a shell  # nosec B606

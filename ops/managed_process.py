@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from runtime.environment import without_leftovers
 from workers.process_control import die_with_parent
 
 FIRST_DELAY_SECONDS = 0.5
@@ -47,7 +48,7 @@ class ManagedProcess:
         self.name = name
         # -P: a file in the working directory, such as api.py, is never imported.
         self._command = [sys.executable, "-P", "-m", *arguments]
-        self._environment = {**os.environ, **environment}
+        self._environment = {**without_leftovers(os.environ), **environment}
         self.log_path = folder / f"{name}.log"
         self._echo = echo
         self._last_lines: deque[str] = deque(maxlen=20)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from ops.broker import Broker
 from ops.managed_process import ManagedProcess
 from ops.ports import free_port, is_free
+from runtime.environment import list_leftovers, remove_leftovers
 from runtime.home import make_new_files_private, prepare_folder
 from runtime.logs import LogFormat, set_up_logging
 from runtime.setting_errors import InvalidSetting
@@ -236,6 +237,9 @@ def up(settings: Settings) -> int:
     a host or port that cannot be used.
     """
     set_up_logging(settings.log_format, "up")
+    if ignored := list_leftovers(os.environ):
+        log.warning("these environment variables are ignored: %s", ", ".join(ignored))
+        remove_leftovers(os.environ)
     make_new_files_private()
     signal.signal(signal.SIGTERM, _interrupt)
     # A shell that starts a program in the background sets SIGINT to ignored.

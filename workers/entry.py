@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+from runtime.environment import remove_leftovers
 from runtime.home import make_new_files_private
 from runtime.logs import set_up_logging
 from runtime.settings import settings_of_command
@@ -28,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="file to touch after each report to the database; for liveness probes",
     )
     chosen = parser.parse_args(arguments)
+    remove_leftovers(os.environ)
     settings = settings_of_command(chosen.home, needs_home=False)
     make_new_files_private()
     set_up_logging(settings.log_format, f"worker-{chosen.device_class}")

@@ -51,9 +51,9 @@ def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
     return {"title": source.title, "points": points}
 
 
-def draw_bar_names(axes: Axes, names: Sequence[str]) -> None:
-    """Name the bars at 0, 1, ...: upright if there is room, else slanted, long names vertical."""
-    pitch = (axes.figure.get_figwidth() - AXIS_INCHES) / len(names)
+def draw_bar_names(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
+    """Name the bars at 0, 1, ...: upright if they fit, else slanted, and vertical if long."""
+    pitch = (figure.get_figwidth() - AXIS_INCHES) / len(names)
     wrapped, rotation = _turn(names, int(pitch / NAME_LETTER_INCHES))
     axes.set_xticks(range(len(names)), wrapped)
     if rotation:
@@ -101,7 +101,7 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
         mark = "†" if point["outcome"] != "trained" else ""
         above = 0.0 if isnan(margin) else margin
         axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
-    draw_bar_names(axes, names)
+    draw_bar_names(figure, axes, names)
     axes.set(ylim=(0, 110), ylabel="Test accuracy (%)")
     add_title(figure, numbers["title"])
     axes.set_yticks(range(0, 101, 20))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from types import MappingProxyType
 
 from pydantic.fields import FieldInfo
 
+from runtime.environment import LEFTOVER_NAMES, LEFTOVER_PREFIXES
 from runtime.setting_errors import describe_type, variable_of
 from runtime.settings import Settings
 
@@ -18,6 +20,12 @@ the user's home folder. A wrong value ends the command with exit code 2. This pa
 
 | variable | type | default | meaning |
 |---|---|---|---|
+"""
+IGNORED = """## Ignored variables
+
+A parent process may leave variables behind that the libraries of the service read: a notebook sets
+a plotting backend, another Celery project its broker. The processes of the service remove these,
+and `up` names those that it found:
 """
 COMPUTED_DEFAULTS: Mapping[str, str] = MappingProxyType(
     {"home": "`~/.richregime`", "cpu_workers": "the number of cores"}
@@ -32,7 +40,14 @@ def settings_markdown() -> str:
         f"| {info.description} |"
         for name, info in Settings.model_fields.items()
     ]
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + _describe_ignored()
+
+
+def _describe_ignored() -> str:
+    starts = [f"`{prefix}*`" for prefix in LEFTOVER_PREFIXES]
+    names = [f"`{name}`" for name in sorted(LEFTOVER_NAMES)]
+    lines = fill(", ".join([*starts, *names]), 100, break_long_words=False, break_on_hyphens=False)
+    return f"\n{IGNORED}\n{lines}.\n"
 
 
 def _describe_default(name: str, info: FieldInfo) -> str:

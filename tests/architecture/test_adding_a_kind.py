@@ -78,7 +78,8 @@ def test_it_runs_without_a_service(tree: Path, tmp_path: Path) -> None:
 def test_the_tests_of_every_kind_include_it(tree: Path) -> None:
     """Its example runs, is drawn and is accepted by the API; wrong fields are listed."""
     chosen = f"{NAME} or has_an_example or specs_and_results"
-    output = python(tree, "-m", "pytest", "-vv", "-p", "no:cacheprovider", "-k", chosen, *TESTS)
+    options = ("-vv", "-p", "no:cacheprovider", "-m", "not slow", "-k", chosen)
+    output = python(tree, "-m", "pytest", *options, *TESTS)
     passed = re.findall(rf"(tests/\w+)/\S+::(\w+)\[.*{NAME}.*\] PASSED", output)
     per_folder = Counter(folder for folder, _ in passed)
     assert per_folder["tests/every_kind"] >= 2, output

@@ -16,6 +16,9 @@ import pytest
 from tests.faults.api_process import run_api
 from tests.postgres import new_database
 
+# The commands of one page follow each other: a backup is restored, a key revoked.
+pytestmark = pytest.mark.xdist_group("document_commands")
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```(?:console|sh)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 ENDLESS = {"worker", "up"}
