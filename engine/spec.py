@@ -135,6 +135,8 @@ class ExperimentSpec(SpecModel):
     """The kind's version: increased when its procedure gives other numbers for the same spec."""
     loads_trainings: ClassVar[bool] = True
     """Whether trainings of other runs are reused; False for kinds with hooks in the training."""
+    uses_initial_net: ClassVar[bool] = False
+    """Whether results compare with the net that the paper calls initial (Section 4)."""
 
     kind: str
     data: DataSpec = DataSpec()

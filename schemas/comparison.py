@@ -26,6 +26,8 @@ class Comparison(Resource):
 
     Each verdict has those of its own points.
     """
+    choices: list[str]
+    """What the finished points choose where the paper is silent."""
     note: str
     """How to read the comparison."""
 

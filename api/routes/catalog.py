@@ -20,10 +20,17 @@ from engine.models.spec import (
     Vgg5Spec,
     Vgg11Spec,
 )
-from engine.paper.preset_deviations import list_preset_deviations
-from engine.paper.printed_recipe import use_printed_recipe
+from engine.paper.preset_deviations import list_preset_choices, list_preset_deviations
+from engine.paper.preset_readings import apply_reading, find_preset_reading
+from engine.paper.readings import READINGS, Reading, ReadingName
 from schemas.base import Page
-from schemas.catalog import KindResource, LayerResource, ModelResource, PresetResource
+from schemas.catalog import (
+    KindResource,
+    LayerResource,
+    ModelResource,
+    PresetResource,
+    ReadingResource,
+)
 from schemas.problems import ProblemCode
 
 router = Router(tags=["catalog"])
@@ -80,30 +87,34 @@ PresetScale = Annotated[
     Literal["paper", "quick"] | None,
     Query(description="`paper` is the protocol's grid, `quick` a small one."),
 ]
+ReadingQuery = Annotated[
+    ReadingName | None,
+    Query(description="A reading of the paper's open choices: `GET /readings`."),
+]
 LiteralQuery = Annotated[
-    bool,
-    Query(
-        description="Optimiser and schedule as printed in the paper. "
-        "At Adam's printed rate (0.1) only shallow nets train."
-    ),
+    bool, Query(description="The old name of `reading=printed`.", deprecated=True)
 ]
 
 
 @router.get("/presets")
-def list_presets(scale: PresetScale = None, literal: LiteralQuery = False) -> Page[PresetResource]:
+def list_presets(
+    scale: PresetScale = None, reading: ReadingQuery = None, literal: LiteralQuery = False
+) -> Page[PresetResource]:
     """List the presets: bodies that are ready to submit, by name and scale."""
+    wanted = _choose_reading(reading, literal)
     chosen = [preset for preset in presets().values() if scale in (None, preset.scale)]
-    found = [
-        _describe_preset(use_printed_recipe(preset) if literal else preset) for preset in chosen
-    ]
-    return Page[PresetResource](items=found)
+    return Page[PresetResource](items=[_describe_preset(preset, wanted) for preset in chosen])
 
 
 @router.get("/presets/{name}")
 def get_preset(
-    name: str, scale: PresetScale = None, literal: LiteralQuery = False
+    name: str,
+    scale: PresetScale = None,
+    reading: ReadingQuery = None,
+    literal: LiteralQuery = False,
 ) -> PresetResource:
     """One preset; its `body` is ready to submit. Without `scale`: `quick` if there is one."""
+    wanted = _choose_reading(reading, literal)
     found = [preset for (its_name, _), preset in presets().items() if its_name == name]
     chosen = [preset for preset in found if preset.scale == (scale or "quick")] or (
         found if scale is None else []
@@ -117,10 +128,33 @@ def get_preset(
             ProblemCode.NOT_FOUND,
             f"there is no preset {name[:80]!r} at that scale; known: {known}",
         )
-    return _describe_preset(use_printed_recipe(chosen[0]) if literal else chosen[0])
+    return _describe_preset(chosen[0], wanted)
 
 
-def _describe_preset(preset: Preset) -> PresetResource:
+@router.get("/readings")
+def list_readings() -> Page[ReadingResource]:
+    """List the readings of the paper: what each takes its open choices to be."""
+    return Page[ReadingResource](items=[_describe_reading(one) for one in READINGS])
+
+
+def _describe_reading(reading: Reading) -> ReadingResource:
+    return ReadingResource(name=reading.name, sentence=reading.sentence, fields=reading.fields)
+
+
+def _choose_reading(reading: ReadingName | None, is_literal: bool) -> ReadingName | None:
+    if is_literal and reading not in (None, "printed"):
+        raise ProblemRaised(
+            422,
+            ProblemCode.INVALID_REQUEST,
+            f"literal=true is the old name of reading=printed, but reading is {reading!r}; leave "
+            "one of them out",
+        )
+    return "printed" if is_literal else reading
+
+
+def _describe_preset(preset: Preset, reading: ReadingName | None) -> PresetResource:
+    if reading is not None:
+        preset = apply_reading(preset, reading)
     return PresetResource(
         name=preset.name,
         scale=preset.scale,
@@ -128,7 +162,9 @@ def _describe_preset(preset: Preset) -> PresetResource:
         description=preset.description,
         kind=preset.body["spec"]["kind"],
         plots=list(preset.plots),
+        reading=find_preset_reading(preset),
         deviations=list(list_preset_deviations(preset)),
+        choices=list(list_preset_choices(preset)),
         body=dict(preset.body),
     )
 

@@ -43,6 +43,7 @@ def compare_with_paper(experiment_id: str, state: StateDep) -> Comparison:
         verdicts=list(found.verdicts),
         published=list(found.published),
         deviations=list(found.deviations),
+        choices=list(found.choices),
         note=found.note,
     )
 

@@ -43,6 +43,7 @@ from richregime.types import (
     PresetResource,
     Preview,
     QueueState,
+    ReadingResource,
     Result,
     Run,
     Storage,
@@ -446,9 +447,18 @@ class AsyncClient:
     def presets(self) -> AsyncIterator[PresetResource]:
         return self.send_all(calls.list_presets())
 
-    async def preset(self, name: str, *, scale: str = "quick") -> PresetResource:
-        """One preset at the scale `quick` or `paper`. Its `body` is ready to submit."""
-        return await self.send(calls.get_preset(name, scale))
+    async def preset(
+        self, name: str, *, scale: str = "quick", reading: str | None = None
+    ) -> PresetResource:
+        """One preset at the scale `quick` or `paper`. Its `body` is ready to submit.
+
+        reading: one of `readings()`, such as `first_epoch`.
+        """
+        return await self.send(calls.get_preset(name, scale, reading))
+
+    def readings(self) -> AsyncIterator[ReadingResource]:
+        """The readings of the paper's open choices, for `preset`."""
+        return self.send_all(calls.list_readings())
 
     def models(self) -> AsyncIterator[ModelResource]:
         return self.send_all(calls.list_models())

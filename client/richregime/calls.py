@@ -42,6 +42,7 @@ from richregime.types import (
     Preview,
     Problem,
     QueueState,
+    ReadingResource,
     Result,
     Run,
     Storage,
@@ -431,9 +432,13 @@ def list_presets() -> Call[Page[PresetResource]]:
     return Call("GET", "/presets", _typed(Page[PresetResource]))
 
 
-def get_preset(name: str, scale: str) -> Call[PresetResource]:
-    params = {"scale": scale}
+def get_preset(name: str, scale: str, reading: str | None) -> Call[PresetResource]:
+    params = {"scale": scale} | ({"reading": reading} if reading else {})
     return Call("GET", f"/presets/{_part(name)}", _typed(PresetResource), params=params)
+
+
+def list_readings() -> Call[Page[ReadingResource]]:
+    return Call("GET", "/readings", _typed(Page[ReadingResource]))
 
 
 def list_models() -> Call[Page[ModelResource]]:

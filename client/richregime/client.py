@@ -43,6 +43,7 @@ from richregime.types import (
     PresetResource,
     Preview,
     QueueState,
+    ReadingResource,
     Result,
     Run,
     Storage,
@@ -440,9 +441,18 @@ class Client:
     def presets(self) -> Iterator[PresetResource]:
         return self.send_all(calls.list_presets())
 
-    def preset(self, name: str, *, scale: str = "quick") -> PresetResource:
-        """One preset at the scale `quick` or `paper`. Its `body` is ready to submit."""
-        return self.send(calls.get_preset(name, scale))
+    def preset(
+        self, name: str, *, scale: str = "quick", reading: str | None = None
+    ) -> PresetResource:
+        """One preset at the scale `quick` or `paper`. Its `body` is ready to submit.
+
+        reading: one of `readings()`, such as `first_epoch`.
+        """
+        return self.send(calls.get_preset(name, scale, reading))
+
+    def readings(self) -> Iterator[ReadingResource]:
+        """The readings of the paper's open choices, for `preset`."""
+        return self.send_all(calls.list_readings())
 
     def models(self) -> Iterator[ModelResource]:
         return self.send_all(calls.list_models())

@@ -230,6 +230,8 @@ class Comparison(Resource):
 
     Each verdict has those of its own points.
     """
+    choices: list[str]
+    """What the finished points choose where the paper is silent."""
     note: str
     """How to read the comparison."""
 
@@ -617,8 +619,23 @@ class PresetResource(Resource):
     description: str
     kind: str
     plots: list[str]
+    reading: str | None
+    """The reading of the paper (`GET /readings`) that its specs make; null for none."""
     deviations: list[str]
+    """Where it departs from what the paper prints."""
+    choices: list[str]
+    """What it chooses where the paper is silent."""
     body: dict[str, Any]
+
+
+class ReadingResource(Resource):
+    """A reading of the paper: what it takes the paper's open choices to be."""
+
+    name: str
+    sentence: str
+    """Why this reading."""
+    fields: dict[str, Any]
+    """The fields of a spec that it sets, where the kind has them."""
 
 
 class RunPoint(Resource):

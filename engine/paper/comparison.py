@@ -12,6 +12,7 @@ from engine.analysis.stats import MIN_SEEDS, summarize
 from engine.data.spec import BUILTIN_DATASETS
 from engine.kind import FinishedPoint, Kind
 from engine.models.layout import num_parameters
+from engine.paper.choices import list_choices
 from engine.paper.deviations import list_deviations
 from engine.paper.published import PARAMETERS, PublishedNumber, list_parameter_counts
 from engine.paper.verdict import Verdict
@@ -42,6 +43,8 @@ class PaperComparison(ResultModel):
     published: tuple[PublishedValue, ...]
     deviations: tuple[str, ...]
     """Where the points depart from the paper's protocol; a verdict lists its own points' only."""
+    choices: tuple[str, ...]
+    """What the points choose where the paper is silent."""
     note: str
     """How to read the comparison."""
 
@@ -68,6 +71,7 @@ def compare(
             )
         ),
         deviations=list_deviations((point.spec for point in finished), seeds),
+        choices=list_choices(point.spec for point in finished),
         note=_describe(kind, verdicts, seeds),
     )
 

@@ -1,13 +1,19 @@
-"""How the paper trains (Section 3), and where an experiment departs from it."""
+"""How the paper trains (Section 3), and where an experiment departs from it.
+
+A departure is a difference from what the paper prints. What an experiment chooses where the paper
+prints nothing is in `engine.paper.choices`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.models.spec import ConvNetSpec, ReluNetSpec, Vgg5Spec
 from engine.optim.spec import AdamSpec, ConstantSpec, SgdSpec, StepSpec
 from engine.spec import ExperimentSpec
+from engine.training.policies import RandomBetaPolicy
 
 PAPER_SEEDS = 5
 PAPER_BATCH_SIZE = 128
@@ -45,15 +51,19 @@ _TRAINED_ON: Mapping[str, tuple[str, ...]] = {
     "vgg11": ("cifar10",),
     "resnet18": ("cifar10",),
 }
+_DEPTHS: Mapping[str, tuple[int, int]] = {"relu_net": (1, 4), "conv_net": (2, 4)}
 _FULL_SIZES = {"cifar10": 50_000}
 _FULL_TEST_SIZE = 10_000
+_RHOS = (0.1, 0.2, 0.3, 0.4, 0.5)
+_BETA = (2.0, 5.0)
+_ALPHAS_PERCENT = (1.0, 10.0, 30.0)
 
 
 def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[str, ...]:
     """What differs from the paper in these points, each difference once; empty for none."""
     found: dict[str, None] = {}
     for spec in specs:
-        for line in _deviations_of(spec):
+        for line in (*_size_deviations(spec), *_other_deviations(spec)):
             found[line] = None
     if num_seeds < PAPER_SEEDS:
         found[f"{num_seeds} {'seed' if num_seeds == 1 else 'seeds'} instead of {PAPER_SEEDS}"] = (
@@ -62,73 +72,147 @@ def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
     return tuple(found)
 
 
+def is_paper_scale(specs: Iterable[ExperimentSpec], num_seeds: int) -> bool:
+    """Whether data, nets, epochs and seeds are as large as the paper's.
+
+    The width of a ReLU-Net is not asked for, as the paper draws a range of widths.
+    """
+    return num_seeds >= PAPER_SEEDS and not any(any(_size_deviations(spec)) for spec in specs)
+
+
 def find_recipe(spec: ExperimentSpec) -> Recipe:
     """How the paper trains this net on this data set; on another data set, its first recipe."""
     datasets = _TRAINED_ON[spec.model.name]
     return RECIPES[spec.data.name if spec.data.name in datasets else datasets[0]]
 
 
-def _deviations_of(spec: ExperimentSpec) -> list[str]:
-    recipe = find_recipe(spec)
-    datasets = _TRAINED_ON[spec.model.name]
-    return [*_data_deviations(spec, datasets, recipe), *_training_deviations(spec, recipe)]
-
-
-def _data_deviations(spec: ExperimentSpec, datasets: tuple[str, ...], recipe: Recipe) -> list[str]:
-    found = []
-    data = spec.data
+def _size_deviations(spec: ExperimentSpec) -> Iterator[str]:
+    datasets, recipe, data = _TRAINED_ON[spec.model.name], find_recipe(spec), spec.data
     if data.name not in datasets:
-        found.append(f"data set {data.name} instead of {' or '.join(datasets)}")
+        yield f"data set {data.name} instead of {' or '.join(datasets)}"
     else:
         wanted = recipe.train_size or _FULL_SIZES[recipe.data]
         used = data.train_size or _FULL_SIZES.get(data.name, 60_000)
         if used != wanted:
-            found.append(f"{used:,} train images instead of {wanted:,}")
+            yield f"{used:,} train images instead of {wanted:,}"
         if (data.test_size or _FULL_TEST_SIZE) != _FULL_TEST_SIZE:
-            found.append(f"{data.test_size:,} test images instead of {_FULL_TEST_SIZE:,}")
-    if data.augmentation != "none":
-        found.append("random crop and flip, of which the paper says nothing")
+            yield f"{data.test_size:,} test images instead of {_FULL_TEST_SIZE:,}"
     multiplier = getattr(spec.model, "width_multiplier", 1.0)
     if multiplier != 1.0:
-        found.append(f"{spec.model.name} at {multiplier:g} of its width")
-    if getattr(spec.init, "gain", 1.0) != 1.0:
-        found.append(f"initialisation scaled by {getattr(spec.init, 'gain', 1.0):g}")
-    if spec.init.name == "checkpoint":
-        found.append("started from a checkpoint")
-    return found
-
-
-def _training_deviations(spec: ExperimentSpec, recipe: Recipe) -> list[str]:
-    found = []
-    if spec.optimizer != recipe.optimizer:
-        found.append(_optimizer_deviation(spec.optimizer, recipe.optimizer))
-    if spec.schedule != recipe.schedule:
-        found.append(
-            f"{_describe_schedule(spec.schedule)} instead of {_describe_schedule(recipe.schedule)}"
-        )
+        yield f"{spec.model.name} at {multiplier:g} of its width"
     if spec.epochs != recipe.epochs:
-        found.append(f"{spec.epochs} epochs instead of {recipe.epochs}")
+        yield f"{spec.epochs} epochs instead of {recipe.epochs}"
+
+
+def _other_deviations(spec: ExperimentSpec) -> Iterator[str]:
+    yield from _net_deviations(spec)
+    yield from _training_deviations(spec)
+    yield from _kind_deviations(spec)
+
+
+def _net_deviations(spec: ExperimentSpec) -> Iterator[str]:
+    model = spec.model
+    if isinstance(model, ReluNetSpec | ConvNetSpec):
+        depths = _DEPTHS[model.name]
+        if model.depth not in depths:
+            yield f"depth {model.depth} instead of {depths[0]} or {depths[1]}"
+    if isinstance(model, Vgg5Spec):
+        # Figure 1 counts the parameters of another VGG-5 than Figure 13 draws.
+        wanted = Vgg5Spec(second_kernel=3, batch_norm=True) if _is_figure_1(spec) else Vgg5Spec()
+        if model.batch_norm != wanted.batch_norm:
+            yield f"VGG-5 with{'' if model.batch_norm else 'out'} batch normalisation"
+        if model.second_kernel != wanted.second_kernel:
+            yield (
+                f"VGG-5 with later kernels of size {model.second_kernel} instead of "
+                f"{wanted.second_kernel}"
+            )
+    if getattr(spec.init, "gain", 1.0) != 1.0:
+        yield f"initialisation scaled by {getattr(spec.init, 'gain', 1.0):g}"
+    if spec.init.name == "checkpoint":
+        yield "started from a checkpoint"
+    if spec.init.name == "pretrained" and model.name != "vgg11":
+        yield f"{model.name} from pretrained weights"
+
+
+def _is_figure_1(spec: ExperimentSpec) -> bool:
+    return spec.kind == "gradient_spectrum"
+
+
+def _training_deviations(spec: ExperimentSpec) -> Iterator[str]:
+    recipe = find_recipe(spec)
+    if spec.data.augmentation != "none":
+        yield "random crop and flip, of which the paper says nothing"
+    if spec.optimizer != recipe.optimizer:
+        yield _optimizer_deviation(spec.optimizer, recipe.optimizer)
+    if spec.schedule != recipe.schedule:
+        ours, paper = _describe_schedule(spec.schedule), _describe_schedule(recipe.schedule)
+        yield f"{ours} instead of {paper}"
     if spec.batch_size != PAPER_BATCH_SIZE:
-        found.append(f"batches of {spec.batch_size} instead of {PAPER_BATCH_SIZE}")
-    return found
+        yield f"batches of {spec.batch_size} instead of {PAPER_BATCH_SIZE}"
+
+
+def _kind_deviations(spec: ExperimentSpec) -> Iterator[str]:
+    """Of fields that some kinds have: the policy of layers, the shares of an activity map."""
+    policy = getattr(spec, "policy", None)
+    rho = getattr(policy, "rho", None)
+    if rho is not None and rho not in _RHOS:
+        yield f"rho = {rho:g}, which the paper does not draw"
+    if isinstance(policy, RandomBetaPolicy) and (policy.alpha, policy.beta) != _BETA:
+        yield f"Beta({policy.alpha:g}, {policy.beta:g}) instead of Beta({_list_numbers(_BETA)})"
+    alphas = getattr(spec, "alphas_percent", _ALPHAS_PERCENT)
+    if alphas != _ALPHAS_PERCENT:
+        yield (f"alpha of {_list_numbers(alphas)} % instead of {_list_numbers(_ALPHAS_PERCENT)} %")
+
+
+def _list_numbers(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{one:g}" for one in numbers)
+
+
+_WORDS: Mapping[str, str] = {
+    "lr": "learning rate",
+    "beta1": "beta1",
+    "beta2": "beta2",
+    "eps": "epsilon",
+    "weight_decay": "weight decay",
+    "momentum": "momentum",
+    "nesterov": "Nesterov momentum",
+}
 
 
 def _optimizer_deviation(ours: AdamSpec | SgdSpec, paper: AdamSpec | SgdSpec) -> str:
-    if ours.name == paper.name and ours.lr != paper.lr:
-        return f"{_optimizer_name(ours)} at learning rate {ours.lr:g} instead of {paper.lr:g}"
+    """Every field that differs; of another optimiser, its learning rate and what is not default."""
     if ours.name != paper.name:
-        return (
-            f"{_optimizer_name(ours)} at learning rate {ours.lr:g} instead of "
-            f"{_optimizer_name(paper)} at {paper.lr:g}"
-        )
-    changed = sorted(name for name, value in _fields(paper).items() if getattr(ours, name) != value)
-    return f"{_optimizer_name(ours)} with " + ", ".join(
-        f"{name} {getattr(ours, name)} instead of {getattr(paper, name)}" for name in changed
-    )
+        return f"{_describe_optimizer(ours)} instead of {_describe_optimizer(paper)}"
+    changed = [
+        f"{_describe_field(name, value)} instead of {_describe_value(getattr(paper, name))}"
+        for name, value in _fields(ours).items()
+        if value != getattr(paper, name)
+    ]
+    return f"{_optimizer_name(ours)} with {', '.join(changed)}"
+
+
+def _describe_optimizer(optimizer: AdamSpec | SgdSpec) -> str:
+    default = type(optimizer)()
+    shown = [
+        _describe_field(name, value)
+        for name, value in _fields(optimizer).items()
+        if name == "lr" or value != getattr(default, name)
+    ]
+    return f"{_optimizer_name(optimizer)} with {', '.join(shown)}"
+
+
+def _describe_field(name: str, value: Any) -> str:
+    return f"{_WORDS[name]} {_describe_value(value)}"
+
+
+def _describe_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}"
 
 
 def _fields(optimizer: AdamSpec | SgdSpec) -> Mapping[str, Any]:
-    return optimizer.model_dump(mode="python")
+    return optimizer.model_dump(mode="python", exclude={"name"})
 
 
 def _optimizer_name(optimizer: AdamSpec | SgdSpec) -> str:

@@ -58,11 +58,13 @@ def make_preset(
     seeds: Sequence[int] = tuple(range(PAPER_SEEDS)),
     execution: Mapping[str, Any] | None = None,
     deviations: Sequence[str] = (),
+    choices: Sequence[str] = (),
     experiment: str | None = None,
 ) -> Preset:
     """A body ready to submit.
 
-    deviations: those that the spec does not show; `list_preset_deviations` adds the others.
+    deviations, choices: those that the spec does not show; `list_preset_deviations` and
+    `list_preset_choices` add the others.
     experiment: the experiment's name and so the title of its plots, where several figures draw one
     experiment; `title` by default.
     """
@@ -79,4 +81,5 @@ def make_preset(
         body=body,
         plots=tuple(plots),
         deviations=tuple(deviations),
+        choices=tuple(choices),
     )

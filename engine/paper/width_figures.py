@@ -32,6 +32,7 @@ QUICK_DATA: Mapping[Data, Mapping[str, Any]] = {
 }
 QUICK_SEEDS_PER_RUN = 2
 """Lets two processes share the seeds of the widest net."""
+GUESSED_WIDTHS = "the widths between the narrowest and the widest, which the paper does not name"
 TITLES: Mapping[str, str] = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "digits": "digits"}
 
 
@@ -55,6 +56,7 @@ def make_width_preset(
     widths = list(WIDTHS[depth, scale])
     if data == "fashion_mnist" and depth == 1:
         widths = sorted({*widths, FASHION_WIDTH})
+    choices = [GUESSED_WIDTHS] if scale == "paper" else []
     layers = "one hidden layer" if depth == 1 else f"{depth} hidden layers"
     return make_preset(
         name,
@@ -65,4 +67,5 @@ def make_width_preset(
         sweep={"model.width": widths},
         plots=plots,
         execution=execution,
+        choices=choices,
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import presets
 from engine.kind import Preset
-from engine.paper.printed_recipe import use_printed_recipe
+from engine.paper.preset_readings import apply_reading
+from engine.paper.readings import ReadingName
 
 FIVE_SEEDS = (0, 1, 2, 3, 4)
 THREE_SEEDS = (0, 1, 2)
@@ -34,13 +35,18 @@ class Entry:
     """Axes that replace the preset's."""
     seeds: tuple[int, ...] = ()
     """Replace the preset's; empty keeps those."""
-    literal: bool = False
-    """Whether the optimiser and the schedule are as printed in the paper"""
+    reading: ReadingName | None = None
+    """A reading of the paper other than the preset's"""
 
     @property
     def name(self) -> str:
         """The name of its files."""
-        return f"{self.preset}-literal" if self.literal else self.preset
+        return f"{self.preset}-{self.reading}" if self.reading else self.preset
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether its body differs from the preset's."""
+        return bool(self.spec or self.sweep or self.seeds or self.reading)
 
     @property
     def data_file(self) -> str | None:
@@ -55,20 +61,22 @@ class Entry:
         if "data" in self.spec:
             name = self.spec["data"]["name"]
             title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
-        return f"{title}, at the printed learning rate" if self.literal else title
+        return f"{title} (reading {self.reading})" if self.reading else title
 
     def find_preset(self) -> Preset:
+        """The preset with the changes, then by the reading."""
         preset = presets()[self.preset, "quick"]
-        return use_printed_recipe(preset) if self.literal else preset
-
-    def body(self) -> dict[str, Any]:
-        """The body of its submission."""
-        body: dict[str, Any] = deepcopy(dict(self.find_preset().body))
+        body: dict[str, Any] = deepcopy(dict(preset.body))
         body["spec"] |= deepcopy(dict(self.spec))
         body["sweep"] |= deepcopy(dict(self.sweep))
         if self.seeds:
             body["seeds"] = list(self.seeds)
-        return body | {"name": self.title}
+        changed = replace(preset, body=body)
+        return apply_reading(changed, self.reading) if self.reading else changed
+
+    def body(self) -> dict[str, Any]:
+        """The body of its submission."""
+        return dict(self.find_preset().body) | {"name": self.title}
 
 
 CHANGES: tuple[Entry, ...] = (
@@ -78,7 +86,7 @@ CHANGES: tuple[Entry, ...] = (
         {"data": MNIST, "epochs": 20},
         {"model.width": [10, 100, 1_000]},
         FIVE_SEEDS,
-        literal=True,
+        reading="printed",
     ),
     Entry("fig4a", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
     Entry("fig3", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
@@ -102,7 +110,7 @@ def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:
     A changed entry whose file is not in `data_dir` is replaced by the unchanged preset.
     """
     changed = [entry for entry in CHANGES if _has_data(entry, data_dir)]
-    replaced = {entry.preset for entry in changed if not entry.literal}
+    replaced = {entry.preset for entry in changed if entry.reading is None}
     unchanged = {
         name
         for name, scale in presets()

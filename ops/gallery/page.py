@@ -29,7 +29,7 @@ command writes it; if interrupted, run it again and it continues:
 
 The experiments are sized for two CPU cores; each lists its deviations from the paper. Every
 experiment is a preset: `GET /presets/NAME?scale=paper` returns it at the paper's size, and
-`&literal=true` with the learning rate as printed. A verdict is *reproduced* only if the whole 95 %
+`&reading=printed` at the printed choices. A verdict is *reproduced* only if the whole 95 %
 interval, over at least three seeds, agrees with the claim, and *inconclusive* if the statistics
 neither confirm nor refute it.
 """
@@ -112,7 +112,7 @@ def _index_section(records: Sequence[Record]) -> str:
             num_seeds = len(record["body"]["seeds"])
             how = f"{_data_of(record)}, {num_seeds} seeds, {_minutes(record['run_seconds'])}"
             linked = f"[`{record['name']}`](#{record['name']})"
-            shown = title if record["name"] == name else "the same, at the printed learning rate"
+            shown = title if record["name"] == name else record["title"]
             lines.append(f"| {linked} | {shown} | {', '.join(sorted(scales))} | {how} |")
     return "\n".join(lines) + "\n"
 

@@ -68,26 +68,51 @@ def test_presets_are_in_the_order_of_the_paper_s_figures(api_server: ApiServer) 
     assert names[-1] == "table1"
 
 
-def test_a_literal_preset_has_the_printed_learning_rate(api_server: ApiServer) -> None:
-    usual, literal = api_server.get("/presets/demo"), api_server.get("/presets/demo", literal=True)
-    assert literal["body"]["spec"]["optimizer"]["lr"] == 0.1
-    assert len(literal["deviations"]) == len(usual["deviations"]) - 1
-    assert {key: value for key, value in literal["body"].items() if key != "spec"} == {
-        key: value for key, value in usual["body"].items() if key != "spec"
+def test_the_readings_are_listed_with_their_fields(api_server: ApiServer) -> None:
+    listed = {one["name"]: one for one in api_server.get("/readings")["items"]}
+    assert list(listed) == ["printed", "trainable", "first_epoch", "few_steps"]
+    assert listed["first_epoch"]["fields"] == {
+        "optimizer.lr": 0.001,
+        "data.normalization": "unit",
+        "reset_to": {"name": "epoch", "epoch": 1},
     }
+    assert all(one["sentence"].endswith(".") for one in listed.values())
+
+
+def test_literal_is_the_old_name_of_the_reading_printed(api_server: ApiServer) -> None:
+    printed = api_server.get("/presets/fig2", reading="printed")
+    assert api_server.get("/presets/fig2", literal=True) == printed
+    assert api_server.get("/presets/fig2", literal=True, reading="printed") == printed
+    listed = api_server.get("/presets", literal=True)
+    assert listed == api_server.get("/presets", reading="printed")
+    both = {"literal": "true", "reading": "first_epoch"}
+    refused = api_server.http.get("/presets/fig2", params=both)
+    assert refused.status_code == 422
+    assert "first_epoch" in refused.json()["detail"]
+    assert api_server.http.get("/presets/fig2", params={"reading": "no"}).status_code == 422
+
+
+def test_a_preset_by_a_reading_is_ready_to_submit(api_server: ApiServer) -> None:
+    preset = api_server.get("/presets/fig2", reading="first_epoch")
+    spec = preset["body"]["spec"]
+    assert spec["reset_to"] == {"name": "epoch", "epoch": 1}
+    assert spec["data"]["normalization"] == "unit"
+    assert preset["reading"] == "first_epoch"
+    assert preset["body"]["labels"]["reading"] == "first_epoch"
+    assert api_server.http.post("/experiments/preview", json=preset["body"]).status_code == 200
 
 
 @pytest.mark.parametrize(("name", "scale"), list(presets()))
-def test_a_literal_preset_has_the_printed_recipe(
+def test_the_reading_printed_has_the_printed_recipe(
     api_server: ApiServer, name: str, scale: str
 ) -> None:
-    usual, literal = (
+    usual, printed = (
         api_server.get(f"/presets/{name}", scale=scale, literal=flag) for flag in (False, True)
     )
-    points = expand(literal["body"]["spec"], literal["body"]["sweep"])
+    points = expand(printed["body"]["spec"], printed["body"]["sweep"])
     for point in points:
         recipe = find_recipe(point.spec)
         assert (point.spec.optimizer, point.spec.schedule) == (recipe.optimizer, recipe.schedule)
-    assert not any("learning rate" in line for line in literal["deviations"])
+    assert not any("learning rate" in line for line in printed["deviations"])
     kept = [line for line in usual["deviations"] if "learning rate" not in line]
-    assert literal["deviations"] == kept
+    assert printed["deviations"] == kept

@@ -24,16 +24,23 @@ SMALL = {
 
 def test_every_quick_preset_of_the_paper_has_one_entry() -> None:
     named = {name for name, scale in presets() if scale == "quick" and name != "demo"}
-    assert sorted(entry.preset for entry in list_entries() if not entry.literal) == sorted(named)
-    assert {entry.name for entry in list_entries() if entry.literal} == {"fig2-literal"}
+    assert sorted(entry.preset for entry in list_entries() if entry.reading is None) == sorted(
+        named
+    )
+    assert {entry.name for entry in list_entries() if entry.reading} == {"fig2-printed"}
     assert len({entry.name for entry in list_entries()}) == len(list_entries())
 
 
-def test_a_literal_entry_has_the_printed_learning_rate_and_its_name_says_so() -> None:
-    (literal,) = (entry for entry in list_entries() if entry.literal)
-    body = literal.body()
+def test_an_entry_by_a_reading_makes_its_choices_on_the_changed_data_and_says_so() -> None:
+    (printed,) = (entry for entry in list_entries() if entry.reading)
+    body = printed.body()
     assert body["spec"]["optimizer"]["lr"] == 0.1
-    assert body["name"].endswith("at the printed learning rate")
+    assert body["spec"]["data"] == {
+        "name": "mnist",
+        "train_size": 10_000,
+        "normalization": "unit",
+    }
+    assert body["name"].endswith("(reading printed)")
 
 
 @pytest.mark.parametrize("entry", list_entries(), ids=lambda entry: entry.name)

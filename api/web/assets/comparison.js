@@ -13,7 +13,8 @@ export async function showComparison(base) {
   const parts = [];
   if (found.verdicts.length) parts.push(verdictTable(found.verdicts));
   if (found.published.length) parts.push(publishedTable(found.published));
-  if (found.deviations.length) parts.push(listOf(found.deviations));
+  if (found.deviations.length) parts.push(listOf("Deviations from the paper", found.deviations));
+  if (found.choices.length) parts.push(listOf("Choices where the paper is silent", found.choices));
   return show(target, parts, notes);
 }
 
@@ -66,9 +67,9 @@ function findingsOf(findings) {
   return createElement("details", {}, createElement("summary", { textContent: `All ${findings.length} findings` }), createElement("ul", { className: "problems" }, ...items));
 }
 
-function listOf(deviations) {
-  return createElement("details", { open: true }, createElement("summary", { textContent: "Deviations from the paper" }),
-    createElement("ul", {}, ...deviations.map((text) => createElement("li", { textContent: text }))));
+function listOf(title, lines) {
+  return createElement("details", { open: true }, createElement("summary", { textContent: title }),
+    createElement("ul", {}, ...lines.map((text) => createElement("li", { textContent: text }))));
 }
 
 const intervalOf = (interval, factor = 1) => (interval ? `[${numberOf(factor * interval[0])}, ${numberOf(factor * interval[1])}]` : "");

@@ -7,10 +7,12 @@ import { RequestFailed, createElement, fetchJson, root } from "./service.js";
 const TYPING_PAUSE_MS = 350;
 const MAX_POINTS_SHOWN = 50;
 const [form, example, body, verdict, problems, cost, warnings, submit] = ["submit-form", "example", "body", "verdict", "problems", "cost", "warnings", "submit"].map((id) => document.getElementById(id));
+const reading = document.getElementById("reading");
 const [webhookUrl, webhookSecret, noReuse] = ["webhook-url", "webhook-secret", "no-reuse"].map((id) => document.getElementById(id));
 const number = new Intl.NumberFormat("en");
 let timer = null;
 let request = null;
+let filling = 0; // counts the fillings, as answers may come out of order
 
 function post(path, options = {}) {
   return fetchJson(path, { method: "POST", headers: { "content-type": "application/json", ...options.headers }, body: bodyText(), signal: options.signal });
@@ -28,11 +30,34 @@ function bodyText() {
 // The field of the form that an error belongs to; undefined for the body.
 const fieldOf = (pointer) => (webhookUrl.value || webhookSecret.value ? [webhookUrl, webhookSecret].find((one) => one.dataset.pointer === pointer) : undefined);
 
-function fillBody() {
-  const { body: text, description } = example.selectedOptions[0].dataset;
+// Fill the body from the chosen example; a preset by the chosen reading comes from the service.
+async function fillBody() {
+  const chosen = example.selectedOptions[0];
+  const [source, name, scale] = chosen.value.split(":");
+  const { value: wanted, dataset } = reading.selectedOptions[0];
+  document.getElementById("reading-choice").hidden = source !== "preset";
+  document.getElementById("reading-help").textContent = dataset.sentence ?? "";
+  filling += 1;
+  if (source !== "preset" || !wanted) return showExample(chosen.dataset.body, chosen.dataset.description);
+  const call = filling;
+  try {
+    const preset = await fetchJson(`/presets/${encodeURIComponent(name)}?${new URLSearchParams({ scale, reading: wanted })}`);
+    const departures = preset.deviations.length ? ` Differs from the paper: ${preset.deviations.join("; ")}.` : "";
+    if (call === filling) showExample(formatBody(preset.body), preset.description + departures);
+  } catch (error) {
+    if (call === filling) showFailure(error);
+  }
+}
+
+function showExample(text, description) {
   body.value = text;
   document.getElementById("description").textContent = description;
   scheduleCheck(0);
+}
+
+// Indented JSON, with each list of numbers on one line.
+function formatBody(value) {
+  return JSON.stringify(value, null, 2).replace(/\[([\s\d.,eE+-]+)\]/g, (_, numbers) => `[${numbers.trim().split(/\s+/).join(" ")}]`);
 }
 
 function scheduleCheck(wait = TYPING_PAUSE_MS) {
@@ -166,6 +191,6 @@ document.getElementById("generate-secret").addEventListener("click", () => {
 body.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
-example.addEventListener("change", fillBody);
+for (const one of [example, reading]) one.addEventListener("change", fillBody);
 if (example.dataset.chosen) example.value = example.dataset.chosen;
 fillBody();

@@ -14,6 +14,7 @@ from api.web.code_snippets import format_body
 from api.web.templating import render
 from engine.experiments.registry import kinds, presets
 from engine.kind import Preset
+from engine.paper.readings import READINGS
 from storage.experiments import find
 from storage.experiments.resources import to_resource
 
@@ -49,7 +50,7 @@ def show_submit(
         examples = _list_presets(preset_scale)
         if examples:
             groups[f"Presets, {preset_scale} scale"] = examples
-    return render(request, "submit.html", examples=groups, chosen=chosen)
+    return render(request, "submit.html", examples=groups, chosen=chosen, readings=READINGS)
 
 
 def _list_presets(scale: str) -> list[Example]:

@@ -12,6 +12,7 @@ import typer
 from richregime.commands.shared import (
     PROGRAM,
     AsJson,
+    PresetReading,
     Scale,
     Url,
     expand_user,
@@ -65,11 +66,28 @@ def list_presets(as_json: AsJson = False, url: Url = None) -> None:
 def show_preset(
     name: str,
     scale: Annotated[Scale, typer.Option(help="The scale of the preset.")] = Scale.QUICK,
+    reading: PresetReading = None,
     url: Url = None,
 ) -> None:
     """Print the body of a preset as JSON, ready to change and submit."""
     with open_client(url) as client:
-        print_json(client.preset(name, scale=scale).body)
+        print_json(client.preset(name, scale=scale, reading=reading).body)
+
+
+@presets.command(name="readings")
+def list_readings(as_json: AsJson = False, url: Url = None) -> None:
+    """List the readings of the paper: what each takes its open choices to be."""
+    with open_client(url) as client:
+        found = [*client.readings()]
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for one in found:
+        fields = [f"{path} = {value}" for path, value in one.fields.items()]
+        rows.append((one.name, one.sentence, "\n".join(fields)))
+    _print_table(("reading", "why", "fields"), rows)
+    print_hint(f"{PROGRAM} submit --preset fig2 --reading first_epoch --watch")
 
 
 @app.command()

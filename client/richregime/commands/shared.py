@@ -95,6 +95,13 @@ Url = Annotated[
         show_default="this machine's",
     ),
 ]
+PresetReading = Annotated[
+    str | None,
+    typer.Option(
+        "--reading",
+        help="A reading of the paper: printed, trainable, first_epoch or few_steps.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 given_key: ContextVar[str | None] = ContextVar("given_key", default=None)
 """The value of `--key`, which is an option of the program, not of a command."""

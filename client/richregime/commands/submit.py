@@ -17,6 +17,7 @@ from richregime.commands.shared import (
     EXIT_CODES,
     PROGRAM,
     AsJson,
+    PresetReading,
     Scale,
     Timeout,
     Url,
@@ -74,6 +75,7 @@ def _initial_body(
     preset: str | None,
     kind: str | None,
     scale: Scale,
+    reading: str | None,
     *,
     is_changed: bool,
 ) -> Mapping[str, Any]:
@@ -81,7 +83,7 @@ def _initial_body(
     if file is not None:
         body = read_body(file)
     elif preset is not None:
-        body = client.preset(preset, scale=scale).body
+        body = client.preset(preset, scale=scale, reading=reading).body
     else:
         body = {"spec": {"kind": kind}}
     if not is_changed:
@@ -98,11 +100,17 @@ def _require_one(file: str | None, preset: str | None, kind: str | None) -> None
         raise typer.BadParameter("give exactly one of FILE (or `-`), --preset NAME and --kind NAME")
 
 
+def _require_preset(preset: str | None, reading: str | None) -> None:
+    if reading is not None and preset is None:
+        raise typer.BadParameter("--reading changes a preset; give --preset NAME with it")
+
+
 @app.command()
 def submit(
     file: File = None,
     preset: PresetName = None,
     scale: PresetScale = Scale.QUICK,
+    reading: PresetReading = None,
     kind: KindName = None,
     fields: Fields = None,
     sweep: Axes = None,
@@ -139,9 +147,10 @@ def submit(
 ) -> None:
     """Submit an experiment and print its id."""
     _require_one(file, preset, kind)
+    _require_preset(preset, reading)
     with open_client(url) as client:
         body = change_body(
-            _initial_body(client, file, preset, kind, scale, is_changed=bool(fields)),
+            _initial_body(client, file, preset, kind, scale, reading, is_changed=bool(fields)),
             fields=fields or (),
             sweep=sweep or (),
             seeds=seeds,

@@ -67,6 +67,7 @@ def _make_scales(figure: _Figure) -> Iterator[Preset]:
         spec,
         sweep={"model.width": figure.widths},
         plots=PLOTS,
+        choices=(f"a wide net of width {figure.widths[1]}, which the paper does not name",),
     )
     # the embedded digits replace MNIST
     data = "digits" if figure.data == "mnist" else figure.data
@@ -83,4 +84,5 @@ def _make_scales(figure: _Figure) -> Iterator[Preset]:
         sweep={"model.width": figure.quick_widths},
         seeds=QUICK_SEEDS,
         plots=PLOTS,
+        choices=(f"a wide net of width {figure.quick_widths[1]}",),
     )

@@ -63,6 +63,11 @@ def presets() -> Sequence[Preset]:
     )
 
 
+SAME_K_AND_Q = "of Top k Bottom q the pairs with k = q, as in Figure 8(b)"
+WHOLE_NETS = (
+    "Top 3 Bottom 3 and Top 4 Bottom 4 are left out: in VGG-5 they draw what Top 3 and Top 4 All "
+    "Bottoms draw"
+)
 _SCALES: tuple[Scale, ...] = ("paper", "quick")
 
 
@@ -84,6 +89,7 @@ def _static_figures(scale: Scale) -> Iterable[Preset]:
                 policies,
                 plots=(plot,),
                 experiment=f"Static layer-wise sparse SGD: {_TITLES[scale, net]}",
+                choices=[SAME_K_AND_Q] if net == "vgg11" else [],
             )
     yield _make(
         "fig21",
@@ -122,6 +128,7 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
                 init=init,
                 fewer_k=True,
                 experiment=f"Probabilistic layer-wise sparse SGD at rho = 0.1 to 0.5: {trained}",
+                choices=[WHOLE_NETS] if net == "vgg5" else [],
             )
     for letter, net in _PANELS:
         for number, what, plot in (
@@ -141,6 +148,7 @@ def _drawn_figures(scale: Scale) -> Iterable[Preset]:
                 experiment=(
                     f"Probabilistic layer-wise sparse SGD at rho = 0.1: {_TITLES[scale, net]}"
                 ),
+                choices=[WHOLE_NETS] if net == "vgg5" else [],
             )
 
 
@@ -205,6 +213,7 @@ def _make(
     init: dict[str, str] | None = XAVIER,
     fewer_k: bool = False,
     experiment: str | None = None,
+    choices: Sequence[str] = (),
 ) -> Preset:
     """A preset of this kind.
 
@@ -216,7 +225,15 @@ def _make(
         spec = paper_spec("lws", _DATA[net], {"name": net}, init=init or XAVIER)
         sweep = {"init": (XAVIER, PRETRAINED), **sweep} if init is None else sweep
         return make_preset(
-            name, scale, title, description, spec, plots=plots, sweep=sweep, experiment=experiment
+            name,
+            scale,
+            title,
+            description,
+            spec,
+            plots=plots,
+            sweep=sweep,
+            experiment=experiment,
+            choices=choices,
         )
     deviations = []
     if init is not XAVIER:
@@ -237,6 +254,7 @@ def _make(
         seeds=_QUICK_SEEDS[study],
         deviations=deviations,
         experiment=experiment,
+        choices=choices,
     )
 
 

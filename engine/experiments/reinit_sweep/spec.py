@@ -84,6 +84,8 @@ class ReinitSweepSpec(ExperimentSpec):
     Measures the test accuracy of each such net.
     """
 
+    uses_initial_net: ClassVar[bool] = True
+
     kind: Literal["reinit_sweep"] = "reinit_sweep"
     modes: Many[EvaluatedMode] = Field(
         ("active", "lazy"),

@@ -1,0 +1,51 @@
+"""Presets by a reading of the paper."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from engine.experiments.registry import parse_spec
+from engine.kind import Preset
+from engine.optim.spec import AdamSpec
+from engine.paper.deviations import find_recipe
+from engine.paper.readings import INITIAL_NET, ReadingName, find_reading, get_reading
+from engine.sweep import expand
+
+BARS = "accuracy_bars"
+
+
+def apply_reading(preset: Preset, name: ReadingName) -> Preset:
+    """The preset with the choices of the reading; its name and labels say so.
+
+    A preset that draws the accuracy of initial nets (Figures 4 and 16) becomes a re-initialisation
+    sweep where initial means a later net: its end with every parameter reset is that net.
+    """
+    reading = get_reading(name)
+    body: dict[str, Any] = deepcopy(dict(preset.body))
+    spec = body["spec"]
+    parsed = parse_spec(spec)
+    recipe = find_recipe(parsed)
+    if reading.as_printed:
+        spec["optimizer"] = recipe.optimizer.model_dump(mode="json")
+        spec["schedule"] = recipe.schedule.model_dump(mode="json")
+    elif isinstance(recipe.optimizer, AdamSpec) and isinstance(parsed.optimizer, AdamSpec):
+        spec["optimizer"] = spec.get("optimizer", {"name": "adam"}) | {"lr": reading.adam_lr}
+    spec["data"] = spec.get("data", {}) | {"normalization": reading.normalization}
+    plots = preset.plots
+    if reading.reset_to != INITIAL_NET and spec["kind"] == "train" and BARS in plots:
+        spec |= {"kind": "reinit_sweep", "modes": ["active"], "fractions_percent": [0.0, 100.0]}
+        plots = (BARS,)
+    if spec["kind"] == "reinit_sweep":
+        spec["reset_to"] = dict(reading.reset_to)
+    body["name"] = f"{body['name']} (reading {name})"
+    body["labels"] = body["labels"] | {"reading": name}
+    return replace(preset, title=f"{preset.title} (reading {name})", body=body, plots=plots)
+
+
+def find_preset_reading(preset: Preset) -> ReadingName | None:
+    """The reading whose choices all points of the preset make; None where there is none."""
+    points = expand(preset.body["spec"], preset.body["sweep"])
+    found = {find_reading(point.spec) for point in points}
+    return found.pop() if len(found) == 1 else None
