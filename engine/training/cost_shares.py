@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
+from scipy.special import betainc
+
 from engine.models.layout import LayerLayout
 from engine.training.policies import (
     PolicySpec,
@@ -22,8 +24,6 @@ from engine.training.policies import (
 )
 
 Layers = frozenset[int]
-_MIDDLES = tuple((step + 0.5) / 16 for step in range(16))
-"""Midpoints of the intervals that [0, 1] is divided into, for integrals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +87,15 @@ def list_chances(policy: PolicySpec, num_layers: int) -> tuple[tuple[float, Laye
         case RandomUniformPolicy():
             return tuple((1 / num_layers, top(k)) for k in range(1, num_layers + 1))
         case RandomBetaPolicy(alpha=alpha, beta=beta):
-            masses = _integrate_beta(alpha, beta, num_layers)
-            total = sum(masses)
-            return tuple((mass / total, top(k)) for k, mass in enumerate(masses, 1) if mass)
+            shares = _beta_shares(alpha, beta, num_layers)
+            return tuple((share, top(k)) for k, share in enumerate(shares, 1) if share)
     return ((1.0, draw_schedule(policy, num_layers, 1, seed=0).trained[0]),)
 
 
-def _integrate_beta(alpha: float, beta: float, num_layers: int) -> list[float]:
-    """The unnormalised probability of each k = round(1 + (d - 1) b), b by the beta distribution."""
+def _beta_shares(alpha: float, beta: float, num_layers: int) -> list[float]:
+    """The probability of each k = round(1 + (d - 1) b), b by the beta distribution."""
     if num_layers == 1:
         return [1.0]
-    half = 0.5 / (num_layers - 1)
-    masses = [_integrate_from_zero(half, alpha, beta)]
-    for k in range(2, num_layers):
-        low = (2 * k - 3) * half
-        points = [low + 2 * half * middle for middle in _MIDDLES]
-        densities = [b ** (alpha - 1) * (1 - b) ** (beta - 1) for b in points]
-        masses.append(2 * half * sum(densities) / len(points))
-    return [*masses, _integrate_from_zero(half, beta, alpha)]
-
-
-def _integrate_from_zero(high: float, alpha: float, beta: float) -> float:
-    """From 0 to `high`. In b^alpha the density is finite, also where alpha is below 1."""
-    rest = [(1 - high * middle ** (1 / alpha)) ** (beta - 1) for middle in _MIDDLES]
-    return float(high**alpha / alpha * sum(rest) / len(rest))
+    edges = [(k - 0.5) / (num_layers - 1) for k in range(1, num_layers)]
+    below = [0.0, *(float(betainc(alpha, beta, edge)) for edge in edges), 1.0]
+    return [high - low for low, high in pairwise(below)]

@@ -21,6 +21,7 @@ from engine.models.spec import (
     Vgg11Spec,
 )
 from engine.spec import Execution
+from engine.training.cost_shares import list_chances
 from engine.training.policies import (
     EpochSchedule,
     FullPolicy,
@@ -170,3 +171,13 @@ def test_the_cache_is_not_part_of_a_trainings_identity() -> None:
         spec.training_digest(0, Execution(prefix_cache=used), "data") for used in (True, False)
     )
     assert one == other
+
+
+@pytest.mark.parametrize("alpha", [5e-324, 1e-300, 1e-3, 2.0, 100.0])
+@pytest.mark.parametrize("beta", [5e-324, 1e-300, 1e-3, 5.0, 100.0])
+def test_the_chances_of_every_valid_beta_distribution_add_up_to_one(
+    alpha: float, beta: float
+) -> None:
+    chances = [chance for chance, _ in list_chances(RandomBetaPolicy(alpha=alpha, beta=beta), 11)]
+    assert sum(chances) == pytest.approx(1.0)
+    assert all(0 < chance <= 1 for chance in chances)

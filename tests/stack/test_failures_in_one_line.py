@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.environment import without_leftovers
+
 ROOT = Path(__file__).parents[2]
 UNREACHABLE = "postgresql://me:hunter2@127.0.0.1:1/richregime"
 COMMANDS = (
@@ -31,7 +33,9 @@ def run(command: str, folder: Path, **variables: str) -> subprocess.CompletedPro
     home.mkdir(mode=0o700, exist_ok=True)
     (home / "blobs" / "ab").mkdir(parents=True, exist_ok=True)
     (home / "blobs" / "ab" / ("ab" * 32)).touch()
-    own = {name: value for name, value in os.environ.items() if "RICHREGIME" not in name}
+    # `up` names the variables that it ignores in a line of its own.
+    inherited = without_leftovers(os.environ)
+    own = {name: value for name, value in inherited.items() if "RICHREGIME" not in name}
     words = command.format(folder=folder).split()
     return subprocess.run(
         [sys.executable, "-P", "-m", "richregime", *words],
