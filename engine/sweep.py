@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import FieldError, InvalidSpec
 from engine.experiments.registry import parse_spec
 from engine.spec import ExperimentSpec
+from engine.spec_model import find_subnormals
 
 MAX_AXES = 8
 MAX_PATH = 200
@@ -58,6 +59,9 @@ def expand(
         for path, values in sweep.items()
         if not values
     ]
+    errors += find_subnormals(spec, "#/spec")
+    for path, values in sweep.items():
+        errors += find_subnormals(values, f"#/sweep/{_escape(path)}")
     try:
         base = parse_spec(spec).model_dump(mode="json")
     except InvalidSpec as invalid:

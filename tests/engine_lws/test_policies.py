@@ -173,8 +173,8 @@ def test_the_cache_is_not_part_of_a_trainings_identity() -> None:
     assert one == other
 
 
-@pytest.mark.parametrize("alpha", [5e-324, 1e-300, 1e-3, 2.0, 100.0])
-@pytest.mark.parametrize("beta", [5e-324, 1e-300, 1e-3, 5.0, 100.0])
+@pytest.mark.parametrize("alpha", [2.3e-308, 1e-3, 2.0, 100.0])
+@pytest.mark.parametrize("beta", [2.3e-308, 1e-3, 5.0, 100.0])
 def test_the_chances_of_every_valid_beta_distribution_add_up_to_one(
     alpha: float, beta: float
 ) -> None:
