@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
-from scipy.special import betainc
-
 from engine.models.layout import LayerLayout
 from engine.training.policies import (
     PolicySpec,
@@ -94,6 +92,8 @@ def list_chances(policy: PolicySpec, num_layers: int) -> tuple[tuple[float, Laye
 
 def _beta_shares(alpha: float, beta: float, num_layers: int) -> list[float]:
     """The probability of each k = round(1 + (d - 1) b), b by the beta distribution."""
+    from scipy.special import betainc  # heavy: for this policy alone
+
     if num_layers == 1:
         return [1.0]
     edges = [(k - 0.5) / (num_layers - 1) for k in range(1, num_layers)]
