@@ -102,11 +102,15 @@ class RunProcedure(Protocol):
 
 class JudgeProcedure(Protocol):
     def __call__(
-        self, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+        self,
+        points: Sequence[FinishedPoint],
+        summary: Sequence[PointResult],
+        confidence: float = 0.95,
     ) -> Sequence[Any]:
         """A verdict (`engine.paper.verdict.Verdict`) on each paper claim that the points can test.
 
         summary: the kind's result of every point that has results, in their order.
+        confidence: of the intervals that decide, in (0, 1).
         """
         ...
 

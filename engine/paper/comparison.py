@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.analysis.stats import MIN_SEEDS, summarize
+from engine.analysis.stats import CONFIDENCE, MIN_SEEDS, summarize
 from engine.data.spec import BUILTIN_DATASETS
 from engine.kind import FinishedPoint, Kind
 from engine.models.layout import num_parameters
@@ -50,15 +50,19 @@ class PaperComparison(ResultModel):
 
 
 def compare(
-    kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+    kind: Kind,
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    confidence: float = CONFIDENCE,
 ) -> PaperComparison:
     """Compare the finished seeds of `points` with the paper.
 
-    summary: the result of each point that has results, in their order.
+    summary: the result of each point that has results, in their order. confidence: of the
+    intervals that decide the verdicts, in (0, 1).
     """
     finished = [point for point in points if point.results]
     judge = kind.load_judge()
-    verdicts = tuple(judge(points, summary)) if judge is not None else ()
+    verdicts = tuple(judge(points, summary, confidence)) if judge is not None else ()
     seeds = min((len(point.results) for point in finished), default=0)
     return PaperComparison(
         verdicts=verdicts,

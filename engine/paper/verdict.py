@@ -1,15 +1,40 @@
-"""From statistics to a verdict; a claim is reproduced only where 95 % intervals support it."""
+"""From statistics to a verdict; a claim is reproduced only where intervals support it.
+
+A claim is a statement about one or more quantities that holds only if every part holds. `conclude`
+keeps two error rates, each at most (1 - confidence) / 2: a claim of which some part is false is
+called reproduced, a claim that is true is called not reproduced.
+
+- Reproduced: every interval at the confidence lies within its bounds. As all must, no part needs a
+  wider interval: intersection-union test (Berger, Technometrics 24, 1982).
+- Not reproduced: some interval lies outside its bounds. As one is enough, the intervals of m parts
+  are wider: the confidence is 1 - (1 - confidence) / m (Bonferroni).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
-from engine.analysis.stats import MIN_SEEDS
+from engine.analysis.stats import (
+    CONFIDENCE,
+    MIN_SEEDS,
+    NO_SPREAD,
+    UNBOUNDED,
+    Bounds,
+    decisive_interval,
+)
 from engine.paper.claims import PaperClaim
+from engine.paper.deviations import is_paper_scale, list_deviations
+from engine.paper.readings import find_reading
+from engine.paper.sentences import Wording, tell
 from engine.result import ResultModel, Statistic
+from engine.spec import ExperimentSpec
 
 VerdictName = Literal["reproduced", "not reproduced", "inconclusive"]
+DecidedBy = Literal["measurement", "theory"]
+_ORDER: tuple[VerdictName, ...] = ("not reproduced", "inconclusive", "reproduced")
 
 
 class Finding(ResultModel):
@@ -20,9 +45,13 @@ class Finding(ResultModel):
     verdict: VerdictName
     value: float | None
     interval: tuple[float, float] | None
-    """95 % interval over seeds."""
+    """Over seeds, at the verdict's confidence; null with one seed or without spread."""
     n: int
     reason: str
+    decided_by: DecidedBy
+    """`theory`: an argument decides, whatever was measured."""
+    is_part: bool
+    """Whether it is a part of the claim; else it stands beside it, e.g. a control."""
 
 
 class Verdict(ResultModel):
@@ -36,85 +65,182 @@ class Verdict(ResultModel):
     statement: str
     section: str
     verdict: VerdictName
+    decided_by: DecidedBy
+    """`theory`: an argument decides, whatever was measured."""
+    sentence: str
+    """What was found, in one plain sentence."""
     value: float | None
     interval: tuple[float, float] | None
-    """Of the finding that decides."""
+    """Of the finding that decides, at `confidence`."""
+    n: int
+    """Seeds, or separate measurements of time, of the finding that decides."""
+    confidence: float
+    """Of the intervals; 0.95 unless several looks at the seeds share the error rate."""
     reason: str
     findings: tuple[Finding, ...]
-    """The claim is reproduced where all are."""
+    """The claim is reproduced where all its parts are."""
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
+    scale: Literal["paper", "reduced"]
+    """`paper`: data, nets, epochs and seeds are as large as the paper's."""
+    reading: str | None
+    """The reading of the paper that all its points make (`GET /readings`); null for none."""
     deviations: tuple[str, ...]
     """Where the experiment departs from the paper."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One part of a claim: a quantity, and the bounds that the claim puts on it."""
+
+    statement: str
+    """What is measured, and what the claim says about it."""
+    statistic: Statistic | None
+    """None where nothing was measured."""
+    wording: Wording | None = None
+    """How a sentence tells the value; None only where nothing was measured"""
+    above: float | None = None
+    below: float | None = None
+    bounds: Bounds = UNBOUNDED
+    """What the quantity can be at all, e.g. `DIFFERENCE`"""
+    reason: str = ""
+    """Why nothing was measured"""
+    theory: str | None = None
+    """An argument why this part cannot hold, as a sentence without its full stop"""
+    is_part: bool = True
+    """False for what stands beside the claim and decides nothing"""
+    interval: Callable[[float], Bounds | None] | None = None
+    """The interval at a confidence; None for Student's t interval of the statistic"""
+
+    def interval_at(self, confidence: float) -> Bounds | None:
+        """The interval that decides; None with one value, or with too few that are all equal."""
+        if self.statistic is None:
+            return None
+        if self.interval is not None:
+            return self.interval(confidence)
+        return decisive_interval(self.statistic, confidence, self.bounds)
+
+
+def unmeasured(statement: str, reason: str, theory: str | None = None) -> Measurement:
+    """A part that these points do not measure, with the reason."""
+    return Measurement(statement, None, reason=reason, theory=theory)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The points that a verdict is about."""
+
+    specs: Sequence[ExperimentSpec]
+    num_seeds: int
+    """The fewest finished seeds of a point"""
+    values: dict[str, Any] = field(default_factory=dict)
+    """The swept values that they share"""
+    deviations: tuple[str, ...] = ()
+    """Departures from the paper beside those that each spec shows"""
+
+
 def judge_bounds(
-    statement: str, statistic: Statistic, *, above: float | None = None, below: float | None = None
+    measurement: Measurement, confidence: float = CONFIDENCE, num_parts: int = 1
 ) -> Finding:
-    """Compare a statistic with bounds.
+    """Compare one quantity with its bounds.
 
-    Reproduced where the whole 95 % interval of at least three seeds lies within them, not
-    reproduced where all of it lies outside, inconclusive otherwise.
+    Reproduced where the whole interval of at least three seeds lies within them, not reproduced
+    where all of the interval that pays for `num_parts` lies outside, inconclusive otherwise. Not
+    reproduced by theory where an argument forbids it, whatever was measured.
     """
-    low_bound = float("-inf") if above is None else above
-    high_bound = float("inf") if below is None else below
-    wanted = _describe_bounds(above, below)
-    if statistic.n < MIN_SEEDS or statistic.ci95 is None:
-        return _finding(
-            statement, statistic, "inconclusive", f"{statistic.n} seeds; {MIN_SEEDS} are needed"
-        )
-    low, high = statistic.ci95
-    found = f"95 % interval [{low:.4g}, {high:.4g}]"
-    if low > low_bound and high < high_bound:
-        return _finding(statement, statistic, "reproduced", f"{found} is {wanted}")
-    if high <= low_bound or low >= high_bound:
-        return _finding(statement, statistic, "not reproduced", f"{found} is not {wanted}")
-    return _finding(
-        statement, statistic, "inconclusive", f"{found} is neither wholly {wanted} nor outside"
-    )
-
-
-def undecided(statement: str, reason: str) -> Finding:
-    """An inconclusive finding without a value, with the reason."""
+    verdict, reason = _decide(measurement, confidence, num_parts)
+    statistic = measurement.statistic
+    if measurement.theory is not None:
+        verdict, reason = "not reproduced", f"{measurement.theory}; measured: {reason}"
     return Finding(
-        statement=statement, verdict="inconclusive", value=None, interval=None, n=0, reason=reason
+        statement=measurement.statement,
+        verdict=verdict,
+        value=None if statistic is None else statistic.mean,
+        interval=_shown_interval(measurement, confidence),
+        n=0 if statistic is None else statistic.n,
+        reason=reason,
+        decided_by="measurement" if measurement.theory is None else "theory",
+        is_part=measurement.is_part,
     )
 
 
 def conclude(
     claim: PaperClaim,
-    findings: Sequence[Finding],
-    point: dict[str, Any],
-    deviations: tuple[str, ...],
+    measurements: Sequence[Measurement],
+    subject: Subject,
+    confidence: float = CONFIDENCE,
 ) -> Verdict:
-    """Reproduced where every finding is, not reproduced where any is not, else inconclusive."""
-    assert findings
-    order: tuple[VerdictName, ...] = ("not reproduced", "inconclusive", "reproduced")
-    deciding = min(findings, key=lambda finding: order.index(finding.verdict))
+    """Reproduced where every part is, not reproduced where any is not, else inconclusive.
+
+    measurements: of at least one part.
+    """
+    num_parts = max(1, sum(one.is_part and one.statistic is not None for one in measurements))
+    judged = [(one, judge_bounds(one, confidence, num_parts)) for one in measurements]
+    measurement, deciding = min(
+        (pair for pair in judged if pair[0].is_part),
+        key=lambda pair: (_ORDER.index(pair[1].verdict), pair[1].decided_by != "theory"),
+    )
+    readings = {find_reading(spec) for spec in subject.specs}
     return Verdict(
         claim=claim.number,
         title=claim.title,
         statement=claim.statement,
         section=claim.section,
         verdict=deciding.verdict,
+        decided_by=deciding.decided_by,
+        sentence=tell(claim, measurement, deciding, confidence),
         value=deciding.value,
         interval=deciding.interval,
+        n=deciding.n,
+        confidence=confidence,
         reason=f"{deciding.statement}: {deciding.reason}",
-        findings=tuple(findings),
-        point=point,
-        deviations=deviations,
+        findings=tuple(finding for _, finding in judged),
+        point=subject.values,
+        scale="paper" if is_paper_scale(subject.specs, subject.num_seeds) else "reduced",
+        reading=readings.pop() if len(readings) == 1 else None,
+        deviations=(*subject.deviations, *list_deviations(subject.specs, subject.num_seeds)),
     )
 
 
-def _finding(statement: str, statistic: Statistic, verdict: VerdictName, reason: str) -> Finding:
-    return Finding(
-        statement=statement,
-        verdict=verdict,
-        value=statistic.mean,
-        interval=statistic.ci95,
-        n=statistic.n,
-        reason=reason,
-    )
+def _decide(measurement: Measurement, confidence: float, num_parts: int) -> tuple[VerdictName, str]:
+    """The verdict on a measurement alone, and its reason."""
+    statistic = measurement.statistic
+    if statistic is None:
+        return "inconclusive", measurement.reason
+    if statistic.n < MIN_SEEDS:
+        return "inconclusive", f"{statistic.n} seeds; {MIN_SEEDS} are needed"
+    interval = measurement.interval_at(confidence)
+    if interval is None:
+        return (
+            "inconclusive",
+            f"no spread: all {statistic.n} values are equal, and they are too few to decide",
+        )
+    low_bound = -inf if measurement.above is None else measurement.above
+    high_bound = inf if measurement.below is None else measurement.below
+    wanted = _describe_bounds(measurement.above, measurement.below)
+    low, high = interval
+    found = f"{100 * confidence:.4g} % interval [{low:.4g}, {high:.4g}]"
+    if low == high:
+        found = f"no spread: each of {statistic.n} values is {low:.4g}, which"
+    if low > low_bound and high < high_bound:
+        return "reproduced", f"{found} is {wanted}"
+    wider = measurement.interval_at(1 - (1 - confidence) / num_parts)
+    if wider is not None and (wider[1] <= low_bound or wider[0] >= high_bound):
+        return "not reproduced", f"{found} is not {wanted}"
+    if high <= low_bound or low >= high_bound:
+        return (
+            "inconclusive",
+            f"{found} is not {wanted}, but this may be chance, as {num_parts} are compared",
+        )
+    return "inconclusive", f"{found} is neither wholly {wanted} nor outside"
+
+
+def _shown_interval(measurement: Measurement, confidence: float) -> Bounds | None:
+    """None also without spread: an interval of no width would look exact."""
+    interval = measurement.interval_at(confidence)
+    if interval is None or interval[1] - interval[0] <= NO_SPREAD:
+        return None
+    return interval
 
 
 def _describe_bounds(above: float | None, below: float | None) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.analysis.stats import summarize
+from engine.analysis.stats import CONFIDENCE, DIFFERENCE, summarize
 from engine.kind import FinishedPoint
-from engine.models.spec import ReluNetSpec
+from engine.models.spec import ReluNetSpec, XavierSpec
 from engine.paper.claims import get_claim
-from engine.paper.deviations import list_deviations
-from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undecided
+from engine.paper.sentences import Wording
+from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
 from engine.paper.width_figures import FASHION_WIDTH
 from engine.result import SeedResult
 
@@ -25,6 +25,37 @@ WIDEST = {1: 100_000, 4: 5_000}
 """Largest width in the paper, by depth."""
 NARROW = {"fashion_mnist": FASHION_WIDTH}
 """By data set, the width of the trained net that beats a wide random one, where it is not 10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What claims 2 and 3 call the random net."""
+
+    name: str
+    plural: str
+    accuracy: Callable[[SeedResult], float | None]
+    """Of a seed's; None where it was not measured"""
+    is_drawn: bool
+    """Whether its weights are a draw of the initialisation, untouched by training"""
+
+    def argue(self, cannot: str, nets: Sequence[Net]) -> str | None:
+        """`cannot` and the argument for it; None where the argument does not apply.
+
+        The output units of a net drawn as by Xavier are exchangeable: their weights are drawn alike
+        and independently, their biases are zero. So for any image each class is as likely as any
+        other to be the largest.
+        """
+        if not self.is_drawn or not all(
+            isinstance(net.point.spec.init, XavierSpec) for net in nets
+        ):
+            return None
+        return (
+            f"{cannot}, because the output units of a random net are exchangeable, so that its "
+            "expected accuracy is 1 / (number of classes) at every width, depth and gain"
+        )
+
+
+RANDOM_START = Start("random net", "Random nets", lambda seed: seed.initial_test_accuracy, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +86,72 @@ def group_by_width(points: Sequence[FinishedPoint]) -> list[list[Net]]:
     return [sorted(nets, key=lambda net: net.width) for nets in groups.values()]
 
 
-def conclude_on_nets(claim: int, findings: Sequence[Finding], nets: Sequence[Net]) -> Verdict:
-    """The verdict on one group of `group_by_width`. findings: at least one."""
-    return conclude(get_claim(claim), findings, _shared_values(nets), _list_deviations(nets, claim))
+def conclude_on_nets(
+    claim: int,
+    measurements: Sequence[Measurement],
+    nets: Sequence[Net],
+    confidence: float = CONFIDENCE,
+) -> Verdict:
+    """The verdict on one group of `group_by_width`. measurements: at least one."""
+    return conclude(
+        get_claim(claim),
+        measurements,
+        Subject(
+            specs=[net.point.spec for net in nets],
+            num_seeds=min(len(net.point.results) for net in nets),
+            values=_shared_values(nets),
+            deviations=_list_deviations(nets, claim),
+        ),
+        confidence,
+    )
 
 
-def find_width_effects(nets: Sequence[Net]) -> list[Finding]:
-    """Claim 3: the narrow net of the paper against the widest net; empty for a single net."""
+def measure_width_effects(nets: Sequence[Net], start: Start = RANDOM_START) -> list[Measurement]:
+    """Claim 3: the narrow net of the paper against the widest net; empty for a single net.
+
+    start: what the claim calls the random net.
+    """
     if len(nets) < 2:
         return []
     narrow, wide = _narrow_net(nets), nets[-1]
     wider = (
-        f"Random nets: test accuracy at width {wide.width:,} less that at {narrow.width:,}, "
+        f"{start.plural}: test accuracy at width {wide.width:,} less that at {narrow.width:,}, "
         "paired by seed, is above 0"
     )
     trained = (
-        f"Test accuracy of the trained net of width {narrow.width:,} less that of the random one "
-        f"of {wide.width:,}, paired by seed, is above 0"
+        f"Test accuracy of the trained net of width {narrow.width:,} less that of the "
+        f"{start.name} of {wide.width:,}, paired by seed, is above 0"
     )
+    theory = start.argue("wider random nets cannot be better than narrow ones", nets)
     if wide.width < WIDE or narrow.width >= WIDE:
         reason = f"there is no net on each side of width {WIDE:,}"
-        return [undecided(wider, reason), undecided(trained, reason)]
-    differences = _pair(wide, narrow, lambda seed: seed.initial_test_accuracy)
-    gains = _pair(narrow, wide, lambda seed: seed.test_accuracy)
+        return [unmeasured(wider, reason, theory), unmeasured(trained, reason)]
+    differences = _pair(wide, narrow, start.accuracy, start.accuracy)
+    gains = _pair(narrow, wide, lambda seed: seed.test_accuracy, start.accuracy)
     if not differences:
-        reason = "the two nets have no seed in common"
-        return [undecided(wider, reason), undecided(trained, reason)]
-    first = judge_bounds(wider, summarize(differences), above=0.0)
+        reason = f"no seed has the accuracy of the {start.name} in both"
+        return [unmeasured(wider, reason, theory), unmeasured(trained, reason)]
+    what = f"{start.plural} of width {wide.width:,} are {{}}"
+    first = Measurement(
+        wider,
+        summarize(differences, DIFFERENCE),
+        Wording(
+            f"{what} better than those of width {narrow.width:,}",
+            f"{what} worse than those of width {narrow.width:,}",
+        ),
+        above=0.0,
+        bounds=DIFFERENCE,
+        theory=theory,
+    )
     if not narrow.is_trained:
-        return [first, undecided(trained, "the narrow net did not train")]
-    return [first, judge_bounds(trained, summarize(gains), above=0.0)]
+        return [first, unmeasured(trained, "the narrow net did not train")]
+    what = f"The trained net of width {narrow.width:,} is {{}}"
+    wording = Wording(
+        f"{what} better than the {start.name} of width {wide.width:,}",
+        f"{what} worse than the {start.name} of width {wide.width:,}",
+    )
+    gain = summarize(gains, DIFFERENCE)
+    return [first, Measurement(trained, gain, wording, above=0.0, bounds=DIFFERENCE)]
 
 
 def _shared_values(nets: Sequence[Net]) -> dict[str, Any]:
@@ -98,7 +165,7 @@ def _shared_values(nets: Sequence[Net]) -> dict[str, Any]:
 
 
 def _list_deviations(nets: Sequence[Net], claim: int) -> tuple[str, ...]:
-    """Deviations in the widths compared, then those in training."""
+    """Deviations in the widths compared."""
     found = []
     depth, widest = nets[-1].model.depth, nets[-1].width
     if depth not in WIDEST:
@@ -108,10 +175,7 @@ def _list_deviations(nets: Sequence[Net], claim: int) -> tuple[str, ...]:
     narrow, wanted = _narrow_net(nets).width, _narrow_width(nets)
     if claim == WIDTH_CLAIM and narrow != wanted:
         found.append(f"the narrow net has width {narrow:,} instead of {wanted}")
-    trained = list_deviations(
-        (net.point.spec for net in nets), min(len(net.point.results) for net in nets)
-    )
-    return (*found, *trained)
+    return tuple(found)
 
 
 def _narrow_width(nets: Sequence[Net]) -> int:
@@ -123,11 +187,13 @@ def _narrow_net(nets: Sequence[Net]) -> Net:
     return next((net for net in nets if net.width >= _narrow_width(nets)), nets[-1])
 
 
-def _pair(ours: Net, theirs: Net, value: Callable[[SeedResult], float]) -> list[float]:
-    """`value` of our net minus the accuracy of their random net, for each seed of both."""
-    by_seed = {result.seed: result for result in theirs.point.results}
-    return [
-        value(seed) - by_seed[seed.seed].initial_test_accuracy
-        for seed in ours.point.results
-        if seed.seed in by_seed
-    ]
+def _pair(
+    ours: Net,
+    theirs: Net,
+    our_accuracy: Callable[[SeedResult], float | None],
+    their_accuracy: Callable[[SeedResult], float | None],
+) -> list[float]:
+    """Our accuracy less theirs, for each seed that has both."""
+    by_seed = {result.seed: their_accuracy(result) for result in theirs.point.results}
+    pairs = [(our_accuracy(result), by_seed.get(result.seed)) for result in ours.point.results]
+    return [one - other for one, other in pairs if one is not None and other is not None]

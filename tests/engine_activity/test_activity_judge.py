@@ -33,8 +33,9 @@ def test_ends_that_become_more_active_than_chance_with_width_reproduce_claim_5()
 
 
 def test_the_wrong_direction_is_not_reproduced() -> None:
-    narrow = make_point(NARROW, [[30, 40, 30], [31, 38, 31], [29, 42, 29]])
-    wide = make_point(WIDE, [[20, 60, 20], [21, 58, 21], [19, 62, 19]], index=1)
+    """The growth of either end contradicts the claim; one of four parts needs a wider interval."""
+    narrow = make_point(NARROW, [[30, 40, 30], [31, 38, 31], [29, 42, 29], [30, 40, 30]])
+    wide = make_point(WIDE, [[20, 60, 20], [20, 58, 22], [21, 60, 19], [19, 61, 20]], index=1)
     assert judge(narrow, wide).verdict == "not reproduced"
 
 

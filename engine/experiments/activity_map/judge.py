@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 from engine.analysis.fractions import percent_key
-from engine.analysis.stats import summarize
+from engine.analysis.stats import CONFIDENCE, POSITIVE, summarize
 from engine.experiments.activity_map.result import (
     ActivityMapPointResult,
     as_activity,
@@ -18,8 +17,8 @@ from engine.experiments.activity_map.spec import ActivityMapSpec
 from engine.kind import FinishedPoint
 from engine.models.spec import ConvNetSpec, ReluNetSpec
 from engine.paper.claims import get_claim
-from engine.paper.deviations import list_deviations
-from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undecided
+from engine.paper.sentences import Wording
+from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
 from engine.result import PointResult
 
 JUDGED_ALPHA_PERCENT = 1.0
@@ -47,10 +46,14 @@ class _Cell:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge(
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    confidence: float = CONFIDENCE,
+) -> list[Verdict]:
     """A verdict on claim 5 for every group of points that differ only in width."""
     return [
-        conclude(get_claim(5), _find(group), _shared_values(group), _deviations(group))
+        conclude(get_claim(5), _measure(group), _describe(group), confidence)
         for group in _group_points(points, summary)
     ]
 
@@ -71,17 +74,16 @@ def _group_points(
     return [sorted(group, key=lambda cell: cell.width) for group in groups.values()]
 
 
-def _shared_values(group: Sequence[_Cell]) -> dict[str, Any]:
-    return {name: value for name, value in group[0].point.values.items() if name != "model.width"}
-
-
-def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
-    return list_deviations(
-        (cell.spec for cell in group), min(len(cell.point.results) for cell in group)
+def _describe(group: Sequence[_Cell]) -> Subject:
+    values = group[0].point.values
+    return Subject(
+        specs=[cell.spec for cell in group],
+        num_seeds=min(len(cell.point.results) for cell in group),
+        values={name: value for name, value in values.items() if name != "model.width"},
     )
 
 
-def _find(group: Sequence[_Cell]) -> list[Finding]:
+def _measure(group: Sequence[_Cell]) -> list[Measurement]:
     """For each end of the net: concentrated in the widest net, and more than in the narrowest."""
     narrow, wide = group[0], group[-1]
     alpha = percent_key(_choose_alpha(wide.point_result.alphas_percent))
@@ -93,36 +95,43 @@ def _find(group: Sequence[_Cell]) -> list[Finding]:
         "with width"
     )
     if narrow.width == wide.width:
-        return [undecided(statement, "only one width has finished")]
+        return [unmeasured(statement, "only one width has finished")]
     if len(wide.point_result.layers) == 2 and len(ends) == 2:
-        return [undecided(statement, "a net of two layers has nothing between its ends")]
+        return [unmeasured(statement, "a net of two layers has nothing between its ends")]
     if (narrow.point_result.outcome, wide.point_result.outcome) != ("trained", "trained"):
-        return [undecided(statement, "a net of the two widths compared did not train")]
-    findings = []
+        return [unmeasured(statement, "a net of the two widths compared did not train")]
+    measurements = []
     for end, layer in ends.items():
-        findings += [
+        measurements += [
             _is_concentrated(wide, end, layer, alpha),
             _grows(narrow, wide, end, layer, alpha),
         ]
-    return findings
+    return measurements
 
 
 def _choose_alpha(alphas_percent: Sequence[float]) -> float:
     return min(alphas_percent, key=lambda alpha: abs(log(alpha / JUDGED_ALPHA_PERCENT)))
 
 
-def _is_concentrated(wide: _Cell, end: str, layer: int, alpha: str) -> Finding:
+def _is_concentrated(wide: _Cell, end: str, layer: int, alpha: str) -> Measurement:
     statement = (
         f"At width {wide.width:,} the {end} layer holds more of the active set (alpha = {alpha} %) "
         "than of the parameters: ratio of the two shares"
     )
     ratios = wide.concentrations(layer, alpha)
     if not ratios:
-        return undecided(statement, "nothing was ever active")
-    return judge_bounds(statement, summarize(ratios.values()), above=1.0)
+        return unmeasured(statement, "nothing was ever active")
+    wording = Wording(
+        f"At width {wide.width:,}, the {end} layer holds {{}} as much of the active set as of the "
+        "parameters",
+        unit="ratio",
+    )
+    return Measurement(
+        statement, summarize(ratios.values(), POSITIVE), wording, above=1.0, bounds=POSITIVE
+    )
 
 
-def _grows(narrow: _Cell, wide: _Cell, end: str, layer: int, alpha: str) -> Finding:
+def _grows(narrow: _Cell, wide: _Cell, end: str, layer: int, alpha: str) -> Measurement:
     """Paired by seed: a seed gives both nets the same order of batches."""
     statement = (
         f"From width {narrow.width:,} to {wide.width:,} that ratio of the {end} layer grows "
@@ -131,5 +140,10 @@ def _grows(narrow: _Cell, wide: _Cell, end: str, layer: int, alpha: str) -> Find
     before, after = narrow.concentrations(layer, alpha), wide.concentrations(layer, alpha)
     differences = [after[seed] - before[seed] for seed in after if seed in before]
     if not differences:
-        return undecided(statement, "no seed was counted at both widths")
-    return judge_bounds(statement, summarize(differences), above=0.0)
+        return unmeasured(statement, "no seed was counted at both widths")
+    what = (
+        f"From width {narrow.width:,} to {wide.width:,}, the {end} layer's share of the active set "
+        "over its share of the parameters"
+    )
+    wording = Wording(f"{what} grows by {{}}", f"{what} falls by {{}}", unit="number")
+    return Measurement(statement, summarize(differences), wording, above=0.0)

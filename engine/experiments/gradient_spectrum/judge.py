@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.analysis.stats import summarize
+from engine.analysis.stats import CONFIDENCE, SHARE, summarize
 from engine.experiments.gradient_spectrum.result import SpectrumSeedResult, StepSpectrum
 from engine.kind import FinishedPoint
 from engine.paper.claims import get_claim
-from engine.paper.deviations import list_deviations
-from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undecided
+from engine.paper.sentences import Wording
+from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
 from engine.result import PointResult
 
 MOST = 0.5
@@ -28,14 +28,18 @@ For Gaussian numbers they hold 44 %, for the heavier tails of Laplace's distribu
 """
 
 
-def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge(
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    confidence: float = CONFIDENCE,
+) -> list[Verdict]:
     """A verdict on claim 8 for every point with results; each seed's worst step decides."""
     return [
         conclude(
             get_claim(8),
-            _find(point, point_result),
-            dict(point.values),
-            list_deviations([point.spec], len(point.results)),
+            _measure(point, point_result),
+            Subject([point.spec], len(point.results), dict(point.values)),
+            confidence,
         )
         for point, point_result in zip(
             (point for point in points if point.results), summary, strict=True
@@ -43,7 +47,7 @@ def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> li
     ]
 
 
-def _find(point: FinishedPoint, point_result: PointResult) -> list[Finding]:
+def _measure(point: FinishedPoint, point_result: PointResult) -> list[Measurement]:
     near_zero = (
         f"Most components, more than {MOST:.0%}, are smaller than 1 % of the largest, at every "
         "step measured"
@@ -59,14 +63,32 @@ def _find(point: FinishedPoint, point_result: PointResult) -> list[Finding]:
     ]
     if point_result.outcome != "trained" or not seeds:
         reason = "the net did not train" if seeds else "no step was reached with a finite gradient"
-        return [undecided(statement, reason) for statement in (near_zero, few)]
+        return [unmeasured(statement, reason) for statement in (near_zero, few)]
 
     def least(quantity: Callable[[StepSpectrum], float]) -> list[float]:
         return [min(map(quantity, result.steps)) for result in seeds]
 
     return [
-        judge_bounds(near_zero, summarize(least(lambda one: one.near_zero)), above=MOST),
-        judge_bounds(
-            few, summarize(least(lambda one: one.share_of_norm[FEW_PERCENT])), above=SIGNIFICANT
+        Measurement(
+            near_zero,
+            summarize(least(lambda one: one.near_zero), SHARE),
+            Wording(
+                "In each gradient measured, at least {} of the components are smaller than 1 % of "
+                "the largest",
+                unit="share",
+            ),
+            above=MOST,
+            bounds=SHARE,
+        ),
+        Measurement(
+            few,
+            summarize(least(lambda one: one.share_of_norm[FEW_PERCENT]), SHARE),
+            Wording(
+                f"In each gradient measured, the largest {FEW_PERCENT} % of the components hold at "
+                "least {} of the squared norm",
+                unit="share",
+            ),
+            above=SIGNIFICANT,
+            bounds=SHARE,
         ),
     ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from engine.analysis.stats import summarize
-from engine.experiments.lws.result import LwsPointResult, LwsSeedResult
+from engine.analysis.pairs import pair_by_seed, summarize_ratio
+from engine.analysis.stats import CONFIDENCE, DIFFERENCE, POSITIVE
+from engine.experiments.lws.result import LwsPointResult
 from engine.experiments.lws.spec import LwsSpec, count_layers
 from engine.kind import FinishedPoint
 from engine.paper.claims import get_claim
-from engine.paper.deviations import list_deviations
-from engine.paper.verdict import Finding, Verdict, conclude, judge_bounds, undecided
+from engine.paper.sentences import Wording
+from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
 from engine.result import PointResult
 from engine.training.policies import (
     BottomQPolicy,
@@ -45,23 +45,25 @@ class _Cell:
     def policy(self) -> PolicySpec:
         return self.spec.policy
 
-    def backward_seconds(self) -> dict[int, float]:
-        return {
-            result.seed: result.timings.backward_seconds
-            for result in self.point.results
-            if isinstance(result, LwsSeedResult)
-        }
 
-
-def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge(
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    confidence: float = CONFIDENCE,
+) -> list[Verdict]:
     """A verdict on claims 6 and 7 for every group of points that differ only in policy."""
     verdicts = []
     for group in _group_points(points, summary):
-        for number, find in ((6, _find_static), (7, _find_probabilistic)):
-            findings = find(group)
-            if findings:
+        for number, measure in ((6, _measure_static), (7, _measure_probabilistic)):
+            measurements = measure(group)
+            if measurements:
                 verdicts.append(
-                    conclude(get_claim(number), findings, _shared_values(group), _deviations(group))
+                    conclude(
+                        get_claim(number),
+                        measurements,
+                        _describe(group),
+                        confidence,
+                    )
                 )
     return verdicts
 
@@ -79,33 +81,31 @@ def _group_points(
     return list(groups.values())
 
 
-def _shared_values(group: Sequence[_Cell]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in group[0].point.values.items()
-        if name != "policy" and not name.startswith("policy.")
-    }
-
-
-def _deviations(group: Sequence[_Cell]) -> tuple[str, ...]:
-    return list_deviations(
-        (cell.spec for cell in group), min(len(cell.point.results) for cell in group)
+def _describe(group: Sequence[_Cell]) -> Subject:
+    return Subject(
+        specs=[cell.spec for cell in group],
+        num_seeds=min(len(cell.point.results) for cell in group),
+        values={
+            name: value
+            for name, value in group[0].point.values.items()
+            if name != "policy" and not name.startswith("policy.")
+        },
     )
 
 
-def _find_static(group: Sequence[_Cell]) -> list[Finding]:
+def _measure_static(group: Sequence[_Cell]) -> list[Measurement]:
     """Claim 6; empty where no point has a static policy of top or bottom layers."""
     static = TopKPolicy | BottomQPolicy | TopKBottomQPolicy
     if not any(isinstance(cell.policy, static) for cell in group):
         return []
     return [
         _top_and_bottom_keep_accuracy(group),
-        _top_is_fastest(group),
-        _bottom_costs_as_much(group),
+        *_top_is_fastest(group),
+        *_bottom_costs_as_much(group),
     ]
 
 
-def _top_and_bottom_keep_accuracy(group: Sequence[_Cell]) -> Finding:
+def _top_and_bottom_keep_accuracy(group: Sequence[_Cell]) -> Measurement:
     """Judged on the point that trains the most layers but not all; accuracies do not choose it."""
     statement = f"Top k Bottom q loses less than {ACCURACY_MARGIN:.0%} of accuracy against full"
     best, most = None, 0
@@ -118,20 +118,27 @@ def _top_and_bottom_keep_accuracy(group: Sequence[_Cell]) -> Finding:
     return _keeps_accuracy(statement, best, group)
 
 
-def _keeps_accuracy(statement: str, cell: _Cell | None, group: Sequence[_Cell]) -> Finding:
+def _keeps_accuracy(statement: str, cell: _Cell | None, group: Sequence[_Cell]) -> Measurement:
     if cell is None:
-        return undecided(statement, "no such point has finished")
+        return unmeasured(statement, "no such point has finished")
     statement = f"{statement}, at {title_of(cell.policy)}"
     full = _first(group, FullPolicy)
     if full is None or cell.point_result.difference is None:
-        return undecided(statement, "no full point with the same seeds has finished")
+        return unmeasured(statement, "no full point with the same seeds has finished")
     if full.point_result.outcome != "trained":
-        return undecided(statement, "the full net itself did not train")
-    return judge_bounds(statement, cell.point_result.difference, above=-ACCURACY_MARGIN)
+        return unmeasured(statement, "the full net itself did not train")
+    what = f"{title_of(cell.policy)} is {{}}"
+    return Measurement(
+        statement,
+        cell.point_result.difference,
+        Wording(f"{what} more accurate than full", f"{what} less accurate than full"),
+        above=-ACCURACY_MARGIN,
+        bounds=DIFFERENCE,
+    )
 
 
-def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
-    """The worst comparison decides.
+def _top_is_fastest(group: Sequence[_Cell]) -> list[Measurement]:
+    """Every comparison, as all must hold.
 
     Each top k is compared with the bottom q = k, with and without top layers; the smallest top k
     also with middle and full.
@@ -139,7 +146,7 @@ def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
     statement = "Top k spends less time in backward than any other static choice of as many layers"
     tops = {cell.policy.k: cell for cell in group if isinstance(cell.policy, TopKPolicy)}
     if not tops:
-        return undecided(statement, "no top k point has finished")
+        return [unmeasured(statement, "no top k point has finished")]
     rivals: list[tuple[_Cell, _Cell]] = []
     for cell in group:
         match cell.policy:
@@ -147,8 +154,8 @@ def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
                 rivals.append((tops[q], cell))
             case MiddlePolicy() | FullPolicy():
                 rivals.append((tops[min(tops)], cell))
-    findings = [
-        _judge_ratio(
+    measurements = [
+        _measure_ratio(
             f"{statement}: {title_of(top.policy)} over {title_of(other.policy)}",
             top,
             other,
@@ -156,17 +163,17 @@ def _top_is_fastest(group: Sequence[_Cell]) -> Finding:
         )
         for top, other in rivals
     ]
-    return _worst(findings) or undecided(
-        statement, "no other static point to compare with has finished"
-    )
+    return measurements or [
+        unmeasured(statement, "no other static point to compare with has finished")
+    ]
 
 
-def _bottom_costs_as_much(group: Sequence[_Cell]) -> Finding:
+def _bottom_costs_as_much(group: Sequence[_Cell]) -> list[Measurement]:
     low, high = SIMILAR_TIME
     statement = "Top k Bottom q spends about the time of Bottom q in backward"
     bottoms = {cell.policy.q: cell for cell in group if isinstance(cell.policy, BottomQPolicy)}
-    findings = [
-        _judge_ratio(
+    measurements = [
+        _measure_ratio(
             f"{statement}: {title_of(cell.policy)}",
             cell,
             bottoms[cell.policy.q],
@@ -176,12 +183,10 @@ def _bottom_costs_as_much(group: Sequence[_Cell]) -> Finding:
         for cell in group
         if isinstance(cell.policy, TopKBottomQPolicy) and cell.policy.q in bottoms
     ]
-    return _worst(findings) or undecided(
-        statement, "no pair of points with the same q has finished"
-    )
+    return measurements or [unmeasured(statement, "no pair of points with the same q has finished")]
 
 
-def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
+def _measure_probabilistic(group: Sequence[_Cell]) -> list[Measurement]:
     """Claim 7, on the largest k at the rho nearest to 0.1; empty without a Top k All Bottoms."""
     cells = [cell for cell in group if isinstance(cell.policy, TopKAllBottomsPolicy)]
     if not cells:
@@ -199,44 +204,57 @@ def _find_probabilistic(group: Sequence[_Cell]) -> list[Finding]:
             "the paper claims it of VGG-11 from pretrained weights; from Xavier its Table 1 shows "
             "a loss of 13.69 points"
         )
-        findings = [undecided(keeps, reason)]
+        measurements = [unmeasured(keeps, reason)]
     else:
-        findings = [_keeps_accuracy(keeps, cell, group)]
-    for statement, ratio, bound in (
+        measurements = [_keeps_accuracy(keeps, cell, group)]
+    for statement, told, ratio, bound in (
         (
             f"Back-propagation of {name} takes at most half the time of full",
+            f"Back-propagation of {name} takes {{}} the time of full",
             cell.point_result.backward_ratio,
             0.5,
         ),
         (
             f"Training by {name} takes about half the time of full, or less",
+            f"Training by {name} takes {{}} the time of full",
             cell.point_result.train_ratio,
             HALF_TIME,
         ),
     ):
         if ratio is None:
-            findings.append(undecided(statement, "no full point with the same seeds has finished"))
+            measurements.append(
+                unmeasured(statement, "no full point with the same seeds has finished")
+            )
         else:
-            findings.append(judge_bounds(statement, ratio, below=bound))
-    return findings
+            measurements.append(
+                Measurement(
+                    statement, ratio, Wording(told, unit="times"), below=bound, bounds=POSITIVE
+                )
+            )
+    return measurements
 
 
-def _judge_ratio(statement: str, cell: _Cell, other: _Cell, **bounds: float) -> Finding:
+def _measure_ratio(
+    statement: str,
+    cell: _Cell,
+    other: _Cell,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> Measurement:
     """Compare the ratio of back-propagation times, paired by seed, with `bounds`."""
-    ours, theirs = cell.backward_seconds(), other.backward_seconds()
-    ratios = [ours[seed] / theirs[seed] for seed in ours if theirs.get(seed, 0.0) > 0]
-    if not ratios:
-        return undecided(statement, "no seed was timed under both policies")
-    return judge_bounds(statement, summarize(ratios), **bounds)
-
-
-def _worst(findings: Sequence[Finding]) -> Finding | None:
-    """The finding that decides a statement about all of them; None for no findings."""
-    order = ("not reproduced", "inconclusive", "reproduced")
-    return min(
-        findings,
-        key=lambda finding: (order.index(finding.verdict), -(finding.value or 0.0)),
-        default=None,
+    ratio = summarize_ratio(
+        pair_by_seed(cell.point.results, other.point.results),
+        lambda result: result.timings.backward_seconds,
+    )
+    if ratio is None:
+        return unmeasured(statement, "no seed was timed under both policies")
+    told = (
+        f"Back-propagation of {title_of(cell.policy)} takes {{}} the time of "
+        f"{title_of(other.policy)}"
+    )
+    return Measurement(
+        statement, ratio, Wording(told, unit="times"), above=above, below=below, bounds=POSITIVE
     )
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
-from engine.analysis.fractions import Mode
-from engine.analysis.stats import summarize
-from engine.experiments.reinit_sweep.result import ReinitSeedResult, reinit_results
+from engine.analysis.low_point import LowestDifference
+from engine.analysis.stats import CONFIDENCE, DIFFERENCE, summarize
+from engine.experiments.reinit_sweep.result import CurveMode, ReinitSeedResult, reinit_results
+from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
 from engine.kind import FinishedPoint
-from engine.paper.verdict import Finding, Verdict, judge_bounds, undecided
+from engine.paper.sentences import Wording
+from engine.paper.verdict import Measurement, Verdict, unmeasured
 from engine.paper.width_claim import (
     WIDE,
     WIDTH_CLAIM,
     Net,
+    Start,
     conclude_on_nets,
-    find_width_effects,
     group_by_width,
+    measure_width_effects,
 )
-from engine.result import PointResult
+from engine.result import PointResult, SeedResult, Statistic
 
 FEW_PERCENT = 0.1
 LOW_POINT_PERCENT = (0.5, 20.0)
@@ -29,27 +31,63 @@ RECOVERY_MARGIN = 0.02
 little (Section 6.1)."""
 
 
-def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge(
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    confidence: float = CONFIDENCE,
+) -> list[Verdict]:
     """A verdict on claims 1 to 4 for every group of ReLU-Nets that differ only in width.
 
-    What is compared is fixed before any accuracy is read: the widest net, fixed fractions. A low
-    point has to be searched for; it is searched for in the curves of the other seeds.
+    What is compared is fixed before any accuracy is read: the widest net, fixed fractions. Where a
+    claim is about a low point, the interval pays for the fractions that it is chosen from.
     """
     verdicts = []
     for nets in group_by_width(points):
-        for claim, find in (
-            (1, _find_loss),
-            (2, _find_rise),
-            (WIDTH_CLAIM, find_width_effects),
-            (4, _find_recovery),
+        for claim, measure in (
+            (1, _measure_loss),
+            (2, _measure_rise),
+            (WIDTH_CLAIM, _measure_width),
+            (4, _measure_recovery),
         ):
-            findings = find(nets)
-            if findings:
-                verdicts.append(conclude_on_nets(claim, findings, nets))
+            measurements = measure(nets)
+            if measurements:
+                verdicts.append(conclude_on_nets(claim, measurements, nets, confidence))
     return verdicts
 
 
-def _find_loss(nets: Sequence[Net]) -> list[Finding]:
+def describe_start(net: Net) -> Start:
+    """What the net is reset to: the end of a curve with every parameter reset."""
+    spec = net.point.spec
+    assert isinstance(spec, ReinitSweepSpec)
+    name, plural = {
+        "init": ("random net", "Random nets"),
+        "epoch": ("net after epoch {epoch}", "Nets after epoch {epoch}"),
+        "step": ("net after step {step}", "Nets after step {step}"),
+        "fresh": ("freshly drawn net", "Freshly drawn nets"),
+        "zero": ("net of zeros", "Nets of zeros"),
+    }[spec.reset_to.name]
+    fields = spec.reset_to.model_dump()
+    is_initial = spec.reset_to.name == "init"
+
+    def accuracy(seed: SeedResult) -> float | None:
+        assert isinstance(seed, ReinitSeedResult)
+        ends: Sequence[tuple[CurveMode, float]] = (("active", 100.0), ("lazy", 0.0))
+        return _read_end(seed, ends, seed.initial_test_accuracy if is_initial else None)
+
+    return Start(
+        name.format(**fields),
+        plural.format(**fields),
+        accuracy,
+        is_drawn=spec.reset_to.name in ("init", "fresh"),
+    )
+
+
+def _measure_width(nets: Sequence[Net]) -> list[Measurement]:
+    """Claim 3, with the net reset to as the random net."""
+    return measure_width_effects(nets, describe_start(nets[-1]))
+
+
+def _measure_loss(nets: Sequence[Net]) -> list[Measurement]:
     """Claim 1: at every width, as the paper names none; the low point at the widest net alone,
     as only its curve has one."""
     if not _has_mode(nets, "active"):
@@ -57,74 +95,106 @@ def _find_loss(nets: Sequence[Net]) -> list[Finding]:
     return [*(_few_hurt(net) for net in nets), _low_point_is_early(nets[-1])]
 
 
-def _few_hurt(net: Net) -> Finding:
+def _few_hurt(net: Net) -> Measurement:
     statement = (
         f"Width {net.width:,}: test accuracy at gamma = {FEW_PERCENT:g} % less that of the trained "
         "net, paired by seed, is below 0"
     )
     if not net.is_trained:
-        return undecided(statement, "the net did not train")
+        return unmeasured(statement, "the net did not train")
     count = _count_at(net, "active", FEW_PERCENT)
     if not count:
         reason = f"{FEW_PERCENT:g} % is not among the fractions"
-        return undecided(
+        return unmeasured(
             statement, reason if count is None else f"{FEW_PERCENT:g} % of the net is no parameter"
         )
     losses = (
         _accuracy_at(seed, "active", FEW_PERCENT) - _trained_accuracy(seed)
         for seed in reinit_results(net.point)
     )
-    return judge_bounds(statement, summarize(losses), below=0.0)
+    what = f"At width {net.width:,}, resetting the {FEW_PERCENT:g} % most active parameters"
+    wording = Wording(
+        f"{what} raises test accuracy by {{}}", f"{what} lowers test accuracy by {{}}"
+    )
+    return Measurement(
+        statement, summarize(losses, DIFFERENCE), wording, below=0.0, bounds=DIFFERENCE
+    )
 
 
-def _low_point_is_early(net: Net) -> Finding:
-    """Lowest accuracy near 1 to 10 %, less the lowest at any other fraction but 0.
-
-    The first is read where the mean of the other seeds is lowest, so that the choice does not lower
-    it. The second is the seed's own lowest, so that the bias of the choice works against the claim.
-    """
+def _low_point_is_early(net: Net) -> Measurement:
+    """Lowest expected accuracy near 1 to 10 %, less the lowest at any other fraction but 0."""
     low, high = LOW_POINT_PERCENT
     statement = (
         f"Width {net.width:,}: the lowest test accuracy at gamma between {low:g} and {high:g} % "
         "less the lowest at any other gamma above 0 %, paired by seed, is below 0"
     )
     if not net.is_trained:
-        return undecided(statement, "the net did not train")
-    seeds = reinit_results(net.point)
-    fractions = _fractions(seeds[0], "active")
+        return unmeasured(statement, "the net did not train")
+    fractions = _fractions(reinit_results(net.point)[0], "active")
     inside = [fraction for fraction in fractions if low <= fraction <= high]
     outside = [fraction for fraction in fractions if fraction > 0 and not low <= fraction <= high]
     if not inside or not outside or min(outside) > low or max(outside) < high:
-        return undecided(statement, "the fractions do not cover both sides of it")
-    lowest = _read_low_points(seeds, inside)
-    others = [min(_accuracy_at(seed, "active", fraction) for fraction in outside) for seed in seeds]
-    differences = (here - there for here, there in zip(lowest, others, strict=True))
-    return judge_bounds(statement, summarize(differences), below=0.0)
+        return unmeasured(statement, "the fractions do not cover both sides of it")
+    what = (
+        f"At width {net.width:,}, the lowest test accuracy near 1 to 10 % of the most active "
+        "parameters reset is {}"
+    )
+    wording = Wording(f"{what} above the lowest elsewhere", f"{what} below the lowest elsewhere")
+    return _compare_lowest(statement, net, inside, outside, wording)
 
 
-def _find_rise(nets: Sequence[Net]) -> list[Finding]:
+def _measure_rise(nets: Sequence[Net]) -> list[Measurement]:
     """Claim 2, on the widest net."""
     net = nets[-1]
     if not _has_mode(nets, "active"):
         return []
+    start = describe_start(net)
+    theory = start.argue("accuracy cannot rise to a random net that is better than chance", [net])
     statement = (
-        f"Width {net.width:,}: test accuracy of the random net (gamma = 100 %) less the lowest at "
-        "gamma between 0 and 100 %, found in the other seeds' mean and paired by seed, is above 0"
+        f"Width {net.width:,}: the lowest test accuracy at gamma between 0 and 100 % less that of "
+        f"the {start.name} (gamma = 100 %), paired by seed, is below 0"
     )
     if net.width < WIDE:
-        return [undecided(statement, f"no net has a width of {WIDE:,} or more")]
+        return [unmeasured(statement, f"no net has a width of {WIDE:,} or more", theory)]
     if not net.is_trained:
-        return [undecided(statement, "the net did not train")]
+        return [unmeasured(statement, "the net did not train", theory)]
+    fractions = _fractions(reinit_results(net.point)[0], "active")
+    between = [fraction for fraction in fractions if 0 < fraction < 100]
+    if not between or 100.0 not in fractions:
+        return [unmeasured(statement, "the fractions do not include 100 % and some below", theory)]
+    what = f"At width {net.width:,}, test accuracy"
+    end = f"by {{}} from its low point to the {start.name} (gamma = 100 %)"
+    wording = Wording(f"{what} falls {end}", f"{what} rises {end}")
+    return [_compare_lowest(statement, net, between, [100.0], wording, theory)]
+
+
+def _compare_lowest(
+    statement: str,
+    net: Net,
+    inside: Sequence[float],
+    outside: Sequence[float],
+    wording: Wording,
+    theory: str | None = None,
+) -> Measurement:
+    """Of the active curve: the lowest accuracy inside, less the lowest outside, is below 0."""
     seeds = reinit_results(net.point)
-    between = [fraction for fraction in _fractions(seeds[0], "active") if 0 < fraction < 100]
-    if len(between) < 2:
-        return [undecided(statement, "there are too few fractions between 0 and 100 %")]
-    lowest = _read_low_points(seeds, between)
-    rises = (_random_accuracy(seed) - low for seed, low in zip(seeds, lowest, strict=True))
-    return [judge_bounds(statement, summarize(rises), above=0.0)]
+
+    def rows(fractions: Sequence[float]) -> list[list[float]]:
+        return [[_accuracy_at(seed, "active", one) for seed in seeds] for one in fractions]
+
+    difference = LowestDifference(rows(inside), rows(outside))
+    return Measurement(
+        statement,
+        Statistic(mean=difference.value, standard_error=None, ci95=None, n=len(seeds)),
+        wording,
+        below=0.0,
+        bounds=DIFFERENCE,
+        theory=theory,
+        interval=difference.interval,
+    )
 
 
-def _find_recovery(nets: Sequence[Net]) -> list[Finding]:
+def _measure_recovery(nets: Sequence[Net]) -> list[Measurement]:
     """Claim 4, on the widest net of one hidden layer."""
     net = nets[-1]
     if net.model.depth != 1 or not _has_mode(nets, "lazy"):
@@ -134,27 +204,42 @@ def _find_recovery(nets: Sequence[Net]) -> list[Finding]:
         f"trained net, paired by seed, is above -{RECOVERY_MARGIN:g}"
     )
     if net.width < WIDE:
-        return [undecided(statement, f"no net has a width of {WIDE:,} or more")]
+        return [unmeasured(statement, f"no net has a width of {WIDE:,} or more")]
     if not net.is_trained:
-        return [undecided(statement, "the net did not train")]
+        return [unmeasured(statement, "the net did not train")]
     if _count_at(net, "lazy", TENTH_PERCENT) is None:
-        return [undecided(statement, f"{TENTH_PERCENT:g} % is not among the fractions")]
+        return [unmeasured(statement, f"{TENTH_PERCENT:g} % is not among the fractions")]
     missing = (
         _accuracy_at(seed, "lazy", TENTH_PERCENT) - _trained_accuracy(seed)
         for seed in reinit_results(net.point)
     )
-    return [judge_bounds(statement, summarize(missing), above=-RECOVERY_MARGIN)]
+    what = (
+        f"At width {net.width:,}, the net that keeps {TENTH_PERCENT:g} % of its parameters at "
+        "their trained values is {}"
+    )
+    return [
+        Measurement(
+            statement,
+            summarize(missing, DIFFERENCE),
+            Wording(
+                f"{what} more accurate than the trained net",
+                f"{what} less accurate than the trained net",
+            ),
+            above=-RECOVERY_MARGIN,
+            bounds=DIFFERENCE,
+        )
+    ]
 
 
-def _has_mode(nets: Sequence[Net], mode: Mode) -> bool:
+def _has_mode(nets: Sequence[Net], mode: CurveMode) -> bool:
     return any(curve.mode == mode for curve in reinit_results(nets[0].point)[0].curves)
 
 
-def _fractions(seed: ReinitSeedResult, mode: Mode) -> tuple[float, ...]:
+def _fractions(seed: ReinitSeedResult, mode: CurveMode) -> tuple[float, ...]:
     return next((curve.fractions_percent for curve in seed.curves if curve.mode == mode), ())
 
 
-def _count_at(net: Net, mode: Mode, percent: float) -> int | None:
+def _count_at(net: Net, mode: CurveMode, percent: float) -> int | None:
     """How many parameters the fraction is; None where the curve does not hold it."""
     for curve in reinit_results(net.point)[0].curves:
         if curve.mode == mode and percent in curve.fractions_percent:
@@ -162,7 +247,7 @@ def _count_at(net: Net, mode: Mode, percent: float) -> int | None:
     return None
 
 
-def _accuracy_at(seed: ReinitSeedResult, mode: Mode, percent: float) -> float:
+def _accuracy_at(seed: ReinitSeedResult, mode: CurveMode, percent: float) -> float:
     """percent: one of the curve's fractions."""
     curve = next(curve for curve in seed.curves if curve.mode == mode)
     return curve.test_accuracy[curve.fractions_percent.index(percent)]
@@ -170,29 +255,14 @@ def _accuracy_at(seed: ReinitSeedResult, mode: Mode, percent: float) -> float:
 
 def _trained_accuracy(seed: ReinitSeedResult) -> float:
     """At the end of a curve that reaches it, else the test accuracy of the result."""
-    return _read_end(seed, (("active", 0.0), ("lazy", 100.0)), seed.test_accuracy)
-
-
-def _random_accuracy(seed: ReinitSeedResult) -> float:
-    return _read_end(seed, (("active", 100.0), ("lazy", 0.0)), seed.initial_test_accuracy)
+    found = _read_end(seed, (("active", 0.0), ("lazy", 100.0)), None)
+    return seed.test_accuracy if found is None else found
 
 
 def _read_end(
-    seed: ReinitSeedResult, ends: Sequence[tuple[Mode, float]], otherwise: float
-) -> float:
+    seed: ReinitSeedResult, ends: Sequence[tuple[CurveMode, float]], otherwise: float | None
+) -> float | None:
     for mode, percent in ends:
         if percent in _fractions(seed, mode):
             return _accuracy_at(seed, mode, percent)
     return otherwise
-
-
-def _read_low_points(seeds: Sequence[ReinitSeedResult], fractions: Sequence[float]) -> list[float]:
-    """Each seed's accuracy at the one of `fractions` where the mean of the other seeds' active
-    curves is lowest."""
-    values = [[_accuracy_at(seed, "active", fraction) for fraction in fractions] for seed in seeds]
-    found = []
-    for left_out, own in enumerate(values):
-        others = [curve for index, curve in enumerate(values) if index != left_out] or [own]
-        means = [fmean(column) for column in zip(*others, strict=True)]
-        found.append(own[means.index(min(means))])
-    return found

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.analysis.stats import CONFIDENCE
 from engine.kind import FinishedPoint
 from engine.paper.verdict import Verdict
 from engine.paper.width_claim import (
     WIDTH_CLAIM,
     conclude_on_nets,
-    find_width_effects,
     group_by_width,
+    measure_width_effects,
 )
 from engine.result import PointResult
 
 
-def judge(points: Sequence[FinishedPoint], summary: Sequence[PointResult]) -> list[Verdict]:
+def judge(
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    confidence: float = CONFIDENCE,
+) -> list[Verdict]:
     """A verdict on claim 3 for every group of at least two ReLU-Nets that differ only in width."""
     return [
-        conclude_on_nets(WIDTH_CLAIM, findings, nets)
+        conclude_on_nets(WIDTH_CLAIM, measurements, nets, confidence)
         for nets in group_by_width(points)
-        if (findings := find_width_effects(nets))
+        if (measurements := measure_width_effects(nets))
     ]

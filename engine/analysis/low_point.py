@@ -1,0 +1,53 @@
+"""The lowest of some curve points against the lowest of others, decided without a choice by the
+data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from statistics import fmean
+
+from engine.analysis.stats import DIFFERENCE, Bounds, decisive_interval, summarize
+
+
+@dataclass(frozen=True, slots=True)
+class LowestDifference:
+    """min over `inside` less min over `outside` of the expected accuracies.
+
+    Both hold a row a curve point and in it one accuracy a seed, in the same order of seeds.
+    """
+
+    inside: Sequence[Sequence[float]]
+    outside: Sequence[Sequence[float]]
+
+    @property
+    def value(self) -> float:
+        """The difference of the lowest means."""
+        return min(map(fmean, self.inside)) - min(map(fmean, self.outside))
+
+    def interval(self, confidence: float) -> Bounds:
+        """A simultaneous interval of the difference, from differences paired by seed.
+
+        With i inside and j outside, the difference is the least over i of the greatest over j of
+        d(i, j). The upper end is that of the t intervals' upper ends, each at an error rate divided
+        by the number of i; the lower end is the greatest over j of the least over i, divided by the
+        number of j. Each end is wrong with a probability of at most (1 - confidence) / 2, whatever
+        the dependence: a union bound over the points that are chosen among (Bonferroni), none over
+        the others (Berger, Technometrics 24, 1982).
+        """
+        error = 1 - confidence
+        upper = min(
+            max(self._pair(one, other, 1 - error / len(self.inside))[1] for other in self.outside)
+            for one in self.inside
+        )
+        lower = max(
+            min(self._pair(one, other, 1 - error / len(self.outside))[0] for one in self.inside)
+            for other in self.outside
+        )
+        return max(lower, DIFFERENCE[0]), min(upper, DIFFERENCE[1])
+
+    @staticmethod
+    def _pair(one: Sequence[float], other: Sequence[float], confidence: float) -> Bounds:
+        differences = summarize(here - there for here, there in zip(one, other, strict=True))
+        return decisive_interval(differences, confidence) or (-inf, inf)
