@@ -77,7 +77,8 @@ def field_errors(
     """Convert pydantic's errors to pointers into the document that the user sent.
 
     Pydantic's locations contain the tags of discriminated unions, which are not keys of the
-    document; walking the document along the location finds them.
+    document: the value of `name` or `kind`, which walking the document along the location finds,
+    or, where a union has no such field, a word in angle brackets.
     """
     found = []
     for error in errors:
@@ -99,9 +100,9 @@ def _pointer(location: Sequence[int | str], data: object, prefix: str) -> str:
     parts: list[str] = []
     here = data
     for part in location:
+        if _is_tag(part, here):
+            continue
         if isinstance(here, Mapping):
-            if part not in here and part in (here.get("name"), here.get("kind")):
-                continue  # a union's tag
             here = here.get(part)
         elif isinstance(here, Sequence) and not isinstance(here, str) and isinstance(part, int):
             here = here[part] if part < len(here) else None
@@ -109,3 +110,12 @@ def _pointer(location: Sequence[int | str], data: object, prefix: str) -> str:
             here = None
         parts.append(str(part).replace("~", "~0").replace("/", "~1"))
     return "/".join([prefix, *parts])
+
+
+def _is_tag(part: int | str, here: object) -> bool:
+    """Whether this part of a location is a union's tag and no key of the document."""
+    fields = here if isinstance(here, Mapping) else {}
+    if part in fields:
+        return False
+    in_brackets = str(part).startswith("<") and str(part).endswith(">")
+    return in_brackets or (bool(fields) and part in (fields.get("name"), fields.get("kind")))

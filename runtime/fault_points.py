@@ -13,6 +13,7 @@ put.1 written to a temporary name · put.2 renamed
 register.1 row inserted, not committed · register.2 committed
 finish.1 started · finish.2 updated, not committed · finish.3 committed · finish.4 resume state
 deleted
+look.1 verdicts known, not stored · look.2 stored, not committed · look.3 committed
 summary.1 computed, not stored · summary.2 stored
 wake.1 wake-up not sent · wake.2 sent, not stored as sent
 delivery.1 sent, not stored as sent
@@ -31,8 +32,8 @@ FOLDER_VARIABLE = "RICHREGIME_FAULT_POINTS"
 PLACES = (
     *("accept.1", "claim.1", "claim.2", "claim.3", "step"),
     *("save.1", "save.2", "save.3", "put.1", "put.2", "register.1", "register.2"),
-    *("finish.1", "finish.2", "finish.3", "finish.4", "summary.1", "summary.2", "wake.1", "wake.2"),
-    "delivery.1",
+    *("finish.1", "finish.2", "finish.3", "finish.4", "look.1", "look.2", "look.3"),
+    *("summary.1", "summary.2", "wake.1", "wake.2", "delivery.1"),
 )
 
 

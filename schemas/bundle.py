@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from engine.spec import Seed
 from schemas.base import Resource, UtcDatetime
+from schemas.seed_plan import MAX_SEEDS, SeedPlan
 from schemas.status import FailureReason, RunStatus
 
 BUNDLE_FILE = "bundle.json"
@@ -66,6 +68,10 @@ class Bundle(Resource):
     experiment_id: ExperimentId
     body: dict[str, Any]
     """The submission."""
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MAX_SEEDS)] | None = None
+    """All that it has come to, where the submission has a plan instead; else null."""
+    seed_plan: SeedPlan | None = None
+    """The same plan, and how far it came; null where the submission has a list."""
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     finished_at: UtcDatetime

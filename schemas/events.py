@@ -14,6 +14,7 @@ class EventName(StrEnum):
     EXPERIMENT_SUBMITTED = "experiment.submitted"
     EXPERIMENT_IMPORTED = "experiment.imported"
     EXPERIMENT_EXTENDED = "experiment.extended"
+    EXPERIMENT_LOOKED = "experiment.looked"
     EXPERIMENT_CANCEL_REQUESTED = "experiment.cancel_requested"
     EXPERIMENT_FINISHED = "experiment.finished"
     RUN_QUEUED = "run.queued"

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from engine.spec import Execution
 from schemas.base import Request, Resource, StoredResource, UtcDatetime
 from schemas.links import Links
+from schemas.seed_plan import SeedPlan
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from schemas.submission import Keep, Label
 
@@ -50,6 +51,8 @@ class Experiment(StoredResource):
     counts: dict[RunStatus, int]
     num_points: int
     seeds: list[int]
+    seed_plan: SeedPlan | None = None
+    """How it adds seeds until its verdicts are decided; null where its seeds are a list."""
     sweep: dict[str, list[Any]]
     spec: dict[str, Any]
     """The expanded spec before the sweep."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from schemas.seed_plan import PlanEnd, SeedPlan
+
 
 class RunStatus(StrEnum):
     QUEUED = "queued"
@@ -60,11 +62,14 @@ class FailureReason(StrEnum):
     INTERNAL = "internal"
 
 
-def derive_experiment_status(counts: Mapping[RunStatus, int]) -> ExperimentStatus:
+def derive_experiment_status(
+    counts: Mapping[RunStatus, int], plan: SeedPlan | None = None
+) -> ExperimentStatus:
     """An experiment's status from the number of its runs in each state.
 
     It is terminal when all runs are: cancelled if any run was cancelled, else failed if any failed,
-    else succeeded.
+    else succeeded. Where all runs have succeeded but it may still add seeds by its plan, it is
+    running until its verdicts have been looked at, and cancelled where a request has ended that.
     """
     present = {status for status, count in counts.items() if count}
     if not present:
@@ -77,4 +82,8 @@ def derive_experiment_status(counts: Mapping[RunStatus, int]) -> ExperimentStatu
         return ExperimentStatus.CANCELLED
     if RunStatus.FAILED in present:
         return ExperimentStatus.FAILED
+    if plan is not None and plan.ended is None:
+        return ExperimentStatus.RUNNING
+    if plan is not None and plan.ended is PlanEnd.CANCELLED:
+        return ExperimentStatus.CANCELLED
     return ExperimentStatus.SUCCEEDED

@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict, StringConstraints, field_validator
+from pydantic import Discriminator, Field, Strict, StringConstraints, Tag, field_validator
 
 from engine.spec import Execution, Seed
 from engine.sweep import MAX_AXES
 from schemas.base import Request, Resource
+from schemas.seed_plan import MAX_SEEDS, SeedPlan, SeedsUntilDecided
 from schemas.webhooks import Webhook
 
 
@@ -26,6 +27,11 @@ class Keep(StrEnum):
 
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+SeedList = Annotated[list[Seed], Strict(False), Field(min_length=1, max_length=MAX_SEEDS)]
+
+
+def _tag_seeds(seeds: object) -> str:
+    return "<until>" if isinstance(seeds, dict | SeedsUntilDecided) else "<list>"
 
 
 class Submission(Request):
@@ -40,11 +46,13 @@ class Submission(Request):
         description="Dotted paths of spec fields and their values. The points are the product of "
         "the values, in the given order.",
     )
-    seeds: Annotated[list[Seed], Strict(False)] = Field(
+    seeds: Annotated[
+        Annotated[SeedList, Tag("<list>")] | Annotated[SeedsUntilDecided, Tag("<until>")],
+        Discriminator(_tag_seeds),
+    ] = Field(
         default=[0],
-        min_length=1,
-        max_length=1_000,
-        description="Every point is computed with each seed.",
+        description="Every point is computed with each seed. Instead of a list, of kinds with "
+        'claims: `{"until": "decided"}`, which adds seeds until the verdicts are decided.',
     )
     execution: Execution = Execution()
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
@@ -59,7 +67,8 @@ class Submission(Request):
         None,
         ge=1,
         le=30 * 24 * 3600,
-        description="A run that computes for longer fails with `timeout`.",
+        description="A run that computes for longer fails with `timeout`. With seeds until the "
+        "verdicts are decided, none are added with which all runs would compute for longer.",
     )
     keep: Annotated[Keep, Strict(False)] = Field(
         Keep.ALL,
@@ -77,10 +86,22 @@ class Submission(Request):
 
     @field_validator("seeds")
     @classmethod
-    def _seeds_are_distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
+    def _seeds_are_distinct(cls, seeds: list[int] | SeedsUntilDecided) -> Any:
+        if isinstance(seeds, list) and len(set(seeds)) != len(seeds):
             raise ValueError("seeds must be distinct")
         return seeds
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The seeds with which the experiment starts."""
+        if isinstance(self.seeds, SeedsUntilDecided):
+            return list(range(self.seeds.first))
+        return list(self.seeds)
+
+    @property
+    def seed_plan(self) -> SeedPlan | None:
+        """How it adds more; None for a list of seeds."""
+        return SeedPlan.of(self.seeds) if isinstance(self.seeds, SeedsUntilDecided) else None
 
 
 class Extension(Request):
@@ -92,7 +113,7 @@ class Extension(Request):
         description="More values of fields that the experiment sweeps.",
     )
     seeds: Annotated[list[Seed], Strict(False)] = Field(
-        default_factory=list, max_length=1_000, description="More seeds, for every point."
+        default_factory=list, max_length=MAX_SEEDS, description="More seeds, for every point."
     )
 
 
@@ -122,8 +143,25 @@ class PreviewPoint(Resource):
     """The same, with the run of each training."""
 
 
+class PreviewGrowth(Resource):
+    """What an experiment that adds seeds until its verdicts are decided may become."""
+
+    looks_planned: int
+    """K: the looks at the verdicts if it takes all its seeds."""
+    confidence: float
+    """Of the intervals at each look, 1 - 0.05 / K."""
+    num_seeds: int
+    """The most, like `num_runs`, `flops` and `seconds`."""
+    num_runs: int
+    flops: float
+    seconds: float
+
+
 class Preview(Resource):
-    """What a submission would do; nothing is started."""
+    """What a submission would do; nothing is started.
+
+    With seeds until the verdicts are decided, the numbers are those of the first look.
+    """
 
     points: list[PreviewPoint]
     num_runs: int
@@ -135,6 +173,8 @@ class Preview(Resource):
     seconds: float
     """Device seconds of all runs together if nothing is reused."""
     basis: Literal["measured", "model"]
+    growth: PreviewGrowth | None = None
+    """The most that it may become; null for a list of seeds."""
     reuses_experiment: str | None
     """Id of an identical experiment that would be returned instead."""
     warnings: list[str]

@@ -41,6 +41,7 @@ from workers.context import (
 )
 from workers.devices import describe_device, describe_processor
 from workers.lease import Lease
+from workers.looks import look
 
 NOT_HELD = "is no longer held by this worker"
 
@@ -96,15 +97,22 @@ def execute_run(
             ending.fail(reason, detail, _describe_failed(claim, ctx))
             broken = error if is_device_broken(error) else None
             _free_memory(reason)
-    _summarize(db, blobs, claim)
+    _look_and_summarize(db, blobs, settings, claim.experiment_id)
     if broken is not None:
         raise DeviceBroken from broken
 
 
-def _summarize(db: Database, blobs: BlobStore, claim: Claim) -> None:
-    """Make the summary if this was the last run. The reconciler retries what fails here."""
-    with log_once(f"experiment {claim.experiment_id}: its summary could not be made"):
-        finalize(db, blobs, claim.experiment_id)
+def _look_and_summarize(
+    db: Database, blobs: BlobStore, settings: Settings, experiment_id: str
+) -> None:
+    """If this was the last run, look at the verdicts where more seeds may follow, and summarize.
+
+    The parent and the reconciler retry what fails here.
+    """
+    with log_once(f"experiment {experiment_id}: its verdicts could not be looked at"):
+        look(db, blobs, settings, experiment_id)
+    with log_once(f"experiment {experiment_id}: its summary could not be made"):
+        finalize(db, blobs, experiment_id)
 
 
 class _Ending:

@@ -36,6 +36,7 @@ from storage.runs.workers import count_idle, note_worker_seen, register_worker, 
 from workers.child_slots import ChildSlots
 from workers.devices import describe_device, make_capacity
 from workers.local_wake_ups import LocalWakeUps
+from workers.looks import look_at_all
 from workers.process_control import DrainRequest, ForkGuard, is_running
 from workers.tasks import register_task, start_child
 from workers.watchdog import Watchdog
@@ -174,10 +175,17 @@ class Worker:
                 self._expire_dead_children()
                 self._watchdog.kill_unresponsive_children(self._db, self._child_prefix())
                 self._local_wake_ups.check(self._db, self._child_prefix(), self._ready)
+                self._look()
                 reconcile(self._db, self._blobs, self.settings, self._send_wake_ups, self._clock)
                 self._sweep()
             finally:
                 self._db.dispose()
+
+    def _look(self) -> None:
+        """Make the looks that a child could not make."""
+        needs = look_at_all(self._db, self._blobs, self.settings)
+        if needs:
+            self._send_wake_ups(needs)
 
     def _sweep(self) -> None:
         # The age of files comes from the wall clock.

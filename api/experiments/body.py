@@ -6,23 +6,25 @@ from typing import Any
 
 from engine.spec import Execution
 from schemas.resources import Experiment
+from schemas.seed_plan import read_seed_plan
 from storage.database.tables import ExperimentRow
 
 
 def submission_body(
     experiment: Experiment | ExperimentRow, *, omit_defaults: bool = False
 ) -> dict[str, Any]:
-    """The submission of this experiment, as JSON values.
+    """The submission of this experiment, as JSON values: with the seeds that it has, or its plan.
 
     omit_defaults: leave out what a submission fills in anyway, for a body that people read. The
     spec is always complete.
     Raises UnreadableRow for a damaged row.
     """
     execution = Execution.model_validate(experiment.execution)
+    plan = read_seed_plan(experiment.seed_plan)
     body = {
         "spec": experiment.spec,
         "sweep": experiment.sweep,
-        "seeds": list(experiment.seeds),
+        "seeds": list(experiment.seeds) if plan is None else plan.asked.model_dump(mode="json"),
         "execution": execution.model_dump(
             mode="json", exclude_none=True, exclude_defaults=omit_defaults
         ),

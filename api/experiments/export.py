@@ -145,6 +145,8 @@ def _bundle_of(experiment: Experiment, source: StoredPlotInput, runs: list[Bundl
         format=1,
         experiment_id=experiment.id,
         body=submission_body(experiment),
+        seeds=None if experiment.seed_plan is None else experiment.seeds,
+        seed_plan=experiment.seed_plan,
         created_at=experiment.created_at,
         started_at=experiment.started_at,
         finished_at=experiment.finished_at,

@@ -20,6 +20,7 @@ from engine.spec import canonical_json
 from engine.sweep import SweepPoint
 from schemas.audit import Action
 from schemas.resources import Experiment
+from schemas.seed_plan import MAX_SEEDS
 from schemas.submission import Extension
 from storage.access.audit import record
 from storage.access.ownership import restricted_to_owner
@@ -47,7 +48,8 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
     with state.db.write() as session:
         lock_queue(session)
         row = lock_experiment(session, experiment_id)
-        if row.digest != before.digest:  # another extension came first
+        # Another extension came first, or the experiment added seeds by itself.
+        if (row.digest, row.seeds) != (before.digest, before.seeds):
             plan = _plan_extended(state, session, row, document)
         points, runs = _find_missing(session, experiment_id, plan)
         needs: list[Needs] = []
@@ -60,6 +62,7 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
                 session,
                 experiment_id,
                 submission=plan.submission,
+                seeds=plan.seeds,
                 digest=plan.digest,
                 points=points,
                 runs=runs,
@@ -100,16 +103,18 @@ def _plan_extended(
     require_not_imported(row)
     added = _parse(document, row)
     sweep = {path: _append_new(old, added.sweep.get(path, ())) for path, old in row.sweep.items()}
-    body = {
-        **submission_body(row),
-        "sweep": sweep,
-        "seeds": _append_new(row.seeds, added.seeds),
-        "reuse": row.reuse,
-    }
+    seeds = _append_new(row.seeds, added.seeds)
+    body = {**submission_body(row), "sweep": sweep, "reuse": row.reuse}
+    extended = None if row.seed_plan is None else seeds
+    if extended is None:
+        body["seeds"] = seeds
+    elif len(extended) > MAX_SEEDS:
+        detail = f"the experiment would have {len(extended):,} seeds; the limit is {MAX_SEEDS:,}"
+        raise InvalidSpec.single("#/seeds", "too_long", detail)
     offsets = {f"#/sweep/{path}/": len(values) for path, values in row.sweep.items()}
     try:
         with restricted_to_owner(session, row.owner):
-            return plan_submission(session, state.settings, state.blobs, body)
+            return plan_submission(session, state.settings, state.blobs, body, extended)
     except InvalidSpec as invalid:
         raise InvalidSpec(_shift(error, offsets) for error in invalid.errors) from None
     except ProblemRaised as problem:
@@ -133,7 +138,7 @@ def _find_missing(
             known[key] = (len(stored) + len(points), set())
             points.append(replace(planned, index=known[key][0]))
         index, seeds = known[key]
-        new_seeds = [seed for seed in plan.submission.seeds if seed not in seeds]
+        new_seeds = [seed for seed in plan.seeds if seed not in seeds]
         missing.append((index, point, new_seeds, memory))
     return points, plan_runs(plan.submission, missing)
 

@@ -32,6 +32,8 @@ from runtime.settings import Settings
 from schemas.audit import Action
 from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
 from schemas.problems import ProblemCode
+from schemas.seed_plan import SeedsUntilDecided
+from schemas.status import RunStatus
 from schemas.submission import Submission
 from storage.access.audit import record
 from storage.access.ownership import restricted_to_owner
@@ -189,7 +191,9 @@ def _check_bundle(
     specs = [
         parse_spec(one.spec, f"#/points/{index}/spec") for index, one in enumerate(bundle.points)
     ]
-    _check_runs(bundle, submission, spec, specs)
+    seeds = submission.first_seeds if bundle.seeds is None else bundle.seeds
+    _check_seed_plan(bundle, submission, seeds)
+    _check_runs(bundle, seeds, spec, specs)
     results = [_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)]
     num_metrics = sum(1 for _ in _read_metrics(archive, bundle))
     _check_files(bundle, checksums)
@@ -197,6 +201,7 @@ def _check_bundle(
         bundle=bundle,
         sha256=sha256,
         submission=submission,
+        seeds=seeds,
         spec=spec.model_dump(mode="json"),
         specs=specs,
         results=results,
@@ -204,8 +209,26 @@ def _check_bundle(
     )
 
 
+def _check_seed_plan(bundle: Bundle, submission: Submission, seeds: Sequence[int]) -> None:
+    """The plan must be the submission's, and have ended unless a run did not succeed."""
+    plan, errors = bundle.seed_plan, []
+    asked = submission.seeds if isinstance(submission.seeds, SeedsUntilDecided) else None
+    planned = None if plan is None else plan.asked
+    if planned != asked or (plan is None) != (bundle.seeds is None):
+        detail = "must be the plan of the submission's seeds, beside the seeds that it came to"
+        errors.append(FieldError("#/seed_plan", "other-plan", detail))
+    if len(set(seeds)) != len(seeds):
+        errors.append(FieldError("#/seeds", "value_error", "seeds must be distinct"))
+    succeeded = all(run.status is RunStatus.SUCCEEDED for run in bundle.runs)
+    if plan is not None and plan.ended is None and succeeded:
+        detail = "only an experiment that adds no more seeds is imported"
+        errors.append(FieldError("#/seed_plan/ended", "not-ended", detail))
+    if errors:
+        raise InvalidSpec(errors)
+
+
 def _check_runs(
-    bundle: Bundle, submission: Submission, spec: ExperimentSpec, specs: Sequence[ExperimentSpec]
+    bundle: Bundle, seeds: Sequence[int], spec: ExperimentSpec, specs: Sequence[ExperimentSpec]
 ) -> None:
     errors = [
         FieldError(
@@ -219,7 +242,7 @@ def _check_runs(
     taken: set[tuple[int, int]] = set()
     for index, run in enumerate(bundle.runs):
         pairs = {(run.point, seed) for seed in run.seeds}
-        if run.point >= len(specs) or not set(run.seeds) <= set(submission.seeds) or pairs & taken:
+        if run.point >= len(specs) or not set(run.seeds) <= set(seeds) or pairs & taken:
             errors.append(
                 FieldError(f"#/runs/{index}", "no-such-cell", "unknown or repeated point and seed")
             )

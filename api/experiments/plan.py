@@ -15,11 +15,12 @@ from api.http.request_work import require_caller
 from engine.cost import CostLimits, check, estimate
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError, InvalidSpec, field_errors
-from engine.experiments.registry import parse_spec
+from engine.experiments.registry import kinds, parse_spec
 from engine.spec import Execution, sha256_of
 from engine.sweep import MAX_AXES, MAX_ERRORS, SweepPoint, expand, num_points
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
+from schemas.seed_plan import SeedsUntilDecided
 from schemas.submission import Submission
 from storage.database.engine import Session
 from storage.database.tables import ExperimentRow
@@ -36,6 +37,8 @@ class Plan:
     """A valid submission, expanded."""
 
     submission: Submission
+    seeds: Sequence[int]
+    """The seeds of `runs`: all, or the first where the experiment may add more."""
     base: Mapping[str, Any]
     """The spec before the sweep, with every default filled in."""
     points: Sequence[SweepPoint]
@@ -70,10 +73,15 @@ class Plan:
 
 
 def plan_submission(
-    session: Session, settings: Settings, blobs: BlobStore, body: Mapping[str, Any]
+    session: Session,
+    settings: Settings,
+    blobs: BlobStore,
+    body: Mapping[str, Any],
+    extended: Sequence[int] | None = None,
 ) -> Plan:
     """Expand and check a submission; stores nothing.
 
+    extended: all seeds of an experiment that adds seeds by itself and is now extended.
     Raises InvalidSpec and problems, each with all errors that it could find, and CallerGone.
     """
     submission, errors = _parse(body)
@@ -88,21 +96,16 @@ def plan_submission(
     errors += file_errors
     if submission is not None and submission.webhook is not None:
         errors += check_webhook(submission.webhook, settings)
+    errors += _check_claims(body)
     if errors or submission is None:
         raise InvalidSpec(list(dict.fromkeys(errors))[:MAX_ERRORS])
-    num_runs = sum(
-        -(-len(submission.seeds) // seeds_per_run(point, submission)) for point in points
-    )
-    if num_runs > settings.max_runs:
-        _refuse_plan(
-            "#/seeds",
-            f"the experiment has {num_runs:,} runs; the limit is {settings.max_runs:,}",
-            [],
-        )
-    memory = _check_costs(submission, points, files.infos, settings)
+    seeds = submission.first_seeds if extended is None else extended
+    _limit_runs(submission, points, len(seeds), settings)
+    memory = _check_costs(submission, points, len(seeds), files.infos, settings)
     digests = [point.spec.digest() for point in points]
     return Plan(
         submission=submission,
+        seeds=seeds,
         base=parse_spec(body["spec"]).model_dump(mode="json"),
         points=points,
         files=files,
@@ -110,23 +113,23 @@ def plan_submission(
         runs=plan_runs(
             submission,
             [
-                (index, point, submission.seeds, needed)
+                (index, point, seeds, needed)
                 for index, (point, needed) in enumerate(zip(points, memory, strict=True))
             ],
         ),
         point_digests=digests,
-        digest=_digest(submission, points, digests),
+        digest=_digest(submission, points, digests, extended),
     )
 
 
-def seeds_per_run(point: SweepPoint, submission: Submission) -> int:
-    """Seeds that one run computes.
+def seeds_per_run(point: SweepPoint, submission: Submission, num_seeds: int) -> int:
+    """Seeds that one run computes, of the `num_seeds` that are planned together.
 
-    With `auto`: all seeds where the net is stacked, else one.
+    With `auto`: all of them where the net is stacked, else one.
     """
     execution: Execution = submission.execution
     if execution.seeds_per_run == "auto":
-        return len(submission.seeds) if point.spec.stacks_seeds(execution) else 1
+        return max(1, num_seeds) if point.spec.stacks_seeds(execution) else 1
     return execution.seeds_per_run
 
 
@@ -144,7 +147,7 @@ def plan_runs(
         (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))
         for index, point, seeds, memory in wanted
         for needs in (Needs(device_class, round_up(memory), requires),)
-        for size in (seeds_per_run(point, submission),)
+        for size in (seeds_per_run(point, submission, len(seeds)),)
         for start in range(0, len(seeds), size)
     ]
     return [run for _, run in sorted(runs, key=lambda one: one[0])]
@@ -184,9 +187,58 @@ def _refuse_plan(pointer: str, detail: str, errors: Sequence[FieldError]) -> Non
     raise ProblemRaised(422, ProblemCode.PLAN_TOO_LARGE, detail, [too_large, *errors])
 
 
+def _check_claims(body: Mapping[str, Any]) -> list[FieldError]:
+    """The error of seeds until the verdicts are decided, for a kind without claims."""
+    spec = body.get("spec")
+    kind = spec.get("kind") if isinstance(spec, Mapping) else None
+    known = kinds().get(kind) if isinstance(kind, str) else None
+    if not isinstance(body.get("seeds"), Mapping) or known is None or known.judge_path is not None:
+        return []
+    detail = (
+        f"the kind {kind} has no claims, so there is no verdict that could be decided; give a list "
+        "of seeds"
+    )
+    return [FieldError("#/seeds", "no-claims", detail)]
+
+
+def runs_by_look(submission: Submission, points: Sequence[SweepPoint]) -> list[int]:
+    """New runs before each look at the verdicts, if the experiment takes all seeds of its plan.
+
+    One number, of all runs, where the seeds are a list.
+    """
+    asked, num_seeds = submission.seeds, len(submission.first_seeds)
+    added = []
+    if isinstance(asked, SeedsUntilDecided):
+        starts = range(asked.first, asked.at_most, asked.step)
+        added = [min(asked.step, asked.at_most - start) for start in starts]
+    # An added run has no more seeds than the first ones (`storage.experiments.looks`).
+    sizes = [min(num_seeds, seeds_per_run(point, submission, num_seeds)) for point in points]
+    return [sum(-(-number // size) for size in sizes) for number in (num_seeds, *added)]
+
+
+def _limit_runs(
+    submission: Submission, points: Sequence[SweepPoint], num_seeds: int, settings: Settings
+) -> None:
+    """Limit the runs, with those that the experiment may add: all together and by one look."""
+    first, *added = runs_by_look(submission, points)
+    limit = min(settings.max_queued_runs, settings.limit_queued_per_owner)
+    if max(added, default=0) > limit:
+        detail = f"a step adds {max(added):,} runs; at most {limit:,} may be queued"
+        _refuse_plan("#/seeds/step", detail, [])
+    of_seeds = sum(-(-num_seeds // seeds_per_run(point, submission, num_seeds)) for point in points)
+    num_runs = max(first + sum(added), of_seeds)
+    if num_runs > settings.max_runs:
+        _refuse_plan(
+            "#/seeds",
+            f"the experiment has {num_runs:,} runs; the limit is {settings.max_runs:,}",
+            [],
+        )
+
+
 def _check_costs(
     submission: Submission,
     points: Sequence[SweepPoint],
+    num_seeds: int,
     infos: Mapping[str, DatasetInfo],
     settings: Settings,
 ) -> list[int]:
@@ -201,9 +253,11 @@ def _check_costs(
     memory = []
     for point in points:
         require_caller()
-        num_seeds = min(len(submission.seeds), seeds_per_run(point, submission))
         cost = estimate(
-            point.spec, num_seeds, infos[point.spec.data.name], execution=submission.execution
+            point.spec,
+            min(num_seeds, seeds_per_run(point, submission, num_seeds)),
+            infos[point.spec.data.name],
+            execution=submission.execution,
         )
         errors |= dict.fromkeys(point.locate(error) for error in check(cost, limits))
         if len(errors) >= MAX_ERRORS:
@@ -215,13 +269,23 @@ def _check_costs(
     return memory
 
 
-def _digest(submission: Submission, points: Sequence[SweepPoint], digests: Sequence[str]) -> str:
-    """Identity of the experiment: equal digests mean the same runs, on any worker."""
+def _digest(
+    submission: Submission,
+    points: Sequence[SweepPoint],
+    digests: Sequence[str],
+    extended: Sequence[int] | None,
+) -> str:
+    """Identity of the experiment: equal digests mean the same runs, on any worker.
+
+    Where an experiment adds seeds by itself, its plan is part of that and the seeds so far are not.
+    Once it was extended on request, it equals no submission.
+    """
     return sha256_of(
         {
             "points": list(digests),
             "values": [point.values for point in points],
-            "seeds": submission.seeds,
+            "seeds": submission.model_dump(mode="json", include={"seeds"})["seeds"],
+            **({} if extended is None else {"extended": list(extended)}),
             "execution": submission.execution.model_dump(mode="json", exclude={"requires"}),
             "keep": submission.keep,
         }

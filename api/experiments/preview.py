@@ -8,7 +8,7 @@ from math import log
 from typing import Literal
 
 from api.dependencies import State
-from api.experiments.plan import Plan, plan_submission
+from api.experiments.plan import Plan, plan_submission, runs_by_look
 from api.http.json_body import parse_object
 from api.http.request_work import require_caller
 from engine.analysis.stats import warn_of_few_seeds
@@ -17,7 +17,8 @@ from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.experiments.registry import parse_spec
 from engine.spec import Execution
-from schemas.submission import Preview, PreviewPoint, ReusedTraining
+from schemas.seed_plan import SeedsUntilDecided
+from schemas.submission import Preview, PreviewGrowth, PreviewPoint, ReusedTraining
 from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
 from storage.files.trainings import find_trained_specs
@@ -45,9 +46,8 @@ def preview(state: State, body: bytes) -> Preview:
 
 
 def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -> Preview:
-    submission = plan.submission
     reusable = plan.find_reusable(session)
-    costs = _estimate_costs(session, plan)
+    costs = _estimate_costs(session, plan, len(plan.seeds))
     reused = _find_reused(session, plan)
     points = []
     for index, (point, digest, cost) in enumerate(
@@ -71,12 +71,13 @@ def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -
     return Preview(
         points=points,
         num_runs=len(plan.runs),
-        num_seeds=len(submission.seeds),
+        num_seeds=len(plan.seeds),
         parameters=max(cost.parameters for cost in costs),
         flops=float(sum(cost.flops for cost in costs)),
         memory_bytes=max(cost.memory_bytes for cost in costs),
         seconds=sum(cost.seconds for cost in costs),
         basis="measured" if all(cost.basis == "measured" for cost in costs) else "model",
+        growth=_preview_growth(session, plan),
         reuses_experiment=reusable.id if reusable else None,
         warnings=[
             *(f"it would be refused now: {one.detail}" for one in quota_errors if reusable is None),
@@ -96,12 +97,12 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
     ]
     wanted = {digest for digest in digests if digest is not None} if submission.reuse else set()
     trained: dict[str, dict[int, str]] = {}
-    for (digest, seed), run_id in find_trained_specs(session, wanted, submission.seeds).items():
+    for (digest, seed), run_id in find_trained_specs(session, wanted, plan.seeds).items():
         trained.setdefault(digest, {})[seed] = run_id
     return [
         [
             ReusedTraining(point=index, seed=seed, run_id=trained[digest][seed])
-            for seed in submission.seeds
+            for seed in plan.seeds
             if seed in trained[digest]
         ]
         if digest in trained
@@ -110,8 +111,24 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
     ]
 
 
-def _estimate_costs(session: Session, plan: Plan) -> list[Cost]:
-    """The cost of all seeds of each point.
+def _preview_growth(session: Session, plan: Plan) -> PreviewGrowth | None:
+    """The most that the experiment may become; None where its seeds are a list."""
+    asked, seed_plan = plan.submission.seeds, plan.submission.seed_plan
+    if seed_plan is None or not isinstance(asked, SeedsUntilDecided):
+        return None
+    costs = _estimate_costs(session, plan, asked.at_most)
+    return PreviewGrowth(
+        looks_planned=seed_plan.looks_planned,
+        confidence=seed_plan.confidence,
+        num_seeds=asked.at_most,
+        num_runs=sum(runs_by_look(plan.submission, plan.points)),
+        flops=float(sum(cost.flops for cost in costs)),
+        seconds=sum(cost.seconds for cost in costs),
+    )
+
+
+def _estimate_costs(session: Session, plan: Plan, num_seeds: int) -> list[Cost]:
+    """The cost of so many seeds of each point.
 
     Seconds are calibrated by finished runs of the same shape; without any, by the device's model.
     """
@@ -134,7 +151,7 @@ def _estimate_costs(session: Session, plan: Plan) -> list[Cost]:
         estimate_point = partial(
             estimate,
             point.spec,
-            len(submission.seeds),
+            num_seeds,
             plan.info_of(point),
             device=device,
             execution=submission.execution,
@@ -172,7 +189,7 @@ def _calibrate(sized: Sequence[tuple[float, Cost]], cost: Cost, device: Device) 
 def _list_warnings(session: Session, plan: Plan) -> list[str]:
     found = [*plan.files.notes]
     listening = count_listening(session)
-    device, seeds = plan.submission.execution.device, plan.submission.seeds
+    device, seeds = plan.submission.execution.device, plan.seeds
     device_class = {"cpu": "cpu", "cuda": "gpu"}.get(device)
     if not (sum(listening.values()) if device_class is None else listening.get(device_class, 0)):
         what = "no worker" if device_class is None else f"no {device_class.upper()} worker"

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from schemas.events import EventName
+from schemas.seed_plan import PlanEnd, read_seed_plan
 from schemas.status import ExperimentStatus, RunStatus
 from storage.database.engine import database_now
 from storage.database.tables import ExperimentRow, RunRow
@@ -17,7 +18,7 @@ from storage.results.events import append_event
 
 
 def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
-    """Cancel the queued runs at once and request the running ones to stop.
+    """Cancel the queued runs at once and request the running ones to stop; no seeds are added.
 
     A second call changes nothing. Raises NotFound, and InvalidTransition where the experiment has
     already succeeded or failed.
@@ -41,7 +42,9 @@ def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
         .order_by(RunRow.id)
     )
     runs = list(session.scalars(query.with_for_update()))
-    if runs:
+    plan = read_seed_plan(row.seed_plan)
+    ends_plan = plan is not None and plan.ended is None
+    if runs or ends_plan:
         append_event(
             session, experiment_id, EventName.EXPERIMENT_CANCEL_REQUESTED, {"runs": len(runs)}
         )
@@ -52,5 +55,9 @@ def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
             drop_resume_state(session, run.id)
             append_event(session, experiment_id, EventName.RUN_CANCELLED, {}, run.id)
         session.add(run)
+    if plan is not None and ends_plan:
+        ended = plan.model_copy(update={"ended": PlanEnd.CANCELLED})
+        row.seed_plan = ended.model_dump(mode="json")
+        session.add(row)
     refresh_status(session, experiment_id)
     return row

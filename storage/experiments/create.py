@@ -70,7 +70,7 @@ def create_experiment(
 
     Returns the experiment's row as stored; it is not attached to the session.
     """
-    now = database_now(session)
+    now, plan = database_now(session), submission.seed_plan
     experiment_id = new_id("exp")
     values = {
         "id": experiment_id,
@@ -81,7 +81,8 @@ def create_experiment(
         "priority": submission.priority,
         "spec": dict(spec),
         "sweep": submission.sweep,
-        "seeds": list(submission.seeds),
+        "seeds": submission.first_seeds,
+        "seed_plan": None if plan is None else plan.model_dump(mode="json"),
         "execution": submission.execution.model_dump(mode="json"),
         "max_seconds": submission.max_seconds,
         "keep": submission.keep,

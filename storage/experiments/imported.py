@@ -36,6 +36,7 @@ class CheckedBundle:
     sha256: str
     """Digest of the uploaded archive"""
     submission: Submission
+    seeds: Sequence[int]
     spec: Mapping[str, Any]
     """The spec without the sweep, with every default filled in"""
     specs: Sequence[ExperimentSpec]
@@ -72,7 +73,8 @@ def store_hidden(
         priority=submission.priority,
         spec=dict(checked.spec),
         sweep=submission.sweep,
-        seeds=list(submission.seeds),
+        seeds=list(checked.seeds),
+        seed_plan=None if bundle.seed_plan is None else bundle.seed_plan.model_dump(mode="json"),
         execution=submission.execution.model_dump(mode="json"),
         max_seconds=submission.max_seconds,
         keep=submission.keep,

@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from engine.spec import Execution
 from schemas.resources import Experiment, Progress, QueuePosition
+from schemas.seed_plan import read_seed_plan
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Keep
 from storage.access.ownership import ALL_OWNERS
@@ -179,6 +180,7 @@ def _assemble(
         counts=counts,
         num_points=row.num_points,
         seeds=row.readable("seeds"),
+        seed_plan=read_seed_plan(row.readable("seed_plan")),
         sweep=row.readable("sweep"),
         spec=row.readable("spec"),
         execution=Execution.model_validate(row.readable("execution")),

@@ -80,19 +80,37 @@ def extend_experiment(
     experiment_id: str,
     *,
     submission: Submission,
+    seeds: Sequence[int],
     digest: str,
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
 ) -> tuple[ExperimentRow, list[Needs]]:
     """Add points and runs; returns the experiment and the needs of the added runs.
 
-    submission, digest: the experiment with the extension.
+    submission, seeds, digest: of the experiment with the extension.
     Raises NotFound, and InvalidTransition where the experiment was cancelled.
     """
     row = lock_experiment(session, experiment_id)
     if row.status is ExperimentStatus.CANCELLED:
         raise InvalidTransition("the experiment was cancelled; submit a new one")
-    row.sweep, row.seeds, row.digest = submission.sweep, list(submission.seeds), digest
+    row.sweep, row.digest = submission.sweep, digest
+    add_to_experiment(session, row, seeds=seeds, points=points, runs=runs)
+    return row, [run.needs for run in runs]
+
+
+def add_to_experiment(
+    session: Session,
+    row: ExperimentRow,
+    *,
+    seeds: Sequence[int],
+    points: Sequence[PlannedPoint] = (),
+    runs: Sequence[PlannedRun],
+) -> None:
+    """Add points and runs to an experiment that the transaction has locked, and reopen it.
+
+    seeds: all that it then has.
+    """
+    row.seeds = list(seeds)
     row.num_points += len(points)
     add_points(session, row.id, points)
     ids = {  # noqa: C416  (a row is no pair to `dict`)
@@ -102,10 +120,9 @@ def extend_experiment(
         )
     }
     add_runs(session, row.id, ids, runs, row.priority, row.owner)
-    data = {"points": len(points), "runs": len(runs), "seeds": list(submission.seeds)}
+    data = {"points": len(points), "runs": len(runs), "seeds": list(seeds)}
     append_event(session, row.id, EventName.EXPERIMENT_EXTENDED, data)
     _reopen(session, row)
-    return row, [run.needs for run in runs]
 
 
 def _reopen(session: Session, row: ExperimentRow) -> None:

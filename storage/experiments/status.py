@@ -8,9 +8,11 @@ from sqlalchemy import func, select, update
 from sqlmodel import Session
 
 from schemas.events import EventName
+from schemas.seed_plan import read_seed_plan
 from schemas.status import ExperimentStatus, RunStatus, derive_experiment_status
 from schemas.webhooks import Webhook
 from storage.database.engine import database_now
+from storage.database.json_columns import readable
 from storage.database.tables import ExperimentRow, RunRow
 from storage.delivery.webhooks import add_deliveries, add_webhook, list_webhooks
 from storage.experiments.locks import lock_experiment
@@ -21,15 +23,17 @@ from storage.results.events import append_event
 def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
     """Derive and store the status; called in the transaction of every transition of a run.
 
-    The transition that ends the last run also appends `experiment.finished` and files the webhook
-    deliveries, once.
+    The transition that ends the last run, or that ends a plan of seeds, also appends
+    `experiment.finished` and files the webhook deliveries, once.
     """
     session.flush()
-    status = derive_experiment_status(_count_runs(session, experiment_id))
-    times = select(ExperimentRow.started_at, ExperimentRow.finished_at).where(
-        ExperimentRow.id == experiment_id
+    stored = select(
+        ExperimentRow.started_at, ExperimentRow.finished_at, ExperimentRow.seed_plan
+    ).where(ExperimentRow.id == experiment_id)
+    started_at, finished_at, plan = session.execute(stored).one()
+    status = derive_experiment_status(
+        _count_runs(session, experiment_id), read_seed_plan(readable(plan))
     )
-    started_at, finished_at = session.execute(times).one()
     values: dict[str, Any] = {"status": status}
     has_ended = status.is_terminal and finished_at is None
     if status is not ExperimentStatus.QUEUED and started_at is None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint
 from engine.result import PointResult
+from schemas.seed_plan import read_seed_plan
 from schemas.submission import ReusedTraining
 from storage.database.engine import Database, Session
 from storage.database.tables import PointRow, RunRow
@@ -31,6 +32,7 @@ class StoredPlotInput:
             self.kind = get_kind(row.kind)
             self.title = row.name or self.kind.title
             self.is_complete = row.status.is_terminal
+            self.seed_plan = read_seed_plan(row.seed_plan)
             self._num_seeds = len(row.seeds)
             self.read_files: set[str] = set()
             """Digests of the files that were read so far"""

@@ -62,7 +62,7 @@ def assert_all_agree(
             "execution": execution.model_dump(mode="json"),
         }
     )
-    assert seeds_per_run(SweepPoint({}, spec), submission) == expected
+    assert seeds_per_run(SweepPoint({}, spec), submission, len(SEEDS)) == expected
     of_all, of_one = (
         estimate(spec, num_seeds, DIGITS, execution=execution).memory_bytes
         for num_seeds in (len(SEEDS), 1)

@@ -25,6 +25,8 @@ IN_TRANSACTION = {"claim.1", "claim.2", "register.1", "finish.2"}
 
 API_ONLY = {"accept.1", "wake.1", "wake.2", "delivery.1"}
 """Fault points that no worker reaches"""
+LOOKS = {"look.1", "look.2", "look.3"}
+"""Fault points of experiments that add seeds until their verdicts are decided"""
 
 
 def list_fault_points(worker: InProcessWorker, set_listener: SetListener) -> list[str]:
@@ -53,7 +55,7 @@ def test_a_death_at_any_fault_point_loses_nothing_and_changes_no_bit(
 ) -> None:
     reference = worker.reference(SPEC, SEEDS)
     reached = list_fault_points(worker, set_listener)
-    assert set(reached) >= set(fault_points.PLACES) - API_ONLY
+    assert set(reached) >= set(fault_points.PLACES) - API_ONLY - LOOKS
     chosen = list(enumerate(reached, 1)) if every else first_and_last(reached)
     for number, place in chosen:
         worker.submit(SPEC, SEEDS)

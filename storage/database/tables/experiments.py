@@ -20,6 +20,7 @@ from sqlalchemy import UniqueConstraint as Unique
 from sqlmodel import Field, SQLModel
 
 from engine.spec import Execution
+from schemas.seed_plan import SeedPlan
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
 from storage.database.json_columns import JsonRow
 from storage.database.tables.columns import (
@@ -51,6 +52,9 @@ class ExperimentRow(JsonRow, table=True):
         default_factory=dict, sa_column=json_column(dict[str, list[Any]], "{}")
     )
     seeds: list[int] = Field(default_factory=list, sa_column=json_column(list[int], "[]"))
+    """All so far; `seed_plan` may add more"""
+    seed_plan: dict[str, Any] | None = Field(default=None, sa_column=optional_json_column(SeedPlan))
+    """How it adds seeds until its verdicts are decided; null: its seeds are a list"""
     execution: dict[str, Any] = Field(default_factory=dict, sa_column=json_column(Execution, "{}"))
     max_seconds: int | None = Field(default=None)
     keep: str = Field(
