@@ -9,6 +9,7 @@ from engine.paper.verdict import Verdict
 from engine.result import Statistic
 from schemas.base import Resource
 from schemas.resources import RunPoint
+from schemas.seed_plan import SeedPlan
 from schemas.status import ExperimentStatus
 
 
@@ -18,7 +19,11 @@ class Comparison(Resource):
     experiment_id: str
     kind: str
     complete: bool
-    """Whether every seed of every point has finished."""
+    """Whether every seed of every point has finished, and no seeds are added any more."""
+    confidence: float = 0.95
+    """Of the intervals of the verdicts; higher where several looks at them were planned."""
+    seed_plan: SeedPlan | None = None
+    """The looks planned and made, and why they ended; null where the seeds are a list."""
     verdicts: list[Verdict]
     published: list[PublishedValue]
     deviations: list[str]

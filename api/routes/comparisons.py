@@ -11,6 +11,7 @@ from api.dependencies import StateDep
 from api.http.problems import ProblemRaised
 from api.http.request_work import Router
 from engine.analysis.pairs import compare_pairs, pair_by_seed
+from engine.analysis.stats import CONFIDENCE
 from engine.kind import FinishedPoint
 from engine.paper.comparison import compare
 from schemas.comparison import Comparison, PointDifference
@@ -29,22 +30,29 @@ PointIndex = Annotated[
 def compare_with_paper(experiment_id: str, state: StateDep) -> Comparison:
     """Compare the experiment with the paper's claims and numbers, also while it runs.
 
-    A verdict is `reproduced`, `not reproduced` or `inconclusive`, with value, 95 % interval,
-    reason, and the experiment's departures from the paper. 409 while no run has finished.
+    A verdict is `reproduced`, `not reproduced` or `inconclusive`, with value, interval, reason, and
+    the experiment's departures from the paper. The intervals are of 95 %; of more where seeds are
+    added until the verdicts are decided, as each look at them is paid for. 409 while no run has
+    finished.
     """
     source = StoredPlotInput(state.db, state.blobs, experiment_id)
     if not source.summary:
         raise _not_ready("no run of the experiment has finished, so there is nothing to compare")
-    found = compare(source.kind, source.points, source.summary)
+    plan = source.seed_plan
+    confidence = CONFIDENCE if plan is None else plan.confidence
+    found = compare(source.kind, source.points, source.summary, confidence)
     return Comparison(
         experiment_id=experiment_id,
         kind=source.kind.name,
-        complete=source.has_all_seeds(range(len(source.points))),
+        complete=source.has_all_seeds(range(len(source.points)))
+        and (plan is None or plan.ended is not None),
+        confidence=confidence,
+        seed_plan=plan,
         verdicts=list(found.verdicts),
         published=list(found.published),
         deviations=list(found.deviations),
         choices=list(found.choices),
-        note=found.note,
+        note=found.note if plan is None else f"{found.note} {plan.describe()}",
     )
 
 
