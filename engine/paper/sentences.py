@@ -32,7 +32,13 @@ class Wording:
     ratio; `share`: of a whole; `number`: without a unit"""
 
 
-def tell(claim: PaperClaim, measurement: Measurement, finding: Finding, confidence: float) -> str:
+def tell(
+    claim: PaperClaim,
+    measurement: Measurement,
+    finding: Finding,
+    confidence: float,
+    num_parts: int = 1,
+) -> str:
     """One sentence with the value, its interval, the number of seeds and what follows.
 
     An argument that decides has a sentence of its own, before the one of what was measured.
@@ -45,6 +51,10 @@ def tell(claim: PaperClaim, measurement: Measurement, finding: Finding, confiden
         return f"{claim.title}: not decided, because {finding.reason}."
     if finding.verdict == "inconclusive" and finding.n < MIN_SEEDS:
         return f"{measured}; a verdict needs {MIN_SEEDS}."
+    others = num_parts - 1
+    if finding.verdict == "reproduced" and others:
+        more = "1 more finding agrees" if others == 1 else f"{others} more findings agree"
+        return f"{measured}, {_ENDS[finding.verdict]}; {more}."
     return f"{measured}, {_ENDS[finding.verdict]}."
 
 

@@ -174,12 +174,16 @@ def conclude(
 
     measurements: of at least one part.
     """
-    num_parts = max(1, sum(one.is_part and one.statistic is not None for one in measurements))
-    judged = [(one, judge_bounds(one, confidence, num_parts)) for one in measurements]
+    measured = [one.is_part for one in measurements if one.statistic is not None]
+    judged = [
+        (one, judge_bounds(one, confidence, max(1, measured.count(one.is_part))))
+        for one in measurements
+    ]
     measurement, deciding = min(
         (pair for pair in judged if pair[0].is_part),
         key=lambda pair: (_ORDER.index(pair[1].verdict), pair[1].decided_by != "theory"),
     )
+    num_parts = sum(one.is_part for one in measurements)
     readings = {find_reading(spec) for spec in subject.specs}
     return Verdict(
         claim=claim.number,
@@ -188,7 +192,7 @@ def conclude(
         section=claim.section,
         verdict=deciding.verdict,
         decided_by=deciding.decided_by,
-        sentence=tell(claim, measurement, deciding, confidence),
+        sentence=tell(claim, measurement, deciding, confidence, num_parts),
         value=deciding.value,
         interval=deciding.interval,
         n=deciding.n,

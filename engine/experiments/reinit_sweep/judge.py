@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.analysis.low_point import LowestDifference
 from engine.analysis.stats import CONFIDENCE, DIFFERENCE, summarize
@@ -23,6 +23,8 @@ from engine.paper.width_claim import (
 from engine.result import PointResult, SeedResult, Statistic
 
 FEW_PERCENT = 0.1
+CONTROL_PERCENTS = (0.1, 1.0, 10.0)
+"""Where the active curve is compared with the random control: the fractions that claim 1 names"""
 LOW_POINT_PERCENT = (0.5, 20.0)
 """The paper says "near 1 to 10 %"; near allows a factor of two."""
 TENTH_PERCENT = 10.0
@@ -88,11 +90,46 @@ def _measure_width(nets: Sequence[Net]) -> list[Measurement]:
 
 
 def _measure_loss(nets: Sequence[Net]) -> list[Measurement]:
-    """Claim 1: at every width, as the paper names none; the low point at the widest net alone,
-    as only its curve has one."""
+    """Claim 1: at every width, as the paper names none, the widest first; the low point at the
+    widest net alone, as only its curve has one. The control stands beside the claim."""
     if not _has_mode(nets, "active"):
         return []
-    return [*(_few_hurt(net) for net in nets), _low_point_is_early(nets[-1])]
+    widest_first = nets[::-1]
+    return [
+        *(_few_hurt(net) for net in widest_first),
+        _low_point_is_early(nets[-1]),
+        *(one for net in widest_first for one in _compare_with_control(net)),
+    ]
+
+
+def _compare_with_control(net: Net) -> Iterator[Measurement]:
+    """Whether the active parameters matter more than as many drawn at random.
+
+    At fixed fractions; nothing where the training has no mode `random`.
+    """
+    seeds = reinit_results(net.point)
+    if not net.is_trained:
+        return
+    for percent in CONTROL_PERCENTS:
+        if not (_count_at(net, "active", percent) and _count_at(net, "random", percent)):
+            continue
+        differences = (
+            _accuracy_at(seed, "active", percent) - _accuracy_at(seed, "random", percent)
+            for seed in seeds
+        )
+        what = f"At width {net.width:,}, resetting the {percent:g} % most active parameters leaves"
+        yield Measurement(
+            f"Width {net.width:,}: test accuracy at gamma = {percent:g} % less that with as many "
+            "parameters reset at random, paired by seed, is below 0",
+            summarize(differences, DIFFERENCE),
+            Wording(
+                f"{what} {{}} more test accuracy than resetting as many at random",
+                f"{what} {{}} less test accuracy than resetting as many at random",
+            ),
+            below=0.0,
+            bounds=DIFFERENCE,
+            is_part=False,
+        )
 
 
 def _few_hurt(net: Net) -> Measurement:
