@@ -1,14 +1,14 @@
-"""The lowest of some curve points against the lowest of others, decided without a choice by the
-data."""
+"""The lowest of some curve points against the lowest of others, whichever these are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import fsum, inf, sqrt
 from statistics import fmean
 
-from engine.analysis.stats import DIFFERENCE, NO_SPREAD, Bounds, decisive_interval, summarize
+from engine.analysis.stats import DIFFERENCE, NO_SPREAD, Bounds, decisive_interval
+from engine.result import Statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,13 @@ class LowestDifference:
     @staticmethod
     def _pair(one: Sequence[float], other: Sequence[float], confidence: float) -> Bounds:
         """Of one difference. Without spread in few seeds its sign stays open, its size does not."""
-        found = summarize(here - there for here, there in zip(one, other, strict=True))
-        if found.standard_error is None:
+        differences = [here - there for here, there in zip(one, other, strict=True)]
+        count, mean = len(differences), fsum(differences) / len(differences)
+        if count < 2:
             return -inf, inf
+        squares = fsum((value - mean) ** 2 for value in differences)
+        error = sqrt(squares / (count - 1) / count)
+        found = Statistic.model_construct(mean=mean, standard_error=error, ci95=None, n=count)
         interval = decisive_interval(found, confidence)
         if interval is None:
             return min(found.mean, 0.0) - NO_SPREAD, max(found.mean, 0.0) + NO_SPREAD

@@ -275,7 +275,7 @@ def result_of(
         initial_test_accuracy=0.1,
         train_loss=0.1,
         timings=Timings(),
-        steps=(step(1, 0.0), step(10, 0.001 * seed)),
+        steps=(step(1, 0.0002 * seed), step(10, 0.001 * seed)),
     )
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.analysis.stats import CONFIDENCE, SHARE, summarize
+from engine.analysis.low_point import LowestDifference
+from engine.analysis.stats import CONFIDENCE, SHARE, Bounds
 from engine.experiments.gradient_spectrum.result import SpectrumSeedResult, StepSpectrum
 from engine.kind import FinishedPoint
 from engine.paper.claims import get_claim
 from engine.paper.sentences import Wording
 from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
-from engine.result import PointResult
+from engine.result import PointResult, Statistic
 
 MOST = 0.5
 """Share of components near zero that counts as most. Near zero is below 1 % of the largest.
@@ -33,7 +34,7 @@ def judge(
     summary: Sequence[PointResult],
     confidence: float = CONFIDENCE,
 ) -> list[Verdict]:
-    """A verdict on claim 8 for every point with results; each seed's worst step decides."""
+    """A verdict on claim 8 for every point with results, from the worst of its steps."""
     return [
         conclude(
             get_claim(8),
@@ -64,31 +65,51 @@ def _measure(point: FinishedPoint, point_result: PointResult) -> list[Measuremen
     if point_result.outcome != "trained" or not seeds:
         reason = "the net did not train" if seeds else "no step was reached with a finite gradient"
         return [unmeasured(statement, reason) for statement in (near_zero, few)]
-
-    def least(quantity: Callable[[StepSpectrum], float]) -> list[float]:
-        return [min(map(quantity, result.steps)) for result in seeds]
-
     return [
-        Measurement(
+        _hold_at_every_step(
             near_zero,
-            summarize(least(lambda one: one.near_zero), SHARE),
-            Wording(
-                "In each gradient measured, at least {} of the components are smaller than 1 % of "
-                "the largest",
-                unit="share",
-            ),
-            above=MOST,
-            bounds=SHARE,
+            "In each gradient measured, at least {} of the components are smaller than 1 % of the "
+            "largest",
+            seeds,
+            lambda one: one.near_zero,
+            MOST,
         ),
-        Measurement(
+        _hold_at_every_step(
             few,
-            summarize(least(lambda one: one.share_of_norm[FEW_PERCENT]), SHARE),
-            Wording(
-                f"In each gradient measured, the largest {FEW_PERCENT} % of the components hold at "
-                "least {} of the squared norm",
-                unit="share",
-            ),
-            above=SIGNIFICANT,
-            bounds=SHARE,
+            f"In each gradient measured, the largest {FEW_PERCENT} % of the components hold at "
+            "least {} of the squared norm",
+            seeds,
+            lambda one: one.share_of_norm[FEW_PERCENT],
+            SIGNIFICANT,
         ),
     ]
+
+
+def _hold_at_every_step(
+    statement: str,
+    told: str,
+    seeds: Sequence[SpectrumSeedResult],
+    quantity: Callable[[StepSpectrum], float],
+    bound: float,
+) -> Measurement:
+    """The lowest mean over the steps that all seeds reached, against a bound."""
+    by_seed = [{one.step: quantity(one) for one in seed.steps} for seed in seeds]
+    steps = [step for step in by_seed[0] if all(step in values for values in by_seed)]
+    if not steps:
+        return unmeasured(statement, "no step was reached by every seed")
+    above = LowestDifference(
+        [[values[step] for values in by_seed] for step in steps], [[bound] * len(seeds)]
+    )
+
+    def interval(confidence: float) -> Bounds:
+        low, high = above.interval(confidence)
+        return max(SHARE[0], bound + low), min(SHARE[1], bound + high)
+
+    return Measurement(
+        statement,
+        Statistic(mean=bound + above.value, standard_error=None, ci95=None, n=len(seeds)),
+        Wording(told, unit="share"),
+        above=bound,
+        bounds=SHARE,
+        interval=interval,
+    )
