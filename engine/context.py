@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.spec import Execution
+from engine.spec import CheckpointsSpec, Execution
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ class RunContext(Protocol):
     @property
     def execution(self) -> Execution:
         """Device resolved: `cpu` or `cuda`, never `auto`."""
+        ...
+
+    @property
+    def shared_checkpoints(self) -> CheckpointsSpec:
+        """Moments at which a training of this run keeps its weights for other points that use it.
+
+        They are in addition to those that the spec needs.
+        """
         ...
 
     @property

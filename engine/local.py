@@ -18,7 +18,8 @@ from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint, PlotProcedures
 from engine.plotting import PlotOptions, save
 from engine.result import PointResult, SeedResult
-from engine.spec import Execution, canonical_json
+from engine.shared_trainings import find_shared
+from engine.spec import CheckpointsSpec, Execution, canonical_json
 from engine.spec_checks import check_spec
 from engine.sweep import SweepPoint, expand
 from engine.timing import monotonic
@@ -52,7 +53,10 @@ class LocalRunContext:
         data_dir: Path,
         allow_download: bool = True,
         save_every_seconds: float = 10.0,
+        shared_checkpoints: CheckpointsSpec = CheckpointsSpec(),
+        shared_with: Sequence[Path] = (),
     ) -> None:
+        """shared_with: folders of earlier points that train the same net."""
         assert execution.device != "auto"
         self.run_id = folder.name
         self.seeds = tuple(seeds)
@@ -61,7 +65,8 @@ class LocalRunContext:
         self.allow_download = allow_download
         self.events: list[dict[str, Any]] = []
         self.progress = 0.0
-        self._folder = folder
+        self.shared_checkpoints = shared_checkpoints
+        self._folder, self._shared_with = folder, tuple(shared_with)
         self._save_every = save_every_seconds
         self._saved_at = monotonic()
         self._metrics: dict[int, Series] = {}
@@ -117,35 +122,28 @@ class LocalRunContext:
         return ResumeState(state["step"], tensors, state["state"])
 
     def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
-        write_atomically(self._folder / f"{name}-seed{seed}.safetensors", data)
+        write_atomically(_checkpoint_path(self._folder, name, seed), data)
 
     def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
         write_atomically(self._folder / artifact_name(name, seed), data)
 
     def load_checkpoint(self, name: str, seed: int) -> bytes:
-        return (self._folder / f"{name}-seed{seed}.safetensors").read_bytes()
+        return _checkpoint_path(self._folder, name, seed).read_bytes()
 
     def find_training(
         self, digest: str, seed: int, names: Sequence[str] = ()
     ) -> FinishedTraining | None:
-        path = self._folder / f"training-seed{seed}.json"
-        if not path.exists():
-            return None
-        stored = json.loads(path.read_text())
-        if stored["digest"] != digest:
-            return None
-        # The resume state can be older than the training: what the training logged wins.
-        series = self._metrics.setdefault(seed, {})
-        for name, values in _with_number_keys({str(seed): stored["metrics"]})[seed].items():
-            series.setdefault(name, {}).update(values)
-        return FinishedTraining(
-            self.run_id,
-            self.load_checkpoint("theta_0", seed),
-            self.load_checkpoint("theta_T", seed),
-            stored["result"],
-            (),
-            {name: self.load_checkpoint(name, seed) for name in names},
-        )
+        for folder in (self._folder, *self._shared_with):
+            found = _read_training(folder, digest, seed, names)
+            if found is None:
+                continue
+            if folder == self._folder:
+                # The resume state can be older than the training: what the training logged wins.
+                series = self._metrics.setdefault(seed, {})
+                for name, step, value in found.metrics:
+                    series.setdefault(name, {})[step] = value
+            return found
+        return None
 
     def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
         metrics = _with_text_keys({seed: self._metrics.get(seed, {})})[str(seed)]
@@ -159,6 +157,31 @@ class LocalRunContext:
     def read_artifact(self, seed: int, name: str) -> bytes | None:
         path = self._folder / artifact_name(name, seed)
         return path.read_bytes() if path.exists() else None
+
+
+def _checkpoint_path(folder: Path, name: str, seed: int) -> Path:
+    return folder / f"{name}-seed{seed}.safetensors"
+
+
+def _read_training(
+    folder: Path, digest: str, seed: int, names: Sequence[str]
+) -> FinishedTraining | None:
+    """The folder's training with this digest that has kept the checkpoints `names`, or None."""
+    path = folder / f"training-seed{seed}.json"
+    if not path.exists():
+        return None
+    stored = json.loads(path.read_text())
+    files = {name: _checkpoint_path(folder, name, seed) for name in ("theta_0", "theta_T", *names)}
+    if stored["digest"] != digest or not all(file.exists() for file in files.values()):
+        return None
+    data = {name: file.read_bytes() for name, file in files.items()}
+    metrics = [
+        (name, step, value)
+        for name, values in _with_number_keys({str(seed): stored["metrics"]})[seed].items()
+        for step, value in sorted(values.items())
+    ]
+    theta_0, theta_T = data.pop("theta_0"), data.pop("theta_T")
+    return FinishedTraining(folder.name, theta_0, theta_T, stored["result"], metrics, data)
 
 
 def artifact_name(name: str, seed: int | None) -> str:
@@ -245,6 +268,7 @@ def run_local(
     contexts: list[LocalRunContext] = []
     for index, point in enumerate(swept):
         _claim_folder(out / f"point{index}", point, execution)
+    shared = find_shared([point.spec for point in swept], execution)
     for index, point in enumerate(swept):
         ctx = LocalRunContext(
             out / f"point{index}",
@@ -252,6 +276,14 @@ def run_local(
             execution,
             data_dir=data_dir,
             allow_download=allow_download,
+            shared_checkpoints=(
+                shared[index].checkpoints if index in shared else CheckpointsSpec()
+            ),
+            shared_with=[
+                out / f"point{other}"
+                for other in range(index)
+                if index in shared and shared.get(other) == shared[index]
+            ],
         )
         points.append(FinishedPoint(index, point.values, point.spec, _run_point(point, ctx)))
         contexts.append(ctx)

@@ -60,8 +60,8 @@ def expand(
         if not values
     ]
     errors += find_subnormals(spec, "#/spec")
-    for path, values in sweep.items():
-        errors += find_subnormals(values, f"#/sweep/{_escape(path)}")
+    for path, axis in sweep.items():
+        errors += find_subnormals(axis, f"#/sweep/{_escape(path)}")
     try:
         base = parse_spec(spec).model_dump(mode="json")
     except InvalidSpec as invalid:

@@ -137,6 +137,8 @@ class PreviewPoint(Resource):
     memory_bytes: int
     seconds: float
     basis: Literal["measured", "model"]
+    trained_by: int | None
+    """The index of the point whose trainings this one loads, as both train the same net."""
     reused_seeds: list[int]
     """Seeds whose finished training would be loaded."""
     reused: list[ReusedTraining]

@@ -12,7 +12,7 @@ from typing import Any
 from engine.context import FinishedTraining, ResumeState
 from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnavailable
 from engine.experiments.registry import get_kind, parse_spec
-from engine.spec import TRAINING_VERSION, Execution, canonical_json
+from engine.spec import TRAINING_VERSION, CheckpointsSpec, Execution, canonical_json
 from runtime.fault_points import reach
 from runtime.settings import Settings
 from schemas.events import EventName
@@ -35,7 +35,7 @@ from storage.files.artifacts import (
 )
 from storage.files.blobs import BlobStore
 from storage.files.datasets import get_dataset
-from storage.files.trainings import find_training, register_training
+from storage.files.trainings import find_trainings, register_training
 from storage.files.weights import find_weights_blob
 from storage.results.events import append_event
 from storage.results.metrics import MetricValue, seed_metrics, write_metrics
@@ -108,6 +108,7 @@ class StoredRunContext:
         self.run_id = claim.run_id
         self.seeds = claim.seeds
         self.execution = Execution.model_validate({**claim.execution, "device": device})
+        self.shared_checkpoints = CheckpointsSpec.model_validate(claim.shared_checkpoints or {})
         self.data_dir = settings.resolved_data_dir
         self.allow_download = settings.allow_download
         self._patient_blobs = PatientBlobs(blobs, self._stop_or_go_on)
@@ -335,16 +336,19 @@ class StoredRunContext:
         self, digest: str, seed: int, names: Sequence[str] = ()
     ) -> FinishedTraining | None:
         with reading_as_owner(self._db, self.run_id) as session:
-            row = find_training(session, digest, seed, prefer_run=self.run_id)
-            if row is None or (row.run_id != self.run_id and not self._claim.reuse):
+            wanted = ("theta_0", "theta_T", *names)
+            for row in find_trainings(session, digest, seed, prefer_run=self.run_id):
+                if row.run_id != self.run_id and not self._claim.reuse:
+                    return None
+                files = {
+                    name: find_artifact(session, [row.run_id], name, seed, role="checkpoint")
+                    for name in wanted
+                }
+                if None not in files.values():
+                    break
+            else:
                 return None
-            files = {
-                name: find_artifact(session, [row.run_id], name, seed, role="checkpoint")
-                for name in ("theta_0", "theta_T", *names)
-            }
             metrics = seed_metrics(session, row.run_id, seed)
-        if None in files.values():
-            return None
         try:
             data = {
                 name: self._patient_blobs.read(file.sha256)

@@ -16,6 +16,7 @@ from engine.cost import CostLimits, check, estimate
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import kinds, parse_spec
+from engine.shared_trainings import SharedTraining, find_shared
 from engine.spec import Execution, sha256_of
 from engine.sweep import MAX_AXES, MAX_ERRORS, SweepPoint, expand, num_points
 from runtime.settings import Settings
@@ -48,14 +49,26 @@ class Plan:
     runs: Sequence[PlannedRun]
     point_digests: Sequence[str]
     digest: str
+    shared: Mapping[int, SharedTraining]
+    """By point: the training that it shares with other points; empty without reuse"""
 
     def planned_points(self) -> list[PlannedPoint]:
         return [
-            PlannedPoint(index, point.values, point.spec.model_dump(mode="json"), digest)
+            PlannedPoint(
+                index,
+                point.values,
+                point.spec.model_dump(mode="json"),
+                digest,
+                self._shared_checkpoints(index),
+            )
             for index, (point, digest) in enumerate(
                 zip(self.points, self.point_digests, strict=True)
             )
         ]
+
+    def _shared_checkpoints(self, index: int) -> Mapping[str, Any] | None:
+        shared = self.shared.get(index)
+        return None if shared is None else shared.checkpoints.model_dump(mode="json")
 
     @property
     def needs(self) -> list[Needs]:
@@ -103,6 +116,7 @@ def plan_submission(
     _limit_runs(submission, points, len(seeds), settings)
     memory = _check_costs(submission, points, len(seeds), files.infos, settings)
     digests = [point.spec.digest() for point in points]
+    shared = find_shared_trainings(submission, points)
     return Plan(
         submission=submission,
         seeds=seeds,
@@ -119,6 +133,7 @@ def plan_submission(
         ),
         point_digests=digests,
         digest=_digest(submission, points, digests, extended),
+        shared=shared,
     )
 
 
@@ -133,6 +148,15 @@ def seeds_per_run(point: SweepPoint, submission: Submission, num_seeds: int) -> 
     return execution.seeds_per_run
 
 
+def find_shared_trainings(
+    submission: Submission, points: Sequence[SweepPoint]
+) -> Mapping[int, SharedTraining]:
+    """By place of the point: the training that it shares; nothing is shared without reuse."""
+    if not submission.reuse:
+        return {}
+    return find_shared([point.spec for point in points], submission.execution)
+
+
 def plan_runs(
     submission: Submission, wanted: Sequence[tuple[int, SweepPoint, Sequence[int], int]]
 ) -> list[PlannedRun]:
@@ -143,13 +167,15 @@ def plan_runs(
     """
     device_class = DEVICE_CLASSES[submission.execution.device]
     requires = format_labels(submission.execution.requires)
-    runs = [
-        (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))
-        for index, point, seeds, memory in wanted
-        for needs in (Needs(device_class, round_up(memory), requires),)
-        for size in (seeds_per_run(point, submission, len(seeds)),)
-        for start in range(0, len(seeds), size)
-    ]
+    shared = find_shared_trainings(submission, [point for _, point, _, _ in wanted])
+    runs = []
+    for place, (index, point, seeds, memory) in enumerate(wanted):
+        needs = Needs(device_class, round_up(memory), requires)
+        size = seeds_per_run(point, submission, len(seeds))
+        for start in range(0, len(seeds), size):
+            chosen = tuple(seeds[start : start + size])
+            training = sha256_of([shared[place].digest, chosen]) if place in shared else None
+            runs.append((start, PlannedRun(index, chosen, needs, training)))
     return [run for _, run in sorted(runs, key=lambda one: one[0])]
 
 

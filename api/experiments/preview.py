@@ -64,6 +64,7 @@ def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -
                 memory_bytes=cost.memory_bytes,
                 seconds=cost.seconds,
                 basis=cost.basis,
+                trained_by=_trained_by(plan, index),
                 reused_seeds=[training.seed for training in reused[index]],
                 reused=reused[index],
             )
@@ -84,6 +85,12 @@ def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -
             *_list_warnings(session, plan),
         ],
     )
+
+
+def _trained_by(plan: Plan, index: int) -> int | None:
+    """The first point that trains the same net; None for that one and for all others."""
+    shared = plan.shared.get(index)
+    return None if shared is None or shared.first_point == index else shared.first_point
 
 
 def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:

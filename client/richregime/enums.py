@@ -57,6 +57,17 @@ class Keep(StrEnum):
     NONE = "none"
 
 
+class PlanEnd(StrEnum):
+    """Why an experiment adds no more seeds."""
+
+    DECIDED = "decided"
+    UNDECIDABLE = "undecidable"
+    AT_MOST = "at_most"
+    MAX_SECONDS = "max_seconds"
+    FILES_DELETED = "files_deleted"
+    CANCELLED = "cancelled"
+
+
 class ProblemCode(StrEnum):
     INVALID_SPEC = "invalid-spec"
     PLAN_TOO_LARGE = "plan-too-large"

@@ -17,6 +17,7 @@ from richregime.enums import (
     ExperimentStatus,
     FailureReason,
     Keep,
+    PlanEnd,
     ProblemCode,
     RunStatus,
 )
@@ -180,6 +181,22 @@ class PublishedValue(Resource):
     source: str
 
 
+class SeedPlan(Resource):
+    """How an experiment adds seeds until its verdicts are decided, and how far it is."""
+
+    until: Literal["decided"] | str = "decided"
+    first: int
+    step: int
+    at_most: int
+    looks_planned: int
+    """K: the looks at the verdicts if the experiment takes all its seeds."""
+    confidence: float
+    """Of the intervals at each look, 1 - 0.05 / K: all looks together err in at most 5 %."""
+    looks_made: int = 0
+    ended: OpenEnum[PlanEnd] | None = None
+    """Null while it may add seeds."""
+
+
 class Finding(Resource):
     """One quantity compared with bounds."""
 
@@ -188,9 +205,13 @@ class Finding(Resource):
     verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
     value: float | None
     interval: tuple[float, float] | None
-    """95 % interval over seeds."""
+    """Over seeds, at the verdict's confidence; null with one seed or without spread."""
     n: int
     reason: str
+    decided_by: Literal["measurement", "theory"] | str
+    """`theory`: an argument decides, whatever was measured."""
+    is_part: bool
+    """Whether it is a part of the claim; else it stands beside it, e.g. a control."""
 
 
 class Verdict(Resource):
@@ -204,14 +225,26 @@ class Verdict(Resource):
     statement: str
     section: str
     verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+    decided_by: Literal["measurement", "theory"] | str
+    """`theory`: an argument decides, whatever was measured."""
+    sentence: str
+    """What was found, in one plain sentence."""
     value: float | None
     interval: tuple[float, float] | None
-    """Of the finding that decides."""
+    """Of the finding that decides, at `confidence`."""
+    n: int
+    """Seeds, or separate measurements of time, of the finding that decides."""
+    confidence: float
+    """Of the intervals; 0.95 unless several looks at the seeds share the error rate."""
     reason: str
     findings: list[Finding]
-    """The claim is reproduced where all are."""
+    """The claim is reproduced where all its parts are."""
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
+    scale: Literal["paper", "reduced"] | str
+    """`paper`: data, nets, epochs and seeds are as large as the paper's."""
+    reading: str | None
+    """The reading of the paper that all its points make (`GET /readings`); null for none."""
     deviations: list[str]
     """Where the experiment departs from the paper."""
 
@@ -222,7 +255,11 @@ class Comparison(Resource):
     experiment_id: str
     kind: str
     complete: bool
-    """Whether every seed of every point has finished."""
+    """Whether every seed of every point has finished, and no seeds are added any more."""
+    confidence: float = 0.95
+    """Of the intervals of the verdicts; higher where several looks at them were planned."""
+    seed_plan: SeedPlan | None = None
+    """The looks planned and made, and why they ended; null where the seeds are a list."""
     verdicts: list[Verdict]
     published: list[PublishedValue]
     deviations: list[str]
@@ -340,6 +377,8 @@ class Experiment(Resource):
     counts: dict[OpenEnum[RunStatus], int]
     num_points: int
     seeds: list[int]
+    seed_plan: SeedPlan | None = None
+    """How it adds seeds until its verdicts are decided; null where its seeds are a list."""
     sweep: dict[str, list[Any]]
     spec: dict[str, Any]
     """The expanded spec before the sweep."""
@@ -752,6 +791,20 @@ class PointLayer(Resource):
     test_accuracy: Statistic
 
 
+class PreviewGrowth(Resource):
+    """What an experiment that adds seeds until its verdicts are decided may become."""
+
+    looks_planned: int
+    """K: the looks at the verdicts if it takes all its seeds."""
+    confidence: float
+    """Of the intervals at each look, 1 - 0.05 / K."""
+    num_seeds: int
+    """The most, like `num_runs`, `flops` and `seconds`."""
+    num_runs: int
+    flops: float
+    seconds: float
+
+
 class PreviewPoint(Resource):
     index: int
     values: dict[str, Any]
@@ -762,6 +815,8 @@ class PreviewPoint(Resource):
     memory_bytes: int
     seconds: float
     basis: Literal["measured", "model"] | str
+    trained_by: int | None
+    """The index of the point whose trainings this one loads, as both train the same net."""
     reused_seeds: list[int]
     """Seeds whose finished training would be loaded."""
     reused: list[ReusedTraining]
@@ -769,7 +824,10 @@ class PreviewPoint(Resource):
 
 
 class Preview(Resource):
-    """What a submission would do; nothing is started."""
+    """What a submission would do; nothing is started.
+
+    With seeds until the verdicts are decided, the numbers are those of the first look.
+    """
 
     points: list[PreviewPoint]
     num_runs: int
@@ -781,6 +839,8 @@ class Preview(Resource):
     seconds: float
     """Device seconds of all runs together if nothing is reused."""
     basis: Literal["measured", "model"] | str
+    growth: PreviewGrowth | None = None
+    """The most that it may become; null for a list of seeds."""
     reuses_experiment: str | None
     """Id of an identical experiment that would be returned instead."""
     warnings: list[str]

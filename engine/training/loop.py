@@ -78,7 +78,8 @@ class _Training:
             on_step,
         )
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
-        self._kept, self._evaluated = spec.kept_checkpoints(), spec.evaluated_epochs()
+        self._needed, self._evaluated = spec.kept_checkpoints(), spec.evaluated_epochs()
+        self._kept = self._needed.union(ctx.shared_checkpoints)
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
         """Finished seeds of this run, part of the resume state; the hooks' state covers them."""
@@ -130,7 +131,7 @@ class _Training:
     def _load_finished(self) -> None:
         """Load finished trainings: this run's own and, without hooks, those of other runs."""
         for seed in self._ctx.seeds:
-            found = self._ctx.find_training(self._digest(seed), seed, self._kept.names)
+            found = self._ctx.find_training(self._digest(seed), seed, self._needed.names)
             if found is None:
                 continue
             if found.run_id == self._ctx.run_id:

@@ -46,6 +46,8 @@ class PlannedPoint:
     values: Mapping[str, Any]
     spec: Mapping[str, Any]
     digest: str
+    shared_checkpoints: Mapping[str, Any] | None = None
+    """Moments at which its trainings keep the weights for other points of the experiment"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class PlannedRun:
     point_index: int
     seeds: tuple[int, ...]
     needs: Needs = NO_NEEDS
+    training: str | None = None
+    """Digest of a training, with the seeds, that runs of other points use too"""
 
 
 def create_experiment(
@@ -118,6 +122,7 @@ def add_points(
             "values": dict(point.values),
             "spec": dict(point.spec),
             "digest": point.digest,
+            "shared_checkpoints": point.shared_checkpoints,
         }
         for point in points
     ]
@@ -147,6 +152,7 @@ def add_runs(
             "memory_bytes": run.needs.memory_bytes,
             "requires": run.needs.requires,
             "claim_group": claim_group_of(owner, run.needs),
+            "training": run.training,
             "rank": rank_of(now, priority),
             "priority": priority,
             "trace_parent": parent,

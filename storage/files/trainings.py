@@ -38,15 +38,14 @@ def register_training(
     return True
 
 
-def find_training(
+def find_trainings(
     session: Session, digest: str, seed: int, prefer_run: str | None = None
-) -> TrainingRow | None:
-    """A finished training with this digest: that of run `prefer_run`, else the newest."""
+) -> list[TrainingRow]:
+    """The finished trainings with this digest: that of run `prefer_run` first, then the newest."""
     query = select(TrainingRow).where(TrainingRow.digest == digest, TrainingRow.seed == seed)
-    rows = sorted(
+    return sorted(
         session.scalars(query), key=lambda row: (row.run_id == prefer_run, row.run_id), reverse=True
     )
-    return rows[0] if rows else None
 
 
 def find_trained_specs(

@@ -21,7 +21,12 @@ from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.monitoring.counters import HistogramName, observe
 from storage.results.events import append_event
-from storage.runs.claim_order import FirstRun, first_of_group, list_claim_groups
+from storage.runs.claim_order import (
+    FirstRun,
+    first_of_group,
+    list_claim_groups,
+    trains_alone,
+)
 from storage.runs.placement import has_labels
 
 CLAIM_LOCK = 0x72696368
@@ -48,6 +53,8 @@ class Claim:
     attempts: int
     experiment_owner: str
     """At the time of the claim; see `reading_as_owner`"""
+    shared_checkpoints: Mapping[str, Any] | None = None
+    """Moments at which the training keeps the weights for other points of the experiment"""
     trace_parent: str | None = None
     """W3C `traceparent` of the request that made the run; None where tracing is off"""
 
@@ -128,12 +135,19 @@ def _take(
     lease_seconds: float,
 ) -> Claim | None:
     """queued → running."""
-    run_id, fence, experiment_id, created_at, started_at = first
+    run_id, fence, experiment_id, created_at, started_at, training = first
+    if training is not None:
+        lock_training(session, training)
     now = database_now(session)
     reach("claim.1")
     claimed = session.execute(
         update(RunRow)
-        .where(RunRow.id == run_id, RunRow.status == RunStatus.QUEUED, RunRow.fence == fence)
+        .where(
+            RunRow.id == run_id,
+            RunRow.status == RunStatus.QUEUED,
+            RunRow.fence == fence,
+            trains_alone(RunRow.__table__),
+        )
         .values(
             status=RunStatus.RUNNING,
             fence=RunRow.fence + 1,
@@ -160,6 +174,15 @@ def _take(
         observe(session, HistogramName.CLAIM, device_class, max(0.0, waited))
     reach("claim.2")
     return found
+
+
+def lock_training(session: Session, training: str) -> None:
+    """Wait for other claims of runs with this training, until the transaction ends.
+
+    Two of them would each not see that the other has started to train. SQLite has one writer.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK, func.hashtext(training))))
 
 
 def _append_started(session: Session, claim: Claim, device: str, worker: str) -> None:
@@ -194,6 +217,7 @@ def _read_claim(session: Session, run_id: str) -> Claim:
         elapsed_seconds=row.elapsed_seconds,
         attempts=row.attempts,
         experiment_owner=experiment.owner,
+        shared_checkpoints=point.shared_checkpoints,
         trace_parent=row.trace_parent,
     )
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, exists, func, or_, select
 from sqlmodel import Session
 
 from schemas.status import RunStatus
@@ -64,6 +64,8 @@ class FirstRun(NamedTuple):
     experiment_id: str
     created_at: datetime
     started_at: datetime | None
+    training: str | None
+    """Digest of a training that other runs of the experiment use too"""
 
 
 def rank_of(created_at: datetime, priority: int) -> float:
@@ -141,6 +143,24 @@ def _running_by_owner() -> Any:
     )
 
 
+def trains_alone(run: Any) -> Any:
+    """The condition that this run need not wait for another one of the experiment to train its net.
+
+    It waits while one is running and none has succeeded yet.
+    """
+
+    def is_there(status: RunStatus) -> Any:
+        other = RUN.alias(f"{status}_one")
+        return exists().where(
+            other.c.experiment_id == run.c.experiment_id,
+            other.c.status == status,
+            other.c.training == run.c.training,
+        )
+
+    waits = is_there(RunStatus.RUNNING) & ~is_there(RunStatus.SUCCEEDED)
+    return or_(run.c.training.is_(None), ~waits)
+
+
 def _first_run(run: Any, claim_group: Any, *columns: str) -> Any:
     return (
         select(run.c.id, *(run.c[name] for name in columns))
@@ -148,6 +168,7 @@ def _first_run(run: Any, claim_group: Any, *columns: str) -> Any:
             run.c.status == RunStatus.QUEUED,
             run.c.claim_group == claim_group,
             run.c.cancel_requested_at.is_(None),
+            trains_alone(run),
         )
         .order_by(run.c.rank, run.c.id)
         .limit(1)

@@ -283,7 +283,24 @@ def _end(
             **values,
         )
     )
-    return row if row is not None and ended.rowcount == 1 else None
+    if row is None or ended.rowcount != 1:
+        return None
+    if row.training is not None:
+        _wake_sharing(session, row)
+    return row
+
+
+def _wake_sharing(session: Session, row: RunRow) -> None:
+    """Runs that waited for this one's training are to be woken soon."""
+    session.execute(
+        update(RunRow)
+        .where(
+            RunRow.experiment_id == row.experiment_id,
+            RunRow.status == RunStatus.QUEUED,
+            RunRow.training == row.training,
+        )
+        .values(woken_at=None)
+    )
 
 
 def _elapsed(seconds: float | None) -> dict[str, float]:

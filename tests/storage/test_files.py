@@ -12,7 +12,7 @@ from storage.experiments.find import get_experiment
 from storage.files.artifacts import list_artifacts, referenced_blobs, register_artifact
 from storage.files.blobs import BlobStore, StoredBlob
 from storage.files.retention import sweep_orphans
-from storage.files.trainings import find_training, register_training
+from storage.files.trainings import find_trainings, register_training
 from tests.storage.conftest import Store
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -112,12 +112,11 @@ def test_a_finished_training_is_found_by_its_digest_and_seed(store: Store) -> No
         store.finish(run_id, fence)
         runs.append((experiment_id, run_id))
     with store.db.write() as session:
-        newest = find_training(session, "d" * 64, 0)
-        own = find_training(session, "d" * 64, 0, prefer_run=runs[0][1])
-        assert newest is not None
-        assert own is not None
-        assert (newest.result["number"], own.result["number"]) == (1, 0)
-        assert find_training(session, "d" * 64, 1) is None
+        newest = find_trainings(session, "d" * 64, 0)
+        own = find_trainings(session, "d" * 64, 0, prefer_run=runs[0][1])
+        assert [row.result["number"] for row in newest] == [1, 0]
+        assert [row.result["number"] for row in own] == [0, 1]
+        assert find_trainings(session, "d" * 64, 1) == []
         for experiment_id, _ in runs:
             delete_experiment(session, experiment_id, dry_run=False)
-        assert find_training(session, "d" * 64, 0) is None
+        assert find_trainings(session, "d" * 64, 0) == []

@@ -105,6 +105,10 @@ class PointRow(JsonRow, table=True):
     values: dict[str, Any] = Field(sa_column=json_column(dict[str, Any], "{}"))
     spec: dict[str, Any] = Field(sa_column=json_column(dict[str, Any], "{}"))
     digest: str = Field(sa_column=Column(String(64), nullable=False, index=True))
+    shared_checkpoints: dict[str, Any] | None = Field(
+        default=None, sa_column=optional_json_column(dict[str, Any])
+    )
+    """Moments at which its trainings keep the weights for other points of the experiment"""
 
 
 class PointSeedRow(SQLModel, table=True):
@@ -149,6 +153,8 @@ class RunRow(JsonRow, table=True):
     """Labels that its worker must have"""
     claim_group: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
     """The same for all runs of one owner with equal needs (see `storage.runs.claim_order`)"""
+    training: str | None = Field(default=None, sa_column=Column(String(64)))
+    """Digest of a training that runs of other points use too; they wait for the run that trains"""
     rank: float = Field(default=0.0, sa_column=Column(Float, nullable=False, server_default="0"))
     """Its place among the owner's runs, lowest first (see `storage.runs.claim_order`)"""
     status: RunStatus = Field(

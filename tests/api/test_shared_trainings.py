@@ -1,0 +1,50 @@
+"""Points that train the same net: the plan, the preview and the stored runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmodel import col, select
+
+from storage.database.tables import PointRow, RunRow
+from tests.api.api_server import ApiServer
+
+RESETS = [{"name": "init"}, {"name": "step", "step": 3}, {"name": "epoch", "epoch": 1}]
+BODY: dict[str, Any] = {
+    "spec": {"kind": "reinit_sweep", "epochs": 2, "fractions_percent": [0, 1, 100]},
+    "sweep": {"model.width": [5, 6], "reset_to": RESETS},
+    "seeds": [0, 1],
+}
+
+
+def post(api_server: ApiServer, path: str, body: dict[str, Any]) -> Any:
+    response = api_server.http.post(path, json=body)
+    assert response.is_success, response.text
+    return response.json()
+
+
+def test_a_preview_says_which_point_trains(api_server: ApiServer) -> None:
+    points = post(api_server, "/experiments/preview", BODY)["points"]
+    assert [point["trained_by"] for point in points] == [None, 0, 0, None, 3, 3]
+    alone = post(api_server, "/experiments/preview", {**BODY, "reuse": False})["points"]
+    assert {point["trained_by"] for point in alone} == {None}
+
+
+def test_runs_of_a_shared_training_are_stored_with_it(api_server: ApiServer) -> None:
+    created = post(api_server, "/experiments", BODY)
+    added = {"sweep": {"reset_to": [{"name": "step", "step": 5}]}, "seeds": [2]}
+    post(api_server, f"/experiments/{created['id']}/extend", added)
+    with api_server.db.read() as session:
+        rows = session.exec(
+            select(RunRow, PointRow)
+            .join(PointRow, col(PointRow.id) == RunRow.point_id)
+            .where(RunRow.experiment_id == created["id"])
+        ).all()
+        trainings = {
+            (point.values["model.width"], tuple(run.seeds), run.training) for run, point in rows
+        }
+        kept = {point.values["reset_to"].get("step"): point.shared_checkpoints for _, point in rows}
+    assert all(training is not None for *_, training in trainings)
+    assert len({(width, seeds) for width, seeds, _ in trainings}) == len(trainings)
+    assert kept[3] == {"epochs": [1], "steps": [3]}
+    assert kept[5] == {"epochs": [1], "steps": [3, 5]}
