@@ -60,10 +60,17 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.threads is not None:
         body = body if "spec" in body else {"spec": body}
         body["execution"] = {**body.get("execution", {}), "threads": chosen.threads}
+    seeds = chosen.seeds or body.get("seeds") or [0]
+    if not isinstance(seeds, list):
+        detail = (
+            "the engine alone computes a list of seeds; give --seeds 0,1,2, or submit the body to "
+            "a service, which adds seeds until the verdicts are decided"
+        )
+        raise InvalidSpec.single("#/seeds", "not-a-list", detail)
     experiment = run_local(
         body,
         chosen.out,
-        seeds=chosen.seeds or body.get("seeds") or [0],
+        seeds=seeds,
         data_dir=chosen.data_dir or _default_data_dir(),
         device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         allow_download=not chosen.no_download,

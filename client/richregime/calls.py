@@ -66,7 +66,7 @@ class SubmitOptions(TypedDict, total=False):
     """The fields of a submission other than its spec."""
 
     sweep: Mapping[str, Sequence[Any]]
-    seeds: Sequence[int]
+    seeds: Sequence[int] | Mapping[str, Any]
     execution: Execution | Mapping[str, Any]
     name: str
     labels: Mapping[str, str]

@@ -22,6 +22,7 @@ from richregime.types import (
     Preview,
     Result,
     Run,
+    SeedPlan,
     SpecDifference,
     Statistic,
     StatisticDifference,
@@ -76,18 +77,17 @@ def verdicts_table(comparison: Comparison) -> Table:
         box=SIMPLE_HEAVY,
         pad_edge=False,
     )
-    for column in ("claim", "verdict", "value", "95 % interval", "reason"):
+    interval = f"{100 * comparison.confidence:.4g} % interval"
+    for column in ("claim", "verdict", "value", interval, "reason"):
         table.add_column(column, no_wrap=column == "verdict")
     for one in comparison.verdicts:
         point = _format_axes(one.point)
-        interval = one.interval
+        ends = one.interval
         table.add_row(
             f"{one.claim}. {one.title}" + (f" ({point})" if point else ""),
             one.verdict,
             "" if one.value is None else f"{one.value:.4g}",
-            ""
-            if interval is None
-            else f"[{interval[0]:.4g}, {interval[1]:.4g}]".replace(" ", NO_BREAK_SPACE),
+            "" if ends is None else f"[{ends[0]:.4g}, {ends[1]:.4g}]".replace(" ", NO_BREAK_SPACE),
             one.reason,
         )
     return table
@@ -160,6 +160,7 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
         ("done", f"{experiment.progress.fraction:.0%}"),
         ("sweep", swept),
         ("seeds", ", ".join(map(str, experiment.seeds))),
+        ("adds seeds", _describe_plan(experiment.seed_plan)),
         ("labels", ", ".join(f"{key}:{value}" for key, value in experiment.labels.items())),
         ("imported from", experiment.imported_from or ""),
         ("unreadable", ", ".join(experiment.unreadable)),
@@ -184,6 +185,16 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
     return Group(facts, table)
 
 
+def _describe_plan(plan: SeedPlan | None) -> str:
+    """How many more seeds there may be, and how many looks at the verdicts; empty for a list."""
+    if plan is None:
+        return ""
+    looks = f"{plan.looks_made} of {plan.looks_planned} looks at the verdicts made"
+    if plan.ended is not None:
+        return f"no more: {plan.ended} ({looks})"
+    return f"{plan.step} at a time until the verdicts are decided, to {plan.at_most} ({looks})"
+
+
 def preview_table(preview: Preview) -> Group:
     """The points and the cost of a submission, and the warnings."""
     table = Table(
@@ -201,6 +212,13 @@ def preview_table(preview: Preview) -> Group:
         )
         table.add_row(format_point(point.values), *cells, str(len(point.reused_seeds)))
     notes = [f"about {preview.seconds:.3g} s of one device in total"]
+    most = preview.growth
+    if most is not None:
+        notes = [
+            f"about {preview.seconds:.3g} s of one device for the first {preview.num_seeds} seeds",
+            f"at most {most.num_seeds} seeds in {most.num_runs} runs: about {most.seconds:.3g} s, "
+            f"with {most.looks_planned} looks at the verdicts",
+        ]
     if preview.reuses_experiment:
         notes.append(f"identical to {preview.reuses_experiment}, which would be returned")
     return Group(table, *notes, *(f"warning: {text}" for text in preview.warnings))

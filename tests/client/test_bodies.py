@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import typer
 
-from richregime.commands.bodies import change_body, read_body, read_seeds, read_value, read_values
+from richregime.commands.bodies import (
+    change_body,
+    read_body,
+    read_seeds,
+    read_seeds_or_plan,
+    read_value,
+    read_values,
+)
 from richregime.sparklines import sparkline
 
 
@@ -46,6 +53,28 @@ def test_options_change_a_copy_of_the_body() -> None:
 def test_invalid_seeds_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         read_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("0-2", [0, 1, 2]),
+        ("decided", {"until": "decided"}),
+        ("decided:3", {"until": "decided", "first": 3}),
+        ("decided:3,2,8", {"until": "decided", "first": 3, "step": 2, "at_most": 8}),
+    ],
+)
+def test_seeds_are_a_list_or_a_plan(text: str, seeds: object) -> None:
+    assert read_seeds_or_plan(text) == seeds
+    assert change_body({"kind": "train"}, seeds=text)["seeds"] == seeds
+
+
+@pytest.mark.parametrize(
+    "text", ["decide", "decided:3,2,8,1", "decided:a", "decided:-3", "decided 5"]
+)
+def test_an_invalid_plan_of_seeds_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_seeds_or_plan(text)
 
 
 def test_another_name_discards_the_other_fields() -> None:

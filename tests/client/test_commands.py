@@ -144,6 +144,20 @@ def test_options_submit_and_a_dry_run_starts_nothing(
     )
 
 
+def test_a_plan_of_seeds_is_previewed_submitted_and_shown(
+    invoke: Invoke, live_url: str, client: Client
+) -> None:
+    arguments = ("submit", "--kind", "train", "--seeds", "decided:3,2,8", "--url", live_url)
+    told = " ".join(invoke(*arguments, "--dry-run").output.split())
+    assert "at most 8 seeds in 4 runs" in told
+    assert "with 4 looks at the verdicts" in told
+    experiment = client.get(invoke(*arguments, "--no-reuse").stdout.strip())
+    assert experiment.seed_plan is not None
+    assert (experiment.seeds, experiment.seed_plan.at_most) == ([0, 1, 2], 8)
+    shown = " ".join(invoke("show", experiment.id, "--url", live_url).output.split())
+    assert "2 at a time until the verdicts are decided, to 8" in shown
+
+
 def test_an_error_is_followed_by_the_next_step(
     invoke: Invoke, live_url: str, client: Client
 ) -> None:

@@ -11,7 +11,7 @@ export async function showComparison(base) {
   const found = await fetchJson(`${base}/comparison`);
   const notes = [found.note, found.complete ? null : "Some seeds have not finished; verdicts may change."].filter(Boolean);
   const parts = [];
-  if (found.verdicts.length) parts.push(verdictTable(found.verdicts));
+  if (found.verdicts.length) parts.push(verdictTable(found.verdicts, `${numberOf(100 * found.confidence)} % interval`));
   if (found.published.length) parts.push(publishedTable(found.published));
   if (found.deviations.length) parts.push(listOf("Deviations from the paper", found.deviations));
   if (found.choices.length) parts.push(listOf("Choices where the paper is silent", found.choices));
@@ -22,9 +22,9 @@ function show(target, parts, notes) {
   target.replaceChildren(...parts, ...notes.map((text) => createElement("p", { className: "soft", textContent: text })));
 }
 
-function verdictTable(verdicts) {
-  const heads = ["Claim", "Verdict", "Value", "95 % interval", "Reason"].map((text) => createElement("th", { scope: "col", textContent: text }));
-  return createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...verdicts.map(rowOf)));
+function verdictTable(verdicts, interval) {
+  const heads = ["Claim", "Verdict", "Value", interval, "Reason"].map((text) => createElement("th", { scope: "col", textContent: text }));
+  return createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...verdicts.map((verdict) => rowOf(verdict, interval))));
 }
 
 function publishedTable(published) {
@@ -50,13 +50,13 @@ function unitOf(quantity) {
   return [1, /seconds/.test(quantity) ? " s" : ""];
 }
 
-function rowOf(verdict) {
+function rowOf(verdict, interval) {
   const claim = createElement("th", { scope: "row" }, createElement("span", { textContent: `${verdict.claim}. ${verdict.title}` }),
     createElement("div", { className: "soft", textContent: [verdict.statement, verdict.section, pointText(verdict.point)].filter(Boolean).join(" · ") }));
   const chip = createElement("span", { className: `verdict ${verdict.verdict.replace(" ", "-")}`, textContent: verdict.verdict });
   return createElement("tr", {}, claim, createElement("td", {}, chip),
     createElement("td", { className: "number", "data-label": "Value", textContent: numberOf(verdict.value) }),
-    createElement("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(verdict.interval) }),
+    createElement("td", { className: "number", "data-label": interval, textContent: intervalOf(verdict.interval) }),
     createElement("td", {}, createElement("span", { textContent: verdict.reason }), findingsOf(verdict.findings ?? [])));
 }
 

@@ -142,17 +142,25 @@ function showPreview(preview) {
   cost.replaceChildren(
     ...[
       ["Points × seeds", `${number.format(preview.points.length)} × ${preview.num_seeds}`],
-      ["Runs", number.format(preview.num_runs)],
+      ["Runs", number.format(preview.num_runs), preview.growth ? "before the first look at the verdicts" : ""],
       ["Parameters", number.format(preview.parameters), preview.points.length > 1 ? "of the largest model" : ""],
       ["Memory", bytes(preview.memory_bytes), "of the largest run"],
       ["Device time", duration(preview.seconds), preview.basis === "measured" ? "measured on earlier runs" : "estimated"],
       ["Operations", flops(preview.flops)],
+      ...mostOf(preview.growth),
       ["Trainings reused", `${number.format(reused)} of ${number.format(preview.points.length * preview.num_seeds)}`],
     ].map(([name, value, note]) => createElement("div", { className: "card" }, createElement("dt", { textContent: name }), createElement("dd", {}, value, note ? createElement("small", { textContent: ` ${note}` }) : ""))),
   );
   warnings.replaceChildren(...preview.warnings.map((text) => createElement("li", { textContent: text })));
   if (identical) warnings.append(createElement("li", {}, createElement("a", { href: `${root}/view/${identical}`, textContent: `Identical experiment: ${identical}` })));
   showPoints(preview.points);
+}
+
+// What an experiment that adds seeds until its verdicts are decided may become.
+function mostOf(growth) {
+  if (growth === null) return [];
+  const note = `${number.format(growth.num_seeds)} seeds, ${number.format(growth.num_runs)} runs`;
+  return [["Looks at the verdicts", `at most ${number.format(growth.looks_planned)}`], ["Device time at most", duration(growth.seconds), note]];
 }
 
 function showPoints(points) {

@@ -22,6 +22,7 @@ from api.web.templating import render
 from engine.experiments.registry import get_kind
 from schemas.events import EventName
 from schemas.resources import Run
+from schemas.seed_plan import PlanEnd
 from schemas.status import RunStatus
 from storage.database.tables import ExperimentRow
 from storage.errors import UnreadableRow
@@ -37,6 +38,15 @@ router = Router(include_in_schema=False)
 MAX_RUNS_SHOWN = 200
 MAX_FILES_SHOWN = 100
 MAX_EVENTS_SHOWN = 200
+PLAN_ENDS = {
+    PlanEnd.DECIDED: "every verdict is decided",
+    PlanEnd.UNDECIDABLE: "no number of seeds decides the verdicts that are open",
+    PlanEnd.AT_MOST: "it has the most seeds of its plan",
+    PlanEnd.MAX_SECONDS: "its runs would compute for longer than max_seconds",
+    PlanEnd.FILES_DELETED: "a data set or a checkpoint that it needs was deleted",
+    PlanEnd.CANCELLED: "it was cancelled",
+}
+"""Why no more seeds are added."""
 SECTIONS = (
     "Result",
     "Curves",
@@ -88,6 +98,7 @@ def show_experiment(request: Request, state: StateDep, experiment_id: str) -> Re
         last_event=row.last_event,
         damage=damage,
         event_names=[str(name) for name in EventName],
+        plan_ends=PLAN_ENDS,
         sections=SECTIONS,
         max_drawn_points=MAX_DRAWN_POINTS,
     )

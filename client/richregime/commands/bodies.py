@@ -14,6 +14,8 @@ import typer
 RANGE = re.compile(r"^(\d+)-(\d+)$")
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][\d_]*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 """A number of Python or JavaScript that JSON does not have, such as `.001`, `1.`, `+3`, `1_000`"""
+DECIDED = "decided"
+PLAN_FIELDS = ("first", "step", "at_most")
 SPELLINGS = {"True": True, "False": False, "None": None}
 
 
@@ -43,7 +45,8 @@ def change_body(
     """A copy of the body, changed.
 
     `fields` sets fields of the spec (`model.width=100`). `sweep` adds axes (`model.width=10,100`).
-    `seeds` is `0-4` or `0,3`. `labels` are `key=value`. Other options that are not None are set.
+    `seeds` is `0-4`, `0,3` or `decided` (see `read_seeds_or_plan`). `labels` are `key=value`. Other
+    options that are not None are set.
     """
     changed: dict[str, Any] = {"spec": dict(body)} if "spec" not in body else dict(body)
     changed |= {name: value for name, value in options.items() if value is not None}
@@ -54,11 +57,25 @@ def change_body(
         path, values = _split(axis, "--sweep model.width=10,100")
         changed["sweep"] = {**changed.get("sweep", {}), path: read_values(values)}
     if seeds is not None:
-        changed["seeds"] = read_seeds(seeds)
+        changed["seeds"] = read_seeds_or_plan(seeds)
     for label in labels:
         key, value = _split(label, "--label paper=fig4")
         changed["labels"] = {**changed.get("labels", {}), key: value}
     return changed
+
+
+def read_seeds_or_plan(text: str) -> list[int] | dict[str, Any]:
+    """Seeds as `read_seeds`, or `decided`: seeds are added until the verdicts are decided.
+
+    `decided:5,5,40` says how many there are first, how many each step adds, and the most.
+    """
+    word, _, numbers = text.partition(":")
+    if word != DECIDED:
+        return read_seeds(text)
+    parts = numbers.split(",") if numbers else []
+    if len(parts) > len(PLAN_FIELDS) or not all(part.strip().isdecimal() for part in parts):
+        raise typer.BadParameter(f"{text!r} is no plan of seeds; write decided or decided:5,5,40")
+    return {"until": DECIDED, **dict(zip(PLAN_FIELDS, map(int, parts), strict=False))}
 
 
 def read_seeds(text: str) -> list[int]:

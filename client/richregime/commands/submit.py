@@ -51,6 +51,14 @@ Axes = Annotated[
     typer.Option("--sweep", help="Sweep a field: --sweep model.width=10,100. Repeatable."),
 ]
 Seeds = Annotated[str | None, typer.Option(help="The seeds: 0-4 or 0,1,7.")]
+SeedsOrPlan = Annotated[
+    str | None,
+    typer.Option(
+        help="The seeds: 0-4 or 0,1,7. Or `decided`: seeds are added until the verdicts on the "
+        "paper's claims are decided; `decided:5,5,40` starts with 5, adds 5 at a time, and takes "
+        "at most 40."
+    ),
+]
 Name = Annotated[str | None, typer.Option(help="The name of the experiment.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value. Repeatable.")]
 Notify = Annotated[bool, typer.Option("--notify", help="Sound the terminal bell at the end.")]
@@ -114,7 +122,7 @@ def submit(
     kind: KindName = None,
     fields: Fields = None,
     sweep: Axes = None,
-    seeds: Seeds = None,
+    seeds: SeedsOrPlan = None,
     name: Name = None,
     labels: Labels = None,
     priority: Annotated[
