@@ -105,7 +105,7 @@ def estimate(
     execution: Execution | None = None,
 ) -> Cost:
     """The cost of training `num_seeds` seeds of one point and of the kind's own work
-    (`spec.work()`).
+    (`spec.work(info)`).
 
     seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
     seconds_per_layer_step) + the memory traffic of activations and optimiser; stacked seeds share
@@ -132,7 +132,7 @@ def estimate(
         train_flops=train_flops,
         evaluation_flops=evaluation_flops,
         memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
-        disk_bytes=_disk_bytes(spec, net.parameters, num_seeds),
+        disk_bytes=_disk_bytes(spec, info, net.parameters, num_seeds),
         seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop
         + steps * overhead
         + traffic,
@@ -172,7 +172,7 @@ def _measure_net(model: ModelSpec, info: DatasetInfo) -> _Net:
 def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
     """(forward and backward passes, forward passes alone) of one seed, in examples."""
     train_size, test_size = subset_sizes(spec, info)
-    work = spec.work()
+    work = spec.work(info)
     trained = round(spec.epochs * train_size * work.train_fraction)
     evaluations = spec.num_evaluations() + work.test_evaluations
     return trained + work.full_gradients * train_size, evaluations * test_size
@@ -181,7 +181,7 @@ def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
 def _count_updates(spec: ExperimentSpec, info: DatasetInfo) -> float:
     """Expected updates of a parameter in the training of one seed."""
     train_size, _ = subset_sizes(spec, info)
-    return spec.epochs * ceil(train_size / spec.batch_size) * spec.work().train_fraction
+    return spec.epochs * ceil(train_size / spec.batch_size) * spec.work(info).train_fraction
 
 
 def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "cpu") -> Calibration:
@@ -269,7 +269,7 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     examples = sum(subset_sizes(spec, info))
     # floats, the bytes that they are converted from, labels
     data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)
-    work = spec.work()
+    work = spec.work(info)
     copies = net.parameters * (
         _FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter
     )
@@ -284,9 +284,9 @@ def _workspace_bytes(net: _Net, batch_size: int) -> int:
     return _FLOAT * max(batch_size * saved + parameters for saved, parameters in net.layer_sizes)
 
 
-def _disk_bytes(spec: ExperimentSpec, parameters: int, num_seeds: int) -> int:
+def _disk_bytes(spec: ExperimentSpec, info: DatasetInfo, parameters: int, num_seeds: int) -> int:
     """theta_0 and theta_T, the kind's artifacts, two copies of the resume state."""
     thetas = 2 + len(spec.kept_checkpoints().names)
-    kept = parameters * (thetas * _FLOAT + spec.work().bytes_per_parameter)
+    kept = parameters * (thetas * _FLOAT + spec.work(info).bytes_per_parameter)
     resume = 2 * parameters * _FLOAT * (2 + optimizer_slots(spec.optimizer))
     return num_seeds * (kept + resume)

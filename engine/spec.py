@@ -221,8 +221,11 @@ class ExperimentSpec(SpecModel):
             if step > total
         ]
 
-    def work(self) -> Work:
-        """Work in addition to a plain training; kinds with such work override it."""
+    def work(self, info: DatasetInfo) -> Work:
+        """Work in addition to a plain training on this data set; kinds with such work override it.
+
+        info: the data set of `self.data`, whose image shape may decide the amount.
+        """
         return Work()
 
     def stacks_seeds(self, execution: Execution) -> bool:

@@ -85,6 +85,23 @@ def test_chances_match_the_drawn_schedules(policy: PolicySpec) -> None:
     assert set(drawn) <= {layers for _, layers in chances}
 
 
+def test_the_share_is_that_of_the_images_of_the_data_set_also_of_a_registered_one() -> None:
+    """The first layer's share of the arithmetic grows with the images."""
+    large = replace(BUILTIN_DATASETS["cifar10"], name="mine")
+    policy = TopKPolicy(k=1)
+    data = {"name": "mine"}
+    spec = LwsSpec.model_validate({"data": data, "policy": policy.model_dump(), "epochs": 7})
+    fractions = {}
+    for info in (large, BUILTIN_DATASETS["digits"]):
+        layers = layout(spec.model, info)
+        fractions[info.name] = spec.work(info).train_fraction
+        shares = expect_shares(policy, layers, 7, keeps_prefix=True)
+        assert fractions[info.name] == shares.train
+    assert fractions["mine"] < fractions["digits"]
+    built_in = LwsSpec.model_validate({**spec.model_dump(), "data": {"name": "cifar10"}})
+    assert estimate(spec, 2, large) == estimate(built_in, 2, BUILTIN_DATASETS["cifar10"])
+
+
 def test_the_cost_of_a_sparse_training_is_its_share_of_the_full_cost() -> None:
     spec = {"model": {"name": "vgg11"}, "data": {"name": "cifar10"}, "epochs": 100}
     full, sparse = (

@@ -76,7 +76,7 @@ def test_a_spec_may_have_as_many_fractions_as_cuts() -> None:
     spec = parse_spec(
         {"kind": "reinit_sweep", "fractions_percent": [index / 4 for index in range(254)]}
     )
-    assert spec.work().test_evaluations > 0
+    assert spec.work(BUILTIN_DATASETS["digits"]).test_evaluations > 0
 
 
 @pytest.mark.parametrize("scale", ["paper", "quick"])

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from engine.analysis.fractions import is_ascending, percent_key
+from engine.data.spec import DatasetInfo
 from engine.spec import ExperimentSpec, Work
 from engine.spec_model import Many
 
@@ -54,7 +55,7 @@ class ActivityMapSpec(ExperimentSpec):
             )
         return alphas
 
-    def work(self) -> Work:
+    def work(self, info: DatasetInfo) -> Work:
         return Work(
             full_gradients=self.epochs,
             bytes_per_parameter=len(self.alphas_percent) * (1 if self.epochs <= 255 else 2),

@@ -57,7 +57,7 @@ class GradientSpectrumSpec(ExperimentSpec):
         speed = super().describe_speed(spec)
         return {name: value for name, value in speed.items() if name != "steps"}
 
-    def work(self) -> Work:
+    def work(self, info: DatasetInfo) -> Work:
         return Work(bytes_per_parameter=4 * len(self.steps))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from engine.data.spec import BUILTIN_DATASETS
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError
 from engine.models.layout import layout
 from engine.models.plans import plan_model
@@ -32,9 +32,8 @@ class LwsSpec(ExperimentSpec):
             )
         return self
 
-    def work(self) -> Work:
+    def work(self, info: DatasetInfo) -> Work:
         """The share of training under the policy, with the frozen-prefix cache where possible."""
-        info = BUILTIN_DATASETS.get(self.data.name, BUILTIN_DATASETS["digits"])
         layers = layout(self.model, info)
         keeps_prefix = self.data.augmentation == "none" and not any(
             layer.buffers for layer in layers

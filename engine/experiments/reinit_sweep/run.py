@@ -47,7 +47,7 @@ def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
 def _sweep_epochs(spec: ReinitSweepSpec, data: ResidentData) -> float:
     """Cost of a seed's sweep in epochs of its training; forward takes a third of a step."""
     num_test = len(data.y_test)
-    return spec.work().test_evaluations * num_test / (3 * len(data.y_train) + num_test)
+    return spec.work(data.info).test_evaluations * num_test / (3 * len(data.y_train) + num_test)
 
 
 def _sweep_seed(

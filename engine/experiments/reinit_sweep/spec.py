@@ -204,7 +204,7 @@ class ReinitSweepSpec(ExperimentSpec):
             if name not in ("modes", "fractions_percent", "reset_to", "criterion", "scope")
         }
 
-    def work(self) -> Work:
+    def work(self, info: DatasetInfo) -> Work:
         """The test set once for each fraction and mode, or layer.
 
         Less where mixtures share a product.
