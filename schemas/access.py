@@ -11,9 +11,9 @@ OWNER_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 class Scope(StrEnum):
     READ = "read"
     SUBMIT = "submit"
-    """Submit, update, retry, extend, import, upload"""
+    """Submit, update, retry, extend, import; upload and delete data sets and checkpoints"""
     CANCEL = "cancel"
-    """Cancel and delete"""
+    """Cancel and delete experiments"""
     ADMIN = "admin"
     """Everything, for every owner"""
 

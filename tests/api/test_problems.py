@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.experiments.registry import kinds
 from tests.api.api_server import ApiServer
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 Expected = tuple[int, str, set[str]]
 
@@ -276,6 +280,16 @@ def test_every_error_is_a_problem(
         "instance",
         "request_id",
     }
+
+
+def test_the_example_of_the_reference_is_the_service_s_response(api_server: ApiServer) -> None:
+    page = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    example = json.loads(block)
+    body = {**spec(epochs=-1), "seeds": [0, 0]}
+    response = api_server.http.post(example["instance"], json=body).json()
+    assert response.pop("request_id") != example.pop("request_id")
+    assert response == example
 
 
 def test_a_limit_s_error_names_value_and_limit(api_server: ApiServer) -> None:
