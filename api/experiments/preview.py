@@ -94,7 +94,7 @@ def _trained_by(plan: Plan, index: int) -> int | None:
 
 
 def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
-    """By point, the finished trainings, of any kind, that its runs would load."""
+    """By point, the finished trainings, of any kind and on the same data, that its runs load."""
     submission = plan.submission
     digests = [
         point.spec.training_spec_digest(submission.execution)
@@ -102,7 +102,12 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
         else None
         for point in plan.points
     ]
-    wanted = {digest for digest in digests if digest is not None} if submission.reuse else set()
+    used = plan.files.used.datasets
+    wanted = {
+        digest: {name: used[name]} if (name := point.spec.data.name) in used else {}
+        for point, digest in zip(plan.points, digests, strict=True)
+        if digest is not None and submission.reuse
+    }
     trained: dict[str, dict[int, str]] = {}
     for (digest, seed), run_id in find_trained_specs(session, wanted, plan.seeds).items():
         trained.setdefault(digest, {})[seed] = run_id

@@ -33,14 +33,16 @@ def read_dataset_info(blobs: BlobStore, row: DatasetRow) -> DatasetInfo:
     Raises InvalidSpec where its file is lost, and UnreadableRow where its row is damaged.
     """
     row.require_readable()
-    if not blobs.exists(row.sha256):
+    try:
+        path = _existing(blobs, row.sha256)
+        return to_info(row) or _inspect(path, row.name)
+    except FileNotFoundError:
         raise InvalidSpec.single(
             DATA_POINTER,
             ProblemCode.DATASET_UNAVAILABLE,
             f"the stored file of the data set {row.name!r} is missing; delete it and register it "
             "again",
-        )
-    return to_info(row) or _inspect(blobs.path(row.sha256), row.name)
+        ) from None
 
 
 def read_start_tensors(
@@ -54,11 +56,21 @@ def read_start_tensors(
         sha256 = find_weights_blob(session, reference)
     except NotFound as missing:
         raise _refuse(ProblemCode.NOT_FOUND, str(missing)) from None
-    if not blobs.exists(sha256):
-        raise _refuse(ProblemCode.NOT_FOUND, f"the stored file of {reference!r} is missing")
     row = get_weights(session, reference)
     known = None if row is None else to_tensors(row)
-    return known or _read_tensors(blobs.path(sha256), reference)
+    try:
+        path = _existing(blobs, sha256)
+        return known or _read_tensors(path, reference)
+    except FileNotFoundError:
+        detail = f"the stored file of {reference!r} is missing"
+        raise _refuse(ProblemCode.NOT_FOUND, detail) from None
+
+
+def _existing(blobs: BlobStore, sha256: str) -> Path:
+    """Raises FileNotFoundError; reading does too where the file is deleted at this moment."""
+    if not blobs.exists(sha256):
+        raise FileNotFoundError
+    return blobs.path(sha256)
 
 
 @lru_cache(KEPT)

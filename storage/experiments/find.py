@@ -16,6 +16,7 @@ from storage.access.ownership import ALL_OWNERS
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.tables import ExperimentRow, RunRow
 from storage.errors import InvalidTransition, NotFound
+from storage.files.in_use import list_replaced
 
 MAX_EQUAL = 100
 """Equal experiments that are looked at for one that a submission can reuse"""
@@ -120,16 +121,15 @@ def find_reusable(
         .order_by(ExperimentRow.id.desc())
         .limit(MAX_EQUAL)
     )
-    equal = (row for row in session.scalars(query) if not _replaced_data(row, datasets))
+    equal = (
+        row
+        for row in session.scalars(query)
+        if not list_replaced(row.readable("deleted_data"), datasets)
+    )
     row = next(equal, None)
     if row is None or row.unreadable or _has_other_versions(session, row):
         return None
     return row
-
-
-def _replaced_data(row: ExperimentRow, datasets: Mapping[str, str]) -> bool:
-    used = row.readable("deleted_data") or {}
-    return any(used.get(name, sha256) != sha256 for name, sha256 in datasets.items())
 
 
 def _has_other_versions(session: Session, row: ExperimentRow) -> bool:

@@ -43,7 +43,7 @@ def register_artifact(
     """Store the row of a file and return its id. None, and nothing stored, for a lost fence.
 
     It replaces the file with the same role, name and seed; of resume state the newest two
-    generations are kept.
+    generations are kept. The same content keeps its id, by which runs may start from a checkpoint.
     """
     if not holds_run(session, run_id, fence):
         return None
@@ -56,6 +56,10 @@ def register_artifact(
     older = sorted(session.scalars(same), key=resume_order, reverse=True)
     if role == "resume":
         session.execute(update(RunRow).where(RunRow.id == run_id).values(losses=0))
+    elif older and older[0].sha256 == blob.sha256:
+        same_file = older[0]
+        same_file.fence, same_file.epoch = fence, epoch
+        return same_file.id
     for row in older[RESUME_GENERATIONS - 1 :] if role == "resume" else older:
         session.delete(row)
     row = ArtifactRow(

@@ -83,13 +83,20 @@ def require_same_data(experiment: ExperimentRow, datasets: Mapping[str, str]) ->
 
     datasets: sha256 of the present ones by name.
     """
-    used = experiment.deleted_data or {}
-    for name, sha256 in datasets.items():
-        if used.get(name, sha256) != sha256:
-            raise InvalidTransition(
-                f"the data set {name!r} was deleted and registered with other content since; "
-                "submit the experiment again"
-            )
+    for name in list_replaced(experiment.deleted_data, datasets):
+        raise InvalidTransition(
+            f"the data set {name!r} was deleted and registered with other content since; "
+            "submit the experiment again"
+        )
+
+
+def list_replaced(deleted_data: Mapping[str, str] | None, datasets: Mapping[str, str]) -> list[str]:
+    """Names of data sets that had other content when an experiment used them.
+
+    deleted_data: that of the experiment. datasets: sha256 of the present ones by name.
+    """
+    used = deleted_data or {}
+    return [name for name, sha256 in datasets.items() if used.get(name, sha256) != sha256]
 
 
 def remember_deleted(session: Session, row: DatasetRow) -> None:
@@ -139,13 +146,27 @@ def require_unused_checkpoint(session: Session, row: WeightsRow) -> None:
 
 def require_unused_artifacts(session: Session, experiment: ExperimentRow) -> None:
     """Raises InvalidTransition that names experiments whose runs wait for its checkpoints."""
+    needed = find_needed_checkpoints(session, experiment)
+    _refuse_if_used(sorted(set().union(*needed.values())), "a checkpoint of the experiment")
+
+
+def find_needed_checkpoints(session: Session, experiment: ExperimentRow) -> dict[str, set[str]]:
+    """Checkpoints of the experiment from which queued or running runs of others start.
+
+    Returns the ids of these other experiments by checkpoint. Its checkpoints are locked until the
+    transaction ends: a request that adds a run that starts from one waits.
+    """
     own = set(
         session.scalars(
             select(ArtifactRow.id)
             .join(RunRow, RunRow.id == ArtifactRow.run_id)
             .where(RunRow.experiment_id == experiment.id, ArtifactRow.role == "checkpoint")
+            .order_by(ArtifactRow.id)
+            .with_for_update(of=ArtifactRow)
         )
     )
+    if not own:
+        return {}
     unfinished = select(RunRow.point_id).where(
         RunRow.owner == experiment.owner,
         RunRow.experiment_id != experiment.id,
@@ -155,14 +176,13 @@ def require_unused_artifacts(session: Session, experiment: ExperimentRow) -> Non
         select(PointRow.experiment_id, PointRow.spec)
         .where(PointRow.id.in_(unfinished))
         .where(cast(PointRow.spec, String).contains('"checkpoint"', autoescape=True))
-        .order_by(PointRow.experiment_id)
     )
-    users = {
-        user: None
-        for user, spec in session.execute(candidates)
-        if _checkpoint_of(readable(spec)) in own
-    }
-    _refuse_if_used(list(users), "a checkpoint of the experiment")
+    needed: dict[str, set[str]] = {}
+    for user, spec in session.execute(candidates):
+        reference = _checkpoint_of(readable(spec))
+        if reference is not None and reference in own:
+            needed.setdefault(reference, set()).add(user)
+    return needed
 
 
 def _require_unused(

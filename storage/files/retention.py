@@ -17,6 +17,7 @@ from storage.database.engine import Database
 from storage.database.tables import ArtifactRow, ExperimentRow, MetricRow, RunRow
 from storage.files.artifacts import referenced_blobs
 from storage.files.blobs import ASIDE, BlobStore
+from storage.files.in_use import find_needed_checkpoints
 
 ORPHAN_SECONDS = 600.0
 """Younger files are kept: their row may not be committed yet"""
@@ -24,7 +25,10 @@ PAGE = 500
 
 
 def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str]:
-    """Delete the rows of checkpoints that `keep` excludes; returns the digests of their files."""
+    """Delete the rows of checkpoints that `keep` excludes; returns the digests of their files.
+
+    A checkpoint from which a queued or running run starts stays until the experiment is deleted.
+    """
     keep = Keep(experiment.keep)
     if keep is Keep.ALL:
         return []
@@ -40,12 +44,16 @@ def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str
         .where(RunRow.experiment_id == experiment.id, ArtifactRow.role == "checkpoint")
     )
     best = _best_seeds(session, experiment.id) if keep is Keep.BEST else set()
+    needed = find_needed_checkpoints(session, experiment)
     released = [
         (row.id, row.sha256)
         for row in session.execute(query)
-        if keep is Keep.NONE
-        or row.name != "theta_T"
-        or (keep is Keep.BEST and (row.run_id, row.seed) not in best)
+        if row.id not in needed
+        and (
+            keep is Keep.NONE
+            or row.name != "theta_T"
+            or (keep is Keep.BEST and (row.run_id, row.seed) not in best)
+        )
     ]
     session.execute(
         delete(ArtifactRow).where(ArtifactRow.id.in_([row_id for row_id, _ in released]))

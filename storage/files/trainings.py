@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import select
 from sqlmodel import Session
 
 from storage.database.engine import database_now
-from storage.database.tables import TrainingRow
+from storage.database.json_columns import readable
+from storage.database.tables import ExperimentRow, RunRow, TrainingRow
+from storage.files.in_use import list_replaced
 from storage.runs.transitions import holds_run
 
 
@@ -49,12 +51,27 @@ def find_trainings(
 
 
 def find_trained_specs(
-    session: Session, spec_digests: Collection[str], seeds: Collection[int]
+    session: Session, datasets: Mapping[str, Mapping[str, str]], seeds: Collection[int]
 ) -> dict[tuple[str, int], str]:
-    """(spec digest, seed) to the id of the newest run that finished it; others are left out."""
+    """(spec digest, seed) to the id of the newest run that finished it; others are left out.
+
+    datasets: for each spec digest, sha256 by name of the registered data sets that it uses now.
+    Runs that used another content are left out.
+    """
     query = (
-        select(TrainingRow.spec_digest, TrainingRow.seed, TrainingRow.run_id)
-        .where(TrainingRow.spec_digest.in_(list(spec_digests)), TrainingRow.seed.in_(list(seeds)))
+        select(
+            TrainingRow.spec_digest,
+            TrainingRow.seed,
+            TrainingRow.run_id,
+            ExperimentRow.deleted_data,
+        )
+        .join(RunRow, RunRow.id == TrainingRow.run_id)
+        .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
+        .where(TrainingRow.spec_digest.in_(list(datasets)), TrainingRow.seed.in_(list(seeds)))
         .order_by(TrainingRow.run_id)
     )
-    return {(spec, seed): run_id for spec, seed, run_id in session.execute(query)}
+    return {
+        (spec, seed): run_id
+        for spec, seed, run_id, deleted in session.execute(query)
+        if not list_replaced(readable(deleted), datasets[spec])
+    }

@@ -13,10 +13,14 @@ import httpx
 import pytest
 from sqlmodel import select
 
+from engine.experiments.registry import kinds, parse_spec
+from engine.spec import Execution
 from schemas.access import Scope
 from schemas.status import RunStatus
 from storage.database.tables import AuditRow, DatasetRow, ExperimentRow, PointRow, RunRow
 from storage.files.artifacts import register_artifact
+from storage.files.trainings import register_training
+from storage.runs.claim import Claim
 from tests.api.api_server import ApiServer
 from tests.api.keys import make_key, request_with_key
 from tests.api.sample_files import (
@@ -42,7 +46,7 @@ def register(api: ApiServer, name: str, content: bytes) -> httpx.Response:
 
 def upload(api: ApiServer) -> str:
     response = api.http.post("/checkpoints", content=make_checkpoint(CHECKPOINT_SHAPES))
-    assert response.status_code == 201, response.text
+    assert response.status_code in (200, 201), response.text
     return str(response.json()["id"])
 
 
@@ -186,30 +190,118 @@ def test_a_failed_run_is_retried_on_the_same_data_registered_again(
     assert api.http.post(f"/experiments/{experiment}/retry").status_code == 200
 
 
-def test_an_experiment_whose_checkpoint_a_queued_run_needs_is_not_deleted(api: ApiServer) -> None:
-    checkpoint = upload(api)
-    first = api.submit(body_from_checkpoint(checkpoint))["id"]
-    claim = api.claim_run(first)
+def claim_of(api: ApiServer, experiment: str) -> Claim:
+    claim = api.claim_run(experiment)
     assert claim is not None
+    return claim
+
+
+def save_checkpoint(api: ApiServer, claim: Claim, name: str = "epoch_1", **header: Any) -> str:
+    """Store weights as a checkpoint of a running run; returns its id."""
     with api.db.write() as session:
         artifact = register_artifact(
             session,
             run_id=claim.run_id,
             fence=claim.fence,
             role="checkpoint",
-            name="theta_T",
+            name=name,
             seed=0,
             epoch=1,
             media_type="application/vnd.safetensors",
-            blob=api.blobs.put(make_checkpoint(CHECKPOINT_SHAPES)),
+            blob=api.blobs.put(make_checkpoint(CHECKPOINT_SHAPES, **header)),
         )
     assert artifact is not None
+    return artifact
+
+
+def submit_from(api: ApiServer, checkpoint: str, kind: str = "train") -> str:
+    body = body_from_checkpoint(checkpoint)
+    spec = {**dict(kinds()[kind].example)["spec"], **body["spec"], "kind": kind, "epochs": 5}
+    spec["data"] = {"name": "digits"}
+    return str(api.submit({"spec": spec})["id"])
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_an_experiment_whose_checkpoint_a_run_needs_is_not_deleted(
+    api: ApiServer, kind: str, status: str
+) -> None:
+    first = api.submit(body_from_checkpoint(upload(api)))["id"]
+    claim = claim_of(api, first)
+    artifact = save_checkpoint(api, claim)
     api.fail_run(claim)
-    second = api.submit(body_from_checkpoint(artifact))["id"]
-    refused = api.http.delete(f"/experiments/{first}")
-    assert (refused.status_code, second in refused.json()["detail"]) == (409, True)
+    second = submit_from(api, artifact, kind)
+    running = claim_of(api, second) if status == "running" else None
+    for dry_run in (True, False):
+        refused = api.http.delete(f"/experiments/{first}", params={"dry_run": dry_run})
+        assert (refused.status_code, second in refused.json()["detail"]) == (409, True)
+    if running is not None:
+        api.fail_run(running)
+    else:
+        api.http.post(f"/experiments/{second}/cancel").raise_for_status()
+    assert api.http.delete(f"/experiments/{first}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("keep", "kind"), [("last", "train"), ("best", "train"), *(("none", kind) for kind in kinds())]
+)
+def test_a_checkpoint_that_a_run_needs_is_kept_whatever_keep_says(
+    api: ApiServer, keep: str, kind: str
+) -> None:
+    two_runs = {"seeds": [0, 1], "execution": {"seeds_per_run": 1}, "keep": keep}
+    first = api.submit({**body_from_checkpoint(upload(api)), **two_runs})["id"]
+    claim = claim_of(api, first)
+    needed = save_checkpoint(api, claim, __metadata__={"of": "this run"})
+    save_checkpoint(api, claim, "epoch_2")
+    second = submit_from(api, needed, kind)
+    api.finish_run(claim)
+    api.finish_run(claim_of(api, first))
+    api.reconcile()
+    assert api.get(f"/experiments/{first}")["status"] == "succeeded"
+    left = api.get(f"/runs/{claim.run_id}/checkpoints")["items"]
+    names = {"epoch_1"} if keep == "none" else {"epoch_1", "theta_T"}
+    assert {one["name"] for one in left} <= names
+    (kept,) = [one for one in left if one["name"] == "epoch_1"]
+    assert (kept["id"], has_file(api, kept["sha256"])) == (needed, True)
     api.http.post(f"/experiments/{second}/cancel").raise_for_status()
     assert api.http.delete(f"/experiments/{first}").status_code == 200
+    assert not has_file(api, kept["sha256"])
+
+
+def test_an_end_beside_a_submission_never_leaves_runs_without_their_checkpoint(
+    api: ApiServer,
+) -> None:
+    def end() -> httpx.Response:
+        api.reconcile()
+        return api.http.get("/healthz")
+
+    for number in range(ROUNDS):
+        first = api.submit({**body_from_checkpoint(upload(api)), "keep": "none", "reuse": False})
+        claim = claim_of(api, first["id"])
+        needed = save_checkpoint(api, claim, __metadata__={"round": str(number)})
+        api.finish_run(claim)
+        submitted, _ = at_once(
+            partial(api.http.post, "/experiments", json=body_from_checkpoint(needed)),
+            end,
+        )
+        assert submitted.status_code in (201, 409, 422), submitted.text
+        exists = api.http.get(f"/artifacts/{needed}").status_code == 200
+        assert exists is (submitted.status_code == 201)
+
+
+def test_a_checkpoint_that_is_stored_again_keeps_its_id(api: ApiServer) -> None:
+    """A run that starts from it would not find it otherwise, as after a retry."""
+    first = api.submit(body_from_checkpoint(upload(api)))["id"]
+    claim = claim_of(api, first)
+    stored = save_checkpoint(api, claim)
+    second = submit_from(api, stored)
+    api.fail_run(claim)
+    api.http.post(f"/experiments/{first}/retry").raise_for_status()
+    claim = claim_of(api, first)
+    assert save_checkpoint(api, claim) == stored
+    other = save_checkpoint(api, claim, __metadata__={"other": "content"})
+    assert other != stored
+    api.http.post(f"/experiments/{second}/cancel").raise_for_status()
 
 
 def test_a_failed_run_is_not_retried_without_its_checkpoint(api: ApiServer) -> None:
@@ -244,6 +336,36 @@ def test_results_on_a_deleted_data_set_are_not_reused_for_another_of_its_name(
     )
     second = api.submit(body_with("mine"))
     assert (second["reused"], second["id"] == first["id"]) == (False, False)
+
+
+def test_a_preview_names_no_training_on_a_data_set_that_was_replaced(api: ApiServer) -> None:
+    register(api, "mine", make_npz())
+    experiment = api.submit(body_with("mine"))["id"]
+    claim = claim_of(api, experiment)
+    spec = parse_spec(claim.spec)
+    with api.db.write() as session:
+        assert register_training(
+            session,
+            digest="d",
+            spec_digest=spec.training_spec_digest(Execution.model_validate(claim.execution)),
+            seed=0,
+            run_id=claim.run_id,
+            fence=claim.fence,
+            result={},
+        )
+    api.finish_run(claim)
+
+    def reused() -> list[str]:
+        body = body_with("mine", seeds=[0, 1], sweep={"data.name": ["digits", "mine"]})
+        preview = api.http.post("/experiments/preview", json=body).json()
+        assert preview["points"][0]["reused"] == []
+        return [training["run_id"] for training in preview["points"][1]["reused"]]
+
+    assert reused() == [claim.run_id]
+    for content, found in ((make_npz(30), []), (make_npz(), [claim.run_id])):
+        api.http.delete("/datasets/mine").raise_for_status()
+        register(api, "mine", content).raise_for_status()
+        assert reused() == found
 
 
 def test_a_file_of_another_owner_or_use_stays_and_is_not_told(api: ApiServer) -> None:

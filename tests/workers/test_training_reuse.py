@@ -63,7 +63,7 @@ def reusable_runs(harness: WorkerHarness, spec: dict[str, Any]) -> dict[int, str
     """By seed, the run whose training a preview names."""
     digest = expand(spec, {})[0].spec.training_spec_digest(Execution())
     with harness.db.read() as session:
-        found = find_trained_specs(session, [digest], [0, 1])
+        found = find_trained_specs(session, {digest: {}}, [0, 1])
     return {seed: run_id for (_, seed), run_id in found.items()}
 
 
