@@ -42,9 +42,10 @@ def upload(expected: Expected, limit_of: Callable[[Settings], int]) -> Any:
     async def receive(request: Request) -> AsyncIterator[Path]:
         state: State = request.app.state.richregime
         _require_plain_file(request, expected)
-        await run_in_threadpool(_require_storage, request, state, expected)
+        stated = int(request.headers.get("content-length", "0"))
+        await run_in_threadpool(_require_storage, request, state, expected, stated)
         with state.blobs.scratch() as path:
-            await _receive(request, state.blobs, path, limit_of(state.settings), expected)
+            await _receive(request, state, path, limit_of(state.settings), expected)
             await run_in_threadpool(_require_kind, path, expected)
             yield path
 
@@ -73,14 +74,13 @@ def _require_plain_file(request: Request, expected: Expected) -> None:
     )
 
 
-def _require_storage(request: Request, state: State, expected: Expected) -> None:
-    """Raises a problem where the owner may not store the body, before it is received.
+def _require_storage(request: Request, state: State, expected: Expected, body_bytes: int) -> None:
+    """Raises a problem where the owner may not store so much, before the rest is received.
 
     An export is stored unpacked, so its length says nothing: only a reached limit refuses it here.
     """
     identity = request.state.identity
-    stated = int(request.headers.get("content-length", "0"))
-    num_bytes = 1 if expected is Expected.EXPORT else max(1, stated)
+    num_bytes = 1 if expected is Expected.EXPORT else max(1, body_bytes)
     owner = None if identity is None else identity.owner
     refuse_if_any(state.quotas.find_storage_errors(owner, num_bytes, metric_rows=0))
 
@@ -95,10 +95,11 @@ def _require_kind(path: Path, expected: Expected) -> None:
 
 
 async def _receive(
-    request: Request, blobs: BlobStore, path: Path, limit: int, expected: Expected
+    request: Request, state: State, path: Path, limit: int, expected: Expected
 ) -> None:
-    """Raises StorageFull, and a 413 problem as soon as the body exceeds the limit."""
-    _require_free_space(request, blobs)
+    """Raises StorageFull, and a problem as soon as the body exceeds its limit or the owner's."""
+    _require_free_space(request, state.blobs)
+    has_length = "content-length" in request.headers
     total = 0
     with raising_storage_full(), path.open("wb") as file:
         async for part in request.stream():
@@ -106,6 +107,8 @@ async def _receive(
             if total > limit:
                 detail = f"{expected.value} may have {limit:,} bytes; the body is larger"
                 raise ProblemRaised(413, ProblemCode.PAYLOAD_TOO_LARGE, detail)
+            if not has_length:
+                await run_in_threadpool(_require_storage, request, state, expected, total)
             await run_in_threadpool(file.write, part)
 
 

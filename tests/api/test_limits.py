@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.api.announced_workers import announce_worker
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key, request_with_key
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
+from tests.postgres import new_database
 
 TWO_RUNS: dict[str, Any] = {
     "spec": {"kind": "train"},
@@ -113,23 +114,46 @@ def test_the_queued_runs_of_an_owner_are_limited(tmp_path: Path, sqlite_template
         assert (used["queued"], used["running"]) == (2, 0)
 
 
-@pytest.mark.parametrize("path", ["/datasets?name=mine", "/checkpoints"])
-def test_an_upload_over_the_limit_is_refused_before_it_is_received(
-    tmp_path: Path, sqlite_template: Path, path: str
+@pytest.mark.parametrize("path", ["/datasets?name=mine", "/checkpoints", "/import"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_body_over_the_limit_is_refused_before_it_is_received(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    sqlite_template: Path,
+    path: str,
+    is_chunked: bool,
+    database: str,
 ) -> None:
-    limits = {"limit_bytes_per_owner": 1_000, "max_dataset_bytes": 100 << 20}
-    with limited(tmp_path, sqlite_template, **limits) as api_server:
+    """An import, whose unpacked size is unknown, where the owner has no room at all."""
+    npz = make_npz()
+    room = 0 if path == "/import" else 1_000
+    limits: dict[str, Any] = {
+        "limit_bytes_per_owner": len(npz) + room,
+        "max_dataset_bytes": 100 << 20,
+    }
+    with ExitStack() as opened:
+        if database == "postgres":
+            server = request.getfixturevalue("postgres_server")
+            limits["database_url"] = opened.enter_context(new_database(server))
+        api_server = opened.enter_context(limited(tmp_path, sqlite_template, **limits))
         ada, url = make_key(api_server.db, Scope.SUBMIT), api_server.http.base_url
-        stated = 50 << 20
+        sent = {"content": npz, "params": {"name": "first"}}
+        assert request_with_key(api_server, ada, "POST", "/datasets", **sent).status_code == 201
+        size = 50 << 20
+        length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {size}"
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n"
-            f"Authorization: Bearer {ada}\r\nContent-Length: {stated}\r\n\r\n"
+            f"Authorization: Bearer {ada}\r\n{length}\r\n\r\n"
         )
+        part = b"x" * (size // 10)
+        if is_chunked:
+            part = f"{len(part):x}\r\n".encode() + part + b"\r\n"
         with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
-            connection.sendall(head.encode() + b"x" * (stated // 10))
+            connection.sendall(head.encode() + part)
             answer = b""  # while nine tenths are not sent
-            while b"limit_bytes_per_owner" not in answer and (part := connection.recv(65_536)):
-                answer += part
+            while b"limit_bytes_per_owner" not in answer and (got := connection.recv(65_536)):
+                answer += got
         assert answer.startswith(b"HTTP/1.1 422 ")
         assert b"limit_bytes_per_owner" in answer
 
