@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from pathlib import Path
@@ -12,9 +13,10 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import event
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.app import main
-from api.middleware.authentication import KEY_CHECK_SECONDS
+from api.middleware.authentication import KEY_CHECK_SECONDS, required_scope
 from richregime import Client
 from richregime.errors import ProblemError
 from schemas.access import Scope
@@ -24,6 +26,7 @@ from storage.database.engine import Database
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key, request_with_key
 
+ROOT = Path(__file__).parents[2]
 BODY = {"spec": {"kind": "train"}}
 
 
@@ -109,6 +112,8 @@ def test_an_altered_key_is_refused(api_with_keys: ApiServer) -> None:
         (Scope.SUBMIT, "PATCH", "/experiments/exp_1"),
         (Scope.CANCEL, "POST", "/experiments/exp_1/cancel"),
         (Scope.CANCEL, "DELETE", "/experiments/exp_1"),
+        (Scope.SUBMIT, "DELETE", "/datasets/mine"),
+        (Scope.SUBMIT, "DELETE", "/checkpoints/wts_1"),
         (Scope.ADMIN, "GET", "/storage"),
     ],
 )
@@ -129,6 +134,21 @@ def test_each_request_requires_its_scope(
             api_with_keys, make_key(api_with_keys.db, holding), method, path, json=BODY
         )
         assert response.status_code in (200, 201, 404, 422), response.text
+
+
+def test_the_guide_s_table_says_which_scope_deletes_what() -> None:
+    page = (ROOT / "docs" / "how-to" / "access.md").read_text(encoding="utf-8")
+    allows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
+    assert set(allows) == {str(scope) for scope in Scope}
+    for path, what in (
+        ("/experiments/exp_1", "experiments"),
+        ("/datasets/mine", "data sets"),
+        ("/checkpoints/wts_1", "checkpoints"),
+    ):
+        needed = required_scope("DELETE", path)
+        named = re.compile(rf"deleting [^;]*{what}")
+        says = {scope for scope, text in allows.items() if named.search(text)}
+        assert says == {str(needed)}, what
 
 
 def test_health_probes_and_style_sheets_need_no_key(api_with_keys: ApiServer) -> None:
@@ -259,6 +279,26 @@ def test_another_forwarded_address_for_each_invalid_key_does_not_evade_the_limit
     if configured is not None:
         monkeypatch.setenv("FORWARDED_ALLOW_IPS", configured)
     assert send_invalid_keys(tmp_path, sqlite_template) == [401, 401, 401, 429, 429]
+
+
+def test_the_command_leaves_forwarded_addresses_to_the_service(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uvicorn would trust them from this machine."""
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    served: list[uvicorn.Config] = []
+    monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    monkeypatch.setattr(
+        uvicorn, "run", lambda app, **options: served.append(uvicorn.Config(app, **options))
+    )
+    assert main([]) == 0
+    served[0].load()
+    layers, layer = [], served[0].loaded_app
+    while layer is not None:
+        layers.append(type(layer))
+        layer = getattr(layer, "app", None)
+    assert ProxyHeadersMiddleware not in layers
 
 
 def test_clients_of_a_configured_proxy_have_limits_of_their_own(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import shutil
 import socket
 import threading
@@ -10,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import Response
 
-from api.dependencies import State
+from api.dependencies import State, make_state
+from api.experiments import plan, preview
 from api.experiments.plan import plan_submission
 from api.http.request_work import CallerGone, RequestWork, counted, current_work, require_caller
 from api.middleware import work_shares
@@ -114,8 +118,11 @@ def test_one_owner_holds_no_more_than_its_share(
 
 
 def test_a_request_whose_client_has_gone_is_not_computed(
-    keyed: tuple[ApiServer, str, str], previews: HeldPreviews
+    keyed: tuple[ApiServer, str, str],
+    previews: HeldPreviews,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "richregime.api")
     server, ada, _ = keyed
     held = [start_preview(server, ada) for _ in range(REQUESTS_PER_OWNER)]
     wait_until(lambda: len(previews.started) == REQUESTS_PER_OWNER)
@@ -124,7 +131,7 @@ def test_a_request_whose_client_has_gone_is_not_computed(
     time.sleep(0.3)  # until the service has read them
     for one in waiting:
         one.close()
-    time.sleep(0.3)
+    wait_until(lambda: caplog.text.count("its request is dropped") == len(waiting))
     previews.release.set()
     assert last.recv(100).startswith(b"HTTP/1.1 200")
     assert len(previews.started) == REQUESTS_PER_OWNER + 1
@@ -226,8 +233,6 @@ def test_an_event_stream_gives_its_turn_back(keyed: tuple[ApiServer, str, str]) 
 
 
 def test_nothing_is_planned_for_a_client_that_has_gone(settings: Any, sqlite_url: str) -> None:
-    from api.dependencies import make_state
-
     settings.home.mkdir(parents=True)
     db = Database(sqlite_url)
     state = make_state(settings)
@@ -237,13 +242,63 @@ def test_nothing_is_planned_for_a_client_that_has_gone(settings: Any, sqlite_url
     db.dispose()
 
 
+@pytest.mark.parametrize("stage", ["expand", "check_files", "_check_costs", "_estimate_costs"])
+def test_each_stage_of_a_plan_ends_when_the_client_goes(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    state, work, begun = make_state(make_settings(tmp_path)), RequestWork(), list[str]()
+
+    def watch(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            begun.append(name)
+            work.caller_is_gone = name == stage
+            return function(*args, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    stages = ["expand", "check_files", "_check_costs"]
+    for name in stages:
+        watch(plan, name)
+    watch(preview, "_estimate_costs")
+    stages.append("_estimate_costs")
+    with current_work(work), pytest.raises(CallerGone):
+        preview.preview(state, json.dumps(BODY).encode())
+    assert begun == stages[: stages.index(stage) + 1], "the next stage has begun"
+    state.db.dispose()
+
+
+def burn(seconds: float) -> None:
+    """Compute in this thread."""
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass
+
+
+def test_the_chunks_of_a_response_are_charged_to_the_key(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_chunks(*args: Any, **named: Any) -> Iterator[bytes]:
+        for _ in range(3):
+            burn(0.4)
+            yield b"x"
+
+    monkeypatch.setattr("api.routes.results.export", make_chunks)
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    with serve_api(make_settings(tmp_path, max_cpu_seconds_per_minute=1.0)) as server:
+        ada = make_key(server.db)
+        made = ask(server, ada, method="POST", json=BODY).json()["id"]
+        assert ask(server, ada, f"/experiments/{made}/export").content == b"xxx"
+        assert wait_until(lambda: ask(server, ada).status_code == 429)
+
+
 def test_a_key_is_refused_when_it_has_used_its_cpu_time(
     tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def compute(state: State, body: bytes) -> Response:
-        began = time.thread_time()
-        while time.thread_time() - began < 0.06:
-            pass
+        burn(0.06)
         return Response()
 
     monkeypatch.setattr(PREVIEW, compute)
@@ -267,9 +322,7 @@ def test_a_key_is_refused_when_it_has_used_its_cpu_time(
 def test_chunks_of_a_response_count_as_its_cpu_time() -> None:
     def make_chunks() -> Iterator[bytes]:
         for _ in range(3):
-            began = time.thread_time()
-            while time.thread_time() - began < 0.01:
-                pass
+            burn(0.01)
             yield b"x"
 
     work = RequestWork()
