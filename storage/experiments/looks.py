@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session
 
 from engine.paper.looks import LookOutcome
+from engine.spec import sha256_of
 from schemas.events import EventName
 from schemas.seed_plan import PlanEnd, SeedPlan, read_seed_plan
 from schemas.status import ExperimentStatus, RunStatus
@@ -171,25 +172,33 @@ def _next_seeds(present: Sequence[int], plan: SeedPlan) -> list[int]:
 def _plan_runs(session: Session, row: ExperimentRow, seeds: Sequence[int]) -> list[PlannedRun]:
     """Runs of these seeds at every point, seed by seed.
 
-    None is larger than the largest run that the point has had, whose needs it has.
+    None is larger than the largest run that the point has had, whose needs it has. Points that
+    shared a training of that run share the new ones.
     """
     query = (
         select(
-            PointRow.index, RunRow.seeds, RunRow.device_class, RunRow.memory_bytes, RunRow.requires
+            PointRow.index,
+            RunRow.seeds,
+            RunRow.training,
+            RunRow.device_class,
+            RunRow.memory_bytes,
+            RunRow.requires,
         )
         .join(PointRow, PointRow.id == RunRow.point_id)
         .where(RunRow.experiment_id == row.id)
+        .order_by(PointRow.index, RunRow.id)
     )
-    largest: dict[int, tuple[int, Needs]] = {}
-    for index, its_seeds, *needs in session.execute(query):
+    largest: dict[int, tuple[int, str | None, Needs]] = {}
+    for index, its_seeds, training, *needs in session.execute(query):
         size = len(readable(its_seeds))
-        if size > largest.get(index, (0, None))[0]:
-            largest[index] = (size, Needs(*needs))
-    runs = [
-        (start, PlannedRun(index, tuple(seeds[start : start + size]), needs))
-        for index, (size, needs) in sorted(largest.items())
-        for start in range(0, len(seeds), size)
-    ]
+        if index not in largest or size > largest[index][0]:
+            largest[index] = (size, training, Needs(*needs))
+    runs = []
+    for index, (size, training, needs_of_point) in largest.items():
+        for start in range(0, len(seeds), size):
+            chosen = tuple(seeds[start : start + size])
+            shared = None if training is None else sha256_of([training, chosen])
+            runs.append((start, PlannedRun(index, chosen, needs_of_point, shared)))
     return [run for _, run in sorted(runs, key=lambda one: one[0])]
 
 

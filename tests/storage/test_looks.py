@@ -354,6 +354,22 @@ def test_an_extension_during_a_look_comes_first(growing: Growing) -> None:
     assert growing.store.experiment(experiment_id).seeds == [0, 1, 2, 4, 3, 5]
 
 
+def test_points_that_share_a_training_share_the_added_ones(growing: Growing) -> None:
+    experiment_id = growing.submit()
+    with growing.store.db.write() as session:
+        for run in session.exec(select(RunRow).where(RunRow.experiment_id == experiment_id)):
+            run.training = "t" * 64
+            session.add(run)
+    growing.finish_runs()
+    growing.look(experiment_id, OPEN)
+    growing.finish_runs()
+    growing.look(experiment_id, OPEN)
+    trainings = [run.training for run in growing.runs(experiment_id)]
+    assert all(trainings)
+    assert trainings[::2] == trainings[1::2]
+    assert len(set(trainings)) == 3
+
+
 def test_added_runs_have_the_priority_of_the_moment(growing: Growing) -> None:
     experiment_id = growing.submit_and_finish()
     with growing.store.db.write() as session:
