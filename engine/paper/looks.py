@@ -53,6 +53,6 @@ def read_look(verdicts: Iterable[Verdict]) -> LookOutcome:
 def _may_be_decided(verdict: Verdict) -> bool:
     """Whether an undecided part of the claim has a value: without one, no number of seeds helps."""
     return any(
-        finding.is_part and finding.verdict == "inconclusive" and finding.value is not None
+        finding.role == "part" and finding.verdict == "inconclusive" and finding.value is not None
         for finding in verdict.findings
     )

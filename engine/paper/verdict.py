@@ -34,6 +34,7 @@ from engine.spec import ExperimentSpec
 
 VerdictName = Literal["reproduced", "not reproduced", "inconclusive"]
 DecidedBy = Literal["measurement", "theory"]
+Role = Literal["part", "guard", "beside"]
 _ORDER: tuple[VerdictName, ...] = ("not reproduced", "inconclusive", "reproduced")
 
 
@@ -50,8 +51,9 @@ class Finding(ResultModel):
     reason: str
     decided_by: DecidedBy
     """`theory`: an argument decides, whatever was measured."""
-    is_part: bool
-    """Whether it is a part of the claim; else it stands beside it, e.g. a control."""
+    role: Role
+    """`part` of the claim; `guard`, which can refute it but not support it; or `beside` it, e.g. a
+    control."""
 
 
 class Verdict(ResultModel):
@@ -107,8 +109,9 @@ class Measurement:
     """Why nothing was measured"""
     theory: str | None = None
     """An argument why this part cannot hold, as a sentence without its full stop"""
-    is_part: bool = True
-    """False for what stands beside the claim and decides nothing"""
+    role: Role = "part"
+    """`guard`: refutes the claim where it is refuted, and else decides nothing; `beside`: decides
+    nothing"""
     interval: Callable[[float], Bounds | None] | None = None
     """The interval at a confidence; None for Student's t interval of the statistic"""
 
@@ -160,7 +163,7 @@ def judge_bounds(
         n=0 if statistic is None else statistic.n,
         reason=reason,
         decided_by="measurement" if measurement.theory is None else "theory",
-        is_part=measurement.is_part,
+        role=measurement.role,
     )
 
 
@@ -172,18 +175,18 @@ def conclude(
 ) -> Verdict:
     """Reproduced where every part is, not reproduced where any is not, else inconclusive.
 
-    measurements: of at least one part.
+    A guard that is not reproduced refutes the claim too. measurements: of at least one part.
     """
-    measured = [one.is_part for one in measurements if one.statistic is not None]
+    beside = [one.role == "beside" for one in measurements if one.statistic is not None]
     judged = [
-        (one, judge_bounds(one, confidence, max(1, measured.count(one.is_part))))
+        (one, judge_bounds(one, confidence, max(1, beside.count(one.role == "beside"))))
         for one in measurements
     ]
     measurement, deciding = min(
-        (pair for pair in judged if pair[0].is_part),
+        (pair for pair in judged if pair[1].role == "part" or _refutes(pair[1])),
         key=lambda pair: (_ORDER.index(pair[1].verdict), pair[1].decided_by != "theory"),
     )
-    num_parts = sum(one.is_part for one in measurements)
+    num_parts = sum(one.role == "part" for one in measurements)
     readings = {find_reading(spec) for spec in subject.specs}
     return Verdict(
         claim=claim.number,
@@ -204,6 +207,10 @@ def conclude(
         reading=readings.pop() if len(readings) == 1 else None,
         deviations=(*subject.deviations, *list_deviations(subject.specs, subject.num_seeds)),
     )
+
+
+def _refutes(finding: Finding) -> bool:
+    return finding.role == "guard" and finding.verdict == "not reproduced"
 
 
 def _decide(measurement: Measurement, confidence: float, num_parts: int) -> tuple[VerdictName, str]:

@@ -416,7 +416,7 @@ def test_a_look_that_was_cut_off_is_made_again(
 
 def made_verdicts(verdict: str) -> SimpleNamespace:
     """One verdict with a value."""
-    finding = SimpleNamespace(is_part=True, verdict=verdict, value=0.1)
+    finding = SimpleNamespace(role="part", verdict=verdict, value=0.1)
     fields: dict[str, Any] = {
         "claim": 4,
         "point": {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import log
 
 from engine.analysis.low_point import LowestDifference
 from engine.analysis.stats import CONFIDENCE, DIFFERENCE, summarize
@@ -10,7 +11,7 @@ from engine.experiments.reinit_sweep.result import CurveMode, ReinitSeedResult, 
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
 from engine.kind import FinishedPoint
 from engine.paper.sentences import Wording
-from engine.paper.verdict import Measurement, Verdict, unmeasured
+from engine.paper.verdict import Measurement, Role, Verdict, unmeasured
 from engine.paper.width_claim import (
     WIDE,
     WIDTH_CLAIM,
@@ -25,8 +26,13 @@ from engine.result import PointResult, SeedResult, Statistic
 FEW_PERCENT = 0.1
 CONTROL_PERCENTS = (0.1, 1.0, 10.0)
 """Where the active curve is compared with the random control: the fractions that claim 1 names"""
+DECLARED_PERCENTS = (1.0, 3.0, 10.0)
+"""Where a low point is read: the paper says "1-10%", and "around 10%" of most nets"""
 LOW_POINT_PERCENT = (0.5, 20.0)
 """The paper says "near 1 to 10 %"; near allows a factor of two."""
+FAR_PERCENT = (0.1, 50.0)
+"""The fractions that the paper compares the low point with (Section 1): the fall is seen "even" at
+0.1 %, and accuracy has risen again at, "say 50%"."""
 TENTH_PERCENT = 10.0
 RECOVERY_MARGIN = 0.02
 """Largest loss at which the trained accuracy counts as recovered: the paper calls at most 2 points
@@ -97,7 +103,7 @@ def _measure_loss(nets: Sequence[Net]) -> list[Measurement]:
     widest_first = nets[::-1]
     return [
         *(_few_hurt(net) for net in widest_first),
-        _low_point_is_early(nets[-1]),
+        *_low_point_is_early(nets[-1]),
         *(one for net in widest_first for one in _compare_with_control(net)),
     ]
 
@@ -128,7 +134,7 @@ def _compare_with_control(net: Net) -> Iterator[Measurement]:
             ),
             below=0.0,
             bounds=DIFFERENCE,
-            is_part=False,
+            role="beside",
         )
 
 
@@ -158,26 +164,51 @@ def _few_hurt(net: Net) -> Measurement:
     )
 
 
-def _low_point_is_early(net: Net) -> Measurement:
-    """Lowest expected accuracy near 1 to 10 %, less the lowest at any other fraction but 0."""
+def _low_point_is_early(net: Net) -> list[Measurement]:
+    """The low point near 1 to 10 %: below the curve far from there, and nowhere else."""
     low, high = LOW_POINT_PERCENT
-    statement = (
-        f"Width {net.width:,}: the lowest test accuracy at gamma between {low:g} and {high:g} % "
-        "less the lowest at any other gamma above 0 %, paired by seed, is below 0"
+    little, much = FAR_PERCENT
+    at = f"the lowest test accuracy at gamma between {low:g} and {high:g} %"
+    below_far = (
+        f"Width {net.width:,}: {at} less the lowest at gamma up to {little:g} % or from {much:g} % "
+        "on, paired by seed, is below 0"
+    )
+    nowhere_else = (
+        f"Width {net.width:,}: {at} less the lowest at any other gamma above 0 %, paired by seed, "
+        "is not above 0"
     )
     if not net.is_trained:
-        return unmeasured(statement, "the net did not train")
-    fractions = _fractions(reinit_results(net.point)[0], "active")
-    inside = [fraction for fraction in fractions if low <= fraction <= high]
-    outside = [fraction for fraction in fractions if fraction > 0 and not low <= fraction <= high]
-    if not inside or not outside or min(outside) > low or max(outside) < high:
-        return unmeasured(statement, "the fractions do not cover both sides of it")
+        return [unmeasured(below_far, "the net did not train")]
+    fractions = [one for one in _fractions(reinit_results(net.point)[0], "active") if one > 0]
+    inside = [one for one in fractions if low <= one <= high]
+    outside = [one for one in fractions if one not in inside]
+    far = [one for one in fractions if one <= little or one >= much]
+    if not inside or not far or min(far) > little or max(far) < much:
+        return [unmeasured(below_far, "the fractions do not cover both sides of it")]
     what = (
         f"At width {net.width:,}, the lowest test accuracy near 1 to 10 % of the most active "
         "parameters reset is {}"
     )
-    wording = Wording(f"{what} above the lowest elsewhere", f"{what} below the lowest elsewhere")
-    return _compare_lowest(statement, net, inside, outside, wording)
+    return [
+        _compare_lowest(
+            below_far,
+            net,
+            inside,
+            far,
+            Wording(
+                f"{what} above the lowest far from there",
+                f"{what} below the lowest far from there",
+            ),
+        ),
+        _compare_lowest(
+            nowhere_else,
+            net,
+            inside,
+            outside,
+            Wording(f"{what} above the lowest elsewhere", f"{what} below the lowest elsewhere"),
+            role="guard",
+        ),
+    ]
 
 
 def _measure_rise(nets: Sequence[Net]) -> list[Measurement]:
@@ -212,6 +243,7 @@ def _compare_lowest(
     outside: Sequence[float],
     wording: Wording,
     theory: str | None = None,
+    role: Role = "part",
 ) -> Measurement:
     """Of the active curve: the lowest accuracy inside, less the lowest outside, is below 0."""
     seeds = reinit_results(net.point)
@@ -219,7 +251,11 @@ def _compare_lowest(
     def rows(fractions: Sequence[float]) -> list[list[float]]:
         return [[_accuracy_at(seed, "active", one) for seed in seeds] for one in fractions]
 
-    difference = LowestDifference(rows(inside), rows(outside))
+    declared = {
+        min(range(len(inside)), key=lambda place: abs(log(inside[place] / percent)))
+        for percent in DECLARED_PERCENTS
+    }
+    difference = LowestDifference(rows(inside), rows(outside), sorted(declared))
     return Measurement(
         statement,
         Statistic(mean=difference.value, standard_error=None, ci95=None, n=len(seeds)),
@@ -227,6 +263,7 @@ def _compare_lowest(
         below=0.0,
         bounds=DIFFERENCE,
         theory=theory,
+        role=role,
         interval=difference.interval,
     )
 
