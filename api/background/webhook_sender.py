@@ -20,7 +20,13 @@ from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
 from schemas.webhooks import read_key
 from storage.database.engine import Database
-from storage.delivery.webhooks import ClaimedDelivery, claim_deliveries, note_delivered, note_failed
+from storage.delivery.webhooks import (
+    ClaimedDelivery,
+    claim_deliveries,
+    drop_excess,
+    note_delivered,
+    note_failed,
+)
 
 MAX_IN_FLIGHT = 32
 """Deliveries sent at once."""
@@ -53,6 +59,7 @@ async def _send_due(db: Database, settings: Settings) -> None:
     in_flight: dict[asyncio.Task[None], ClaimedDelivery] = {}
     async with open_client(settings) as http:
         while True:
+            await asyncio.to_thread(drop_excess, db)
             claimed = await asyncio.to_thread(
                 claim_deliveries,
                 db,

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import and_, not_, or_, select, update
+from sqlalchemy import and_, func, not_, or_, select, update
 from sqlmodel import Session
 
 from schemas.events import EventName
@@ -28,6 +28,8 @@ MAX_OF_OWNER = 8
 """Deliveries of an owner that one process sends at once"""
 MAX_OF_RECEIVER = 4
 """And those of an owner to the same scheme, host and port"""
+MAX_PENDING_OF_OWNER = 1_000
+"""Deliveries of an owner that wait; of more, the oldest are given up"""
 CANDIDATES = 200
 """Due deliveries that are read at once to choose from"""
 
@@ -227,6 +229,40 @@ def note_failed(
             db, delivery, EventName.WEBHOOK_FAILED, data, state=DeliveryState.FAILED
         )
     return _store_attempt(db, delivery, EventName.WEBHOOK_FAILED, data, due_in=retry_seconds)
+
+
+def drop_excess(db: Database) -> None:
+    """Give up the oldest deliveries of each owner of whom too many are pending."""
+    pending = (
+        select(ExperimentRow.owner, func.count())
+        .select_from(DeliveryRow)
+        .join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
+        .join(ExperimentRow, ExperimentRow.id == WebhookRow.experiment_id)
+        .where(DeliveryRow.state == DeliveryState.PENDING)
+        .group_by(ExperimentRow.owner)
+        .having(func.count() > MAX_PENDING_OF_OWNER)
+    )
+    with db.read() as session:
+        dropped = [
+            _read_delivery(session, delivery_id)
+            for owner, number in session.execute(pending).all()
+            for delivery_id in _oldest(session, owner, number - MAX_PENDING_OF_OWNER)
+        ]
+    detail = f"more than {MAX_PENDING_OF_OWNER:,} deliveries of yours were pending; this was older"
+    for delivery in dropped:
+        note_failed(db, delivery, detail, None)
+
+
+def _oldest(session: Session, owner: str, number: int) -> list[str]:
+    query = (
+        select(DeliveryRow.id)
+        .join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
+        .join(ExperimentRow, ExperimentRow.id == WebhookRow.experiment_id)
+        .where(DeliveryRow.state == DeliveryState.PENDING, ExperimentRow.owner == owner)
+        .order_by(DeliveryRow.created_at, DeliveryRow.id)
+        .limit(min(number, CANDIDATES))
+    )
+    return list(session.scalars(query))
 
 
 def _store_attempt(

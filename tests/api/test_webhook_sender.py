@@ -306,6 +306,25 @@ def test_a_claim_reads_past_an_owner_whose_share_is_taken(
     assert len(more) == 2
 
 
+def test_the_oldest_deliveries_of_an_owner_with_too_many_are_given_up(
+    api_server: ApiServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MAX_PENDING_OF_OWNER", 3)
+    with serve_receiver() as dead:
+        dead.responses = [500] * 100
+        mine = [cancel_one(api_server, dead.url) for _ in range(5)]
+        with api_server.db.write() as session:
+            session.execute(text("UPDATE experiment SET owner = 'ada'"))
+        other = cancel_one(api_server, receiver.url)
+        send_due_deliveries(api_server.db, api_server.settings)
+        attempted = {one.payload["data"]["id"] for one in dead.received}
+    assert attempted == set(mine[2:])
+    dropped = [("webhook.failed", "more than 3 deliveries of yours were pending; this was older")]
+    found = [webhook_events(api_server, one) for one in mine]
+    assert found == [dropped] * 2 + [[("webhook.failed", "returned 500")]] * 3
+    assert webhook_events(api_server, other) == [("webhook.delivered", None)]
+
+
 @on_one_database
 def test_a_slow_response_times_out(api_server: ApiServer, receiver: Receiver) -> None:
     def drip(handler: Any) -> None:
