@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.api_server import ApiServer
 from tests.api.page_reader import PageReader
+from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
 
 HTML = {"Accept": "text/html"}
 LABELLED = {"input", "select", "textarea"}
@@ -71,6 +72,7 @@ def pages(made: list[str]) -> list[str]:
         "/submit",
         f"/submit?from={made[0]}",
         "/machines",
+        "/uploads",
         "/compare",
         f"/compare?id={made[0]}&id={made[1]}",
         *(f"/view/{one}" for one in made),
@@ -205,6 +207,23 @@ def test_the_queue_is_shown_in_claim_order(api_server: ApiServer, made: list[str
     )["id"]
     text = read(api_server, "/machines")
     assert text.index(f"/view/{urgent}") < text.index(f"/view/{made[3]}")
+
+
+def test_uploads_are_listed_with_a_control_that_deletes_each(api_server: ApiServer) -> None:
+    assert PageReader(read(api_server, "/uploads")).all("button") == []
+    sent: dict[str, Any] = {"params": {"name": "mine", "title": "a <b> set"}}
+    api_server.http.post("/datasets", content=make_npz(), **sent).raise_for_status()
+    weights = make_checkpoint(CHECKPOINT_SHAPES, "F16")
+    checkpoint = api_server.http.post("/checkpoints", content=weights).json()["id"]
+    text = read(api_server, "/uploads")
+    assert "a &lt;b&gt; set" in text
+    assert "1 × 4 × 4" in text
+    assert "float16" in text
+    paths = [str(button["data-path"]) for button in PageReader(text).all("button")]
+    assert paths == ["/datasets/mine", f"/checkpoints/{checkpoint}"]
+    for path in paths:
+        api_server.http.delete(path).raise_for_status()
+    assert PageReader(read(api_server, "/uploads")).all("button") == []
 
 
 def test_an_error_is_a_page_for_a_browser_and_json_for_a_program(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from richregime import Client
 from richregime.calls import list_events
+from tests.api.sample_files import make_npz
 from tests.browser.chrome import Browser
 from tests.waiting import wait_until
 
@@ -22,6 +24,7 @@ PATHS = (
     "/",
     "/submit",
     "/machines",
+    "/uploads",
     "/compare?id={one}&id={other}",
     "/view/{one}",
     "/guide",
@@ -165,6 +168,27 @@ def test_a_webhook_is_set_by_the_fields_of_the_form(
     assert "webhook.failed" in browser.evaluate("document.getElementById('event-list').textContent")
     assert all("422" in error for error in browser.errors)
     browser.errors.clear()
+
+
+def test_an_upload_is_deleted_by_its_button_unless_a_run_needs_it(
+    browser: Browser, service_url: str, client: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.npz"
+    file.write_bytes(make_npz())
+    client.register_dataset("mine", file)
+    spec = {"kind": "train", "epochs": 1, "data": {"name": "mine"}}
+    needs = client.submit(spec, execution={"requires": {"host": "none"}})
+    browser.open(f"{service_url}/uploads")
+    browser.evaluate("window.confirm = () => true; true")
+    click = "document.getElementById('delete-dataset-1').click(); true"
+    browser.evaluate(click)
+    browser.wait_for(f"document.getElementById('message').textContent.includes('{needs.id}')")
+    client.cancel(needs.id)
+    browser.evaluate(click)
+    browser.wait_for("document.getElementById('datasets').textContent.includes('no data set')")
+    assert browser.evaluate("document.getElementById('message').hidden")
+    assert [one.name for one in client.datasets() if one.source == "registered"] == []
+    browser.errors.clear()  # the refusal
 
 
 def test_the_curl_command_of_an_experiment_is_copied(

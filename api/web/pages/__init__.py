@@ -5,10 +5,20 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api.web.pages import api_docs, compare, experiment, experiments, guide, login, queue, submit
+from api.web.pages import (
+    api_docs,
+    compare,
+    experiment,
+    experiments,
+    guide,
+    login,
+    queue,
+    submit,
+    uploads,
+)
 from api.web.templating import WEB
 
-PAGES = (login, experiments, experiment, compare, submit, queue, guide, api_docs)
+PAGES = (login, experiments, experiment, compare, submit, queue, uploads, guide, api_docs)
 """Each has the attribute `router`."""
 
 
