@@ -127,9 +127,9 @@ def test_a_body_over_the_limit_is_refused_before_it_is_received(
 ) -> None:
     """An import, whose unpacked size is unknown, where the owner has no room at all."""
     npz = make_npz()
-    room = 0 if path == "/import" else 1_000
+    left = 0 if path == "/import" else 1_000
     limits: dict[str, Any] = {
-        "limit_bytes_per_owner": len(npz) + room,
+        "limit_bytes_per_owner": len(npz) + left,
         "max_dataset_bytes": 100 << 20,
     }
     with ExitStack() as opened:

@@ -17,7 +17,7 @@ from api.dependencies import State, make_state
 from api.experiments.drawing_limits import MAX_DRAWN_POINTS
 from api.experiments.preview import preview
 from api.experiments.submit import submit
-from api.http.json_body import MAX_DEPTH, _gather, parse_object
+from api.http.json_body import MAX_DEPTH, parse_object
 from api.http.problems import ProblemRaised
 from engine.cost import estimate
 from engine.data.spec import BUILTIN_DATASETS
@@ -175,27 +175,6 @@ def test_earlier_runs_are_measured_once_for_all_points(
     body = json.dumps(swept({})).encode()
     assert preview(state, body).basis == "measured"
     assert count_calls(lambda: preview(state, body)) < MAX_CALLS
-
-
-class CountedName(str):
-    """A key that counts its comparisons with others."""
-
-    comparisons = 0
-    __hash__ = str.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        CountedName.comparisons += 1
-        return str.__eq__(self, other)
-
-
-@pytest.mark.parametrize("different", [1, 2, 5_000])
-def test_repeated_keys_are_found_in_linear_time(different: int) -> None:
-    """A search inside C counts as one call, so the comparisons are counted instead."""
-    CountedName.comparisons = 0
-    pairs = [(CountedName(f"k{index % different}"), 1) for index in range(10_000)]
-    found = _gather(pairs)  # type: ignore[arg-type]
-    assert len(found) == len(found.repeated_keys) == different  # type: ignore[attr-defined]
-    assert CountedName.comparisons <= 4 * len(pairs)
 
 
 @pytest.mark.parametrize("size", [BODY_BYTES // 4, BODY_BYTES // 2])

@@ -24,6 +24,7 @@ from api.experiments import plan, preview
 from api.experiments.plan import plan_submission
 from api.http.request_work import CallerGone, RequestWork, counted, current_work, require_caller
 from api.middleware import work_shares
+from api.middleware.authentication import Authentication
 from api.middleware.rate_limits import CpuLimit
 from api.middleware.work_shares import REQUESTS, REQUESTS_PER_OWNER, Turns
 from schemas.events import EventName
@@ -115,6 +116,32 @@ def test_one_owner_holds_no_more_than_its_share(
     wait_until(lambda: previews.started.count("ada") == MANY)
     for one in opened:
         one.close()
+
+
+def test_health_is_told_while_every_thread_is_busy(
+    keyed: tuple[ApiServer, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the database answers late: each request that is authenticated holds a thread."""
+    server, ada, _ = keyed
+    busy, release = threading.Semaphore(0), threading.Event()
+
+    def wait(*arguments: Any) -> None:
+        busy.release()
+        release.wait(30)
+
+    monkeypatch.setattr(Authentication, "_authenticate", wait)
+    opened = [start_preview(server, ada) for _ in range(MANY)]
+    try:
+        assert busy.acquire(timeout=10)
+        while busy.acquire(timeout=0.5):
+            pass
+        began = time.monotonic()
+        assert httpx.get(server.http.base_url.join("/healthz"), timeout=5).status_code == 200
+        assert time.monotonic() - began < 1
+    finally:
+        release.set()
+        for one in opened:
+            one.close()
 
 
 def test_a_request_whose_client_has_gone_is_not_computed(
@@ -372,6 +399,24 @@ def test_owners_take_turns() -> None:
     order = run_turns(steps)
     assert order[0] == "ada"
     assert max(order.index("ben"), order.index("cid")) <= 3, "not behind all of ada's"
+
+
+def test_of_two_that_wait_the_owner_with_fewer_computing_requests_is_next() -> None:
+    async def steps(turns: Turns) -> None:
+        owners = ["ada", *(f"filler {index}" for index in range(REQUESTS - 1))]
+        for owner in owners:
+            assert turns.take_free(owner)
+        longest = asyncio.create_task(turns.take("ada"))
+        await asyncio.sleep(0)
+        fewest = asyncio.create_task(turns.take("ben"))
+        await asyncio.sleep(0)
+        turns.give_back("filler 0")
+        await asyncio.sleep(0)
+        assert (longest.done(), fewest.done()) == (False, True)
+        turns.give_back("filler 1")
+        await longest
+
+    run_turns(steps)
 
 
 def test_a_cancelled_wait_leaves_no_turn_behind() -> None:
