@@ -51,8 +51,8 @@ def look(db: Database, blobs: BlobStore, settings: Settings, experiment_id: str)
     if stored is None:
         log.info("experiment %s changed during a look, which is made again", experiment_id)
         return ()
-    if stored.waits_for_room:
-        log.info("experiment %s: its next seeds wait for room in the queue", experiment_id)
+    if stored.waits_for_queue:
+        log.info("experiment %s: its next seeds wait until the queue takes them", experiment_id)
     return stored.needs
 
 

@@ -22,6 +22,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "Tutorial": ("tutorial/quick-start",),
     "How-to guides": (
         "how-to/your-own",
+        "how-to/decide-seeds",
         "adding-a-kind",
         "how-to/webhooks",
         "how-to/access",

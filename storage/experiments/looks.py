@@ -62,7 +62,7 @@ class StoredLook:
 
     needs: Sequence[Needs]
     """Of the runs that it added"""
-    waits_for_room: bool = False
+    waits_for_queue: bool = False
     """Nothing was stored: the seeds that it would add do not fit into the queue"""
 
 
@@ -117,8 +117,8 @@ def store_look(
     seeds = _next_seeds(row.seeds, due.plan)
     if ended is None:
         runs = _plan_runs(session, row, seeds)
-        if not _has_room(session, row.owner, len(runs), limits):
-            return StoredLook((), waits_for_room=True)
+        if not _fits_queue(session, row.owner, len(runs), limits):
+            return StoredLook((), waits_for_queue=True)
         try:
             hold_files_of(session, row, _list_specs(session, row))
         except InvalidTransition:
@@ -202,7 +202,7 @@ def _plan_runs(session: Session, row: ExperimentRow, seeds: Sequence[int]) -> li
     return [run for _, run in sorted(runs, key=lambda one: one[0])]
 
 
-def _has_room(session: Session, owner: str, num_runs: int, limits: QueueLimits) -> bool:
+def _fits_queue(session: Session, owner: str, num_runs: int, limits: QueueLimits) -> bool:
     """Whether so many more runs may be queued."""
     if count_active(session, None)[RunStatus.QUEUED] + num_runs > limits.of_all:
         return False

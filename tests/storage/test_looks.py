@@ -250,7 +250,7 @@ def test_looks_at_the_same_time_add_seeds_once(growing: Growing) -> None:
 def test_seeds_that_do_not_fit_into_the_queue_wait(growing: Growing) -> None:
     experiment_id = growing.submit_and_finish(owner="ada")
     for limits in (QueueLimits(of_owner=1, of_all=9), QueueLimits(of_owner=9, of_all=1)):
-        assert growing.look(experiment_id, OPEN, limits) == StoredLook((), waits_for_room=True)
+        assert growing.look(experiment_id, OPEN, limits) == StoredLook((), waits_for_queue=True)
         assert growing.due() == [experiment_id]
         assert growing.plan(experiment_id)["looks_made"] == 0
         assert growing.events(experiment_id, "experiment.looked") == []
