@@ -18,6 +18,7 @@ from engine.result import Statistic
 DARK, LIGHT = "#08519C", "#9ECAE1"
 MOST_UPRIGHT, MOST_LINES = 5, 3
 """Names of bars are upright if there are no more of them, with no more lines each."""
+AT_INITIALISATION = "at initialisation"
 SLANTED_LETTERS = 24
 """Longer names are vertical where they cannot be upright."""
 VERTICAL, VERTICAL_LETTERS, VERTICAL_INCHES = 90, 36, 1.6
@@ -79,16 +80,20 @@ def _turn(names: Sequence[str], letters: int) -> tuple[list[str], int]:
 
 
 def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """One bar per point: dark at initialisation, light for the gain, one standard error on top."""
+    """One bar per point: dark at the start, light for the gain, one standard error on top.
+
+    `numbers["start"]` says which net the start is; without it, the one before the first step.
+    """
     points = numbers["points"]
     names = [label or "net" for label in label_points([point["values"] for point in points])]
     figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0 + name_height(names))
     axes = figure.subplots()
     places = range(len(points))
     start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
+    start_label = numbers.get("start", AT_INITIALISATION)
     end = [100 * point["test_accuracy"]["mean"] for point in points]
     error = [error_bar(point["test_accuracy"], 100) for point in points]
-    axes.bar(places, start, 0.7, color=DARK, label="at initialisation")
+    axes.bar(places, start, 0.7, color=DARK, label=start_label)
     gain = [b - a for a, b in zip(start, end, strict=True)]
     axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
     axes.errorbar(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import parse_spec
+from engine.experiments.reinit_sweep import plots
 from engine.local import LocalExperiment, run_local
 from engine.shared_trainings import MAX_MOMENTS, find_shared
 from engine.spec import CheckpointsSpec, Execution
@@ -85,3 +86,22 @@ def test_too_many_moments_are_not_shared() -> None:
     ]
     assert find_shared(specs, Execution()) == {}
     assert len(find_shared(specs[1:], Execution())) == MAX_MOMENTS
+
+
+def test_bars_start_at_the_net_that_is_reset_to(tmp_path: Path) -> None:
+    body = {"spec": {**SPEC, "modes": ["lazy"]}, "sweep": {"reset_to": RESETS[:3]}}
+    swept = compute(tmp_path, body)
+    numbers = plots.numbers("accuracy_bars", swept)
+    starts = [point["initial_test_accuracy"]["mean"] for point in numbers["points"]]
+    ends = [point.curves[0].test_accuracy[0].mean for point in swept.summary]  # type: ignore[attr-defined]
+    assert starts == ends
+    assert numbers["start"] == "net that is reset to"
+    usual = plots.numbers("accuracy_bars", compute(tmp_path / "usual", {"spec": SPEC}))
+    assert usual["start"] == "at initialisation"
+
+
+def test_a_point_whose_curve_has_no_end_has_no_bar(tmp_path: Path) -> None:
+    spec = {**SPEC, "fractions_percent": [0, 10], "modes": ["active"]}
+    swept = compute(tmp_path, {"spec": spec, "sweep": {"reset_to": RESETS[:2]}})
+    (bar,) = plots.numbers("accuracy_bars", swept)["points"]
+    assert bar["values"] == {"reset_to": {"name": "init"}}

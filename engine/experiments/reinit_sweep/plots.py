@@ -14,10 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
+from engine.drawing.accuracy_bars import (
+    AT_INITIALISATION,
+    accuracy_numbers,
+    draw_accuracy_bars,
+)
 from engine.experiments.reinit_sweep.layer_plot import draw_layers, layer_numbers
 from engine.experiments.reinit_sweep.result import ReinitPointResult
-from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
+from engine.experiments.reinit_sweep.spec import InitReset, ReinitSweepSpec
 from engine.kind import PlotInput
 from engine.labels import label_points
 from engine.plotting import (
@@ -34,6 +38,7 @@ from engine.plotting import (
     series_colors,
     set_scales,
 )
+from engine.result import Statistic
 
 PANEL_OF = {"active": "active", "random": "active", "lazy": "lazy"}
 """The random control is drawn beside the active curve."""
@@ -50,7 +55,7 @@ TRAINED_AT = {"active": 0.0, "lazy": 100.0}
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
     """The numbers of the plot `name`; the kind's README lists the fields."""
     if name == "accuracy_bars":
-        return accuracy_numbers(source)
+        return _bar_numbers(source)
     return layer_numbers(source) if name == "layer_robustness" else _curve_numbers(source)
 
 
@@ -68,6 +73,37 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         return _draw_curves(
             numbers, options, options.xscale or ("log" if name == "curves_log" else "linear")
         )
+
+
+def _bar_numbers(source: PlotInput) -> dict[str, Any]:
+    """As of `train`, but the bars start at the net that is reset to: the random net by default.
+
+    A point without the end of a curve at which every parameter is reset has no bar.
+    """
+    numbers = accuracy_numbers(source)
+    finished = [point for point in source.points if point.results]
+    bars, resets = [], set()
+    for bar, point, point_result in zip(numbers["points"], finished, source.summary, strict=True):
+        assert isinstance(point.spec, ReinitSweepSpec)
+        assert isinstance(point_result, ReinitPointResult)
+        if not isinstance(point.spec.reset_to, InitReset):
+            start = _all_reset(point_result)
+            if start is None:
+                continue
+            bar["initial_test_accuracy"] = start.model_dump()
+        bars.append(bar)
+        resets.add(point.spec.reset_to.name)
+    start_label = AT_INITIALISATION if resets <= {"init"} else "net that is reset to"
+    return {**numbers, "start": start_label, "points": bars}
+
+
+def _all_reset(point_result: ReinitPointResult) -> Statistic | None:
+    """Accuracy with every parameter reset, where a curve reaches it."""
+    for curve in point_result.curves:
+        percent = 0.0 if curve.mode == "lazy" else 100.0
+        if percent in curve.fractions_percent:
+            return curve.test_accuracy[curve.fractions_percent.index(percent)]
+    return None
 
 
 def _curve_numbers(source: PlotInput) -> dict[str, Any]:
