@@ -18,6 +18,7 @@ from fastapi_offline import FastAPIOffline
 
 from api.dependencies import make_state
 from api.http import problems
+from api.http.malformed_requests import HttpProtocol
 from api.http.openapi import PROBLEM_RESPONSES, describe
 from api.middleware.authentication import Authentication
 from api.middleware.head_requests import HeadRequests
@@ -179,6 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
         host=settings.host,
         port=settings.port,
         workers=1,
+        http=HttpProtocol,
         proxy_headers=False,  # `ProxyHeaders` reads them
         log_config=None,
         log_level="warning",

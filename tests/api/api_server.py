@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
+from api.http.malformed_requests import HttpProtocol
 from engine.experiments.train.result import TrainSeedResult
 from engine.result import Timings
 from runtime.settings import Settings
@@ -142,7 +143,11 @@ def serve(app: ASGIApp) -> Iterator[str]:
     """Run an application on a free port; returns its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, log_level="critical", timeout_graceful_shutdown=1, proxy_headers=False
+        app,
+        http=HttpProtocol,
+        log_level="critical",
+        timeout_graceful_shutdown=1,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

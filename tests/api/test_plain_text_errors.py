@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import socket
+from email.parser import BytesParser
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from uvicorn import Config
 
+from api.app import main
+from api.http.malformed_requests import HttpProtocol
 from api.middleware.plain_text_errors import PlainTextErrors
+from schemas.problems import Problem
 from tests.api.api_server import ApiServer
 
 PROBLEM = "application/problem+json"
@@ -90,3 +98,40 @@ def test_plain_text_that_is_no_error_stays(api_server: ApiServer) -> None:
     response = api_server.http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     assert b"richregime_" in response.content
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00 TLS to a port without it\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /experiments HTTP/1.1\r\nHost: a\r\nContent-Length: many\r\n\r\n",
+        b"POST /experiments HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+    ],
+)
+def test_bytes_that_are_no_http_request_get_a_problem(api_server: ApiServer, sent: bytes) -> None:
+    url = api_server.http.base_url
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(sent)
+        answer = connection.makefile("rb").read()  # until the service closes the connection
+    line, _, rest = answer.partition(b"\r\n")
+    head, _, body = rest.partition(b"\r\n\r\n")
+    headers = BytesParser().parsebytes(head)
+    assert line == b"HTTP/1.1 400 Bad Request"
+    assert headers.get_content_type() == PROBLEM
+    assert int(headers["Content-Length"]) == len(body)
+    problem = Problem.model_validate_json(body)
+    assert (problem.status, problem.code) == (400, "invalid-request")
+    assert "Invalid HTTP request" in problem.detail
+
+
+def test_the_command_serves_with_this_protocol(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    served: list[Config] = []
+    monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: served.append(Config(app, **options)))
+    assert main([]) == 0
+    assert served[0].http is HttpProtocol
