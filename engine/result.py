@@ -20,7 +20,11 @@ class ResultModel(BaseModel):
 
 
 class Statistic(ResultModel):
-    """A quantity over seeds. With one seed `standard_error` and `ci95` are null."""
+    """A quantity over seeds.
+
+    With one seed `standard_error` and `ci95` are null. Where all values are equal the error is 0
+    and `ci95` is null: there is no spread to make an interval of.
+    """
 
     mean: float
     standard_error: float | None

@@ -75,15 +75,18 @@ class StatisticDifference(Resource):
 
     mean: float
     ci95: tuple[float, float] | None
-    """Interval of Welch's t, with the seeds as independent samples; null where either has one seed.
+    """Interval of Welch's t, with the seeds as independent samples.
+
+    Null where either has one seed, or neither has a spread.
     """
 
 
 class ComparedStatistic(Resource):
     mean: float
     standard_error: float | None
-    """Null with one seed, as `ci95`."""
+    """Null with one seed."""
     ci95: tuple[float, float] | None
+    """Null with one seed, and where all values are equal: there is no spread."""
     n: int
     difference: StatisticDifference | None
     """Null for the first experiment, and where the first has no value at the point."""

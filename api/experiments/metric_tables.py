@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from engine.analysis.stats import summarize
+from engine.analysis.stats import bounds_of, summarize
 from engine.csv_text import plain_cell
 from engine.result import Statistic
 from storage.results.metrics import MetricPoint
@@ -43,7 +43,7 @@ def aggregate(rows: Sequence[MetricPoint]) -> list[tuple[int, str, int, Statisti
     for row in rows:
         if row.value is not None:
             groups.setdefault((row.point, row.name, row.step), []).append(row.value)
-    return [(*key, summarize(values)) for key, values in sorted(groups.items())]
+    return [(*key, summarize(values, bounds_of(key[1]))) for key, values in sorted(groups.items())]
 
 
 def to_csv(rows: Sequence[MetricPoint]) -> str:

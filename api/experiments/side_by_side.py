@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.analysis.stats import difference_interval
+from engine.analysis.stats import bounds_of_difference, difference_interval
 from engine.result import Statistic
 from schemas.comparison import (
     ComparedExperiment,
@@ -123,7 +123,9 @@ def _compare_points(
             values={
                 id_: ComparedStatistic(
                     **dict(value),
-                    difference=None if id_ == first else _difference(value, values.get(first)),
+                    difference=None
+                    if id_ == first
+                    else _difference(value, values.get(first), quantity),
                 )
                 for id_, value in values.items()
             },
@@ -141,7 +143,12 @@ def _hashable(value: Any) -> Hashable:
     return value
 
 
-def _difference(value: Statistic, first: Statistic | None) -> StatisticDifference | None:
+def _difference(
+    value: Statistic, first: Statistic | None, quantity: str
+) -> StatisticDifference | None:
     if first is None:
         return None
-    return StatisticDifference(mean=value.mean - first.mean, ci95=difference_interval(value, first))
+    return StatisticDifference(
+        mean=value.mean - first.mean,
+        ci95=difference_interval(value, first, bounds_of_difference(quantity)),
+    )

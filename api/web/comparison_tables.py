@@ -76,7 +76,8 @@ def _format_field(path: str, value: Any) -> str:
 def _statistic_cell(found: ComparedStatistic | None) -> MetricCell:
     if found is None:
         return MetricCell(ABSENT, "", False)
-    value = f"{_format(found.mean)}{_format_interval(found.ci95)} n={found.n}"
+    interval = _format_interval(found.ci95) or (" no spread" if found.n > 1 else "")
+    value = f"{_format(found.mean)}{interval} n={found.n}"
     difference = found.difference
     if difference is None:
         return MetricCell(value, "", False)

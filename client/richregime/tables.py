@@ -71,24 +71,27 @@ def result_table(result: Result, title: str) -> Table:
 
 
 def verdicts_table(comparison: Comparison) -> Table:
-    """A row per verdict: the claim, what decides it, and the reason."""
+    """A row per verdict: the claim, what was found, how the points were made."""
     table = Table(
         title=f"claims of the paper, {comparison.experiment_id}",
         box=SIMPLE_HEAVY,
         pad_edge=False,
     )
-    interval = f"{100 * comparison.confidence:.4g} % interval"
-    for column in ("claim", "verdict", "value", interval, "reason"):
+    for column in ("claim", "verdict", "found", "points"):
         table.add_column(column, no_wrap=column == "verdict")
     for one in comparison.verdicts:
         point = _format_axes(one.point)
-        ends = one.interval
+        made = (
+            "decided by theory" if one.decided_by == "theory" else "",
+            f"{one.scale} scale",
+            f"reading {one.reading}" if one.reading else "",
+            f"departs in {len(one.deviations)}: see below" if one.deviations else "",
+        )
         table.add_row(
             f"{one.claim}. {one.title}" + (f" ({point})" if point else ""),
             one.verdict,
-            "" if one.value is None else f"{one.value:.4g}",
-            "" if ends is None else f"[{ends[0]:.4g}, {ends[1]:.4g}]".replace(" ", NO_BREAK_SPACE),
-            one.reason,
+            one.sentence,
+            ", ".join(filter(None, made)),
         )
     return table
 
@@ -269,7 +272,8 @@ def _name_of(experiment: ComparedExperiment) -> str:
 def _statistic_cell(statistic: ComparedStatistic | None) -> str:
     if statistic is None:
         return ABSENT
-    return f"{statistic.mean:.4g}{_interval(statistic.ci95, '')} n={statistic.n}"
+    interval = _interval(statistic.ci95, "") or (" no spread" if statistic.n > 1 else "")
+    return f"{statistic.mean:.4g}{interval} n={statistic.n}"
 
 
 def _difference_cell(statistic: ComparedStatistic | None) -> str:

@@ -26,7 +26,11 @@ from richregime.resource import OpenEnum, Resource
 
 
 class Statistic(Resource):
-    """A quantity over seeds. With one seed `standard_error` and `ci95` are null."""
+    """A quantity over seeds.
+
+    With one seed `standard_error` and `ci95` are null. Where all values are equal the error
+    is 0 and `ci95` is null: there is no spread to make an interval of.
+    """
 
     mean: float
     standard_error: float | None
@@ -136,16 +140,18 @@ class StatisticDifference(Resource):
 
     mean: float
     ci95: tuple[float, float] | None
-    """Interval of Welch's t, with the seeds as independent samples; null where either has one
-    seed.
+    """Interval of Welch's t, with the seeds as independent samples.
+
+    Null where either has one seed, or neither has a spread.
     """
 
 
 class ComparedStatistic(Resource):
     mean: float
     standard_error: float | None
-    """Null with one seed, as `ci95`."""
+    """Null with one seed."""
     ci95: tuple[float, float] | None
+    """Null with one seed, and where all values are equal: there is no spread."""
     n: int
     difference: StatisticDifference | None
     """Null for the first experiment, and where the first has no value at the point."""
@@ -210,8 +216,10 @@ class Finding(Resource):
     reason: str
     decided_by: Literal["measurement", "theory"] | str
     """`theory`: an argument decides, whatever was measured."""
-    is_part: bool
-    """Whether it is a part of the claim; else it stands beside it, e.g. a control."""
+    role: Literal["part", "guard", "beside"] | str
+    """`part` of the claim; `guard`, which can refute it but not support it; or `beside` it, e.g.
+    a control.
+    """
 
 
 class Verdict(Resource):

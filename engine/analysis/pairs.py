@@ -6,7 +6,15 @@ from collections.abc import Callable, Hashable, Sequence
 from statistics import fmean
 from typing import TypeVar
 
-from engine.analysis.stats import POSITIVE, measured_apart, summarize, warn_of_few_seeds
+from engine.analysis.stats import (
+    POSITIVE,
+    UNBOUNDED,
+    Bounds,
+    bounds_of_difference,
+    measured_apart,
+    summarize,
+    warn_of_few_seeds,
+)
 from engine.result import ResultModel, SeedResult, Statistic
 
 AnySeedResult = TypeVar("AnySeedResult", bound=SeedResult)
@@ -35,7 +43,7 @@ def pair_by_seed(
 def compare_pairs(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> PairedComparison:
     """Differences of accuracies and loss, ratios of times. pairs: at least one."""
     differences = {
-        name: summarize_difference(pairs, quantity)
+        name: summarize_difference(pairs, quantity, bounds_of_difference(name))
         for name, quantity in _DIFFERENCES.items()
         if all(quantity(one) is not None for pair in pairs for one in pair)
     }
@@ -52,10 +60,16 @@ def compare_pairs(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> PairedCompa
 def summarize_difference(
     pairs: Sequence[tuple[AnySeedResult, AnySeedResult]],
     quantity: Callable[[AnySeedResult], float | None],
+    bounds: Bounds = UNBOUNDED,
 ) -> Statistic:
-    """Statistic of result minus baseline. quantity: not None for any result of `pairs`."""
+    """Statistic of result minus baseline. quantity: not None for any result of `pairs`.
+
+    bounds: of the difference.
+    """
     values = [(quantity(ours), quantity(base)) for ours, base in pairs]
-    return summarize(ours - base for ours, base in values if ours is not None and base is not None)
+    return summarize(
+        (ours - base for ours, base in values if ours is not None and base is not None), bounds
+    )
 
 
 def summarize_ratio(

@@ -28,6 +28,18 @@ MIN_SEEDS = 3
 """The fewest seeds for a verdict and without a warning."""
 
 
+def bounds_of(quantity: str) -> Bounds:
+    """The bounds of a metric or statistic by its name: every kind names them alike."""
+    if quantity.endswith(("accuracy", "share", "frequency")):
+        return SHARE
+    return POSITIVE if quantity.endswith(("seconds", "loss", "ratio")) else UNBOUNDED
+
+
+def bounds_of_difference(quantity: str) -> Bounds:
+    """The bounds of a difference of two values of the quantity."""
+    return DIFFERENCE if bounds_of(quantity) == SHARE else UNBOUNDED
+
+
 @lru_cache(maxsize=1024)
 def student_t(degrees: int, confidence: float = CONFIDENCE) -> float:
     """t such that a Student's t variable lies in [-t, t] with probability `confidence`.
@@ -75,8 +87,8 @@ def summarize(values: Iterable[float], bounds: Bounds = UNBOUNDED) -> Statistic:
 def interval_of(
     statistic: Statistic, confidence: float = CONFIDENCE, bounds: Bounds = UNBOUNDED
 ) -> tuple[float, float] | None:
-    """Student's t interval of the mean, ended at `bounds`; None with one value."""
-    if statistic.standard_error is None:
+    """Student's t interval of the mean, ended at `bounds`; None with one value or no spread."""
+    if not statistic.standard_error:
         return None
     reach = student_t(statistic.n - 1, confidence) * statistic.standard_error
     return max(bounds[0], statistic.mean - reach), min(bounds[1], statistic.mean + reach)
@@ -98,10 +110,13 @@ def decisive_interval(
     return statistic.mean, statistic.mean
 
 
-def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, float] | None:
+def difference_interval(
+    value: Statistic, baseline: Statistic, bounds: Bounds = UNBOUNDED
+) -> tuple[float, float] | None:
     """Welch's 95 % interval of value - baseline, treating seeds as independent samples.
 
-    None where either has only one seed. Degrees of freedom by Satterthwaite, rounded down.
+    None where either has only one seed, or neither has a spread. Degrees of freedom by
+    Satterthwaite, rounded down. Ended at `bounds`, which are those of the difference.
     """
     if value.standard_error is None or baseline.standard_error is None:
         return None
@@ -109,9 +124,9 @@ def difference_interval(value: Statistic, baseline: Statistic) -> tuple[float, f
     spread = sum(part**2 / (one.n - 1) for part, one in zip(parts, (value, baseline), strict=True))
     difference = value.mean - baseline.mean
     if not spread:
-        return difference, difference
+        return None
     reach = student_t(max(1, int(sum(parts) ** 2 / spread))) * sqrt(sum(parts))
-    return difference - reach, difference + reach
+    return max(bounds[0], difference - reach), min(bounds[1], difference + reach)
 
 
 def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:

@@ -131,7 +131,9 @@ def _figure_section(record: Record, folder: str) -> str:
     lines.append(_provenance(record))
     for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
         claim = f"Claim {verdict['claim']}, {verdict['title']} {_where(verdict)}".strip()
-        lines.append(f"- {claim}: **{verdict['verdict']}**. {verdict['reason']}")
+        lines.append(
+            f"- {claim}: **{verdict['verdict']}**{_setting(verdict)}. {_sentence(verdict)}"
+        )
     deviations = _deviations(record)
     if deviations:
         lines.append(f"- Deviations from the paper: {'; '.join(deviations)}.")
@@ -208,13 +210,34 @@ def _where(verdict: Record) -> str:
     return f"({', '.join(values)})" if verdict["point"] else ""
 
 
+def _setting(verdict: Record) -> str:
+    """How its points were made; empty for a record without it."""
+    parts = [
+        "decided by theory" if verdict.get("decided_by") == "theory" else "",
+        f"{verdict['scale']} scale" if "scale" in verdict else "",
+        f"reading `{verdict['reading']}`" if verdict.get("reading") else "",
+    ]
+    shown = ", ".join(filter(None, parts))
+    return f" ({shown})" if shown else ""
+
+
+def _sentence(verdict: Record) -> str:
+    """What was found; the reason, where a record was written without a sentence."""
+    return str(verdict.get("sentence", verdict["reason"]))
+
+
 def _value(verdict: Record) -> str:
     if verdict["value"] is None:
         return ""
     interval = verdict["interval"]
     return f"{verdict['value']:.4g}" + (
-        f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
+        f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else _no_spread(verdict)
     )
+
+
+def _no_spread(verdict: Record) -> str:
+    """Several values without an interval are all equal."""
+    return " (no spread)" if verdict.get("n", 0) > 1 else ""
 
 
 def _count(verdict: Record) -> str:

@@ -131,7 +131,7 @@ def test_parquet_contains_the_same_with_types(experiments: Experiments, tmp_path
         (row["point"], row["quantity"]): {
             "mean": row["mean"],
             "standard_error": row["standard_error"],
-            "ci95": [row["ci95_low"], row["ci95_high"]],
+            "ci95": None if row["ci95_low"] is None else [row["ci95_low"], row["ci95_high"]],
             "n": row["n"],
         }
         for row in results.to_pylist()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from scipy.special import stdtrit
 from scipy.stats import ttest_ind
 
 from engine.analysis.stats import (
     POSITIVE,
     SHARE,
     UNBOUNDED,
+    bounds_of_difference,
+    decisive_interval,
     difference_interval,
+    student_t,
     summarize,
 )
 
@@ -25,10 +29,35 @@ def test_the_interval_of_a_difference_is_welchs_or_slightly_wider() -> None:
     assert found[1] - found[0] == pytest.approx(oracle.high - oracle.low, rel=0.2)
 
 
-def test_one_seed_gives_no_interval_and_equal_values_give_width_zero() -> None:
+def test_one_seed_and_equal_values_give_no_interval() -> None:
     assert difference_interval(summarize([0.5]), summarize([0.4, 0.6])) is None
-    found = difference_interval(summarize([0.5, 0.5]), summarize([0.25, 0.25]))
-    assert found == (0.25, 0.25)
+    equal = summarize([0.5, 0.5])
+    assert (equal.standard_error, equal.ci95) == (0.0, None), "no spread is no interval of width 0"
+    assert difference_interval(equal, summarize([0.25, 0.25])) is None
+    assert difference_interval(equal, summarize([0.2, 0.3])) is not None
+
+
+def test_a_difference_of_two_accuracies_ends_at_one_also_for_two_seeds() -> None:
+    ours, theirs = summarize([0.9, 1.0], SHARE), summarize([0.0, 0.2], SHARE)
+    free = difference_interval(ours, theirs)
+    assert free is not None
+    assert free[1] > 1, "the interval would end above the largest possible difference"
+    bounds = bounds_of_difference("test_accuracy")
+    assert difference_interval(ours, theirs, bounds) == (free[0], 1.0)
+
+
+@pytest.mark.parametrize("degrees", [*range(1, 40), 99, 100, 1_000])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99, 0.9995, 1 - 1e-6])
+def test_the_quantiles_of_student_are_scipys(degrees: int, confidence: float) -> None:
+    expected = stdtrit(degrees, (1 + confidence) / 2)
+    assert student_t(degrees, confidence) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("count", "decides"), [(1, False), (3, False), (5, False), (6, True)])
+def test_equal_values_decide_only_where_a_sign_test_would(count: int, decides: bool) -> None:
+    """Six equal values on one side of a bound: 2^-6 is at most 2.5 %."""
+    found = decisive_interval(summarize([0.1] * count))
+    assert found == ((pytest.approx(0.1),) * 2 if decides else None)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ function show(target, parts, notes) {
 }
 
 function verdictTable(verdicts, interval) {
-  const heads = ["Claim", "Verdict", "Value", interval, "Reason"].map((text) => createElement("th", { scope: "col", textContent: text }));
+  const heads = ["Claim", "Verdict", "Value", interval, "Found"].map((text) => createElement("th", { scope: "col", textContent: text }));
   return createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...verdicts.map((verdict) => rowOf(verdict, interval))));
 }
 
@@ -34,7 +34,7 @@ function publishedTable(published) {
     return createElement("tr", {}, createElement("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), pointText(one.point)].filter(Boolean).join(", ") }),
       createElement("td", { className: "number", "data-label": "Published", textContent: one.printed }),
       createElement("td", { className: "number", "data-label": "This experiment", textContent: one.ours ? numberOf(factor * one.ours.mean) + unit : "" }),
-      createElement("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95, factor) }),
+      createElement("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95, factor) || spreadOf(one.ours?.mean, one.ours?.n) }),
       createElement("td", { "data-label": "Source", textContent: one.source }));
   });
   return createElement("details", { id: "published", open: rows.length <= MAX_OPEN_ROWS }, createElement("summary", { textContent: `Published numbers (${rows.length})` }),
@@ -56,20 +56,36 @@ function rowOf(verdict, interval) {
   const chip = createElement("span", { className: `verdict ${verdict.verdict.replace(" ", "-")}`, textContent: verdict.verdict });
   return createElement("tr", {}, claim, createElement("td", {}, chip),
     createElement("td", { className: "number", "data-label": "Value", textContent: numberOf(verdict.value) }),
-    createElement("td", { className: "number", "data-label": interval, textContent: intervalOf(verdict.interval) }),
-    createElement("td", {}, createElement("span", { textContent: verdict.reason }), findingsOf(verdict.findings ?? [])));
+    createElement("td", { className: "number", "data-label": interval, textContent: intervalOf(verdict.interval) || spreadOf(verdict.value, verdict.n) }),
+    createElement("td", {}, createElement("span", { textContent: verdict.sentence }), createElement("div", { className: "soft", textContent: settingOf(verdict) }),
+      findingsOf(verdict), departuresOf(verdict.deviations ?? [])));
 }
 
-function findingsOf(findings) {
-  if (findings.length < 2) return "";
+// How the points of a verdict were made: what decides, the scale, the reading of the paper.
+function settingOf(verdict) {
+  const parts = [verdict.decided_by === "theory" ? "decided by theory" : "", `${verdict.scale} scale`, verdict.reading ? `reading ${verdict.reading}` : "no named reading"];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function departuresOf(deviations) {
+  if (!deviations.length) return "";
+  const items = deviations.map((text) => createElement("li", { textContent: text }));
+  return createElement("details", {}, createElement("summary", { textContent: `Departs from the paper in ${deviations.length} ${deviations.length === 1 ? "way" : "ways"}` }), createElement("ul", {}, ...items));
+}
+
+function findingsOf({ findings = [], reason }) {
   const items = findings.map((finding) =>
     createElement("li", {}, createElement("span", { className: `verdict ${finding.verdict.replace(" ", "-")}`, textContent: finding.verdict }), ` ${finding.statement}: ${finding.reason}`));
-  return createElement("details", {}, createElement("summary", { textContent: `All ${findings.length} findings` }), createElement("ul", { className: "problems" }, ...items));
+  const [title, rest] = findings.length < 2 ? ["Reason", createElement("p", { textContent: reason })] : [`All ${findings.length} findings`, createElement("ul", { className: "problems" }, ...items)];
+  return createElement("details", {}, createElement("summary", { textContent: title }), rest);
 }
 
 function listOf(title, lines) {
   return createElement("details", { open: true }, createElement("summary", { textContent: title }),
     createElement("ul", {}, ...lines.map((text) => createElement("li", { textContent: text }))));
 }
+
+// Several values without an interval are all equal.
+const spreadOf = (value, count) => (value != null && count > 1 ? "no spread" : "");
 
 const intervalOf = (interval, factor = 1) => (interval ? `[${numberOf(factor * interval[0])}, ${numberOf(factor * interval[1])}]` : "");

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from engine.analysis.fractions import percent_key
-from engine.analysis.stats import POSITIVE, point_fields, summarize
+from engine.analysis.stats import POSITIVE, SHARE, Bounds, point_fields, summarize
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 
@@ -108,19 +108,19 @@ def _summarize_point(point: FinishedPoint) -> ActivityMapPointResult:
         num_epochs=summarize((result.num_epochs for result in results), POSITIVE),
         layers=tuple(_summarize_layer(results, layer) for layer in range(len(results[0].layers))),
         tied_share={
-            key: _summarize(_tied_share(result, key) for result in results)
+            key: _summarize((_tied_share(result, key) for result in results), SHARE)
             for key in map(percent_key, alphas)
         },
-        zero_share=_summarize(map(_zero_share, results)),
+        zero_share=_summarize(map(_zero_share, results), SHARE),
     )
 
 
 def _summarize_layer(results: Sequence[ActivityMapSeedResult], layer: int) -> LayerSummary:
     first = results[0].layers[layer]
 
-    def by_alpha(quantity: _OfLayer) -> dict[str, Statistic | None]:
+    def by_alpha(quantity: _OfLayer, bounds: Bounds) -> dict[str, Statistic | None]:
         return {
-            key: _summarize(quantity(result, layer, key) for result in results)
+            key: _summarize((quantity(result, layer, key) for result in results), bounds)
             for key in first.active
         }
 
@@ -129,9 +129,9 @@ def _summarize_layer(results: Sequence[ActivityMapSeedResult], layer: int) -> La
         shape=first.shape,
         parameters=first.parameters,
         parameter_share=_parameter_share(results[0], layer),
-        share=by_alpha(share_of_layer),
-        concentration=by_alpha(concentration_of_layer),
-        mean_frequency=by_alpha(_mean_frequency),
+        share=by_alpha(share_of_layer, SHARE),
+        concentration=by_alpha(concentration_of_layer, POSITIVE),
+        mean_frequency=by_alpha(_mean_frequency, SHARE),
     )
 
 
@@ -150,7 +150,7 @@ def _zero_share(result: ActivityMapSeedResult) -> float | None:
     return result.zeros / components if components else None
 
 
-def _summarize(values: Iterable[float | None]) -> Statistic | None:
+def _summarize(values: Iterable[float | None], bounds: Bounds) -> Statistic | None:
     """Over the seeds that have a value."""
     known = [value for value in values if value is not None]
-    return summarize(known, POSITIVE) if known else None
+    return summarize(known, bounds) if known else None

@@ -13,7 +13,14 @@ from engine.analysis.pairs import (
     summarize_difference,
     summarize_ratio,
 )
-from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_timings
+from engine.analysis.stats import (
+    DIFFERENCE,
+    POSITIVE,
+    SHARE,
+    point_fields,
+    summarize,
+    summarize_timings,
+)
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
 from engine.result import PointResult, SeedResult, Statistic, TimingSummary
@@ -92,7 +99,7 @@ def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPoi
         initial_test_accuracy=summarize(
             (result.initial_test_accuracy for result in results), SHARE
         ),
-        difference=summarize_difference(pairs, lambda result: result.test_accuracy)
+        difference=summarize_difference(pairs, lambda result: result.test_accuracy, DIFFERENCE)
         if pairs
         else None,
         backward_seconds=summarize(
