@@ -37,7 +37,7 @@ def apply_reading(preset: Preset, name: ReadingName) -> Preset:
     if reading.reset_to != INITIAL_NET and spec["kind"] == "train" and BARS in plots:
         spec |= {"kind": "reinit_sweep", "modes": ["active"], "fractions_percent": [0.0, 100.0]}
         plots = (BARS,)
-    if spec["kind"] == "reinit_sweep":
+    if spec["kind"] == "reinit_sweep" and "reset_to" not in body["sweep"]:
         spec["reset_to"] = dict(reading.reset_to)
     body["name"] = f"{body['name']} (reading {name})"
     body["labels"] = body["labels"] | {"reading": name}

@@ -1,8 +1,8 @@
-"""The entries of the gallery: a preset per figure or table, sized for two CPU cores."""
+"""The entries of the gallery: a preset per figure or table, and those of several readings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,20 +13,25 @@ from engine.experiments.registry import presets
 from engine.kind import Preset
 from engine.paper.preset_readings import apply_reading
 from engine.paper.readings import ReadingName
+from engine.paper.recipes import Scale
 
-FIVE_SEEDS = (0, 1, 2, 3, 4)
 THREE_SEEDS = (0, 1, 2)
-MNIST = {"name": "mnist", "train_size": 10_000}
 SMALL_MNIST = {"name": "mnist", "train_size": 2_000, "test_size": 1_000}
 CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
 """CIFAR-10 from JPEG-compressed copies of its images; titles say so, as results differ from
 CIFAR-10's."""
 _TITLES = {"mnist": "MNIST", "cifar10-jpeg": "JPEG copies of CIFAR-10"}
+ALL_MODES = {"modes": ["active", "lazy", "random"]}
+READ_BY: tuple[ReadingName, ...] = ("first_epoch", "trainable", "printed")
+"""The readings by which claims 1 to 4 are judged, the most telling first"""
+WIDTHS = {1: [10, 100, 1_000, 10_000], 4: [10, 100, 1_000]}
+"""By depth: those of the paper's that two cores train in hours"""
+CONV_WIDTHS = [10, 32]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A preset at `quick` scale with changes, e.g. more data and larger nets."""
+    """A preset with changes, e.g. other data or widths."""
 
     preset: str
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -36,7 +41,8 @@ class Entry:
     seeds: tuple[int, ...] = ()
     """Replace the preset's; empty keeps those."""
     reading: ReadingName | None = None
-    """A reading of the paper other than the preset's"""
+    """A reading of the paper, which its name then tells"""
+    scale: Scale = "quick"
 
     @property
     def name(self) -> str:
@@ -57,7 +63,7 @@ class Entry:
     @property
     def title(self) -> str:
         """The preset's title, adapted to the changes."""
-        title = presets()[self.preset, "quick"].title
+        title = presets()[self.preset, self.scale].title
         if "data" in self.spec:
             name = self.spec["data"]["name"]
             title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
@@ -65,7 +71,7 @@ class Entry:
 
     def find_preset(self) -> Preset:
         """The preset with the changes, then by the reading."""
-        preset = presets()[self.preset, "quick"]
+        preset = presets()[self.preset, self.scale]
         body: dict[str, Any] = deepcopy(dict(preset.body))
         body["spec"] |= deepcopy(dict(self.spec))
         body["sweep"] |= deepcopy(dict(self.sweep))
@@ -79,20 +85,30 @@ class Entry:
         return dict(self.find_preset().body) | {"name": self.title}
 
 
+def _list_at_size() -> Iterator[Entry]:
+    """The figures that two cores compute at the paper's size, but for the widest nets."""
+    yield Entry("reference_point", scale="paper")
+    for reading in READ_BY:
+        for sweeps, bars, depth in (
+            (("fig2",), "fig4a", 1),
+            (("fig3",), "fig4b", 4),
+            (("fig14a", "fig15a"), "fig16a", 1),
+            (("fig14b", "fig15b"), "fig16b", 4),
+        ):
+            widths = {"model.width": WIDTHS[depth]}
+            for name in sweeps:
+                yield Entry(name, ALL_MODES, widths, reading=reading, scale="paper")
+            yield Entry(bars, {}, widths, reading=reading, scale="paper")
+    for name in ("fig5", "fig18"):
+        yield Entry(name, seeds=THREE_SEEDS, scale="paper")
+    for name in ("fig6", "fig19", "fig17", "fig20"):
+        yield Entry(name, {}, {"model.width": CONV_WIDTHS}, THREE_SEEDS, scale="paper")
+
+
+AT_SIZE: tuple[Entry, ...] = tuple(_list_at_size())
 CHANGES: tuple[Entry, ...] = (
-    Entry("fig2", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
-    Entry(
-        "fig2",
-        {"data": MNIST, "epochs": 20},
-        {"model.width": [10, 100, 1_000]},
-        FIVE_SEEDS,
-        reading="printed",
-    ),
-    Entry("fig4a", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
-    Entry("fig3", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
-    Entry("fig4b", {"data": MNIST, "epochs": 20}, {"model.width": [10, 100, 1_000]}, FIVE_SEEDS),
-    Entry("fig7a", {"data": SMALL_MNIST}, seeds=FIVE_SEEDS),
-    Entry("fig8a", {"data": SMALL_MNIST}, seeds=FIVE_SEEDS),
+    Entry("fig7a", {"data": SMALL_MNIST}, seeds=(0, 1, 2, 3, 4)),
+    Entry("fig8a", {"data": SMALL_MNIST}, seeds=(0, 1, 2, 3, 4)),
     Entry("fig10a", {"data": SMALL_MNIST}, seeds=THREE_SEEDS),
     Entry("fig11a", {"data": SMALL_MNIST}, seeds=THREE_SEEDS),
     Entry(
@@ -101,24 +117,23 @@ CHANGES: tuple[Entry, ...] = (
         seeds=THREE_SEEDS,
     ),
 )
-"""Presets that the gallery enlarges or shows a second time; all others are unchanged."""
+"""Presets at `quick` scale that the gallery enlarges; those of neither list are unchanged."""
 
 
 def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:
-    """An entry for every figure and table at `quick` scale, in the order of the paper.
+    """The entries of every figure and table, in the order in which they are computed.
 
     A changed entry whose file is not in `data_dir` is replaced by the unchanged preset.
     """
     changed = [entry for entry in CHANGES if _has_data(entry, data_dir)]
-    replaced = {entry.preset for entry in changed if entry.reading is None}
-    unchanged = {
-        name
+    replaced = {entry.preset for entry in (*AT_SIZE, *changed)}
+    unchanged = [
+        Entry(name)
         for name, scale in presets()
         if scale == "quick" and name != "demo" and name not in replaced
-    }
-    return tuple(
-        sorted([*changed, *map(Entry, unchanged)], key=lambda entry: paper_order(entry.name))
-    )
+    ]
+    others = sorted([*changed, *unchanged], key=lambda entry: paper_order(entry.name))
+    return (*AT_SIZE, *others)
 
 
 def _has_data(entry: Entry, data_dir: Path | None) -> bool:
