@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,16 @@ TWO_RUNS: dict[str, Any] = {
     "seeds": [0],
     "reuse": False,
 }
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """The setting of a new database."""
+    if request.param == "sqlite":
+        yield {}
+        return
+    with new_database(request.getfixturevalue("postgres_server")) as url:
+        yield {"database_url": url}
 
 
 @contextmanager
@@ -90,8 +100,10 @@ def test_requests_without_keys_are_not_limited(tmp_path: Path, sqlite_template: 
             assert "RateLimit" not in response.headers
 
 
-def test_the_queued_runs_of_an_owner_are_limited(tmp_path: Path, sqlite_template: Path) -> None:
-    with limited(tmp_path, sqlite_template, limit_queued_per_owner=3) as api_server:
+def test_the_queued_runs_of_an_owner_are_limited(
+    tmp_path: Path, sqlite_template: Path, database: dict[str, Any]
+) -> None:
+    with limited(tmp_path, sqlite_template, limit_queued_per_owner=3, **database) as api_server:
         usual = (Scope.READ, Scope.SUBMIT, Scope.CANCEL)
         ada, ben = make_key(api_server.db, *usual), make_key(api_server.db, *usual, owner="ben")
         root = make_key(api_server.db, Scope.ADMIN, owner="root")
@@ -116,27 +128,18 @@ def test_the_queued_runs_of_an_owner_are_limited(tmp_path: Path, sqlite_template
 
 @pytest.mark.parametrize("path", ["/datasets?name=mine", "/checkpoints", "/import"])
 @pytest.mark.parametrize("is_chunked", [False, True])
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_a_body_over_the_limit_is_refused_before_it_is_received(
-    request: pytest.FixtureRequest,
     tmp_path: Path,
     sqlite_template: Path,
+    database: dict[str, Any],
     path: str,
     is_chunked: bool,
-    database: str,
 ) -> None:
     """An import, whose unpacked size is unknown, where the owner has no room at all."""
     npz = make_npz()
     left = 0 if path == "/import" else 1_000
-    limits: dict[str, Any] = {
-        "limit_bytes_per_owner": len(npz) + left,
-        "max_dataset_bytes": 100 << 20,
-    }
-    with ExitStack() as opened:
-        if database == "postgres":
-            server = request.getfixturevalue("postgres_server")
-            limits["database_url"] = opened.enter_context(new_database(server))
-        api_server = opened.enter_context(limited(tmp_path, sqlite_template, **limits))
+    limits = {"limit_bytes_per_owner": len(npz) + left, "max_dataset_bytes": 100 << 20}
+    with limited(tmp_path, sqlite_template, **limits, **database) as api_server:
         ada, url = make_key(api_server.db, Scope.SUBMIT), api_server.http.base_url
         sent = {"content": npz, "params": {"name": "first"}}
         assert request_with_key(api_server, ada, "POST", "/datasets", **sent).status_code == 201
@@ -218,8 +221,10 @@ def test_a_preview_warns_of_every_limit_that_the_submission_would_exceed(
         assert api_server.count_experiments() == 1
 
 
-def test_retried_runs_count_as_queued(tmp_path: Path, sqlite_template: Path) -> None:
-    with limited(tmp_path, sqlite_template, limit_queued_per_owner=2) as api_server:
+def test_retried_runs_count_as_queued(
+    tmp_path: Path, sqlite_template: Path, database: dict[str, Any]
+) -> None:
+    with limited(tmp_path, sqlite_template, limit_queued_per_owner=2, **database) as api_server:
         ada = make_key(api_server.db)
         made = request_with_key(api_server, ada, "POST", json=TWO_RUNS).json()["id"]
         api_server.http.headers["Authorization"] = f"Bearer {ada}"
@@ -272,11 +277,12 @@ def test_all_exceeded_limits_are_listed_in_one_response(
         assert (used["bytes"], used["metric_rows"]) == stored
 
 
-def test_a_file_over_the_owner_s_limit_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
+def test_a_file_over_the_owner_s_limit_is_not_stored(
+    tmp_path: Path, sqlite_template: Path, database: dict[str, Any]
+) -> None:
     npz, weights = make_npz(), make_checkpoint(CHECKPOINT_SHAPES)
-    with limited(
-        tmp_path, sqlite_template, limit_bytes_per_owner=len(npz) + len(weights) - 1
-    ) as api_server:
+    limits = {"limit_bytes_per_owner": len(npz) + len(weights) - 1}
+    with limited(tmp_path, sqlite_template, **limits, **database) as api_server:
         ada, ben = make_key(api_server.db), make_key(api_server.db, owner="ben")
         sent = {"content": npz, "params": {"name": "mine"}}
         assert request_with_key(api_server, ada, "POST", "/datasets", **sent).status_code == 201
@@ -290,7 +296,9 @@ def test_a_file_over_the_owner_s_limit_is_not_stored(tmp_path: Path, sqlite_temp
         )
 
 
-def test_an_import_over_a_limit_is_not_stored(tmp_path: Path, sqlite_template: Path) -> None:
+def test_an_import_over_a_limit_is_not_stored(
+    tmp_path: Path, sqlite_template: Path, database: dict[str, Any]
+) -> None:
     home, other = tmp_path / "one", tmp_path / "other"
     home.mkdir()
     other.mkdir()
@@ -300,9 +308,8 @@ def test_an_import_over_a_limit_is_not_stored(tmp_path: Path, sqlite_template: P
         archive = api_server.http.get(
             f"/experiments/{made}/export", params={"files": "true"}
         ).content
-    with limited(
-        other, sqlite_template, limit_metrics_per_owner=3, limit_bytes_per_owner=10
-    ) as api_server:
+    limits = {"limit_metrics_per_owner": 3, "limit_bytes_per_owner": 10}
+    with limited(other, sqlite_template, **limits, **database) as api_server:
         over = request_with_key(
             api_server, make_key(api_server.db), "POST", "/import", content=archive
         )

@@ -35,6 +35,7 @@ from tests.api.zip_files import pack_zip, unpack_zip
 STRINGS = {
     "empty formula": "$$",
     "formula": r"$\foo$",
+    "formula and accent": "$\\foo$ \u00e9",
     "escaped dollar": r"a \$ b $ c",
     "TeX": r"\input{/etc/passwd} \\ & # ^_~ {}",
     "HTML": "<script>alert(1)</script><b>&amp;",
