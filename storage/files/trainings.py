@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlmodel import Session
 
 from storage.database.engine import database_now
 from storage.database.json_columns import readable
-from storage.database.tables import ExperimentRow, RunRow, TrainingRow
+from storage.database.tables import ArtifactRow, ExperimentRow, RunRow, TrainingRow
 from storage.files.in_use import list_replaced
 from storage.runs.transitions import holds_run
 
@@ -56,8 +56,17 @@ def find_trained_specs(
     """(spec digest, seed) to the id of the newest run that finished it; others are left out.
 
     datasets: for each spec digest, sha256 by name of the registered data sets that it uses now.
-    Runs that used another content are left out.
+    Runs that used another content are left out, and those whose weights are not kept.
     """
+    weights = [
+        exists().where(
+            ArtifactRow.run_id == TrainingRow.run_id,
+            ArtifactRow.role == "checkpoint",
+            ArtifactRow.name == name,
+            ArtifactRow.seed == TrainingRow.seed,
+        )
+        for name in ("theta_0", "theta_T")
+    ]
     query = (
         select(
             TrainingRow.spec_digest,
@@ -68,6 +77,7 @@ def find_trained_specs(
         .join(RunRow, RunRow.id == TrainingRow.run_id)
         .join(ExperimentRow, ExperimentRow.id == RunRow.experiment_id)
         .where(TrainingRow.spec_digest.in_(list(datasets)), TrainingRow.seed.in_(list(seeds)))
+        .where(*weights)
         .order_by(TrainingRow.run_id)
     )
     return {

@@ -15,6 +15,7 @@ from engine.spec import Execution
 from engine.sweep import expand
 from richregime import Comparison
 from richregime.tables import published_table, verdicts_table
+from storage.files.artifacts import register_artifact
 from storage.files.trainings import register_training
 from storage.runs.claim import Claim
 from storage.runs.transitions import finish_run
@@ -214,7 +215,18 @@ def train_one(api_server: ApiServer, spec: dict[str, Any], seed: int) -> None:
             fence=claimed.fence,
             result={},
         )
-    api_server.finish_run(claimed)
+        assert register_artifact(
+            session,
+            run_id=claimed.run_id,
+            fence=claimed.fence,
+            role="checkpoint",
+            name="theta_0",
+            seed=seed,
+            epoch=0,
+            media_type="application/vnd.safetensors",
+            blob=api_server.blobs.put(b"theta_0"),
+        )
+    api_server.finish_run(claimed)  # it stores theta_T
 
 
 def reused(api_server: ApiServer, body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -353,6 +353,8 @@ def test_a_preview_names_no_training_on_a_data_set_that_was_replaced(api: ApiSer
             fence=claim.fence,
             result={},
         )
+    for name in ("theta_0", "theta_T"):
+        save_checkpoint(api, claim, name)
     api.finish_run(claim)
 
     def reused() -> list[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from engine.spec import Execution
 from engine.sweep import expand
 from runtime.settings import Settings
 from storage.database.engine import Database
-from storage.database.tables import RunRow
+from storage.database.tables import RunRow, TrainingRow
 from storage.files.blobs import BlobStore
 from storage.files.trainings import find_trained_specs
 from storage.results.stored_results import StoredPlotInput, summarize_experiment
@@ -39,10 +40,10 @@ def harness(tmp_path: Path, sqlite_url: str, blobs: BlobStore) -> Iterator[Worke
 
 
 def execute(
-    harness: WorkerHarness, spec: dict[str, Any], seeds: tuple[int, ...]
+    harness: WorkerHarness, spec: dict[str, Any], seeds: tuple[int, ...], **more: Any
 ) -> tuple[str, str]:
     """Execute a run with reuse in this process; returns (experiment id, run id)."""
-    ids = harness.submit(spec, seeds, wake=False)
+    ids = harness.submit(spec, seeds, wake=False, **more)
     claim = claim_next(
         harness.db, worker="host:1:2", device_class="cpu", device="cpu", lease_seconds=60
     )
@@ -78,6 +79,18 @@ def test_the_run_loads_the_training_that_the_preview_names_and_the_result_lists_
     assert result["reused"] == [{"point": 0, "seed": 0, "run_id": first}]
     assert harness.thetas(second)["theta_T", 0] == harness.thetas(first)["theta_T", 0]
     assert reusable_runs(harness, SPEC) == {0: first, 1: second}
+
+
+@pytest.mark.parametrize("keep", ["last", "none"])
+def test_a_preview_names_no_training_whose_weights_are_not_kept(
+    harness: WorkerHarness, keep: str
+) -> None:
+    _, first = execute(harness, SPEC, (0,), keep=keep)
+    with harness.db.read() as session:
+        assert [row.run_id for row in session.scalars(select(TrainingRow))] == [first]
+    assert reusable_runs(harness, SPEC) == {}
+    _, second = execute(harness, SPEC, (0,))
+    assert reusable_runs(harness, SPEC) == {0: second}
 
 
 def test_another_policy_or_length_is_another_training(harness: WorkerHarness) -> None:
