@@ -1,0 +1,339 @@
+"""Numbers that others published, beside ours: is the engine's science right?
+
+`python -m benchmarks known --data-dir FOLDER` computes each row, writes it to
+benchmarks/results/known.json as soon as it is known, and writes docs/reference/known-answers.md. A
+row that the file holds for the same specs and versions is not computed again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.engine_runs import make_context, run_kind
+from benchmarks.options import Options
+from engine.analysis.stats import student_t
+from engine.experiments.registry import parse_spec
+from engine.spec import TRAINING_VERSION, sha256_of
+
+CROPPED, CROPPED_RANDOM = "cifar10-jpeg-28", "cifar10-jpeg-28-random"
+CROP = slice(2, 30)
+CHANCE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One published number, and the experiment that gives ours."""
+
+    setting: str
+    published: str
+    source: str
+    spec: Mapping[str, Any]
+    seeds: int
+    value: Callable[[Any], float]
+    """The number of one seed's result"""
+    agrees: Callable[[Sequence[float]], bool]
+    """Whether our values over the seeds agree with the published number"""
+    rule: str
+    """What `agrees` asks, in words"""
+    needs: str = "mnist"
+    """`mnist`, `cifar10-jpeg`, or `gpu`"""
+    note: str = ""
+    """Where the setting departs from the source"""
+
+    def identity(self, data_dir: Path | None) -> str:
+        """Equal where a stored row need not be computed again."""
+        return sha256_of(
+            [dict(self.spec), self.seeds, TRAINING_VERSION, torch.__version__, bool(data_dir)]
+        )
+
+
+@dataclass(slots=True)
+class Row:
+    """The computed answer."""
+
+    setting: str
+    published: str
+    source: str
+    values: list[float]
+    rule: str
+    agrees: bool
+    note: str
+    identity: str
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+def contains(value: float) -> Callable[[Sequence[float]], bool]:
+    """The 99 % interval of our mean contains the value: for a mean that is known.
+
+    Four rows ask it, so that one of them fails by chance in 4 of 100 computations.
+    """
+
+    def agrees(values: Sequence[float]) -> bool:
+        low, high = mean_interval(values, 0.99)
+        return low <= value <= high
+
+    return agrees
+
+
+def could_be_drawn(value: float) -> Callable[[Sequence[float]], bool]:
+    """The value lies where 95 % of further seeds of ours do: for one published run."""
+
+    def agrees(values: Sequence[float]) -> bool:
+        reach = student_t(len(values) - 1) * stdev(values) * sqrt(1 + 1 / len(values))
+        return abs(value - fmean(values)) <= reach
+
+    return agrees
+
+
+def at_most(value: float) -> Callable[[Sequence[float]], bool]:
+    """The whole 95 % interval of our mean is at most the value."""
+    return lambda values: mean_interval(values)[1] <= value
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of at least two values."""
+    reach = student_t(len(values) - 1, confidence) * stdev(values) / sqrt(len(values))
+    return fmean(values) - reach, fmean(values) + reach
+
+
+def _initial_accuracy(result: Any) -> float:
+    return float(result.initial_test_accuracy)
+
+
+def _test_accuracy(result: Any) -> float:
+    return float(result.test_accuracy)
+
+
+def _layer_accuracy(layer: int) -> Callable[[Any], float]:
+    return lambda result: float(result.layers[layer].test_accuracy)
+
+
+def _layer_loss(layer: int) -> Callable[[Any], float]:
+    return lambda result: float(result.test_accuracy - result.layers[layer].test_accuracy)
+
+
+def list_answers(options: Options) -> Iterator[Answer]:
+    """Every row, the cheapest first. In a smoke test with tiny sizes."""
+    small = {"train_size": 200, "test_size": 100} if options.smoke else {}
+    digits = {"name": "mnist" if options.data_dir is not None else "digits"}
+    seeds = options.size(1_000, 20)
+    for width in (10, 100, 1_000, options.size(10_000, 2_000)):
+        yield Answer(
+            f"random ReLU-Net of width {width:,}, one hidden layer: test accuracy",
+            "0.1, exactly, at every width",
+            "the outputs of a random net are exchangeable",
+            {
+                "kind": "train",
+                "data": {**digits, "test_size": 1_000 if not options.smoke else 100, **small},
+                "model": {"name": "relu_net", "width": width},
+                "epochs": 0,
+            },
+            seeds,
+            _initial_accuracy,
+            contains(CHANCE),
+            "the 99 % interval of the mean contains 0.1",
+        )
+    yield from _layer_answers(options, {**digits, **small})
+    yield Answer(
+        "784-200-200-10, Adam 0.001, 100 epochs, all of MNIST: test accuracy",
+        "0.9811",
+        "arXiv 1804.08838",
+        {
+            "kind": "train",
+            "data": {**digits, **small},
+            "model": {"name": "relu_net", "width": 200, "depth": 2},
+            "optimizer": {"name": "adam", "lr": 0.001},
+            "epochs": options.size(100, 2),
+            "evaluate": {"every": options.size(100, 2)},
+        },
+        3,
+        _test_accuracy,
+        could_be_drawn(0.9811),
+        "95 % of our seeds lie around it",
+    )
+    yield from _colour_answers(options)
+
+
+def _layer_answers(options: Options, data: Mapping[str, Any]) -> Iterator[Answer]:
+    """Robustness of the layers of a 3 x 256 net (arXiv 1902.01996)."""
+    spec = {
+        "kind": "reinit_sweep",
+        "data": dict(data),
+        "model": {"name": "relu_net", "width": 256, "depth": 3},
+        "optimizer": {"name": "sgd", "lr": 0.01},
+        "epochs": options.size(40, 2),
+        "evaluate": {"every": options.size(40, 2)},
+        "modes": ["layer"],
+    }
+    source, note = "arXiv 1902.01996, Section 3", "40 epochs of SGD; theirs are 100"
+    for layer in (1, 2):
+        yield Answer(
+            f"3 x 256 net on MNIST, layer {layer + 1} reset to its initial weights: accuracy lost",
+            "little",
+            source,
+            {**spec, "reset_to": {"name": "init"}},
+            3,
+            _layer_loss(layer),
+            at_most(0.05),
+            "the whole 95 % interval is at most 0.05",
+            note=note,
+        )
+    yield Answer(
+        "3 x 256 net on MNIST, layer 1 reset to its initial weights: accuracy lost",
+        "most of it: the layer is critical",
+        source,
+        {**spec, "reset_to": {"name": "init"}},
+        3,
+        _layer_loss(0),
+        lambda values: mean_interval(values)[0] >= 0.2,
+        "the whole 95 % interval is at least 0.2",
+        note=note,
+    )
+    for layer in (0, 1, 2):
+        yield Answer(
+            f"3 x 256 net on MNIST, layer {layer + 1} drawn afresh: test accuracy",
+            "about chance",
+            source,
+            {**spec, "reset_to": {"name": "fresh"}},
+            5,
+            _layer_accuracy(layer),
+            at_most(0.4),
+            "the whole 95 % interval is at most 0.4",
+            note=note,
+        )
+
+
+def _colour_answers(options: Options) -> Iterator[Answer]:
+    """A net of 512 hidden units on CIFAR-10 cropped to 28 x 28 (arXiv 1611.03530, Table 1)."""
+    spec = {
+        "kind": "train",
+        "model": {"name": "relu_net", "width": 512},
+        "optimizer": {"name": "sgd", "lr": 0.01},
+        "evaluate": {"every": options.size(50, 2)},
+    }
+    source = "arXiv 1611.03530, Table 1"
+    note = "JPEG copies of the images; three seeds of a published single run"
+    yield Answer(
+        "CIFAR-10 (JPEG) cropped to 28 x 28, 1 x 512, SGD, no regularisation: test accuracy",
+        "0.505",
+        source,
+        {**spec, "data": {"name": CROPPED}, "epochs": options.size(100, 2)},
+        3,
+        _test_accuracy,
+        could_be_drawn(0.505),
+        "95 % of our seeds lie around it",
+        needs="cifar10-jpeg",
+        note=note,
+    )
+    yield Answer(
+        "the same with random labels: train accuracy",
+        "0.993",
+        source,
+        {**spec, "data": {"name": CROPPED_RANDOM}, "epochs": options.size(300, 2)},
+        2,
+        _test_accuracy,
+        lambda values: min(values) >= 0.98,
+        "every seed is at least 0.98: the net learns the labels by heart",
+        needs="cifar10-jpeg",
+        note=f"{note}; the test set is the train set",
+    )
+
+
+def write_colour_sets(options: Options) -> dict[str, Path]:
+    """The cropped CIFAR-10 with its labels, and with random ones; empty without its file."""
+    source = None if options.data_dir is None else options.data_dir / "cifar10-jpeg.npz"
+    if source is None or not source.is_file():
+        return {}
+    with np.load(source) as stored:
+        images = {split: stored[f"x_{split}"][:, CROP, CROP] for split in ("train", "test")}
+        labels = {split: stored[f"y_{split}"] for split in ("train", "test")}
+    if options.smoke:
+        images = {split: one[::250] for split, one in images.items()}
+        labels = {split: one[::250] for split, one in labels.items()}
+    random = np.random.default_rng(0).integers(0, 10, size=len(labels["train"]))
+    sets = {
+        CROPPED: {
+            **{f"x_{split}": one for split, one in images.items()},
+            **{f"y_{split}": one for split, one in labels.items()},
+        },
+        CROPPED_RANDOM: {
+            **{f"x_{split}": images["train"] for split in images},
+            **{f"y_{split}": random for split in images},
+        },
+    }
+    paths = {}
+    for name, arrays in sets.items():
+        paths[name] = options.work_dir / f"{name}.npz"
+        np.savez(paths[name], **arrays)
+    return paths
+
+
+def measure(options: Options, stored: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    """Each row that this machine can compute; those of `stored` with equal identity as they are."""
+    known = {(row["setting"], row["identity"]): Row(**row) for row in stored}
+    registered = write_colour_sets(options)
+    computed: dict[str, Sequence[Any]] = {}
+    for answer in list_answers(options):
+        identity = answer.identity(options.data_dir)
+        if (answer.setting, identity) in known:
+            yield known[answer.setting, identity]
+            continue
+        if answer.needs == "cifar10-jpeg" and not registered:
+            continue
+        key = sha256_of([dict(answer.spec), answer.seeds])
+        if key not in computed:
+            ctx = make_context(options, range(answer.seeds), registered=registered, threads=1)
+            computed[key] = run_kind(parse_spec(dict(answer.spec)), ctx)
+            ctx.discard()
+        values = [answer.value(result) for result in computed[key]]
+        yield Row(
+            answer.setting,
+            answer.published,
+            answer.source,
+            values,
+            answer.rule,
+            answer.agrees(values),
+            answer.note,
+            identity,
+            dict(answer.spec),
+        )
+
+
+def write_page(document: Mapping[str, Any]) -> str:
+    """docs/reference/known-answers.md."""
+    lines = [
+        "# Known answers",
+        "",
+        "Numbers that others published, or that follow from an argument, beside those of this",
+        "engine. The rule by which a row agrees was written before the row was computed. The page",
+        "is written by `python -m benchmarks known --data-dir FOLDER`.",
+        "",
+        "| setting | published | source | ours, 95 % interval of the mean | n | agrees |",
+        "|---|---|---|---|---:|---|",
+    ]
+    for row in document["rows"]:
+        values = row["values"]
+        low, high = mean_interval(values)
+        note = f" ({row['note']})" if row["note"] else ""
+        verdict = f"{'yes' if row['agrees'] else '**no**'}: {row['rule']}"
+        ours = f"{fmean(values):.4f} [{low:.4f}, {high:.4f}]"
+        cells = (f"{row['setting']}{note}", row["published"], row["source"], ours)
+        lines.append(f"| {' | '.join(cells)} | {len(values)} | {verdict} |")
+    machine = document["machine"]
+    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
+    lines += ["", f"Computed on {machine['processor']} ({versions}); data: {document['data']}.", ""]
+    return "\n".join(lines)
+
+
+def read_stored(path: Path) -> list[Mapping[str, Any]]:
+    """The rows of an earlier call; none without the file."""
+    return list(json.loads(path.read_text())["rows"]) if path.exists() else []

@@ -1,0 +1,69 @@
+"""The comparison with published numbers: its rules, its rows and its page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks.known import (
+    Row,
+    at_most,
+    contains,
+    could_be_drawn,
+    list_answers,
+    mean_interval,
+    measure,
+    write_page,
+)
+from benchmarks.options import Options
+from engine.experiments.registry import parse_spec
+
+SMOKE = Options(Path("unused"), None, smoke=True, peers=False)
+
+
+def test_the_rules_by_hand() -> None:
+    """Three values with mean 0.5 and standard deviation 0.1; t = 4.302653 and 9.924843."""
+    values = [0.4, 0.5, 0.6]
+    reach = 0.1 / 3**0.5
+    assert mean_interval(values) == pytest.approx((0.5 - 4.302653 * reach, 0.5 + 4.302653 * reach))
+    assert contains(0.5 + 9.9 * reach)(values)
+    assert not contains(0.5 + 9.95 * reach)(values)
+    assert could_be_drawn(0.5 + 4.30 * 0.1 * (4 / 3) ** 0.5)(values)
+    assert not could_be_drawn(0.5 + 4.31 * 0.1 * (4 / 3) ** 0.5)(values)
+    assert at_most(0.5 + 4.31 * reach)(values)
+    assert not at_most(0.5 + 4.30 * reach)(values)
+
+
+def test_every_row_has_a_valid_spec_and_says_where_its_number_comes_from() -> None:
+    answers = list(list_answers(Options(Path("unused"), Path("data"), smoke=False, peers=False)))
+    assert len({(one.setting, one.identity(None)) for one in answers}) == len(answers)
+    for one in answers:
+        parse_spec(dict(one.spec))
+        assert one.source
+        assert one.rule
+        assert one.seeds >= 2, "an interval needs two"
+
+
+def test_a_stored_row_is_not_computed_again(tmp_path: Path) -> None:
+    first = next(list_answers(SMOKE))
+    row = Row(
+        first.setting, "0.1", "source", [0.1, 0.2], "rule", True, "note", first.identity(None)
+    )
+    options = Options(tmp_path, None, smoke=True, peers=False)
+    assert next(measure(options, [asdict(row)])) == row
+    again = next(measure(options, [{**asdict(row), "identity": "other"}]))
+    assert len(again.values) == first.seeds
+    assert all(0 <= value <= 0.5 for value in again.values)
+
+
+def test_the_page_tells_values_rule_and_agreement() -> None:
+    row = Row("a net", "0.5", "a source", [0.4, 0.5, 0.6], "the rule", False, "smaller", "id")
+    machine = {"processor": "CPU", "versions": {"torch": "2"}}
+    page = write_page({"machine": machine, "data": "MNIST", "rows": [asdict(row)]})
+    assert (
+        "| a net (smaller) | 0.5 | a source | 0.5000 [0.2516, 0.7484] | 3 | **no**: the rule |"
+        in page
+    )
+    assert "CPU (torch 2); data: MNIST" in page
