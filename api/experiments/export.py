@@ -48,7 +48,7 @@ if [ -n "${RICHREGIME_URL:-}" ]; then
     exec curl --fail-with-body -X POST "$RICHREGIME_URL/experiments" \\
         -H 'content-type: application/json' --data-binary @body.json
 fi
-exec python -m engine run body.json --out "${1:-again}"
+exec python -m engine run body.json{seeds} --out "${1:-again}"
 """
 README = """{title}
 
@@ -120,7 +120,7 @@ def _list_entries(
         rows = metrics.read_metrics(session, experiment_id=experiment_id)
     yield "README.txt", README.format(title=source.title).encode()
     yield "body.json", _dump(submission_body(experiment))
-    yield "rerun.sh", RERUN.encode()
+    yield "rerun.sh", _rerun_script(experiment).encode()
     yield "experiment.json", _dump(experiment.model_dump(mode="json"))
     yield "result.json", _dump(summary)
     yield METRICS_FILE, to_csv(rows).encode()
@@ -137,6 +137,12 @@ def _list_entries(
         bundled.append(run)
     if row.finished_at is not None:
         yield BUNDLE_FILE, _dump(_bundle_of(experiment, source, bundled).model_dump(mode="json"))
+
+
+def _rerun_script(experiment: Experiment) -> str:
+    """The engine takes a list of seeds; an experiment that added some has come to one."""
+    seeds = ",".join(map(str, experiment.seeds))
+    return RERUN.replace("{seeds}", f" --seeds {seeds}" if experiment.seed_plan else "")
 
 
 def _bundle_of(experiment: Experiment, source: StoredPlotInput, runs: list[BundledRun]) -> Bundle:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.experiments import extend
 from engine.experiments.registry import kinds
 from engine.paper.looks import LookOutcome
 from storage.experiments.looks import QueueLimits, find_due_look, store_look
 from tests.api.api_server import ApiServer, make_settings, serve_api
+from tests.api.zip_files import pack_zip, unpack_zip
 from workers.looks import look_at_all
 
 PLAN = {"until": "decided", "first": 3, "step": 2, "at_most": 8}
 NO_LIMITS = QueueLimits(of_owner=10**6, of_all=10**6)
+plan_extended = extend._plan_extended
 
 
 def body_of(number: int, **changed: Any) -> dict[str, Any]:
@@ -239,8 +240,30 @@ def test_an_extension_adds_what_is_missing_and_equals_no_submission(api_server: 
     api_server.finish_all_runs(first["id"])
     look_open(api_server, first["id"])
     assert api_server.get(f"/experiments/{first['id']}")["seeds"] == [0, 1, 2, 3, 4, 9, 5, 6]
-    assert not api_server.submit(body_of(8, sweep=sweep))["reused"]
+    for widths in ([10], [10, 20]):
+        assert not api_server.submit(body_of(8, sweep={"model.width": widths}))["reused"]
     cancel(api_server, first["id"])
+
+
+def test_seeds_that_were_added_while_an_extension_was_planned_stay(
+    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_id = api_server.submit(body_of(12))["id"]
+    api_server.finish_all_runs(experiment_id)
+    planned = []
+
+    def plan_and_look(*arguments: Any) -> Any:
+        planned.append(plan_extended(*arguments))
+        if len(planned) == 1:
+            look_open(api_server, experiment_id)
+        return planned[-1]
+
+    monkeypatch.setattr(extend, "_plan_extended", plan_and_look)
+    response = api_server.http.post(f"/experiments/{experiment_id}/extend", json={"seeds": [9]})
+    assert response.json()["seeds"] == [0, 1, 2, 3, 4, 9]
+    runs = api_server.get(f"/experiments/{experiment_id}/runs")["items"]
+    assert [run["seeds"] for run in runs] == [[0, 1, 2], [3, 4], [9]]
+    cancel(api_server, experiment_id)
 
 
 def test_an_extension_beyond_the_limit_of_seeds_is_refused(api_server: ApiServer) -> None:
@@ -266,8 +289,7 @@ def test_an_export_keeps_the_plan_and_an_import_is_never_looked_at(api_server: A
     look_open(api_server, experiment_id)
     api_server.finish_all_runs(experiment_id)
     archive = api_server.http.get(f"/experiments/{experiment_id}/export").content
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        assert "bundle.json" not in opened.namelist(), "it may still add seeds"
+    assert "bundle.json" not in unpack_zip(archive), "it may still add seeds"
     look_at_all(api_server.db, api_server.blobs, api_server.settings)
     api_server.reconcile()
     archive = api_server.http.get(f"/experiments/{experiment_id}/export").content
@@ -277,5 +299,35 @@ def test_an_export_keeps_the_plan_and_an_import_is_never_looked_at(api_server: A
         assert imported[name] == original[name], name
     assert imported["seed_plan"]["looks_made"] == 2
     assert look_at_all(api_server.db, api_server.blobs, api_server.settings) == []
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        assert json.loads(opened.read("body.json"))["seeds"] == PLAN
+    entries = unpack_zip(archive)
+    assert json.loads(entries["body.json"])["seeds"] == PLAN
+    assert b"engine run body.json --seeds 0,1,2,3,4 --out" in entries["rerun.sh"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "pointer"),
+    [
+        ({"seed_plan": {"ended": None}}, "#/seed_plan/ended"),
+        ({"seed_plan": {"step": 1}}, "#/seed_plan"),
+        ({"seed_plan": None}, "#/seed_plan"),
+        ({"seeds": None}, "#/seed_plan"),
+        ({"seeds": [0, 1, 2, 2]}, "#/seeds"),
+        ({"seed_plan": {"confidence": 1.0}}, "#/seed_plan/confidence"),
+    ],
+)
+def test_an_import_with_another_or_an_open_plan_is_refused(
+    api_server: ApiServer, changed: dict[str, Any], pointer: str
+) -> None:
+    made = api_server.submit(body_of(13))
+    if not made["terminal"]:
+        api_server.finish_all_runs(made["id"])
+        look_at_all(api_server.db, api_server.blobs, api_server.settings)
+        api_server.reconcile()
+    archive = api_server.http.get(f"/experiments/{made['id']}/export").content
+    entries = unpack_zip(archive)
+    bundle = json.loads(entries["bundle.json"])
+    for name, value in changed.items():
+        bundle[name] = {**bundle[name], **value} if isinstance(value, dict) else value
+    entries["bundle.json"] = json.dumps(bundle).encode()
+    response = api_server.http.post("/import", content=pack_zip(entries))
+    assert [error["pointer"] for error in response.json()["errors"]][:1] == [pointer]

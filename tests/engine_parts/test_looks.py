@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
+from engine.__main__ import main
 from engine.analysis.stats import summarize
 from engine.paper.claims import get_claim
 from engine.paper.looks import confidence_of_look, count_looks, read_look
@@ -87,3 +90,12 @@ def test_paid_looks_keep_the_error_rate_and_unpaid_ones_do_not() -> None:
     assert num_looks == 8
     assert share_decided_falsely(2_000, confidence_of_look(num_looks)) <= 0.05
     assert share_decided_falsely(2_000, 0.95) > 0.12
+
+
+def test_the_engine_alone_takes_a_list_of_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps({"spec": {"kind": "train"}, "seeds": {"until": "decided"}}))
+    assert main(["run", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert "#/seeds: the engine alone computes a list of seeds" in capsys.readouterr().err
