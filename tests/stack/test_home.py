@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import api.app
+import workers.entry
 from ops.ports import free_port
 from ops.up import Stack
 from richregime import Client
@@ -61,6 +65,29 @@ def test_an_existing_home_is_tightened_once(tmp_path: Path, usual_umask: None) -
 def test_a_new_home_is_private(tmp_path: Path, usual_umask: None) -> None:
     prepare_folder("home", tmp_path / "a" / "home")
     assert open_paths(tmp_path / "a" / "home") == []
+
+
+@pytest.mark.parametrize("process", ["api", "worker"])
+def test_a_process_that_is_started_alone_makes_private_files(
+    tmp_path: Path,
+    sqlite_template: Path,
+    usual_umask: None,
+    monkeypatch: pytest.MonkeyPatch,
+    process: str,
+) -> None:
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
+    masks: list[int] = []
+
+    def note_mask(*arguments: Any, **options: Any) -> int:
+        masks.append(os.umask(0o022))
+        return 0
+
+    monkeypatch.setattr("uvicorn.run", note_mask)
+    monkeypatch.setattr("workers.parent.Worker.run", note_mask)
+    main = api.app.main if process == "api" else workers.entry.main
+    assert main([]) == 0
+    assert masks == [0o077]
 
 
 def test_a_folder_that_users_share_keeps_its_permissions(tmp_path: Path) -> None:
