@@ -45,6 +45,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "Explanation": (
         "explanation/concepts",
         "architecture",
+        "explanation/verdicts",
         "explanation/reliability",
         "explanation/scaling",
     ),
@@ -67,11 +68,13 @@ class GuidePage:
 
 def list_pages() -> list[GuidePage]:
     """Every page in the order of the guide's navigation."""
+    figures = [f"figures/{path.stem}" for path in sorted(DOCS.glob("figures/*.md"), key=_by_number)]
     decisions = [f"decisions/{path.stem}" for path in sorted(DOCS.glob("decisions/*.md"))]
     return [
         *(page for group, names in ORDER.items() for page in _document_pages(group, names)),
         GuidePage("reference", "All API calls", "API reference"),
         *(GuidePage(f"kinds/{name}", kind.title, "Kinds") for name, kind in kinds().items()),
+        *_document_pages("The paper's figures", figures),
         *_document_pages("Decisions", decisions),
     ]
 
@@ -102,6 +105,12 @@ def render_page(
 def list_sections(html: str) -> list[tuple[str, str]]:
     """(id, HTML of the heading) of each section of a page."""
     return SECTION.findall(html)
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    """`fig2` before `fig10`; names without a number first."""
+    digits = re.sub(r"\D", "", path.stem)
+    return int(digits or 0), path.stem
 
 
 def _document_pages(group: str, names: Sequence[str]) -> list[GuidePage]:

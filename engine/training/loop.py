@@ -142,7 +142,12 @@ class _Training:
             else:
                 self._relog(seed, found)
             self._done[seed] = TrainedSeed.from_finished(
-                seed, found, self._ctx.run_id, self._data.y_test, self._arithmetic
+                seed,
+                found,
+                self._ctx.run_id,
+                self._data.y_test,
+                self._data.y_train,
+                self._arithmetic,
             )
         lost = [seed for seed in self._finished if seed not in self._done]
         assert not lost, (
@@ -258,9 +263,11 @@ class _Training:
             if epoch == 0:
                 history.initial_test_accuracy = found.test_accuracy
             history.test_accuracy = found.test_accuracy
-            loss = found.test_loss if isfinite(found.test_loss) else None
+            history.test_loss = found.test_loss if isfinite(found.test_loss) else None
             self._ctx.log_metrics(
-                seed, epoch, {"test_accuracy": found.test_accuracy, "test_loss": loss}
+                seed,
+                epoch,
+                {"test_accuracy": found.test_accuracy, "test_loss": history.test_loss},
             )
 
     def _collect_timings(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
@@ -316,6 +323,7 @@ class _Training:
                 theta_T,
                 (*self._start_notes, *learner.notes, *self._list_arithmetic_notes()),
                 self._data.y_test,
+                self._data.y_train,
                 self._arithmetic,
             )
             if trained.outcome == "at_chance":

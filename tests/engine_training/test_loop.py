@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import comb
+from math import comb, log
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from engine.context import ResumeState
 from engine.errors import RunInterrupted
@@ -16,7 +18,14 @@ from engine.experiments.registry import parse_spec
 from engine.local import LocalRunContext
 from engine.spec import Execution
 from engine.training.loop import train
-from engine.training.outcome import CHANCE_LEVEL, TrainedSeed, is_at_chance, judge_outcome
+from engine.training.outcome import (
+    CHANCE_LEVEL,
+    EXPLAINED,
+    TrainedSeed,
+    explains_labels,
+    is_at_chance,
+    judge_outcome,
+)
 
 SMALL: dict[str, Any] = {"name": "digits", "train_size": 500, "test_size": 200}
 
@@ -185,8 +194,72 @@ def test_the_chance_test_equals_the_sum_of_binomial_terms(right: int) -> None:
 
 def test_naming_the_largest_class_of_an_unbalanced_test_set_is_at_chance() -> None:
     labels = torch.tensor([0] * 180 + [1] * 20)
-    assert judge_outcome(is_finite=True, test_accuracy=0.9, test_labels=labels) == "at_chance"
-    assert judge_outcome(is_finite=True, test_accuracy=0.97, test_labels=labels) == "trained"
-    assert judge_outcome(is_finite=False, test_accuracy=0.97, test_labels=labels) == "not_finite"
+    assert judge(0.9, labels) == "at_chance"
+    assert judge(0.97, labels) == "trained"
+    assert judge(0.97, labels, is_finite=False) == "not_finite"
     one_class = torch.zeros(50, dtype=torch.long)
-    assert judge_outcome(is_finite=True, test_accuracy=1.0, test_labels=one_class) == "at_chance"
+    assert judge(1.0, one_class) == "at_chance"
+
+
+def test_an_accurate_net_with_the_loss_of_a_constant_answer_is_at_chance() -> None:
+    """Always answering "1" scores 0.1135 on MNIST; an untrained net may score more."""
+    labels = torch.arange(10).repeat(1000)
+    constant = log(10)
+    for accuracy in (0.1, 0.1135, 0.19):
+        assert judge(accuracy, labels, test_loss=constant, train_loss=constant) == "at_chance"
+    assert judge(0.19, labels, test_loss=None, train_loss=None) == "at_chance"
+    assert judge(0.19, labels, test_loss=2.2, train_loss=None) == "at_chance", "4 % of the entropy"
+    assert judge(0.19, labels, test_loss=2.1, train_loss=None) == "trained"
+    assert judge(0.97, labels, test_loss=5.0, train_loss=0.01) == "trained", "overconfident"
+    assert judge(0.97, labels, test_loss=0.1, train_loss=9.0) == "trained", "an unstable epoch"
+
+
+def judge(
+    accuracy: float,
+    labels: Tensor,
+    *,
+    is_finite: bool = True,
+    test_loss: float | None = 0.0,
+    train_loss: float | None = 0.0,
+) -> str:
+    return judge_outcome(
+        is_finite=is_finite,
+        test_accuracy=accuracy,
+        test_loss=test_loss,
+        train_loss=train_loss,
+        test_labels=labels,
+        train_labels=labels,
+    )
+
+
+@pytest.mark.parametrize("shares", [(0.1,) * 10, (0.9, 0.1), (0.5, 0.3, 0.2)])
+def test_no_constant_answer_explains_the_labels(shares: tuple[float, ...]) -> None:
+    counts = [round(1000 * share) for share in shares]
+    labels = torch.repeat_interleave(torch.arange(len(shares)), torch.tensor(counts))
+    best = cross_entropy(torch.tensor(shares).log().expand(len(labels), -1), labels).item()
+    assert not explains_labels(best, labels)
+    assert explains_labels((1 - EXPLAINED) * best - 1e-6, labels)
+    assert not explains_labels((1 - EXPLAINED) * best + 1e-6, labels)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {"name": "relu_net", "width": 10}},
+        {"model": {"name": "relu_net", "width": 100}},
+        {"model": {"name": "relu_net", "width": 100, "depth": 4}},
+        {"model": {"name": "relu_net", "width": 100}, "init": {"name": "xavier", "gain": 0.4}},
+    ],
+    ids=["10", "100", "deep", "small gain"],
+)
+@pytest.mark.parametrize("normalization", ["unit", "standardize"])
+def test_200_untrained_nets_are_all_at_chance(
+    tmp_path: Path, changes: dict[str, Any], normalization: str
+) -> None:
+    data = {"name": "digits", "normalization": normalization}
+    spec = make_spec(**{"data": data, "epochs": 0, **changes})
+    seeds = list(range(200))
+    trained = train(spec, make_context(tmp_path / "run", seeds))
+    assert {one.outcome for one in trained} == {"at_chance"}
+    lucky = [one for one in trained if one.test_accuracy > 0.15]
+    assert lucky, "by accuracy alone some would pass"
