@@ -187,28 +187,30 @@ def gallery(
         Path | None, typer.Option(help="Folder of data set files.", callback=expand_user)
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for paper-map.md and results/.", callback=expand_user)
+        Path,
+        typer.Option(help="Folder for paper-map.md, figures/, results/.", callback=expand_user),
     ] = Path("docs"),
     page_only: Annotated[
         bool, typer.Option(help="Only write the page, from the results in the folder.")
     ] = False,
 ) -> None:
-    """Compute every figure and table of the paper at a size for two CPU cores.
+    """Compute every figure and table of the paper, most of them at its size.
 
-    Writes paper-map.md with results and verdicts. It takes an hour or more.
+    Writes paper-map.md with an answer for each claim, and a page for each figure. On two cores it
+    takes a day. Records of experiments that have ended are kept.
     """
     from rich.console import Console
 
     from ops.gallery.compute import compute
     from ops.gallery.entries import list_entries
-    from ops.gallery.page import write_page
+    from ops.gallery.page import write_pages
 
     entries = [entry for entry in list_entries(data_dir) if not only or entry.preset in only]
     missing = set(only or ()) - {entry.preset for entry in entries}
     if missing:
         raise typer.BadParameter(f"unknown presets at quick scale: {', '.join(sorted(missing))}")
     succeeded = page_only or compute(entries, home, data_dir, out / "results", Console())
-    write_page(out / "results", out / "paper-map.md")
+    write_pages(out / "results", out / "paper-map.md")
     raise typer.Exit(0 if succeeded else 1)
 
 

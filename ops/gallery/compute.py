@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.paper.preset_deviations import list_preset_deviations
+from engine.paper.preset_deviations import list_preset_choices, list_preset_deviations
 from ops.demo import exit_on_sigterm
 from ops.gallery.entries import Entry
 from ops.up import Stack
@@ -87,11 +87,13 @@ def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str,
         "name": entry.name,
         "preset": preset.name,
         "scale": preset.scale,
+        "reading": entry.reading,
         "title": entry.title,
         "description": preset.description,
         "plots": list(preset.plots),
         "body": entry.body(),
         "deviations": list(list_preset_deviations(replace(preset, body=entry.body()))),
+        "choices": list(list_preset_choices(preset)),
         "is_changed": entry.is_changed,
         "digest": experiment.digest,
         "run_seconds": sum(run.elapsed_seconds or 0.0 for run in runs),

@@ -1,98 +1,248 @@
-"""Writes docs/paper-map.md from the records of `compute`: presets, plots, results, verdicts."""
+"""Writes docs/paper-map.md: an answer for each claim of the paper, from records of `compute`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from engine.experiments.registry import presets
-from engine.paper.claims import CLAIMS
-from engine.result import Statistic
+from engine.paper.claims import CLAIMS, PaperClaim
+from engine.paper.readings import READINGS
 from ops.gallery.entries import paper_order
-from richregime.formatting import format_statistic
-from richregime.tables import format_cell
+from ops.gallery.figure_pages import write_figure_pages
+from ops.gallery.texts import Record, data_of, minutes, sentence_of, value_of
 
-Record = Mapping[str, Any]
+HEAD = """# The paper, claim by claim
 
-HEAD = """# The paper, figure by figure
-
-This page lists every figure and table of Li & Banerjee, *Experiments with Rich Regime Training for
-Deep Learning*: its preset, the results of this project, and verdicts on the paper's claims. One
-command writes it; if interrupted, run it again and it continues:
+Does what Li & Banerjee, *Experiments with Rich Regime Training for Deep Learning*, saw come out
+again? This page has a sentence for each claim, and links each to the experiments behind it. How a
+verdict is reached, and how often it is wrong, is on the page [verdicts](explanation/verdicts.md).
+One command computes everything; if interrupted, run it again and it continues:
 
 ```sh
 # FOLDER has MNIST and Fashion-MNIST; without it they are downloaded
 ./run gallery --data-dir FOLDER
 ```
 
-The experiments are sized for two CPU cores; each lists its deviations from the paper. Every
-experiment is a preset: `GET /presets/NAME?scale=paper` returns it at the paper's size, and
-`&reading=printed` at the printed choices. A verdict is *reproduced* only if the whole 95 %
-interval, over at least three seeds, agrees with the claim, and *inconclusive* if the statistics
-neither confirm nor refute it.
+The paper leaves choices open, so each experiment names its *reading*:
+
 """
-FIELDS_SHOWN = 6
 MARKS = {
     "reproduced": "✔ reproduced",
     "not reproduced": "✘ not reproduced",
     "inconclusive": "– inconclusive",
 }
+DECIDED = ("reproduced", "not reproduced")
+REFERENCE_POINT = "reference_point"
+NO_READING = "other"
+PICTURES = {
+    1: ("fig2", "curves_log"),
+    2: ("fig2", "curves_linear"),
+    3: ("fig4a", "accuracy_bars"),
+    4: ("fig2", "curves_log"),
+    5: ("fig5", "concentration"),
+    6: ("fig7a", "accuracy_bars"),
+    7: ("fig10a", "accuracy_bars"),
+    8: ("fig1a", "share_of_norm"),
+}
+"""By claim: the preset and its plot that show it"""
 
 
-def write_page(results: Path, page: Path) -> None:
-    """Write the page of all records in the folder `results`, which is below the page's folder."""
+def write_pages(results: Path, page: Path) -> None:
+    """Write the page, and one for each figure, of all records in the folder `results`.
+
+    Both folders are in that of the page.
+    """
     records = read_records(results)
     folder = results.relative_to(page.parent).as_posix()
-    parts = [HEAD, _claims_section(records), _index_section(records)]
-    parts += [_figure_section(record, folder) for record in records]
-    page.write_text("\n".join(parts), encoding="utf-8")
+    readings = [f"- `{one.name}`: {one.sentence}" for one in READINGS]
+    parts = [HEAD + "\n".join(readings) + "\n", _reference_section(records, folder)]
+    parts += [_overview(records), *(_claim_section(records, claim, folder) for claim in CLAIMS)]
+    page.write_text("\n".join([*filter(None, parts), _index_section(records)]), encoding="utf-8")
+    write_figure_pages(records, page.parent / "figures", f"../{folder}")
 
 
 def read_records(results: Path) -> list[Record]:
-    """The records that `compute` has written, in the order of the paper."""
+    """The records that `compute` has written, in the order of the paper and of the readings."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
-    return sorted(records, key=lambda record: paper_order(record["name"]))
+    order = [one.name for one in READINGS]
+    return sorted(
+        records,
+        key=lambda record: (
+            *paper_order(record["preset"]),
+            order.index(record["reading"]) if record.get("reading") in order else len(order),
+        ),
+    )
 
 
-def _claims_section(records: Sequence[Record]) -> str:
+def _reference_section(records: Sequence[Record], folder: str) -> str:
+    """What resetting towards each net gives, with the figure; empty without the record."""
+    record = next((one for one in records if one["preset"] == REFERENCE_POINT), None)
+    if record is None:
+        return ""
+    lines = ["## What initial means", ""]
+    lines += [
+        "The paper resets parameters to their *initial* values, and its accuracy rises again once",
+        "most are reset. That depends on which net is called initial:",
+        "",
+        *(_describe_curve(point) for point in record["points"]),
+        "",
+        f"![Resetting towards three nets]({folder}/{record['name']}-curves_log.png)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _describe_curve(point: Record) -> str:
+    """Where the active curve of a point starts, is lowest and ends."""
+    curve = next(one for one in point["curves"] if one["mode"] == "active")
+    fractions = curve["fractions_percent"]
+    accuracy = [100 * statistic["mean"] for statistic in curve["test_accuracy"]]
+    lowest = accuracy.index(min(accuracy))
+    rise = accuracy[-1] - accuracy[lowest]
+    end = f"rises by {rise:.1f} points to" if rise > 0 else "ends at"
+    return (
+        f"- {_name_reset(point['point']['reset_to'])}: from {accuracy[0]:.1f} %, with nothing "
+        f"reset, accuracy falls to {accuracy[lowest]:.1f} % at {fractions[lowest]:g} %, and {end} "
+        f"{accuracy[-1]:.1f} % with everything reset ({len(point['seeds'])} seeds)."
+    )
+
+
+def _name_reset(reset_to: Record) -> str:
+    match reset_to["name"]:
+        case "step":
+            return f"The net after {reset_to['step']} steps"
+        case "epoch":
+            return f"The net after epoch {reset_to['epoch']}"
+    return "The random net (theta_0)"
+
+
+def _overview(records: Sequence[Record]) -> str:
+    """A row for each claim, a column for each reading."""
+    names: list[str] = [one.name for one in READINGS]
+    verdicts = {claim.number: list(_list_verdicts(records, claim)) for claim in CLAIMS}
+    used = [
+        name
+        for name in [*names, NO_READING]
+        if any(_reading_of(verdict) == name for one in verdicts.values() for _, verdict in one)
+    ]
     lines = [
-        "\n## The eight claims\n",
-        "| claim | verdict | value, 95 % interval | n | experiment | reason |",
-        "|---|---|---|---:|---|---|",
+        "## The eight claims",
+        "",
+        f"| claim | {' | '.join(f'`{name}`' for name in used)} |",
+        f"|---|{'---|' * len(used)}",
     ]
     for claim in CLAIMS:
-        title = f"**{claim.number}. {claim.title}** ({claim.section})"
-        for record, verdict in _distinct_verdicts(records, claim.number):
-            name = f"[{record['name']}](#{record['name']}) {_where(verdict)}".strip()
-            cells = (
-                *(title, MARKS[verdict["verdict"]], _value(verdict), _count(verdict)),
-                *(name, _cell(verdict["reason"])),
-            )
-            lines.append(f"| {' | '.join(cells)} |")
-            title = ""
-        if title:
-            lines.append(f"| {title} | not computed | | | | |")
-    return "\n".join(lines) + "\n"
+        cells = [_summarize(verdicts[claim.number], name) for name in used]
+        lines.append(
+            f"| [{claim.number}. {claim.title}](#claim-{claim.number}) | {' | '.join(cells)} |"
+        )
+    return "\n".join([*lines, ""])
 
 
-def _distinct_verdicts(records: Sequence[Record], number: int) -> Iterator[tuple[Record, Record]]:
-    """The verdicts on a claim, each once: figures of the same trainings have equal ones."""
-    seen = set()
+def _summarize(verdicts: Sequence[tuple[Record, Record]], reading: str) -> str:
+    """The verdicts by one reading with their numbers, e.g. `2 ✔ reproduced`; paper scale first."""
+    chosen = [verdict for _, verdict in verdicts if _reading_of(verdict) == reading]
+    parts = []
+    for name, mark in MARKS.items():
+        count = sum(verdict["verdict"] == name for verdict in chosen)
+        if count:
+            parts.append(mark if len(chosen) == 1 else f"{mark} ({count})")
+    return ", ".join(parts)
+
+
+def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) -> str:
+    verdicts = list(_list_verdicts(records, claim))
+    lines = [
+        f'## <a id="claim-{claim.number}"></a>{claim.number}. {claim.title}',
+        "",
+        f"*{claim.statement}* ({claim.section})",
+        "",
+    ]
+    if not verdicts:
+        return "\n".join([*lines, "Not computed here.", ""])
+    _, telling = verdicts[0]
+    lines += [
+        f"**{MARKS[telling['verdict']]}**{_describe_setting(telling)}. {sentence_of(telling)}",
+        "",
+        "| reading | scale | figure | verdict | value, interval | n | found |",
+        "|---|---|---|---|---|---:|---|",
+    ]
+    for record, verdict in verdicts:
+        name = f"[{record['preset']}](figures/{record['preset']}.md#{record['name']})"
+        cells = (
+            *(f"`{_reading_of(verdict)}`", verdict.get("scale", ""), name),
+            *(MARKS[verdict["verdict"]], value_of(verdict), str(verdict.get("n", "") or "")),
+            sentence_of(verdict).replace("|", "\\|"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    picture = _picture(records, claim, folder)
+    return "\n".join([*lines, "", *([picture, ""] if picture else [])])
+
+
+def _picture(records: Sequence[Record], claim: PaperClaim, folder: str) -> str:
+    """The claim's figure by the most telling reading; empty where it was not computed."""
+    preset, plot = PICTURES[claim.number]
+    found = [one for one in records if one["preset"] == preset and plot in one["plots"]]
+    if not found:
+        return ""
+    best = min(found, key=lambda record: _telling(record.get("reading")))
+    return f"![{best['title']}]({folder}/{best['name']}-{plot}.png)"
+
+
+def _describe_setting(verdict: Record) -> str:
+    parts = [
+        f"by the reading `{verdict['reading']}`" if verdict.get("reading") else "",
+        f"at {verdict['scale']} scale" if "scale" in verdict else "",
+        "decided by theory" if verdict.get("decided_by") == "theory" else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
+
+
+def _list_verdicts(records: Sequence[Record], claim: PaperClaim) -> Iterator[tuple[Record, Record]]:
+    """The verdicts on a claim, each once, the most telling first.
+
+    Figures of the same trainings have equal ones. Decided verdicts come before others, the paper's
+    scale before a reduced one, and `first_epoch` before the other readings.
+    """
+    found: dict[str, tuple[Record, Record]] = {}
     for record in records:
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
             key = json.dumps(
                 [verdict["point"], verdict["value"], verdict["reason"]], sort_keys=True
             )
-            if verdict["claim"] == number and key not in seen:
-                seen.add(key)
-                yield record, verdict
+            if verdict["claim"] == claim.number:
+                found.setdefault(key, (record, verdict))
+    return iter(
+        sorted(
+            found.values(),
+            key=lambda pair: (
+                pair[1]["verdict"] not in DECIDED,
+                pair[1].get("scale") != "paper",
+                _telling(pair[1].get("reading")),
+            ),
+        )
+    )
+
+
+def _reading_of(verdict: Record) -> str:
+    return str(verdict.get("reading") or NO_READING)
+
+
+def _telling(reading: str | None) -> int:
+    """The leading explanation first, then the others in their order."""
+    order = ["first_epoch", "few_steps", "trainable", "printed"]
+    return order.index(reading) if reading in order else len(order)
 
 
 def _index_section(records: Sequence[Record]) -> str:
     lines = [
-        "\n## Figures and presets\n",
+        "## Figures and presets",
+        "",
+        "Every experiment is a preset: `GET /presets/NAME?scale=paper&reading=first_epoch` returns "
+        "it.",
+        "",
         "| preset | title | scales | computed here |",
         "|---|---|---|---|",
     ]
@@ -105,152 +255,12 @@ def _index_section(records: Sequence[Record]) -> str:
             by_name.setdefault(name, []).append(scale)
     for name in sorted(by_name, key=paper_order):
         scales = by_name[name]
-        title = presets()[name, scales[0]].title
-        if name not in computed:
-            lines.append(f"| `{name}` | {title} | {', '.join(sorted(scales))} | no |")
-        for record in computed.get(name, ()):
-            num_seeds = len(record["body"]["seeds"])
-            how = f"{_data_of(record)}, {num_seeds} seeds, {_minutes(record['run_seconds'])}"
-            linked = f"[`{record['name']}`](#{record['name']})"
-            shown = title if record["name"] == name else record["title"]
-            lines.append(f"| {linked} | {shown} | {', '.join(sorted(scales))} | {how} |")
+        title, found = presets()[name, scales[0]].title, computed.get(name, [])
+        linked = f"[`{name}`](figures/{name}.md)" if found else f"`{name}`"
+        how = "; ".join(
+            f"{one.get('reading') or 'as preset'}: {data_of(one)}, {len(one['body']['seeds'])} "
+            f"seeds, {minutes(one['run_seconds'])}"
+            for one in found
+        )
+        lines.append(f"| {linked} | {title} | {', '.join(sorted(scales))} | {how or 'no'} |")
     return "\n".join(lines) + "\n"
-
-
-def _figure_section(record: Record, folder: str) -> str:
-    lines = [
-        f'\n## <a id="{record["name"]}"></a>{record["name"]}: {record["title"]}\n',
-        record["description"],
-        "",
-    ]
-    lines += [
-        f"![{record['title']}: {plot}]({folder}/{record['name']}-{plot}.png)\n"
-        for plot in record["plots"]
-    ]
-    lines += _result_table(record["points"])
-    lines.append(_provenance(record))
-    for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
-        claim = f"Claim {verdict['claim']}, {verdict['title']} {_where(verdict)}".strip()
-        lines.append(
-            f"- {claim}: **{verdict['verdict']}**{_setting(verdict)}. {_sentence(verdict)}"
-        )
-    deviations = _deviations(record)
-    if deviations:
-        lines.append(f"- Deviations from the paper: {'; '.join(deviations)}.")
-    return "\n".join(lines) + "\n"
-
-
-def _format_statistic(value: Mapping[str, Any] | None) -> str:
-    if not value:
-        return ""
-    statistic = Statistic.model_validate(value)
-    return format_statistic(statistic.mean, statistic.standard_error)
-
-
-def _result_table(points: Sequence[Record]) -> list[str]:
-    """The swept values and the first `FIELDS_SHOWN` statistics of each point."""
-    axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
-    fields = list(
-        dict.fromkeys(
-            name for point in points for name, value in point.items() if _is_statistic(value)
-        )
-    )[:FIELDS_SHOWN]
-    lines = [
-        f"| {' | '.join([*axes, *(field.replace('_', ' ') for field in fields), 'n'])} |",
-        f"|{'---|' * len(axes)}{'---:|' * (len(fields) + 1)}",
-    ]
-    for point in points:
-        values = [format_cell(point["point"].get(axis, "")) for axis in axes]
-        shown = [_format_statistic(point.get(field)) for field in fields]
-        dagger = " †" if point["outcome"] != "trained" else ""
-        lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
-    if any(point["outcome"] != "trained" for point in points):
-        lines.append(
-            "\n† not trained: the loss became infinite or NaN, or the net is no better than chance."
-        )
-    return [*lines, ""]
-
-
-def _provenance(record: Record) -> str:
-    machine = record["machine"]
-    versions = ", ".join(
-        f"{name} {version}"
-        for name, version in machine["versions"].items()
-        if name in ("torch", "richregime", "python")
-    )
-    changed = f"preset `{record['preset']}` at `quick` scale" + (
-        " with changes" if record["is_changed"] else ""
-    )
-    reused = "; trainings of an earlier figure were reused" if record["reused_trainings"] else ""
-    return (
-        f"{changed}; {_data_of(record)}; mean ± one standard error; "
-        f"{_minutes(record['run_seconds'])} of computing on "
-        f"{machine.get('processor', machine['device'])} "
-        f"({machine['threads']} thread per run; {versions}){reused}.\n"
-    )
-
-
-def _deviations(record: Record) -> list[str]:
-    found = [
-        line
-        for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]
-        for line in verdict["deviations"]
-    ]
-    return list(dict.fromkeys([*found, *(record["deviations"] if not found else [])]))
-
-
-def _data_of(record: Record) -> str:
-    data = record["body"]["spec"].get("data", {})
-    size = data.get("train_size")
-    return f"{data.get('name', 'digits')}{f', {size:,} train images' if size else ''}"
-
-
-def _where(verdict: Record) -> str:
-    values = (f"{path} = {format_cell(value)}" for path, value in verdict["point"].items())
-    return f"({', '.join(values)})" if verdict["point"] else ""
-
-
-def _setting(verdict: Record) -> str:
-    """How its points were made; empty for a record without it."""
-    parts = [
-        "decided by theory" if verdict.get("decided_by") == "theory" else "",
-        f"{verdict['scale']} scale" if "scale" in verdict else "",
-        f"reading `{verdict['reading']}`" if verdict.get("reading") else "",
-    ]
-    shown = ", ".join(filter(None, parts))
-    return f" ({shown})" if shown else ""
-
-
-def _sentence(verdict: Record) -> str:
-    """What was found; the reason, where a record was written without a sentence."""
-    return str(verdict.get("sentence", verdict["reason"]))
-
-
-def _value(verdict: Record) -> str:
-    if verdict["value"] is None:
-        return ""
-    interval = verdict["interval"]
-    return f"{verdict['value']:.4g}" + (
-        f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else _no_spread(verdict)
-    )
-
-
-def _no_spread(verdict: Record) -> str:
-    """Several values without an interval are all equal."""
-    return " (no spread)" if verdict.get("n", 0) > 1 else ""
-
-
-def _count(verdict: Record) -> str:
-    return str(max((finding["n"] for finding in verdict["findings"]), default=0) or "")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _is_statistic(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == set(Statistic.model_fields)
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

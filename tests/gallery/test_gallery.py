@@ -13,7 +13,7 @@ from engine.experiments.registry import presets
 from engine.sweep import expand
 from ops.gallery import compute as computing
 from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries
-from ops.gallery.page import write_page
+from ops.gallery.page import write_pages
 
 SMALL = {
     "kind": "train",
@@ -82,13 +82,118 @@ def test_results_are_written_with_plots_and_a_page(tmp_path: Path) -> None:
     entry = Entry("demo", SMALL, {"model.width": [5, 10]}, (0, 1, 2))
     results, page = tmp_path / "docs" / "results", tmp_path / "docs" / "paper-map.md"
     assert computing.compute([entry], tmp_path / "home", None, results, Console(quiet=True))
-    write_page(results, page)
+    write_pages(results, page)
     record: dict[str, Any] = json.loads((results / "demo.json").read_text())
     assert record["body"] == entry.body()
     assert record["is_changed"]
-    text = page.read_text()
+    text = (page.parent / "figures" / "demo.md").read_text()
     for plot in presets()["demo", "quick"].plots:
         assert (results / f"demo-{plot}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"(results/demo-{plot}.png)" in text
+        assert f"(../results/demo-{plot}.png)" in text
     assert "data set digits instead of mnist or fashion_mnist" in text
     assert text.count("±") >= 4
+
+
+def verdict(claim: int, name: str, reading: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "claim": claim,
+        "title": "title",
+        "verdict": name,
+        "reading": reading,
+        "scale": "paper",
+        "decided_by": "measurement",
+        "value": -0.5,
+        "interval": [-0.6, -0.4],
+        "n": 5,
+        "sentence": f"Found {name} by {reading}.",
+        "reason": f"{name} {reading}",
+        "point": {},
+        "findings": [],
+        "deviations": [],
+        **fields,
+    }
+
+
+def write_record(
+    folder: Path, preset: str, reading: str | None, verdicts: list[dict[str, Any]], points: Any = ()
+) -> None:
+    name = f"{preset}-{reading}" if reading else preset
+    record = {
+        "name": name,
+        "preset": preset,
+        "reading": reading,
+        "scale": "paper",
+        "title": f"Title of {name}",
+        "description": "What it shows.",
+        "plots": ["curves_log"],
+        "body": {"spec": {"data": {"name": "mnist"}}, "seeds": [0, 1, 2, 3, 4]},
+        "deviations": [],
+        "choices": ["a choice"],
+        "is_changed": False,
+        "run_seconds": 1.0,
+        "reused_trainings": False,
+        "machine": {"device": "cpu", "threads": 1, "versions": {"torch": "2"}},
+        "points": list(points),
+        "comparison": {"verdicts": verdicts},
+    }
+    (folder / f"{name}.json").write_text(json.dumps(record))
+
+
+def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path) -> None:
+    results, page = tmp_path / "results", tmp_path / "paper-map.md"
+    results.mkdir()
+    rises = verdict(2, "reproduced", "first_epoch")
+    falls = verdict(2, "not reproduced", "trainable", decided_by="theory")
+    write_record(results, "fig2", "trainable", [falls])
+    write_record(results, "fig2", "first_epoch", [rises, verdict(1, "inconclusive", "first_epoch")])
+    write_pages(results, page)
+    text = page.read_text()
+    assert "| [2. Wide nets recover as more is reset](#claim-2) | ✘ not reproduced |" in text
+    section = text[text.index('<a id="claim-2">') : text.index('<a id="claim-3">')]
+    assert (
+        "**✔ reproduced**, by the reading `first_epoch`, at paper scale. Found reproduced by "
+        "first_epoch." in section
+    )
+    assert section.index("| `first_epoch` |") < section.index("| `trainable` |")
+    assert "(results/fig2-first_epoch-curves_linear.png)" not in section, "it was not drawn"
+    assert "Not computed here." in text[text.index('<a id="claim-8">') :]
+    figure = (tmp_path / "figures" / "fig2.md").read_text()
+    assert figure.index("Title of fig2-trainable") < figure.index("Title of fig2-first_epoch")
+    assert "decided by theory" in figure
+    assert "Choices where the paper is silent: a choice." in figure
+
+
+def test_the_page_begins_with_the_net_that_is_reset_to(tmp_path: Path) -> None:
+    def curve(reset_to: dict[str, Any], *accuracies: float) -> dict[str, Any]:
+        means = [{"mean": one} for one in accuracies]
+        active = {"mode": "active", "fractions_percent": [0.0, 20.0, 100.0], "test_accuracy": means}
+        fields = {"seeds": [0, 1, 2, 3, 4], "outcome": "trained"}
+        return {"point": {"reset_to": reset_to}, "curves": [active], **fields}
+
+    results = tmp_path / "results"
+    results.mkdir()
+    points = [
+        curve({"name": "init"}, 0.9, 0.3, 0.1),
+        curve({"name": "epoch", "epoch": 1}, 0.9, 0.4, 0.7),
+    ]
+    write_record(results, "reference_point", None, [], points)
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    assert (
+        "- The random net (theta_0): from 90.0 %, with nothing reset, accuracy falls to 10.0 % at "
+        "100 %, and ends at 10.0 % with everything reset (5 seeds)." in text
+    )
+    assert (
+        "- The net after epoch 1: from 90.0 %, with nothing reset, accuracy falls to 40.0 % at "
+        "20 %, and rises by 30.0 points to 70.0 % with everything reset (5 seeds)." in text
+    )
+    assert text.index("What initial means") < text.index("The eight claims")
+
+
+def test_pages_of_figures_that_are_gone_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "fig99.md").touch()
+    write_record(tmp_path / "results", "fig2", "printed", [])
+    write_pages(tmp_path / "results", tmp_path / "paper-map.md")
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["fig2.md"]

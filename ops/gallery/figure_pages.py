@@ -1,0 +1,118 @@
+"""Writes docs/figures/NAME.md: plots, results and verdicts of each preset, by reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.result import Statistic
+from ops.gallery.texts import data_of, minutes, sentence_of, setting_of, where
+from richregime.formatting import format_statistic
+from richregime.tables import format_cell
+
+Record = Mapping[str, Any]
+FIELDS_SHOWN = 6
+BACK = "[The paper, claim by claim](../paper-map.md)"
+
+
+def write_figure_pages(records: Sequence[Record], folder: Path, results: str) -> None:
+    """Write a page for each preset of `records`.
+
+    results: the folder of the plots, relative to `folder`. Pages of other presets are removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    by_preset: dict[str, list[Record]] = {}
+    for record in records:
+        by_preset.setdefault(record["preset"], []).append(record)
+    for name, found in by_preset.items():
+        parts = [f"# {name}\n", f"{BACK} · {found[0]['description']}"]
+        parts += [_figure_section(record, results) for record in found]
+        (folder / f"{name}.md").write_text("\n".join(parts), encoding="utf-8")
+    for page in folder.glob("*.md"):
+        if page.stem not in by_preset:
+            page.unlink()
+
+
+def _figure_section(record: Record, folder: str) -> str:
+    lines = [f'\n## <a id="{record["name"]}"></a>{record["title"]}\n']
+    lines += [
+        f"![{record['title']}: {plot}]({folder}/{record['name']}-{plot}.png)\n"
+        for plot in record["plots"]
+    ]
+    lines += _result_table(record["points"])
+    lines.append(_provenance(record))
+    for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
+        claim = f"Claim {verdict['claim']}, {verdict['title']} {where(verdict)}".strip()
+        lines.append(
+            f"- {claim}: **{verdict['verdict']}**{setting_of(verdict)}. {sentence_of(verdict)}"
+        )
+    deviations = _deviations(record)
+    if deviations:
+        lines.append(f"- Deviations from the paper: {'; '.join(deviations)}.")
+    if record.get("choices"):
+        lines.append(f"- Choices where the paper is silent: {'; '.join(record['choices'])}.")
+    return "\n".join(lines) + "\n"
+
+
+def _format_statistic(value: Mapping[str, Any] | None) -> str:
+    if not value:
+        return ""
+    statistic = Statistic.model_validate(value)
+    return format_statistic(statistic.mean, statistic.standard_error)
+
+
+def _result_table(points: Sequence[Record]) -> list[str]:
+    """The swept values and the first `FIELDS_SHOWN` statistics of each point."""
+    axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
+    fields = list(
+        dict.fromkeys(
+            name for point in points for name, value in point.items() if _is_statistic(value)
+        )
+    )[:FIELDS_SHOWN]
+    lines = [
+        f"| {' | '.join([*axes, *(field.replace('_', ' ') for field in fields), 'n'])} |",
+        f"|{'---|' * len(axes)}{'---:|' * (len(fields) + 1)}",
+    ]
+    for point in points:
+        values = [format_cell(point["point"].get(axis, "")) for axis in axes]
+        shown = [_format_statistic(point.get(field)) for field in fields]
+        dagger = " †" if point["outcome"] != "trained" else ""
+        lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
+    if any(point["outcome"] != "trained" for point in points):
+        lines.append(
+            "\n† not trained: the loss became infinite or NaN, or the net is no better than chance."
+        )
+    return [*lines, ""]
+
+
+def _provenance(record: Record) -> str:
+    machine = record["machine"]
+    versions = ", ".join(
+        f"{name} {version}"
+        for name, version in machine["versions"].items()
+        if name in ("torch", "richregime", "python")
+    )
+    changed = f"preset `{record['preset']}` at `{record['scale']}` scale" + (
+        " with changes" if record["is_changed"] else ""
+    )
+    reused = "; trainings of an earlier figure were reused" if record["reused_trainings"] else ""
+    return (
+        f"{changed}; {data_of(record)}; mean ± one standard error; "
+        f"{minutes(record['run_seconds'])} of computing on "
+        f"{machine.get('processor', machine['device'])} "
+        f"({machine['threads']} thread per run; {versions}){reused}.\n"
+    )
+
+
+def _deviations(record: Record) -> list[str]:
+    found = [
+        line
+        for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]
+        for line in verdict["deviations"]
+    ]
+    return list(dict.fromkeys([*found, *(record["deviations"] if not found else [])]))
+
+
+def _is_statistic(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == set(Statistic.model_fields)
