@@ -45,6 +45,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "Explanation": (
         "explanation/concepts",
         "architecture",
+        "explanation/readings",
         "explanation/verdicts",
         "explanation/reliability",
         "explanation/scaling",
