@@ -132,6 +132,32 @@ def test_errors_are_shown_while_typing_and_selected_by_a_click(
     browser.errors.clear()
 
 
+def test_a_preset_is_filled_in_by_a_reading_of_the_paper(
+    browser: Browser, service_url: str, client: Client
+) -> None:
+    browser.open(f"{service_url}/submit?kind=train")
+    browser.wait_for(PREVIEWED)
+    assert browser.evaluate("document.getElementById('reading-choice').hidden") is True
+    browser.open(f"{service_url}/submit?preset=fig2&scale=quick")
+    browser.wait_for(PREVIEWED)
+    choose = (
+        "(() => {{ const one = document.getElementById('reading'); one.value = '{}';"
+        " one.dispatchEvent(new Event('change')); return true; }})()"
+    )
+    browser.evaluate(choose.format("first_epoch"))
+    browser.wait_for("JSON.parse(body.value).spec.reset_to?.name === 'epoch'")
+    assert (
+        browser.evaluate("JSON.parse(body.value)")
+        == client.preset("fig2", reading="first_epoch").body
+    )
+    shown = browser.evaluate("document.getElementById('reading-help').textContent")
+    assert shown.startswith("Initial means after the first epoch")
+    browser.wait_for(PREVIEWED)
+    browser.evaluate(choose.format(""))
+    browser.wait_for("JSON.parse(body.value).spec.reset_to === undefined")
+    assert browser.errors == []
+
+
 def test_a_webhook_is_set_by_the_fields_of_the_form(
     browser: Browser, service_url: str, client: Client
 ) -> None:
