@@ -16,7 +16,6 @@ from engine.paper.readings import ReadingName
 from engine.paper.recipes import Scale
 
 THREE_SEEDS = (0, 1, 2)
-SMALL_MNIST = {"name": "mnist", "train_size": 2_000, "test_size": 1_000}
 CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
 """CIFAR-10 from JPEG-compressed copies of its images; titles say so, as results differ from
 CIFAR-10's."""
@@ -27,6 +26,22 @@ READ_BY: tuple[ReadingName, ...] = ("first_epoch", "trainable", "printed")
 WIDTHS = {1: [10, 100, 1_000, 10_000], 4: [10, 100, 1_000]}
 """By depth: those of the paper's that two cores train in hours"""
 CONV_WIDTHS = [10, 32]
+FULL = {"name": "full"}
+DRAWN: list[dict[str, Any]] = [
+    FULL,
+    *({"name": "top_k_all_bottoms", "k": k, "rho": rho} for k in (1, 2, 4) for rho in (0.1, 0.3)),
+    {"name": "random_uniform"},
+    {"name": "random_beta"},
+]
+"""Policies of VGG-5 at the paper's 100 epochs; in fewer, rho = 0.1 may draw no full epoch"""
+STATIC: list[dict[str, Any]] = [
+    FULL,
+    *({"name": "top_k", "k": k} for k in (1, 3, 4)),
+    *({"name": "top_k_bottom_q", "k": k, "q": k} for k in (1, 2)),
+    {"name": "middle"},
+]
+STATIC_EPOCHS = 40
+"""In place of 100, so that two cores compute the static policies in hours"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +118,15 @@ def _list_at_size() -> Iterator[Entry]:
         yield Entry(name, seeds=THREE_SEEDS, scale="paper")
     for name in ("fig6", "fig19", "fig17", "fig20"):
         yield Entry(name, {}, {"model.width": CONV_WIDTHS}, THREE_SEEDS, scale="paper")
+    for name in ("fig10a", "fig11a", "fig9a", "fig12a"):
+        yield Entry(name, {}, {"policy": DRAWN}, THREE_SEEDS, scale="paper")
+    for name in ("fig7a", "fig8a"):
+        epochs = {"epochs": STATIC_EPOCHS}
+        yield Entry(name, epochs, {"policy": STATIC}, THREE_SEEDS, scale="paper")
 
 
 AT_SIZE: tuple[Entry, ...] = tuple(_list_at_size())
 CHANGES: tuple[Entry, ...] = (
-    Entry("fig7a", {"data": SMALL_MNIST}, seeds=(0, 1, 2, 3, 4)),
-    Entry("fig8a", {"data": SMALL_MNIST}, seeds=(0, 1, 2, 3, 4)),
-    Entry("fig10a", {"data": SMALL_MNIST}, seeds=THREE_SEEDS),
-    Entry("fig11a", {"data": SMALL_MNIST}, seeds=THREE_SEEDS),
     Entry(
         "fig23",
         {"data": CIFAR10_JPEG, "model": {"name": "vgg11", "width_multiplier": 0.25}, "epochs": 12},
