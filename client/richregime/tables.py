@@ -213,7 +213,9 @@ def preview_table(preview: Preview) -> Group:
             f"{point.seconds:.3g}",
             point.basis,
         )
-        table.add_row(format_point(point.values), *cells, str(len(point.reused_seeds)))
+        is_shared = point.trained_by is not None  # it loads the trainings of an earlier point
+        reused = preview.num_seeds if is_shared else len(point.reused_seeds)
+        table.add_row(format_point(point.values), *cells, str(reused))
     notes = [f"about {preview.seconds:.3g} s of one device in total"]
     most = preview.growth
     if most is not None:

@@ -136,7 +136,7 @@ function showPreview(preview) {
   for (const one of [body, webhookUrl, webhookSecret]) markInvalid(one, false);
   submit.disabled = false;
   problems.replaceChildren();
-  const reused = preview.points.reduce((sum, point) => sum + point.reused_seeds.length, 0);
+  const reused = preview.points.reduce((sum, point) => sum + (point.trained_by === null ? point.reused_seeds.length : preview.num_seeds), 0);
   const identical = preview.reuses_experiment;
   showVerdict(identical ? "An identical experiment exists; submitting opens it." : "The experiment is valid.");
   cost.replaceChildren(
