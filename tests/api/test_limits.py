@@ -294,6 +294,8 @@ def test_a_file_over_the_owner_s_limit_is_not_stored(
             request_with_key(api_server, ben, "POST", "/checkpoints", content=weights).status_code
             == 201
         )
+        over = request_with_key(api_server, ben, "POST", "/datasets", **sent)
+        assert refused(over) == (422, "limit-exceeded", ["limit_bytes_per_owner"])
 
 
 def test_an_import_over_a_limit_is_not_stored(
