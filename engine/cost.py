@@ -103,6 +103,7 @@ def estimate(
     *,
     device: Literal["cpu", "cuda"] = "cpu",
     execution: Execution | None = None,
+    num_loaded: int = 0,
 ) -> Cost:
     """The cost of training `num_seeds` seeds of one point and of the kind's own work
     (`spec.work(info)`).
@@ -110,20 +111,25 @@ def estimate(
     seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
     seconds_per_layer_step) + the memory traffic of activations and optimiser; stacked seeds share
     their steps. With a `calibration` the basis is `measured`, otherwise it is the `model` of
-    `device`. execution: None means its defaults.
+    `device`. execution: None means its defaults. num_loaded: how many of the seeds load a training
+    instead of computing it; only the kind's own work remains of them.
     """
     net = _measure_net(spec.model, info)
     train_examples, test_examples = _count_examples(spec, info)
-    train_flops = num_seeds * train_examples * net.gradient_flops
-    evaluation_flops = num_seeds * test_examples * net.forward_flops
+    own_examples = spec.work(info).test_evaluations * subset_sizes(spec, info)[1]
+    num_trained = num_seeds - num_loaded
+    all_trained = num_trained * train_examples
+    all_evaluated = num_trained * test_examples + num_loaded * own_examples
+    train_flops = all_trained * net.gradient_flops
+    evaluation_flops = all_evaluated * net.forward_flops
     stacked = stack_size(spec, info, execution or Execution())
-    steps = ceil(num_seeds / stacked) * (
+    steps = ceil(num_trained / stacked) * (
         ceil(train_examples / spec.batch_size) + ceil(test_examples / spec.batch_size)
-    )
+    ) + ceil(num_loaded / stacked) * ceil(own_examples / spec.batch_size)
     rates = calibration or (CUDA_MODEL if device == "cuda" else CPU_MODEL)
     overhead = rates.seconds_per_step + net.num_layers * rates.seconds_per_layer_step
-    activations = num_seeds * (3 * train_examples + test_examples) * net.saved_floats
-    updates = num_seeds * net.parameters * _count_updates(spec, info)
+    activations = (3 * all_trained + all_evaluated) * net.saved_floats
+    updates = num_trained * net.parameters * _count_updates(spec, info)
     traffic = (
         activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
     )

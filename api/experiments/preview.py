@@ -47,8 +47,8 @@ def preview(state: State, body: bytes) -> Preview:
 
 def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -> Preview:
     reusable = plan.find_reusable(session)
-    costs = _estimate_costs(session, plan, len(plan.seeds))
     reused = _find_reused(session, plan)
+    costs = _estimate_costs(session, plan, len(plan.seeds), [len(found) for found in reused])
     points = []
     for index, (point, digest, cost) in enumerate(
         zip(plan.points, plan.point_digests, costs, strict=True)
@@ -128,7 +128,7 @@ def _preview_growth(session: Session, plan: Plan) -> PreviewGrowth | None:
     asked, seed_plan = plan.submission.seeds, plan.submission.seed_plan
     if seed_plan is None or not isinstance(asked, SeedsUntilDecided):
         return None
-    costs = _estimate_costs(session, plan, asked.at_most)
+    costs = _estimate_costs(session, plan, asked.at_most, [0] * len(plan.points))
     return PreviewGrowth(
         looks_planned=seed_plan.looks_planned,
         confidence=seed_plan.confidence,
@@ -139,9 +139,13 @@ def _preview_growth(session: Session, plan: Plan) -> PreviewGrowth | None:
     )
 
 
-def _estimate_costs(session: Session, plan: Plan, num_seeds: int) -> list[Cost]:
+def _estimate_costs(
+    session: Session, plan: Plan, num_seeds: int, num_reused: Sequence[int]
+) -> list[Cost]:
     """The cost of so many seeds of each point.
 
+    num_reused: by point, how many seeds load a training of an earlier run. Those of a point that
+    another one trains all load it.
     Seconds are calibrated by finished runs of the same shape; without any, by the device's model.
     """
     submission = plan.submission
@@ -158,8 +162,9 @@ def _estimate_costs(session: Session, plan: Plan, num_seeds: int) -> list[Cost]:
         if any(run.device == device for run in runs)
     }
     costs = []
-    for point, shape in zip(plan.points, shapes, strict=True):
+    for index, (point, shape) in enumerate(zip(plan.points, shapes, strict=True)):
         require_caller()
+        is_trained = _trained_by(plan, index) is not None
         estimate_point = partial(
             estimate,
             point.spec,
@@ -167,9 +172,10 @@ def _estimate_costs(session: Session, plan: Plan, num_seeds: int) -> list[Cost]:
             plan.info_of(point),
             device=device,
             execution=submission.execution,
+            num_loaded=num_seeds if is_trained else num_reused[index],
         )
         cost = estimate_point()
-        if shape in sized:
+        if shape in sized and cost.seconds > 0:
             cost = estimate_point(calibration=_calibrate(sized[shape], cost, device))
         costs.append(cost)
     return costs

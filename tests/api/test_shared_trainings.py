@@ -6,6 +6,10 @@ from typing import Any
 
 from sqlmodel import col, select
 
+from engine.cost import estimate
+from engine.data.spec import BUILTIN_DATASETS
+from engine.experiments.registry import parse_spec
+from engine.models.layout import layout
 from storage.database.tables import PointRow, RunRow
 from tests.api.api_server import ApiServer
 
@@ -28,6 +32,22 @@ def test_a_preview_says_which_point_trains(api_server: ApiServer) -> None:
     assert [point["trained_by"] for point in points] == [None, 0, 0, None, 3, 3]
     alone = post(api_server, "/experiments/preview", {**BODY, "reuse": False})["points"]
     assert {point["trained_by"] for point in alone} == {None}
+
+
+def test_a_loaded_training_costs_nothing(api_server: ApiServer) -> None:
+    """Of a point that another one trains, only its own evaluations remain."""
+    swept = post(api_server, "/experiments/preview", BODY)
+    alone = post(api_server, "/experiments/preview", {**BODY, "reuse": False})
+    spec = parse_spec(swept["points"][1]["spec"])
+    info = BUILTIN_DATASETS["digits"]
+    own = estimate(spec, 2, info, num_loaded=2)
+    assert own.train_flops == 0
+    evaluations = 2 * spec.work(info).test_evaluations * info.test_size
+    forward = sum(layer.forward_flops for layer in layout(spec.model, info))
+    assert own.evaluation_flops == evaluations * forward
+    assert swept["points"][0]["flops"] == alone["points"][0]["flops"]
+    assert swept["points"][1]["flops"] == float(own.flops) < alone["points"][1]["flops"] / 2
+    assert swept["seconds"] < alone["seconds"]
 
 
 def test_runs_of_a_shared_training_are_stored_with_it(api_server: ApiServer) -> None:
