@@ -1003,13 +1003,16 @@ AnyPolicy = Annotated[
 class LwsPointResult(PointResult):
     """One point over its seeds.
 
-    Ratios and the difference are to the `full` point whose spec is otherwise equal.
+    Ratios and `difference` are to the `full` point whose spec is otherwise equal. A ratio is
+    the mean of one ratio for each separate measurement; Table 1 prints ratios of mean times.
     """
 
     policy: AnyPolicy
     initial_test_accuracy: Statistic
     difference: Statistic | None
     """Test accuracy minus that of `full`, paired by seed; null without such a point."""
+    difference_to_xavier: Statistic | None
+    """The same to `full` from Xavier initialisation, as Table 1 prints it of pretrained nets."""
     backward_seconds: Statistic
     """Time inside backward, summed over training."""
     backward_ratio: Statistic | None

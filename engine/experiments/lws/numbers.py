@@ -17,6 +17,7 @@ from engine.training.policies import PolicySpec, family_of, title_of
 OURS = (
     "test_accuracy",
     "difference",
+    "difference_to_xavier",
     "backward_seconds",
     "backward_ratio",
     "train_seconds",

@@ -23,6 +23,7 @@ from engine.analysis.stats import (
 )
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
+from engine.models.spec import InitSpec, XavierSpec
 from engine.result import PointResult, SeedResult, Statistic, TimingSummary
 from engine.training.policies import FullPolicy, PolicySpec
 
@@ -41,13 +42,16 @@ class LwsSeedResult(SeedResult):
 class LwsPointResult(PointResult):
     """One point over its seeds.
 
-    Ratios and the difference are to the `full` point whose spec is otherwise equal.
+    Ratios and `difference` are to the `full` point whose spec is otherwise equal. A ratio is the
+    mean of one ratio for each separate measurement; Table 1 prints ratios of mean times.
     """
 
     policy: PolicySpec
     initial_test_accuracy: Statistic
     difference: Statistic | None
     """Test accuracy minus that of `full`, paired by seed; null without such a point."""
+    difference_to_xavier: Statistic | None
+    """The same to `full` from Xavier initialisation, as Table 1 prints it of pretrained nets."""
     backward_seconds: Statistic
     """Time inside backward, summed over training."""
     backward_ratio: Statistic | None
@@ -65,13 +69,24 @@ class LwsPointResult(PointResult):
 def summarize_points(points: Sequence[FinishedPoint]) -> list[PointResult]:
     """One result for each point with at least one finished seed."""
     return [
-        _summarize_point(point, find_full_point(point, points)) for point in points if point.results
+        _summarize_point(
+            point, find_full_point(point, points), find_full_point(point, points, XavierSpec())
+        )
+        for point in points
+        if point.results
     ]
 
 
-def find_full_point(point: FinishedPoint, points: Sequence[FinishedPoint]) -> FinishedPoint | None:
-    """The first point with the policy `full` and an otherwise equal spec, or None."""
+def find_full_point(
+    point: FinishedPoint, points: Sequence[FinishedPoint], init: InitSpec | None = None
+) -> FinishedPoint | None:
+    """The first point with the policy `full` and an otherwise equal spec, or None.
+
+    init: replaces the point's own.
+    """
     wanted = _spec_without_policy(point)
+    if init is not None:
+        wanted["init"] = init.model_dump(mode="json")
     for candidate in points:
         assert isinstance(candidate.spec, LwsSpec)
         if (
@@ -86,10 +101,12 @@ def _spec_without_policy(point: FinishedPoint) -> dict[str, Any]:
     return point.spec.model_dump(mode="json", exclude={"policy"})
 
 
-def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPointResult:
+def _summarize_point(
+    point: FinishedPoint, full: FinishedPoint | None, full_from_xavier: FinishedPoint | None
+) -> LwsPointResult:
     assert isinstance(point.spec, LwsSpec)
     results = [_as_lws(result) for result in point.results]
-    pairs = pair_by_seed(results, [_as_lws(result) for result in full.results] if full else [])
+    pairs = pair_by_seed(results, _results_of(full))
     by_layer = zip(*(result.epochs_by_lowest_layer for result in results), strict=True)
     fields = point_fields(point)
     fields["notes"] = (*fields["notes"], *list_timing_notes(pairs))
@@ -99,9 +116,8 @@ def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPoi
         initial_test_accuracy=summarize(
             (result.initial_test_accuracy for result in results), SHARE
         ),
-        difference=summarize_difference(pairs, lambda result: result.test_accuracy, DIFFERENCE)
-        if pairs
-        else None,
+        difference=_difference(pairs),
+        difference_to_xavier=_difference(pair_by_seed(results, _results_of(full_from_xavier))),
         backward_seconds=summarize(
             (result.timings.backward_seconds for result in results), POSITIVE
         ),
@@ -111,6 +127,17 @@ def _summarize_point(point: FinishedPoint, full: FinishedPoint | None) -> LwsPoi
         epochs_by_lowest_layer=tuple(summarize(counts, POSITIVE) for counts in by_layer),
         timings=summarize_timings([result.timings for result in results]),
     )
+
+
+def _results_of(point: FinishedPoint | None) -> list[LwsSeedResult]:
+    return [_as_lws(result) for result in point.results] if point else []
+
+
+def _difference(pairs: Sequence[tuple[LwsSeedResult, LwsSeedResult]]) -> Statistic | None:
+    """Of test accuracies; None without pairs."""
+    if not pairs:
+        return None
+    return summarize_difference(pairs, lambda result: result.test_accuracy, DIFFERENCE)
 
 
 def _as_lws(result: SeedResult) -> LwsSeedResult:
