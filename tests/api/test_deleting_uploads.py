@@ -289,6 +289,20 @@ def test_an_end_beside_a_submission_never_leaves_runs_without_their_checkpoint(
         assert exists is (submitted.status_code == 201)
 
 
+def test_a_checkpoint_whose_file_is_deleted_at_this_moment_is_refused(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = claim_of(api, api.submit(body_from_checkpoint(upload(api)))["id"])
+    stored = save_checkpoint(api, claim, __metadata__={"deleted": "soon"})
+    (row,) = api.get(f"/runs/{claim.run_id}/checkpoints")["items"]
+    api.blobs.discard(row["sha256"])
+    monkeypatch.setattr(type(api.blobs), "exists", lambda *_: True)  # until a moment ago
+    refused = api.http.post("/experiments", json=body_from_checkpoint(stored))
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["errors"][0]["pointer"] == "#/spec/init/checkpoint"
+    assert "is missing" in refused.json()["errors"][0]["detail"]
+
+
 def test_a_checkpoint_that_is_stored_again_keeps_its_id(api: ApiServer) -> None:
     """A run that starts from it would not find it otherwise, as after a retry."""
     first = api.submit(body_from_checkpoint(upload(api)))["id"]
