@@ -42,7 +42,7 @@ class Archive:
         found = {
             entry.filename: entry
             for entry in archive.infolist()
-            if not entry.is_dir() and not _is_clutter(entry.filename)
+            if not entry.filename.endswith("/") and not _is_clutter(entry.filename)
         }
         folders = {name.partition("/")[0] for name in found}
         if len(folders) == 1 and all("/" in name for name in found):
@@ -86,6 +86,8 @@ def open_archive(path: Path, max_directory_bytes: int) -> Iterator[Archive]:
         with zipfile.ZipFile(file) as archive:
             file.limit = None
             for entry in archive.infolist():
+                if not entry.filename:
+                    raise zipfile.BadZipFile("an entry has no name")
                 if entry.compress_type not in METHODS:
                     raise zipfile.BadZipFile(
                         f"{entry.filename[:80]!r} is compressed with method {entry.compress_type}"

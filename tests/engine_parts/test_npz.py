@@ -168,3 +168,12 @@ def test_damaged_and_foreign_files_are_rejected(tmp_path: Path) -> None:
     pickled = tmp_path / "pickled.npz"
     np.save(pickled.open("wb"), np.array([{}], dtype=object))
     assert rejection(pickled)[0] == "unreadable"
+
+
+def test_an_entry_without_a_name_is_rejected(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"bytes")
+    code, detail = rejection(path)
+    assert code == "unreadable"
+    assert "an entry has no name" in detail
