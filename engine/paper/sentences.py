@@ -75,7 +75,7 @@ def _tell_value(measurement: Measurement, finding: Finding, confidence: float) -
     count = f"{finding.n} {what}{'s' * (finding.n != 1)}"
     if ends:
         low, high = (f"{end:.{digits}f}" for end in ends)
-        return f"{text} ({100 * confidence:.4g} % interval {low} to {high}, {count})"
+        return f"{text} ({100 * confidence:.6g} % interval {low} to {high}, {count})"
     return f"{text} ({count}{', no spread' if finding.n > 1 else ''})"
 
 

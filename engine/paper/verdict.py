@@ -230,7 +230,7 @@ def _decide(measurement: Measurement, confidence: float, num_parts: int) -> tupl
     high_bound = inf if measurement.below is None else measurement.below
     wanted = _describe_bounds(measurement.above, measurement.below)
     low, high = interval
-    found = f"{100 * confidence:.4g} % interval [{low:.4g}, {high:.4g}]"
+    found = f"{100 * confidence:.6g} % interval [{low:.4g}, {high:.4g}]"
     if low == high:
         found = f"no spread: each of {statistic.n} values is {low:.4g}, which"
     if low > low_bound and high < high_bound:

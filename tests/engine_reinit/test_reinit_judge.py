@@ -64,6 +64,7 @@ def make_points(
                 for curve in pair
             ]
             by_mode = dict(zip(("active", "lazy"), drawn, strict=True))
+            by_mode["random"] = [1 - 0.3 * fraction / 100 for fraction in fractions]
             seed_results.append(
                 ReinitSeedResult(
                     seed=seed,
@@ -215,3 +216,104 @@ def test_the_kind_train_is_judged_on_claim_3() -> None:
     assert (verdict.claim, verdict.verdict, verdict.decided_by) == (3, "not reproduced", "theory")
     assert [finding.decided_by for finding in verdict.findings] == ["theory", "measurement"]
     assert verdict.findings[1].verdict == "reproduced"
+
+
+RANDOM_NETS: list[dict[str, Any]] = [
+    {"reset_to": {"name": "init"}},
+    {"reset_to": {"name": "fresh"}},
+    {"reset_to": {"name": "init"}, "init": {"name": "xavier", "gain": 3.0}},
+]
+OTHER_NETS: list[dict[str, Any]] = [
+    {"reset_to": {"name": "epoch", "epoch": 1}},
+    {"reset_to": {"name": "step", "step": 20}},
+    {"reset_to": {"name": "zero"}},
+    {"reset_to": {"name": "init"}, "init": {"name": "checkpoint", "checkpoint": "theta"}},
+]
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize("parts", RANDOM_NETS, ids=["init", "fresh", "gain"])
+def test_theory_decides_what_is_claimed_of_random_nets(parts: dict[str, Any], seeds: int) -> None:
+    """Whatever was measured: these curves would reproduce the claims."""
+    found = judge(make_points(AS_PUBLISHED, seeds=seeds, **parts))
+    for claim in (2, 3):
+        assert (found[claim].verdict, found[claim].decided_by) == ("not reproduced", "theory")
+        assert "exchangeable" in found[claim].sentence
+        assert found[claim].interval is not None, "the measured interval is told too"
+        assert "Measured: " in found[claim].sentence
+    assert found[3].findings[1].decided_by == "measurement"
+    assert found[1].decided_by == found[4].decided_by == "measurement"
+
+
+@pytest.mark.parametrize("parts", OTHER_NETS, ids=["epoch", "step", "zero", "checkpoint"])
+def test_theory_says_nothing_of_other_nets(parts: dict[str, Any]) -> None:
+    found = judge(make_points(AS_PUBLISHED, **parts))
+    assert {verdict.decided_by for verdict in found.values()} == {"measurement"}
+    assert found[2].verdict == found[3].verdict == "reproduced"
+
+
+def test_claims_2_and_3_are_about_the_net_reset_to() -> None:
+    found = judge(make_points(AS_PUBLISHED))
+    assert "Nets after epoch 1: test accuracy at width 1,000" in found[3].findings[0].statement
+    assert "the net after epoch 1 (gamma = 100 %)" in found[2].sentence
+    curves = {width: (active[:-1], lazy[1:]) for width, (active, lazy) in AS_PUBLISHED.items()}
+    without_end = judge(make_points(curves, fractions=FRACTIONS[:-1], modes=("active",)))
+    assert {without_end[claim].verdict for claim in (2, 3)} == {"inconclusive"}
+    assert without_end[3].value is None, "the accuracy of theta_0 does not stand in for it"
+
+
+def test_a_verdict_tells_its_answer_in_one_sentence() -> None:
+    verdict = judge(make_points(AS_PUBLISHED))[1]
+    assert verdict.sentence == (
+        "At width 1,000, resetting the 0.1 % most active parameters lowers test accuracy by "
+        "2.3 points (95 % interval 1.6 to 3.0, 5 seeds), as the paper says; 2 more findings agree."
+    )
+    assert (verdict.n, verdict.confidence, verdict.scale) == (5, 0.95, "reduced")
+    kept = (0.95, 0.97, *AS_PUBLISHED[1000][0][2:])
+    refuted = judge(make_points({10: AS_PUBLISHED[10], 1000: (kept, AS_PUBLISHED[1000][1])}))[1]
+    assert "raises test accuracy by 1.7 points" in refuted.sentence
+    assert refuted.sentence.endswith(", against the paper.")
+
+
+def test_a_verdict_has_the_reading_and_the_scale_of_its_points() -> None:
+    parts: dict[str, Any] = {
+        "data": {"name": "mnist", "train_size": 10_000, "normalization": "unit"},
+        "epochs": 100,
+    }
+    for seeds, scale in ((5, "paper"), (3, "reduced")):
+        for verdict in judge(make_points(AS_PUBLISHED, seeds=seeds, **parts)).values():
+            assert (verdict.reading, verdict.scale) == ("first_epoch", scale)
+    mixed = judge(make_points(AS_PUBLISHED, **parts, optimizer={"name": "adam", "lr": 0.02}))
+    assert {verdict.reading for verdict in mixed.values()} == {None}
+
+
+def test_a_higher_confidence_decides_less() -> None:
+    points = make_points(AS_PUBLISHED)
+    found = judge_points(points, get_kind("reinit_sweep").summarize(points), 0.99999)
+    assert {verdict.confidence for verdict in found} == {0.99999}
+    assert "inconclusive" in {verdict.verdict for verdict in found}
+    assert "99.999 % interval" in found[0].sentence
+
+
+def test_the_random_control_stands_beside_claim_1_and_decides_nothing() -> None:
+    with_control = judge(make_points(AS_PUBLISHED, modes=("active", "lazy", "random")))[1]
+    without = judge(make_points(AS_PUBLISHED))[1]
+    beside = [finding for finding in with_control.findings if finding.role == "beside"]
+    assert len(beside) == 6, "0.1, 1 and 10 % of two nets"
+    assert {finding.verdict for finding in beside} == {"reproduced"}
+    assert (with_control.verdict, with_control.sentence) == (without.verdict, without.sentence)
+    harmless = {width: ((0.999,) * 8, lazy) for width, (_, lazy) in AS_PUBLISHED.items()}
+    refuted = judge(make_points(harmless, noise=1e-4, modes=("active", "random")))[1]
+    assert [one.verdict for one in refuted.findings if one.role == "beside"][2::3] == [
+        "not reproduced"
+    ] * 2
+
+
+def test_a_low_point_far_from_the_claimed_one_refutes_claim_1_by_its_guard() -> None:
+    late = (0.97, 0.95, 0.9, 0.88, 0.8, 0.5, 0.85, 0.9)
+    verdict = judge(make_points({10: AS_PUBLISHED[10], 1000: (late, AS_PUBLISHED[1000][1])}))[1]
+    assert verdict.verdict == "not reproduced"
+    assert [one.verdict for one in verdict.findings if one.role == "part"] == ["reproduced"] * 3
+    (guard,) = (one for one in verdict.findings if one.role == "guard")
+    assert guard.verdict == "not reproduced"
+    assert "any other gamma" in verdict.reason
