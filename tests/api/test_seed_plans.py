@@ -195,6 +195,19 @@ def test_a_look_decides_by_the_stored_results(api_server: ApiServer) -> None:
     assert "4 planned, 1 made" in found["note"]
 
 
+def test_the_page_tells_the_looks_and_why_they_ended(api_server: ApiServer) -> None:
+    experiment_id = api_server.submit(body_of(14))["id"]
+
+    def told() -> str:
+        page = api_server.http.get(f"/view/{experiment_id}", headers={"Accept": "text/html"}).text
+        return " ".join(page.split('id="seed-plan"')[1].split("</p>")[0].split())
+
+    assert "0 looks of 4 at the verdicts made. 2 seeds at a time, up to 8, until" in told()
+    api_server.finish_all_runs(experiment_id)
+    look_at_all(api_server.db, api_server.blobs, api_server.settings)
+    assert "1 look of 4 at the verdicts made. No more seeds are added: no number" in told()
+
+
 def test_verdicts_use_the_confidence_of_the_plan(api_server: ApiServer) -> None:
     sweep = {"model.width": [10, 1000]}
     planned = api_server.submit(body_of(7, sweep=sweep))["id"]
