@@ -132,6 +132,20 @@ def test_errors_are_shown_while_typing_and_selected_by_a_click(
     browser.errors.clear()
 
 
+def test_a_plan_of_seeds_is_previewed_with_the_most_that_it_may_cost(
+    browser: Browser, service_url: str
+) -> None:
+    browser.open(f"{service_url}/submit?kind=train")
+    browser.wait_for(PREVIEWED)
+    seeds = '{"until": "decided", "first": 3, "step": 2, "at_most": 8}'
+    type_body(browser, f'{{"spec": {{"kind": "train"}}, "seeds": {seeds}}}')
+    browser.wait_for("cost.textContent.includes('Looks at the verdicts')")
+    shown = browser.evaluate("document.getElementById('cost').textContent")
+    assert "Looks at the verdictsat most 4" in shown
+    assert "8 seeds, 4 runs" in shown
+    assert browser.errors == []
+
+
 def test_a_preset_is_filled_in_by_a_reading_of_the_paper(
     browser: Browser, service_url: str, client: Client
 ) -> None:
