@@ -18,7 +18,11 @@ from storage.results.events import list_events
 from tests.waiting import wait_until
 from tests.workers.worker_harness import WorkerHarness
 
-pytestmark = [pytest.mark.xdist_group("worker_looks"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.xdist_group("worker_looks"),
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]
 
 SPEC: dict[str, Any] = {
     "kind": "reinit_sweep",
