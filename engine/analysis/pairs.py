@@ -27,8 +27,8 @@ class PairedComparison(ResultModel):
     difference: dict[str, Statistic]
     """By quantity: the point's value minus the baseline's, paired by seed."""
     ratio: dict[str, Statistic]
-    """By time: the point's value over the baseline's, paired by seed. Omits a time that is zero in
-    the baseline."""
+    """By time: the point's value over the baseline's, paired by seed: the mean of one ratio for
+    each separate measurement. Omits a time that is zero in the baseline."""
     notes: tuple[str, ...]
 
 

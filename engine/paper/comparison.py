@@ -76,7 +76,7 @@ def compare(
         ),
         deviations=list_deviations((point.spec for point in finished), seeds),
         choices=list_choices(point.spec for point in finished),
-        note=_describe(kind, verdicts, seeds),
+        note=_describe(kind, verdicts, seeds, confidence),
     )
 
 
@@ -104,12 +104,12 @@ def _count_parameters(point: FinishedPoint) -> Statistic | None:
     )
 
 
-def _describe(kind: Kind, verdicts: Sequence[Verdict], seeds: int) -> str:
+def _describe(kind: Kind, verdicts: Sequence[Verdict], seeds: int, confidence: float) -> str:
     if not verdicts:
         return f"The paper makes no claim that these points of the kind {kind.name} measure."
     read = (
-        "Reproduced: the whole 95 % interval over seeds agrees with the claim. "
-        "Read each verdict with its deviations from the paper."
+        f"Reproduced: the whole {100 * confidence:.6g} % interval over seeds agrees with the "
+        "claim. Read each verdict with its deviations from the paper."
     )
     if seeds < MIN_SEEDS:
         return (
