@@ -59,6 +59,7 @@ def register_artifact(
     elif older and older[0].sha256 == blob.sha256:
         same_file = older[0]
         same_file.fence, same_file.epoch = fence, epoch
+        same_file.created_at = database_now(session)
         return same_file.id
     for row in older[RESUME_GENERATIONS - 1 :] if role == "resume" else older:
         session.delete(row)
