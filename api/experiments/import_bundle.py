@@ -15,7 +15,6 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,7 @@ MAX_METRICS_BYTES = 32 << 20
 MAX_LINE_BYTES = 1 << 10
 CHUNK = 1 << 20
 MAX_NAME = 64
+MAX_NUMBER = 1e100
 UNSAFE_NAME = re.compile(r"^[/\\~]|:|(^|[/\\])\.\.([/\\]|$)")
 """Names that some system would unpack outside of the folder."""
 
@@ -267,6 +267,9 @@ def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, 
     if run.result is None:
         return None
     seed_result = get_kind(kind).seed_result
+    huge = list(_find_huge(run.result, f"#/runs/{index}/result"))
+    if huge:
+        raise InvalidSpec(huge[:100])
     try:
         found = [seed_result.model_validate(one) for one in run.result]
     except ValidationError as error:
@@ -278,6 +281,22 @@ def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, 
             f"#/runs/{index}/result", "seeds", "must hold one result for each seed of the run"
         )
     return [one.model_dump(mode="json") for one in found]
+
+
+def _find_huge(value: Any, pointer: str) -> Iterator[FieldError]:
+    """An error for each number that no computation in single precision gives.
+
+    The square of a larger one would be infinite, and so would be its statistics.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _find_huge(inner, f"{pointer}/{name}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _find_huge(inner, f"{pointer}/{index}")
+    elif isinstance(value, int | float) and abs(value) > MAX_NUMBER:
+        detail = f"must be between -{MAX_NUMBER:g} and {MAX_NUMBER:g} (got {str(value)[:20]})"
+        yield FieldError(pointer, "out-of-range", detail)
 
 
 def _check_files(bundle: Bundle, checksums: Mapping[str, str]) -> None:
@@ -335,7 +354,8 @@ def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, in
         value = float(row[4]) if row[4] else None
     except (ValueError, IndexError):
         raise _refuse(f"line {line} of {METRICS_FILE} is not a metric") from None
-    is_sound = (value is None or isfinite(value)) and 0 <= step < 2**53 and name.isprintable()
+    is_number = value is None or abs(value) <= MAX_NUMBER
+    is_sound = is_number and 0 <= step < 2**53 and name.isprintable()
     if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
         raise _refuse(f"line {line} of {METRICS_FILE} belongs to no run, or is out of range")
     return MetricPoint(point, seed, name, step, value)

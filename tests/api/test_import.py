@@ -249,6 +249,12 @@ LIES: dict[str, Callable[[bytes], bytes]] = {
     "a spec that is wrong": lambda archive: changed(
         archive, set_in("points", 0, "spec", "epochs", -1)
     ),
+    "a loss that no float32 can be": lambda archive: changed(
+        archive, set_in("runs", 0, "result", 0, "train_loss", 1e101)
+    ),
+    "a metric that no float32 can be": lambda archive: pack_zip(
+        {**unpack_zip(archive), "metrics.csv": METRICS_HEAD + b"0,0,test_accuracy,1,1e308\n"}
+    ),
     "an accuracy above one": lambda archive: changed(
         archive, set_in("runs", 0, "result", 0, "test_accuracy", 1.5)
     ),
