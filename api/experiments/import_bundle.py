@@ -355,6 +355,7 @@ def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, in
     except (ValueError, IndexError):
         raise _refuse(f"line {line} of {METRICS_FILE} is not a metric") from None
     is_number = value is None or abs(value) <= MAX_NUMBER
+    is_number = value is None or abs(value) <= MAX_NUMBER
     is_sound = is_number and 0 <= step < 2**53 and name.isprintable()
     if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:
         raise _refuse(f"line {line} of {METRICS_FILE} belongs to no run, or is out of range")
