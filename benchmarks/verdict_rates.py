@@ -288,7 +288,7 @@ def _lws_spec(policy: str) -> ExperimentSpec:
     return parse_spec({"kind": "lws", "model": {"name": "vgg5"}, "policy": dict(POLICIES[policy])})
 
 
-def _costs(costs: Costs, *, noise: float = TIME_NOISE, is_shared: bool = False) -> Draw:
+def draw_costs(costs: Costs, *, noise: float = TIME_NOISE, is_shared: bool = False) -> Draw:
     """is_shared: all seeds of a policy share one measured time, as those of one stack do."""
 
     def draw(generator: random.Random, num_seeds: int) -> list[FinishedPoint]:
@@ -478,53 +478,55 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(5, "the top does not grow", "edge", "activity_map", _activity((0.1, 0.3), (0.3, 0.3))),
     Scenario(5, "the wrong direction", "false", "activity_map", _activity((0.3, 0.3), (0.1, 0.1))),
     Scenario(5, "from 1 to 1.5 times", "true", "activity_map", _activity((0.1, 0.1), (0.15, 0.15))),
-    Scenario(6, "all parts at their bounds", "edge", "lws", _costs(STATIC_EDGE)),
+    Scenario(6, "all parts at their bounds", "edge", "lws", draw_costs(STATIC_EDGE)),
     Scenario(
         6,
         "all parts at their bounds, times vary by 15 %",
         "edge",
         "lws",
-        _costs(STATIC_EDGE, noise=0.15),
+        draw_costs(STATIC_EDGE, noise=0.15),
     ),
     Scenario(
         6,
         "top 2 as slow as bottom 2",
         "edge",
         "lws",
-        _costs({**STATIC, "top 2": (0.95, 0.92)}),
+        draw_costs({**STATIC, "top 2": (0.95, 0.92)}),
     ),
-    Scenario(6, "top 2 slower by 20 %", "false", "lws", _costs({**STATIC, "top 2": (0.95, 1.104)})),
-    Scenario(6, "as in the paper", "true", "lws", _costs(STATIC)),
-    Scenario(7, "all parts at their bounds", "edge", "lws", _costs(DRAWN_EDGE)),
+    Scenario(
+        6, "top 2 slower by 20 %", "false", "lws", draw_costs({**STATIC, "top 2": (0.95, 1.104)})
+    ),
+    Scenario(6, "as in the paper", "true", "lws", draw_costs(STATIC)),
+    Scenario(7, "all parts at their bounds", "edge", "lws", draw_costs(DRAWN_EDGE)),
     Scenario(
         7,
         "all parts at their bounds, times vary by 15 %",
         "edge",
         "lws",
-        _costs(DRAWN_EDGE, noise=0.15),
+        draw_costs(DRAWN_EDGE, noise=0.15),
     ),
     Scenario(
         7,
         "back-propagation takes half the time",
         "edge",
         "lws",
-        _costs({**DRAWN, "all bottoms": (0.98, 0.5)}),
+        draw_costs({**DRAWN, "all bottoms": (0.98, 0.5)}),
     ),
     Scenario(
         7,
         "as in the paper, one measurement for all seeds",
         "true",
         "lws",
-        _costs(DRAWN, is_shared=True),
+        draw_costs(DRAWN, is_shared=True),
     ),
     Scenario(
         7,
         "back-propagation takes 0.7 of the time",
         "false",
         "lws",
-        _costs({**DRAWN, "all bottoms": (0.98, 0.7)}),
+        draw_costs({**DRAWN, "all bottoms": (0.98, 0.7)}),
     ),
-    Scenario(7, "as in the paper", "true", "lws", _costs(DRAWN)),
+    Scenario(7, "as in the paper", "true", "lws", draw_costs(DRAWN)),
     Scenario(
         8,
         "every step at both bounds",

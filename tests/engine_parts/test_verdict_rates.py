@@ -16,8 +16,10 @@ from benchmarks.verdict_rates import (
     RUNS,
     SCENARIOS,
     SEEDS,
+    STATIC,
     Scenario,
     count_verdicts,
+    draw_costs,
 )
 from engine.analysis.low_point import LowestDifference
 
@@ -77,3 +79,11 @@ def test_an_interval_that_does_not_pay_for_the_choice_finds_rises_in_noise(
     unpaid = count_verdicts(flat, 10, 300)["reproduced"]
     assert paid <= binom.isf(CHANCE_OF_FAILING, 300, ERROR)
     assert unpaid > binom.isf(CHANCE_OF_FAILING, 300, ERROR)
+
+
+def test_one_measured_time_of_all_seeds_decides_nothing_about_times() -> None:
+    """The seeds of a stack share one measurement, however many they are."""
+    shared = Scenario(6, "shared", "true", "lws", draw_costs(STATIC, is_shared=True))
+    assert count_verdicts(shared, 10, 20)["inconclusive"] == 20
+    apart = Scenario(6, "apart", "true", "lws", draw_costs(STATIC))
+    assert count_verdicts(apart, 10, 20)["reproduced"] == 20
