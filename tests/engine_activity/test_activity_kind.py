@@ -123,4 +123,6 @@ def test_every_figure_has_a_preset_at_both_scales() -> None:
         assert set(preset.plots) <= {plot.name for plot in KIND.plots}
         assert len(preset.body["seeds"]) == (5 if preset.scale == "paper" else 3)
         if preset.scale == "paper":
-            assert list_preset_deviations(preset) == ("Adam at learning rate 0.001 instead of 0.1",)
+            assert list_preset_deviations(preset) == (
+                "Adam with learning rate 0.001 instead of 0.1",
+            )
