@@ -61,8 +61,8 @@ class Preset:
     body: Mapping[str, Any]
     plots: tuple[str, ...]
     """The plots of the kind that match the figure."""
-    deviations: tuple[str, ...] = ()
-    """Deviations of this scale from the paper that the spec does not show."""
+    departures: tuple[str, ...] = ()
+    """Departures of this scale from the paper that the spec does not show."""
     choices: tuple[str, ...] = ()
     """What the preset chooses where the paper is silent, and the spec does not show."""
 

@@ -30,7 +30,7 @@ class PresetResource(Resource):
     plots: list[str]
     reading: str | None
     """The reading of the paper (`GET /readings`) that its specs make; null for none."""
-    deviations: list[str]
+    departures: list[str]
     """Where it departs from what the paper prints."""
     choices: list[str]
     """What it chooses where the paper is silent."""

@@ -26,7 +26,7 @@ class Comparison(Resource):
     """The looks planned and made, and why they ended; null where the seeds are a list."""
     verdicts: list[Verdict]
     published: list[PublishedValue]
-    deviations: list[str]
+    departures: list[str]
     """Departures of the finished points from the paper's protocol.
 
     Each verdict has those of its own points.

@@ -20,7 +20,7 @@ from engine.models.spec import (
     Vgg5Spec,
     Vgg11Spec,
 )
-from engine.paper.preset_deviations import list_preset_choices, list_preset_deviations
+from engine.paper.preset_departures import list_preset_choices, list_preset_departures
 from engine.paper.preset_readings import apply_reading, find_preset_reading
 from engine.paper.readings import READINGS, Reading, ReadingName
 from schemas.base import Page
@@ -163,7 +163,7 @@ def _describe_preset(preset: Preset, reading: ReadingName | None) -> PresetResou
         kind=preset.body["spec"]["kind"],
         plots=list(preset.plots),
         reading=find_preset_reading(preset),
-        deviations=list(list_preset_deviations(preset)),
+        departures=list(list_preset_departures(preset)),
         choices=list(list_preset_choices(preset)),
         body=dict(preset.body),
     )

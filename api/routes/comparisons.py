@@ -50,7 +50,7 @@ def compare_with_paper(experiment_id: str, state: StateDep) -> Comparison:
         seed_plan=plan,
         verdicts=list(found.verdicts),
         published=list(found.published),
-        deviations=list(found.deviations),
+        departures=list(found.departures),
         choices=list(found.choices),
         note=found.note if plan is None else f"{found.note} {plan.describe()}",
     )

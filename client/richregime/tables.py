@@ -85,7 +85,7 @@ def verdicts_table(comparison: Comparison) -> Table:
             "decided by theory" if one.decided_by == "theory" else "",
             f"{one.scale} scale",
             f"reading {one.reading}" if one.reading else "",
-            f"departs in {len(one.deviations)}: see below" if one.deviations else "",
+            f"departs in {len(one.departures)}: see below" if one.departures else "",
         )
         table.add_row(
             f"{one.claim}. {one.title}" + (f" ({point})" if point else ""),

@@ -253,7 +253,7 @@ class Verdict(Resource):
     """`paper`: data, nets, epochs and seeds are as large as the paper's."""
     reading: str | None
     """The reading of the paper that all its points make (`GET /readings`); null for none."""
-    deviations: list[str]
+    departures: list[str]
     """Where the experiment departs from the paper."""
 
 
@@ -270,7 +270,7 @@ class Comparison(Resource):
     """The looks planned and made, and why they ended; null where the seeds are a list."""
     verdicts: list[Verdict]
     published: list[PublishedValue]
-    deviations: list[str]
+    departures: list[str]
     """Departures of the finished points from the paper's protocol.
 
     Each verdict has those of its own points.
@@ -668,7 +668,7 @@ class PresetResource(Resource):
     plots: list[str]
     reading: str | None
     """The reading of the paper (`GET /readings`) that its specs make; null for none."""
-    deviations: list[str]
+    departures: list[str]
     """Where it departs from what the paper prints."""
     choices: list[str]
     """What it chooses where the paper is silent."""

@@ -1,6 +1,6 @@
 """What an experiment chooses where the paper prints nothing.
 
-`engine.paper.deviations` lists where it departs from what the paper prints.
+`engine.paper.departures` lists where it departs from what the paper prints.
 """
 
 from __future__ import annotations

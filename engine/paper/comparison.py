@@ -13,7 +13,7 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.kind import FinishedPoint, Kind
 from engine.models.layout import num_parameters
 from engine.paper.choices import list_choices
-from engine.paper.deviations import list_deviations
+from engine.paper.departures import list_departures
 from engine.paper.published import PARAMETERS, PublishedNumber, list_parameter_counts
 from engine.paper.verdict import Verdict
 from engine.result import PointResult, ResultModel, Statistic
@@ -41,7 +41,7 @@ class PaperComparison(ResultModel):
 
     verdicts: tuple[Verdict, ...]
     published: tuple[PublishedValue, ...]
-    deviations: tuple[str, ...]
+    departures: tuple[str, ...]
     """Where the points depart from the paper's protocol; a verdict lists its own points' only."""
     choices: tuple[str, ...]
     """What the points choose where the paper is silent."""
@@ -74,7 +74,7 @@ def compare(
                 *kind.list_published(point.spec),
             )
         ),
-        deviations=list_deviations((point.spec for point in finished), seeds),
+        departures=list_departures((point.spec for point in finished), seeds),
         choices=list_choices(point.spec for point in finished),
         note=_describe(kind, verdicts, seeds, confidence),
     )
@@ -109,7 +109,7 @@ def _describe(kind: Kind, verdicts: Sequence[Verdict], seeds: int, confidence: f
         return f"The paper makes no claim that these points of the kind {kind.name} measure."
     read = (
         f"Reproduced: the whole {100 * confidence:.6g} % interval over seeds agrees with the "
-        "claim. Read each verdict with its deviations from the paper."
+        "claim. Read each verdict with its departures from the paper."
     )
     if seeds < MIN_SEEDS:
         return (

@@ -9,7 +9,7 @@ from typing import Any
 from engine.experiments.registry import parse_spec
 from engine.kind import Preset
 from engine.optim.spec import AdamSpec
-from engine.paper.deviations import find_recipe
+from engine.paper.departures import find_recipe
 from engine.paper.readings import INITIAL_NET, ReadingName, find_reading, get_reading
 from engine.sweep import expand
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from engine.optim.spec import AdamSpec
-from engine.paper.deviations import find_recipe
+from engine.paper.departures import find_recipe
 from engine.spec import ExperimentSpec
 
 ReadingName = Literal["printed", "trainable", "first_epoch", "few_steps"]

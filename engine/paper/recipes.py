@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from engine.kind import Preset
 from engine.optim.spec import AdamSpec
-from engine.paper.deviations import PAPER_BATCH_SIZE, PAPER_SEEDS, RECIPES
+from engine.paper.departures import PAPER_BATCH_SIZE, PAPER_SEEDS, RECIPES
 
 TRAINING_ADAM_LR = 0.001
 """In place of the printed 0.1, at which all but the shallowest nets stay at chance."""
@@ -57,13 +57,13 @@ def make_preset(
     sweep: Mapping[str, Sequence[Any]] | None = None,
     seeds: Sequence[int] = tuple(range(PAPER_SEEDS)),
     execution: Mapping[str, Any] | None = None,
-    deviations: Sequence[str] = (),
+    departures: Sequence[str] = (),
     choices: Sequence[str] = (),
     experiment: str | None = None,
 ) -> Preset:
     """A body ready to submit.
 
-    deviations, choices: those that the spec does not show; `list_preset_deviations` and
+    departures, choices: those that the spec does not show; `list_preset_departures` and
     `list_preset_choices` add the others.
     experiment: the experiment's name and so the title of its plots, where several figures draw one
     experiment; `title` by default.
@@ -80,6 +80,6 @@ def make_preset(
         scale=scale,
         body=body,
         plots=tuple(plots),
-        deviations=tuple(deviations),
+        departures=tuple(departures),
         choices=tuple(choices),
     )

@@ -26,7 +26,7 @@ from engine.analysis.stats import (
     decisive_interval,
 )
 from engine.paper.claims import PaperClaim
-from engine.paper.deviations import is_paper_scale, list_deviations
+from engine.paper.departures import is_paper_scale, list_departures
 from engine.paper.readings import find_reading
 from engine.paper.sentences import Wording, tell
 from engine.result import ResultModel, Statistic
@@ -87,7 +87,7 @@ class Verdict(ResultModel):
     """`paper`: data, nets, epochs and seeds are as large as the paper's."""
     reading: str | None
     """The reading of the paper that all its points make (`GET /readings`); null for none."""
-    deviations: tuple[str, ...]
+    departures: tuple[str, ...]
     """Where the experiment departs from the paper."""
 
 
@@ -138,7 +138,7 @@ class Subject:
     """The fewest finished seeds of a point"""
     values: dict[str, Any] = field(default_factory=dict)
     """The swept values that they share"""
-    deviations: tuple[str, ...] = ()
+    departures: tuple[str, ...] = ()
     """Departures from the paper beside those that each spec shows"""
 
 
@@ -205,7 +205,7 @@ def conclude(
         point=subject.values,
         scale="paper" if is_paper_scale(subject.specs, subject.num_seeds) else "reduced",
         reading=readings.pop() if len(readings) == 1 else None,
-        deviations=(*subject.deviations, *list_deviations(subject.specs, subject.num_seeds)),
+        departures=(*subject.departures, *list_departures(subject.specs, subject.num_seeds)),
     )
 
 

@@ -100,7 +100,7 @@ def conclude_on_nets(
             specs=[net.point.spec for net in nets],
             num_seeds=min(len(net.point.results) for net in nets),
             values=_shared_values(nets),
-            deviations=_list_deviations(nets, claim),
+            departures=_list_departures(nets, claim),
         ),
         confidence,
     )
@@ -164,8 +164,8 @@ def _shared_values(nets: Sequence[Net]) -> dict[str, Any]:
     }
 
 
-def _list_deviations(nets: Sequence[Net], claim: int) -> tuple[str, ...]:
-    """Deviations in the widths compared."""
+def _list_departures(nets: Sequence[Net], claim: int) -> tuple[str, ...]:
+    """Departures in the widths compared."""
     found = []
     depth, widest = nets[-1].model.depth, nets[-1].width
     if depth not in WIDEST:

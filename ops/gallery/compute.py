@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.paper.preset_deviations import list_preset_choices, list_preset_deviations
+from engine.paper.preset_departures import list_preset_choices, list_preset_departures
 from ops.demo import exit_on_sigterm
 from ops.gallery.entries import Entry
 from ops.up import Stack
@@ -92,7 +92,7 @@ def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str,
         "description": preset.description,
         "plots": list(preset.plots),
         "body": entry.body(),
-        "deviations": list(list_preset_deviations(replace(preset, body=entry.body()))),
+        "departures": list(list_preset_departures(replace(preset, body=entry.body()))),
         "choices": list(list_preset_choices(preset)),
         "is_changed": entry.is_changed,
         "digest": experiment.digest,

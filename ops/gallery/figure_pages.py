@@ -47,9 +47,9 @@ def _figure_section(record: Record, folder: str) -> str:
         lines.append(
             f"- {claim}: **{verdict['verdict']}**{setting_of(verdict)}. {sentence_of(verdict)}"
         )
-    deviations = _deviations(record)
-    if deviations:
-        lines.append(f"- Deviations from the paper: {'; '.join(deviations)}.")
+    departures = _departures(record)
+    if departures:
+        lines.append(f"- Departures from the paper: {'; '.join(departures)}.")
     if record.get("choices"):
         lines.append(f"- Choices where the paper is silent: {'; '.join(record['choices'])}.")
     return "\n".join(lines) + "\n"
@@ -105,13 +105,13 @@ def _provenance(record: Record) -> str:
     )
 
 
-def _deviations(record: Record) -> list[str]:
+def _departures(record: Record) -> list[str]:
     found = [
         line
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]
-        for line in verdict["deviations"]
+        for line in verdict["departures"]
     ]
-    return list(dict.fromkeys([*found, *(record["deviations"] if not found else [])]))
+    return list(dict.fromkeys([*found, *(record["departures"] if not found else [])]))
 
 
 def _is_statistic(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.registry import kinds, presets
-from engine.paper.deviations import find_recipe
+from engine.paper.departures import find_recipe
 from engine.sweep import expand
 from tests.api.api_server import ApiServer
 
@@ -113,6 +113,6 @@ def test_the_reading_printed_has_the_printed_recipe(
     for point in points:
         recipe = find_recipe(point.spec)
         assert (point.spec.optimizer, point.spec.schedule) == (recipe.optimizer, recipe.schedule)
-    assert not any("learning rate" in line for line in printed["deviations"])
-    kept = [line for line in usual["deviations"] if "learning rate" not in line]
-    assert printed["deviations"] == kept
+    assert not any("learning rate" in line for line in printed["departures"])
+    kept = [line for line in usual["departures"] if "learning rate" not in line]
+    assert printed["departures"] == kept

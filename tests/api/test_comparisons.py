@@ -81,7 +81,7 @@ def test_a_comparison_is_not_ready_before_a_run_has_finished(api_server: ApiServ
         assert response.headers["Retry-After"]
 
 
-def test_each_claim_that_the_experiment_tests_has_a_verdict_with_deviations(
+def test_each_claim_that_the_experiment_tests_has_a_verdict_with_departures(
     api_server: ApiServer, done: str
 ) -> None:
     found = api_server.get(f"/experiments/{done}/comparison")
@@ -98,8 +98,8 @@ def test_each_claim_that_the_experiment_tests_has_a_verdict_with_deviations(
         "its speed alone does not reproduce a claim on accuracy"
     )
     assert backward["value"] == pytest.approx(0.25)
-    assert "vgg11 at 0.25 of its width" in verdict["deviations"]
-    assert "3 seeds instead of 5" in found["deviations"]
+    assert "vgg11 at 0.25 of its width" in verdict["departures"]
+    assert "3 seeds instead of 5" in found["departures"]
 
 
 def test_table_1_is_listed_with_our_values(api_server: ApiServer, done: str) -> None:

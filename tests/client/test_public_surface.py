@@ -66,6 +66,7 @@ RESPONSES = {
     "Preview",
     "Problem",
     "QueueState",
+    "ReadingResource",
     "Run",
     "Storage",
     "Weights",

@@ -29,7 +29,7 @@ def test_ends_that_become_more_active_than_chance_with_width_reproduce_claim_5()
         assert verdict.verdict == "reproduced", verdict.reason
         assert len(verdict.findings) == 4
         assert verdict.point == {}
-        assert any("seeds" in deviation for deviation in verdict.deviations)
+        assert any("seeds" in departure for departure in verdict.departures)
 
 
 def test_the_wrong_direction_is_not_reproduced() -> None:

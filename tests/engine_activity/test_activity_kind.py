@@ -19,7 +19,7 @@ from engine.experiments.activity_map.result import (
 )
 from engine.experiments.registry import parse_spec
 from engine.kind import FinishedPoint
-from engine.paper.preset_deviations import list_preset_deviations
+from engine.paper.preset_departures import list_preset_departures
 from tests.engine_activity.made_results import make_point, make_result
 from tests.engine_activity.runner import Runner, SpecMaker
 
@@ -123,6 +123,6 @@ def test_every_figure_has_a_preset_at_both_scales() -> None:
         assert set(preset.plots) <= {plot.name for plot in KIND.plots}
         assert len(preset.body["seeds"]) == (5 if preset.scale == "paper" else 3)
         if preset.scale == "paper":
-            assert list_preset_deviations(preset) == (
+            assert list_preset_departures(preset) == (
                 "Adam with learning rate 0.001 instead of 0.1",
             )

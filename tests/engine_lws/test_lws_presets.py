@@ -10,7 +10,7 @@ import pytest
 from engine.experiments.lws.spec import LwsSpec
 from engine.experiments.registry import get_kind, presets
 from engine.kind import Preset
-from engine.paper.preset_deviations import list_preset_deviations
+from engine.paper.preset_departures import list_preset_departures
 from engine.paper.table1 import find_published, read_table1
 from engine.spec import Execution
 from engine.sweep import expand
@@ -91,11 +91,11 @@ def test_the_table_preset_has_every_published_row() -> None:
 
 
 @pytest.mark.parametrize("preset", FOUND, ids=lambda preset: f"{preset.name}-{preset.scale}")
-def test_the_deviations_of_a_figure_are_listed(preset: Preset) -> None:
-    deviations = " ".join(list_preset_deviations(preset))
+def test_the_departures_of_a_figure_are_listed(preset: Preset) -> None:
+    departures = " ".join(list_preset_departures(preset))
     for spec in specs_of(preset):
-        assert ("of its width" in deviations) == (
+        assert ("of its width" in departures) == (
             getattr(spec.model, "width_multiplier", 1.0) != 1.0
         )
-        assert ("learning rate 0.00" in deviations) == (spec.optimizer.name == "adam")
-    assert ("data set digits" in deviations) == (preset.scale == "quick")
+        assert ("learning rate 0.00" in departures) == (spec.optimizer.name == "adam")
+    assert ("data set digits" in departures) == (preset.scale == "quick")

@@ -113,7 +113,7 @@ def test_the_table_shows_both_differences_and_says_what_a_ratio_is() -> None:
         }
         for result in summarize_points(POINTS)
     ]
-    table = tabulate({"title": "Table 1", "points": rows, "deviations": []})
+    table = tabulate({"title": "Table 1", "points": rows, "departures": []})
     assert "To Xavier" in [column.heading for column in table.columns]
     notes = " ".join(table.notes)
     assert "mean of one ratio a measurement" in notes

@@ -9,8 +9,8 @@ import pytest
 from engine.experiments.registry import parse_spec, presets
 from engine.kind import Preset
 from engine.paper.choices import list_choices
-from engine.paper.deviations import is_paper_scale, list_deviations
-from engine.paper.preset_deviations import list_preset_choices
+from engine.paper.departures import is_paper_scale, list_departures
+from engine.paper.preset_departures import list_preset_choices
 from engine.paper.preset_readings import apply_reading, find_preset_reading
 from engine.paper.readings import READINGS, ReadingName, find_reading
 from engine.sweep import expand
@@ -23,9 +23,9 @@ PAPER_TRAINING: dict[str, Any] = {
 }
 
 
-def deviations(kind: str = "train", /, **fields: Any) -> tuple[str, ...]:
+def departures(kind: str = "train", /, **fields: Any) -> tuple[str, ...]:
     """Of one point that trains as the paper does but for these fields."""
-    return list_deviations([parse_spec({"kind": kind, **PAPER_TRAINING, **fields})], 5)
+    return list_departures([parse_spec({"kind": kind, **PAPER_TRAINING, **fields})], 5)
 
 
 def test_the_table_of_readings() -> None:
@@ -76,8 +76,8 @@ def test_other_choices_are_no_reading() -> None:
     assert find_reading(parse_spec({"kind": "activity_map", "data": unit})) == "first_epoch"
 
 
-def test_a_point_as_in_the_paper_has_no_deviation() -> None:
-    assert deviations() == ()
+def test_a_point_as_in_the_paper_has_no_departure() -> None:
+    assert departures() == ()
     assert is_paper_scale([parse_spec({"kind": "train", **PAPER_TRAINING})], 5)
     assert not is_paper_scale([parse_spec({"kind": "train", **PAPER_TRAINING})], 4)
 
@@ -100,7 +100,7 @@ def test_a_point_as_in_the_paper_has_no_deviation() -> None:
     ],
 )  # fmt: skip
 def test_every_difference_is_told(fields: dict[str, Any], line: str) -> None:
-    assert deviations(**fields) == (line,)
+    assert departures(**fields) == (line,)
 
 
 @pytest.mark.parametrize(
@@ -111,20 +111,20 @@ def test_every_difference_is_told(fields: dict[str, Any], line: str) -> None:
     ],
 )
 def test_parameters_of_a_policy_are_told(policy: dict[str, Any], line: str) -> None:
-    assert deviations("lws", model={"name": "vgg5"}, policy=policy) == (line,)
+    assert departures("lws", model={"name": "vgg5"}, policy=policy) == (line,)
 
 
 def test_the_nets_of_figure_1_are_told_by_their_own_definition() -> None:
     as_printed = {"name": "vgg5", "second_kernel": 3, "batch_norm": True}
-    assert deviations("gradient_spectrum", model=as_printed) == ()
-    assert "VGG-5 without batch normalisation" in deviations(
+    assert departures("gradient_spectrum", model=as_printed) == ()
+    assert "VGG-5 without batch normalisation" in departures(
         "gradient_spectrum", model={"name": "vgg5"}
     )
 
 
 def test_shares_of_an_activity_map_are_told() -> None:
     model = {"name": "relu_net", "depth": 4}
-    found = deviations("activity_map", model=model, alphas_percent=[5.0])
+    found = departures("activity_map", model=model, alphas_percent=[5.0])
     assert found == ("alpha of 5 % instead of 1, 10, 30 %",)
 
 

@@ -101,7 +101,7 @@ def test_curves_like_those_of_the_paper_reproduce_its_claims() -> None:
         (1, 2, 3, 4), "reproduced"
     )
     assert [len(found[claim].findings) for claim in (1, 2, 3, 4)] == [4, 1, 2, 1]
-    assert "the widest net has width 1,000 instead of 100,000" in found[4].deviations
+    assert "the widest net has width 1,000 instead of 100,000" in found[4].departures
 
 
 def test_two_seeds_reproduce_nothing() -> None:
@@ -184,8 +184,8 @@ def test_on_fashion_mnist_the_narrow_net_is_that_of_figure_16() -> None:
     without = judge(
         make_points(AS_PUBLISHED | {100: AS_PUBLISHED[10]}, data={"name": "fashion_mnist"})
     )
-    assert "the narrow net has width 100 instead of 20" in without[3].deviations
-    assert not any("narrow net" in deviation for deviation in without[1].deviations)
+    assert "the narrow net has width 100 instead of 20" in without[3].departures
+    assert not any("narrow net" in departure for departure in without[1].departures)
 
 
 def test_points_that_differ_in_more_than_the_width_are_judged_separately() -> None:

@@ -298,7 +298,7 @@ def test_the_step_at_which_claim_8_holds_least_decides() -> None:
         judge([result_of(seed, 0.9, 0.95, "not_finite") for seed in range(5)]).verdict
         == "inconclusive"
     )
-    assert any("digits" in line for line in flat.deviations)
+    assert any("digits" in line for line in flat.departures)
 
 
 def test_every_point_and_step_is_drawn_with_mean_and_error_over_seeds(tmp_path: Path) -> None:

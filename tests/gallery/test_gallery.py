@@ -109,7 +109,7 @@ def verdict(claim: int, name: str, reading: str, **fields: Any) -> dict[str, Any
         "reason": f"{name} {reading}",
         "point": {},
         "findings": [],
-        "deviations": [],
+        "departures": [],
         **fields,
     }
 
@@ -127,7 +127,7 @@ def write_record(
         "description": "What it shows.",
         "plots": ["curves_log"],
         "body": {"spec": {"data": {"name": "mnist"}}, "seeds": [0, 1, 2, 3, 4]},
-        "deviations": [],
+        "departures": [],
         "choices": ["a choice"],
         "is_changed": False,
         "run_seconds": 1.0,

@@ -1,4 +1,4 @@
-// The comparison with the paper: verdicts on its claims, its published numbers, and the deviations from it.
+// The comparison with the paper: verdicts on its claims, its published numbers, and the departures from it.
 
 import { numberOf, showValue } from "./numbers.js";
 import { createElement, fetchJson } from "./service.js";
@@ -13,7 +13,7 @@ export async function showComparison(base) {
   const parts = [];
   if (found.verdicts.length) parts.push(verdictTable(found.verdicts, `${numberOf(100 * found.confidence)} % interval`));
   if (found.published.length) parts.push(publishedTable(found.published));
-  if (found.deviations.length) parts.push(listOf("Deviations from the paper", found.deviations));
+  if (found.departures.length) parts.push(listOf("Departures from the paper", found.departures));
   if (found.choices.length) parts.push(listOf("Choices where the paper is silent", found.choices));
   return show(target, parts, notes);
 }
@@ -58,7 +58,7 @@ function rowOf(verdict, interval) {
     createElement("td", { className: "number", "data-label": "Value", textContent: numberOf(verdict.value) }),
     createElement("td", { className: "number", "data-label": interval, textContent: intervalOf(verdict.interval) || spreadOf(verdict.value, verdict.n) }),
     createElement("td", {}, createElement("span", { textContent: verdict.sentence }), createElement("div", { className: "soft", textContent: settingOf(verdict) }),
-      findingsOf(verdict), departuresOf(verdict.deviations ?? [])));
+      findingsOf(verdict), departuresOf(verdict.departures ?? [])));
 }
 
 // How the points of a verdict were made: what decides, the scale, the reading of the paper.
@@ -67,10 +67,10 @@ function settingOf(verdict) {
   return parts.filter(Boolean).join(" · ");
 }
 
-function departuresOf(deviations) {
-  if (!deviations.length) return "";
-  const items = deviations.map((text) => createElement("li", { textContent: text }));
-  return createElement("details", {}, createElement("summary", { textContent: `Departs from the paper in ${deviations.length} ${deviations.length === 1 ? "way" : "ways"}` }), createElement("ul", {}, ...items));
+function departuresOf(departures) {
+  if (!departures.length) return "";
+  const items = departures.map((text) => createElement("li", { textContent: text }));
+  return createElement("details", {}, createElement("summary", { textContent: `Departs from the paper in ${departures.length} ${departures.length === 1 ? "way" : "ways"}` }), createElement("ul", {}, ...items));
 }
 
 function findingsOf({ findings = [], reason }) {

@@ -42,7 +42,7 @@ async function fillBody() {
   const call = filling;
   try {
     const preset = await fetchJson(`/presets/${encodeURIComponent(name)}?${new URLSearchParams({ scale, reading: wanted })}`);
-    const departures = preset.deviations.length ? ` Differs from the paper: ${preset.deviations.join("; ")}.` : "";
+    const departures = preset.departures.length ? ` Differs from the paper: ${preset.departures.join("; ")}.` : "";
     if (call === filling) showExample(formatBody(preset.body), preset.description + departures);
   } catch (error) {
     if (call === filling) showFailure(error);

@@ -67,6 +67,6 @@ def _list_presets(scale: str) -> list[Example]:
 
 
 def _describe(preset: Preset) -> str:
-    if not preset.deviations:
+    if not preset.departures:
         return preset.description
-    return f"{preset.description} Differs from the paper: {'; '.join(preset.deviations)}."
+    return f"{preset.description} Differs from the paper: {'; '.join(preset.departures)}."

@@ -111,8 +111,8 @@ def comparison(experiment_id: str, as_json: AsJson = False, url: Url = None) -> 
         console.print(verdicts_table(found))
     if found.published:
         console.print(published_table(found))
-    for deviation in found.deviations:
-        console.print(f"deviates from the paper: {deviation}", markup=False, highlight=False)
+    for departure in found.departures:
+        console.print(f"departs from the paper: {departure}", markup=False, highlight=False)
     for choice in found.choices:
         console.print(f"the paper is silent: {choice}", markup=False, highlight=False)
     console.print(found.note, markup=False, highlight=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from engine.kind import Preset
-from engine.paper.deviations import PAPER_SEEDS
+from engine.paper.departures import PAPER_SEEDS
 from engine.paper.recipes import make_preset, paper_spec
 
 KIND = "gradient_spectrum"
@@ -66,5 +66,5 @@ def _make(name: str, scale: Literal["paper", "quick"], spec: dict[str, Any]) -> 
         spec,
         plots=PLOTS,
         seeds=QUICK_SEEDS if scale == "quick" else range(PAPER_SEEDS),
-        deviations=(UNNAMED_STEPS,),
+        departures=(UNNAMED_STEPS,),
     )

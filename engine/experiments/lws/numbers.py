@@ -10,7 +10,7 @@ from engine.experiments.lws.result import LwsPointResult, LwsSeedResult
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint, PlotInput
 from engine.labels import label_points
-from engine.paper.deviations import list_deviations
+from engine.paper.departures import list_departures
 from engine.paper.table1 import find_published
 from engine.training.policies import PolicySpec, family_of, title_of
 
@@ -75,7 +75,7 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def table_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "columns", "points", "deviations"}`: one row per point.
+    """`{"title", "columns", "points", "departures"}`: one row per point.
 
     Our columns hold statistics. The `published_...` columns hold the number in Table 1, or null
     where Table 1 does not have the point. Accuracies and differences are in [0, 1].
@@ -100,7 +100,7 @@ def table_numbers(source: PlotInput) -> dict[str, Any]:
         "title": source.title,
         "columns": columns,
         "points": rows,
-        "deviations": list(list_deviations((point.spec for point, _ in finished), seeds)),
+        "departures": list(list_departures((point.spec for point, _ in finished), seeds)),
     }
 
 

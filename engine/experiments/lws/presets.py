@@ -235,14 +235,14 @@ def _make(
             experiment=experiment,
             choices=choices,
         )
-    deviations = []
+    departures = []
     if init is not XAVIER:
-        deviations.append(
+        departures.append(
             "Xavier initialisation alone, as ImageNet weights fit neither narrow nets nor grey "
             "images"
         )
     if fewer_k:
-        deviations.append(f"k of {' and '.join(map(str, _QUICK_K[net]))} instead of 1 to 4")
+        departures.append(f"k of {' and '.join(map(str, _QUICK_K[net]))} instead of 1 to 4")
     return make_preset(
         name,
         scale,
@@ -252,7 +252,7 @@ def _make(
         plots=plots,
         sweep=sweep,
         seeds=_QUICK_SEEDS[study],
-        deviations=deviations,
+        departures=departures,
         experiment=experiment,
         choices=choices,
     )

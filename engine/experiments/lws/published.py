@@ -22,7 +22,7 @@ SMALLEST_RHO = 0.1
 def list_published(spec: ExperimentSpec) -> tuple[PublishedNumber, ...]:
     """What the paper prints about this net with this initialisation and policy.
 
-    Data and training are ignored: `engine.paper.deviations` lists where those differ.
+    Data and training are ignored: `engine.paper.departures` lists where those differ.
     """
     assert isinstance(spec, LwsSpec)
     chosen = (spec.model, spec.init, spec.policy)

@@ -23,7 +23,7 @@ def tabulate(numbers: Mapping[str, Any]) -> TextTable:
         rows=[[cell(row) for _, cell in columns] for row in rows],
         notes=[
             *_list_notes(rows),
-            *(f"Departs from the paper: {line}." for line in numbers["deviations"]),
+            *(f"Departs from the paper: {line}." for line in numbers["departures"]),
         ],
     )
 

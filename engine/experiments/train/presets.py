@@ -73,9 +73,9 @@ def _make_nets(scale: Scale) -> list[Preset]:
             "model": {"name": model},
             "epochs": 1,
         }
-        deviations = ["the net is drawn, hardly trained"]
+        departures = ["the net is drawn, hardly trained"]
         if images == "digits" and data == "cifar10":
-            deviations.append(
+            departures.append(
                 "images of one channel and 28 x 28: 1,152 parameters fewer in the first layer"
             )
         presets.append(
@@ -86,7 +86,7 @@ def _make_nets(scale: Scale) -> list[Preset]:
                 "The layers of the net with their parameter counts, full width (Figure 13).",
                 spec,
                 plots=("architecture",),
-                deviations=deviations,
+                departures=departures,
             )
         )
     return presets

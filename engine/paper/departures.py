@@ -59,11 +59,11 @@ _BETA = (2.0, 5.0)
 _ALPHAS_PERCENT = (1.0, 10.0, 30.0)
 
 
-def list_deviations(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[str, ...]:
+def list_departures(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[str, ...]:
     """What differs from the paper in these points, each difference once; empty for none."""
     found: dict[str, None] = {}
     for spec in specs:
-        for line in (*_size_deviations(spec), *_other_deviations(spec)):
+        for line in (*_size_departures(spec), *_other_departures(spec)):
             found[line] = None
     if num_seeds < PAPER_SEEDS:
         found[f"{num_seeds} {'seed' if num_seeds == 1 else 'seeds'} instead of {PAPER_SEEDS}"] = (
@@ -77,7 +77,7 @@ def is_paper_scale(specs: Iterable[ExperimentSpec], num_seeds: int) -> bool:
 
     The width of a ReLU-Net is not asked for, as the paper draws a range of widths.
     """
-    return num_seeds >= PAPER_SEEDS and not any(any(_size_deviations(spec)) for spec in specs)
+    return num_seeds >= PAPER_SEEDS and not any(any(_size_departures(spec)) for spec in specs)
 
 
 def find_recipe(spec: ExperimentSpec) -> Recipe:
@@ -86,7 +86,7 @@ def find_recipe(spec: ExperimentSpec) -> Recipe:
     return RECIPES[spec.data.name if spec.data.name in datasets else datasets[0]]
 
 
-def _size_deviations(spec: ExperimentSpec) -> Iterator[str]:
+def _size_departures(spec: ExperimentSpec) -> Iterator[str]:
     datasets, recipe, data = _TRAINED_ON[spec.model.name], find_recipe(spec), spec.data
     if data.name not in datasets:
         yield f"data set {data.name} instead of {' or '.join(datasets)}"
@@ -104,13 +104,13 @@ def _size_deviations(spec: ExperimentSpec) -> Iterator[str]:
         yield f"{spec.epochs} epochs instead of {recipe.epochs}"
 
 
-def _other_deviations(spec: ExperimentSpec) -> Iterator[str]:
-    yield from _net_deviations(spec)
-    yield from _training_deviations(spec)
-    yield from _kind_deviations(spec)
+def _other_departures(spec: ExperimentSpec) -> Iterator[str]:
+    yield from _net_departures(spec)
+    yield from _training_departures(spec)
+    yield from _kind_departures(spec)
 
 
-def _net_deviations(spec: ExperimentSpec) -> Iterator[str]:
+def _net_departures(spec: ExperimentSpec) -> Iterator[str]:
     model = spec.model
     if isinstance(model, ReluNetSpec | ConvNetSpec):
         depths = _DEPTHS[model.name]
@@ -138,12 +138,12 @@ def _is_figure_1(spec: ExperimentSpec) -> bool:
     return spec.kind == "gradient_spectrum"
 
 
-def _training_deviations(spec: ExperimentSpec) -> Iterator[str]:
+def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
     recipe = find_recipe(spec)
     if spec.data.augmentation != "none":
         yield "random crop and flip, of which the paper says nothing"
     if spec.optimizer != recipe.optimizer:
-        yield _optimizer_deviation(spec.optimizer, recipe.optimizer)
+        yield _optimizer_departure(spec.optimizer, recipe.optimizer)
     if spec.schedule != recipe.schedule:
         ours, paper = _describe_schedule(spec.schedule), _describe_schedule(recipe.schedule)
         yield f"{ours} instead of {paper}"
@@ -151,7 +151,7 @@ def _training_deviations(spec: ExperimentSpec) -> Iterator[str]:
         yield f"batches of {spec.batch_size} instead of {PAPER_BATCH_SIZE}"
 
 
-def _kind_deviations(spec: ExperimentSpec) -> Iterator[str]:
+def _kind_departures(spec: ExperimentSpec) -> Iterator[str]:
     """Of fields that some kinds have: the policy of layers, the shares of an activity map."""
     policy = getattr(spec, "policy", None)
     rho = getattr(policy, "rho", None)
@@ -179,7 +179,7 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def _optimizer_deviation(ours: AdamSpec | SgdSpec, paper: AdamSpec | SgdSpec) -> str:
+def _optimizer_departure(ours: AdamSpec | SgdSpec, paper: AdamSpec | SgdSpec) -> str:
     """Every field that differs; of another optimiser, its learning rate and what is not default."""
     if ours.name != paper.name:
         return f"{_describe_optimizer(ours)} instead of {_describe_optimizer(paper)}"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from engine.kind import Preset
 from engine.paper.choices import list_choices
-from engine.paper.deviations import list_deviations
+from engine.paper.departures import list_departures
 from engine.spec import ExperimentSpec
 from engine.sweep import expand
 
 
-def list_preset_deviations(preset: Preset) -> tuple[str, ...]:
-    """Each deviation once; those that the spec does not show come first."""
-    found = list_deviations(_specs_of(preset), len(preset.body["seeds"]))
-    return tuple(dict.fromkeys((*preset.deviations, *found)))
+def list_preset_departures(preset: Preset) -> tuple[str, ...]:
+    """Each departure once; those that the spec does not show come first."""
+    found = list_departures(_specs_of(preset), len(preset.body["seeds"]))
+    return tuple(dict.fromkeys((*preset.departures, *found)))
 
 
 def list_preset_choices(preset: Preset) -> tuple[str, ...]:
