@@ -17,8 +17,8 @@ def label_points(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """A label for each point, from its swept values: `width 100, rho 0.1`.
 
     Equal values have equal labels, and different values different ones. Labels name only what
-    differs between the points, with as many digits as tell numbers apart; of an object its `name`
-    and the fields that differ between objects of this name. A single point is named by all its
+    differs between the points, with as many digits as tell numbers apart; of an object its `name`,
+    the value of a field of this name, and the fields that differ between objects of this name. A single point is named by all its
     values; without a sweep its label is empty. The middle of a label longer than MAX_LETTERS is
     left out; where that makes labels equal, they end in `#1`, `#2` and so on.
     """
@@ -107,10 +107,14 @@ def _differs_within(leaves: Sequence[Mapping[str, Any]], one: Mapping[str, Any],
 
 
 def _describe(leaves: Mapping[str, Any], shown: Sequence[str]) -> str:
-    """The variant's name, and the fields to show in parentheses."""
+    """The variant's name, its value if it has a field of this name, and the fields to show.
+
+    For example `step 20` for `{"name": "step", "step": 20}`.
+    """
     name = str(leaves.get(NAME, ""))
-    rest = ", ".join(f"{path}={format_leaf(leaves[path])}" for path in shown)
-    return f"{name} ({rest})" if rest else name
+    text = f"{name} {format_leaf(leaves[name])}" if name in leaves else name
+    rest = ", ".join(f"{path}={format_leaf(leaves[path])}" for path in shown if path != name)
+    return f"{text} ({rest})" if rest else text
 
 
 def _format_value(value: Any) -> str:

@@ -33,6 +33,14 @@ SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
             [{"optimizer": ADAM}, {"optimizer": SGD}, {"optimizer": SGD | {"lr": 0.2}}],
             ["optimizer adam", "optimizer sgd (lr=0.1)", "optimizer sgd (lr=0.2)"],
         ),
+        (
+            [{"r": {"name": "init"}}, {"r": {"name": "step", "step": 20}}],
+            ["r init", "r step 20"],
+        ),
+        (
+            [{"r": {"name": "init"}}, *({"r": {"name": "step", "step": n}} for n in (1, 2))],
+            ["r init", "r step 1", "r step 2"],
+        ),
         ([{"o": {"name": "a"}}, {"o": {"name": "a", "lr": 0.1}}], ["o a", "o a (lr=0.1)"]),
         (
             [{"o": {"name": "a", "s": {"k": 1}}}, {"o": {"name": "a", "s": {"k": 2}}}],
