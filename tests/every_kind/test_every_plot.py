@@ -113,6 +113,7 @@ def test_names_of_whole_objects_neither_overlap_nor_leave_the_picture(
         assert not has_overlaps(figure), name
 
 
+@pytest.mark.slow
 def test_200_points_are_drawn(kind: Kind, example: LocalExperiment) -> None:
     for name, numbers in list_numbers(MANY(kind, example)):
         check_plot(kind, name, numbers, PlotOptions(dpi=50))
