@@ -17,9 +17,14 @@ from storage.runs import resources as run_resources
 
 router = Router(tags=["runs"])
 
+BINARY = ("application/octet-stream", "application/zip", "application/x-npz")
+"""Media types of stored files, besides JSON"""
 BYTES: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        "content": {
+            **{one: {"schema": {"type": "string", "format": "binary"}} for one in BINARY},
+            "application/json": {"schema": {}},
+        }
     },
     206: {"description": "The requested range"},
     304: {"description": "Unchanged"},
