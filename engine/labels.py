@@ -18,9 +18,10 @@ def label_points(points: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Equal values have equal labels, and different values different ones. Labels name only what
     differs between the points, with as many digits as tell numbers apart; of an object its `name`,
-    the value of a field of this name, and the fields that differ between objects of this name. A single point is named by all its
-    values; without a sweep its label is empty. The middle of a label longer than MAX_LETTERS is
-    left out; where that makes labels equal, they end in `#1`, `#2` and so on.
+    the value of a field of this name, and the fields that differ between objects of this name. A
+    single point is named by all its values; without a sweep its label is empty. The middle of a
+    label longer than MAX_LETTERS is left out; where that makes labels equal, they end in `#1`, `#2`
+    and so on.
     """
     distinct = {repr(values): values for values in points}
     labels = dict(zip(distinct, _label_distinct(list(distinct.values())), strict=True))
