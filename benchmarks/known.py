@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.engine_runs import make_context, run_kind
 from benchmarks.options import Options
-from engine.analysis.stats import student_t
+from engine.analysis.stats import CONFIDENCE, interval_of, student_t, summarize
 from engine.experiments.registry import parse_spec
 from engine.spec import TRAINING_VERSION, sha256_of
 
@@ -99,10 +99,10 @@ def at_most(value: float) -> Callable[[Sequence[float]], bool]:
     return lambda values: mean_interval(values)[1] <= value
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of at least two values."""
-    reach = student_t(len(values) - 1, confidence) * stdev(values) / sqrt(len(values))
-    return fmean(values) - reach, fmean(values) + reach
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Student's interval of the mean of at least two values; the mean twice where all are equal."""
+    statistic = summarize(values)
+    return interval_of(statistic, confidence) or (statistic.mean, statistic.mean)
 
 
 def _initial_accuracy(result: Any) -> float:

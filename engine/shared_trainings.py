@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.spec import CheckpointsSpec, Execution, ExperimentSpec
-
-MAX_MOMENTS = 100
-"""The most epochs and the most steps at which a shared training keeps its weights."""
+from engine.spec import MAX_MOMENTS, CheckpointsSpec, Execution, ExperimentSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,16 +94,20 @@ class Work:
 
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
+MAX_MOMENTS = 100
+"""The most epochs, and the most steps, at which one training keeps its weights."""
 
 
 class CheckpointsSpec(SpecModel):
     """At which moments the training keeps the weights, besides its start and its end."""
 
     epochs: Many[Epochs] = Field(
-        (), max_length=100, description="After these epochs: `epoch_1`, ..."
+        (), max_length=MAX_MOMENTS, description="After these epochs: `epoch_1`, ..."
     )
     steps: Many[Steps] = Field(
-        (), max_length=100, description="After these steps of the whole training: `step_20`, ..."
+        (),
+        max_length=MAX_MOMENTS,
+        description="After these steps of the whole training: `step_20`, ...",
     )
 
     @property

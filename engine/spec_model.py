@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Strict
@@ -29,19 +29,27 @@ class SpecModel(BaseModel):
     )
 
 
+def find_numbers(value: Any, pointer: str) -> Iterator[tuple[str, int | float]]:
+    """Each number in JSON values with its pointer, in their order."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            escaped = str(name).replace("~", "~0").replace("/", "~1")
+            yield from find_numbers(inner, f"{pointer}/{escaped}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from find_numbers(inner, f"{pointer}/{index}")
+    elif isinstance(value, int | float):
+        yield pointer, value
+
+
 def find_subnormals(value: Any, pointer: str) -> list[FieldError]:
     """An error for each number that is not zero but zero for a worker, which flushes subnormals."""
-    if isinstance(value, Mapping):
-        inner = [(str(name), one) for name, one in value.items()]
-    elif isinstance(value, list | tuple):
-        inner = [(str(index), one) for index, one in enumerate(value)]
-    elif isinstance(value, float) and 0 < abs(value) < sys.float_info.min:
-        detail = f"{value!r} is too small for a normal number; use 0 or at least 2.3e-308"
-        return [FieldError(pointer, "subnormal", detail)]
-    else:
-        return []
     return [
-        error
-        for name, one in inner
-        for error in find_subnormals(one, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+        FieldError(
+            where,
+            "subnormal",
+            f"{number!r} is too small for a normal number; use 0 or at least 2.3e-308",
+        )
+        for where, number in find_numbers(value, pointer)
+        if 0 < abs(number) < sys.float_info.min
     ]

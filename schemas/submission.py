@@ -173,7 +173,7 @@ class Preview(Resource):
     memory_bytes: int
     """Of the largest run."""
     seconds: float
-    """Device seconds of all runs together if nothing is reused."""
+    """Device seconds of all runs together. A training that is loaded takes none, like its FLOPs."""
     basis: Literal["measured", "model"]
     growth: PreviewGrowth | None = None
     """The most that it may become; null for a list of seeds."""

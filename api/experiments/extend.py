@@ -140,7 +140,7 @@ def _find_missing(
         index, seeds = known[key]
         new_seeds = [seed for seed in plan.seeds if seed not in seeds]
         missing.append((index, point, new_seeds, memory))
-    return points, plan_runs(plan.submission, missing)
+    return points, plan_runs(plan.submission, missing, plan.shared)
 
 
 def _append_new(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:

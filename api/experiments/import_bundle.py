@@ -27,6 +27,7 @@ from engine.data.zip_archive import DAMAGE, Archive, open_archive
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import get_kind, parse_spec
 from engine.spec import ExperimentSpec
+from engine.spec_model import find_numbers
 from runtime.settings import Settings
 from schemas.audit import Action
 from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
@@ -267,7 +268,7 @@ def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, 
     if run.result is None:
         return None
     seed_result = get_kind(kind).seed_result
-    huge = list(_find_huge(run.result, f"#/runs/{index}/result"))
+    huge = _find_huge(run.result, f"#/runs/{index}/result")
     if huge:
         raise InvalidSpec(huge[:100])
     try:
@@ -283,20 +284,20 @@ def _parse_results(kind: str, index: int, run: BundledRun) -> list[Mapping[str, 
     return [one.model_dump(mode="json") for one in found]
 
 
-def _find_huge(value: Any, pointer: str) -> Iterator[FieldError]:
+def _find_huge(value: Any, pointer: str) -> list[FieldError]:
     """An error for each number that no computation in single precision gives.
 
     The square of a larger one would be infinite, and so would be its statistics.
     """
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _find_huge(inner, f"{pointer}/{name}")
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _find_huge(inner, f"{pointer}/{index}")
-    elif isinstance(value, int | float) and abs(value) > MAX_NUMBER:
-        detail = f"must be between -{MAX_NUMBER:g} and {MAX_NUMBER:g} (got {str(value)[:20]})"
-        yield FieldError(pointer, "out-of-range", detail)
+    return [
+        FieldError(
+            where,
+            "out-of-range",
+            f"must be between -{MAX_NUMBER:g} and {MAX_NUMBER:g} (got {str(number)[:20]})",
+        )
+        for where, number in find_numbers(value, pointer)
+        if abs(number) > MAX_NUMBER
+    ]
 
 
 def _check_files(bundle: Bundle, checksums: Mapping[str, str]) -> None:
@@ -354,7 +355,6 @@ def _parse_metric(row: Sequence[str], line: int, cells: Collection[tuple[int, in
         value = float(row[4]) if row[4] else None
     except (ValueError, IndexError):
         raise _refuse(f"line {line} of {METRICS_FILE} is not a metric") from None
-    is_number = value is None or abs(value) <= MAX_NUMBER
     is_number = value is None or abs(value) <= MAX_NUMBER
     is_sound = is_number and 0 <= step < 2**53 and name.isprintable()
     if not is_sound or not 0 < len(name) <= MAX_NAME or (point, seed) not in cells:

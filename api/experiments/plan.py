@@ -130,6 +130,7 @@ def plan_submission(
                 (index, point, seeds, needed)
                 for index, (point, needed) in enumerate(zip(points, memory, strict=True))
             ],
+            shared,
         ),
         point_digests=digests,
         digest=_digest(submission, points, digests, extended),
@@ -158,7 +159,9 @@ def find_shared_trainings(
 
 
 def plan_runs(
-    submission: Submission, wanted: Sequence[tuple[int, SweepPoint, Sequence[int], int]]
+    submission: Submission,
+    wanted: Sequence[tuple[int, SweepPoint, Sequence[int], int]],
+    shared: Mapping[int, SharedTraining],
 ) -> list[PlannedRun]:
     """The runs for (index, point, seeds, bytes of memory), in the order in which they start.
 
@@ -167,7 +170,6 @@ def plan_runs(
     """
     device_class = DEVICE_CLASSES[submission.execution.device]
     requires = format_labels(submission.execution.requires)
-    shared = find_shared_trainings(submission, [point for _, point, _, _ in wanted])
     runs = []
     for place, (index, point, seeds, memory) in enumerate(wanted):
         needs = Needs(device_class, round_up(memory), requires)

@@ -250,7 +250,7 @@ class Verdict(Resource):
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
     scale: Literal["paper", "reduced"] | str
-    """`paper`: data, nets, epochs and seeds are as large as the paper's."""
+    """`paper`: data, epochs, seeds and nets, the widest included, are as large as the paper's."""
     reading: str | None
     """The reading of the paper that all its points make (`GET /readings`); null for none."""
     departures: list[str]
@@ -845,7 +845,7 @@ class Preview(Resource):
     memory_bytes: int
     """Of the largest run."""
     seconds: float
-    """Device seconds of all runs together if nothing is reused."""
+    """Device seconds of all runs together. A training that is loaded takes none, like its FLOPs."""
     basis: Literal["measured", "model"] | str
     growth: PreviewGrowth | None = None
     """The most that it may become; null for a list of seeds."""

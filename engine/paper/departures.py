@@ -75,7 +75,8 @@ def list_departures(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
 def is_paper_scale(specs: Iterable[ExperimentSpec], num_seeds: int) -> bool:
     """Whether data, nets, epochs and seeds are as large as the paper's.
 
-    The width of a ReLU-Net is not asked for, as the paper draws a range of widths.
+    The width of a ReLU-Net is not asked for, as the paper draws a range of widths; a claim asks for
+    the widest of them itself.
     """
     return num_seeds >= PAPER_SEEDS and not any(any(_size_departures(spec)) for spec in specs)
 

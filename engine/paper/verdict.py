@@ -84,7 +84,7 @@ class Verdict(ResultModel):
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
     scale: Literal["paper", "reduced"]
-    """`paper`: data, nets, epochs and seeds are as large as the paper's."""
+    """`paper`: data, epochs, seeds and nets, the widest included, are as large as the paper's."""
     reading: str | None
     """The reading of the paper that all its points make (`GET /readings`); null for none."""
     departures: tuple[str, ...]
@@ -139,7 +139,7 @@ class Subject:
     values: dict[str, Any] = field(default_factory=dict)
     """The swept values that they share"""
     departures: tuple[str, ...] = ()
-    """Departures from the paper beside those that each spec shows"""
+    """Departures in size from the paper, beside those that each spec shows"""
 
 
 def judge_bounds(
@@ -203,10 +203,15 @@ def conclude(
         reason=f"{deciding.statement}: {deciding.reason}",
         findings=tuple(finding for _, finding in judged),
         point=subject.values,
-        scale="paper" if is_paper_scale(subject.specs, subject.num_seeds) else "reduced",
+        scale=_scale_of(subject),
         reading=readings.pop() if len(readings) == 1 else None,
         departures=(*subject.departures, *list_departures(subject.specs, subject.num_seeds)),
     )
+
+
+def _scale_of(subject: Subject) -> Literal["paper", "reduced"]:
+    is_paper = is_paper_scale(subject.specs, subject.num_seeds) and not subject.departures
+    return "paper" if is_paper else "reduced"
 
 
 def _refutes(finding: Finding) -> bool:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.result import Statistic
-from ops.gallery.texts import data_of, minutes, sentence_of, setting_of, where
+from ops.gallery.texts import Record, data_of, minutes, sentence_of, setting_of, where
 from richregime.formatting import format_statistic
 from richregime.tables import format_cell
 
-Record = Mapping[str, Any]
 FIELDS_SHOWN = 6
 BACK = "[The paper, claim by claim](../paper-map.md)"
 

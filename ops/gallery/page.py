@@ -11,7 +11,7 @@ from engine.paper.claims import CLAIMS, PaperClaim
 from engine.paper.readings import READINGS
 from ops.gallery.entries import paper_order
 from ops.gallery.figure_pages import write_figure_pages
-from ops.gallery.texts import Record, data_of, minutes, sentence_of, value_of
+from ops.gallery.texts import Record, data_of, escape_cell, minutes, sentence_of, value_of
 
 HEAD = """# The paper, claim by claim
 
@@ -174,7 +174,7 @@ def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) ->
         cells = (
             *(f"`{_reading_of(verdict)}`", verdict.get("scale", ""), name),
             *(MARKS[verdict["verdict"]], value_of(verdict), str(verdict.get("n", "") or "")),
-            sentence_of(verdict).replace("|", "\\|"),
+            escape_cell(sentence_of(verdict)),
         )
         lines.append(f"| {' | '.join(cells)} |")
     picture = _picture(records, claim, folder)

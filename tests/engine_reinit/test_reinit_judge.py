@@ -280,11 +280,22 @@ def test_a_verdict_has_the_reading_and_the_scale_of_its_points() -> None:
         "data": {"name": "mnist", "train_size": 10_000, "normalization": "unit"},
         "epochs": 100,
     }
-    for seeds, scale in ((5, "paper"), (3, "reduced")):
-        for verdict in judge(make_points(AS_PUBLISHED, seeds=seeds, **parts)).values():
+    widest = {10: AS_PUBLISHED[10], 100_000: AS_PUBLISHED[1000]}
+    for curves, seeds, scale in (
+        (widest, 5, "paper"),
+        (widest, 3, "reduced"),
+        (AS_PUBLISHED, 5, "reduced"),
+    ):
+        for verdict in judge(make_points(curves, seeds=seeds, **parts)).values():
             assert (verdict.reading, verdict.scale) == ("first_epoch", scale)
     mixed = judge(make_points(AS_PUBLISHED, **parts, optimizer={"name": "adam", "lr": 0.02}))
     assert {verdict.reading for verdict in mixed.values()} == {None}
+
+
+def test_each_departure_of_the_nets_is_told_once() -> None:
+    for verdict in judge(make_points(AS_PUBLISHED, depth=3)).values():
+        assert verdict.departures.count("depth 3 instead of 1 or 4") == 1
+        assert len(set(verdict.departures)) == len(verdict.departures)
 
 
 def test_a_higher_confidence_decides_less() -> None:

@@ -10,8 +10,8 @@ import pytest
 from engine.experiments.registry import parse_spec
 from engine.experiments.reinit_sweep import plots
 from engine.local import LocalExperiment, run_local
-from engine.shared_trainings import MAX_MOMENTS, find_shared
-from engine.spec import CheckpointsSpec, Execution
+from engine.shared_trainings import find_shared
+from engine.spec import MAX_MOMENTS, CheckpointsSpec, Execution
 
 SPEC: dict[str, Any] = {
     "kind": "reinit_sweep",

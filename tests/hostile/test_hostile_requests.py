@@ -143,16 +143,18 @@ def test_no_request_breaks_the_contract_during_faults(
         ):
             striking = threading.Thread(target=soak.run, args=(float(SECONDS),))
             striking.start()
-            search(
-                service,
-                headers,
-                tmp_path,
-                ["2xx", "3xx", "4xx", "503", "507"],
-                "--max-time",
-                str(SECONDS),
-            )
-            assert service.submit().status_code == 201
-            striking.join()
+            try:
+                search(
+                    service,
+                    headers,
+                    tmp_path,
+                    ["2xx", "3xx", "4xx", "503", "507"],
+                    "--max-time",
+                    str(SECONDS),
+                )
+                assert service.submit().status_code == 201
+            finally:
+                striking.join()  # else it would start workers after `close`
         print(f"{soak.num_faults} faults {dict(soak.injected)}")
         assert soak.num_faults > 0
     finally:
