@@ -14,6 +14,7 @@ from engine.kind import Kind, Preset
 from engine.models.layout import layout
 from engine.models.spec import (
     ConvNetSpec,
+    MlpSpec,
     ModelSpec,
     ReluNetSpec,
     Resnet18Spec,
@@ -44,6 +45,7 @@ MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
         ReluNetSpec(width=100_000),
         "mnist",
     ),
+    ("MLP of two hidden layers of 200 ReLU units", MlpSpec(), "mnist"),
     ("Conv-Net of 32 channels, 3 layers", ConvNetSpec(), "mnist"),
     ("VGG-5 of Figure 13(a)", Vgg5Spec(), "mnist"),
     ("VGG-5 as Figure 1 counts it", Vgg5Spec(second_kernel=3, batch_norm=True), "mnist"),

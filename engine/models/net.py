@@ -8,7 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.models.parts import Conv, LayerPlan, Linear, Mean, Norm, Part, Pool, Relu
+from engine.models.parts import (
+    Conv,
+    Gelu,
+    LayerNorm,
+    LayerPlan,
+    Linear,
+    Mean,
+    Norm,
+    Part,
+    Pool,
+    Relu,
+    Tanh,
+)
 
 
 class LayeredNet(nn.Module):
@@ -100,8 +112,14 @@ def _build_part(part: Part) -> nn.Module:
             return FlatLinear(part.in_features, part.out_features)
         case Norm():
             return BatchNorm(part.channels)
+        case LayerNorm():
+            return nn.LayerNorm(part.features)
         case Relu():
             return nn.ReLU(inplace=True)
+        case Gelu():
+            return nn.GELU()
+        case Tanh():
+            return nn.Tanh()
         case Pool():
             return nn.MaxPool2d(2)
         case Mean():

@@ -85,10 +85,69 @@ class Norm:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """Normalisation of each example's features, with scale and shift."""
+
+    name: str
+    features: int
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return (("weight", (self.features,)), ("bias", (self.features,)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward_flops(self, shape: Shape) -> int:
+        return 4 * prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return prod(shape)
+
+
+@dataclass(frozen=True, slots=True)
 class Relu:
     """max(x, 0), in place."""
 
     name: str = "relu"
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward_flops(self, shape: Shape) -> int:
+        return prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gelu:
+    """x times the normal distribution function of x."""
+
+    name: str = "gelu"
+
+    def parameters(self) -> tuple[tuple[str, Shape], ...]:
+        return ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward_flops(self, shape: Shape) -> int:
+        return prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        # its input too; the output is the input of the next piece
+        return prod(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Tanh:
+    """The hyperbolic tangent."""
+
+    name: str = "tanh"
 
     def parameters(self) -> tuple[tuple[str, Shape], ...]:
         return ()
@@ -143,7 +202,7 @@ class Mean:
         return 0
 
 
-Part = Conv | Linear | Norm | Relu | Pool | Mean
+Part = Conv | Linear | Norm | LayerNorm | Relu | Gelu | Tanh | Pool | Mean
 
 
 @dataclass(frozen=True, slots=True)

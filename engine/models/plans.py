@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
 
 from engine.data.spec import DatasetInfo
-from engine.models.parts import Conv, LayerPlan, Linear, Mean, Norm, Part, Pool, Relu, Shape
+from engine.models.parts import (
+    Conv,
+    Gelu,
+    LayerNorm,
+    LayerPlan,
+    Linear,
+    Mean,
+    Norm,
+    Part,
+    Pool,
+    Relu,
+    Shape,
+    Tanh,
+)
 from engine.models.spec import (
     ConvNetSpec,
+    MlpSpec,
     ModelSpec,
     ReluNetSpec,
     Resnet18Spec,
@@ -32,6 +47,7 @@ _VGG11_CONVS = (
 _VGG11_HIDDEN = (512, 512)
 _RESNET18_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 """(channels, stride of the first block); two blocks each"""
+_ACTIVATIONS: Mapping[str, Part] = {"relu": Relu(), "gelu": Gelu(), "tanh": Tanh()}
 
 
 def plan_model(model: ModelSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
@@ -44,6 +60,8 @@ def plan_model(model: ModelSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
     match model:
         case ReluNetSpec():
             return _plan_relu_net(model, info)
+        case MlpSpec():
+            return _plan_mlp(model, info)
         case ConvNetSpec():
             return _plan_conv_net(model, info)
         case Vgg5Spec():
@@ -70,6 +88,27 @@ def _plan_relu_net(model: ReluNetSpec, info: DatasetInfo) -> tuple[LayerPlan, ..
     sizes = [prod(info.shape), *[model.width] * model.depth]
     hidden = [LayerPlan((Linear("linear", size, after), Relu())) for size, after in pairwise(sizes)]
     return (*hidden, LayerPlan((Linear("linear", model.width, info.num_classes),)))
+
+
+def _plan_mlp(model: MlpSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
+    sizes = [prod(info.shape), *model.widths]
+    hidden = [
+        LayerPlan(
+            (Linear("linear", size, after), *_norm_of(model, after), _ACTIVATIONS[model.activation])
+        )
+        for size, after in pairwise(sizes)
+    ]
+    return (*hidden, LayerPlan((Linear("linear", sizes[-1], info.num_classes),)))
+
+
+def _norm_of(model: MlpSpec, width: int) -> tuple[Part, ...]:
+    match model.norm:
+        case "none":
+            return ()
+        case "layer":
+            return (LayerNorm("norm", width),)
+        case "batch":
+            return (Norm("norm", width),)
 
 
 def _plan_conv_net(model: ConvNetSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:

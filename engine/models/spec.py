@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
-from engine.spec_model import SpecModel
+from engine.spec_model import Many, SpecModel
 
 WidthMultiplier = Annotated[
     float,
@@ -28,6 +28,25 @@ class ReluNetSpec(SpecModel):
     width: int = Field(100, ge=1, le=1_000_000, description="Hidden units per layer.")
     depth: int = Field(
         1, ge=1, le=32, description="Hidden layers; the net has depth + 1 weighted layers."
+    )
+
+
+class MlpSpec(SpecModel):
+    """Fully connected hidden layers of any widths, then a linear layer.
+
+    Each hidden layer is a linear map, the normalisation and the activation. With equal widths,
+    ReLU and no normalisation it is the ReLU-Net of that width.
+    """
+
+    name: Literal["mlp"] = "mlp"
+    widths: Many[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        (200, 200), min_length=1, max_length=32, description="Hidden units of each layer."
+    )
+    activation: Literal["relu", "gelu", "tanh"] = Field(
+        "relu", description="GELU is the exact one, by the error function."
+    )
+    norm: Literal["none", "layer", "batch"] = Field(
+        "none", description="Normalisation between the linear map and the activation."
     )
 
 
@@ -76,7 +95,8 @@ class Resnet18Spec(SpecModel):
 
 
 ModelSpec = Annotated[
-    ReluNetSpec | ConvNetSpec | Vgg5Spec | Vgg11Spec | Resnet18Spec, Field(discriminator="name")
+    ReluNetSpec | MlpSpec | ConvNetSpec | Vgg5Spec | Vgg11Spec | Resnet18Spec,
+    Field(discriminator="name"),
 ]
 
 

@@ -82,13 +82,19 @@ def is_paper_scale(specs: Iterable[ExperimentSpec], num_seeds: int) -> bool:
 
 
 def find_recipe(spec: ExperimentSpec) -> Recipe:
-    """How the paper trains this net on this data set; on another data set, its first recipe."""
-    datasets = _TRAINED_ON[spec.model.name]
+    """How the paper trains this net on this data set; on another data set, its first recipe.
+
+    For a net that the paper does not train: how it trains any net on this data set.
+    """
+    datasets = _TRAINED_ON.get(spec.model.name, tuple(RECIPES))
     return RECIPES[spec.data.name if spec.data.name in datasets else datasets[0]]
 
 
 def _size_departures(spec: ExperimentSpec) -> Iterator[str]:
-    datasets, recipe, data = _TRAINED_ON[spec.model.name], find_recipe(spec), spec.data
+    recipe, data = find_recipe(spec), spec.data
+    if spec.model.name not in _TRAINED_ON:
+        yield f"the net {spec.model.name}, which the paper does not train"
+    datasets = _TRAINED_ON.get(spec.model.name, tuple(RECIPES))
     if data.name not in datasets:
         yield f"data set {data.name} instead of {' or '.join(datasets)}"
     else:

@@ -211,6 +211,7 @@ def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
 
 _NET_NAMES = {
     "relu_net": "ReLU-Net",
+    "mlp": "MLP",
     "conv_net": "Conv-Net",
     "vgg5": "VGG-5",
     "vgg11": "VGG-11",
