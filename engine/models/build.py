@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod, sqrt
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from engine.data.spec import DatasetInfo
-from engine.determinism import make_generator
+from engine.determinism import derive_seed, make_generator
 from engine.errors import WeightsUnavailable
 from engine.models.net import LayeredNet, build_on_cpu
 from engine.models.plans import plan_model
 from engine.models.pretrained import load_vgg11_convolutions
-from engine.models.spec import CheckpointSpec, InitSpec, ModelSpec, PretrainedSpec, XavierSpec
+from engine.models.spec import (
+    CheckpointSpec,
+    HeSpec,
+    InitSpec,
+    LecunSpec,
+    ModelSpec,
+    PretrainedSpec,
+    TorchInitSpec,
+    XavierSpec,
+)
 from engine.models.start_weights import describe_misfits, list_misfits
 from engine.models.weights import describe_tensors, load_tensors
 
@@ -41,20 +51,48 @@ def initialise(
     """
     match init:
         case XavierSpec():
-            _load_all(net, _draw_xavier(net, init.gain, seed))
+            _load_all(net, _draw_normal(net, _xavier_variance, init.gain, seed))
+        case HeSpec():
+            _load_all(net, _draw_normal(net, lambda shape: 2.0 / _fan_in(shape), init.gain, seed))
+        case LecunSpec():
+            _load_all(net, _draw_normal(net, lambda shape: 1.0 / _fan_in(shape), init.gain, seed))
+        case TorchInitSpec():
+            _draw_as_torch(net, seed)
         case PretrainedSpec():
-            drawn = _draw_xavier(net, init.gain, seed)
+            drawn = _draw_normal(net, _xavier_variance, init.gain, seed)
             drawn.update(load_vgg11_convolutions(net, weights_dir, allow_download))
             _load_all(net, drawn)
         case CheckpointSpec():
             _load_all(net, _read_theta(net, init.checkpoint, read_checkpoint))
 
 
-def _draw_xavier(net: LayeredNet, gain: float, seed: int) -> dict[str, Tensor]:
-    """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)); a convolution's fans include the kernel's
-    area.
+def _xavier_variance(shape: torch.Size) -> float:
+    return 2.0 / ((shape[0] + shape[1]) * prod(shape[2:]))
 
-    Biases and shifts are 0, scales of batch normalisation 1, its buffers at their initial values.
+
+def _fan_in(shape: torch.Size) -> int:
+    """A convolution's fan includes the kernel's area."""
+    return prod(shape[1:])
+
+
+def _draw_as_torch(net: LayeredNet, seed: int) -> None:
+    """Reset every module in the order in which it was made, as if the net were made anew.
+
+    The generator is torch's own, seeded for this draw and then set back.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "init", "torch"))
+        for module in net.modules():
+            if any(True for _ in module.parameters(recurse=False)):
+                cast(Callable[[], None], module.reset_parameters)()
+
+
+def _draw_normal(
+    net: LayeredNet, variance: Callable[[torch.Size], float], gain: float, seed: int
+) -> dict[str, Tensor]:
+    """Weights ~ N(0, gain^2 * variance(shape)).
+
+    Biases and shifts are 0, scales of normalisations 1, its buffers at their initial values.
     Each tensor has its own generator, named after it, so no tensor depends on those drawn before
     it.
     """
@@ -62,10 +100,9 @@ def _draw_xavier(net: LayeredNet, gain: float, seed: int) -> dict[str, Tensor]:
     for name, parameter in net.named_parameters():
         shape = parameter.shape
         if len(shape) > 1:
-            fans = (shape[0] + shape[1]) * prod(shape[2:])
             generator = make_generator(seed, "init", name)
             values[name] = torch.empty(shape).normal_(
-                0.0, gain * sqrt(2.0 / fans), generator=generator
+                0.0, gain * sqrt(variance(shape)), generator=generator
             )
         else:
             values[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)

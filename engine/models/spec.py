@@ -100,16 +100,44 @@ ModelSpec = Annotated[
 ]
 
 
+Gain = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1_000,
+        description="Scales the standard deviation; large values are lazy, small ones rich.",
+    ),
+]
+
+
 class XavierSpec(SpecModel):
     """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)), biases zero."""
 
     name: Literal["xavier"] = "xavier"
-    gain: float = Field(
-        1.0,
-        gt=0,
-        le=1_000,
-        description="Scales the standard deviation; large values are lazy, small ones rich.",
-    )
+    gain: Gain = 1.0
+
+
+class HeSpec(SpecModel):
+    """Weights ~ N(0, gain^2 * 2 / fan_in), biases zero (arXiv 1502.01852)."""
+
+    name: Literal["he"] = "he"
+    gain: Gain = 1.0
+
+
+class LecunSpec(SpecModel):
+    """Weights ~ N(0, gain^2 / fan_in), biases zero (LeCun et al., Efficient BackProp, 1998)."""
+
+    name: Literal["lecun"] = "lecun"
+    gain: Gain = 1.0
+
+
+class TorchInitSpec(SpecModel):
+    """What torch's modules draw when they are made, in the order of the net, under the seed.
+
+    Of linear maps and convolutions weights and biases are uniform in +-1 / sqrt(fan_in).
+    """
+
+    name: Literal["torch"] = "torch"
 
 
 class PretrainedSpec(SpecModel):
@@ -136,7 +164,10 @@ class CheckpointSpec(SpecModel):
     )
 
 
-InitSpec = Annotated[XavierSpec | PretrainedSpec | CheckpointSpec, Field(discriminator="name")]
+InitSpec = Annotated[
+    XavierSpec | HeSpec | LecunSpec | TorchInitSpec | PretrainedSpec | CheckpointSpec,
+    Field(discriminator="name"),
+]
 
 
 def validate_model(

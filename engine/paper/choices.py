@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from engine.models.spec import ConvNetSpec, PretrainedSpec, Vgg5Spec
+from engine.models.spec import ConvNetSpec, PretrainedSpec, Vgg5Spec, XavierSpec
 from engine.spec import ExperimentSpec
 from engine.training.policies import RandomBetaPolicy, RandomUniformPolicy
 
@@ -24,7 +24,7 @@ def list_choices(specs: Iterable[ExperimentSpec]) -> tuple[str, ...]:
 
 def _choices_of(spec: ExperimentSpec) -> Iterator[str]:
     yield _PIXELS[spec.data.normalization]
-    if spec.init.name != "checkpoint":
+    if isinstance(spec.init, XavierSpec | PretrainedSpec):
         yield "weights are drawn with variance 2 / (inputs + outputs); biases start at zero"
     if isinstance(spec.init, PretrainedSpec):
         yield "the linear layers are drawn, as their sizes differ from those of the ImageNet net"

@@ -52,6 +52,7 @@ _TRAINED_ON: Mapping[str, tuple[str, ...]] = {
     "resnet18": ("cifar10",),
 }
 _DEPTHS: Mapping[str, tuple[int, int]] = {"relu_net": (1, 4), "conv_net": (2, 4)}
+_OTHER_INITS: Mapping[str, str] = {"he": "He's", "lecun": "LeCun's", "torch": "torch's"}
 _FULL_SIZES = {"cifar10": 50_000}
 _FULL_TEST_SIZE = 10_000
 _RHOS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -135,6 +136,8 @@ def _net_departures(spec: ExperimentSpec) -> Iterator[str]:
             )
     if getattr(spec.init, "gain", 1.0) != 1.0:
         yield f"initialisation scaled by {getattr(spec.init, 'gain', 1.0):g}"
+    if spec.init.name in _OTHER_INITS:
+        yield f"{_OTHER_INITS[spec.init.name]} initialisation instead of Xavier's"
     if spec.init.name == "checkpoint":
         yield "started from a checkpoint"
     if spec.init.name == "pretrained" and model.name != "vgg11":

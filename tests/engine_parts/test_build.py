@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from engine.determinism import derive_seed
 from engine.errors import WeightsUnavailable
 from engine.models.build import build_model, initialise
 from engine.models.spec import (
     CheckpointSpec,
+    HeSpec,
+    InitSpec,
+    LecunSpec,
+    MlpSpec,
     ModelSpec,
     ReluNetSpec,
+    TorchInitSpec,
     Vgg5Spec,
     XavierSpec,
 )
@@ -50,6 +57,36 @@ def test_xavier_has_the_specified_deviation_and_zero_biases(gain: float) -> None
         elif parameter.dim() == 1:
             expected = 1.0 if "norm" in name and name.endswith("weight") else 0.0
             assert torch.all(parameter == expected)
+
+
+@pytest.mark.parametrize(
+    ("init", "variance"),
+    [(HeSpec(), 2.0), (HeSpec(gain=0.5), 0.5), (LecunSpec(), 1.0), (LecunSpec(gain=3.0), 9.0)],
+)
+def test_he_and_lecun_draw_with_variance_by_the_inputs(init: InitSpec, variance: float) -> None:
+    """The same normal numbers as by Xavier, with another deviation."""
+    model = Vgg5Spec(second_kernel=3, batch_norm=True)
+    xavier = dict(build(model, DIGITS, seed=2).named_parameters())
+    for name, parameter in build(model, DIGITS, init, seed=2).named_parameters():
+        if parameter.dim() > 1:
+            inputs, area = parameter.shape[1], prod(parameter.shape[2:])
+            ratio = sqrt(variance / (inputs * area))
+            ratio /= sqrt(2 / ((parameter.shape[0] + inputs) * area))
+            torch.testing.assert_close(parameter, xavier[name] * ratio)
+        else:
+            assert torch.equal(parameter, xavier[name])
+
+
+def test_torchs_own_initialisation_is_that_of_new_modules_under_the_seed() -> None:
+    state = torch.get_rng_state()
+    found = build(MlpSpec(widths=(6, 5), norm="batch"), DIGITS, TorchInitSpec(), seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(3, "init", "torch"))
+        modules = [nn.Linear(784, 6), nn.BatchNorm1d(6), nn.Linear(6, 5), nn.BatchNorm1d(5)]
+        made = nn.Sequential(*modules, nn.Linear(5, 10))
+    for ours, torchs in zip(found.state_dict().values(), made.state_dict().values(), strict=True):
+        assert torch.equal(ours, torchs)
 
 
 def test_a_checkpoint_sets_weights_and_buffers() -> None:
