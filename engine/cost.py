@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import ceil, prod
 from typing import Any, Literal
 
-from engine.data.spec import DatasetInfo
+from engine.data.spec import DatasetInfo, is_streamed
 from engine.errors import FieldError
 from engine.experiments.registry import get_kind
 from engine.models.layout import layout
@@ -273,8 +273,9 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     """
     net = _measure_net(spec.model, info)
     examples = sum(subset_sizes(spec, info))
-    # floats, the bytes that they are converted from, labels
-    data = examples * (prod(info.shape) * (_FLOAT + 1) + 16)
+    floats = 0 if is_streamed(examples, info.shape) else prod(info.shape) * _FLOAT
+    # floats, the values that they are converted from, labels
+    data = examples * (floats + info.bytes_per_example + 16)
     work = spec.work(info)
     copies = net.parameters * (
         _FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter

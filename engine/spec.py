@@ -17,7 +17,7 @@ from pydantic import Field, Strict, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.data.bounds import num_batches
-from engine.data.spec import DatasetInfo, DataSpec
+from engine.data.spec import CorruptionSpec, DatasetInfo, DataSpec
 from engine.errors import FieldError
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
 from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
@@ -172,6 +172,7 @@ class ExperimentSpec(SpecModel):
         "evaluate": {"every": 1},
         "checkpoints": {"epochs": [], "steps": []},
         "data.normalization": "standardize",
+        "data.corruption": CorruptionSpec().model_dump(mode="json"),
     }
     """Fields that earlier versions did not have, with the value that means what these versions did.
     A digest leaves a field with this value out, so that equal specs keep equal digests."""
@@ -228,7 +229,7 @@ class ExperimentSpec(SpecModel):
     def work(self, info: DatasetInfo) -> Work:
         """Work in addition to a plain training on this data set; kinds with such work override it.
 
-        info: the data set of `self.data`, whose image shape may decide the amount.
+        info: the data set of `self.data`, whose shape may decide the amount.
         """
         return Work()
 

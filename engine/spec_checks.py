@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from engine.data.spec import DatasetInfo, validate_data
+from engine.data.spec import DatasetInfo, no_images, validate_data
 from engine.errors import FieldError
-from engine.models.spec import validate_model
+from engine.models.spec import (
+    ConvNetSpec,
+    InitSpec,
+    ModelSpec,
+    Resnet18Spec,
+    Vgg5Spec,
+    Vgg11Spec,
+    validate_model,
+)
 from engine.spec import ExperimentSpec
+
+CONVOLUTIONAL = (ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec)
+"""Models that take images only"""
 
 
 def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
     """Every error of the spec on this data set, built in or registered."""
     return [
         *validate_data(spec.data, info),
-        *validate_model(spec.model, spec.init, info),
+        *_check_model(spec.model, spec.init, info),
         *spec.check_data(info),
     ]
+
+
+def _check_model(model: ModelSpec, init: InitSpec, info: DatasetInfo) -> list[FieldError]:
+    if info.has_images or not isinstance(model, CONVOLUTIONAL):
+        return validate_model(model, init, info)
+    detail = (
+        f"the model is {model.name!r}, a net of convolutions, {no_images(info)}; use a net of "
+        "linear layers, such as 'relu_net'"
+    )
+    return [FieldError("#/spec/model", "needs-images", detail)]

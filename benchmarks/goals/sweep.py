@@ -57,7 +57,7 @@ class TrainedNet:
         self.net.load_state_dict(self.trained.theta_T)
         began = time.perf_counter()
         for _ in range(EVALUATIONS_PER_SAMPLE):
-            count_correct(self.net, self.data.x_test, self.data.y_test)
+            count_correct(self.net, self.data.x_test[:], self.data.y_test)
         return (time.perf_counter() - began) / EVALUATIONS_PER_SAMPLE
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.analysis.fractions import Mode
 from engine.analysis.mixture import Mixtures
 from engine.data.resident import ResidentData
+from engine.data.streamed import Examples
 
 BLOCK_IMAGES = 1024
 """Test images per block on the CPU; fewer where activations would take more than BLOCK_BYTES."""
@@ -82,7 +83,7 @@ class _Step:
 class _FirstLayer:
     """Weights and bias as one matrix [w, inputs + 1]; images [inputs + 1, n] end in ones."""
 
-    def __init__(self, mixtures: Mixtures, images: Tensor) -> None:
+    def __init__(self, mixtures: Mixtures, images: Examples) -> None:
         shapes = [parameter.shape for parameter in mixtures.net.parameters()]
         self.width, num_inputs = shapes[0]
         self.upper_shapes = shapes[2:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine.data.streamed import Examples, StreamedExamples
 from engine.determinism import make_generator
 
 
@@ -24,23 +25,33 @@ class BatchBuffers:
     `gather`.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, capacity: int) -> None:
-        self._channels_last = x.dim() == 4 and not x.is_contiguous()
-        rows = x.permute(0, 2, 3, 1) if self._channels_last else x
-        assert rows.is_contiguous()
-        self._row_shape = rows.shape[1:]
-        self._rows = rows.view(len(x), -1)
-        self._labels = y
+    def __init__(self, x: Examples, y: Tensor, capacity: int) -> None:
+        self._streamed = x if isinstance(x, StreamedExamples) else None
+        first = x[:1]
+        self._channels_last = first.dim() == 4 and not first.is_contiguous()
+        self._row_shape = self._rows_of(first).shape[1:]
         self._row_buffer = torch.empty(
-            capacity, self._rows.shape[1], dtype=x.dtype, device=x.device
+            capacity, self._row_shape.numel(), dtype=x.dtype, device=x.device
         )
         self._label_buffer = torch.empty(capacity, dtype=y.dtype, device=y.device)
+        self._labels = y
+        self._rows = (
+            torch.empty(0) if isinstance(x, StreamedExamples) else self._rows_of(x).view(len(x), -1)
+        )
 
     def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The examples at `indices` (int64, on the same device), as views of the buffers."""
         count = len(indices)
         rows, labels = self._row_buffer[:count], self._label_buffer[:count]
-        torch.index_select(self._rows, 0, indices, out=rows)
+        if self._streamed is not None:
+            rows.copy_(self._rows_of(self._streamed.gather(indices)).view(count, -1))
+        else:
+            torch.index_select(self._rows, 0, indices, out=rows)
         torch.index_select(self._labels, 0, indices, out=labels)
         shaped = rows.view(count, *self._row_shape)
         return (shaped.permute(0, 3, 1, 2) if self._channels_last else shaped), labels
+
+    def _rows_of(self, x: Tensor) -> Tensor:
+        rows = x.permute(0, 2, 3, 1) if self._channels_last else x
+        assert rows.is_contiguous()
+        return rows

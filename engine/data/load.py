@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,31 +12,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.data.corruption import corrupt_labels, shuffle_pixels
 from engine.data.npz import Array
 from engine.data.sources import RawData, find_raw
-from engine.data.spec import DatasetInfo, DataSpec, max_balanced_size, subset_too_large
+from engine.data.spec import (
+    DatasetInfo,
+    DataSpec,
+    is_streamed,
+    max_balanced_size,
+    subset_too_large,
+)
+from engine.data.streamed import Examples, StreamedExamples, normalise
 from engine.determinism import make_generator
 from engine.errors import InvalidSpec
+
+_ROWS_AT_ONCE = 1024
+"""Moments are sums over so many examples at a time, whether or not the data is in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Images and labels on the CPU."""
+    """Examples and labels on the CPU."""
 
     info: DatasetInfo
     """With the sizes and class counts of the chosen subsets."""
-    x_train: Tensor
-    """float32 [n, channels, height, width], normalised"""
+    x_train: Examples
+    """float32 [n, channels, height, width] or [n, features], normalised"""
     y_train: Tensor
     """int64 [n]"""
-    x_test: Tensor
+    x_test: Examples
     y_test: Tensor
     sha256: str
-    """Of the bytes of the images and labels used, in order, before normalisation."""
+    """Of the bytes of the examples and labels used, in order, before normalisation."""
     mean: tuple[float, ...]
-    """Subtracted per channel from pixels in [0, 1]: the mean over the train set used, or 0."""
+    """Subtracted by channel or feature: the mean over the train set used, its least value, or 0.
+    Of pixels in [0, 1] for uint8, else of the stored values."""
     std: tuple[float, ...]
-    """Their divisor: the standard deviation over the train set used; 1 for a constant channel."""
+    """Their divisor: the standard deviation over the train set used, or the range of its values;
+    1 for a constant channel."""
 
 
 def load_dataset(
@@ -55,9 +68,12 @@ def load_dataset(
     raw = find_raw(spec, data_dir, allow_download, registered)
     x_train, y_train = _take_subset(raw, "train", spec)
     x_test, y_test = _take_subset(raw, "test", spec)
-    mean, std = _channel_moments(x_train)
-    if spec.normalization == "unit":
-        mean, std = (0.0,) * len(mean), (1.0,) * len(std)
+    y_train = corrupt_labels(y_train, raw.info.num_classes, spec.corruption)
+    x_train, x_test = (shuffle_pixels(images, spec.corruption) for images in (x_train, x_test))
+    mean, std = (
+        _channel_moments(x_train) if spec.normalization == "standardize" else _unit_range(x_train)
+    )
+    streams = is_streamed(len(y_train) + len(y_test), raw.info.shape)
     return Dataset(
         info=replace(
             raw.info,
@@ -66,9 +82,9 @@ def load_dataset(
             train_counts=_count_classes(y_train, raw.info),
             test_counts=_count_classes(y_test, raw.info),
         ),
-        x_train=_normalise(x_train, mean, std),
+        x_train=_normalise(x_train, mean, std, streams),
         y_train=torch.from_numpy(y_train),
-        x_test=_normalise(x_test, mean, std),
+        x_test=_normalise(x_test, mean, std, streams),
         y_test=torch.from_numpy(y_test),
         sha256=_sha256(x_train, y_train, x_test, y_test),
         mean=mean,
@@ -125,12 +141,38 @@ def _count_classes(labels: Array, info: DatasetInfo) -> tuple[int, ...]:
     return tuple(np.bincount(labels, minlength=info.num_classes).tolist())
 
 
-def _channel_moments(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Exact mean and standard deviation of each channel, from counts of the 256 pixel values."""
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _channel_moments(examples: Array) -> Moments:
+    """Mean and standard deviation of each channel or feature, in double precision.
+
+    Those of uint8 are exact up to their last rounding: they follow from counts of the 256 values.
+    """
+    if examples.dtype == np.uint8:
+        return _moments_of_bytes(examples)
+    axes = (0, *range(2, examples.ndim))
+    count = examples.size // examples.shape[1]
+    mean = sum(part.sum(axes) for part in _in_parts(examples)) / count
+    centre = mean.reshape(1, -1, *[1] * (examples.ndim - 2))
+    variance = sum(((part - centre) ** 2).sum(axes) for part in _in_parts(examples)) / count
+    std = np.sqrt(variance)
+    # a deviation that float32 rounds to 0 divides to infinity
+    std[std.astype(np.float32) == 0] = 1.0
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _in_parts(examples: Array) -> Iterator[Array]:
+    for start in range(0, len(examples), _ROWS_AT_ONCE):
+        yield examples[start : start + _ROWS_AT_ONCE].astype(np.float64)
+
+
+def _moments_of_bytes(examples: Array) -> Moments:
     means, stds = [], []
     values = np.arange(256, dtype=np.float64) / 255.0
-    for channel in range(images.shape[1]):
-        counts = np.bincount(images[:, channel].ravel(), minlength=256) / images[:, channel].size
+    for channel in range(examples.shape[1]):
+        of_channel = examples[:, channel]
+        counts = np.bincount(of_channel.ravel(), minlength=256) / of_channel.size
         mean = float(counts @ values)
         variance = float(counts @ (values - mean) ** 2)
         means.append(mean)
@@ -138,10 +180,25 @@ def _channel_moments(images: Array) -> tuple[tuple[float, ...], tuple[float, ...
     return tuple(means), tuple(stds)
 
 
-def _normalise(images: Array, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    x = torch.from_numpy(images).to(torch.float32).div_(255.0)
-    per_channel = (1, -1, 1, 1)
-    return x.sub_(torch.tensor(mean).view(per_channel)).div_(torch.tensor(std).view(per_channel))
+def _unit_range(examples: Array) -> Moments:
+    """(least, range) of each channel or feature, of which uint8 has 0 to 1."""
+    channels = examples.shape[1]
+    if examples.dtype == np.uint8:
+        return (0.0,) * channels, (1.0,) * channels
+    axes = (0, *range(2, examples.ndim))
+    least = examples.min(axes).astype(np.float64)
+    extent = examples.max(axes).astype(np.float64) - least
+    extent[extent.astype(np.float32) == 0] = 1.0
+    return tuple(least.tolist()), tuple(extent.tolist())
+
+
+def _normalise(
+    examples: Array, mean: tuple[float, ...], std: tuple[float, ...], streams: bool
+) -> Examples:
+    moments = torch.tensor(mean), torch.tensor(std)
+    if streams:
+        return StreamedExamples(examples, *moments)
+    return normalise(torch.from_numpy(examples), *moments)
 
 
 def _sha256(*arrays: Array) -> str:

@@ -1,19 +1,21 @@
 """Validate and read data sets in `.npz` files; imports numpy, not torch.
 
-`x_train`, `x_test`: uint8 images [n, height, width], [n, height, width, channels] or [n, channels,
-height, width] with 1 or 3 channels (channels last if both fit). `y_train`, `y_test`: integer labels
-[n] from 0 on.
+`x_train`, `x_test`: uint8 or float32 images [n, height, width], [n, height, width, channels] or [n,
+channels, height, width] with 1 or 3 channels (channels last if both fit), or features [n,
+features]. `y_train`, `y_test`: integer labels [n] from 0 on. Optional: `class_names` and
+`feature_names`, one text each. `engine.data.importing` converts other files to this.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
-from zipfile import ZipExtFile
+from typing import Any, Literal
+from zipfile import ZIP_STORED, ZipExtFile
 
 import numpy as np
 from numpy.lib import format as npy
@@ -25,6 +27,8 @@ from engine.errors import InvalidSpec
 Array = np.ndarray[Any, np.dtype[Any]]
 _IMAGES = ("x_train", "x_test")
 _LABELS = ("y_train", "y_test")
+_NAMES = ("class_names", "feature_names")
+_DTYPES: Mapping[str, Literal["uint8", "float32"]] = {"uint8": "uint8", "float32": "float32"}
 _CHUNK = 1 << 20
 _UNREADABLE = (*DAMAGE, TypeError, KeyError)
 """Errors of zipfile and numpy for damaged, encrypted or foreign files."""
@@ -44,6 +48,9 @@ class NpzLimits:
     """of all arrays, decompressed"""
     max_side: int = 512
     max_classes: int = 1_000
+    max_features: int = 100_000
+    max_name: int = 200
+    """Characters of a class or feature"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class _Member:
     dtype: np.dtype[Any]
     start: int
     """Offset of its data, in bytes from the start of the entry."""
+    is_fortran: bool
 
 
 class _Refused(Exception):
@@ -84,12 +92,14 @@ def inspect_npz(
     try:
         with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
             _check_entries(archive, limits)
-            members = {key: _read_header(archive, key) for key in (*_IMAGES, *_LABELS)}
+            found = [key for key in _NAMES if f"{key}.npy" in archive.entries]
+            members = {key: _read_header(archive, key) for key in (*_IMAGES, *_LABELS, *found)}
             _check_members(archive, members, limits)
             for key in _IMAGES:
-                _read_through(archive, key)
+                _read_through(archive, key, members[key])
             counts = {key: _count_labels(archive, key, limits) for key in _LABELS}
-        return _describe(name or path.stem, members, counts)
+            names = {key: _read_names(archive, key, members[key], limits) for key in found}
+        return _describe(name or path.stem, members, counts, names)
     except _Refused as refused:
         raise InvalidSpec.single(pointer, refused.code, str(refused)) from None
     except _UNREADABLE as error:
@@ -98,26 +108,49 @@ def inspect_npz(
         ) from None
 
 
-def read_npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path, *, mapped: bool = False) -> dict[str, Array]:
     """The four arrays of a file that `inspect_npz` accepts.
 
-    Images are uint8 [n, channels, height, width], labels int64 [n].
+    Images are uint8 or float32 [n, channels, height, width], features [n, features], labels int64
+    [n]. mapped: examples are read from the file when they are used, where it is not compressed and
+    has them in this layout; the result is read-only then.
     """
     with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
-        images = {key: _channels_first(_read_array(archive, key)) for key in _IMAGES}
+        images = {
+            key: _channels_first(_read_array(archive, key, path if mapped else None))
+            for key in _IMAGES
+        }
         return images | {key: _read_array(archive, key).astype(np.int64) for key in _LABELS}
 
 
-def _read_array(archive: Archive, key: str) -> Array:
+def _read_array(archive: Archive, key: str, mapped: Path | None = None) -> Array:
+    if mapped is not None and archive.entries[f"{key}.npy"].compress_type == ZIP_STORED:
+        member = _read_header(archive, key)
+        return np.memmap(
+            mapped,
+            member.dtype,
+            "r",
+            _find_data(mapped, archive.entries[f"{key}.npy"].header_offset) + member.start,
+            member.shape,
+            "F" if member.is_fortran else "C",
+        )
     with archive.open(f"{key}.npy") as file:
         array: Array = npy.read_array(file, allow_pickle=False)
         return array
 
 
+def _find_data(path: Path, header_offset: int) -> int:
+    """Where the bytes of an entry begin that is stored without compression."""
+    with path.open("rb") as file:
+        file.seek(header_offset + 26)
+        name_length, extra_length = struct.unpack("<HH", file.read(4))
+    return header_offset + 30 + int(name_length) + int(extra_length)
+
+
 def _check_entries(archive: Archive, limits: NpzLimits) -> None:
     expected = {f"{key}.npy" for key in (*_IMAGES, *_LABELS)}
     names = archive.entries.keys()
-    if names != expected:
+    if not expected <= names <= expected | {f"{key}.npy" for key in _NAMES}:
         found = ", ".join(sorted(names)[:8])[:200] or "nothing"
         raise _Refused(
             "wrong-arrays",
@@ -143,19 +176,19 @@ def _read_header(archive: Archive, key: str) -> _Member:
                 "wrong-dtype", f"{key} has no header of plain numbers; write it with numpy.savez"
             )
     with archive.open(f"{key}.npy") as file:
-        shape, dtype = _skip_header(file)
+        shape, is_fortran, dtype = _skip_header(file)
         start = file.tell()
     if dtype.hasobject or dtype.fields is not None:
         raise _Refused("wrong-dtype", f"{key} is of dtype {dtype}; only plain numbers are read")
-    return _Member(shape, dtype, start)
+    return _Member(shape, dtype, start, is_fortran)
 
 
-def _skip_header(file: ZipExtFile) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read the header: shape and dtype. The file is then at the first number."""
+def _skip_header(file: ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header: shape, order and dtype. The file is then at the first number."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return tuple(shape), dtype
+    shape, is_fortran, dtype = read(file)
+    return tuple(shape), is_fortran, dtype
 
 
 def _check_members(archive: Archive, members: dict[str, _Member], limits: NpzLimits) -> None:
@@ -173,30 +206,40 @@ def _check_members(archive: Archive, members: dict[str, _Member], limits: NpzLim
         if member.dtype.kind not in "iu" or len(member.shape) != 1:
             raise _Refused(
                 "wrong-dtype",
-                f"{key} is {member.dtype} {member.shape}; it must be one integer per image",
+                f"{key} is {member.dtype} {member.shape}; it must be one integer per example",
             )
         if member.shape[0] != images.shape[0]:
             raise _Refused(
-                "wrong-shape", f"{key} has {member.shape[0]} labels for {images.shape[0]} images"
+                "wrong-shape", f"{key} has {member.shape[0]} labels for {images.shape[0]} examples"
             )
-    train, test = (_image_shape(members[key].shape) for key in _IMAGES)
+    train, test = (_example_shape(members[key].shape) for key in _IMAGES)
     if train != test:
         raise _Refused(
-            "wrong-shape", f"train images are {train}, test images {test} (channels, height, width)"
+            "wrong-shape",
+            f"train examples are {train}, test examples {test}: (channels, height, width) or "
+            "(features,)",
         )
+    dtypes = [members[key].dtype for key in _IMAGES]
+    if dtypes[0] != dtypes[1]:
+        raise _Refused("wrong-dtype", f"x_train is {dtypes[0]}, x_test {dtypes[1]}")
 
 
 def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
-    if member.dtype != np.uint8:
-        raise _Refused("wrong-dtype", f"{key} is {member.dtype}; images are uint8 from 0 to 255")
-    shape = _image_shape(member.shape)
+    if member.dtype.name not in _DTYPES:
+        raise _Refused("wrong-dtype", f"{key} is {member.dtype}; examples are uint8 or float32")
+    shape = _example_shape(member.shape)
     if shape is None:
         raise _Refused(
             "wrong-shape",
-            f"{key} has shape {member.shape}; it must be [n, height, width], "
+            f"{key} has shape {member.shape}; it must be [n, features], [n, height, width], "
             "[n, height, width, 1 or 3] or [n, 1 or 3, height, width]",
         )
-    if not 1 <= min(shape[1:]) <= max(shape[1:]) <= limits.max_side:
+    if len(shape) == 1 and not 1 <= shape[0] <= limits.max_features:
+        raise _Refused(
+            "wrong-shape",
+            f"{key} has {shape[0]:,} features; 1 to {limits.max_features:,} are taken",
+        )
+    if len(shape) == 3 and not 1 <= min(shape[1:]) <= max(shape[1:]) <= limits.max_side:
         raise _Refused(
             "wrong-shape",
             f"{key} has images of {shape[1]}x{shape[2]}; a side must have 1 to {limits.max_side} "
@@ -204,12 +247,14 @@ def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
         )
     if member.shape[0] < 2:
         raise _Refused(
-            "wrong-shape", f"{key} has {member.shape[0]} image(s); at least 2 are needed"
+            "wrong-shape", f"{key} has {member.shape[0]} example(s); at least 2 are needed"
         )
 
 
-def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """(channels, height, width) of a stack of images, or None for any other shape."""
+def _example_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """(channels, height, width) or (features,) of an array of examples; None for other arrays."""
+    if len(shape) == 2:
+        return shape[1:]
     if len(shape) == 3:
         return (1, shape[1], shape[2])
     if len(shape) == 4 and shape[3] in (1, 3):
@@ -220,25 +265,64 @@ def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
 
 
 def _channels_first(images: Array) -> Array:
-    shape = _image_shape(images.shape)
-    assert shape is not None, f"not a stack of images: {images.shape}"
+    """C-contiguous and in the machine's byte order; the argument itself where it is already."""
+    shape = _example_shape(images.shape)
+    assert shape is not None, f"not an array of examples: {images.shape}"
     if images.ndim == 4 and images.shape[3] in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(images.reshape(images.shape[0], *shape))
+    shaped = images.reshape(images.shape[0], *shape)
+    return np.asarray(shaped, dtype=images.dtype.newbyteorder("="), order="C")
 
 
-def _read_through(archive: Archive, key: str) -> None:
-    """Decompress an entry and discard it: zipfile checks its checksum at the end."""
+def _read_through(archive: Archive, key: str, member: _Member) -> None:
+    """Decompress an entry and discard it: zipfile checks its checksum at the end.
+
+    Numbers of float32 must be finite.
+    """
     with archive.open(f"{key}.npy") as file:
-        while file.read(_CHUNK):
-            pass
+        if member.dtype.kind == "f":
+            file.read(member.start)
+        position = 0
+        while part := file.read(_CHUNK):
+            if member.dtype.kind != "f":
+                continue
+            bad = np.flatnonzero(~np.isfinite(np.frombuffer(part, member.dtype)))
+            if len(bad):
+                raise _Refused("not-finite", _describe_not_finite(key, member, position + bad[0]))
+            position += len(part) // member.dtype.itemsize
+
+
+def _describe_not_finite(key: str, member: _Member, position: int) -> str:
+    order: Literal["F", "C"] = "F" if member.is_fortran else "C"
+    place = ", ".join(str(int(one)) for one in np.unravel_index(position, member.shape, order))
+    return f"{key}[{place}] is NaN or infinite; leave such examples out, or give them a number"
+
+
+def _read_names(archive: Archive, key: str, member: _Member, limits: NpzLimits) -> tuple[str, ...]:
+    """Texts, each once and of at least one character."""
+    most = limits.max_classes if key == "class_names" else limits.max_features
+    if (
+        member.dtype.kind != "U"
+        or len(member.shape) != 1
+        or member.shape[0] > most
+        or member.dtype.itemsize > 4 * limits.max_name
+    ):
+        raise _Refused(
+            "wrong-names",
+            f"{key} is {member.dtype} {member.shape}; it must be one text of at most "
+            f"{limits.max_name} characters each, at most {most:,}",
+        )
+    names = tuple(_read_array(archive, key).tolist())
+    if len(set(names)) < len(names) or not all(names):
+        raise _Refused("wrong-names", f"{key} must hold different texts, none of them empty")
+    return names
 
 
 def _count_labels(archive: Archive, key: str, limits: NpzLimits) -> Array:
     """The number of examples of each label, from 0 to the limit; read in chunks of a megabyte."""
     counts = np.zeros(limits.max_classes, np.int64)
     with archive.open(f"{key}.npy") as file:
-        (left,), dtype = _skip_header(file)
+        (left,), _, dtype = _skip_header(file)
         while left:
             size = min(left, _CHUNK // dtype.itemsize)
             labels = np.frombuffer(file.read(size * dtype.itemsize), dtype)
@@ -256,7 +340,12 @@ def _count_labels(archive: Archive, key: str, limits: NpzLimits) -> Array:
     return counts
 
 
-def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) -> DatasetInfo:
+def _describe(
+    name: str,
+    members: dict[str, _Member],
+    counts: dict[str, Array],
+    names: Mapping[str, tuple[str, ...]],
+) -> DatasetInfo:
     highest = max(int(np.flatnonzero(found)[-1]) for found in counts.values())
     if highest < 1:
         raise _Refused("wrong-labels", "all labels are 0; there must be at least two classes")
@@ -265,10 +354,18 @@ def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) 
         missing = int(np.flatnonzero(train_counts == 0)[0])
         raise _Refused(
             "wrong-labels",
-            f"no train image has label {missing}; labels must be 0 to {highest} without gaps",
+            f"no train example has label {missing}; labels must be 0 to {highest} without gaps",
         )
-    shape = _image_shape(members["x_train"].shape)
+    shape = _example_shape(members["x_train"].shape)
     assert shape is not None
+    for key, expected, what in (
+        ("class_names", highest + 1, "classes"),
+        ("feature_names", shape[0] if len(shape) == 1 else 0, "features"),
+    ):
+        if key in names and len(names[key]) != expected:
+            raise _Refused(
+                "wrong-names", f"{key} holds {len(names[key])} names for {expected} {what}"
+            )
     return DatasetInfo(
         name=name,
         title=f"registered data set {name}",
@@ -279,4 +376,7 @@ def _describe(name: str, members: dict[str, _Member], counts: dict[str, Array]) 
         source="registered",
         train_counts=tuple(train_counts.tolist()),
         test_counts=tuple(test_counts.tolist()),
+        dtype=_DTYPES[members["x_train"].dtype.name],
+        class_names=names.get("class_names"),
+        feature_names=names.get("feature_names"),
     )

@@ -17,6 +17,7 @@ from engine.data.bounds import batch_bounds, largest_batch
 from engine.data.load import Dataset, load_dataset
 from engine.data.npz import find_npz
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec
+from engine.data.streamed import Examples
 
 DEFAULT_CACHE_BYTES = 4 << 30
 
@@ -26,19 +27,20 @@ class ResidentData:
     """A data set on its device. Runs share it, so it is never changed in place."""
 
     info: DatasetInfo
-    x_train: Tensor
-    """float32 [n, channels, height, width], normalised"""
+    x_train: Examples
+    """float32 [n, channels, height, width] or [n, features], normalised; streamed from the host
+    where they take more than `RESIDENT_BYTES`"""
     y_train: Tensor
     """int64 [n]"""
-    x_test: Tensor
+    x_test: Examples
     y_test: Tensor
     black: Tensor
-    """float32 [channels]: a black pixel after normalisation"""
+    """float32 [channels] or [features]: a value of 0, a black pixel, after normalisation"""
     sha256: str
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the tensors on the device."""
+        """Bytes of the tensors on the device, and of streamed examples on the host."""
         return sum(part.nbytes for part in (self.x_train, self.y_train, self.x_test, self.y_test))
 
 
@@ -117,7 +119,7 @@ def _cache_key(spec: DataSpec, device: torch.device | str, ctx: RunContext) -> H
     """The fields that decide the data, without augmentation; a rewritten file gives another key."""
     fields = (
         *(spec.name, spec.train_size, spec.test_size, spec.seed, spec.normalization),
-        *(str(device), str(ctx.data_dir)),
+        *(spec.corruption, str(device), str(ctx.data_dir)),
     )
     path = (
         None

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from engine.data.npz import Array, find_npz, inspect_npz, read_npz
-from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec, is_streamed
 from engine.data.torchvision_import import import_torchvision
 from engine.determinism import make_generator
 from engine.errors import DatasetUnavailable
@@ -34,7 +34,10 @@ _TORCHVISION_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifa
 
 @dataclass(frozen=True, slots=True)
 class RawData:
-    """A whole data set: images uint8 [n, channels, height, width], labels int64 [n]."""
+    """A whole data set: uint8 or float32 examples, labels int64 [n].
+
+    Images are [n, channels, height, width], features [n, features].
+    """
 
     info: DatasetInfo
     x_train: Array
@@ -164,7 +167,7 @@ def _find_downloadable(name: str, data_dir: Path, allow_download: bool) -> RawDa
 
 
 def _read_checked_npz(path: Path, info: DatasetInfo) -> RawData:
-    arrays = read_npz(path)
+    arrays = read_npz(path, mapped=is_streamed(info.train_size + info.test_size, info.shape))
     return RawData(info, arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"])
 
 

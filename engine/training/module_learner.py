@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from engine.data.augmentation import CropFlips, crop_flip, draw_crop_flips
 from engine.data.resident import BatchBuffers, ResidentData, batch_bounds, epoch_order
+from engine.data.streamed import AnyExamples
 from engine.models.net import LayeredNet
 from engine.models.stability import count_stable_layers
 from engine.optim.build import build_optimizer, set_learning_rate
@@ -200,7 +201,9 @@ class ModuleLearner:
 
     def _count_stable_layers(self) -> int:
         with self._arithmetic():
-            return count_stable_layers(self._net, self._x_train, {self._frozen_batch})
+            return count_stable_layers(
+                self._net, self._x_train[: self._frozen_batch], {self._frozen_batch}
+            )
 
     def end_epoch(self) -> Sequence[EpochStatistics]:
         totals = self._totals
@@ -313,7 +316,7 @@ class ModuleLearner:
         moment = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return moment.detach().copy_(value)
 
-    def _laid_out(self, x: Tensor) -> Tensor:
+    def _laid_out(self, x: AnyExamples) -> AnyExamples:
         return (
             x.contiguous(memory_format=torch.channels_last)
             if self._channels_last and x.dim() == 4

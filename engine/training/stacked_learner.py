@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.data.resident import ResidentData, batch_bounds, epoch_order
+from engine.data.streamed import StreamedExamples
 from engine.models.net import LayeredNet
 from engine.optim.schedule import learning_rate
 from engine.optim.spec import AdamSpec
@@ -114,20 +115,28 @@ class StackedLearner:
         self.stopwatch.start()
         batch.indices.copy_(self._indices[step])
         batch.labels.copy_(self._labels[step])
+        if isinstance(self._x_train, StreamedExamples):
+            batch.inputs.flatten(0, 1).copy_(self._x_train.gather(self._indices[step]))
+            self.stopwatch.lap("load")
         self._steps[batch.count].run(self.stopwatch)
         self._seen += batch.count
 
     def _plan_step(self, batch: StackedBatch) -> RecordedStep:
         parts: list[tuple[str, Part]] = [
-            ("load", partial(self._load, batch)),
+            *self._plan_load(batch),
             ("forward", partial(self._forward, batch)),
             ("backward", partial(self._backward, batch)),
             ("optimizer", self._update),
         ]
         return RecordedStep(self._recorder, parts)
 
-    def _load(self, batch: StackedBatch) -> None:
-        torch.index_select(self._x_train, 0, batch.indices, out=batch.inputs.flatten(0, 1))
+    def _plan_load(self, batch: StackedBatch) -> list[tuple[str, Part]]:
+        """Nothing for streamed examples, which come from the host in each step."""
+        x = self._x_train
+        if isinstance(x, StreamedExamples):
+            return []
+        inputs = batch.inputs.flatten(0, 1)
+        return [("load", lambda: torch.index_select(x, 0, batch.indices, out=inputs))]
 
     def _forward(self, batch: StackedBatch) -> None:
         for products, activations in zip(batch.forward_products, batch.activations, strict=False):

@@ -94,22 +94,50 @@ def test_images_are_read_channels_first_from_every_layout(
             "only x_train, y_train, x_test, y_test; it holds x_test.npy, x_train.npy",
         ),
         ({"extra": np.ones(3)}, "wrong-arrays", "extra.npy"),
-        ({"x_train": np.zeros((24, 6, 5))}, "wrong-dtype", "x_train is float64; images are uint8"),
+        (
+            {"x_train": np.zeros((24, 6, 5))},
+            "wrong-dtype",
+            "x_train is float64; examples are uint8",
+        ),
         ({"y_train": np.zeros(24)}, "wrong-dtype", "y_train is float64"),
         ({"y_train": np.zeros((24, 1), dtype=int)}, "wrong-dtype", "(24, 1)"),
         ({"y_train": np.array([None] * 24)}, "wrong-dtype", "y_train is of dtype object"),
-        ({"y_train": np.arange(23) % 3}, "wrong-shape", "23 labels for 24 images"),
-        ({"x_train": np.zeros((24, 30), dtype=np.uint8)}, "wrong-shape", "(24, 30)"),
+        ({"y_train": np.arange(23) % 3}, "wrong-shape", "23 labels for 24 examples"),
+        (
+            {"x_train": np.zeros((24, 30), dtype=np.uint8)},
+            "wrong-shape",
+            "train examples are (30,), test examples (1, 6, 5)",
+        ),
+        (
+            {"x_train": np.zeros((24, 6, 5), np.float32)},
+            "wrong-dtype",
+            "x_train is float32, x_test uint8",
+        ),
+        (
+            {
+                "x_train": np.zeros((24, 100_001), dtype=np.uint8),
+                "x_test": np.zeros((7, 100_001), dtype=np.uint8),
+            },
+            "wrong-shape",
+            "100,001 features; 1 to 100,000 are taken",
+        ),
+        ({"x_train": np.zeros((24, 2, 2, 2, 2), np.uint8)}, "wrong-shape", "(24, 2, 2, 2, 2)"),
+        ({"class_names": np.array(["a", "b"])}, "wrong-names", "2 names for 3 classes"),
+        ({"class_names": np.array(["a", "b", "a"])}, "wrong-names", "different texts"),
+        ({"class_names": np.array(["a", "b", ""])}, "wrong-names", "none of them empty"),
+        ({"class_names": np.arange(3)}, "wrong-names", "one text of at most 200 characters"),
+        ({"class_names": np.array(["a" * 201] * 3)}, "wrong-names", "at most 200 characters"),
+        ({"feature_names": np.array(["a"])}, "wrong-names", "1 names for 0 features"),
         ({"x_train": np.zeros((24, 6, 5, 2), dtype=np.uint8)}, "wrong-shape", "(24, 6, 5, 2)"),
-        ({"x_test": np.zeros((7, 6, 6), dtype=np.uint8)}, "wrong-shape", "test images (1, 6, 6)"),
+        ({"x_test": np.zeros((7, 6, 6), dtype=np.uint8)}, "wrong-shape", "test examples (1, 6, 6)"),
         (
             {"x_test": np.zeros((1, 6, 5), dtype=np.uint8), "y_test": np.zeros(1, int)},
             "wrong-shape",
-            "1 image(s)",
+            "1 example(s)",
         ),
         ({"y_train": np.arange(24) % 3 - 1}, "wrong-labels", "from -1 to 1"),
         ({"y_train": np.arange(24) * 100}, "wrong-labels", "to 2300"),
-        ({"y_train": np.arange(24) % 2 * 2}, "wrong-labels", "no train image has label 1"),
+        ({"y_train": np.arange(24) % 2 * 2}, "wrong-labels", "no train example has label 1"),
         ({"y_train": np.zeros(24, int), "y_test": np.zeros(7, int)}, "wrong-labels", "two classes"),
         (
             {"x_train": np.zeros((24, 513, 5), dtype=np.uint8)},
@@ -124,6 +152,53 @@ def test_the_error_names_the_invalid_array(
     found_code, detail = rejection(write(tmp_path, **changes))
     assert found_code == code
     assert text in detail
+
+
+def features(**changes: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    return {
+        "x_train": rng.normal(size=(24, 3)).astype(np.float32),
+        "x_test": rng.normal(size=(7, 3)).astype(np.float32),
+        **changes,
+    }
+
+
+def test_features_are_stored_as_float32_with_the_names_of_classes_and_columns(
+    tmp_path: Path,
+) -> None:
+    names = {"class_names": np.array(["ä", "b", "c"]), "feature_names": np.array(["x", "y", "z"])}
+    path = write(tmp_path, **features(**names))
+    info = inspect_npz(path, "mine")
+    assert (info.shape, info.dtype, info.has_images) == ((3,), "float32", False)
+    assert (info.class_names, info.feature_names) == (("ä", "b", "c"), ("x", "y", "z"))
+    assert np.array_equal(read_npz(path)["x_train"], features()["x_train"])
+
+
+def test_the_error_names_the_place_of_a_number_that_is_not_finite(tmp_path: Path) -> None:
+    for value, order in ((np.nan, "C"), (np.inf, "F")):
+        damaged = np.array(features()["x_test"], order=order)  # type: ignore[call-overload]
+        damaged[4, 2] = value
+        code, detail = rejection(write(tmp_path, **features(x_test=damaged)))
+        assert (code, "x_test[4, 2] is NaN" in detail) == ("not-finite", True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(24, 6, 5), (24, 6, 5, 3), (24, 3, 6, 5), (24, 7)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, ">f4"])
+def test_a_mapped_file_has_the_values_of_the_file_in_memory(
+    tmp_path: Path, shape: tuple[int, ...], order: str, dtype: Any
+) -> None:
+    values = np.random.default_rng(2).integers(0, 256, shape).astype(dtype)
+    values = np.array(values, order=order)  # type: ignore[call-overload]
+    path = tmp_path / "stored.npz"
+    np.savez(path, **arrays(x_train=values, x_test=values[:7]))
+    inspect_npz(path, "stored")
+    mapped, read = read_npz(path, mapped=True)["x_train"], read_npz(path)["x_train"]
+    assert np.array_equal(mapped, read)
+    assert mapped.dtype == read.dtype
+    assert mapped.dtype.isnative
+    is_in_place = order == "C" and dtype != ">f4" and shape[-1] != 3
+    assert isinstance(mapped.base, np.memmap) == is_in_place
 
 
 def test_the_error_for_too_many_bytes_names_the_limit(tmp_path: Path) -> None:

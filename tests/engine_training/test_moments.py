@@ -51,7 +51,8 @@ def test_fields_added_later_leave_the_digests_of_earlier_specs_as_they_were(kind
     spec = parse_spec({"kind": kind})
     old = spec.model_dump(mode="json")
     assert old["data"].pop("normalization") == "standardize"
-    for name in spec.added_fields.keys() - {"data.normalization"}:
+    assert old["data"].pop("corruption") == spec.added_fields["data.corruption"]
+    for name in spec.added_fields.keys() - {"data.normalization", "data.corruption"}:
         assert old.pop(name) == spec.added_fields[name]
     assert spec.digest() == sha256_of({"spec": old, "version": spec.version})
 
@@ -64,9 +65,13 @@ def test_an_added_field_with_another_value_gives_another_digest() -> None:
             {"evaluate": "log"},
             {"checkpoints": {"steps": [1]}},
             {"data": {"normalization": "unit"}},
+            {"data": {"corruption": {"label_noise": 0.5}}},
+            {"data": {"corruption": {"label_noise": 0.5, "seed": 1}}},
+            {"data": {"corruption": {"permuted_labels": True}}},
+            {"data": {"corruption": {"shuffled_pixels": True}}},
         )
     }
-    assert len(digests) == 4
+    assert len(digests) == 8
 
 
 def test_the_identity_of_a_training_holds_what_it_logs_but_not_which_weights_it_keeps() -> None:
