@@ -13,7 +13,7 @@ from engine.errors import FieldError
 from engine.experiments.registry import get_kind
 from engine.models.layout import layout
 from engine.models.spec import ModelSpec
-from engine.optim.spec import AdamSpec, OptimizerSpec
+from engine.optim.spec import OptimizerSpec, SgdSpec
 from engine.spec import Execution, ExperimentSpec, sha256_of
 
 STACK_BYTES = 2 << 30
@@ -261,9 +261,9 @@ def seed_bytes(spec: ExperimentSpec, info: DatasetInfo) -> int:
 
 def optimizer_slots(spec: OptimizerSpec) -> int:
     """Floats of optimiser state per parameter."""
-    if isinstance(spec, AdamSpec):
-        return 2
-    return 1 if spec.momentum > 0 else 0
+    if isinstance(spec, SgdSpec):
+        return 1 if spec.momentum > 0 else 0
+    return 2
 
 
 def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:

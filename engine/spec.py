@@ -20,7 +20,16 @@ from engine.data.bounds import num_batches
 from engine.data.spec import CorruptionSpec, DatasetInfo, DataSpec
 from engine.errors import FieldError
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
-from engine.optim.spec import AdamSpec, ConstantSpec, OptimizerSpec, ScheduleSpec
+from engine.optim.spec import (
+    AdamSpec,
+    AdamWSpec,
+    ConstantSpec,
+    CrossEntropySpec,
+    LossSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+)
+from engine.span import StepSpan, count_steps
 from engine.spec_model import Many, SpecModel
 
 TRAINING_VERSION = 1
@@ -148,6 +157,28 @@ class ExperimentSpec(SpecModel):
     init: InitSpec = XavierSpec()
     optimizer: OptimizerSpec = AdamSpec()
     schedule: ScheduleSpec = ConstantSpec()
+    loss: LossSpec = Field(
+        CrossEntropySpec(),
+        description="What the training minimises. `train_loss` and `test_loss` are the plain "
+        "cross-entropy whatever it is, so that trainings can be compared.",
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="Scales the gradient of the trained layers down to this norm where it is "
+        "larger.",
+    )
+    init_seed: Seed | None = Field(
+        None,
+        description="Draws the initial weights of every seed, so that all start equal; null draws "
+        "them from the seed.",
+    )
+    order_seed: Seed | None = Field(
+        None,
+        description="Draws the order of the examples and their augmentation for every seed; null "
+        "draws them from the seed.",
+    )
     epochs: int = Field(
         20, ge=0, le=10_000, description="Passes over the train set; 0 evaluates the initial net."
     )
@@ -172,6 +203,11 @@ class ExperimentSpec(SpecModel):
         "evaluate": {"every": 1},
         "checkpoints": {"epochs": [], "steps": []},
         "data.normalization": "standardize",
+        "schedule.warmup": None,
+        "loss": {"name": "cross_entropy", "label_smoothing": 0.0},
+        "clip_norm": None,
+        "init_seed": None,
+        "order_seed": None,
         "data.corruption": CorruptionSpec().model_dump(mode="json"),
     }
     """Fields that earlier versions did not have, with the value that means what these versions did.
@@ -221,9 +257,30 @@ class ExperimentSpec(SpecModel):
         """
         total = self.num_steps(info)
         return [
-            step_too_late(f"#/spec/checkpoints/steps/{index}", step, total)
-            for index, step in enumerate(self.checkpoints.steps)
-            if step > total
+            *(
+                step_too_late(f"#/spec/checkpoints/steps/{index}", step, total)
+                for index, step in enumerate(self.checkpoints.steps)
+                if step > total
+            ),
+            *self._check_warmup(total),
+        ]
+
+    def _check_warmup(self, total: int) -> list[FieldError]:
+        """The warm-up must end before the training; without epochs there is none."""
+        warmup = self.schedule.warmup
+        if warmup is None or not total:
+            return []
+        steps = count_steps(warmup, total // self.epochs)
+        if steps < total:
+            return []
+        unit = "steps" if isinstance(warmup, StepSpan) else "epochs"
+        return [
+            FieldError(
+                f"#/spec/schedule/warmup/{unit}",
+                "beyond-the-training",
+                f"the warm-up takes {steps:,} of the training's {total:,} steps on this data set; "
+                "name fewer, or train for more epochs",
+            )
         ]
 
     def work(self, info: DatasetInfo) -> Work:
@@ -244,7 +301,19 @@ class ExperimentSpec(SpecModel):
             and isinstance(self.model, ReluNetSpec)
             and self.data.augmentation == "none"
             and execution.precision != "bf16"
+            and not self.unstacked_fields()
         )
+
+    def unstacked_fields(self) -> dict[str, Any]:
+        """The fields that the stacked learner does not implement, with a value that it does."""
+        fields: dict[str, Any] = {}
+        if self.loss != CrossEntropySpec():
+            fields["loss"] = CrossEntropySpec()
+        if self.clip_norm is not None:
+            fields["clip_norm"] = None
+        if isinstance(self.optimizer, AdamWSpec) and self.optimizer.decay != "all":
+            fields["optimizer"] = AdamWSpec()
+        return fields
 
     @classmethod
     def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,6 +323,7 @@ class ExperimentSpec(SpecModel):
         so these are left out. Every field that a kind adds is included; a kind overrides this to
         leave out fields that `work()` counts or that do not change the time.
         """
+        spec = cls._without_added(spec)
         speed = {name: value for name, value in spec.items() if name not in FIELDS_WITHOUT_SPEED}
         data, optimizer = spec.get("data", {}), spec.get("optimizer", {})
         speed["data"] = [data.get("name"), data.get("augmentation")]
@@ -270,15 +340,20 @@ class ExperimentSpec(SpecModel):
 
     def _identity(self) -> dict[str, Any]:
         """The spec as JSON without the added fields that have their first value."""
-        dumped = self.model_dump(mode="json")
-        for path, value in self.added_fields.items():
-            *parents, name = path.split(".")
-            part = dumped
-            for parent in parents:
-                part = part[parent]
-            if part[name] == value:
+        return self._without_added(self.model_dump(mode="json"))
+
+    @classmethod
+    def _without_added(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """A spec's JSON without the added fields that have their first value, or are missing."""
+        kept = dict(spec)
+        for path, value in cls.added_fields.items():
+            parent, _, name = path.rpartition(".")
+            part = dict(kept.get(parent, {})) if parent else kept
+            if name in part and part[name] == value:
                 del part[name]
-        return dumped
+            if parent in kept:
+                kept[parent] = part
+        return kept
 
     def training_spec(self) -> dict[str, Any]:
         """The part of the spec that decides the trained weights; kinds that change it add to it."""
@@ -316,9 +391,12 @@ def step_too_late(pointer: str, step: int, total: int) -> FieldError:
     )
 
 
-FIELDS_WITHOUT_SPEED = frozenset({"init", "schedule", "epochs", "evaluate", "checkpoints"})
+FIELDS_WITHOUT_SPEED = frozenset(
+    {"init", "init_seed", "order_seed", "schedule", "epochs", "evaluate", "checkpoints"}
+)
 TRAINING_FIELDS = (
-    *("data", "model", "init", "optimizer", "schedule", "epochs", "batch_size", "evaluate"),
+    *("data", "model", "init", "init_seed", "order_seed", "optimizer", "schedule", "loss"),
+    *("clip_norm", "epochs", "batch_size", "evaluate"),
 )
 """The checkpoints are left out: a training that has them is found for a spec that needs fewer."""
 

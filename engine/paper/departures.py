@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.models.spec import ConvNetSpec, ReluNetSpec, Vgg5Spec
-from engine.optim.spec import AdamSpec, ConstantSpec, SgdSpec, StepSpec
+from engine.optim.spec import (
+    AdamSpec,
+    ConstantSpec,
+    CosineSpec,
+    CrossEntropySpec,
+    MseSpec,
+    OptimizerSpec,
+    ScheduleSpec,
+    SgdSpec,
+    StepSpec,
+)
+from engine.span import Span, StepSpan
 from engine.spec import ExperimentSpec
 from engine.training.policies import RandomBetaPolicy
 
@@ -159,6 +170,16 @@ def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
         yield f"{ours} instead of {paper}"
     if spec.batch_size != PAPER_BATCH_SIZE:
         yield f"batches of {spec.batch_size} instead of {PAPER_BATCH_SIZE}"
+    if isinstance(spec.loss, MseSpec):
+        yield "mean squared error instead of cross-entropy"
+    elif spec.loss != CrossEntropySpec():
+        yield f"labels smoothed by {spec.loss.label_smoothing:g}"
+    if spec.clip_norm is not None:
+        yield f"gradients clipped at norm {spec.clip_norm:g}"
+    if spec.init_seed is not None:
+        yield "all seeds start from the same weights"
+    if spec.order_seed is not None:
+        yield "all seeds see the batches in the same order"
 
 
 def _kind_departures(spec: ExperimentSpec) -> Iterator[str]:
@@ -184,12 +205,13 @@ _WORDS: Mapping[str, str] = {
     "beta2": "beta2",
     "eps": "epsilon",
     "weight_decay": "weight decay",
+    "decay": "decay of",
     "momentum": "momentum",
     "nesterov": "Nesterov momentum",
 }
 
 
-def _optimizer_departure(ours: AdamSpec | SgdSpec, paper: AdamSpec | SgdSpec) -> str:
+def _optimizer_departure(ours: OptimizerSpec, paper: OptimizerSpec) -> str:
     """Every field that differs; of another optimiser, its learning rate and what is not default."""
     if ours.name != paper.name:
         return f"{_describe_optimizer(ours)} instead of {_describe_optimizer(paper)}"
@@ -201,7 +223,7 @@ def _optimizer_departure(ours: AdamSpec | SgdSpec, paper: AdamSpec | SgdSpec) ->
     return f"{_optimizer_name(ours)} with {', '.join(changed)}"
 
 
-def _describe_optimizer(optimizer: AdamSpec | SgdSpec) -> str:
+def _describe_optimizer(optimizer: OptimizerSpec) -> str:
     default = type(optimizer)()
     shown = [
         _describe_field(name, value)
@@ -218,18 +240,29 @@ def _describe_field(name: str, value: Any) -> str:
 def _describe_value(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
-def _fields(optimizer: AdamSpec | SgdSpec) -> Mapping[str, Any]:
+def _fields(optimizer: OptimizerSpec) -> Mapping[str, Any]:
     return optimizer.model_dump(mode="python", exclude={"name"})
 
 
-def _optimizer_name(optimizer: AdamSpec | SgdSpec) -> str:
-    return "Adam" if isinstance(optimizer, AdamSpec) else "SGD"
+def _optimizer_name(optimizer: OptimizerSpec) -> str:
+    return {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}[optimizer.name]
 
 
-def _describe_schedule(schedule: ConstantSpec | StepSpec) -> str:
-    if isinstance(schedule, ConstantSpec):
-        return "a constant learning rate"
-    return f"a learning rate times {schedule.factor:g} every {schedule.every_epochs} epochs"
+def _describe_schedule(schedule: ScheduleSpec) -> str:
+    match schedule:
+        case ConstantSpec():
+            told = "a constant learning rate"
+        case StepSpec(factor=factor, every_epochs=every):
+            told = f"a learning rate times {factor:g} every {every} epochs"
+        case CosineSpec(final=final):
+            told = f"a learning rate that falls by a cosine to {final:g} of itself"
+    return told if schedule.warmup is None else f"{told}, {_describe_warmup(schedule.warmup)}"
+
+
+def _describe_warmup(warmup: Span) -> str:
+    if isinstance(warmup, StepSpan):
+        return f"after a warm-up of {warmup.steps:,} steps"
+    return f"after a warm-up of {warmup.epochs:,} epochs"

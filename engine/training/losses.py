@@ -1,13 +1,14 @@
-"""Cross-entropy of a step and its gradient: by autograd, or hand-written for linear layers.
+"""The loss of a step and its gradient: by autograd, or hand-written for linear layers.
 
-Both run the same kernels in the same order, so they give the same bits. A hand-written step of the
-classifier alone takes a third of the time, and nine of ten epochs of a probabilistic policy consist
-of such steps (paper, Section 5).
+The hand-written one is cross-entropy alone. Both run the same kernels in the same order, so they
+give the same bits. A hand-written step of the classifier alone takes a third of the time, and nine
+of ten epochs of a probabilistic policy consist of such steps (paper, Section 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.models.net import FlatLinear, LayeredNet
+from engine.optim.spec import CrossEntropySpec, LossSpec, MseSpec
 
 MEAN = 1
 """ATen's code of the reduction `mean`."""
@@ -26,13 +28,31 @@ _log_softmax_backward = torch.ops.aten._log_softmax_backward_data.default
 _relu_backward = torch.ops.aten.threshold_backward.default
 
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""The mean loss of logits [n, classes] and labels [n]: what a training minimises"""
+
+
+def build_objective(spec: LossSpec) -> Objective:
+    """The loss as a function, equal to torch's own."""
+    match spec:
+        case CrossEntropySpec(label_smoothing=smoothing):
+            return partial(functional.cross_entropy, label_smoothing=smoothing)
+        case MseSpec():
+            return _squared_error
+
+
+def _squared_error(logits: Tensor, y: Tensor) -> Tensor:
+    classes = torch.arange(logits.shape[1], device=y.device)
+    return functional.mse_loss(logits, (y[:, None] == classes).to(logits.dtype))
+
+
 class Loss(Protocol):
     """The loss of one batch."""
 
     logits: Tensor
     """[n, classes], detached from autograd"""
     value: Tensor
-    """Mean cross-entropy, a scalar detached from autograd"""
+    """Mean cross-entropy, whatever is minimised; a scalar detached from autograd"""
 
     def backward(self) -> None:
         """Set `grad` of the parameters that train; it must be None before."""
@@ -42,18 +62,33 @@ class Loss(Protocol):
 class AutogradLoss:
     """`Loss` of the layers from `start` up, of any net, by autograd."""
 
-    def __init__(self, net: LayeredNet, start: int, x: Tensor, y: Tensor) -> None:
-        """x: the input of layer `start`, y: labels [n]."""
+    def __init__(
+        self,
+        net: LayeredNet,
+        start: int,
+        x: Tensor,
+        y: Tensor,
+        objective: Objective | None = None,
+    ) -> None:
+        """x: the input of layer `start`, y: labels [n]. objective: None is cross-entropy."""
         logits: Tensor = net(x, start)
-        self._loss = functional.cross_entropy(logits, y)
-        self.logits, self.value = logits.detach(), self._loss.detach()
+        self.logits = logits.detach()
+        if objective is None:
+            self._loss = functional.cross_entropy(logits, y)
+            self.value = self._loss.detach()
+        else:
+            self._loss = objective(logits, y)
+            self.value = functional.cross_entropy(self.logits, y)
 
     def backward(self) -> None:
         self._loss.backward()  # type: ignore[no-untyped-call]
 
 
 class LinearLoss:
-    """`Loss` of linear maps with ReLUs between them, in fp32, with a hand-written backward."""
+    """`Loss` of linear maps with ReLUs between them, in fp32, with a hand-written backward.
+
+    It minimises cross-entropy without label smoothing, and nothing else.
+    """
 
     @torch.no_grad()
     def __init__(self, parts: Sequence[nn.Module], x: Tensor, y: Tensor) -> None:
@@ -85,6 +120,7 @@ class LinearLoss:
                 continue
             if part.weight.requires_grad:
                 part.weight.grad = delta.t().mm(kept)
+            if part.bias.requires_grad:
                 part.bias.grad = delta.sum(0)
             if part is not lowest:
                 delta = delta.mm(part.weight)

@@ -19,10 +19,17 @@ from engine.models.net import LayeredNet
 from engine.models.stability import count_stable_layers
 from engine.optim.build import build_optimizer, set_learning_rate
 from engine.optim.schedule import learning_rate
+from engine.optim.spec import CrossEntropySpec
 from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
-from engine.training.losses import AutogradLoss, LinearLoss, Loss, find_linear_parts
+from engine.training.losses import (
+    AutogradLoss,
+    LinearLoss,
+    Loss,
+    build_objective,
+    find_linear_parts,
+)
 from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 from engine.training.recorder import Recorder
@@ -52,8 +59,11 @@ class ModuleLearner:
         execution: Execution,
         recorder: Recorder,
         schedule: EpochSchedule | None = None,
+        *,
+        notes: Sequence[str] = (),
     ) -> None:
         self._spec, self._data, self._seed, self._recorder = spec, data, seed, recorder
+        self._notes = tuple(notes)
         device = data.x_train.device
         self._channels_last = any(isinstance(module, nn.Conv2d) for module in net.modules())
         self._net = net.to(device)
@@ -63,6 +73,9 @@ class ModuleLearner:
         self._optimizer = build_optimizer(
             spec.optimizer, self._net, capturable=recorder.keeps_memory
         )
+        plain = spec.loss == CrossEntropySpec()
+        self._objective = None if plain else build_objective(spec.loss)
+        self._order_seed = seed if spec.order_seed is None else spec.order_seed
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self._buffers = BatchBuffers(
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
@@ -80,6 +93,7 @@ class ModuleLearner:
         self._order = torch.empty(0)
         self._draws: CropFlips | None = None
         self._epoch = 0
+        self._rate: float | None = None
         self._lowest = 0
         self._stopwatch = Stopwatch(device)
 
@@ -97,17 +111,15 @@ class ModuleLearner:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*(self._prefix.notes if self._prefix else ()), *self._recorder.notes)
+        prefix_notes = self._prefix.notes if self._prefix else ()
+        return (*self._notes, *prefix_notes, *self._recorder.notes)
 
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
         count, device = len(self._data.y_train), self._data.x_train.device
         self._epoch = epoch
-        self._order = epoch_order(self._seed, epoch - 1, count).to(device)
+        self._order = epoch_order(self._order_seed, epoch - 1, count).to(device)
         if self._spec.data.augmentation == "crop_flip":
-            self._draws = draw_crop_flips(self._seed, epoch - 1, count).to(device)
-        set_learning_rate(
-            self._optimizer, learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
-        )
+            self._draws = draw_crop_flips(self._order_seed, epoch - 1, count).to(device)
         self._freeze_all_but(trained)
         self._net.train()
         if self._prefix is not None:
@@ -128,6 +140,7 @@ class ModuleLearner:
     def train_step(self, step: int) -> None:
         watch = self._stopwatch
         watch.start()
+        self._set_learning_rate(step)
         start, stop = self._bounds[step]
         indices = self._order[start:stop]
         level, x, y = self._load(indices, start)
@@ -137,11 +150,29 @@ class ModuleLearner:
         self._get_train_step(len(y)).run(x, y, watch)
         self._totals.seen += len(y)
 
+    def _set_learning_rate(self, step: int) -> None:
+        """Set that of a step of the epoch; a tensor on a GPU is written only if it changes."""
+        rate = learning_rate(
+            self._spec.optimizer,
+            self._spec.schedule,
+            (self._epoch - 1) * self.num_steps + step,
+            steps_per_epoch=self.num_steps,
+            total_steps=self._spec.epochs * self.num_steps,
+        )
+        if rate != self._rate:
+            set_learning_rate(self._optimizer, rate)
+            self._rate = rate
+
     def _get_train_step(self, count: int) -> TrainStep:
         key = (self._layers, count)
         if key not in self._train_steps:
             self._train_steps[key] = TrainStep(
-                self._trained, self._build_loss(), self._optimizer, self._totals, self._recorder
+                self._trained,
+                self._build_loss(),
+                self._optimizer,
+                self._totals,
+                self._recorder,
+                self._spec.clip_norm,
             )
             if len(self._train_steps) > MAX_TRAIN_STEPS:
                 self._train_steps.popitem(last=False)
@@ -150,14 +181,15 @@ class ModuleLearner:
 
     def _build_loss(self) -> ComputeLoss:
         """The loss of a batch at the lowest trained layer; gradients stop there."""
-        net, lowest = self._net, self._lowest
-        linear_parts = None if self._autocasts else find_linear_parts(net, lowest)
-        if linear_parts is not None:
-            return partial(LinearLoss, linear_parts)
+        net, lowest, objective = self._net, self._lowest, self._objective
+        if objective is None and not self._autocasts:
+            linear_parts = find_linear_parts(net, lowest)
+            if linear_parts is not None:
+                return partial(LinearLoss, linear_parts)
 
         def compute(x: Tensor, y: Tensor) -> Loss:
             with self._arithmetic():
-                return AutogradLoss(net, lowest, x, y)
+                return AutogradLoss(net, lowest, x, y, objective)
 
         return compute
 
@@ -257,11 +289,11 @@ class ModuleLearner:
         count = len(self._data.y_train)
         total: list[Tensor] = [torch.zeros_like(parameter) for parameter in parameters]
         for start, stop in batch_bounds(count, 500):
-            logits = self._net(self._x_train[start:stop])
-            loss = (
-                functional.cross_entropy(logits, self._data.y_train[start:stop], reduction="sum")
-                / count
-            )
+            logits, labels = self._net(self._x_train[start:stop]), self._data.y_train[start:stop]
+            if self._objective is None:
+                loss = functional.cross_entropy(logits, labels, reduction="sum") / count
+            else:
+                loss = self._objective(logits, labels) * (len(labels) / count)
             torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
         self._net.train()
         for parameter, was in zip(parameters, required, strict=True):

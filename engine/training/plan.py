@@ -47,7 +47,18 @@ def build_learner(
         assert schedule is None, f"{spec.kind!r} has a schedule, so its seeds cannot be stacked"
         return cast(Learner, StackedLearner(spec, data, seeds, nets, recorder))
     assert len(seeds) == 1
-    return ModuleLearner(spec, data, seeds[0], nets[0], ctx.execution, recorder, schedule)
+    notes = _explain_unstacked(spec, ctx.execution)
+    return ModuleLearner(
+        spec, data, seeds[0], nets[0], ctx.execution, recorder, schedule, notes=notes
+    )
+
+
+def _explain_unstacked(spec: ExperimentSpec, execution: Execution) -> tuple[str, ...]:
+    """A note where seeds would be stacked but for fields that the stacked learner has not."""
+    fields = spec.unstacked_fields()
+    if not fields or not spec.model_copy(update=fields).stacks_seeds(execution):
+        return ()
+    return (f"Seeds train one by one: the batched net does not compute {', '.join(fields)}.",)
 
 
 def _initial_net(
@@ -57,7 +68,7 @@ def _initial_net(
     initialise(
         net,
         spec.init,
-        seed,
+        seed if spec.init_seed is None else spec.init_seed,
         read_checkpoint=ctx.read_checkpoint,
         weights_dir=ctx.data_dir / "pretrained",
         allow_download=ctx.allow_download,

@@ -18,7 +18,7 @@ from engine.data.resident import ResidentData, batch_bounds, epoch_order
 from engine.data.streamed import StreamedExamples
 from engine.models.net import LayeredNet
 from engine.optim.schedule import learning_rate
-from engine.optim.spec import AdamSpec
+from engine.optim.spec import AdamSpec, AdamWSpec
 from engine.spec import ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
@@ -65,7 +65,9 @@ class StackedLearner:
         self._gradient = torch.zeros_like(self._theta)
         self._first_moment = torch.zeros_like(self._theta)
         self._second_moment = (
-            torch.zeros_like(self._theta) if isinstance(spec.optimizer, AdamSpec) else None
+            torch.zeros_like(self._theta)
+            if isinstance(spec.optimizer, AdamSpec | AdamWSpec)
+            else None
         )
         self._count = torch.zeros((), device=device)
         self._weights, self._biases = _layer_views(self._theta, self._names)
@@ -87,6 +89,8 @@ class StackedLearner:
         self._indices: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._seen = 0
+        self._epoch = 0
+        self._rate: float | None = None
         self._lr: float | Tensor = torch.zeros((), device=device) if recorder.keeps_memory else 0.0
 
     @property
@@ -95,10 +99,10 @@ class StackedLearner:
 
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
         assert trained is None, "stacked nets train every layer"
-        lr = learning_rate(self._spec.optimizer, self._spec.schedule, epoch - 1)
-        self._lr = self._lr.fill_(lr) if isinstance(self._lr, Tensor) else lr
-        count, device = len(self._data.y_train), self._theta.device
-        order = torch.stack([epoch_order(seed, epoch - 1, count) for seed in self.seeds]).to(device)
+        self._epoch = epoch
+        count, device, fixed = len(self._data.y_train), self._theta.device, self._spec.order_seed
+        seeds = self.seeds if fixed is None else [fixed] * len(self.seeds)
+        order = torch.stack([epoch_order(seed, epoch - 1, count) for seed in seeds]).to(device)
         labels = self._data.y_train[order]
         self._indices, self._labels = [], []
         for (start, stop), batch in zip(self._bounds, self._batches, strict=True):
@@ -113,6 +117,7 @@ class StackedLearner:
     def train_step(self, step: int) -> None:
         batch = self._batches[step]
         self.stopwatch.start()
+        self._set_learning_rate(step)
         batch.indices.copy_(self._indices[step])
         batch.labels.copy_(self._labels[step])
         if isinstance(self._x_train, StreamedExamples):
@@ -120,6 +125,19 @@ class StackedLearner:
             self.stopwatch.lap("load")
         self._steps[batch.count].run(self.stopwatch)
         self._seen += batch.count
+
+    def _set_learning_rate(self, step: int) -> None:
+        """Set that of a step of the epoch; a tensor on a GPU is written only if it changes."""
+        rate = learning_rate(
+            self._spec.optimizer,
+            self._spec.schedule,
+            (self._epoch - 1) * self.num_steps + step,
+            steps_per_epoch=self.num_steps,
+            total_steps=self._spec.epochs * self.num_steps,
+        )
+        if rate != self._rate:
+            self._lr = self._lr.fill_(rate) if isinstance(self._lr, Tensor) else rate
+            self._rate = rate
 
     def _plan_step(self, batch: StackedBatch) -> RecordedStep:
         parts: list[tuple[str, Part]] = [
@@ -172,10 +190,11 @@ class StackedLearner:
 
     def _update(self) -> None:
         optimizer = self._spec.optimizer
-        if isinstance(optimizer, AdamSpec):
+        if isinstance(optimizer, AdamSpec | AdamWSpec):
             self._count += 1
             assert self._second_moment is not None
-            torch._fused_adam_(
+            decoupled = isinstance(optimizer, AdamWSpec)
+            (torch._fused_adamw_ if decoupled else torch._fused_adam_)(
                 [self._theta],
                 [self._gradient],
                 [self._first_moment],

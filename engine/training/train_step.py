@@ -40,8 +40,10 @@ class TrainStep:
         optimizer: Optimizer,
         totals: EpochTotals,
         recorder: Recorder,
+        clip_norm: float | None = None,
     ) -> None:
         self._trained, self._compute_loss, self._totals = tuple(trained), compute_loss, totals
+        self._optimizer, self._clip_norm = optimizer, clip_norm
         self._keeps_memory = recorder.keeps_memory
         self._x: Tensor | None = None
         self._y: Tensor | None = None
@@ -52,7 +54,7 @@ class TrainStep:
             [
                 ("forward", self._forward),
                 ("backward", self._backward),
-                ("optimizer", optimizer.step),
+                ("optimizer", self._update),
             ],
         )
 
@@ -87,3 +89,8 @@ class TrainStep:
         self._loss.backward()
         self._loss = None  # else autograd would tie the next forward pass to this one's stream
         self._gradients = tuple(parameter.grad for parameter in self._trained)
+
+    def _update(self) -> None:
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._trained, self._clip_norm)
+        self._optimizer.step()

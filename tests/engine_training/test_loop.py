@@ -130,12 +130,13 @@ def test_a_seeds_bits_do_not_depend_on_the_seeds_stacked_with_it(
         ({"name": "vgg5", "width_multiplier": 0.05, "batch_norm": True}, False),
     ],
 )
-@pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd"}])
+@pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd"}, {"name": "adamw"}])
 def test_a_training_interrupted_at_any_step_gives_equal_bits(
     tmp_path: Path, model: dict[str, Any], stack: bool, optimizer: dict[str, Any]
 ) -> None:
     data = {**SMALL, "train_size": 300}
-    spec = make_spec(model=model, optimizer=optimizer, data=data)
+    schedule = {"name": "cosine", "warmup": {"steps": 3}}
+    spec = make_spec(model=model, optimizer=optimizer, schedule=schedule, data=data)
     undisturbed = make_context(tmp_path / "undisturbed", [0, 1], stack=stack)
     expected = train(spec, undisturbed)
     attempts = 0
