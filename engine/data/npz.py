@@ -30,7 +30,7 @@ _LABELS = ("y_train", "y_test")
 _NAMES = ("class_names", "feature_names")
 _DTYPES: Mapping[str, Literal["uint8", "float32"]] = {"uint8": "uint8", "float32": "float32"}
 _CHUNK = 1 << 20
-_UNREADABLE = (*DAMAGE, TypeError, KeyError)
+UNREADABLE = (*DAMAGE, TypeError, KeyError)
 """Errors of zipfile and numpy for damaged, encrypted or foreign files."""
 _MAX_DIRECTORY_BYTES = 1 << 16
 _MAX_HEADER_BYTES = 10_000
@@ -64,7 +64,9 @@ class _Member:
     is_fortran: bool
 
 
-class _Refused(Exception):
+class Refused(Exception):
+    """An array that is refused; `inspect_npz` turns it into InvalidSpec."""
+
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
@@ -93,16 +95,16 @@ def inspect_npz(
         with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
             _check_entries(archive, limits)
             found = [key for key in _NAMES if f"{key}.npy" in archive.entries]
-            members = {key: _read_header(archive, key) for key in (*_IMAGES, *_LABELS, *found)}
+            members = {key: read_header(archive, key) for key in (*_IMAGES, *_LABELS, *found)}
             _check_members(archive, members, limits)
             for key in _IMAGES:
                 _read_through(archive, key, members[key])
             counts = {key: _count_labels(archive, key, limits) for key in _LABELS}
             names = {key: _read_names(archive, key, members[key], limits) for key in found}
         return _describe(name or path.stem, members, counts, names)
-    except _Refused as refused:
+    except Refused as refused:
         raise InvalidSpec.single(pointer, refused.code, str(refused)) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InvalidSpec.single(
             pointer, "unreadable", f"not a readable .npz file: {error}"
         ) from None
@@ -117,15 +119,20 @@ def read_npz(path: Path, *, mapped: bool = False) -> dict[str, Array]:
     """
     with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
         images = {
-            key: _channels_first(_read_array(archive, key, path if mapped else None))
+            key: _channels_first(read_array(archive, key, path if mapped else None))
             for key in _IMAGES
         }
-        return images | {key: _read_array(archive, key).astype(np.int64) for key in _LABELS}
+        return images | {key: read_array(archive, key).astype(np.int64) for key in _LABELS}
 
 
-def _read_array(archive: Archive, key: str, mapped: Path | None = None) -> Array:
+def read_array(archive: Archive, key: str, mapped: Path | None = None) -> Array:
+    """The array `key`, whose header `read_header` accepts; pickled data is never read.
+
+    mapped: the file of the archive, to read examples when they are used; the result is then
+    read-only.
+    """
     if mapped is not None and archive.entries[f"{key}.npy"].compress_type == ZIP_STORED:
-        member = _read_header(archive, key)
+        member = read_header(archive, key)
         return np.memmap(
             mapped,
             member.dtype,
@@ -152,34 +159,43 @@ def _check_entries(archive: Archive, limits: NpzLimits) -> None:
     names = archive.entries.keys()
     if not expected <= names <= expected | {f"{key}.npy" for key in _NAMES}:
         found = ", ".join(sorted(names)[:8])[:200] or "nothing"
-        raise _Refused(
+        raise Refused(
             "wrong-arrays",
             f"the file must hold only x_train, y_train, x_test, y_test; it holds {found}",
         )
     total = sum(map(archive.size_of, names))
     if total > limits.max_bytes:
-        raise _Refused(
+        raise Refused(
             "too-large", f"the arrays take {total:,} bytes; the limit is {limits.max_bytes:,}"
         )
 
 
-def _read_header(archive: Archive, key: str) -> _Member:
+def read_header(archive: Archive, key: str) -> _Member:
+    """Shape and dtype of the array `key`; raises Refused, and UNREADABLE errors.
+
+    The entry holds exactly the bytes that the header declares.
+    """
     with archive.open(f"{key}.npy") as file:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise _Refused("unreadable", f"{key} is in format {version}; write it with numpy.savez")
+            raise Refused("unreadable", f"{key} is in format {version}; write it with numpy.savez")
         length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
         if length > _MAX_HEADER_BYTES:
-            raise _Refused("unreadable", f"{key} has a header of {length:,} bytes")
+            raise Refused("unreadable", f"{key} has a header of {length:,} bytes")
         if _HEADER.fullmatch(file.read(length)) is None:
-            raise _Refused(
+            raise Refused(
                 "wrong-dtype", f"{key} has no header of plain numbers; write it with numpy.savez"
             )
     with archive.open(f"{key}.npy") as file:
         shape, is_fortran, dtype = _skip_header(file)
         start = file.tell()
     if dtype.hasobject or dtype.fields is not None:
-        raise _Refused("wrong-dtype", f"{key} is of dtype {dtype}; only plain numbers are read")
+        raise Refused("wrong-dtype", f"{key} is of dtype {dtype}; only plain numbers are read")
+    declared, held = prod(shape) * dtype.itemsize, archive.size_of(f"{key}.npy") - start
+    if held != declared:
+        raise Refused(
+            "unreadable", f"{key} declares {declared:,} bytes of data, the file holds {held:,}"
+        )
     return _Member(shape, dtype, start, is_fortran)
 
 
@@ -192,61 +208,54 @@ def _skip_header(file: ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]
 
 
 def _check_members(archive: Archive, members: dict[str, _Member], limits: NpzLimits) -> None:
-    for key, member in members.items():
-        declared = prod(member.shape) * member.dtype.itemsize
-        held = archive.size_of(f"{key}.npy") - member.start
-        if held != declared:
-            raise _Refused(
-                "unreadable", f"{key} declares {declared:,} bytes of data, the file holds {held:,}"
-            )
     for key in _IMAGES:
         _check_images(key, members[key], limits)
     for key in _LABELS:
         member, images = members[key], members["x" + key[1:]]
         if member.dtype.kind not in "iu" or len(member.shape) != 1:
-            raise _Refused(
+            raise Refused(
                 "wrong-dtype",
                 f"{key} is {member.dtype} {member.shape}; it must be one integer per example",
             )
         if member.shape[0] != images.shape[0]:
-            raise _Refused(
+            raise Refused(
                 "wrong-shape", f"{key} has {member.shape[0]} labels for {images.shape[0]} examples"
             )
     train, test = (_example_shape(members[key].shape) for key in _IMAGES)
     if train != test:
-        raise _Refused(
+        raise Refused(
             "wrong-shape",
             f"train examples are {train}, test examples {test}: (channels, height, width) or "
             "(features,)",
         )
     dtypes = [members[key].dtype for key in _IMAGES]
     if dtypes[0] != dtypes[1]:
-        raise _Refused("wrong-dtype", f"x_train is {dtypes[0]}, x_test {dtypes[1]}")
+        raise Refused("wrong-dtype", f"x_train is {dtypes[0]}, x_test {dtypes[1]}")
 
 
 def _check_images(key: str, member: _Member, limits: NpzLimits) -> None:
     if member.dtype.name not in _DTYPES:
-        raise _Refused("wrong-dtype", f"{key} is {member.dtype}; examples are uint8 or float32")
+        raise Refused("wrong-dtype", f"{key} is {member.dtype}; examples are uint8 or float32")
     shape = _example_shape(member.shape)
     if shape is None:
-        raise _Refused(
+        raise Refused(
             "wrong-shape",
             f"{key} has shape {member.shape}; it must be [n, features], [n, height, width], "
             "[n, height, width, 1 or 3] or [n, 1 or 3, height, width]",
         )
     if len(shape) == 1 and not 1 <= shape[0] <= limits.max_features:
-        raise _Refused(
+        raise Refused(
             "wrong-shape",
             f"{key} has {shape[0]:,} features; 1 to {limits.max_features:,} are taken",
         )
     if len(shape) == 3 and not 1 <= min(shape[1:]) <= max(shape[1:]) <= limits.max_side:
-        raise _Refused(
+        raise Refused(
             "wrong-shape",
             f"{key} has images of {shape[1]}x{shape[2]}; a side must have 1 to {limits.max_side} "
             "pixels",
         )
     if member.shape[0] < 2:
-        raise _Refused(
+        raise Refused(
             "wrong-shape", f"{key} has {member.shape[0]} example(s); at least 2 are needed"
         )
 
@@ -288,7 +297,7 @@ def _read_through(archive: Archive, key: str, member: _Member) -> None:
                 continue
             bad = np.flatnonzero(~np.isfinite(np.frombuffer(part, member.dtype)))
             if len(bad):
-                raise _Refused("not-finite", _describe_not_finite(key, member, position + bad[0]))
+                raise Refused("not-finite", _describe_not_finite(key, member, position + bad[0]))
             position += len(part) // member.dtype.itemsize
 
 
@@ -307,14 +316,14 @@ def _read_names(archive: Archive, key: str, member: _Member, limits: NpzLimits) 
         or member.shape[0] > most
         or member.dtype.itemsize > 4 * limits.max_name
     ):
-        raise _Refused(
+        raise Refused(
             "wrong-names",
             f"{key} is {member.dtype} {member.shape}; it must be one text of at most "
             f"{limits.max_name} characters each, at most {most:,}",
         )
-    names = tuple(_read_array(archive, key).tolist())
+    names = tuple(read_array(archive, key).tolist())
     if len(set(names)) < len(names) or not all(names):
-        raise _Refused("wrong-names", f"{key} must hold different texts, none of them empty")
+        raise Refused("wrong-names", f"{key} must hold different texts, none of them empty")
     return names
 
 
@@ -328,7 +337,7 @@ def _count_labels(archive: Archive, key: str, limits: NpzLimits) -> Array:
             labels = np.frombuffer(file.read(size * dtype.itemsize), dtype)
             lowest, highest = int(labels.min()), int(labels.max())
             if lowest < 0 or highest >= limits.max_classes:
-                raise _Refused(
+                raise Refused(
                     "wrong-labels",
                     f"{key} has labels from {lowest} to {highest}; they must run from 0 to at most "
                     f"{limits.max_classes - 1}",
@@ -348,11 +357,11 @@ def _describe(
 ) -> DatasetInfo:
     highest = max(int(np.flatnonzero(found)[-1]) for found in counts.values())
     if highest < 1:
-        raise _Refused("wrong-labels", "all labels are 0; there must be at least two classes")
+        raise Refused("wrong-labels", "all labels are 0; there must be at least two classes")
     train_counts, test_counts = (counts[key][: highest + 1] for key in _LABELS)
     if not train_counts.all():
         missing = int(np.flatnonzero(train_counts == 0)[0])
-        raise _Refused(
+        raise Refused(
             "wrong-labels",
             f"no train example has label {missing}; labels must be 0 to {highest} without gaps",
         )
@@ -363,7 +372,7 @@ def _describe(
         ("feature_names", shape[0] if len(shape) == 1 else 0, "features"),
     ):
         if key in names and len(names[key]) != expected:
-            raise _Refused(
+            raise Refused(
                 "wrong-names", f"{key} holds {len(names[key])} names for {expected} {what}"
             )
     return DatasetInfo(
