@@ -44,7 +44,7 @@ class BatchBuffers:
         count = len(indices)
         rows, labels = self._row_buffer[:count], self._label_buffer[:count]
         if self._streamed is not None:
-            rows.copy_(self._rows_of(self._streamed.gather(indices)).view(count, -1))
+            rows.copy_(self._rows_of(self._streamed[indices]).view(count, -1))
         else:
             torch.index_select(self._rows, 0, indices, out=rows)
         torch.index_select(self._labels, 0, indices, out=labels)

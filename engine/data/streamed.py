@@ -26,7 +26,7 @@ def normalise(stored: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 class StreamedExamples:
-    """Stands where a tensor of examples does: a slice or `gather` returns float32 on the device.
+    """Stands where a tensor of examples does: a slice or indices give float32 on the device.
 
     The values have the bits of those that `normalise` computes for the whole set. stored: uint8 or
     float32 [n, channels, height, width] or [n, features] on the host, possibly a mapped file.
@@ -51,12 +51,10 @@ class StreamedExamples:
     def __len__(self) -> int:
         return len(self._stored)
 
-    def __getitem__(self, rows: slice) -> Tensor:
-        return self._convert(self._stored[rows])
-
-    def gather(self, indices: Tensor) -> Tensor:
-        """The examples at `indices` (int64)."""
-        return self._convert(self._stored[indices.cpu().numpy()])
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        """Examples of a slice, or at indices (int64)."""
+        chosen = rows if isinstance(rows, slice) else rows.cpu().numpy()
+        return self._convert(self._stored[chosen])
 
     @property
     def shape(self) -> torch.Size:

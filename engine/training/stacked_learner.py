@@ -121,7 +121,7 @@ class StackedLearner:
         batch.indices.copy_(self._indices[step])
         batch.labels.copy_(self._labels[step])
         if isinstance(self._x_train, StreamedExamples):
-            batch.inputs.flatten(0, 1).copy_(self._x_train.gather(self._indices[step]))
+            batch.inputs.flatten(0, 1).copy_(self._x_train[self._indices[step]])
             self.stopwatch.lap("load")
         self._steps[batch.count].run(self.stopwatch)
         self._seen += batch.count

@@ -148,7 +148,7 @@ def test_the_full_gradient_is_autograd_s_of_the_mean_loss_over_the_train_set(
         net = build_model(spec.model, data.info).double()
         net.load_state_dict({name: tensor.double() for name, tensor in theta.items()})
         net.eval()
-        loss = functional.cross_entropy(net(data.x_train.double()), data.y_train)
+        loss = functional.cross_entropy(net(data.x_train[:].double()), data.y_train)
         exact = torch.cat(
             [g.reshape(-1) for g in torch.autograd.grad(loss, list(net.parameters()))]
         )

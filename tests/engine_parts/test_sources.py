@@ -45,7 +45,7 @@ def test_synthetic_data_of_any_size_is_a_function_of_its_seed() -> None:
     large = load(DataSpec(name="synthetic", train_size=8_300, test_size=15))
     assert small.y_train.bincount().tolist() == [410] * 10
     assert torch.equal(small.y_train, large.y_train[:4_100])
-    raw_small = small.x_train * small.std[0] + small.mean[0]
+    raw_small = small.x_train[:] * small.std[0] + small.mean[0]
     raw_large = large.x_train[:4_100] * large.std[0] + large.mean[0]
     assert torch.allclose(
         raw_small, raw_large, atol=1e-6
@@ -101,7 +101,7 @@ def test_torchvisions_layout_is_read_as_torchvision_reads_it(
     _write_mnist(tmp_path, folder)
     data = load(DataSpec(name=name), tmp_path)
     theirs = getattr(import_torchvision("datasets"), folder)(tmp_path, train=True)
-    pixels = (data.x_train[:, 0] * data.std[0] + data.mean[0]).mul(255).round().to(torch.uint8)
+    pixels = (data.x_train[:][:, 0] * data.std[0] + data.mean[0]).mul(255).round().to(torch.uint8)
     assert torch.equal(pixels, theirs.data)
     assert torch.equal(data.y_train, theirs.targets)
     assert (data.info.train_size, data.info.test_size) == (60, 20)
@@ -170,7 +170,7 @@ def test_an_npz_file_in_the_data_folder_replaces_a_download(tmp_path: Path) -> N
     np.savez_compressed(tmp_path / "cifar10.npz", **arrays)
     data = load(DataSpec(name="cifar10"), tmp_path)
     assert data.x_train.shape == (30, 3, 32, 32)
-    pixels = data.x_train[3, 1] * data.std[1] + data.mean[1]
+    pixels = data.x_train[:][3, 1] * data.std[1] + data.mean[1]
     assert torch.equal(
         pixels.mul(255).round().to(torch.uint8),
         torch.from_numpy(arrays["x_train"][3, :, :, 1].copy()),

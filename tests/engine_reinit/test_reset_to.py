@@ -32,7 +32,7 @@ RESETS: dict[str, dict[str, Any]] = {
 def accuracy(theta: dict[str, Tensor], ctx: WatchedContext, spec: dict[str, Any]) -> float:
     """Of a ReLU-Net of one hidden layer, in plain torch."""
     data = resident_data(ReinitSweepSpec.model_validate(spec).data, "cpu", ctx)
-    images = data.x_test.flatten(1)
+    images = data.x_test[:].flatten(1)
     hidden = functional.relu(functional.linear(images, *_linear(theta, 0)))
     logits = functional.linear(hidden, *_linear(theta, 1))
     return int((logits.argmax(1) == data.y_test).sum()) / len(data.y_test)

@@ -27,7 +27,7 @@ def convert_arrays(folder: Path, limits: NpzLimits | None = None, **arrays: Any)
 
 def with_labels(folder: Path, y: Any, y_test: Any = None, **more: Any) -> Converted:
     y = np.asarray(y)
-    arrays = {"x_train": IMAGES, "y_train": y, "x_test": TEST_IMAGES}
+    arrays: dict[str, Any] = {"x_train": IMAGES, "y_train": y, "x_test": TEST_IMAGES}
     return convert_arrays(folder, **arrays, y_test=y[:6] if y_test is None else y_test, **more)
 
 
@@ -57,7 +57,8 @@ def test_a_file_that_is_as_it_is_stored_is_not_converted(tmp_path: Path) -> None
 )
 def test_names_of_arrays_as_people_have_them(tmp_path: Path, names: tuple[str, ...]) -> None:
     values = (IMAGES, LABELS, TEST_IMAGES, TEST_LABELS)
-    converted = convert_arrays(tmp_path, **dict(zip(names, values, strict=True)))
+    named: dict[str, Any] = dict(zip(names, values, strict=True))
+    converted = convert_arrays(tmp_path, **named)
     arrays = read_npz(converted.path)
     assert np.array_equal(arrays["x_train"], IMAGES[:, None])
     assert np.array_equal(arrays["y_test"], TEST_LABELS)

@@ -27,10 +27,10 @@ def picture(
     return stream.getvalue()
 
 
-def folder_of(count: int = 5, **changes: Any) -> dict[str, bytes]:
+def folder_of(count: int = 5) -> dict[str, bytes]:
     files = {f"cat/{n}.png": picture(10 + n) for n in range(count)}
     files |= {f"dog/{n}.png": picture(100 + n) for n in range(count)}
-    return files | changes
+    return files
 
 
 def convert_files(folder: Path, files: dict[str, bytes], **options: Any) -> Converted:
@@ -78,11 +78,11 @@ def test_folders_train_and_test_are_the_parts(tmp_path: Path) -> None:
 
 
 def test_images_are_grey_if_all_are_and_colour_can_be_chosen(tmp_path: Path) -> None:
-    in_colour = folder_of(**{"dog/c.png": picture(9, "RGB")})
+    in_colour = folder_of() | {"dog/c.png": picture(9, "RGB")}
     assert convert_files(tmp_path, in_colour).info.shape == (3, 6, 4)
     assert convert_files(tmp_path, in_colour, colour="grey").info.shape == (1, 6, 4)
     assert convert_files(tmp_path, folder_of(), colour="colour").info.shape == (3, 6, 4)
-    deep = folder_of(**{"dog/d.png": picture(0x1234, "I;16")})
+    deep = folder_of() | {"dog/d.png": picture(0x1234, "I;16")}
     stored = read_npz(convert_files(tmp_path, deep).path)
     values = np.concatenate([stored["x_train"], stored["x_test"]])[:, 0, 0, 0]
     assert 0x12 in values
@@ -95,7 +95,7 @@ def test_images_of_many_sizes_need_a_side_and_are_cut_to_the_central_square(
     wide.paste(50, (10, 0, 20, 10))
     stream = io.BytesIO()
     wide.save(stream, "png")
-    files = folder_of(**{"dog/wide.png": stream.getvalue()})
+    files = folder_of() | {"dog/wide.png": stream.getvalue()}
     (error,) = errors_of(tmp_path, files)
     assert error == ("cat/0.png has 4x6 pixels, dog/wide.png 30x10; choose one `side` for all")
     converted = convert_files(tmp_path, files, side=10)
@@ -106,7 +106,7 @@ def test_images_of_many_sizes_need_a_side_and_are_cut_to_the_central_square(
 
 
 def test_other_files_are_left_out_and_told(tmp_path: Path) -> None:
-    files = folder_of(**{"cat/notes.txt": b"x", "cat/.DS_Store": b"", "labels.csv": b"y"})
+    files = folder_of() | {"cat/notes.txt": b"x", "cat/.DS_Store": b"", "labels.csv": b"y"}
     assert convert_files(tmp_path, files).notes == (
         "left out, as they are no images: cat/notes.txt, labels.csv (2 files)",
     )
@@ -117,11 +117,11 @@ def test_broken_images_are_named_before_anything_is_decoded(tmp_path: Path) -> N
     stream = io.BytesIO()
     Image.fromarray(noise).save(stream, "jpeg")
     cut = stream.getvalue()
-    files = folder_of(**{"cat/a.png": b"no image", "dog/b.png": b"", "dog/c.jpg": picture(1)[:20]})
+    files = folder_of() | {"cat/a.png": b"no image", "dog/b.png": b"", "dog/c.jpg": picture(1)[:20]}
     found = errors_of(tmp_path, files)
     assert [one.split(":")[0] for one in found] == ["cat/a.png", "dog/b.png", "dog/c.jpg"]
     assert found[0] == "cat/a.png: no image that can be read"
-    files = folder_of(**{"cat/z.jpg": cut[: len(cut) // 2]})
+    files = folder_of() | {"cat/z.jpg": cut[: len(cut) // 2]}
     (error,) = errors_of(tmp_path, files, side=8)
     assert error.startswith("cat/z.jpg: image file is truncated")
 
@@ -134,7 +134,7 @@ def test_folders_that_hold_no_classes_are_refused(tmp_path: Path) -> None:
     assert errors_of(tmp_path, {"a.txt": b"", "b/c.md": b""}) == [
         "there is no image; there are a.txt, b/c.md"
     ]
-    (error,) = errors_of(tmp_path, folder_of(**{"a/b/c.png": picture(1)}))
+    (error,) = errors_of(tmp_path, folder_of() | {"a/b/c.png": picture(1)})
     assert error.startswith("a/b/c.png: the path of an image is CLASS/IMAGE, train/CLASS/IMAGE")
 
 
