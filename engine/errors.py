@@ -4,6 +4,7 @@ EngineError
 ├── InvalidSpec          the spec is invalid; lists every wrong field
 ├── DatasetUnavailable   the data is not on this machine and could not be downloaded
 ├── WeightsUnavailable   pretrained weights or a start checkpoint could not be loaded
+├── ModelRejected        a net cannot be used; the message says why and where
 ├── OutputInUse          the output folder holds the results of another spec
 ├── OutOfMemory          the device has less memory than the run needs
 └── RunStopped           the run was stopped from outside
@@ -49,6 +50,10 @@ class DatasetUnavailable(EngineError):
 
 class WeightsUnavailable(EngineError):
     """Initial weights could not be loaded or do not fit the model; the message says what to do."""
+
+
+class ModelRejected(EngineError):
+    """A net of torchvision or of a plug-in cannot be used; the message says why and where."""
 
 
 class OutputInUse(EngineError):

@@ -18,6 +18,9 @@ from pydantic import ValidationError
 import engine.experiments
 from engine.errors import InvalidSpec, field_errors
 from engine.kind import Kind, Preset
+from engine.models.host import net_host
+from engine.models.plugin_models import complete_model
+from engine.models.spec import PluginSpec
 from engine.plugins import PluginBroken, load_plugin_kinds
 from engine.spec import ExperimentSpec
 
@@ -68,9 +71,14 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
             f"unknown kind {kind[:80]!r}; known: {', '.join(kinds())}",
         )
     try:
-        return kinds()[kind].spec.model_validate(data)
+        spec = kinds()[kind].spec.model_validate(data)
     except ValidationError as error:
         raise InvalidSpec(field_errors(error.errors(include_url=False), data, pointer)) from None
+    if isinstance(spec.model, PluginSpec):
+        known = net_host().list_plugin_models()
+        model = complete_model(spec.model, known, f"{pointer}/model")
+        spec = spec.model_copy(update={"model": model})
+    return spec
 
 
 @cache

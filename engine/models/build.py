@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.data.spec import DatasetInfo
 from engine.determinism import derive_seed, make_generator
@@ -18,6 +18,7 @@ from engine.models.plans import plan_model
 from engine.models.pretrained import load_vgg11_convolutions
 from engine.models.spec import (
     CheckpointSpec,
+    DescribedSpec,
     HeSpec,
     InitSpec,
     LecunSpec,
@@ -27,11 +28,17 @@ from engine.models.spec import (
     XavierSpec,
 )
 from engine.models.start_weights import describe_misfits, list_misfits
+from engine.models.traced.build import build_described
 from engine.models.weights import describe_tensors, load_tensors
 
 
 def build_model(spec: ModelSpec, info: DatasetInfo) -> LayeredNet:
-    """The net on the CPU in fp32, its weights uninitialised; call `initialise` next."""
+    """The net on the CPU in fp32, its weights uninitialised; call `initialise` next.
+
+    Raises ModelRejected for a net of torchvision or of a plug-in that cannot be used.
+    """
+    if isinstance(spec, DescribedSpec):
+        return build_described(spec, info)
     return build_on_cpu(plan_model(spec, info))
 
 
@@ -78,8 +85,12 @@ def _fan_in(shape: torch.Size) -> int:
 def _draw_as_torch(net: LayeredNet, seed: int) -> None:
     """Reset every module in the order in which it was made, as if the net were made anew.
 
-    The generator is torch's own, seeded for this draw and then set back.
+    The generator is torch's own, seeded for this draw and then set back. Nets of torchvision and
+    of plug-ins are made anew.
     """
+    if net.draw_own_start is not None:
+        _load_all(net, net.draw_own_start(seed))
+        return
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "init", "torch"))
         for module in net.modules():
@@ -92,24 +103,58 @@ def _draw_normal(
 ) -> dict[str, Tensor]:
     """Weights ~ N(0, gain^2 * variance(shape)).
 
-    Biases and shifts are 0, scales of normalisations 1, its buffers at their initial values.
+    Biases and shifts are 0, scales of normalisations 1, its buffers at their initial values. Of
+    nets of torchvision and of plug-ins only linear maps, convolutions and attentions are drawn so;
+    all else keeps what the author gives it under the seed.
     Each tensor has its own generator, named after it, so no tensor depends on those drawn before
     it.
     """
-    values: dict[str, Tensor] = {}
+    if net.draw_own_start is not None:
+        values = net.draw_own_start(seed)
+        matrices, biases = list_matrices(net)
+        for name in matrices:
+            values[name] = _draw_matrix(name, values[name].shape, variance, gain, seed)
+        for name in biases:
+            values[name] = torch.zeros_like(values[name])
+        return values
+    values = {}
     for name, parameter in net.named_parameters():
         shape = parameter.shape
         if len(shape) > 1:
-            generator = make_generator(seed, "init", name)
-            values[name] = torch.empty(shape).normal_(
-                0.0, gain * sqrt(variance(shape)), generator=generator
-            )
+            values[name] = _draw_matrix(name, shape, variance, gain, seed)
         else:
             values[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
     for name, buffer in net.named_buffers():
         start = torch.ones_like if name.endswith("running_var") else torch.zeros_like
         values[name] = start(buffer, device="cpu")
     return values
+
+
+def _draw_matrix(
+    name: str,
+    shape: torch.Size,
+    variance: Callable[[torch.Size], float],
+    gain: float,
+    seed: int,
+) -> Tensor:
+    generator = make_generator(seed, "init", name)
+    return torch.empty(shape).normal_(0.0, gain * sqrt(variance(shape)), generator=generator)
+
+
+def list_matrices(net: LayeredNet) -> tuple[list[str], list[str]]:
+    """(weights, biases) of the linear maps, convolutions and attentions, by name."""
+    weights, biases = [], []
+    for path, module in net.named_modules():
+        leaves: tuple[str, ...] = ()
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            leaves = ("weight",)
+        elif isinstance(module, nn.MultiheadAttention):
+            leaves = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+        own = dict(module.named_parameters(recurse=False))
+        weights += [f"{path}.{leaf}" for leaf in leaves if leaf in own]
+        if leaves:
+            biases += [f"{path}.{leaf}" for leaf in own if leaf.endswith("bias")]
+    return weights, biases
 
 
 def _read_theta(

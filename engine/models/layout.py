@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Literal
 
-from engine.data.spec import DatasetInfo
+from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from engine.models.host import net_host
+from engine.models.layer_layout import LayerLayout, ParameterLayout
 from engine.models.parts import Conv, LayerPlan, Linear, Norm, Part, Shape
 from engine.models.plans import plan_model
-from engine.models.spec import ModelSpec
+from engine.models.spec import DescribedSpec, ModelSpec, PlannedSpec
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterLayout:
-    """One parameter tensor, named as in the built net."""
+def layout(model: ModelSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
+    """The layers of the net, bottom first; parameters in the order of `named_parameters()`.
 
-    name: str
-    shape: Shape
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class LayerLayout:
-    """One layer as the paper counts them."""
-
-    name: str
-    """`layers.{i}`, counted from the bottom"""
-    kind: Literal["linear", "conv", "block"]
-    """`block` holds several weighted pieces"""
-    parameters: tuple[ParameterLayout, ...]
-    num_parameters: int
-    forward_flops: int
-    """of one example; a multiply-add counts 2"""
-    output_shape: Shape
-    """of one example"""
-    activation_size: int
-    """floats of one example's output"""
-    saved_floats: int
-    """floats per example saved for the backward pass through this layer, its input excluded"""
-    buffers: tuple[ParameterLayout, ...] = ()
-    """running means and variances of batch normalisation"""
+    Raises NetNotDescribed for a net of torchvision or of a plug-in that no worker has described
+    yet, and ModelRejected for one that cannot be used.
+    """
+    if isinstance(model, DescribedSpec):
+        return net_host().describe(model, info)
+    return _layout_by_arithmetic(model, info)
 
 
 @lru_cache(maxsize=128)
-def layout(model: ModelSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
-    """The layers of the net, bottom first; parameters in the order of `named_parameters()`."""
+def _layout_by_arithmetic(model: PlannedSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
     layers = []
     shape: Shape = info.shape
     for index, plan in enumerate(plan_model(model, info)):
@@ -57,6 +34,13 @@ def layout(model: ModelSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
         shape = layers[-1].output_shape
     assert shape == (info.num_classes,)
     return tuple(layers)
+
+
+def count_planned_layers(model: ModelSpec) -> int | None:
+    """The number of layers, which no data set changes; None where only a description tells it."""
+    if isinstance(model, DescribedSpec):
+        return None
+    return len(plan_model(model, BUILTIN_DATASETS["cifar10"]))
 
 
 def num_parameters(model: ModelSpec, info: DatasetInfo) -> int:
@@ -76,10 +60,10 @@ def _describe_layer(name: str, plan: LayerPlan, shape: Shape) -> LayerLayout:
         for leaf, dims in part.parameters()
     )
     buffers = tuple(
-        ParameterLayout(f"{name}.{part.name}.{leaf}", (part.channels,))
+        ParameterLayout(f"{name}.{part.name}.{leaf}", dims, dtype)
         for part in plan.all_parts()
         if isinstance(part, Norm)
-        for leaf in ("running_mean", "running_var")
+        for leaf, dims, dtype in part.buffers()
     )
     return LayerLayout(
         name=name,
@@ -91,6 +75,7 @@ def _describe_layer(name: str, plan: LayerPlan, shape: Shape) -> LayerLayout:
         activation_size=prod(output),
         saved_floats=saved,
         buffers=buffers,
+        normalises_by_batch=bool(buffers),
     )
 
 
@@ -109,3 +94,12 @@ def _kind_of(plan: LayerPlan) -> Literal["linear", "conv", "block"]:
     if len(weighted) > 1:
         return "block"
     return "conv" if isinstance(weighted[0], Conv) else "linear"
+
+
+__all__ = [
+    "LayerLayout",
+    "ParameterLayout",
+    "count_planned_layers",
+    "layout",
+    "num_parameters",
+]

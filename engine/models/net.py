@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,34 @@ from engine.models.parts import (
 
 
 class LayeredNet(nn.Module):
-    """A net that can run a range of its layers and freeze single layers."""
+    """A net that can run a range of its layers and freeze single layers.
 
-    def __init__(self, plans: Sequence[LayerPlan]) -> None:
+    normalises_by_batch, is_random: for each layer, whether its output for an example depends on the
+    others of the batch, or on random numbers, in training. draw_own_start: returns the weights and
+    buffers that the net's author gives it under a seed, by name; None for nets of plans.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[nn.Module],
+        *,
+        normalises_by_batch: Sequence[bool],
+        is_random: Sequence[bool],
+        draw_own_start: Callable[[int], dict[str, Tensor]] | None = None,
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(plan) for plan in plans)
-        self.has_batch_norm = any(
-            isinstance(part, Norm) for plan in plans for part in plan.all_parts()
-        )
+        self.layers = nn.ModuleList(layers)
+        self.normalises_by_batch, self.is_random = tuple(normalises_by_batch), tuple(is_random)
+        self.draw_own_start = draw_own_start
+
+    @property
+    def has_batch_norm(self) -> bool:
+        return any(self.normalises_by_batch)
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether the layers were found by tracing, as those of torchvision and of plug-ins."""
+        return self.draw_own_start is not None
 
     def forward(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Run layers[start:stop].
@@ -132,7 +152,13 @@ def build_on_cpu(plans: Sequence[LayerPlan]) -> LayeredNet:
     Buffers of batch normalisation have their initial values.
     """
     with torch.device("meta"):
-        net = LayeredNet(plans)
+        net = LayeredNet(
+            [Layer(plan) for plan in plans],
+            normalises_by_batch=[
+                any(isinstance(part, Norm) for part in plan.all_parts()) for plan in plans
+            ],
+            is_random=[False] * len(plans),
+        )
     net.to_empty(device="cpu")
     for module in net.modules():
         if isinstance(module, BatchNorm):

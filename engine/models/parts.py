@@ -74,6 +74,14 @@ class Norm:
     def parameters(self) -> tuple[tuple[str, Shape], ...]:
         return (("weight", (self.channels,)), ("bias", (self.channels,)))
 
+    def buffers(self) -> tuple[tuple[str, Shape, str], ...]:
+        """Name, shape and torch's type of each."""
+        return (
+            ("running_mean", (self.channels,), "float32"),
+            ("running_var", (self.channels,), "float32"),
+            ("num_batches_tracked", (), "int64"),
+        )
+
     def output_shape(self, shape: Shape) -> Shape:
         return shape
 

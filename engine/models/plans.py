@@ -24,7 +24,7 @@ from engine.models.parts import (
 from engine.models.spec import (
     ConvNetSpec,
     MlpSpec,
-    ModelSpec,
+    PlannedSpec,
     ReluNetSpec,
     Resnet18Spec,
     Vgg5Spec,
@@ -50,7 +50,7 @@ _RESNET18_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 _ACTIVATIONS: Mapping[str, Part] = {"relu": Relu(), "gelu": Gelu(), "tanh": Tanh()}
 
 
-def plan_model(model: ModelSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
+def plan_model(model: PlannedSpec, info: DatasetInfo) -> tuple[LayerPlan, ...]:
     """The layers of `model`, bottom first, for images of `info.shape` and `info.num_classes`
     classes.
 

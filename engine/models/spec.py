@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
+from engine.models.torchvision_catalog import architectures
 from engine.spec_model import Many, SpecModel
 
 WidthMultiplier = Annotated[
@@ -94,10 +98,110 @@ class Resnet18Spec(SpecModel):
     width_multiplier: WidthMultiplier = 1.0
 
 
+class TorchvisionSpec(SpecModel):
+    """A classification architecture of torchvision, its head fitted to the classes.
+
+    Layers are found by tracing: what lies between two tensors through which all goes, and holds
+    parameters. `GET /models/torchvision` shows them.
+    """
+
+    name: Literal["torchvision"] = "torchvision"
+    architecture: str = Field(
+        "resnet18",
+        description="torchvision's name, such as `resnet50`, `vit_b_16`, `convnext_tiny`.",
+        json_schema_extra={"enum": list(architectures())},
+    )
+    weights: str | None = Field(
+        None,
+        max_length=80,
+        description="torchvision's name of pretrained weights, such as `IMAGENET1K_V1`; they "
+        "replace what `init` draws, except in the head and in a changed stem. null: none.",
+    )
+    stem: Literal["imagenet", "small"] = Field(
+        "imagenet",
+        description="`small` takes small images: the first convolution keeps the side, the pool "
+        "after it is left out, patches are a quarter as wide.",
+    )
+
+    @field_validator("architecture")
+    @classmethod
+    def _is_known(cls, architecture: str) -> str:
+        if architecture not in architectures():
+            raise PydanticCustomError(
+                "unknown-architecture",
+                "torchvision has no such architecture; did you mean {close}? The field's schema "
+                "lists all",
+                {"close": " or ".join(closest(architecture, architectures()))},
+            )
+        return architecture
+
+    @field_validator("weights")
+    @classmethod
+    def _has_weights(cls, weights: str | None, info: ValidationInfo) -> str | None:
+        architecture = info.data.get("architecture")
+        if weights is None or architecture is None:
+            return weights
+        known = architectures()[architecture]
+        if weights not in known:
+            raise PydanticCustomError(
+                "unknown-weights",
+                "torchvision has no such weights of {architecture}; it has {known}, and null",
+                {"architecture": architecture, "known": ", ".join(known)},
+            )
+        return weights
+
+
+class PluginSpec(SpecModel):
+    """A net of a plug-in; its own arguments stand beside `name`."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any]
+
+    name: str = Field(min_length=1, max_length=64, description="The plug-in's name of it.")
+    source: str | None = Field(
+        None,
+        max_length=200,
+        description="Identity of the plug-in's code; set at submission. Changed code is another "
+        "net.",
+    )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the plug-in's function."""
+        return dict(self.__pydantic_extra__)
+
+
+DescribedSpec = TorchvisionSpec | PluginSpec
+"""Nets whose layers are found by tracing, which needs torch"""
+
+PlannedSpec = ReluNetSpec | MlpSpec | ConvNetSpec | Vgg5Spec | Vgg11Spec | Resnet18Spec
+"""Nets whose layers are known by arithmetic"""
+
+_BUILT_IN = (ReluNetSpec, MlpSpec, ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec, TorchvisionSpec)
+BUILT_IN_MODELS = frozenset(str(one.model_fields["name"].default) for one in _BUILT_IN)
+
+
+def _tag_of(model: Any) -> str:
+    name = model.get("name") if isinstance(model, dict) else getattr(model, "name", None)
+    return name if isinstance(name, str) and name in BUILT_IN_MODELS else "<plug-in>"
+
+
 ModelSpec = Annotated[
-    ReluNetSpec | MlpSpec | ConvNetSpec | Vgg5Spec | Vgg11Spec | Resnet18Spec,
-    Field(discriminator="name"),
+    Annotated[ReluNetSpec, Tag("relu_net")]
+    | Annotated[MlpSpec, Tag("mlp")]
+    | Annotated[ConvNetSpec, Tag("conv_net")]
+    | Annotated[Vgg5Spec, Tag("vgg5")]
+    | Annotated[Vgg11Spec, Tag("vgg11")]
+    | Annotated[Resnet18Spec, Tag("resnet18")]
+    | Annotated[TorchvisionSpec, Tag("torchvision")]
+    | Annotated[PluginSpec, Tag("<plug-in>")],
+    Discriminator(_tag_of),
 ]
+
+
+def closest(name: str, known: Collection[str]) -> list[str]:
+    """Up to three of the known names that look like `name`, at least one."""
+    return get_close_matches(name, known, n=3) or sorted(known)[:1]
 
 
 Gain = Annotated[
@@ -168,6 +272,14 @@ InitSpec = Annotated[
     XavierSpec | HeSpec | LecunSpec | TorchInitSpec | PretrainedSpec | CheckpointSpec,
     Field(discriminator="name"),
 ]
+
+
+def find_given_start(model: ModelSpec, init: InitSpec) -> str | None:
+    """What the net starts from, where that is given; None where its weights are drawn."""
+    if isinstance(init, CheckpointSpec | PretrainedSpec):
+        return f"init {init.name!r}"
+    weights = model.weights if isinstance(model, TorchvisionSpec) else None
+    return None if weights is None else f"the pretrained weights {weights!r}"
 
 
 def validate_model(

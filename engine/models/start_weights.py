@@ -25,15 +25,12 @@ _OURS = re.compile(r"layers\.\d+\.")
 
 
 def expected_tensors(model: ModelSpec, info: DatasetInfo) -> dict[str, TensorInfo]:
-    """The tensors of the net by name: parameters, and the buffers of batch normalisation."""
-    found: dict[str, TensorInfo] = {}
-    for layer in layout(model, info):
-        for tensor in (*layer.parameters, *layer.buffers):
-            found[tensor.name] = TensorInfo("float32", tensor.shape)
-            if tensor.name.endswith(".running_var"):
-                counter = tensor.name.removesuffix("running_var") + COUNTER
-                found[counter] = TensorInfo("int64", ())
-    return found
+    """The tensors of the net by name: parameters and buffers."""
+    return {
+        tensor.name: TensorInfo(tensor.dtype, tensor.shape)
+        for layer in layout(model, info)
+        for tensor in (*layer.parameters, *layer.buffers)
+    }
 
 
 def list_misfits(

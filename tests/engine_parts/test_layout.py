@@ -90,11 +90,7 @@ def test_the_layout_equals_the_built_net(model: ModelSpec, info: DatasetInfo) ->
     built = [(name, tuple(parameter.shape)) for name, parameter in net.named_parameters()]
     assert [(p.name, p.shape) for layer in layers for p in layer.parameters] == built
     assert num_parameters(model, info) == sum(prod(shape) for _, shape in built)
-    statistics = {
-        name: tuple(b.shape)
-        for name, b in net.named_buffers()
-        if not name.endswith("batches_tracked")
-    }
+    statistics = {name: tuple(buffer.shape) for name, buffer in net.named_buffers()}
     assert {b.name: b.shape for layer in layers for b in layer.buffers} == statistics
     assert expected_tensors(model, info) == describe_tensors(net.state_dict())
     x: Tensor = torch.zeros(2, *info.shape)

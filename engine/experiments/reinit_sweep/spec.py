@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from math import ceil
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -11,10 +10,10 @@ from pydantic import Field, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.analysis.fractions import Criterion, Mode, default_grid, is_ascending
-from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
+from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
-from engine.models.plans import plan_model
-from engine.models.spec import ModelSpec, ReluNetSpec, XavierSpec
+from engine.models.layout import count_planned_layers, layout
+from engine.models.spec import ReluNetSpec, find_given_start
 from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
 from engine.spec_model import Many, SpecModel
 
@@ -25,6 +24,7 @@ SHARED_EVALUATION = 0.45
 
 Less than 1 because mixtures share the first layer's product.
 """
+_NO_SUCH_LAYER = "no-such-layer"
 SWEEP_BYTES = 16
 """Memory per parameter beyond training: both nets as vectors, their difference and its order."""
 
@@ -71,11 +71,9 @@ ManyLayers = Annotated[tuple[str, ...], Strict(False), Field(min_length=1, max_l
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-@cache
-def layer_names(model: ModelSpec) -> tuple[str, ...]:
-    """The names of the net's layers, bottom first; their number does not depend on the data."""
-    layers = plan_model(model, BUILTIN_DATASETS["cifar10"])
-    return tuple(f"layers.{number}" for number in range(len(layers)))
+def layer_names(num_layers: int) -> tuple[str, ...]:
+    """The names of a net's layers, bottom first."""
+    return tuple(f"layers.{number}" for number in range(num_layers))
 
 
 class ReinitSweepSpec(ExperimentSpec):
@@ -151,22 +149,30 @@ class ReinitSweepSpec(ExperimentSpec):
                 "reset_to.epoch is {epoch}, but the training has {epochs} epochs",
                 {"epoch": self.reset_to.epoch, "epochs": self.epochs},
             )
-        known = layer_names(self.model)
-        wrong = [one for one in self.scope_layers if one not in known]
-        if wrong:
-            raise PydanticCustomError(
-                "no-such-layer",
-                "scope names {wrong}, but the layers of the net are {first} to {last}",
-                {"wrong": repr(wrong[0][:40]), "first": known[0], "last": known[-1]},
-            )
-        if isinstance(self.reset_to, FreshReset) and not isinstance(self.init, XavierSpec):
+        num_layers = count_planned_layers(self.model)
+        wrong = None if num_layers is None else self._find_unknown_layer(num_layers)
+        if wrong is not None:
+            raise PydanticCustomError(_NO_SUCH_LAYER, "{detail}", {"detail": wrong})
+        given = find_given_start(self.model, self.init)
+        if isinstance(self.reset_to, FreshReset) and given is not None:
             raise PydanticCustomError(
                 "no-fresh-draw",
-                "reset_to is `fresh`, but init {init} draws nothing to draw again; use init "
-                "`xavier` or another reset_to",
-                {"init": repr(self.init.name)},
+                "reset_to is `fresh`, but the start is {given}, which draws nothing to draw again; "
+                "use init `xavier` or another reset_to",
+                {"given": given},
             )
         return self
+
+    def _find_unknown_layer(self, num_layers: int) -> str | None:
+        """What is wrong with the names in `scope`; None if each is a layer."""
+        known = layer_names(num_layers)
+        wrong = [one for one in self.scope_layers if one not in known]
+        if not wrong:
+            return None
+        return (
+            f"scope names {wrong[0][:40]!r}, but the layers of the net are {known[0]} to "
+            f"{known[-1]}"
+        )
 
     @property
     def scope_layers(self) -> tuple[str, ...]:
@@ -190,6 +196,9 @@ class ReinitSweepSpec(ExperimentSpec):
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
         """Also an error for a step to reset to that is beyond the training."""
         errors, total = super().check_data(info), self.num_steps(info)
+        wrong = self._find_unknown_layer(len(layout(self.model, info)))
+        if wrong is not None:
+            errors.append(FieldError("#/spec/scope", _NO_SUCH_LAYER, wrong))
         if isinstance(self.reset_to, StepReset) and self.reset_to.step > total:
             errors.append(step_too_late("#/spec/reset_to/step", self.reset_to.step, total))
         return errors
@@ -214,5 +223,5 @@ class ReinitSweepSpec(ExperimentSpec):
         if isinstance(self.model, ReluNetSpec) and self.model.depth == 1:
             mixtures = ceil(SHARED_EVALUATION * mixtures)
         if "layer" in self.modes:
-            mixtures += len(layer_names(self.model))
+            mixtures += len(layout(self.model, info))
         return Work(test_evaluations=mixtures, bytes_per_parameter=SWEEP_BYTES)

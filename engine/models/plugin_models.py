@@ -1,0 +1,138 @@
+"""Nets of plug-ins as data: name, arguments, identity of the code. Imports no torch.
+
+A worker reads the plug-ins' code; all else knows them by what is described here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from engine.errors import FieldError, InvalidSpec, field_errors
+from engine.models.spec import BUILT_IN_MODELS, PluginSpec, closest
+from engine.spec_model import Many, SpecModel
+
+ARGUMENT_TYPES: Mapping[str, type] = {
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "string": str,
+}
+"""Python's type by JSON Schema's name: those that an argument can have, also in a list"""
+MAX_ITEMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PluginArgument:
+    """One keyword argument of a plug-in's function."""
+
+    name: str
+    type: Literal["integer", "number", "boolean", "string"]
+    default: Any = None
+    is_required: bool = False
+    is_list: bool = False
+    is_nullable: bool = False
+    choices: tuple[Any, ...] = ()
+    """The valid values; empty where any of the type is"""
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def annotation(self) -> Any:
+        """The type of a pydantic field."""
+        one: Any = Literal[self.choices] if self.choices else ARGUMENT_TYPES[self.type]
+        if self.minimum is not None or self.maximum is not None:
+            one = Annotated[one, Field(ge=self.minimum, le=self.maximum)]
+        if self.is_list:
+            one = Annotated[Many[one], Field(max_length=MAX_ITEMS)]
+        return one | None if self.is_nullable else one
+
+
+@dataclass(frozen=True, slots=True)
+class PluginModel:
+    """A net that a plug-in offers."""
+
+    name: str
+    source: str
+    """Identity of its code: `sha256:...` of the file, or `distribution==version`"""
+    origin: str
+    """The file or the distribution"""
+    description: str = ""
+    arguments: tuple[PluginArgument, ...] = ()
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the `model` of a spec."""
+        described = _fields_of(self).model_json_schema()
+        properties = {"name": {"const": self.name, "type": "string"}, **described["properties"]}
+        return {**described, "properties": properties, "description": self.description}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginProblem:
+    """Why a plug-in, or one of its nets, cannot be used."""
+
+    origin: str
+    message: str
+    """With file and line"""
+    name: str | None = None
+    """Of the net; None where the whole plug-in cannot be read"""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginModels:
+    """All that the plug-ins offer."""
+
+    models: Mapping[str, PluginModel] = field(default_factory=dict)
+    problems: Sequence[PluginProblem] = ()
+
+
+@lru_cache(maxsize=256)
+def _fields_of(plugin: PluginModel) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        one.name: (one.annotation(), ... if one.is_required else one.default)
+        for one in plugin.arguments
+    }
+    return create_model(plugin.name, __base__=SpecModel, **fields)
+
+
+def complete_model(
+    model: PluginSpec, known: PluginModels, pointer: str = "#/spec/model"
+) -> PluginSpec:
+    """The model with all arguments and the identity of its code.
+
+    Raises InvalidSpec for a net that no plug-in offers, and with every invalid argument. A model
+    that has a `source` was complete at its submission: if the plug-in has changed since or is gone,
+    it is returned as it is, and a worker refuses to build it.
+    """
+    plugin = known.models.get(model.name)
+    if plugin is None or (model.source is not None and model.source != plugin.source):
+        if model.source is not None:
+            return model
+        raise InvalidSpec([_unknown(model.name, known, pointer)])
+    try:
+        values = _fields_of(plugin).model_validate(model.arguments)
+    except ValidationError as error:
+        raise InvalidSpec(
+            field_errors(error.errors(include_url=False), model.arguments, pointer)
+        ) from None
+    return PluginSpec(name=model.name, source=plugin.source, **values.model_dump(mode="json"))
+
+
+def _unknown(name: str, known: PluginModels, pointer: str) -> FieldError:
+    for problem in known.problems:
+        if problem.name == name:
+            return FieldError(
+                f"{pointer}/name", "broken-plug-in", f"{problem.origin}: {problem.message}"
+            )
+    names = [*BUILT_IN_MODELS, *known.models]
+    unread = [one for one in known.problems if one.name is None]
+    broken = "".join(f" {one.origin} cannot be read: {one.message}." for one in unread[:3])
+    return FieldError(
+        f"{pointer}/name",
+        "unknown-model",
+        f"there is no model {name[:80]!r}; did you mean {' or '.join(closest(name, names))}? "
+        f"Known: {', '.join(sorted(names))}.{broken}",
+    )

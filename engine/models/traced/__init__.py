@@ -1,0 +1,1 @@
+"""Layers of any torch module: traced (graph), cut (pieces), grouped (plan), built, described."""

@@ -1,0 +1,74 @@
+"""A layer of a traced module: it holds the module's own pieces under their own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from torch import Tensor, fx, nn
+
+from engine.models.traced.pieces import get_held
+from engine.models.traced.plan import TracedPlan
+
+_Run = Callable[[nn.Module, Tensor], Tensor]
+
+
+class TracedLayer(nn.Module):
+    """One layer; submodules, parameters and buffers are shared with the module.
+
+    changes_input: whether its first operation writes into its input; the layer then works on a
+    copy, so that a caller's activations stay as they are.
+    """
+
+    def __init__(self, module: nn.Module, plan: TracedPlan, changes_input: bool) -> None:
+        super().__init__()
+        for target in plan.targets:
+            self._hold(module, target)
+        self._changes_input = changes_input
+        self._runs = {
+            mode: tuple(_compile(self, graph) for graph in graphs)
+            for mode, graphs in plan.graphs.items()
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._changes_input:
+            x = x.clone()
+        for run in self._runs[self.training]:
+            x = run(self, x)
+        return x
+
+    def _hold(self, module: nn.Module, target: str) -> None:
+        *path, leaf = target.split(".")
+        owner: nn.Module = self
+        source = module
+        for name in path:
+            source = cast(nn.Module, getattr(source, name))
+            if name not in owner._modules:
+                owner.add_module(name, nn.Module())
+            owner = cast(nn.Module, owner._modules[name])
+        held: Any = get_held(source, leaf)
+        if isinstance(held, nn.Module):
+            if leaf not in owner._modules:
+                owner.add_module(leaf, held)
+        elif isinstance(held, nn.Parameter):
+            owner.register_parameter(leaf, held)
+        elif isinstance(held, Tensor):
+            persistent = leaf not in source._non_persistent_buffers_set
+            owner.register_buffer(leaf, held, persistent)
+        else:
+            setattr(owner, leaf, held)
+
+
+def build_layers(
+    module: nn.Module, plans: Sequence[TracedPlan], changes_input: Sequence[bool]
+) -> list[TracedLayer]:
+    """The layers of `module`, which has the structure of the module that was planned."""
+    return [
+        TracedLayer(module, plan, changes)
+        for plan, changes in zip(plans, changes_input, strict=True)
+    ]
+
+
+def _compile(layer: nn.Module, graph: fx.Graph) -> _Run:
+    """The graph as a function of the layer that holds its pieces, and of its input."""
+    return cast(_Run, type(fx.GraphModule(layer, graph)).forward)
