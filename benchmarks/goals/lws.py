@@ -18,7 +18,8 @@ from engine.data.spec import DatasetInfo
 from engine.experiments.lws.result import LwsSeedResult
 from engine.experiments.lws.spec import LwsSpec, count_layers
 from engine.models.layout import LayerLayout, layout
-from engine.training.policies import EpochSchedule, PolicySpec, draw_schedule
+from engine.training.layer_schedule import EpochSchedule, draw_schedule
+from engine.training.policies import PolicySpec
 
 WIDTH = 0.5
 CANDIDATE_SEEDS = range(300)
@@ -120,7 +121,9 @@ class Vgg:
 
     def schedule(self, policy: Mapping[str, Any], seed: int) -> EpochSchedule:
         parsed: PolicySpec = self.spec(policy).policy
-        return draw_schedule(parsed, self._num_layers, self.epochs, seed)
+        schedule = draw_schedule(parsed, self._num_layers, self.epochs, seed)
+        assert isinstance(schedule, EpochSchedule)
+        return schedule
 
     def expected(self, schedule: EpochSchedule) -> float:
         """The schedule's share of full training's FLOPs, with the cache: the best possible time."""

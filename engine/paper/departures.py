@@ -24,7 +24,13 @@ from engine.optim.spec import (
 )
 from engine.span import Span, StepSpan
 from engine.spec import ExperimentSpec
-from engine.training.policies import RandomBetaPolicy
+from engine.training.policies import (
+    EACH_EPOCH,
+    FieldPolicy,
+    PolicySpec,
+    RandomBetaPolicy,
+    title_of,
+)
 
 PAPER_SEEDS = 5
 PAPER_BATCH_SIZE = 128
@@ -184,7 +190,11 @@ def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
 
 def _kind_departures(spec: ExperimentSpec) -> Iterator[str]:
     """Of fields that some kinds have: the policy of layers, the shares of an activity map."""
-    policy = getattr(spec, "policy", None)
+    policy: PolicySpec | None = getattr(spec, "policy", None)
+    if isinstance(policy, FieldPolicy):
+        yield f"the policy {policy.name}, which the paper does not have"
+    elif policy is not None and getattr(policy, "draw_every", EACH_EPOCH) != EACH_EPOCH:
+        yield f"layers drawn for other periods than an epoch: {title_of(policy)}"
     rho = getattr(policy, "rho", None)
     if rho is not None and rho not in _RHOS:
         yield f"rho = {rho:g}, which the paper does not draw"

@@ -13,18 +13,19 @@ from engine.arithmetic import describe_arithmetic, list_differences
 from engine.context import FinishedTraining, ResumeState, RunContext
 from engine.data.bounds import num_batches
 from engine.data.resident import ResidentData, resident_data
+from engine.data.spec import DatasetInfo
 from engine.determinism import deterministic
 from engine.errors import InvalidSpec
 from engine.models.spec import CheckpointSpec
 from engine.models.start_weights import list_casts
 from engine.models.weights import describe_tensors, load_tensors, save_tensors
 from engine.spec import ExperimentSpec
+from engine.training.layer_schedule import LayerSchedule
 from engine.training.learner import EpochHook, Learner, StepHook
 from engine.training.outcome import SeedHistory, TrainedSeed
 from engine.training.plan import build_learner, plan_groups
-from engine.training.policies import EpochSchedule
 
-DrawSchedule = Callable[[int], EpochSchedule]
+DrawSchedule = Callable[[int, DatasetInfo], LayerSchedule]
 
 
 def train(
@@ -38,10 +39,11 @@ def train(
 ) -> list[TrainedSeed]:
     """Train every seed of `ctx.seeds` and return them in that order.
 
-    draw_schedule: returns the layers that train in each epoch of a seed; None trains all layers.
-    The spec of a kind that passes it never stacks seeds. The hooks' state is saved and resumed with
-    the training; without hooks a finished training of any run is loaded instead. epochs_afterwards:
-    the caller's later work on each seed, in epochs, for the progress report. Raises RunCancelled,
+    draw_schedule: returns the layers that train in each epoch or step of a seed on a data set,
+    called once for each seed before the first one trains; None trains all layers. The spec of a
+    kind that passes it never stacks seeds. The hooks' state is saved and resumed with the training;
+    without hooks a finished training of any run is loaded instead. epochs_afterwards: the caller's
+    later work on each seed, in epochs, for the progress report. Raises RunCancelled,
     RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory, and InvalidSpec for steps
     beyond the training.
     """
@@ -72,11 +74,10 @@ class _Training:
         epochs_afterwards: float,
     ) -> None:
         self._spec, self._ctx, self._data = spec, ctx, data
-        self._draw_schedule, self._on_epoch_end, self._on_step = (
-            draw_schedule,
-            on_epoch_end,
-            on_step,
+        self._schedules = (
+            {seed: draw_schedule(seed, data.info) for seed in ctx.seeds} if draw_schedule else {}
         )
+        self._on_epoch_end, self._on_step = on_epoch_end, on_step
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
         self._needed, self._evaluated = spec.kept_checkpoints(), spec.evaluated_epochs()
         self._kept = self._needed.union(ctx.shared_checkpoints)
@@ -168,10 +169,8 @@ class _Training:
     def _train_group(
         self, seeds: list[int], state: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> None:
-        schedules = [self._draw_schedule(seed) for seed in seeds] if self._draw_schedule else None
-        learner = build_learner(
-            self._spec, self._data, seeds, self._ctx, schedules[0] if schedules else None
-        )
+        schedule = self._schedules.get(seeds[0])
+        learner = build_learner(self._spec, self._data, seeds, self._ctx, schedule)
         thetas = [learner.parameters(index) for index in range(len(seeds))]
         self._resumed_elsewhere = self._compare_arithmetic(state) if state else []
         if state:
@@ -188,7 +187,7 @@ class _Training:
             self._collect_timings(learner, histories, epoch=0)
         first_epoch, first_step = int(state.get("epoch", 1)), int(state.get("step", 0))
         for epoch in range(first_epoch, self._spec.epochs + 1):
-            trained = schedules[0].trained[epoch - 1] if schedules else None
+            trained = schedule.at(epoch - 1, 0) if schedule else None
             self._train_epoch(
                 learner, histories, epoch, trained, first_step if epoch == first_epoch else 0
             )

@@ -20,8 +20,10 @@ from engine.models.stability import count_stable_layers
 from engine.optim.build import build_optimizer, set_learning_rate
 from engine.optim.schedule import learning_rate
 from engine.optim.spec import CrossEntropySpec
+from engine.seeds import derive_seed
 from engine.spec import Execution, ExperimentSpec
 from engine.timing import Stopwatch
+from engine.training.layer_schedule import LayerSchedule, StepSchedule
 from engine.training.learner import EpochStatistics, Evaluation
 from engine.training.losses import (
     AutogradLoss,
@@ -30,7 +32,6 @@ from engine.training.losses import (
     build_objective,
     find_linear_parts,
 )
-from engine.training.policies import EpochSchedule
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 from engine.training.recorder import Recorder
 from engine.training.train_step import ComputeLoss, EpochTotals, TrainStep
@@ -46,8 +47,8 @@ can draw other layers in each epoch."""
 class ModuleLearner:
     """`Learner` of one seed, trained by autograd.
 
-    net: initialised and on the CPU. schedule: the layers that train in each epoch; activations
-    below them are cached. None trains all layers.
+    net: initialised and on the CPU. schedule: the layers that train in each epoch or step;
+    activations below them are cached. None trains all layers.
     """
 
     def __init__(
@@ -58,20 +59,31 @@ class ModuleLearner:
         net: LayeredNet,
         execution: Execution,
         recorder: Recorder,
-        schedule: EpochSchedule | None = None,
+        schedule: LayerSchedule | None = None,
         *,
         notes: Sequence[str] = (),
     ) -> None:
         self._spec, self._data, self._seed, self._recorder = spec, data, seed, recorder
         self._notes = tuple(notes)
+        self._periods = schedule if isinstance(schedule, StepSchedule) else None
+        self._only = None if schedule is None else schedule.parameters
         device = data.x_train.device
-        self._channels_last = any(isinstance(module, nn.Conv2d) for module in net.modules())
+        # modules of others may call `view` on activations, which needs them contiguous
+        self._channels_last = not net.is_traced and any(
+            isinstance(module, nn.Conv2d) for module in net.modules()
+        )
+        self._is_random = any(net.is_random)
+        if self._is_random:
+            self._recorder = recorder.refuse("the net draws random numbers in each step")
         self._net = net.to(device)
         if self._channels_last:
             self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
         self._optimizer = build_optimizer(
-            spec.optimizer, self._net, capturable=recorder.keeps_memory
+            spec.optimizer,
+            self._net,
+            capturable=self._recorder.keeps_memory,
+            by_layer=self._periods is not None and bool(self._periods.ends),
         )
         plain = spec.loss == CrossEntropySpec()
         self._objective = None if plain else build_objective(spec.loss)
@@ -81,6 +93,7 @@ class ModuleLearner:
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
         )
         self._autocasts = execution.precision == "bf16"
+        self._names = {parameter: name for name, parameter in self._net.named_parameters()}
         self._trained: list[nn.Parameter] = []
         self._layers: frozenset[int] | None = None
         self._frozen_batch = min(spec.batch_size, len(data.y_train))
@@ -93,7 +106,7 @@ class ModuleLearner:
         self._order = torch.empty(0)
         self._draws: CropFlips | None = None
         self._epoch = 0
-        self._rate: float | None = None
+        self._rate: float | list[float] | None = None
         self._lowest = 0
         self._stopwatch = Stopwatch(device)
 
@@ -132,19 +145,26 @@ class ModuleLearner:
         for index in range(len(self._net.layers)):
             trains = trained is None or index in trained
             for parameter in self._net.parameters_of_layer(index):
-                parameter.requires_grad_(trains)
+                chosen = trains and (self._only is None or self._names[parameter] in self._only)
+                parameter.requires_grad_(chosen)
                 parameter.grad = None  # without a gradient the optimiser skips a frozen layer
-                if trains:
+                if chosen:
                     self._trained.append(parameter)
 
     def train_step(self, step: int) -> None:
         watch = self._stopwatch
         watch.start()
+        if self._periods is not None:
+            trained = self._periods.at(self._epoch - 1, step)
+            if trained != self._layers:
+                self._freeze_all_but(trained)
         self._set_learning_rate(step)
         start, stop = self._bounds[step]
         indices = self._order[start:stop]
         level, x, y = self._load(indices, start)
         watch.lap("load")
+        if self._is_random:  # dropout and the like draw from torch's own generator
+            torch.manual_seed(derive_seed(self._seed, "layers", self._epoch, step))
         with self._arithmetic():
             x = self._run_frozen_layers(level, x, indices)
         self._get_train_step(len(y)).run(x, y, watch)
@@ -152,16 +172,28 @@ class ModuleLearner:
 
     def _set_learning_rate(self, step: int) -> None:
         """Set that of a step of the epoch; a tensor on a GPU is written only if it changes."""
-        rate = learning_rate(
-            self._spec.optimizer,
-            self._spec.schedule,
-            (self._epoch - 1) * self.num_steps + step,
-            steps_per_epoch=self.num_steps,
-            total_steps=self._spec.epochs * self.num_steps,
-        )
+        done, periods = (self._epoch - 1) * self.num_steps + step, self._periods
+        rate: float | list[float]
+        if periods is not None and periods.ends:
+            rate = [
+                self._rate_until(end, done) * scale if done < end else 0.0
+                for end, scale in zip(periods.ends, periods.scales, strict=True)
+            ]
+        else:
+            rate = self._rate_until(self._spec.epochs * self.num_steps, done)
         if rate != self._rate:
             set_learning_rate(self._optimizer, rate)
             self._rate = rate
+
+    def _rate_until(self, total: int, step: int) -> float:
+        """The learning rate of a step of the training, if it had `total` steps."""
+        return learning_rate(
+            self._spec.optimizer,
+            self._spec.schedule,
+            step,
+            steps_per_epoch=self.num_steps,
+            total_steps=total,
+        )
 
     def _get_train_step(self, count: int) -> TrainStep:
         key = (self._layers, count)
@@ -224,7 +256,7 @@ class ModuleLearner:
         cached.
         """
         size = self._frozen_batch
-        if len(x) == size or self._net.has_batch_norm:
+        if len(x) == size or self._net.normalises_by_batch[index] or self._net.is_random[index]:
             return self._net.forward(x, index, index + 1)
         rows = torch.arange(-(-len(x) // size) * size, device=x.device) % len(x)
         filled = self._laid_out(x.index_select(0, rows))

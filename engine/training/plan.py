@@ -12,9 +12,9 @@ from engine.data.spec import DatasetInfo
 from engine.models.build import build_model, initialise
 from engine.models.net import LayeredNet
 from engine.spec import Execution, ExperimentSpec
+from engine.training.layer_schedule import LayerSchedule
 from engine.training.learner import Learner
 from engine.training.module_learner import ModuleLearner
-from engine.training.policies import EpochSchedule
 from engine.training.recorder import build_recorder
 from engine.training.stacked_learner import StackedLearner
 
@@ -35,7 +35,7 @@ def build_learner(
     data: ResidentData,
     seeds: Sequence[int],
     ctx: RunContext,
-    schedule: EpochSchedule | None,
+    schedule: LayerSchedule | None,
 ) -> Learner:
     """The learner of a group, with initialised nets.
 

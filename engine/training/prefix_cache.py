@@ -18,14 +18,14 @@ from torch import Tensor
 from engine.data.resident import ResidentData
 from engine.models.layout import layout
 from engine.spec import ExperimentSpec
-from engine.training.policies import EpochSchedule
+from engine.training.layer_schedule import LayerSchedule
 from engine.training.prefix_plan import PrefixPlan, plan_prefix
 
 
 def build_prefix(
     spec: ExperimentSpec,
     data: ResidentData,
-    schedule: EpochSchedule,
+    schedule: LayerSchedule,
     count_stable_layers: Callable[[], int],
     budget_bytes: int | None = None,
 ) -> FrozenPrefix:
@@ -43,7 +43,6 @@ def build_prefix(
         test_size=len(data.y_test),
         budget_bytes=default_budget(data.x_train.device) if budget_bytes is None else budget_bytes,
         augmented=spec.data.augmentation != "none",
-        batch_norm=any(layer.buffers for layer in layers),
         count_stable_layers=count_stable_layers,
     )
     return FrozenPrefix(plan, len(data.y_train), len(data.y_test))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.models.layout import LayerLayout
-from engine.training.policies import EpochSchedule
+from engine.training.layer_schedule import LayerSchedule
 
 BYTES_PER_FLOAT = 4
 
@@ -25,7 +25,7 @@ Part = Literal["train", "test"]
 class PrefixPlan:
     """The levels to cache of the train set and of the test set."""
 
-    schedule: EpochSchedule
+    schedule: LayerSchedule
     train_levels: frozenset[int] = frozenset()
     test_levels: frozenset[int] = frozenset()
     num_bytes: int = 0
@@ -50,34 +50,39 @@ class PrefixPlan:
 
 
 def plan_prefix(
-    schedule: EpochSchedule,
+    schedule: LayerSchedule,
     layers: Sequence[LayerLayout],
     *,
     train_size: int,
     test_size: int,
     budget_bytes: int,
     augmented: bool,
-    batch_norm: bool,
+    frozen_in_eval: bool = False,
     count_stable_layers: Callable[[], int],
 ) -> PrefixPlan:
     """The levels that save the most forward arithmetic within the byte budget.
 
     layers: of the net, bottom first. augmented: whether train images change from epoch to epoch.
-    batch_norm: whether layers normalise by the batch, so that an image's activations depend on the
-    other images. count_stable_layers: returns how many layers from the bottom give a row the same
-    bits at any place in a train batch.
+    frozen_in_eval: whether frozen layers run as in evaluation, so that neither batch normalisation
+    nor dropout changes what they compute. count_stable_layers: returns how many layers from the
+    bottom give a row the same bits at any place in a train batch.
     """
     assert len(layers) == schedule.num_layers
     wanted = {part: set(_limits(schedule, part)) - {0} for part in _PARTS}
     if not any(wanted.values()):
         return PrefixPlan(schedule)
-    if batch_norm:
-        note = (
-            "The frozen-prefix cache was not used: batch normalisation below the trained layers "
-            "makes activations depend on the batch."
-        )
-        return PrefixPlan(schedule, notes=(note,))
     notes = []
+    if not frozen_in_eval:
+        constant, reason = _count_constant_layers(layers, wanted)
+        for part in _PARTS:
+            wanted[part] = {min(level, constant[part]) for level in wanted[part]} - {0}
+        if reason and not any(wanted.values()):
+            return PrefixPlan(schedule, notes=(f"The frozen-prefix cache was not used: {reason}.",))
+        if reason:
+            notes.append(
+                "The frozen-prefix cache kept activations of the lowest "
+                f"{constant['train']} layers only: {reason}."
+            )
     if augmented and wanted["train"]:
         wanted["train"] = set()
         notes.append(
@@ -105,7 +110,31 @@ def plan_prefix(
 _PARTS: tuple[Part, ...] = ("train", "test")
 
 
-def _limits(schedule: EpochSchedule, part: Part) -> list[int]:
+def _count_constant_layers(
+    layers: Sequence[LayerLayout], wanted: Mapping[Part, set[int]]
+) -> tuple[dict[Part, int], str]:
+    """(How many layers from the bottom are constant while they are frozen, why not more).
+
+    Frozen layers run as in training: batch normalisation also moves its running statistics, by
+    which the test set is evaluated.
+    """
+
+    def first(changes: Callable[[LayerLayout], bool]) -> int:
+        return next((index for index, one in enumerate(layers) if changes(one)), len(layers))
+
+    normalised = first(lambda layer: layer.normalises_by_batch)
+    random = first(lambda layer: layer.is_random)
+    constant: dict[Part, int] = {"train": min(normalised, random), "test": normalised}
+    if not any(max(wanted[part], default=0) > constant[part] for part in _PARTS):
+        return constant, ""
+    if normalised <= random:
+        return constant, (
+            "batch normalisation below the trained layers makes activations depend on the batch"
+        )
+    return constant, "layers below the trained ones draw random numbers, as dropout does"
+
+
+def _limits(schedule: LayerSchedule, part: Part) -> list[int]:
     """For each epoch, the highest level at which the forward pass could start."""
     lowest = [schedule.lowest(epoch) for epoch in range(schedule.num_epochs)]
     return lowest if part == "test" else [0, *map(min, lowest, lowest[1:])]
@@ -116,7 +145,7 @@ def _highest(levels: frozenset[int] | set[int], limit: int) -> int:
 
 
 def _choose_levels(
-    schedule: EpochSchedule,
+    schedule: LayerSchedule,
     layers: Sequence[LayerLayout],
     sizes: Mapping[Part, int],
     wanted: Mapping[Part, set[int]],

@@ -38,6 +38,14 @@ class Recorder:
     def records(self) -> bool:
         return self._record is not None
 
+    def refuse(self, reason: str) -> Recorder:
+        """A recorder that records nothing and says why; this one, if it records nothing."""
+        if not self.records:
+            return self
+        other = Recorder(keeps_memory=self.keeps_memory)
+        other.notes = (f"steps are not recorded as CUDA graphs: {reason}",)
+        return other
+
     def record(self, parts: Sequence[Part]) -> list[Part] | None:
         """Record the parts in order. If that fails, return None and record nothing from then on."""
         if self._record is None:

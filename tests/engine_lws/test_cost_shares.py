@@ -12,6 +12,7 @@ from engine.experiments.lws.spec import LwsSpec
 from engine.models.layout import layout
 from engine.models.spec import ReluNetSpec, Vgg11Spec
 from engine.training.cost_shares import expect_shares, list_chances
+from engine.training.layer_schedule import draw_schedule
 from engine.training.policies import (
     BottomQPolicy,
     FullPolicy,
@@ -21,7 +22,6 @@ from engine.training.policies import (
     RandomUniformPolicy,
     TopKAllBottomsPolicy,
     TopKPolicy,
-    draw_schedule,
 )
 
 VGG11 = layout(Vgg11Spec(), BUILTIN_DATASETS["cifar10"])

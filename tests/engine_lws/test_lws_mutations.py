@@ -14,10 +14,11 @@ from engine.data.resident import resident_data
 from engine.determinism import deterministic
 from engine.experiments.lws import run as run_module
 from engine.experiments.lws.spec import LwsSpec
+from engine.training.layer_schedule import EpochSchedule, LayerSchedule, draw_schedule
 from engine.training.losses import AutogradLoss, Loss
 from engine.training.module_learner import ModuleLearner
 from engine.training.plan import build_learner
-from engine.training.policies import EpochSchedule, PolicySpec, draw_schedule
+from engine.training.policies import PolicySpec
 from engine.training.prefix_cache import _KeptLevels
 from engine.training.train_step import ComputeLoss
 from tests.engine_lws.runner import Runner, SpecMaker
@@ -156,7 +157,7 @@ def _noting_graph(
 
 def _layers_of_epoch(learner: ModuleLearner) -> frozenset[int]:
     policy = learner._spec.policy  # type: ignore[attr-defined]
-    return draw_schedule(policy, len(learner._net.layers), 1, seed=0).trained[0]
+    return draw_schedule(policy, len(learner._net.layers), 1, seed=0).at(0, 0)
 
 
 def _walk(logits: Tensor) -> tuple[set[int], int]:
@@ -177,8 +178,10 @@ def _walk(logits: Tensor) -> tuple[set[int], int]:
 def skip_an_epoch(patch: Patch) -> None:
     """One epoch of a drawn schedule trains other layers than it should."""
 
-    def draw(policy: PolicySpec, num_layers: int, epochs: int, seed: int) -> EpochSchedule:
-        right = draw_schedule(policy, num_layers, epochs, seed)
+    def draw(
+        policy: PolicySpec, num_layers: int, epochs: int, seed: int, *others: Any
+    ) -> LayerSchedule:
+        right = draw_schedule(policy, num_layers, epochs, seed, *others)
         if "rho" not in type(policy).model_fields:
             return right
         every, top = frozenset(range(num_layers)), frozenset({num_layers - 1})

@@ -10,7 +10,7 @@ from torch.nn import functional
 from engine.data.bounds import batch_bounds
 from engine.data.load import load_dataset
 from engine.data.resident import epoch_order
-from engine.training.policies import draw_schedule
+from engine.training.layer_schedule import draw_schedule
 from tests.engine_lws.runner import Runner, SpecMaker
 
 LR, MOMENTUM, DECAY = 0.05, 0.9, 0.01

@@ -22,14 +22,13 @@ from engine.models.spec import (
 )
 from engine.spec import Execution
 from engine.training.cost_shares import list_chances
+from engine.training.layer_schedule import EpochSchedule, draw_schedule
 from engine.training.policies import (
-    EpochSchedule,
     FullPolicy,
     PolicySpec,
     RandomBetaPolicy,
     RandomUniformPolicy,
     TopKAllBottomsPolicy,
-    draw_schedule,
     family_of,
     title_of,
 )

@@ -9,11 +9,14 @@ import pytest
 from engine.data.spec import BUILTIN_DATASETS
 from engine.models.layout import LayerLayout, layout
 from engine.models.spec import ReluNetSpec
-from engine.training.policies import EpochSchedule
+from engine.training.layer_schedule import EpochSchedule
 from engine.training.prefix_plan import PrefixPlan, plan_prefix
 
 LAYERS = layout(ReluNetSpec(width=10, depth=3), BUILTIN_DATASETS["digits"])
 """4 layers; each level takes 10 floats an image"""
+
+
+NORMALISED = tuple(replace(layer, normalises_by_batch=True) for layer in LAYERS)
 
 
 def schedule_of(*lowest: int) -> EpochSchedule:
@@ -29,7 +32,6 @@ def plan(
         "test_size": 50,
         "budget_bytes": 10**9,
         "augmented": False,
-        "batch_norm": False,
         "count_stable_layers": lambda: 4,
     }
     return plan_prefix(schedule, layers, **{**defaults, **settings})  # type: ignore[arg-type]
@@ -70,7 +72,7 @@ def test_the_evaluation_at_initialisation_fills_what_static_training_reads() -> 
 
 
 def test_vanilla_sgd_keeps_nothing_and_gives_no_notes() -> None:
-    kept = plan(schedule_of(0, 0, 0), batch_norm=True, augmented=True)
+    kept = plan(schedule_of(0, 0, 0), NORMALISED, augmented=True)
     assert (kept.train_levels, kept.test_levels, kept.num_bytes, kept.notes) == (
         frozenset(),
         frozenset(),
@@ -100,7 +102,7 @@ def test_the_budget_is_spent_on_what_saves_most_and_is_never_exceeded() -> None:
 
 
 def test_nothing_is_kept_where_activations_are_not_constant() -> None:
-    assert plan(schedule_of(3, 3), batch_norm=True).num_bytes == 0
+    assert plan(schedule_of(3, 3), NORMALISED).num_bytes == 0
     augmented = plan(schedule_of(3, 3), augmented=True)
     assert (augmented.train_levels, augmented.test_levels) == (frozenset(), frozenset({3}))
 
@@ -120,3 +122,26 @@ def test_stability_is_checked_only_up_to_the_level_that_is_kept(stable: int) -> 
 def test_bytes_are_those_of_the_activations() -> None:
     wide = tuple(replace(layer, activation_size=1000) for layer in LAYERS)
     assert plan(schedule_of(3, 3), wide).num_bytes == (100 + 50) * 1000 * 4
+
+
+def test_layers_above_the_first_batch_normalisation_are_not_constant() -> None:
+    layers = (*LAYERS[:2], replace(LAYERS[2], normalises_by_batch=True), LAYERS[3])
+    kept = plan(schedule_of(3, 3), layers)
+    assert (kept.train_levels, kept.test_levels) == ({2}, {2})
+    assert kept.notes == (
+        "The frozen-prefix cache kept activations of the lowest 2 layers only: batch normalisation "
+        "below the trained layers makes activations depend on the batch.",
+    )
+
+
+def test_dropout_in_frozen_layers_changes_train_activations_only() -> None:
+    layers = (LAYERS[0], replace(LAYERS[1], is_random=True), *LAYERS[2:])
+    kept = plan(schedule_of(3, 3), layers)
+    assert (kept.train_levels, kept.test_levels) == ({1}, {3})
+    assert "draw random numbers" in kept.notes[0]
+
+
+def test_frozen_layers_that_run_as_in_evaluation_are_constant() -> None:
+    layers = tuple(replace(layer, normalises_by_batch=True, is_random=True) for layer in LAYERS)
+    kept = plan(schedule_of(3, 3), layers, frozen_in_eval=True)
+    assert (kept.train_levels, kept.test_levels, kept.notes) == ({3}, {3}, ())

@@ -16,10 +16,10 @@ from engine.experiments.lws.run import run as run_layerwise
 from engine.experiments.registry import parse_spec
 from engine.local import LocalRunContext
 from engine.spec import Execution
+from engine.training.layer_schedule import EpochSchedule
 from engine.training.learner import Learner
 from engine.training.loop import train
 from engine.training.plan import build_learner
-from engine.training.policies import EpochSchedule
 from engine.training.recorder import Record, Recorder, build_recorder
 from tests.engine_training.tape import record_on_tape
 

@@ -19,6 +19,7 @@ from engine.determinism import deterministic
 from engine.experiments.registry import parse_spec
 from engine.local import LocalRunContext
 from engine.models.build import build_model
+from engine.optim.spec import MseSpec
 from engine.spec import Execution, ExperimentSpec
 from engine.spec_checks import check_spec
 from engine.training import loop
@@ -45,9 +46,9 @@ def train(folder: Path, spec: ExperimentSpec, seeds: tuple[int, ...] = (0,)) -> 
 
 def minimised(spec: ExperimentSpec, logits: Tensor, y: Tensor) -> Tensor:
     """The loss by the names that torch's documentation gives."""
-    if spec.loss.name == "mse":
-        return nn.MSELoss()(logits, functional.one_hot(y, 10).float())
-    return nn.CrossEntropyLoss(label_smoothing=spec.loss.label_smoothing)(logits, y)
+    if isinstance(spec.loss, MseSpec):
+        return functional.mse_loss(logits, functional.one_hot(y, 10).float())
+    return functional.cross_entropy(logits, y, label_smoothing=spec.loss.label_smoothing)
 
 
 def train_plainly(folder: Path, spec: ExperimentSpec, theta_0: dict[str, Tensor]) -> nn.Module:
@@ -127,10 +128,8 @@ def test_the_hand_written_loss_serves_cross_entropy_alone(
 
     monkeypatch.setattr(LinearLoss, "__init__", note)
     model = {"name": "mlp", "widths": [8]}
-    for number, fields in enumerate(
-        ({"loss": {"name": "mse"}}, {"loss": {"name": "cross_entropy", "label_smoothing": 0.1}})
-    ):
-        train(tmp_path / str(number), make_spec(model=model, **fields))
+    for loss in ({"name": "mse"}, {"name": "cross_entropy", "label_smoothing": 0.1}):
+        train(tmp_path / str(loss["name"]), make_spec(model=model, loss=loss))
     assert not used
     train(tmp_path / "plain", make_spec(model=model))
     assert used

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.analysis.pairs import pair_by_seed, summarize_ratio
 from engine.analysis.stats import CONFIDENCE, DIFFERENCE, POSITIVE
 from engine.experiments.lws.result import LwsPointResult
-from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
 from engine.paper.claims import get_claim
 from engine.paper.sentences import Wording
@@ -113,7 +113,7 @@ def _top_and_bottom_keep_accuracy(group: Sequence[_Cell]) -> Measurement:
         policy = cell.policy
         if isinstance(policy, TopKBottomQPolicy):
             trained = policy.k + policy.q
-            if most < trained < count_layers(cell.spec.model):
+            if most < trained < len(cell.point_result.epochs_by_lowest_layer):
                 best, most = cell, trained
     return _keeps_accuracy(statement, best, group)
 

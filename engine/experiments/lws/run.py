@@ -6,36 +6,39 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from engine.context import RunContext
+from engine.data.spec import DatasetInfo
 from engine.experiments.lws.result import LwsSeedResult
-from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.experiments.lws.spec import LwsSpec
+from engine.models.layout import layout
 from engine.result import SeedResult
 from engine.spec import canonical_json
+from engine.training.layer_schedule import LayerSchedule, draw_schedule
 from engine.training.loop import train
 from engine.training.outcome import TrainedSeed
-from engine.training.policies import EpochSchedule, draw_schedule
 
 
 def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
     """Train every seed of the context under the policy; one result per seed.
 
-    Stores each seed's `schedule.json`: the layers trained in each epoch.
+    Stores each seed's `schedule.json`: the layers trained in each epoch, or in periods of steps.
     """
-    num_layers = count_layers(spec.model)
-    schedules = {
-        seed: draw_schedule(spec.policy, num_layers, spec.epochs, seed) for seed in ctx.seeds
-    }
-    for seed, schedule in schedules.items():
+    schedules: dict[int, LayerSchedule] = {}
+
+    def draw(seed: int, info: DatasetInfo) -> LayerSchedule:
+        layers, steps = layout(spec.model, info), spec.num_steps(info) // max(1, spec.epochs)
+        schedule = draw_schedule(spec.policy, len(layers), spec.epochs, seed, steps, layers)
         stored = canonical_json(schedule.to_json()).encode()
         ctx.save_artifact("schedule.json", seed, "application/json", stored)
         counts = schedule.count_epochs_by_lowest_layer()
         ctx.log_event("schedule.drawn", {"seed": seed, "epochs_by_lowest_layer": list(counts)})
-    return [
-        _fill_result(trained, schedules[trained.seed])
-        for trained in train(spec, ctx, draw_schedule=schedules.__getitem__)
-    ]
+        schedules[seed] = schedule
+        return schedule
+
+    found = train(spec, ctx, draw_schedule=draw)
+    return [_fill_result(trained, schedules[trained.seed]) for trained in found]
 
 
-def _fill_result(trained: TrainedSeed, schedule: EpochSchedule) -> LwsSeedResult:
+def _fill_result(trained: TrainedSeed, schedule: LayerSchedule) -> LwsSeedResult:
     return LwsSeedResult(
         **trained.result_fields(),
         epochs_by_lowest_layer=schedule.count_epochs_by_lowest_layer(),

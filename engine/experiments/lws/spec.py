@@ -2,35 +2,114 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any, ClassVar, Literal
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError
-from engine.models.layout import layout
+from engine.models.layout import LayerLayout, layout
 from engine.models.plans import plan_model
-from engine.models.spec import ModelSpec, ReluNetSpec
+from engine.models.spec import DescribedSpec, ModelSpec, ReluNetSpec
+from engine.optim.spec import CosineSpec
+from engine.span import StepSpan
 from engine.spec import Execution, ExperimentSpec, Work
 from engine.training.cost_shares import expect_shares
-from engine.training.policies import FullPolicy, PolicySpec, TopKAllBottomsPolicy, check_policy
+from engine.training.policies import (
+    EACH_EPOCH,
+    FreezeOutPolicy,
+    FullPolicy,
+    PolicySpec,
+    SchedulePolicy,
+    TopKAllBottomsPolicy,
+    check_group,
+    check_policy,
+)
+
+MAX_DRAWS = 100_000
+"""The most draws of one training."""
 
 
 class LwsSpec(ExperimentSpec):
-    """Train only the layers that a policy chooses in each epoch; the others do not change."""
+    """Train only the layers that a policy chooses; the others do not change."""
 
     kind: Literal["lws"] = "lws"
     policy: PolicySpec = TopKAllBottomsPolicy()
 
+    added_fields: ClassVar[Mapping[str, Any]] = {
+        **ExperimentSpec.added_fields,
+        "policy.draw_every": EACH_EPOCH.model_dump(mode="json"),
+    }
+
     @model_validator(mode="after")
-    def _policy_fits_the_net(self) -> LwsSpec:
-        errors = check_policy(self.policy, count_layers(self.model), pointer="policy")
+    def _policy_fits_net_and_training(self) -> LwsSpec:
+        errors = [*self._check_epochs(), *self._check_cosine()]
+        if not isinstance(self.model, DescribedSpec):
+            layers = layout(self.model, BUILTIN_DATASETS["digits"])
+            errors += self._check_layers(layers, pointer="policy")
         if errors:
             raise ValidationError.from_exception_data(
                 type(self).__name__, [_to_pydantic(error) for error in errors]
             )
         return self
+
+    def _check_layers(self, layers: Sequence[LayerLayout], pointer: str) -> list[FieldError]:
+        """Whether the policy fits a net of these layers."""
+        return [
+            *check_policy(self.policy, len(layers), pointer),
+            *check_group(self.policy, layers, pointer),
+        ]
+
+    def _check_epochs(self) -> list[FieldError]:
+        """The rows of a table that begin after the training."""
+        if not isinstance(self.policy, SchedulePolicy):
+            return []
+        return [
+            FieldError(
+                f"policy/table/{index}/epoch",
+                "beyond-the-training",
+                f"the training has {self.epochs} epochs (got {row.epoch})",
+            )
+            for index, row in enumerate(self.policy.table)
+            if row.epoch > max(1, self.epochs)
+        ]
+
+    def _check_cosine(self) -> list[FieldError]:
+        """FreezeOut shortens a cosine that falls to 0."""
+        if not isinstance(self.policy, FreezeOutPolicy):
+            return []
+        if not isinstance(self.schedule, CosineSpec):
+            detail = (
+                "freeze_out lets the learning rate of each layer fall by a cosine: choose the "
+                'schedule {"name": "cosine"}, for the policies that it is compared with too'
+            )
+            return [FieldError("schedule/name", "needs-cosine", detail)]
+        if self.schedule.final > 0:
+            detail = "freeze_out freezes a layer when its learning rate is 0: final must be 0"
+            return [FieldError("schedule/final", "needs-cosine", detail)]
+        return []
+
+    def check_data(self, info: DatasetInfo) -> list[FieldError]:
+        """Also an error for more draws than a schedule can hold.
+
+        Whether the policy fits a net whose layers depend on the data is known here first.
+        """
+        errors, total = super().check_data(info), self.num_steps(info)
+        if isinstance(self.model, DescribedSpec):
+            errors += self._check_layers(layout(self.model, info), pointer="#/spec/policy")
+        draw_every = getattr(self.policy, "draw_every", None)
+        every = getattr(self.policy, "every", None) if draw_every is None else draw_every
+        if isinstance(every, StepSpan) and total > MAX_DRAWS * every.steps:
+            field = "every" if draw_every is None else "draw_every"
+            detail = (
+                f"the layers would change {ceil(total / every.steps):,} times in the training's "
+                f"{total:,} steps; at most {MAX_DRAWS:,} are possible"
+            )
+            errors.append(FieldError(f"#/spec/policy/{field}/steps", "too-many-draws", detail))
+        return errors
 
     def work(self, info: DatasetInfo) -> Work:
         """The share of training under the policy, with the frozen-prefix cache where possible."""
@@ -38,7 +117,13 @@ class LwsSpec(ExperimentSpec):
         keeps_prefix = self.data.augmentation == "none" and not any(
             layer.buffers for layer in layers
         )
-        shares = expect_shares(self.policy, layers, self.epochs, keeps_prefix=keeps_prefix)
+        shares = expect_shares(
+            self.policy,
+            layers,
+            self.epochs,
+            keeps_prefix=keeps_prefix,
+            steps_per_epoch=self.num_steps(info) // max(1, self.epochs),
+        )
         return Work(train_fraction=shares.train)
 
     def stacks_seeds(self, execution: Execution) -> bool:
@@ -53,12 +138,13 @@ class LwsSpec(ExperimentSpec):
         """
         spec = super().training_spec()
         if not isinstance(self.policy, FullPolicy) or isinstance(self.model, ReluNetSpec):
-            spec["policy"] = self.policy.model_dump(mode="json")
+            spec["policy"] = self._identity()["policy"]
         return spec
 
 
 def count_layers(model: ModelSpec) -> int:
-    """L, the number of layers that policies count; the same for every data set."""
+    """L, the number of layers that policies count, of a net for which no data set changes it."""
+    assert not isinstance(model, DescribedSpec)
     return len(plan_model(model, BUILTIN_DATASETS["digits"]))
 
 

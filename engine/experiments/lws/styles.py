@@ -19,6 +19,13 @@ POLICY_COLORS = {
     "top_k_all_bottoms": "#0072B2",
     "random_uniform": "#D55E00",
     "random_beta": "#56B4E9",
+    "lisa": "#8C564B",
+    "freeze_out": "#7F3C8D",
+    "freeze_bottom_up": "#11A579",
+    "gradual_unfreeze": "#3969AC",
+    "schedule": "#A5AA99",
+    "bias": "#E68310",
+    "norm": "#CF1C90",
 }
 POLICY_NAMES = {
     "full": "Full",
@@ -30,6 +37,13 @@ POLICY_NAMES = {
     "top_k_all_bottoms": "Top k All Bottoms",
     "random_uniform": "Random-Uniform",
     "random_beta": "Random-Beta",
+    "lisa": "LISA",
+    "freeze_out": "FreezeOut",
+    "freeze_bottom_up": "Freeze Bottom-Up",
+    "gradual_unfreeze": "Gradual Unfreezing",
+    "schedule": "Schedule",
+    "bias": "Biases",
+    "norm": "Norms",
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
