@@ -49,7 +49,7 @@ from pydantic import Field
 
 '''
 TYPES_IMPORTS = """from richregime.metric_table import MetricTable
-from richregime.resource import OpenEnum, Resource
+from richregime.resource import OpenEnum, Resource, json_default
 """
 POINT_RESULT = (
     "The result of a point over its seeds: the fields that the points of every kind have."
@@ -307,7 +307,8 @@ def _default(schema: Schema) -> str:
         return " = None"
     value = schema["default"]
     if isinstance(value, list | dict):
-        assert not value, "a default that is not empty needs a factory of its own"
+        if value:
+            return f" = json_default({json.dumps(value)!r})"
         return f" = Field(default_factory={type(value).__name__})"
     return f" = {json.dumps(value) if isinstance(value, str) else repr(value)}"
 

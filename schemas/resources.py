@@ -209,15 +209,29 @@ class Weights(StoredResource):
 class Dataset(StoredResource):
     name: str
     title: str
-    shape: Annotated[list[int], Field(min_length=3, max_length=3)]
+    shape: Annotated[list[int], Field(max_length=3)]
+    """Of one example: channels, height and width of an image, or the number of features; empty
+    where it cannot be read."""
+    dtype: Literal["uint8", "float32"] = "uint8"
+    """As which the examples are stored."""
     num_classes: int
     train_size: int
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"]
     available: bool | None
     """Whether it is on the API's machine; null where only loading it would show."""
+    class_counts: dict[str, list[int]] | None = None
+    """Examples of each class in `train` and `test`; null means equally many, or not known."""
+    class_names: list[str] | None = None
+    feature_names: list[str] | None = None
+    notes: list[str]
+    """What the import left out or changed."""
+    version: int = 1
+    """Counts the files that were registered under this name, each in place of the one before."""
     sha256: str | None = None
     bytes: int | None = None
+    created_at: UtcDatetime | None = None
+    """When this version was registered."""
 
 
 class RoleStorage(Resource):

@@ -18,7 +18,7 @@ ZIP = b"PK\x03\x04"
 class Expected(Enum):
     """The files that the service takes."""
 
-    DATASET = "an .npz file"
+    DATASET = "a data set (.npz, CSV, Parquet, or a zip archive of images)"
     CHECKPOINT = "a safetensors file"
     EXPORT = "an export of an experiment (a zip archive)"
 
@@ -39,7 +39,7 @@ class Content:
 SAFETENSORS = Content(
     Expected.CHECKPOINT.value, "POST /checkpoints takes weights", {Expected.CHECKPOINT}
 )
-NPZ = Content(Expected.DATASET.value, "POST /datasets takes data sets", {Expected.DATASET})
+NPZ = Content("an .npz file", "POST /datasets takes data sets", {Expected.DATASET})
 EXPORT = Content("an export of an experiment", "POST /import takes exports", {Expected.EXPORT})
 HTML = Content("an HTML page", "check the address that it was downloaded from")
 MAGIC: tuple[tuple[bytes, Content], ...] = (

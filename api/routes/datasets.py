@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Response
 
 from api.dependencies import StateDep
 from api.files.content import Expected
-from api.files.datasets import register
+from api.files.datasets import Choices, register
 from api.files.deletion import remove_dataset
 from api.http.problems import ProblemRaised
 from api.http.request_bodies import DATASET_BODY
@@ -66,15 +67,47 @@ def register_dataset(
     response: Response,
     name: Annotated[str, Query(pattern=NAME_PATTERN, description="The value for `data.name`.")],
     title: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    file: Annotated[
+        str, Query(max_length=200, description="Name of the file: a table's ends in `.csv`.")
+    ] = "",
+    label: Annotated[
+        str | None,
+        Query(
+            min_length=1, max_length=200, description="A table's column of labels; else the last."
+        ),
+    ] = None,
+    test_share: Annotated[
+        float,
+        Query(gt=0, lt=1, description="Share of each class to test on, where the file has none."),
+    ] = 0.2,
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1, description="Draws the test set.")] = 0,
+    side: Annotated[
+        int | None,
+        Query(ge=1, le=512, description="Scale images to this side and cut the central square."),
+    ] = None,
+    colour: Annotated[
+        Literal["auto", "grey", "colour"],
+        Query(description="Channels of images; `auto`: grey if all are."),
+    ] = "auto",
+    replace: Annotated[
+        bool,
+        Query(description="Replace the data set of this name by a new version; 409 in use."),
+    ] = False,
 ) -> Dataset:
-    """Register a data set. The body is an `.npz` file.
+    """Register a data set: `.npz`, CSV, Parquet, or a zip archive of a folder of images.
 
-    Its arrays: `x_train` and `x_test`, uint8 images of shape [n, height, width] or with 1 or 3
-    channels as a last axis; `y_train` and `y_test`, integer labels from 0.
+    Images: `train/CLASS/IMAGE` and `test/CLASS/IMAGE`, or `CLASS/IMAGE`. A table: one example a
+    row, features that are numbers, one column of labels. Arrays: `x_train`, `y_train`, `x_test` and
+    `y_test`, or `x` and `y`. Nothing is stored where any of it is wrong: a 422 tells file and line.
     """
     state.quotas.require_storage(state.owner, upload.stat().st_size)
     found, is_new = register(
-        state.db, state.blobs, upload, name, title, state.settings.max_dataset_bytes
+        state.db,
+        state.blobs,
+        upload,
+        Choices(name, title, file, label, test_share, seed, side, colour, replace),
+        state.settings.max_dataset_bytes,
+        partial(state.quotas.require_storage, state.owner),
     )
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/datasets/{name}"
@@ -97,10 +130,19 @@ def _describe(info: DatasetInfo) -> Dataset:
     return Dataset(
         name=info.name,
         title=info.title,
-        shape=info.shape,
+        shape=list(info.shape),
+        dtype=info.dtype,
         num_classes=info.num_classes,
         train_size=info.train_size,
         test_size=info.test_size,
         source=info.source,
+        class_counts=_counts_of(info),
+        notes=[],
         available=True if info.source in ("embedded", "generated") else None,
     )
+
+
+def _counts_of(info: DatasetInfo) -> dict[str, list[int]] | None:
+    if info.train_counts is None or info.test_counts is None:
+        return None
+    return {"train": list(info.train_counts), "test": list(info.test_counts)}

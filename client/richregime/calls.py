@@ -405,6 +405,12 @@ def register_dataset(name: str, data: bytes, title: str | None) -> Call[Dataset]
     return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
 
 
+def import_dataset(name: str, data: bytes, choices: Mapping[str, Any]) -> Call[Dataset]:
+    headers = {"Content-Type": "application/octet-stream"}
+    params = {"name": name, **choices}
+    return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
+
+
 def list_uploaded_checkpoints() -> Call[Page[Weights]]:
     return Call("GET", "/checkpoints", _typed(Page[Weights]))
 

@@ -20,6 +20,7 @@ from richregime.enums import ExperimentStatus
 from richregime.errors import ServiceUnreachable
 from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
+from richregime.importing import read_import
 from richregime.resource import Page
 from richregime.transports import RoutedTransport
 from richregime.types import (
@@ -373,6 +374,44 @@ class Client:
         `name` is the value of `data.name` in a spec.
         """
         return self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
+
+    def import_dataset(
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        title: str | None = None,
+        label: str | None = None,
+        test_share: float | None = None,
+        seed: int | None = None,
+        side: int | None = None,
+        colour: str | None = None,
+        replace: bool = False,
+        folder: str | Path | None = None,
+        download: bool = False,
+    ) -> Dataset:
+        """Import a table, a folder of images or arrays as a data set; returns it as stored.
+
+        `path` is a CSV or Parquet file, an `.npz` file, a zip archive or a folder of images, or the
+        name of a set of torchvision, where the service is installed. `label` is a table's column of
+        labels, else the last; `test_share` of each class, drawn by `seed`, becomes the test set
+        where `path` has none; images are scaled to `side`; `colour` is `auto`, `grey` or `colour`.
+        `replace` makes a new version of the data set of this name. `folder` and `download` are for
+        torchvision's files. Nothing is stored where any of it is wrong: a problem (422) tells file
+        and line.
+        """
+        choices = {
+            "title": title,
+            "label": label,
+            "test_share": test_share,
+            "seed": seed,
+            "side": side,
+            "colour": colour,
+            "replace": "true" if replace else None,
+        }
+        root = None if folder is None else Path(folder)
+        data, sent_name = read_import(Path(path), folder=root, download=download)
+        return self.send(calls.import_dataset(name, data, {"file": sent_name, **choices}))
 
     def delete_dataset(self, name: str, *, dry_run: bool = False) -> FileDeletion:
         """Delete a registered data set. A problem (409) while queued or running runs need it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+import json
+from functools import partial
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +22,11 @@ class Resource(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+
+def json_default(text: str) -> Any:
+    """A field whose default is this object or list."""
+    return Field(default_factory=partial(json.loads, text), validate_default=True)
 
 
 class Page(Resource, Generic[Item]):

@@ -22,7 +22,7 @@ from richregime.enums import (
     RunStatus,
 )
 from richregime.metric_table import MetricTable
-from richregime.resource import OpenEnum, Resource
+from richregime.resource import OpenEnum, Resource, json_default
 
 
 class Statistic(Resource):
@@ -106,6 +106,17 @@ class AuditEntry(Resource):
     request_id: str | None
     """As in the response header `X-Request-Id`; null for a command on the service's machine."""
     detail: str | None
+
+
+class BiasPolicy(Resource):
+    """Only biases and shifts, and with `head` the whole top layer.
+
+    BitFit (arXiv 2106.10199), where the classifier trains too.
+    """
+
+    name: Literal["bias"] = "bias"
+    head: bool = True
+    """Whether the whole top layer trains too."""
 
 
 class BottomQPolicy(Resource):
@@ -287,14 +298,29 @@ class Dataset(Resource):
     name: str
     title: str
     shape: list[int]
+    """Of one example: channels, height and width of an image, or the number of features; empty
+    where it cannot be read.
+    """
+    dtype: Literal["uint8", "float32"] | str = "uint8"
+    """As which the examples are stored."""
     num_classes: int
     train_size: int
     test_size: int
     source: Literal["embedded", "download", "generated", "registered"] | str
     available: bool | None
     """Whether it is on the API's machine; null where only loading it would show."""
+    class_counts: dict[str, list[int]] | None = None
+    """Examples of each class in `train` and `test`; null means equally many, or not known."""
+    class_names: list[str] | None = None
+    feature_names: list[str] | None = None
+    notes: list[str]
+    """What the import left out or changed."""
+    version: int = 1
+    """Counts the files that were registered under this name, each in place of the one before."""
     sha256: str | None = None
     bytes: int | None = None
+    created_at: datetime | None = None
+    """When this version was registered."""
 
 
 class Deletion(Resource):
@@ -305,6 +331,12 @@ class Deletion(Resource):
     """Bytes of stored files that nothing else refers to."""
     runs: int
     artifacts: int
+
+
+class EpochSpan(Resource):
+    """A number of epochs."""
+
+    epochs: int
 
 
 class Event(Resource):
@@ -445,6 +477,48 @@ class FileDeletion(Resource):
     """Bytes of the uploaded file."""
 
 
+class StepSpan(Resource):
+    """A number of optimiser steps."""
+
+    steps: int
+
+
+class FreezeBottomUpPolicy(Resource):
+    """All layers at first; then one after the other freezes, from the bottom; the top never
+    does.
+
+    Freeze Training (SVCCA, arXiv 1706.05806), which rests on the finding that layers converge
+    from the bottom up. The paper freezes at fixed times and prints no rule for them; without
+    `every`, layer i of L, counted from 0, freezes after the share (i + 1) / L of the epochs,
+    rounded up.
+    """
+
+    name: Literal["freeze_bottom_up"] = "freeze_bottom_up"
+    every: EpochSpan | StepSpan | None = None
+    """One more layer freezes after each `{"epochs": n}` or `{"steps": n}`; null spreads them
+    evenly over the training.
+    """
+
+
+class FreezeOutPolicy(Resource):
+    """Each layer's learning rate falls to 0 by a cosine at its own time, and the layer freezes.
+
+    FreezeOut (arXiv 1706.04983). Layer i of L, counted from 0 at the bottom, freezes after
+    the share t_i of the training: t_i = t0 + (1 - t0) i / (L - 1), or that cubed; the top
+    layer trains to the end. Scaled learning rates start at lr / t_i, so that every layer has
+    the same sum of rates. The defaults are those of the author's code. It needs the schedule
+    `cosine`, whose time it shortens for each layer; with t0 = 1 it is full training.
+    """
+
+    name: Literal["freeze_out"] = "freeze_out"
+    t0: float = 0.8
+    """Share of the training after which the bottom layer freezes, before it is cubed."""
+    spacing: Literal["cubic", "linear"] | str = "cubic"
+    """`cubic` cubes the shares, `linear` does not."""
+    scaled: bool = True
+    """Whether a layer's learning rate starts at lr divided by its share."""
+
+
 class FullPolicy(Resource):
     """Every layer in every epoch: vanilla SGD."""
 
@@ -464,6 +538,17 @@ class StepSummary(Resource):
     """Share of the components smaller than 1 % of the largest one."""
     zeros: Statistic
     """Share of the components that are exactly zero."""
+
+
+class GradualUnfreezePolicy(Resource):
+    """The top layer at first; then one more joins, from the top down, until all train.
+
+    Gradual unfreezing (ULMFiT, arXiv 1801.06146), where a layer joins after each epoch.
+    """
+
+    name: Literal["gradual_unfreeze"] = "gradual_unfreeze"
+    every: EpochSpan | StepSpan = json_default('{"epochs": 1}')
+    """One more layer joins after each `{"epochs": n}` or `{"steps": n}`."""
 
 
 class Health(Resource):
@@ -534,10 +619,36 @@ class Limits(Resource):
     used: Used
 
 
+class LisaPolicy(Resource):
+    """The bottom and the top layer always, and m of the middle layers, drawn again and again.
+
+    LISA (arXiv 2403.17919): every draw takes m middle layers, all equally likely. The
+    defaults are those of the authors' published script for LMFlow: one layer, 20 steps. Here
+    the optimiser's moments of a layer that freezes are kept for its next turn.
+    """
+
+    name: Literal["lisa"] = "lisa"
+    m: int = 1
+    """Middle layers that train at a time."""
+    draw_every: EpochSpan | StepSpan = json_default('{"steps": 20}')
+    """How long drawn layers train: `{"epochs": n}` or `{"steps": n}`; then they are drawn again."""
+
+
 class MiddlePolicy(Resource):
     """All layers except the top one and the bottom one."""
 
     name: Literal["middle"] = "middle"
+
+
+class NormPolicy(Resource):
+    """Only scales and shifts of normalisations, and with `head` the whole top layer.
+
+    As in arXiv 2003.00152, where nothing but batch normalisation trains.
+    """
+
+    name: Literal["norm"] = "norm"
+    head: bool = False
+    """Whether the whole top layer trains too."""
 
 
 class ProbTopKBottomQPolicy(Resource):
@@ -549,7 +660,9 @@ class ProbTopKBottomQPolicy(Resource):
     q: int = 1
     """Layers trained from the bottom (the input side)."""
     rho: float = 0.1
-    """Probability that an epoch trains the bottom layers too."""
+    """Probability that a draw trains the bottom layers too."""
+    draw_every: EpochSpan | StepSpan = json_default('{"epochs": 1}')
+    """How long drawn layers train: `{"epochs": n}` or `{"steps": n}`; then they are drawn again."""
 
 
 class RandomBetaPolicy(Resource):
@@ -563,6 +676,8 @@ class RandomBetaPolicy(Resource):
     """First parameter of the beta distribution."""
     beta: float = 5.0
     """Second parameter of the beta distribution."""
+    draw_every: EpochSpan | StepSpan = json_default('{"epochs": 1}')
+    """How long drawn layers train: `{"epochs": n}` or `{"steps": n}`; then they are drawn again."""
 
 
 class RandomUniformPolicy(Resource):
@@ -575,6 +690,25 @@ class RandomUniformPolicy(Resource):
     """
 
     name: Literal["random_uniform"] = "random_uniform"
+    draw_every: EpochSpan | StepSpan = json_default('{"epochs": 1}')
+    """How long drawn layers train: `{"epochs": n}` or `{"steps": n}`; then they are drawn again."""
+
+
+class ScheduleRow(Resource):
+    """The layers that train from an epoch on."""
+
+    epoch: int
+    """The first of these epochs; 1 is the first."""
+    layers: Literal["all"] | str | list[int] = "all"
+    """Layers counted from 0 at the bottom, or `all`."""
+
+
+class SchedulePolicy(Resource):
+    """The layers that a table names: each row holds from its epoch until that of the next."""
+
+    name: Literal["schedule"] = "schedule"
+    table: list[ScheduleRow] = json_default('[{"epoch": 1, "layers": "all"}]')
+    """Rows by ascending epoch, the first at epoch 1."""
 
 
 class TimingSummary(Resource):
@@ -600,7 +734,9 @@ class TopKAllBottomsPolicy(Resource):
     k: int = 1
     """Layers trained from the top (the output side)."""
     rho: float = 0.1
-    """Probability that an epoch trains the bottom layers too."""
+    """Probability that a draw trains the bottom layers too."""
+    draw_every: EpochSpan | StepSpan = json_default('{"epochs": 1}')
+    """How long drawn layers train: `{"epochs": n}` or `{"steps": n}`; then they are drawn again."""
 
 
 class TopKBottomQPolicy(Resource):
@@ -995,6 +1131,13 @@ AnyPolicy = Annotated[
     | TopKAllBottomsPolicy
     | RandomUniformPolicy
     | RandomBetaPolicy
+    | LisaPolicy
+    | FreezeOutPolicy
+    | FreezeBottomUpPolicy
+    | GradualUnfreezePolicy
+    | SchedulePolicy
+    | BiasPolicy
+    | NormPolicy
     | dict[str, Any],
     Field(union_mode="left_to_right"),
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlmodel import Session
 
@@ -15,28 +18,73 @@ from storage.files.blobs import StoredBlob
 from storage.files.in_use import remember_deleted, require_unused_dataset
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The row of a data set after a registration."""
+
+    row: DatasetRow
+    is_new: bool
+    """Also where it replaced another file"""
+    replaced: str | None = None
+    """sha256 of the file that it replaced"""
+
+
 def register_dataset(
-    session: Session, info: DatasetInfo, title: str, blob: StoredBlob
-) -> tuple[DatasetRow, bool]:
-    """Store the row, or find the one that has its name; also returns whether it is new."""
+    session: Session,
+    info: DatasetInfo,
+    title: str,
+    blob: StoredBlob,
+    *,
+    notes: Sequence[str] = (),
+    replace: bool = False,
+) -> Registered:
+    """Store the row, or find the one that has its name.
+
+    replace: a row with another file takes this one, and its version increases. Raises
+    InvalidTransition where queued or running runs need the old one.
+    """
     while True:
         known = get_dataset(session, info.name)
-        if known is not None:
-            return known, False
-        row = _make_row(session, info, title, blob)
-        if insert_unless_taken(session, row):
-            return row, True
+        if known is None:
+            row = _make_row(session, info, title, blob, notes)
+            if insert_unless_taken(session, row):
+                return Registered(row, is_new=True)
+        elif known.sha256 == blob.sha256 or not replace:
+            return Registered(known, is_new=False)
+        else:
+            return _replace(session, info, title, blob, notes)
 
 
-def _make_row(session: Session, info: DatasetInfo, title: str, blob: StoredBlob) -> DatasetRow:
+def _replace(
+    session: Session, info: DatasetInfo, title: str, blob: StoredBlob, notes: Sequence[str]
+) -> Registered:
+    (row,) = _lock_rows(session, info.name)
+    require_unused_dataset(session, row)
+    remember_deleted(session, row)
+    old, version = row.sha256, row.version + 1
+    session.delete(row)
+    session.flush()
+    new = _make_row(session, info, title, blob, notes)
+    new.owner, new.version = row.owner, version
+    session.add(new)
+    return Registered(new, is_new=True, replaced=old)
+
+
+def _make_row(
+    session: Session, info: DatasetInfo, title: str, blob: StoredBlob, notes: Sequence[str]
+) -> DatasetRow:
     return DatasetRow(
         name=info.name,
         title=title,
         shape=list(info.shape),
+        dtype=info.dtype,
         num_classes=info.num_classes,
         train_size=info.train_size,
         test_size=info.test_size,
         class_counts=_counts_of(info),
+        class_names=None if info.class_names is None else list(info.class_names),
+        feature_names=None if info.feature_names is None else list(info.feature_names),
+        notes=list(notes),
         sha256=blob.sha256,
         num_bytes=blob.num_bytes,
         created_at=database_now(session),
@@ -49,13 +97,7 @@ def delete_dataset(session: Session, name: str, *, dry_run: bool) -> tuple[FileD
     Raises NotFound, and InvalidTransition where queued or running runs need it, or where an admin
     sees several of this name.
     """
-    rows = session.scalars(
-        select(DatasetRow).where(DatasetRow.name == name).with_for_update()
-    ).all()
-    if len(rows) > 1:
-        raise InvalidTransition(
-            f"several owners have the data set {name!r}; delete it with a key of its owner"
-        )
+    rows = _lock_rows(session, name)
     if not rows:
         raise NotFound(f"there is no data set {name[:80]!r} to delete; GET /datasets lists them")
     row = rows[0]
@@ -66,6 +108,18 @@ def delete_dataset(session: Session, name: str, *, dry_run: bool) -> tuple[FileD
     remember_deleted(session, row)
     session.delete(row)
     return deletion, [row.sha256]
+
+
+def _lock_rows(session: Session, name: str) -> Sequence[DatasetRow]:
+    """The row, or none. Raises InvalidTransition where an admin sees several of this name."""
+    rows = session.scalars(
+        select(DatasetRow).where(DatasetRow.name == name).with_for_update()
+    ).all()
+    if len(rows) > 1:
+        raise InvalidTransition(
+            f"several owners have the data set {name!r}; change it with a key of its owner"
+        )
+    return rows
 
 
 def get_dataset(session: Session, name: str) -> DatasetRow | None:
@@ -89,33 +143,45 @@ def to_info(row: DatasetRow) -> DatasetInfo | None:
     """What submissions are checked against; None for a row that is older than its class counts."""
     if row.class_counts is None:
         return None
-    channels, height, width = row.shape
     return DatasetInfo(
         row.name,
         row.title,
-        (channels, height, width),
+        tuple(row.shape),
         row.num_classes,
         row.train_size,
         row.test_size,
         "registered",
         tuple(row.class_counts["train"]),
         tuple(row.class_counts["test"]),
+        "float32" if row.dtype == "float32" else "uint8",
+        _as_tuple(row.class_names),
+        _as_tuple(row.feature_names),
     )
+
+
+def _as_tuple(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
 
 
 def to_resource(row: DatasetRow) -> Dataset:
     """The data set as the API returns it."""
-    channels, height, width = row.readable("shape") or (0, 0, 0)
     return Dataset(
         name=row.name,
         title=row.title,
-        shape=(channels, height, width),
+        shape=row.readable("shape") or [],
+        dtype="float32" if row.dtype == "float32" else "uint8",
         num_classes=row.num_classes,
         train_size=row.train_size,
         test_size=row.test_size,
         source="registered",
         available=True,
+        class_counts=row.readable("class_counts"),
+        class_names=row.readable("class_names"),
+        feature_names=row.readable("feature_names"),
+        notes=row.readable("notes") or [],
+        version=row.version,
         sha256=row.sha256,
         bytes=row.num_bytes,
+        created_at=row.created_at,
         unreadable=row.unreadable,
     )

@@ -19,7 +19,7 @@ from tests.api.api_server import ApiServer
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
 
 ROUTES = {
-    "/datasets?name=mine": "an .npz file",
+    "/datasets?name=mine": "a data set (.npz, CSV, Parquet, or a zip archive of images)",
     "/checkpoints?title=a%27b": "a safetensors file",
     "/import": "an export of an experiment",
 }
@@ -105,10 +105,14 @@ def test_a_refusal_says_where_a_file_belongs(
     assert_refused(api_server, route, content, f"it is {what}", advice)
 
 
-def test_a_zip_archive_that_is_no_npz_says_what_it_holds(api_server: ApiServer) -> None:
-    response = api_server.http.post("/datasets?name=mine", content=packed("a.png", "b.png"))
-    assert response.status_code == 422
-    assert "it holds a.png, b.png" in response.json()["errors"][0]["detail"]
+def test_a_zip_archive_that_is_no_data_set_says_what_it_holds(api_server: ApiServer) -> None:
+    for names, detail in (
+        (("a.md", "b.md"), "there is no image; there are a.md, b.md"),
+        (("a.png", "b.png"), "a.png: the path of an image is CLASS/IMAGE"),
+    ):
+        response = api_server.http.post("/datasets?name=mine", content=packed(*names))
+        assert response.status_code == 422
+        assert detail in response.json()["errors"][0]["detail"]
 
 
 def test_weights_are_never_taken_for_another_kind_of_file(api_server: ApiServer) -> None:

@@ -179,7 +179,7 @@ def test_damaged_data_sets_weights_and_workers_hide_no_other_rows(api_server: Ap
         "worker": "id, host, pid, device, device_class, slots, memory_bytes, versions, started_at,"
         " seen_at",
     }
-    values = {"shape": "[1]", "tensors": "{", "versions": "3"}
+    values = {"shape": "[1, 2]", "tensors": "{", "versions": "3"}
     numbers = {
         "num_classes",
         "train_size",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,7 @@ from richregime.commands.shared import (
 from richregime.enums import Action
 
 if TYPE_CHECKING:
-    from richregime.types import FileDeletion
+    from richregime.types import Dataset, FileDeletion
 
 app = typer.Typer()
 presets = typer.Typer(
@@ -34,6 +35,17 @@ checkpoints = typer.Typer(no_args_is_help=True, help="Uploaded checkpoints.")
 app.add_typer(presets, name="preset")
 app.add_typer(datasets, name="dataset")
 app.add_typer(checkpoints, name="checkpoints")
+SHOWN_CLASSES = 20
+
+
+class Colour(StrEnum):
+    """Channels of imported images."""
+
+    AUTO = "auto"
+    GREY = "grey"
+    COLOUR = "colour"
+
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the number of bytes.")]
 
 
@@ -279,6 +291,81 @@ def register_dataset(
         f"{found.num_classes} classes"
     )
     print_hint(f"{PROGRAM} submit --kind train --set data.name={name} --watch")
+
+
+@datasets.command(name="import")
+def import_dataset(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV, Parquet or .npz file, a folder or zip archive of images, or the name of a "
+            "set of torchvision, such as cifar100.",
+            callback=expand_user,
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="The value for data.name.")],
+    title: Annotated[str | None, typer.Option(help="A title for lists.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="A table's column of labels; else the last.")
+    ] = None,
+    test_share: Annotated[
+        float | None, typer.Option(help="Share of each class to test on, where PATH has none: 0.2.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws the test set.")] = None,
+    side: Annotated[
+        int | None, typer.Option(help="Scale images to this side and cut the central square.")
+    ] = None,
+    colour: Annotated[
+        Colour | None, typer.Option(help="Channels of images; auto: grey if all are.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make a new version of the data set of this name.")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of torchvision's files.", callback=expand_user),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Let torchvision download missing files.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Import a table, a folder of images or arrays as a data set. The service converts it."""
+    with open_client(url) as client:
+        found = client.import_dataset(
+            name,
+            path,
+            title=title,
+            label=label,
+            test_share=test_share,
+            seed=seed,
+            side=side,
+            colour=None if colour is None else colour.value,
+            replace=replace,
+            folder=folder,
+            download=download,
+        )
+    if as_json:
+        print_json(found)
+        return
+    version = f" (version {found.version})" if found.version > 1 else ""
+    print(f"{found.name}{version}: {_describe_examples(found)}, {found.num_classes} classes")
+    print(f"{found.train_size:,} to train, {found.test_size:,} to test")
+    counts = (found.class_counts or {}).get("train", [])
+    names = found.class_names or [str(label) for label in range(found.num_classes)]
+    for class_name, count in list(zip(names, counts, strict=False))[:SHOWN_CLASSES]:
+        print(f"  {class_name}: {count:,} to train")
+    if len(counts) > SHOWN_CLASSES:
+        print(f"  and {len(counts) - SHOWN_CLASSES:,} more classes")
+    for note in found.notes or []:
+        print(f"note: {note}")
+    print_hint(f"{PROGRAM} submit --kind train --set data.name={name} --watch")
+
+
+def _describe_examples(dataset: Dataset) -> str:
+    size = "×".join(map(str, dataset.shape))
+    return f"{size} features" if len(dataset.shape) == 1 else f"images of {size}"
 
 
 @datasets.command(name="delete")

@@ -87,7 +87,11 @@ class DatasetRow(JsonRow, table=True):
     owner: str = owner_field(primary_key=True)
     name: str = Field(sa_column=Column(String(64), primary_key=True))
     title: str = Field(sa_column=Column(String(200), nullable=False))
-    shape: list[int] = Field(sa_column=json_column(tuple[int, int, int], "[]"))
+    shape: list[int] = Field(sa_column=json_column(tuple[int] | tuple[int, int, int], "[]"))
+    """Of one example: channels, height, width, or the number of features"""
+    dtype: str = Field(
+        default="uint8", sa_column=Column(String(16), nullable=False, server_default="uint8")
+    )
     num_classes: int = Field(sa_column=Column(Integer, nullable=False))
     train_size: int = Field(sa_column=Column(Integer, nullable=False))
     test_size: int = Field(sa_column=Column(Integer, nullable=False))
@@ -95,6 +99,12 @@ class DatasetRow(JsonRow, table=True):
         sa_column=optional_json_column(dict[str, list[int]])
     )
     """Examples of each class in `train` and `test`. Null in rows older than this column."""
+    class_names: list[str] | None = Field(default=None, sa_column=optional_json_column(list[str]))
+    feature_names: list[str] | None = Field(default=None, sa_column=optional_json_column(list[str]))
+    notes: list[str] | None = Field(default=None, sa_column=optional_json_column(list[str]))
+    """What the import left out or changed"""
+    version: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
+    """Counts the files that were registered under this name, each in place of the one before"""
     sha256: str = Field(sa_column=Column(String(64), nullable=False))
     num_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = time_field(nullable=False)
