@@ -22,6 +22,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
     "Tutorial": ("tutorial/quick-start",),
     "How-to guides": (
         "how-to/your-own",
+        "how-to/training",
         "how-to/decide-seeds",
         "adding-a-kind",
         "how-to/webhooks",
@@ -47,6 +48,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "architecture",
         "explanation/readings",
         "explanation/verdicts",
+        "explanation/layer-policies",
         "explanation/reliability",
         "explanation/scaling",
     ),
