@@ -26,6 +26,7 @@ from api.middleware.plain_text_errors import PlainTextErrors
 from api.middleware.proxy_headers import ProxyHeaders
 from api.middleware.request_middleware import RequestMiddleware, is_loopback
 from api.middleware.work_shares import WorkShares
+from api.net_host import StoredNets
 from api.routes import (
     audit,
     catalog,
@@ -42,6 +43,7 @@ from api.routes import (
     service,
 )
 from api.web import pages
+from engine.models.host import set_net_host
 from runtime import tracing
 from runtime.environment import remove_leftovers
 from runtime.home import make_new_files_private
@@ -94,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         state = make_state(settings)
         state.db.require_schema()
         app.state.richregime = state
+        set_net_host(StoredNets(state.db))
         state.wake_ups.start()
         state.reconciler.start()
         state.webhook_sender.start()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engine.data.spec import DatasetInfo, no_images, validate_data
-from engine.errors import FieldError
+from engine.errors import FieldError, ModelRejected
+from engine.models.layout import layout
 from engine.models.spec import (
     ConvNetSpec,
     InitSpec,
@@ -20,12 +21,16 @@ CONVOLUTIONAL = (ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec)
 
 
 def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
-    """Every error of the spec on this data set, built in or registered."""
-    return [
-        *validate_data(spec.data, info),
-        *_check_model(spec.model, spec.init, info),
-        *spec.check_data(info),
-    ]
+    """Every error of the spec on this data set, built in or registered.
+
+    Raises NetNotDescribed where the layers of the net are not known yet.
+    """
+    errors = [*validate_data(spec.data, info), *_check_model(spec.model, spec.init, info)]
+    try:
+        layout(spec.model, info)  # of a net that a worker describes: known, and usable
+        return [*errors, *spec.check_data(info)]
+    except ModelRejected as rejected:
+        return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]
 
 
 def _check_model(model: ModelSpec, init: InitSpec, info: DatasetInfo) -> list[FieldError]:

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     blob_dir: Path | None = Field(
         None, description="Folder of stored files; null: `blobs` under `home`."
     )
+    plugins_dir: Path | None = Field(
+        None,
+        description="Folder of plug-ins: Python files with nets of your own, which workers run; "
+        "null: `plugins` under `home`.",
+    )
     blob_url: str | None = Field(
         None,
         repr=False,
@@ -242,7 +247,7 @@ class Settings(BaseSettings):
         except ValidationError as invalid:
             raise InvalidSetting(describe_errors(type(self).model_fields, invalid)) from None
 
-    @field_validator("home", "data_dir", "blob_dir")
+    @field_validator("home", "data_dir", "blob_dir", "plugins_dir")
     @classmethod
     def _expand_user(cls, path: Path | None) -> Path | None:
         return None if path is None else expand_user(path)
@@ -294,6 +299,10 @@ class Settings(BaseSettings):
     def keeps_state_in_home(self) -> bool:
         """Whether the database or the stored files are under `home`."""
         return self.database_url is None or (self.blob_dir is None and self.blob_url is None)
+
+    @property
+    def resolved_plugins_dir(self) -> Path:
+        return self.plugins_dir or self.home / "plugins"
 
     @property
     def resolved_data_dir(self) -> Path:

@@ -30,6 +30,8 @@ class ProblemCode(StrEnum):
     """An upload that is an HTML form or encoded."""
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
+    NET_NOT_DESCRIBED = "net-not-described"
+    """No worker has found the layers of the net yet; repeat the request."""
     UNREADABLE = "unreadable"
     """Stored data is damaged."""
     INTERNAL = "internal"

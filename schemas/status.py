@@ -57,6 +57,7 @@ class FailureReason(StrEnum):
     STORAGE_UNAVAILABLE = "storage_unavailable"
     DATASET_UNAVAILABLE = "dataset_unavailable"
     WEIGHTS_UNAVAILABLE = "weights_unavailable"
+    MODEL_REJECTED = "model_rejected"
     INVALID_SPEC = "invalid_spec"
     STALLED = "stalled"
     INTERNAL = "internal"

@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import (
     DatasetUnavailable,
     InvalidSpec,
+    ModelRejected,
     OutOfMemory,
     RunCancelled,
     RunInterrupted,
@@ -217,6 +218,8 @@ def classify(error: BaseException) -> tuple[FailureReason, str]:
         return FailureReason.DATASET_UNAVAILABLE, str(error)
     if isinstance(error, WeightsUnavailable):
         return FailureReason.WEIGHTS_UNAVAILABLE, str(error)
+    if isinstance(error, ModelRejected):
+        return FailureReason.MODEL_REJECTED, str(error)
     if isinstance(error, InvalidSpec):
         return FailureReason.INVALID_SPEC, str(error)
     if (

@@ -23,7 +23,7 @@ from celery.exceptions import SecurityWarning
 
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
-from storage.database.engine import Database, Session
+from storage.database.engine import Database, DatabaseError, Session
 from storage.delivery.wake_ups import BrokerUnavailable, WakeUps, make_celery
 from storage.files.blobs import open_blobs
 from storage.files.retention import sweep_orphans
@@ -34,6 +34,7 @@ from storage.runs.reconcile import Reconciler, reconcile
 from storage.runs.running import workers_with_runs
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
 from workers.child_slots import ChildSlots
+from workers.describer import Describer
 from workers.devices import describe_device, make_capacity
 from workers.local_wake_ups import LocalWakeUps
 from workers.looks import look_at_all
@@ -44,6 +45,7 @@ from workers.watchdog import Watchdog
 DRAIN_SECONDS = 25.0
 SWEEP_SECONDS = 600.0
 READY_CHECK_SECONDS = 0.2
+DESCRIBE_CHECK_SECONDS = 1.0
 CHILD_START_SECONDS = 180.0
 """Importing torch on a busy machine takes longer than Celery's default of 4 s for a child."""
 
@@ -80,6 +82,8 @@ class Worker:
         self._db = Database(settings.resolved_database_url)
         self._blobs = open_blobs(settings)
         self._reconciler = Reconciler(self._run_maintenance, settings.reconcile_seconds)
+        self._describer = Describer(settings)
+        self._descriptions = Reconciler(self._describe, DESCRIBE_CHECK_SECONDS, name="describer")
         self._readiness = Reconciler(self._report_change, READY_CHECK_SECONDS, name="readiness")
         register_task(self.app)
         signals.worker_process_init.connect(self._on_child, weak=False)
@@ -105,8 +109,25 @@ class Worker:
         arguments += ["--hostname", f"{self.device_class}-{os.getpid()}@%h"]
         log_celery_messages()
         warnings.simplefilter("ignore", SecurityWarning)  # about pickle, which is not accepted
+        self._read_plugins()
         self.app.worker_main(arguments)
         return 0
+
+    def _read_plugins(self) -> None:
+        """Before a run is executed, so that a client that sees a worker sees its plug-ins."""
+        try:
+            self._describer.read_plugins(self._db)
+        except (DatabaseError, OSError) as error:
+            log.warning("the plug-ins are read later: %s", type(error).__name__)
+        finally:
+            self._db.dispose()
+
+    def _describe(self) -> None:
+        with self._forks.no_fork():
+            try:
+                self._describer.check(self._db)
+            finally:
+                self._db.dispose()
 
     def _on_child(self, **_: Any) -> None:
         start_child(self.settings, self.capacity, self._drain, self._children)
@@ -116,6 +137,7 @@ class Worker:
         sender.hub.on_tick.add(partial(self._local_wake_ups.send, self._pool))
         self._reconciler.start()
         self._readiness.start()
+        self._descriptions.start()
 
     def _report_change(self) -> None:
         """Report at once that a child became ready or was lost."""
@@ -240,6 +262,8 @@ class Worker:
 
     def _on_shutdown(self, **_: Any) -> None:
         if self._id:
+            self._descriptions.stop()
+            self._describer.stop()
             self._readiness.stop()
             self._reconciler.stop()
             with self._db.write() as session:

@@ -55,12 +55,12 @@ class ForkGuard:
             yield
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> Callable[[], None]:
+def die_with_parent(number: int = signal.SIGKILL, parent: int | None = None) -> Callable[[], None]:
     """A function to call in a new child, which then receives the signal when its parent ends.
 
-    Works however the parent ends, on Linux only.
+    parent: its process id; None means this process. Works however the parent ends, on Linux only.
     """
-    parent = os.getpid()
+    parent = os.getpid() if parent is None else parent
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def set_signal() -> None:

@@ -99,10 +99,12 @@ def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) 
     import torch
 
     from engine.determinism import prepare_process
+    from engine.models.local_host import use_local_host
 
     torch.set_num_threads(1)  # each run sets its own
     prepare_process()
     _preload_kinds()
+    use_local_host(settings.resolved_plugins_dir)
     start_tracing("worker")
     return Child(
         settings,

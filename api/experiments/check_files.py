@@ -9,7 +9,8 @@ from api.files.facts import CHECKPOINT_POINTER, DATA_POINTER, read_dataset_info,
 from api.http.request_work import require_caller
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError, InvalidSpec
-from engine.models.spec import CheckpointSpec
+from engine.models.host import NetNotDescribed
+from engine.models.spec import CheckpointSpec, DescribedSpec
 from engine.models.start_weights import (
     describe_misfits,
     expected_tensors,
@@ -25,6 +26,14 @@ from storage.database.engine import Session
 from storage.files.blobs import BlobStore
 from storage.files.datasets import get_dataset, list_datasets
 from storage.files.in_use import UsedFiles
+
+
+class NetsNotDescribed(Exception):
+    """No worker has described these nets yet."""
+
+    def __init__(self, nets: Sequence[tuple[DescribedSpec, DatasetInfo]]) -> None:
+        self.nets = tuple(nets)
+        super().__init__(f"{len(self.nets)} nets are not described")
 
 
 @dataclass(slots=True)
@@ -43,15 +52,22 @@ def check_files(
 ) -> tuple[CheckedFiles, list[FieldError]]:
     """What the points use, and their errors against it.
 
-    Checking stops at so many errors, repeated ones included. Raises CallerGone.
+    Checking stops at so many errors, repeated ones included. Raises CallerGone, and
+    NetsNotDescribed for nets without other errors.
     """
     checker = _Checker(session, blobs)
     errors: list[FieldError] = []
+    unknown: dict[tuple[DescribedSpec, DatasetInfo], None] = {}
     for point in points:
         require_caller()
-        errors += map(point.locate, checker.find_errors(point.spec))
+        try:
+            errors += map(point.locate, checker.find_errors(point.spec))
+        except NetNotDescribed as net:
+            unknown[net.model, net.info] = None
         if len(errors) >= max_errors:
             break
+    if unknown and not errors:
+        raise NetsNotDescribed(list(unknown))
     return checker.found, errors
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from api.dependencies import State
 from api.experiments.body import submission_body
+from api.experiments.described_nets import with_described_nets
 from api.experiments.plan import Plan, plan_runs, plan_submission
 from api.experiments.quotas import require_quota
 from api.experiments.show import show
@@ -42,9 +43,13 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
     """
     document = parse_object(body)
     # Planning takes the longest. It is done before the write transaction, which others wait for.
-    with state.db.read() as session:
-        before = get_experiment(session, experiment_id)
-        plan = _plan_extended(state, session, before, document)
+
+    def plan_it() -> tuple[ExperimentRow, Plan]:
+        with state.db.read() as session:
+            row = get_experiment(session, experiment_id)
+            return row, _plan_extended(state, session, row, document)
+
+    before, plan = with_described_nets(state, plan_it)
     with state.db.write() as session:
         lock_queue(session)
         row = lock_experiment(session, experiment_id)

@@ -8,6 +8,7 @@ from math import log
 from typing import Literal
 
 from api.dependencies import State
+from api.experiments.described_nets import with_described_nets
 from api.experiments.plan import Plan, plan_submission, runs_by_look
 from api.http.json_body import parse_object
 from api.http.request_work import require_caller
@@ -16,7 +17,9 @@ from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.experiments.registry import parse_spec
+from engine.models.spec import find_weights_file
 from engine.spec import Execution
+from runtime.settings import Settings
 from schemas.seed_plan import SeedsUntilDecided
 from schemas.submission import Preview, PreviewGrowth, PreviewPoint, ReusedTraining
 from storage.access.ownership import restricted_to_owner
@@ -39,13 +42,19 @@ def preview(state: State, body: bytes) -> Preview:
     A quota that would refuse the submission now is a warning, unless an experiment is reused.
     """
     quota_errors = state.quotas.find_storage_errors(state.owner)
-    with state.db.read() as session, restricted_to_owner(session):
-        plan = plan_submission(session, state.settings, state.blobs, parse_object(body))
-        quota_errors += state.quotas.find_queue_errors(session, state.owner, len(plan.runs))
-        return _preview(session, plan, quota_errors)
+
+    def work() -> Preview:
+        with state.db.read() as session, restricted_to_owner(session):
+            plan = plan_submission(session, state.settings, state.blobs, parse_object(body))
+            queue_errors = state.quotas.find_queue_errors(session, state.owner, len(plan.runs))
+            return _preview(session, state.settings, plan, [*quota_errors, *queue_errors])
+
+    return with_described_nets(state, work)
 
 
-def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -> Preview:
+def _preview(
+    session: Session, settings: Settings, plan: Plan, quota_errors: Sequence[FieldError]
+) -> Preview:
     reusable = plan.find_reusable(session)
     reused = _find_reused(session, plan)
     costs = _estimate_costs(session, plan, len(plan.seeds), [len(found) for found in reused])
@@ -83,6 +92,7 @@ def _preview(session: Session, plan: Plan, quota_errors: Sequence[FieldError]) -
         warnings=[
             *(f"it would be refused now: {one.detail}" for one in quota_errors if reusable is None),
             *_list_warnings(session, plan),
+            *_list_missing_weights(settings, plan),
         ],
     )
 
@@ -202,6 +212,26 @@ def _calibrate(sized: Sequence[tuple[float, Cost]], cost: Cost, device: Device) 
     ]
     found = [calibrate(seconds, model, device=device) for seconds, model in nearest]
     return sorted(found, key=lambda calibration: calibration.seconds_per_flop)[len(found) // 2]
+
+
+def _list_missing_weights(settings: Settings, plan: Plan) -> list[str]:
+    """A warning for each file of pretrained weights that a worker must download first."""
+    folder = settings.resolved_data_dir / "pretrained"
+    files = dict.fromkeys(
+        file
+        for point in plan.points
+        if (file := find_weights_file(point.spec.model, point.spec.init)) is not None
+    )
+    what = (
+        "a worker downloads them, unless it has them already"
+        if settings.allow_download
+        else "downloads are switched off: put torchvision's file there"
+    )
+    return [
+        f"the pretrained weights are not at {folder / file}: {what}"
+        for file in files
+        if not (folder / file).is_file()
+    ]
 
 
 def _list_warnings(session: Session, plan: Plan) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from api.dependencies import State
+from api.experiments.described_nets import with_described_nets
 from api.experiments.plan import Plan, plan_submission
 from api.experiments.quotas import refuse_if_any
 from api.experiments.show import show
@@ -50,12 +51,10 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
         raise ProblemRaised(422, ProblemCode.INVALID_REQUEST, detail)
     keyed = IdempotentBody(idempotency_key, hashlib.sha256(body).hexdigest())
     # Planning takes the longest. It is done before the write transaction, which others wait for.
-    with state.db.read() as session, restricted_to_owner(session):
-        earlier = _find_earlier_response(state, session, keyed)
-        if earlier is not None:
-            return earlier
-        plan = plan_submission(session, state.settings, state.blobs, parse_object(body))
-        points = plan.planned_points()
+    plan_or_earlier = with_described_nets(state, lambda: _plan(state, keyed, body))
+    if isinstance(plan_or_earlier, Experiment):
+        return plan_or_earlier
+    plan, points = plan_or_earlier
     storage_errors = state.quotas.find_storage_errors(state.owner)
 
     with state.db.write() as session, restricted_to_owner(session):
@@ -83,6 +82,18 @@ def submit(state: State, body: bytes, idempotency_key: str | None) -> Experiment
         return to_new_resource(
             session, row, plan.needs, limit_per_owner=state.settings.limit_running_per_owner
         )
+
+
+def _plan(
+    state: State, keyed: IdempotentBody, body: bytes
+) -> Experiment | tuple[Plan, list[PlannedPoint]]:
+    """The plan and its points, or the experiment that the key's first request made."""
+    with state.db.read() as session, restricted_to_owner(session):
+        earlier = _find_earlier_response(state, session, keyed)
+        if earlier is not None:
+            return earlier
+        plan = plan_submission(session, state.settings, state.blobs, parse_object(body))
+        return plan, plan.planned_points()
 
 
 def _find_earlier_response(

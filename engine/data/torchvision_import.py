@@ -11,21 +11,18 @@ import torch
 
 
 def import_torchvision(name: str) -> ModuleType:
-    """The module `torchvision.{name}`; only data sets, transforms and weight tables may be used.
-
-    With a CPU torch, importing a torchvision wheel built for CUDA fails because its operators `nms`
-    and `qnms` are unknown. Declaring them without a body satisfies the import; nothing here calls
-    them.
-    """
-    _declare_missing_operators()
+    """The module `torchvision.{name}`; its models, data sets, transforms and weight tables work."""
+    make_torchvision_importable()
     return import_module(f"torchvision.{name}")
 
 
 @cache
-def _declare_missing_operators() -> torch.library.Library | None:
+def make_torchvision_importable() -> torch.library.Library | None:
     """Make `import torchvision` work.
 
-    The declarations live as long as the returned object, which the cache holds.
+    With a CPU torch, importing a torchvision wheel built for CUDA fails because its operators `nms`
+    and `qnms` are unknown. Declaring them without a body satisfies the import; nothing here calls
+    them. The declarations live as long as the returned object, which the cache holds.
     """
     try:
         import_module("torchvision")

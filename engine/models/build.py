@@ -53,6 +53,9 @@ def initialise(
 ) -> None:
     """Set every weight and buffer of `net` in place: a function of `init` and `seed` alone.
 
+    Pretrained weights of torchvision replace what `init` draws where their shapes agree: all but
+    the head and a changed stem. A checkpoint replaces everything.
+
     read_checkpoint: returns the bytes of a theta file. weights_dir: folder of pretrained weights,
     which are downloaded there if allow_download. Raises WeightsUnavailable.
     """
@@ -71,6 +74,9 @@ def initialise(
             _load_all(net, drawn)
         case CheckpointSpec():
             _load_all(net, _read_theta(net, init.checkpoint, read_checkpoint))
+            return
+    if net.load_pretrained is not None:
+        net.load_state_dict(net.load_pretrained(weights_dir, allow_download), strict=False)
 
 
 def _xavier_variance(shape: torch.Size) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from engine.data.spec import DatasetInfo
 from engine.errors import ModelRejected
 from engine.models.host import NetHost, set_net_host
 from engine.models.layer_layout import LayerLayout
+from engine.models.plugin_files import list_plugin_files
 from engine.models.plugin_loading import LoadedModel, LoadedPlugins, load_plugins
 from engine.models.plugin_models import PluginModels
 from engine.models.spec import DescribedSpec, PluginSpec
@@ -19,6 +21,8 @@ class LocalHost:
     def __init__(self, plugins_dir: Path | None = None) -> None:
         self._plugins_dir = plugins_dir
         self._loaded: LoadedPlugins | None = None
+        self._files: tuple[Any, ...] = ()
+        """Of the folder when it was read"""
 
     def list_plugin_models(self) -> PluginModels:
         return self._load().describe()
@@ -49,8 +53,10 @@ class LocalHost:
         return found
 
     def _load(self) -> LoadedPlugins:
-        if self._loaded is None:
-            self._loaded = load_plugins(self._plugins_dir)
+        """All plug-ins, read again when a file of the folder has changed."""
+        files = list_plugin_files(self._plugins_dir)
+        if self._loaded is None or files != self._files:
+            self._loaded, self._files = load_plugins(self._plugins_dir), files
         return self._loaded
 
 

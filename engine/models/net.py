@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class LayeredNet(nn.Module):
     normalises_by_batch, is_random: for each layer, whether its output for an example depends on the
     others of the batch, or on random numbers, in training. draw_own_start: returns the weights and
     buffers that the net's author gives it under a seed, by name; None for nets of plans.
+    load_pretrained: returns those tensors by name that replace what is drawn, from a folder of
+    weights, downloaded there if allowed; None for nets without.
     """
 
     def __init__(
@@ -38,11 +41,13 @@ class LayeredNet(nn.Module):
         normalises_by_batch: Sequence[bool],
         is_random: Sequence[bool],
         draw_own_start: Callable[[int], dict[str, Tensor]] | None = None,
+        load_pretrained: Callable[[Path, bool], dict[str, Tensor]] | None = None,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.normalises_by_batch, self.is_random = tuple(normalises_by_batch), tuple(is_random)
         self.draw_own_start = draw_own_start
+        self.load_pretrained = load_pretrained
 
     @property
     def has_batch_norm(self) -> bool:

@@ -22,6 +22,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
+from engine.data.torchvision_import import make_torchvision_importable
+from engine.models.plugin_files import PACKAGES, list_plugin_files
 from engine.models.plugin_models import (
     ARGUMENT_TYPES,
     PluginArgument,
@@ -32,7 +34,6 @@ from engine.models.plugin_models import (
 from engine.models.process_state import UnchangedProcess
 from engine.models.spec import BUILT_IN_MODELS
 
-GROUP = "richregime.models"
 GIVEN = ("shape", "num_classes")
 """The arguments that the service gives: the examples' shape and the number of classes"""
 MAX_FILES = 1_000
@@ -68,14 +69,18 @@ class _Refused(Exception):
     """A net that cannot be used; the message says why."""
 
 
-def load_plugins(folder: Path | None) -> LoadedPlugins:
+def load_plugins(
+    folder: Path | None, before_reading: Callable[[str], object] = lambda origin: None
+) -> LoadedPlugins:
     """The nets of the folder's files and of installed distributions, by name.
 
-    A plug-in that fails is a problem and leaves the others unharmed. Of two nets with one name
-    neither is used.
+    before_reading: called with the file or distribution before its code runs. A plug-in that fails
+    is a problem and leaves the others unharmed. Of two nets with one name neither is used.
     """
     found = LoadedPlugins()
+    make_torchvision_importable()  # a plug-in may use it
     for origin, source, load in (*_list_files(folder, found), *_list_packages()):
+        before_reading(origin)
         try:
             with UnchangedProcess() as process:
                 module = load()
@@ -92,9 +97,7 @@ def load_plugins(folder: Path | None) -> LoadedPlugins:
 def _list_files(
     folder: Path | None, found: LoadedPlugins
 ) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-    if folder is None or not folder.is_dir():
-        return
-    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+    files = [file.path for file in list_plugin_files(folder)]
     if len(files) > MAX_FILES:
         found.problems.append(
             PluginProblem(
@@ -125,7 +128,7 @@ def _run_file(path: Path, code: bytes) -> Any:
 
 
 def _list_packages() -> Iterator[tuple[str, str, Callable[[], Any]]]:
-    for entry in sorted(entry_points(group=GROUP), key=lambda one: (one.value, one.name)):
+    for entry in sorted(entry_points(group=PACKAGES), key=lambda one: (one.value, one.name)):
         distribution = entry.dist
         name = distribution.name if distribution is not None else entry.value
         version = distribution.version if distribution is not None else "unknown"

@@ -5,7 +5,7 @@ A worker reads the plug-ins' code; all else knows them by what is described here
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -40,6 +40,10 @@ class PluginArgument:
     """The valid values; empty where any of the type is"""
     minimum: float | None = None
     maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.default, list):
+            object.__setattr__(self, "default", tuple(self.default))
 
     def annotation(self) -> Any:
         """The type of a pydantic field."""
@@ -86,7 +90,7 @@ class PluginModels:
     """All that the plug-ins offer."""
 
     models: Mapping[str, PluginModel] = field(default_factory=dict)
-    problems: Sequence[PluginProblem] = ()
+    problems: tuple[PluginProblem, ...] = ()
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from engine.data.torchvision_import import import_torchvision
 from engine.errors import WeightsUnavailable
 from engine.models.net import LayeredNet
+from engine.models.torchvision_catalog import architectures
 
-VGG11_FILE = "vgg11-8a719046.pth"
+VGG11_FILE = architectures()["vgg11"]["IMAGENET1K_V1"]
 """torchvision's file name; the part after the dash is a prefix of the sha256 of its bytes."""
 _VGG11_CONVOLUTIONS = (0, 3, 6, 8, 11, 13, 16, 18)
 """Positions of the convolutions in torchvision's `features`."""
@@ -32,12 +34,31 @@ def load_vgg11_convolutions(
     """
     path = weights_dir / file_name
     if not path.is_file():
-        _download(path, allow_download)
+        _download(path, allow_download, _vgg11_url())
     _check_sha256(path)
     return _match(net, _read_state(path), path)
 
 
-def _download(path: Path, allow_download: bool) -> None:
+def _vgg11_url() -> str:
+    return str(import_torchvision("models").VGG11_Weights.IMAGENET1K_V1.url)
+
+
+def load_architecture(
+    architecture: str, weights: str, weights_dir: Path, allow_download: bool
+) -> dict[str, Tensor]:
+    """The tensors of torchvision's pretrained weights, under torchvision's names.
+
+    The file is found, downloaded and checked as that of VGG-11. Raises WeightsUnavailable.
+    """
+    path = weights_dir / architectures()[architecture][weights]
+    if not path.is_file():
+        table: Any = import_torchvision("models").get_model_weights(architecture)
+        _download(path, allow_download, table[weights].url)
+    _check_sha256(path)
+    return _read_state(path)
+
+
+def _download(path: Path, allow_download: bool, url: str) -> None:
     advice = (
         f"put torchvision's file {path.name} into {path.parent}, or choose the initialisation "
         "'xavier' or a checkpoint"
@@ -46,7 +67,6 @@ def _download(path: Path, allow_download: bool) -> None:
         raise WeightsUnavailable(
             f"pretrained weights are not at {path} and downloads are switched off: {advice}"
         )
-    url = import_torchvision("models").VGG11_Weights.IMAGENET1K_V1.url
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(

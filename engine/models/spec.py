@@ -282,6 +282,15 @@ def find_given_start(model: ModelSpec, init: InitSpec) -> str | None:
     return None if weights is None else f"the pretrained weights {weights!r}"
 
 
+def find_weights_file(model: ModelSpec, init: InitSpec) -> str | None:
+    """Torchvision's file of the pretrained weights that the net starts from; None without any."""
+    if isinstance(init, PretrainedSpec):
+        return architectures()["vgg11"]["IMAGENET1K_V1"]
+    if isinstance(init, CheckpointSpec) or not isinstance(model, TorchvisionSpec):
+        return None
+    return None if model.weights is None else architectures()[model.architecture][model.weights]
+
+
 def validate_model(
     model: ModelSpec, init: InitSpec, info: DatasetInfo, pointer: str = "#/spec"
 ) -> list[FieldError]:

@@ -49,6 +49,8 @@ class EpochSchedule:
     """One set of layer indices per epoch, none empty."""
     parameters: frozenset[str] | None = None
     """The only parameters that train in these layers, by name; None for all."""
+    frozen_in_eval: bool = False
+    """Whether layers run as in evaluation while they are frozen."""
 
     def __post_init__(self) -> None:
         assert all(
@@ -109,6 +111,8 @@ class StepSchedule:
     have the rate of the training."""
     scales: tuple[float, ...] = ()
     """For each layer the factor on its learning rate; as long as `ends`."""
+    frozen_in_eval: bool = False
+    """Whether layers run as in evaluation while they are frozen."""
 
     @property
     def parameters(self) -> None:

@@ -67,6 +67,7 @@ class ModuleLearner:
         self._notes = tuple(notes)
         self._periods = schedule if isinstance(schedule, StepSchedule) else None
         self._only = None if schedule is None else schedule.parameters
+        self._frozen_in_eval = schedule is not None and schedule.frozen_in_eval
         device = data.x_train.device
         # modules of others may call `view` on activations, which needs them contiguous
         self._channels_last = not net.is_traced and any(
@@ -134,7 +135,6 @@ class ModuleLearner:
         if self._spec.data.augmentation == "crop_flip":
             self._draws = draw_crop_flips(self._order_seed, epoch - 1, count).to(device)
         self._freeze_all_but(trained)
-        self._net.train()
         if self._prefix is not None:
             self._prefix.begin_epoch(epoch - 1)
 
@@ -150,6 +150,14 @@ class ModuleLearner:
                 parameter.grad = None  # without a gradient the optimiser skips a frozen layer
                 if chosen:
                     self._trained.append(parameter)
+        self._set_modes()
+
+    def _set_modes(self) -> None:
+        """Let all layers run as in training, or those that are frozen as in evaluation."""
+        self._net.train()
+        if self._frozen_in_eval and self._layers is not None:
+            for index, layer in enumerate(self._net.layers):
+                layer.train(index in self._layers)
 
     def train_step(self, step: int) -> None:
         watch = self._stopwatch
@@ -290,7 +298,7 @@ class ModuleLearner:
                 logits = self._test_logits(start, stop).float()
             losses += functional.cross_entropy(logits, labels[start:stop], reduction="sum")
             correct += (logits.argmax(dim=1) == labels[start:stop]).sum()
-        self._net.train()
+        self._set_modes()
         watch.lap("evaluation")
         return [Evaluation(correct.item() / len(labels), losses.item() / len(labels))]
 
@@ -327,7 +335,7 @@ class ModuleLearner:
             else:
                 loss = self._objective(logits, labels) * (len(labels) / count)
             torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
-        self._net.train()
+        self._set_modes()
         for parameter, was in zip(parameters, required, strict=True):
             parameter.requires_grad_(was)
         return torch.cat([gradient.contiguous().reshape(-1) for gradient in total])

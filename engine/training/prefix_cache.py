@@ -43,6 +43,7 @@ def build_prefix(
         test_size=len(data.y_test),
         budget_bytes=default_budget(data.x_train.device) if budget_bytes is None else budget_bytes,
         augmented=spec.data.augmentation != "none",
+        frozen_in_eval=schedule.frozen_in_eval,
         count_stable_layers=count_stable_layers,
     )
     return FrozenPrefix(plan, len(data.y_train), len(data.y_test))

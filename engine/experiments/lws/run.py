@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from engine.context import RunContext
@@ -26,7 +27,8 @@ def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
 
     def draw(seed: int, info: DatasetInfo) -> LayerSchedule:
         layers, steps = layout(spec.model, info), spec.num_steps(info) // max(1, spec.epochs)
-        schedule = draw_schedule(spec.policy, len(layers), spec.epochs, seed, steps, layers)
+        drawn = draw_schedule(spec.policy, len(layers), spec.epochs, seed, steps, layers)
+        schedule = replace(drawn, frozen_in_eval=spec.frozen_layers == "eval")
         stored = canonical_json(schedule.to_json()).encode()
         ctx.save_artifact("schedule.json", seed, "application/json", stored)
         counts = schedule.count_epochs_by_lowest_layer()

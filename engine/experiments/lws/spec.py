@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, ClassVar, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
@@ -38,10 +38,17 @@ class LwsSpec(ExperimentSpec):
 
     kind: Literal["lws"] = "lws"
     policy: PolicySpec = TopKAllBottomsPolicy()
+    frozen_layers: Literal["train", "eval"] = Field(
+        "train",
+        description="How layers run while they are frozen. `train`: batch normalisation uses the "
+        "batch and moves its running statistics, dropout drops. `eval`: as in evaluation; their "
+        "activations are then constant and can be cached.",
+    )
 
     added_fields: ClassVar[Mapping[str, Any]] = {
         **ExperimentSpec.added_fields,
         "policy.draw_every": EACH_EPOCH.model_dump(mode="json"),
+        "frozen_layers": "train",
     }
 
     @model_validator(mode="after")
@@ -114,9 +121,10 @@ class LwsSpec(ExperimentSpec):
     def work(self, info: DatasetInfo) -> Work:
         """The share of training under the policy, with the frozen-prefix cache where possible."""
         layers = layout(self.model, info)
-        keeps_prefix = self.data.augmentation == "none" and not any(
-            layer.buffers for layer in layers
+        is_constant = self.frozen_layers == "eval" or not any(
+            layer.normalises_by_batch or layer.is_random for layer in layers
         )
+        keeps_prefix = self.data.augmentation == "none" and is_constant
         shares = expect_shares(
             self.policy,
             layers,
@@ -139,6 +147,8 @@ class LwsSpec(ExperimentSpec):
         spec = super().training_spec()
         if not isinstance(self.policy, FullPolicy) or isinstance(self.model, ReluNetSpec):
             spec["policy"] = self._identity()["policy"]
+            if self.frozen_layers != "train":
+                spec["frozen_layers"] = self.frozen_layers
         return spec
 
 

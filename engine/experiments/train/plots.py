@@ -183,22 +183,32 @@ def _describe_net(model: Any, info: DatasetInfo) -> dict[str, Any]:
     }
 
 
+DEEP_NET = 20
+"""A net of more layers has one line a layer"""
+
+
 def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     points = numbers["points"][:4]
     rows = max(len(point["layers"]) for point in points)
-    figure = new_figure(options, 3.6 * len(points) + 0.4, 0.62 * rows + 0.8)
+    is_deep = rows > DEEP_NET
+    figure = new_figure(options, 3.6 * len(points) + 0.4, (0.24 if is_deep else 0.62) * rows + 0.8)
     for position, point in enumerate(points, start=1):
         axes = figure.add_subplot(1, len(points), position)
         axes.set_axis_off()
         axes.set(xlim=(0, 1), ylim=(-0.6, rows))
-        axes.set_title(f"{_NET_NAMES[point['model']]}: p = {point['parameters']:,}")
+        name = _NET_NAMES.get(point["model"], point["model"])
+        axes.set_title(f"{name}: p = {point['parameters']:,}")
         axes.text(
             0.5, -0.3, f"input {_times(point['input'])}", ha="center", va="center", fontsize=7.5
         )
         for index, layer in enumerate(point["layers"]):
             color = CONVOLUTION if any(len(shape) == 4 for shape in layer["weights"]) else LINEAR
             axes.add_patch(_box(index, color))
-            weights = ", ".join(_describe_weight(shape) for shape in layer["weights"])
+            weights = _describe_weights(layer["weights"])
+            if is_deep:
+                text = f"{index + 1}  {weights}: {layer['parameters']:,}"
+                axes.text(0.5, index + 0.41, text, ha="center", va="center", fontsize=6.5)
+                continue
             axes.text(
                 0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5
             )
@@ -232,10 +242,18 @@ def _box(index: int, color: str) -> Any:
     )
 
 
+def _describe_weights(shapes: Sequence[Sequence[int]]) -> str:
+    if len(shapes) > 3:
+        return f"block of {len(shapes)} weights"
+    return ", ".join(map(_describe_weight, shapes)) or "no weights"
+
+
 def _describe_weight(shape: Sequence[int]) -> str:
     if len(shape) == 4:
         return f"{shape[2]}×{shape[3]} conv {shape[0]}"
-    return f"fully connected {shape[0]}"
+    if len(shape) == 2:
+        return f"fully connected {shape[0]}"
+    return f"parameter {_times(shape)}"
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from engine.models.host import net_host
 from engine.models.layer_layout import LayerLayout
 from engine.models.local_host import LocalHost
 from engine.models.net import LayeredNet
+from engine.models.pretrained import load_architecture
 from engine.models.process_state import UnchangedProcess
 from engine.models.spec import DescribedSpec, TorchvisionSpec
 from engine.models.torchvision_nets import build_torchvision
@@ -50,7 +52,36 @@ def build_described(spec: DescribedSpec, info: DatasetInfo) -> LayeredNet:
     def draw_own_start(seed: int) -> dict[str, Tensor]:
         return _wrap(_make(source, seed), described).state_dict()
 
-    return _wrap(_make(source, 0), described, draw_own_start)
+    net = _wrap(_make(source, 0), described, draw_own_start)
+    if isinstance(spec, TorchvisionSpec) and spec.weights is not None:
+        net.load_pretrained = partial(_load_pretrained, net, spec, info)
+    return net
+
+
+def _load_pretrained(
+    net: LayeredNet,
+    spec: TorchvisionSpec,
+    info: DatasetInfo,
+    weights_dir: Path,
+    allow_download: bool,
+) -> dict[str, Tensor]:
+    """Torchvision's tensors under the net's names, where the shapes agree.
+
+    Of a first convolution for grey images, the weights of red, green and blue are added: the net
+    then computes what it computes of three equal channels.
+    """
+    assert spec.weights is not None
+    theirs = load_architecture(spec.architecture, spec.weights, weights_dir, allow_download)
+    found = {}
+    for name, ours in net.state_dict().items():
+        tensor = theirs.get(name.split(".", 2)[2])
+        if tensor is None:
+            continue
+        if info.shape[0] == 1 and tensor.shape[:2] == (len(ours), 3) and ours.shape[1] == 1:
+            tensor = tensor.sum(dim=1, keepdim=True)
+        if tensor.shape == ours.shape:
+            found[name] = tensor
+    return found
 
 
 def _wrap(

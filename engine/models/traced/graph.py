@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,7 +153,7 @@ def kept_buffers(module: nn.Module) -> Iterator[None]:
 
 
 def tell(error: BaseException) -> str:
-    """The error's text, and the last line outside torch that it came from."""
+    """The error's text, and the submodule or the last line outside torch that it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [
         frame
@@ -160,4 +161,7 @@ def tell(error: BaseException) -> str:
         if "/torch/" not in frame.filename and "engine/models/traced/" not in frame.filename
     ]
     place = f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
-    return f"{type(error).__name__}: {str(error)[:300]}{place}"
+    text, _, traced = str(error).partition("\n\nWhile executing ")
+    module = re.search(r"call_module\[target=([^\]]+)\]", traced)
+    place += f" (in the submodule {module[1]})" if module else ""
+    return f"{type(error).__name__}: {text[:300]}{place}"

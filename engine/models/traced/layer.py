@@ -16,6 +16,8 @@ _Run = Callable[[nn.Module, Tensor], Tensor]
 class TracedLayer(nn.Module):
     """One layer; submodules, parameters and buffers are shared with the module.
 
+    The rows of its output are dense, so that cached rows have the layout of computed ones.
+
     changes_input: whether its first operation writes into its input; the layer then works on a
     copy, so that a caller's activations stay as they are.
     """
@@ -35,7 +37,7 @@ class TracedLayer(nn.Module):
             x = x.clone()
         for run in self._runs[self.training]:
             x = run(self, x)
-        return x
+        return x if _has_dense_rows(x) else x.contiguous()
 
     def _hold(self, module: nn.Module, target: str) -> None:
         *path, leaf = target.split(".")
@@ -57,6 +59,17 @@ class TracedLayer(nn.Module):
             owner.register_buffer(leaf, held, persistent)
         else:
             setattr(owner, leaf, held)
+
+
+def _has_dense_rows(x: Tensor) -> bool:
+    """Whether the numbers of each row lie together, as they do when rows are cached and read."""
+    expected = 1
+    for stride, size in sorted(zip(x.stride()[1:], x.shape[1:], strict=True)):
+        if size > 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return len(x) <= 1 or x.stride(0) == expected
 
 
 def build_layers(

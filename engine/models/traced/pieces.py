@@ -104,7 +104,8 @@ def _find_cuts(
     for index, node in enumerate(nodes):
         live = {one: last for one, last in live.items() if last > index}
         if node in dependent and not samples[node].follows_from_shapes:
-            last_use = max((position[user] for user in node.users), default=index)
+            users = [user for user in node.users if not samples[user].follows_from_shapes]
+            last_use = max((position[user] for user in users), default=index)
             if last_use > index:
                 live[node] = last_use
         if node is result:
@@ -152,8 +153,11 @@ class _Copier:
         self._num_examples: fx.Node | None = None
 
     def copy(self, node: fx.Node) -> None:
-        """Copy a node; assertions about shapes are left out, as they hold."""
-        if node.target is not torch._assert:
+        """Copy a node; assertions about shapes are left out, as they hold.
+
+        What follows from the shapes is copied where it is used.
+        """
+        if node.target is not torch._assert and not self._samples[node].follows_from_shapes:
             self._copies[node] = self._graph.node_copy(node, self._find)
 
     def _find(self, node: fx.Node) -> Any:
@@ -167,13 +171,13 @@ class _Copier:
         return self._copies[node]
 
     def _compute(self, first: Any, second: Any) -> Any:
-        """A value of an earlier piece that follows from the shapes."""
+        """A value that follows from the shapes: a constant, or by the number of examples."""
         if isinstance(first, tuple | list):
             return tuple(map(self._compute, first, second))
         if first == second:
             return first
         factor = find_multiple(first, second)
-        assert factor is not None, "a cut needs no other value of the pieces below"
+        assert factor is not None, "a piece needs nothing else from those below"
         if self._num_examples is None:
             source = next(iter(self._graph.nodes))
             with self._graph.inserting_after(source):

@@ -12,6 +12,7 @@ from storage.database.tables.experiments import (
 )
 from storage.database.tables.files import ArtifactRow, DatasetRow, TrainingRow, WeightsRow
 from storage.database.tables.monitoring import CounterRow, WorkerRow
+from storage.database.tables.nets import DescribedNetRow, PluginListingRow
 
 __all__ = [
     "ApiKeyRow",
@@ -20,11 +21,13 @@ __all__ = [
     "CounterRow",
     "DatasetRow",
     "DeliveryRow",
+    "DescribedNetRow",
     "EventRow",
     "ExperimentRow",
     "IdempotencyRow",
     "LoginRow",
     "MetricRow",
+    "PluginListingRow",
     "PointRow",
     "PointSeedRow",
     "RunRow",

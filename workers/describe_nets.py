@@ -1,0 +1,95 @@
+"""A process that reads plug-ins and describes nets, apart from the workers that run experiments.
+
+`python -m workers.describe_nets [--plugins]`: reads the plug-ins and stores what they offer, or
+describes each net that is wanted; then it ends. What it reads is printed, a line each, so that the
+process that started it can tell where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+
+from pydantic import TypeAdapter
+
+from engine.data.spec import DatasetInfo
+from engine.errors import ModelRejected
+from engine.models.host import set_net_host
+from engine.models.layer_layout import LayerLayout
+from engine.models.local_host import LocalHost
+from engine.models.plugin_loading import load_plugins
+from engine.models.spec import DescribedSpec, ModelSpec
+from runtime.environment import remove_leftovers
+from runtime.logs import set_up_logging
+from runtime.settings import Settings, settings_of_command
+from storage.database.engine import Database
+from storage.nets.described import WantedNet, claim_net, store_net
+from storage.nets.plugins import store_listing
+from workers.process_control import die_with_parent
+
+_MODEL: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers.describe_nets", description=__doc__)
+    parser.add_argument("--plugins", action="store_true", help="read the plug-ins, nothing else")
+    parser.add_argument("--parent", type=int, help="end when this process ends")
+    chosen = parser.parse_args(arguments)
+    if chosen.parent is not None:
+        die_with_parent(parent=chosen.parent)()
+    remove_leftovers(os.environ)
+    settings = settings_of_command(None, needs_home=False)
+    set_up_logging(settings.log_format, "describer")
+    db = Database(settings.resolved_database_url)
+    if chosen.plugins:
+        _read_plugins(settings, db)
+    else:
+        _describe_all(settings, db)
+    db.dispose()
+    return 0
+
+
+def _read_plugins(settings: Settings, db: Database) -> None:
+    listing = load_plugins(settings.resolved_plugins_dir, _announce).describe()
+    with db.write() as session:
+        store_listing(session, socket.gethostname(), listing)
+
+
+def _describe_all(settings: Settings, db: Database) -> None:
+    host = LocalHost(settings.resolved_plugins_dir)
+    set_net_host(host)
+    while True:
+        with db.write() as session:
+            wanted = claim_net(session)
+        if wanted is None:
+            return
+        _announce(wanted.key)
+        found, error = _describe(host, wanted)
+        with db.write() as session:
+            store_net(session, wanted.key, found, error)
+
+
+def _describe(
+    host: LocalHost, wanted: WantedNet
+) -> tuple[tuple[LayerLayout, ...] | None, str | None]:
+    """(Its layers, why it cannot be used): one of the two."""
+    info = DatasetInfo("data", "data", wanted.shape, wanted.num_classes, 2, 2, "registered")
+    model = _MODEL.validate_python(wanted.model)
+    assert isinstance(model, DescribedSpec), "others are described by arithmetic"
+    try:
+        return host.describe(model, info), None
+    except ModelRejected as rejected:
+        return None, str(rejected)
+    except Exception as error:  # noqa: BLE001 - of a plug-in's net, whatever its code raises
+        return None, f"describing it failed: {type(error).__name__}: {str(error)[:300]}"
+
+
+def _announce(text: str) -> None:
+    sys.__stdout__.write(f"{text}\n")  # type: ignore[union-attr]
+    sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
