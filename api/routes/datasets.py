@@ -5,13 +5,16 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api.dependencies import StateDep
 from api.files.content import Expected
 from api.files.datasets import Choices, register
 from api.files.deletion import remove_dataset
+from api.http.negotiation import VARY, wants_page
 from api.http.problems import ProblemRaised
 from api.http.request_bodies import DATASET_BODY
 from api.http.request_work import Router
@@ -30,19 +33,29 @@ NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,63}$"
 UploadDep = Annotated[Path, upload(Expected.DATASET, lambda settings: settings.max_dataset_bytes)]
 
 
-@router.get("/datasets")
-def list_all_datasets(state: StateDep) -> Page[Dataset]:
-    """List the built-in and the registered data sets."""
+@router.get("/datasets", response_model=Page[Dataset])
+def list_all_datasets(
+    request: Request, response: Response, state: StateDep
+) -> Page[Dataset] | Response:
+    """List the built-in and the registered data sets. A browser is sent to the page of them."""
+    response.headers.update(VARY)
+    if wants_page(request.headers.get("accept")):
+        return RedirectResponse("/data", 303, headers=VARY)
     with state.db.read() as session:
         registered = [to_resource(row) for row in list_datasets(session)]
-    return Page[Dataset](items=[*map(_describe, BUILTIN_DATASETS.values()), *registered])
+    return Page[Dataset](items=[*map(describe_built_in, BUILTIN_DATASETS.values()), *registered])
 
 
-@router.get("/datasets/{name}")
-def get_one_dataset(name: str, state: StateDep) -> Dataset:
-    """One data set."""
+@router.get("/datasets/{name}", response_model=Dataset)
+def get_one_dataset(
+    name: str, request: Request, response: Response, state: StateDep
+) -> Dataset | Response:
+    """One data set. A browser is sent to its page."""
+    response.headers.update(VARY)
+    if wants_page(request.headers.get("accept")):
+        return RedirectResponse(f"/data/{quote(name, safe='')}", 303, headers=VARY)
     if name in BUILTIN_DATASETS:
-        return _describe(BUILTIN_DATASETS[name])
+        return describe_built_in(BUILTIN_DATASETS[name])
     with state.db.read() as session:
         row = get_dataset(session, name)
         if row is None:
@@ -126,7 +139,8 @@ def delete_registered_dataset(name: str, state: StateDep, dry_run: bool = False)
     return remove_dataset(state, name, dry_run=dry_run)
 
 
-def _describe(info: DatasetInfo) -> Dataset:
+def describe_built_in(info: DatasetInfo) -> Dataset:
+    """A built-in data set."""
     return Dataset(
         name=info.name,
         title=info.title,

@@ -22,6 +22,7 @@ NAVIGATION = (
     ("/", "Experiments"),
     ("/submit", "New experiment"),
     ("/machines", "Queue and workers"),
+    ("/data", "Data sets"),
     ("/uploads", "Uploads"),
     ("/guide", "Guide"),
     ("/docs", "API"),

@@ -110,6 +110,12 @@ def inspect_npz(
         ) from None
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether the train examples of a data set file are compressed, so that it cannot be mapped."""
+    with open_archive(path, _MAX_DIRECTORY_BYTES) as archive:
+        return archive.entries["x_train.npy"].compress_type != ZIP_STORED
+
+
 def read_npz(path: Path, *, mapped: bool = False) -> dict[str, Array]:
     """The four arrays of a file that `inspect_npz` accepts.
 

@@ -99,19 +99,57 @@ def list_replaced(deleted_data: Mapping[str, str] | None, datasets: Mapping[str,
     return [name for name, sha256 in datasets.items() if used.get(name, sha256) != sha256]
 
 
-def remember_deleted(session: Session, row: DatasetRow) -> None:
-    """Store the content of a data set with the experiments that used it, before its deletion."""
+@dataclass(frozen=True, slots=True)
+class DatasetUser:
+    """An experiment with a data set."""
+
+    experiment_id: str
+    name: str | None
+    status: str
+    sha256: str | None
+    """Of the file that it used, where that is not the present one"""
+
+
+def list_users(session: Session, row: DatasetRow, *, limit: int) -> tuple[list[DatasetUser], bool]:
+    """The newest experiments that use a registered data set, and whether there are more."""
+    query = (
+        select(ExperimentRow)
+        .where(ExperimentRow.id.in_(_find_users(session, row)))
+        .order_by(ExperimentRow.created_at.desc(), ExperimentRow.id.desc())
+        .limit(limit + 1)
+    )
+    found = [
+        DatasetUser(
+            experiment.id,
+            experiment.name,
+            experiment.status,
+            (experiment.deleted_data or {}).get(row.name)
+            if list_replaced(experiment.deleted_data, {row.name: row.sha256})
+            else None,
+        )
+        for experiment in session.scalars(query)
+    ]
+    return found[:limit], len(found) > limit
+
+
+def _find_users(session: Session, row: DatasetRow) -> set[str]:
+    """Ids of the owner's experiments of which a point uses the data set."""
     used = (
         select(PointRow.experiment_id, PointRow.spec)
         .join(ExperimentRow, ExperimentRow.id == PointRow.experiment_id)
         .where(ExperimentRow.owner == row.owner)
         .where(cast(PointRow.spec, String).contains(f'"{row.name}"', autoescape=True))
     )
-    users = {
+    return {
         experiment_id
         for experiment_id, spec in session.execute(used)
         if _dataset_of(readable(spec)) == row.name
     }
+
+
+def remember_deleted(session: Session, row: DatasetRow) -> None:
+    """Store the content of a data set with the experiments that used it, before its deletion."""
+    users = _find_users(session, row)
     for experiment in session.scalars(select(ExperimentRow).where(ExperimentRow.id.in_(users))):
         experiment.deleted_data = {row.name: row.sha256, **(experiment.deleted_data or {})}
         session.add(experiment)

@@ -73,6 +73,8 @@ def pages(made: list[str]) -> list[str]:
         f"/submit?from={made[0]}",
         "/machines",
         "/uploads",
+        "/data",
+        "/data/digits",
         "/compare",
         f"/compare?id={made[0]}&id={made[1]}",
         *(f"/view/{one}" for one in made),

@@ -25,6 +25,8 @@ PATHS = (
     "/submit",
     "/machines",
     "/uploads",
+    "/data",
+    "/data/digits",
     "/compare?id={one}&id={other}",
     "/view/{one}",
     "/guide",

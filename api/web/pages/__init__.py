@@ -8,6 +8,7 @@ from fastapi.staticfiles import StaticFiles
 from api.web.pages import (
     api_docs,
     compare,
+    datasets,
     experiment,
     experiments,
     guide,
@@ -18,7 +19,7 @@ from api.web.pages import (
 )
 from api.web.templating import WEB
 
-PAGES = (login, experiments, experiment, compare, submit, queue, uploads, guide, api_docs)
+PAGES = (login, experiments, experiment, compare, submit, queue, datasets, uploads, guide, api_docs)
 """Each has the attribute `router`."""
 
 
