@@ -7,16 +7,16 @@ from engine.errors import FieldError, ModelRejected
 from engine.models.layout import layout
 from engine.models.spec import (
     ConvNetSpec,
-    InitSpec,
     ModelSpec,
     Resnet18Spec,
+    TorchvisionSpec,
     Vgg5Spec,
     Vgg11Spec,
     validate_model,
 )
 from engine.spec import ExperimentSpec
 
-CONVOLUTIONAL = (ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec)
+CONVOLUTIONAL = (ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec, TorchvisionSpec)
 """Models that take images only"""
 
 
@@ -25,7 +25,10 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
 
     Raises NetNotDescribed where the layers of the net are not known yet.
     """
-    errors = [*validate_data(spec.data, info), *_check_model(spec.model, spec.init, info)]
+    needs_images = check_model(spec.model, info)
+    if needs_images:
+        return [*validate_data(spec.data, info), *needs_images]
+    errors = [*validate_data(spec.data, info), *validate_model(spec.model, spec.init, info)]
     try:
         layout(spec.model, info)  # of a net that a worker describes: known, and usable
         return [*errors, *spec.check_data(info)]
@@ -33,11 +36,14 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
         return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]
 
 
-def _check_model(model: ModelSpec, init: InitSpec, info: DatasetInfo) -> list[FieldError]:
+def check_model(
+    model: ModelSpec, info: DatasetInfo, pointer: str = "#/spec/model"
+) -> list[FieldError]:
+    """The error of a net of convolutions for data without images."""
     if info.has_images or not isinstance(model, CONVOLUTIONAL):
-        return validate_model(model, init, info)
+        return []
     detail = (
         f"the model is {model.name!r}, a net of convolutions, {no_images(info)}; use a net of "
-        "linear layers, such as 'relu_net'"
+        "linear layers, such as 'relu_net' or 'mlp'"
     )
-    return [FieldError("#/spec/model", "needs-images", detail)]
+    return [FieldError(pointer, "needs-images", detail)]

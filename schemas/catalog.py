@@ -48,16 +48,56 @@ class ReadingResource(Resource):
 
 
 class LayerResource(Resource):
+    """One layer, as policies and sweeps count them."""
+
     name: str
     kind: str
+    """`linear`, `conv`, or `block` for several weights"""
     parameters: int
     output_shape: list[int]
+    """Of one example"""
+    tensors: list[str]
+    """The names of its parameters, as in a theta file"""
+    forward_flops: int
+    """Of one example; a multiply-add counts 2"""
+    normalises_by_batch: bool
+    """Whether, in training, its output for an example depends on the others of the batch"""
+    is_random: bool
+    """Whether it draws random numbers in training, as dropout does"""
 
 
 class ModelResource(Resource):
+    """A network."""
+
     name: str
     title: str
     model: dict[str, Any]
-    dataset: str
-    parameters: int
-    layers: list[LayerResource]
+    """The `model` of a spec"""
+    dataset: str | None
+    """The data set whose shape and classes the net takes; null where no layers are told"""
+    parameters: int | None
+    forward_flops: int | None
+    """Of one example"""
+    layers: list[LayerResource] | None
+    """Bottom first; null for a plug-in's net in the list: `GET /models/{name}` tells them"""
+    spec_schema: dict[str, Any]
+    """JSON Schema of `model`"""
+
+
+class PluginProblemResource(Resource):
+    """Why a plug-in, or one of its nets, cannot be used."""
+
+    model: str | None
+    """The net; null where the whole plug-in cannot be read"""
+    message: str
+    """With the line"""
+
+
+class PluginResource(Resource):
+    """A plug-in that workers have read."""
+
+    origin: str
+    """The file or the distribution"""
+    models: list[str]
+    """The nets that it offers"""
+    problems: list[PluginProblemResource]

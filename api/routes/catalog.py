@@ -1,4 +1,4 @@
-"""The catalog: kinds, presets, models."""
+"""The catalog: kinds, presets, readings."""
 
 from __future__ import annotations
 
@@ -8,50 +8,20 @@ from fastapi import Query
 
 from api.http.problems import ProblemRaised
 from api.http.request_work import Router
-from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import kinds, presets
 from engine.kind import Kind, Preset
-from engine.models.layout import layout
-from engine.models.spec import (
-    ConvNetSpec,
-    MlpSpec,
-    ModelSpec,
-    ReluNetSpec,
-    Resnet18Spec,
-    Vgg5Spec,
-    Vgg11Spec,
-)
 from engine.paper.preset_departures import list_preset_choices, list_preset_departures
 from engine.paper.preset_readings import apply_reading, find_preset_reading
 from engine.paper.readings import READINGS, Reading, ReadingName
 from schemas.base import Page
 from schemas.catalog import (
     KindResource,
-    LayerResource,
-    ModelResource,
     PresetResource,
     ReadingResource,
 )
 from schemas.problems import ProblemCode
 
 router = Router(tags=["catalog"])
-
-
-MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
-    ("ReLU-Net of width 100, 2 layers", ReluNetSpec(), "mnist"),
-    ("ReLU-Net of width 100, 5 layers", ReluNetSpec(depth=4), "mnist"),
-    (
-        "ReLU-Net of width 100,000, 2 layers: the paper's widest",
-        ReluNetSpec(width=100_000),
-        "mnist",
-    ),
-    ("MLP of two hidden layers of 200 ReLU units", MlpSpec(), "mnist"),
-    ("Conv-Net of 32 channels, 3 layers", ConvNetSpec(), "mnist"),
-    ("VGG-5 of Figure 13(a)", Vgg5Spec(), "mnist"),
-    ("VGG-5 as Figure 1 counts it", Vgg5Spec(second_kernel=3, batch_norm=True), "mnist"),
-    ("VGG-11 of Figure 13(b)", Vgg11Spec(), "cifar10"),
-    ("ResNet-18 for CIFAR", Resnet18Spec(), "cifar10"),
-)
 
 
 @router.get("/kinds")
@@ -168,30 +138,4 @@ def _describe_preset(preset: Preset, reading: ReadingName | None) -> PresetResou
         departures=list(list_preset_departures(preset)),
         choices=list(list_preset_choices(preset)),
         body=dict(preset.body),
-    )
-
-
-@router.get("/models")
-def list_models() -> Page[ModelResource]:
-    """List the networks with layers and parameter counts, in the sizes of the paper."""
-    return Page[ModelResource](items=[_describe_model(*entry) for entry in MODELS])
-
-
-def _describe_model(title: str, model: ModelSpec, dataset: str) -> ModelResource:
-    layers = layout(model, BUILTIN_DATASETS[dataset])
-    return ModelResource(
-        name=model.name,
-        title=title,
-        model=model.model_dump(mode="json"),
-        dataset=dataset,
-        parameters=sum(layer.num_parameters for layer in layers),
-        layers=[
-            LayerResource(
-                name=layer.name,
-                kind=layer.kind,
-                parameters=layer.num_parameters,
-                output_shape=list(layer.output_shape),
-            )
-            for layer in layers
-        ],
     )

@@ -43,6 +43,7 @@ class FailureReason(StrEnum):
     STORAGE_UNAVAILABLE = "storage_unavailable"
     DATASET_UNAVAILABLE = "dataset_unavailable"
     WEIGHTS_UNAVAILABLE = "weights_unavailable"
+    MODEL_REJECTED = "model_rejected"
     INVALID_SPEC = "invalid_spec"
     STALLED = "stalled"
     INTERNAL = "internal"
@@ -87,6 +88,7 @@ class ProblemCode(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     STORAGE_FULL = "storage-full"
     UNAVAILABLE = "unavailable"
+    NET_NOT_DESCRIBED = "net-not-described"
     UNREADABLE = "unreadable"
     INTERNAL = "internal"
 

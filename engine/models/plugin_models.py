@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
 from engine.errors import FieldError, InvalidSpec, field_errors
-from engine.models.spec import BUILT_IN_MODELS, PluginSpec, closest
+from engine.models.spec import BUILT_IN_MODELS, ModelSpec, PluginSpec, closest
 from engine.spec_model import Many, SpecModel
 
 ARGUMENT_TYPES: Mapping[str, type] = {
@@ -24,6 +24,7 @@ ARGUMENT_TYPES: Mapping[str, type] = {
 }
 """Python's type by JSON Schema's name: those that an argument can have, also in a list"""
 MAX_ITEMS = 100
+_MODEL: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,15 @@ def complete_model(
             field_errors(error.errors(include_url=False), model.arguments, pointer)
         ) from None
     return PluginSpec(name=model.name, source=plugin.source, **values.model_dump(mode="json"))
+
+
+def parse_model(data: Any, known: PluginModels, pointer: str = "#/fields") -> ModelSpec:
+    """A model from JSON values, with all defaults. Raises InvalidSpec with every invalid field."""
+    try:
+        model = _MODEL.validate_python(data)
+    except ValidationError as error:
+        raise InvalidSpec(field_errors(error.errors(include_url=False), data, pointer)) from None
+    return complete_model(model, known, pointer) if isinstance(model, PluginSpec) else model
 
 
 def _unknown(name: str, known: PluginModels, pointer: str) -> FieldError:
