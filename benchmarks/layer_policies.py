@@ -103,7 +103,7 @@ def measure_bytes(options: Options, spec: LwsSpec) -> float:
     """The mean over the steps of one seed."""
     held, ctx = HeldBytes(), make_context(options, [0], threads=1)
     layers, info = layout(spec.model, BUILTIN_DATASETS["digits"]), BUILTIN_DATASETS["digits"]
-    steps = spec.num_steps(info) // spec.epochs
+    steps = spec.steps_per_epoch(info)
     schedule = draw_schedule(spec.policy, len(layers), spec.epochs, 0, steps, layers)
     with held.counting():
         train(spec, ctx, draw_schedule=lambda seed, info: schedule, on_step=held)
@@ -142,7 +142,7 @@ def format_row(
         layout(spec.model, info),
         spec.epochs,
         keeps_prefix=True,
-        steps_per_epoch=spec.num_steps(info) // spec.epochs,
+        steps_per_epoch=spec.steps_per_epoch(info),
     )
     error = "" if accuracy.standard_error is None else f" ± {accuracy.standard_error:.4f}"
     return (

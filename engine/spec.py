@@ -245,10 +245,13 @@ class ExperimentSpec(SpecModel):
             return 1 + ceil(self.epochs / self.evaluate.every)
         return len(self.evaluated_epochs())
 
+    def steps_per_epoch(self, info: DatasetInfo) -> int:
+        """Optimiser steps of an epoch on this data set."""
+        return num_batches(self.data.train_size or info.train_size, self.batch_size)
+
     def num_steps(self, info: DatasetInfo) -> int:
         """Optimiser steps of the whole training on this data set."""
-        train_size = self.data.train_size or info.train_size
-        return self.epochs * num_batches(train_size, self.batch_size)
+        return self.epochs * self.steps_per_epoch(info)
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
         """The errors that only the data set decides, at pointers such as `#/spec/steps/0`.
@@ -262,15 +265,15 @@ class ExperimentSpec(SpecModel):
                 for index, step in enumerate(self.checkpoints.steps)
                 if step > total
             ),
-            *self._check_warmup(total),
+            *self._check_warmup(total, self.steps_per_epoch(info)),
         ]
 
-    def _check_warmup(self, total: int) -> list[FieldError]:
+    def _check_warmup(self, total: int, steps_per_epoch: int) -> list[FieldError]:
         """The warm-up must end before the training; without epochs there is none."""
         warmup = self.schedule.warmup
         if warmup is None or not total:
             return []
-        steps = count_steps(warmup, total // self.epochs)
+        steps = count_steps(warmup, steps_per_epoch)
         if steps < total:
             return []
         unit = "steps" if isinstance(warmup, StepSpan) else "epochs"

@@ -170,7 +170,7 @@ def test_a_step_changes_the_layers_of_the_schedule_and_no_others(
     spec = make_spec(
         policy=requested, model=MODELS["mlp"], optimizer=SGD, schedule=COSINE, epochs=4
     )
-    steps = spec.num_steps(DIGITS) // 4
+    steps = spec.steps_per_epoch(DIGITS)
     schedule = draw_schedule(spec.policy, 4, 4, 0, steps)
     hook = Movement()
     train(spec, runner.context(), draw_schedule=lambda seed, info: schedule, on_step=hook)
@@ -439,6 +439,20 @@ def test_shares_of_other_periods_match_drawn_schedules(every: dict[str, int]) ->
     shares = expect_shares(drawn, EQUAL, 10**6, keeps_prefix=True, steps_per_epoch=10)
     forward = shares.train * 11 - shares.backward * 7
     assert forward == pytest.approx(sum(starts) / len(starts), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "requested",
+    [*(one for one in POLICIES if one["name"] != "schedule"), {"name": "schedule"}],
+    ids=str,
+)
+def test_a_training_without_epochs_has_a_cost_and_a_result(
+    runner: Runner, make_spec: SpecMaker, requested: dict[str, Any]
+) -> None:
+    spec = make_spec(policy=requested, model=MODELS["conv_net"], schedule=COSINE, epochs=0)
+    assert spec.work(DIGITS).train_fraction > 0
+    (found,), _ = runner.run(spec)
+    assert sum(found.epochs_by_lowest_layer) == 0
 
 
 def test_titles_tell_policies_apart() -> None:

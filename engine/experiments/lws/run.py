@@ -26,7 +26,7 @@ def run(spec: LwsSpec, ctx: RunContext) -> Sequence[SeedResult]:
     schedules: dict[int, LayerSchedule] = {}
 
     def draw(seed: int, info: DatasetInfo) -> LayerSchedule:
-        layers, steps = layout(spec.model, info), spec.num_steps(info) // max(1, spec.epochs)
+        layers, steps = layout(spec.model, info), spec.steps_per_epoch(info)
         drawn = draw_schedule(spec.policy, len(layers), spec.epochs, seed, steps, layers)
         schedule = replace(drawn, frozen_in_eval=spec.frozen_layers == "eval")
         stored = canonical_json(schedule.to_json()).encode()

@@ -130,7 +130,7 @@ class LwsSpec(ExperimentSpec):
             layers,
             self.epochs,
             keeps_prefix=keeps_prefix,
-            steps_per_epoch=self.num_steps(info) // max(1, self.epochs),
+            steps_per_epoch=self.steps_per_epoch(info),
         )
         return Work(train_fraction=shares.train)
 
