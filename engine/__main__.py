@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument(
         "--data-dir", type=Path, help="folder of data sets; default: ~/.richregime/data"
     )
+    run.add_argument(
+        "--plugins", type=Path, help="folder of plug-ins; default: ~/.richregime/plugins"
+    )
     run.add_argument("--no-download", action="store_true", help="never download a data set")
     run.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if available")
     run.add_argument(
@@ -54,8 +57,10 @@ def _run(chosen: argparse.Namespace) -> int:
 
     from engine.determinism import prepare_process
     from engine.local import run_local
+    from engine.models.local_host import use_local_host
 
     prepare_process()
+    use_local_host(chosen.plugins or _default_folder("plugins"))
     body = json.loads(chosen.spec.read_bytes())
     if chosen.threads is not None:
         body = body if "spec" in body else {"spec": body}
@@ -71,7 +76,7 @@ def _run(chosen: argparse.Namespace) -> int:
         body,
         chosen.out,
         seeds=seeds,
-        data_dir=chosen.data_dir or _default_data_dir(),
+        data_dir=chosen.data_dir or _default_folder("data"),
         device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
         allow_download=not chosen.no_download,
     )
@@ -84,11 +89,13 @@ def _run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _default_data_dir() -> Path:
+def _default_folder(name: str) -> Path:
     try:
-        return Path.home() / ".richregime" / "data"
+        return Path.home() / ".richregime" / name
     except RuntimeError:  # no HOME, and no entry in the password database
-        raise EngineError("this user has no home folder: name one by --data-dir") from None
+        raise EngineError(
+            "this user has no home folder: name folders by --data-dir and --plugins"
+        ) from None
 
 
 def _seeds(text: str) -> list[int]:

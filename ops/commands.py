@@ -37,12 +37,17 @@ def up(
     home: Annotated[Path | None, typer.Option(help=HOME_HELP)] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    plugins: Annotated[
+        Path | None, typer.Option(help="Folder of plug-ins; `plugins` of the home by default.")
+    ] = None,
 ) -> None:
     """Start the service on this machine: broker, database, API and workers. Ctrl-C stops it."""
     from ops.up import up as start_everything
     from runtime.settings import settings_of_command
 
-    raise typer.Exit(start_everything(settings_of_command(home, host=host, port=port)))
+    raise typer.Exit(
+        start_everything(settings_of_command(home, host=host, port=port, plugins_dir=plugins))
+    )
 
 
 @app.command(context_settings=PASS_ON, add_help_option=False)

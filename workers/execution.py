@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from engine.errors import (
@@ -273,8 +274,11 @@ def _describe_arithmetic(device: str) -> dict[str, str]:
 @cache
 def _library_versions() -> dict[str, str]:
     """Cached: each lookup searches the installed packages."""
-    found = {"richregime": SERVICE_VERSION} | {name: version(name) for name in ("torch", "numpy")}
-    return {"python": platform.python_version(), **found}
+    found = {"python": platform.python_version(), "richregime": SERVICE_VERSION}
+    for name in ("torch", "torchvision", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _reset_peak_memory(device: str) -> None:

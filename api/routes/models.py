@@ -47,7 +47,6 @@ MODELS: tuple[tuple[str, ModelSpec, str], ...] = (
     ),
     ("MLP of two hidden layers of 200 ReLU units", MlpSpec(), "mnist"),
     ("Conv-Net of 32 channels, 3 layers", ConvNetSpec(), "mnist"),
-    ("Fully connected, two hidden layers of 200", MlpSpec(), "mnist"),
     ("VGG-5 of Figure 13(a)", Vgg5Spec(), "mnist"),
     ("VGG-5 as Figure 1 counts it", Vgg5Spec(second_kernel=3, batch_norm=True), "mnist"),
     ("VGG-11 of Figure 13(b)", Vgg11Spec(), "cifar10"),

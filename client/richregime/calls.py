@@ -5,6 +5,7 @@ Both clients send these, so that requests and parsing exist once.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ from richregime.types import (
     Metrics,
     ModelResource,
     Plot,
+    PluginResource,
     PointDifference,
     PresetResource,
     Preview,
@@ -449,6 +451,15 @@ def list_readings() -> Call[Page[ReadingResource]]:
 
 def list_models() -> Call[Page[ModelResource]]:
     return Call("GET", "/models", _typed(Page[ModelResource]))
+
+
+def get_model(name: str, dataset: str, fields: Mapping[str, Any]) -> Call[ModelResource]:
+    params = {"dataset": dataset, "fields": json.dumps(fields)}
+    return Call("GET", f"/models/{_part(name)}", _typed(ModelResource), params=params)
+
+
+def list_plugins() -> Call[Page[PluginResource]]:
+    return Call("GET", "/plugins", _typed(Page[PluginResource]))
 
 
 def list_datasets() -> Call[Page[Dataset]]:

@@ -40,6 +40,7 @@ from richregime.types import (
     Metrics,
     ModelResource,
     Plot,
+    PluginResource,
     PointDifference,
     PresetResource,
     Preview,
@@ -494,7 +495,19 @@ class Client:
         return self.send_all(calls.list_readings())
 
     def models(self) -> Iterator[ModelResource]:
+        """The networks: those of the paper with their layers, and those of plug-ins."""
         return self.send_all(calls.list_models())
+
+    def model(self, name: str, dataset: str = "digits", **fields: Any) -> ModelResource:
+        """One network with the layers that it has on a data set.
+
+        fields: the other fields of the model, such as `architecture="resnet50"`.
+        """
+        return self.send(calls.get_model(name, dataset, fields))
+
+    def plugins(self) -> Iterator[PluginResource]:
+        """The plug-ins that workers have read: their nets, and what is wrong with others."""
+        return self.send_all(calls.list_plugins())
 
     def datasets(self) -> Iterator[Dataset]:
         return self.send_all(calls.list_datasets())

@@ -61,6 +61,7 @@ RESPONSES = {
     "ModelResource",
     "Page",
     "Plot",
+    "PluginResource",
     "PointDifference",
     "PresetResource",
     "Preview",

@@ -131,3 +131,11 @@ def test_a_map_without_its_last_bin_would_differ() -> None:
 @pytest.mark.parametrize("side", [257, 512, 784, 5000])
 def test_a_stored_map_has_at_most_256_bins_a_side(side: int) -> None:
     assert bin_weights(np.zeros((side, 3), dtype=np.uint8)).sums.shape[0] <= 256
+
+
+def test_tensors_of_other_dimensions_are_rows_of_their_last() -> None:
+    counts = {"1": {"layers.0.a/b": np.arange(12).reshape(1, 3, 4)}}
+    _, found = unpack_maps(pack_maps(counts, 2))
+    picture = found["layers.0.a/b"]["1"]
+    assert (picture.shape, picture.tile) == ((3, 4), (1, 1))
+    assert picture.sums.tolist() == np.arange(12).reshape(3, 4).tolist()

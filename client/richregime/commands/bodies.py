@@ -64,6 +64,12 @@ def change_body(
     return changed
 
 
+def read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """The fields of `name=value` texts; values are JSON, or text."""
+    pairs = (_split(one, "--set architecture=resnet50") for one in assignments)
+    return {name: read_value(value) for name, value in pairs}
+
+
 def read_seeds_or_plan(text: str) -> list[int] | dict[str, Any]:
     """Seeds as `read_seeds`, or `decided`: seeds are added until the verdicts are decided.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from richregime.commands.bodies import read_assignments
 from richregime.commands.shared import (
     PROGRAM,
     AsJson,
@@ -131,6 +132,77 @@ def kinds(
     print(f"{kind.title}: {kind.description}\nplots: {', '.join(kind.plots)}")
     _print_table(("field", "default", "meaning"), rows)
     print_hint(f"{PROGRAM} submit --kind {name} --set epochs=5 --dry-run")
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="Only this model, with its layers.")] = None,
+    dataset: Annotated[str, typer.Option(help="The data set that it takes.")] = "digits",
+    fields: Annotated[
+        list[str],
+        typer.Option("--set", help="A field of the model, such as `architecture=resnet50`."),
+    ] = [],  # noqa: B006 - typer reads it
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List the models, or show one with its layers on a data set."""
+    with open_client(url) as client:
+        if name is None:
+            found = [*client.models()]
+        else:
+            found = [client.model(name, dataset, **read_assignments(fields))]
+    if as_json:
+        print_json(found if name is None else found[0])
+        return
+    if name is None:
+        _print_table(
+            ("model", "title", "parameters"),
+            [
+                (one.name, one.title, "" if one.parameters is None else f"{one.parameters:,}")
+                for one in found
+            ],
+        )
+        print_hint(f"{PROGRAM} models torchvision --set architecture=resnet50 --set stem=small")
+        return
+    (model,) = found
+    print(f"{model.name} on {model.dataset}: {model.parameters or 0:,} parameters")
+    _print_table(
+        ("layer", "kind", "parameters", "output", "first tensor"),
+        [
+            (
+                layer.name,
+                layer.kind,
+                f"{layer.parameters:,}",
+                " x ".join(map(str, layer.output_shape)),
+                layer.tensors[0] if layer.tensors else "",
+            )
+            for layer in model.layers or ()
+        ],
+    )
+
+
+@app.command()
+def plugins(as_json: AsJson = False, url: Url = None) -> None:
+    """List the plug-ins that workers have read, and what is wrong with them."""
+    with open_client(url) as client:
+        found = [*client.plugins()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one.origin,
+            ", ".join(one.models),
+            "\n".join(
+                problem.message if problem.model is None else f"{problem.model}: {problem.message}"
+                for problem in one.problems
+            ),
+        )
+        for one in found
+    ]
+    _print_table(("plug-in", "nets", "problems"), rows)
+    if not found:
+        print_hint("put a Python file with MODELS into `plugins/` of the home folder")
 
 
 @app.command()

@@ -47,9 +47,12 @@ class BinnedPicture:
 
 
 def lay_out(weights: Array) -> Array:
-    """The picture of a weight tensor: [out, in] unchanged, [out, in, height, width] as tiles."""
-    if weights.ndim == 2:
-        return weights
+    """The picture of a weight tensor: [out, in] unchanged, [out, in, height, width] as tiles.
+
+    Of tensors with other dimensions the last is a row.
+    """
+    if weights.ndim != 4:
+        return weights.reshape(-1, weights.shape[-1])
     out, inputs, height, width = weights.shape
     return weights.transpose(0, 2, 1, 3).reshape(out * height, inputs * width)
 
@@ -60,7 +63,7 @@ def bin_weights(weights: Array, max_side: int = MAX_SIDE) -> BinnedPicture:
     A side of at most `max_side` parameters has one bin per parameter.
     """
     picture = lay_out(weights)
-    height, width = weights.shape[2:] or (1, 1)
+    height, width = weights.shape[2:] if weights.ndim == 4 else (1, 1)
     whole = BinnedPicture(
         (picture.shape[0], picture.shape[1]), (1, 1), (height, width), picture, picture
     )
@@ -117,7 +120,8 @@ def unpack_maps(data: bytes) -> tuple[int, dict[str, dict[str, BinnedPicture]]]:
         for key in arrays.files:
             if not key.endswith("/sums"):
                 continue
-            alpha, name, _ = key.split("/")
+            alpha, _, rest = key.partition("/")
+            name = rest.removesuffix("/sums")
             shape, bin_shape, tile = (
                 (rows, columns) for rows, columns in arrays[f"{name}/shapes"].tolist()
             )

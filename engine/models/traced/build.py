@@ -77,7 +77,7 @@ def _load_pretrained(
         tensor = theirs.get(name.split(".", 2)[2])
         if tensor is None:
             continue
-        if info.shape[0] == 1 and tensor.shape[:2] == (len(ours), 3) and ours.shape[1] == 1:
+        if info.shape[0] == 1 and ours.shape[1:2] == (1,) and tensor.shape[1:2] == (3,):
             tensor = tensor.sum(dim=1, keepdim=True)
         if tensor.shape == ours.shape:
             found[name] = tensor
