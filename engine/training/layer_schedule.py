@@ -190,9 +190,13 @@ def draw_schedule(
             frozen = [_count_frozen(epoch, net) for epoch in range(epochs)]
             return EpochSchedule(num_layers, tuple(net.top(num_layers - one) for one in frozen))
         case FreezeBottomUpPolicy(every=every) if every is not None:
-            return net.by_period(every, lambda period: net.top(max(1, num_layers - period)))
+            return net.by_period(
+                every, lambda period: net.top(max(1, num_layers - period)), last=num_layers - 1
+            )
         case GradualUnfreezePolicy(every=every):
-            return net.by_period(every, lambda period: net.top(min(num_layers, 1 + period)))
+            return net.by_period(
+                every, lambda period: net.top(min(num_layers, 1 + period)), last=num_layers - 1
+            )
         case _ if isinstance(policy, GroupPolicy):
             groups = list_group(policy, layers)
             trained = frozenset(index for index, names in enumerate(groups) if names)
@@ -219,12 +223,20 @@ class _Net:
     def bottom(self, q: int) -> Layers:
         return frozenset(range(q))
 
-    def by_period(self, every: Span, choose: Callable[[int], Layers]) -> LayerSchedule:
-        """The layers that `choose` gives for each period, called once for each, from 0."""
+    def by_period(
+        self, every: Span, choose: Callable[[int], Layers], last: int | None = None
+    ) -> LayerSchedule:
+        """The layers that `choose` gives for each period, called once for each, from 0.
+
+        last: the period that does not end; None where all do.
+        """
         if isinstance(every, StepSpan):
-            starts = tuple(range(0, self.epochs * self.steps_per_epoch, every.steps))
+            starts = range(0, self.epochs * self.steps_per_epoch, every.steps)
+            starts = starts if last is None else starts[: last + 1]
             trained = tuple(choose(period) for period in range(len(starts)))
-            return StepSchedule(self.num_layers, self.epochs, self.steps_per_epoch, starts, trained)
+            return StepSchedule(
+                self.num_layers, self.epochs, self.steps_per_epoch, tuple(starts), trained
+            )
         chosen = [choose(period) for period in range(ceil(self.epochs / every.epochs))]
         trained = tuple(chosen[epoch // every.epochs] for epoch in range(self.epochs))
         return EpochSchedule(self.num_layers, trained)

@@ -380,15 +380,21 @@ def test_a_policy_that_does_not_fit_is_refused_at_its_field(
 
 def test_more_draws_than_a_schedule_can_hold_are_refused() -> None:
     fields = {"kind": "lws", "model": MODELS["conv_net"], "epochs": 10_000, "batch_size": 64}
-    for requested, field in (
-        ({"name": "lisa", "draw_every": {"steps": 1}}, "draw_every"),
-        ({"name": "gradual_unfreeze", "every": {"steps": 1}}, "every"),
-    ):
-        (error,) = check_spec(parse_spec({**fields, "policy": requested}), DIGITS)
-        assert error.pointer == f"#/spec/policy/{field}/steps"
-        assert error.code == "too-many-draws"
-        requested[field] = {"steps": 20}
-        assert check_spec(parse_spec({**fields, "policy": requested}), DIGITS) == []
+    lisa = {"name": "lisa", "draw_every": {"steps": 1}}
+    (error,) = check_spec(parse_spec({**fields, "policy": lisa}), DIGITS)
+    assert error.pointer == "#/spec/policy/draw_every/steps"
+    assert error.code == "too-many-draws"
+    lisa["draw_every"] = {"steps": 20}
+    assert check_spec(parse_spec({**fields, "policy": lisa}), DIGITS) == []
+
+
+@pytest.mark.parametrize("name", ["gradual_unfreeze", "freeze_bottom_up"])
+def test_a_schedule_that_follows_the_layers_has_no_more_periods_than_layers(name: str) -> None:
+    schedule = draw_schedule(policy(name=name, every={"steps": 1}), 5, 10_000, 0, 10**6)
+    assert isinstance(schedule, StepSchedule)
+    assert schedule.starts == (0, 1, 2, 3, 4)
+    last = {"gradual_unfreeze": 0, "freeze_bottom_up": 4}[name]
+    assert [schedule.lowest(epoch) for epoch in (1, 9_999)] == [last, last]
 
 
 def test_drawing_each_epoch_is_what_earlier_versions_did() -> None:

@@ -107,15 +107,14 @@ class LwsSpec(ExperimentSpec):
         errors, total = super().check_data(info), self.num_steps(info)
         if isinstance(self.model, DescribedSpec):
             errors += self._check_layers(layout(self.model, info), pointer="#/spec/policy")
-        draw_every = getattr(self.policy, "draw_every", None)
-        every = getattr(self.policy, "every", None) if draw_every is None else draw_every
+        every = getattr(self.policy, "draw_every", None)
         if isinstance(every, StepSpan) and total > MAX_DRAWS * every.steps:
-            field = "every" if draw_every is None else "draw_every"
             detail = (
-                f"the layers would change {ceil(total / every.steps):,} times in the training's "
-                f"{total:,} steps; at most {MAX_DRAWS:,} are possible"
+                f"layers would be drawn {ceil(total / every.steps):,} times in the training's "
+                f"{total:,} steps; at most {MAX_DRAWS:,} draws are possible"
             )
-            errors.append(FieldError(f"#/spec/policy/{field}/steps", "too-many-draws", detail))
+            pointer = "#/spec/policy/draw_every/steps"
+            errors.append(FieldError(pointer, "too-many-draws", detail))
         return errors
 
     def work(self, info: DatasetInfo) -> Work:
