@@ -21,6 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 ORDER: Mapping[str, tuple[str, ...]] = {
     "Tutorial": ("tutorial/quick-start",),
     "How-to guides": (
+        "how-to/your-own-nets",
         "how-to/your-own",
         "how-to/training",
         "how-to/decide-seeds",

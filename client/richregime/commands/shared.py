@@ -81,6 +81,8 @@ AFTER_A_FAILURE: Mapping[str, str] = {
     FailureReason.STORAGE_FULL: f"free disk space (`{PROGRAM} gc`), then `{PROGRAM} retry ID`",
     FailureReason.WEIGHTS_UNAVAILABLE: "put the weights in place or allow downloads "
     f"(docs/reference/settings.md), then `{PROGRAM} retry ID`",
+    FailureReason.MODEL_REJECTED: f"see `{PROGRAM} plugins`; bring the code back and "
+    f"`{PROGRAM} retry ID`, or submit again",
     FailureReason.DATASET_UNAVAILABLE: "install the data set or allow downloads "
     f"(docs/reference/settings.md), then `{PROGRAM} retry ID`",
 }
