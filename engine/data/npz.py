@@ -137,13 +137,15 @@ def read_array(archive: Archive, key: str, mapped: Path | None = None) -> Array:
     mapped: the file of the archive, to read examples when they are used; the result is then
     read-only.
     """
-    if mapped is not None and archive.entries[f"{key}.npy"].compress_type == ZIP_STORED:
+    entry = archive.entries[f"{key}.npy"]
+    is_stored = entry.compress_type == ZIP_STORED and entry.compress_size == entry.file_size
+    if mapped is not None and is_stored:
         member = read_header(archive, key)
         return np.memmap(
             mapped,
             member.dtype,
             "r",
-            _find_data(mapped, archive.entries[f"{key}.npy"].header_offset) + member.start,
+            _find_data(mapped, entry.header_offset) + member.start,
             member.shape,
             "F" if member.is_fortran else "C",
         )

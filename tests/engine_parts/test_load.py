@@ -53,6 +53,34 @@ def test_each_channel_has_its_own_moments_and_a_constant_channel_stays_finite(
     assert torch.all(data.x_train[:][:, 2].abs() < 1e-7)  # 9/255 in float32 minus 9/255 in double
 
 
+def test_values_are_normalised_by_one_division_and_one_difference(tmp_path: Path) -> None:
+    """To the bit: stored weights and cached results depend on it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 4
+    images = rng.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
+    features = (rng.normal(size=(40, 3)) * [1, 1e6, 1e-6] + [0, 5e6, 1]).astype(np.float32)
+    for x in (images, features):
+        np.savez(tmp_path / "mine.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+        data = load(DataSpec(name="mine"), tmp_path)
+        stored = torch.from_numpy(x).float()
+        stored = stored.permute(0, 3, 1, 2) / 255 if x.ndim == 4 else stored
+        view = (1, 3, 1, 1) if x.ndim == 4 else (1, 3)
+        mean, std = torch.tensor(data.mean).view(view), torch.tensor(data.std).view(view)
+        assert torch.equal(data.x_train[:], (stored - mean) / std)
+
+
+def test_features_of_float32_have_their_moments_and_their_range(tmp_path: Path) -> None:
+    x = np.array([[1, 7], [2, 7], [3, 7], [6, 7]], np.float32)
+    y = np.array([0, 1, 0, 1])
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x * 2, y_test=y)
+    data = load(DataSpec(name="mine"), tmp_path)
+    assert (data.mean, data.std) == ((3.0, 7.0), (3.5**0.5, 1.0))
+    unit = load(DataSpec(name="mine", normalization="unit"), tmp_path)
+    assert (unit.mean, unit.std) == ((1.0, 7.0), (5.0, 1.0))
+    assert torch.equal(unit.x_train[:][:, 0], torch.tensor([0.0, 0.2, 0.4, 1.0]))
+    assert torch.equal(unit.x_test[:][:, 0], torch.tensor([0.2, 0.6, 1.0, 2.2]))
+
+
 @given(
     counts=st.lists(st.integers(1, 30), min_size=2, max_size=8),
     share=st.floats(0, 1, allow_subnormal=False),  # a process that has trained flushes them

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.context import RunContext
 from engine.data.resident import DataCache, ResidentData, default_cache, resident_data, to_device
-from engine.data.spec import DataSpec
+from engine.data.spec import CorruptionSpec, DataSpec
 from tests.engine_parts.datasets import load
 
 
@@ -62,7 +62,11 @@ def test_data_is_read_once_and_again_when_its_file_changes(tmp_path: Path) -> No
     assert (
         resident_data(DataSpec(name="mine", augmentation="crop_flip"), "cpu", ctx, cache) is first
     )
-    for other in (DataSpec(name="mine", train_size=2), DataSpec(name="mine", normalization="unit")):
+    for other in (
+        DataSpec(name="mine", train_size=2),
+        DataSpec(name="mine", normalization="unit"),
+        DataSpec(name="mine", corruption=CorruptionSpec(permuted_labels=True)),
+    ):
         assert resident_data(other, "cpu", ctx, cache) is not first
     np.savez(path, x_train=x[::-1], y_train=y, x_test=x, y_test=y)
     os.utime(path, ns=(1, 1))

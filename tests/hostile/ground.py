@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
 from safetensors.numpy import save
 
 from runtime.settings import Settings
@@ -65,6 +68,23 @@ def make_arrays() -> Entries:
         "y_test": labels[:4],
     }
     return {f"{name}.npy": _npy(array) for name, array in arrays.items()}
+
+
+def make_images() -> Entries:
+    """A small valid folder of images, of several formats."""
+    found = {}
+    for number, kind in enumerate(("png", "jpeg", "gif", "bmp", "tiff", "webp")):
+        stream = io.BytesIO()
+        Image.new("RGB", (4, 4), (number, 0, 9)).save(stream, kind)
+        found[f"{'ab'[number % 2]}/{number}.{kind}"] = stream.getvalue()
+    return found
+
+
+def make_parquet() -> bytes:
+    """A small valid table."""
+    stream = io.BytesIO()
+    parquet.write_table(pa.table({"a": [1.0, 2.0] * 4, "k": ["x", "y"] * 4}), stream)
+    return stream.getvalue()
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

@@ -22,6 +22,8 @@ from api.http import negotiation
 from api.http.json_body import parse_object
 from api.http.problems import ProblemRaised
 from engine.cost import CostLimits, check, estimate
+from engine.data.importing.convert import convert
+from engine.data.importing.options import ImportOptions
 from engine.data.npz import NpzLimits, inspect_npz, read_npz
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec
@@ -33,7 +35,14 @@ from storage.errors import InvalidCursor
 from storage.experiments.finalize import finalize
 from storage.experiments.find import list_experiments
 from storage.experiments.resources import to_resource
-from tests.hostile.ground import Ground, make_arrays, make_weights, with_header
+from tests.hostile.ground import (
+    Ground,
+    make_arrays,
+    make_images,
+    make_parquet,
+    make_weights,
+    with_header,
+)
 from tests.hostile.shapes import (
     VALUES,
     archives,
@@ -61,6 +70,7 @@ def targets(ground: Ground) -> Mapping[str, Target]:
         "cursor": Target(lambda data: check_cursor(ground, data), _cursors()),
         "weights": Target(lambda data: check_weights(ground, data), _weights()),
         "npz": Target(lambda data: check_npz(ground, data), _npz()),
+        "import": Target(lambda data: check_import(ground, data), _imports()),
         "bundle": Target(lambda data: check_bundle(ground, data), _bundles(ground)),
         "accept": Target(check_accept, _accepts()),
     }
@@ -133,10 +143,26 @@ def check_npz(ground: Ground, data: bytes) -> bool:
         except InvalidSpec:
             return False
         arrays = read_npz(path)
+        mapped = read_npz(path, mapped=True)
+        assert all(np.array_equal(mapped[name], array) for name, array in arrays.items())
     assert arrays["x_train"].shape == (info.train_size, *info.shape)
     assert arrays["x_test"].shape == (info.test_size, *info.shape)
     assert set(np.unique(arrays["y_train"])) == set(range(info.num_classes))
     assert arrays["y_test"].max() < info.num_classes
+    return True
+
+
+def check_import(ground: Ground, data: bytes) -> bool:
+    """An accepted file becomes a data set that can be read; a refused one has errors."""
+    options = ImportOptions(file_name="a.csv", limits=NpzLimits(max_bytes=MAX_UNPACKED))
+    with ground.file(data) as path, ground.blobs.scratch() as out:
+        try:
+            converted = convert(path, out, "mine", options)
+        except InvalidSpec as refused:
+            assert refused.errors
+            return False
+        arrays = read_npz(converted.path)
+    assert arrays["x_train"].shape == (converted.info.train_size, *converted.info.shape)
     return True
 
 
@@ -214,6 +240,20 @@ def _weights() -> SearchStrategy[bytes]:
 
 def _npz() -> SearchStrategy[bytes]:
     return st.one_of(archives(make_arrays(), npy_files()), st.binary(max_size=64))
+
+
+def _imports() -> SearchStrategy[bytes]:
+    renamed = {
+        name.replace("x_train", "train_images").replace("y_", "labels_"): data
+        for name, data in make_arrays().items()
+    }
+    table = "a,b,k\n" + "".join(f"{n},{n * 2.5},{'xy'[n % 2]}\n" for n in range(8))
+    return st.one_of(
+        archives(renamed, npy_files()),
+        archives(make_images(), st.binary(max_size=64)),
+        damaged(table.encode()),
+        damaged(make_parquet()),
+    )
 
 
 def _accepts() -> SearchStrategy[bytes]:

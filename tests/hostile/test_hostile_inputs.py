@@ -18,7 +18,7 @@ from tests.workers.worker_harness import ROOT
 
 pytestmark = pytest.mark.usefixtures("denormals")
 
-NAMES = ("spec", "submission", "cursor", "weights", "npz", "bundle", "accept")
+NAMES = ("spec", "submission", "cursor", "weights", "npz", "import", "bundle", "accept")
 SECONDS = float(os.environ.get("RICHREGIME_FUZZ_SECONDS", "600"))
 
 

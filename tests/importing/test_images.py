@@ -128,6 +128,9 @@ def test_broken_images_are_named_before_anything_is_decoded(tmp_path: Path) -> N
 
 def test_folders_that_hold_no_classes_are_refused(tmp_path: Path) -> None:
     one_class = {f"cat/{n}.png": picture(n) for n in range(3)}
+    assert errors_of(tmp_path, one_class) == [
+        "all images are in one folder (0.png, ...); they need a folder for each class, at least two"
+    ]
     assert errors_of(tmp_path, one_class | {"x.txt": b""}) == [
         "the folder holds one class ('cat'); at least two are needed"
     ]

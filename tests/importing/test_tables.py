@@ -167,9 +167,11 @@ def test_errors_in_parquet_name_the_row(tmp_path: Path) -> None:
         "t.parquet: row 3, column 'k': the label is missing",
         "t.parquet: row 3, column 'a': the value is missing",
     ]
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(InvalidSpec, match="not a readable Parquet file"):
-        convert(path, tmp_path / "out.npz", "t", ImportOptions())
+    whole = write_parquet(tmp_path, width=[1.0], k=[1]).read_bytes()
+    for damaged in (whole[:60], whole.replace(b"width", b"wid\xffh")):
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidSpec, match="not a readable Parquet file"):
+            convert(path, tmp_path / "out.npz", "t", ImportOptions())
 
 
 def test_parquet_without_pyarrow_says_what_to_do(

@@ -81,6 +81,13 @@ def _find_images(archive: Archive, options: ImportOptions) -> tuple[list[_Found]
     if not images:
         shown = ", ".join(names[:SHOWN_NAMES])[:200] or "nothing"
         raise refuse(options, "no-images", f"there is no image; there are {shown}")
+    if not any("/" in name for name in images):
+        raise refuse(
+            options,
+            "one-class",
+            f"all images are in one folder ({images[0]}, ...); they need a folder for each class, "
+            "at least two",
+        )
     found, errors = [], ErrorList(options)
     for name in images:
         folders = PurePosixPath(name).parts[:-1]

@@ -61,7 +61,7 @@ def read_parquet(path: Path, options: ImportOptions) -> Imported:
         with parquet.ParquetFile(path) as file:
             names = _check_names(file.schema_arrow.names, 0, options)
             return _read_table(names, _read_batches(file), options, "row")
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError) as error:
         raise refuse(options, "unreadable", f"not a readable Parquet file: {error}") from None
 
 
