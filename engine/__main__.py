@@ -6,20 +6,47 @@ import argparse
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, InvalidSpec
+from engine.experiments.registry import presets
+
+if TYPE_CHECKING:
+    from engine.local import LocalExperiment
+
+TIME_LIMIT_REACHED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when the results are written, 2 for an invalid spec, 1 for other engine errors."""
+    """Return 0 when the results are written, 2 for an invalid spec, 1 for other engine errors.
+
+    3: the time limit was reached; what was computed is written.
+    """
     parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a spec or an experiment from a JSON file")
+    run = commands.add_parser(
+        "run", help="run a spec or an experiment from a JSON file, or presets"
+    )
     run.add_argument(
         "spec",
         type=Path,
+        nargs="?",
         help="JSON file: a spec, or an experiment with spec, sweep, seeds and execution",
+    )
+    run.add_argument(
+        "--preset",
+        action="append",
+        default=[],
+        help="in place of a file: a preset of the paper, such as fig7a; repeat it for several, "
+        "each in a folder of its name",
+    )
+    run.add_argument("--scale", choices=["paper", "quick"], default="paper", help="of the presets")
+    run.add_argument(
+        "--max-seconds",
+        type=float,
+        help="save and stop after so long; the same call continues",
     )
     run.add_argument(
         "--out", type=Path, required=True, help="folder for results; a repeated call resumes there"
@@ -58,35 +85,65 @@ def _run(chosen: argparse.Namespace) -> int:
     from engine.determinism import prepare_process
     from engine.local import run_local
     from engine.models.local_host import use_local_host
+    from engine.timing import monotonic
 
     prepare_process()
     use_local_host(chosen.plugins or _default_folder("plugins"))
-    body = json.loads(chosen.spec.read_bytes())
-    if chosen.threads is not None:
-        body = body if "spec" in body else {"spec": body}
-        body["execution"] = {**body.get("execution", {}), "threads": chosen.threads}
-    seeds = chosen.seeds or body.get("seeds") or [0]
+    deadline = None if chosen.max_seconds is None else monotonic() + chosen.max_seconds
+    for body, out in _read_bodies(chosen):
+        if chosen.threads is not None:
+            body = body if "spec" in body else {"spec": body}
+            body["execution"] = {**body.get("execution", {}), "threads": chosen.threads}
+        experiment = run_local(
+            body,
+            out,
+            seeds=_choose_seeds(chosen.seeds or body.get("seeds") or [0]),
+            data_dir=chosen.data_dir or _default_folder("data"),
+            device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            allow_download=not chosen.no_download,
+            deadline=deadline,
+        )
+        _print_summary(experiment, out)
+        if not experiment.is_complete:
+            print("the time limit is reached; the same call continues")
+            return TIME_LIMIT_REACHED
+    return 0
+
+
+def _read_bodies(chosen: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Path]]:
+    """What to run, and the folder for its results."""
+    if bool(chosen.preset) == (chosen.spec is not None):
+        raise EngineError("name either a JSON file or presets")
+    if chosen.spec is not None:
+        yield json.loads(chosen.spec.read_bytes()), chosen.out
+        return
+    known = presets()
+    missing = [name for name in chosen.preset if (name, chosen.scale) not in known]
+    if missing:
+        names = ", ".join(name for name, scale in known if scale == chosen.scale)
+        raise EngineError(f"there is no preset {missing[0]!r} at scale {chosen.scale}: {names}")
+    for name in chosen.preset:
+        yield dict(known[name, chosen.scale].body), chosen.out / name
+
+
+def _choose_seeds(seeds: Any) -> list[int]:
     if not isinstance(seeds, list):
         detail = (
             "the engine alone computes a list of seeds; give --seeds 0,1,2, or submit the body to "
             "a service, which adds seeds until the verdicts are decided"
         )
         raise InvalidSpec.single("#/seeds", "not-a-list", detail)
-    experiment = run_local(
-        body,
-        chosen.out,
-        seeds=seeds,
-        data_dir=chosen.data_dir or _default_folder("data"),
-        device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
-        allow_download=not chosen.no_download,
-    )
+    return seeds
+
+
+def _print_summary(experiment: LocalExperiment, out: Path) -> None:
     for point in experiment.summary:
         accuracy = point.test_accuracy
         error = "" if accuracy.standard_error is None else f" ± {accuracy.standard_error:.4f}"
         name = dict(point.point) or "net"
         print(f"{name}: test accuracy {accuracy.mean:.4f}{error} ({point.outcome})")
-    print(f"written to {chosen.out}")
-    return 0
+    if experiment.summary:
+        print(f"written to {out}")
 
 
 def _default_folder(name: str) -> Path:

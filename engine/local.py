@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
+from engine.data.npz import find_npz, inspect_npz
 from engine.data.spec import BUILTIN_DATASETS
 from engine.drawing.fitting import draw_plot
-from engine.errors import InvalidSpec, OutputInUse, WeightsUnavailable
+from engine.errors import InvalidSpec, OutputInUse, RunInterrupted, WeightsUnavailable
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint, PlotProcedures
 from engine.plotting import PlotOptions, save
@@ -55,8 +56,13 @@ class LocalRunContext:
         save_every_seconds: float = 10.0,
         shared_checkpoints: CheckpointsSpec = CheckpointsSpec(),
         shared_with: Sequence[Path] = (),
+        deadline: float | None = None,
     ) -> None:
-        """shared_with: folders of earlier points that train the same net."""
+        """shared_with: folders of earlier points that train the same net.
+
+        deadline: the time of `monotonic()` after which the next step saves and raises
+        RunInterrupted; None sets no limit.
+        """
         assert execution.device != "auto"
         self.run_id = folder.name
         self.seeds = tuple(seeds)
@@ -67,7 +73,7 @@ class LocalRunContext:
         self.progress = 0.0
         self.shared_checkpoints = shared_checkpoints
         self._folder, self._shared_with = folder, tuple(shared_with)
-        self._save_every = save_every_seconds
+        self._save_every, self._deadline = save_every_seconds, deadline
         self._saved_at = monotonic()
         self._metrics: dict[int, Series] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +103,10 @@ class LocalRunContext:
         """Nothing cancels a local run; Ctrl-C raises KeyboardInterrupt."""
 
     def should_save(self) -> bool:
-        return monotonic() - self._saved_at >= self._save_every
+        return self._is_late() or monotonic() - self._saved_at >= self._save_every
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and monotonic() > self._deadline
 
     def save_resume(self, resume: ResumeState) -> None:
         state = {
@@ -111,6 +120,8 @@ class LocalRunContext:
             if path.name != f"resume-{resume.step}.safetensors":
                 path.unlink()
         self._saved_at = monotonic()
+        if self._is_late():
+            raise RunInterrupted("the time limit is reached; the same call continues")
 
     def load_resume(self) -> ResumeState | None:
         path = self._folder / "resume.json"
@@ -218,6 +229,8 @@ class LocalExperiment:
     points: list[FinishedPoint]
     contexts: list[LocalRunContext]
     summary: list[PointResult] = field(default_factory=list)
+    is_complete: bool = True
+    """Whether every point was computed within the time limit."""
 
     def read_metric(
         self, name: str
@@ -233,12 +246,17 @@ class LocalExperiment:
         return self.contexts[point_index].read_artifact(seed, name)
 
 
-def _require_valid(points: Sequence[SweepPoint]) -> None:
-    """Raises InvalidSpec with the errors of all points on built-in data sets."""
+def _require_valid(points: Sequence[SweepPoint], data_dir: Path) -> None:
+    """Raises InvalidSpec with the errors of all points, also on `.npz` files of the data folder."""
+    infos = dict(BUILTIN_DATASETS)
+    for name in {point.spec.data.name for point in points} - infos.keys():
+        path = find_npz(name, data_dir, lambda name: None)
+        if path is not None:
+            infos[name] = inspect_npz(path, name, pointer="#/spec/data/name")
     errors = [
         point.locate(error)
         for point in points
-        if (info := BUILTIN_DATASETS.get(point.spec.data.name)) is not None
+        if (info := infos.get(point.spec.data.name)) is not None
         for error in check_spec(point.spec, info)
     ]
     if errors:
@@ -253,17 +271,19 @@ def run_local(
     data_dir: Path,
     device: str,
     allow_download: bool = True,
+    deadline: float | None = None,
 ) -> LocalExperiment:
     """Run every point of `body` and write results, metrics and plots to `out`.
 
     body: `{"spec", "sweep", "execution"}` or a bare spec. A repeated call with the same `out`
-    resumes from the last save. Raises EngineError.
+    resumes from the last save. deadline: see `LocalRunContext`; the points that are computed by
+    then are written. Raises EngineError.
     """
     spec, sweep = (body["spec"], body.get("sweep", {})) if "spec" in body else (body, {})
     execution = Execution.model_validate({**body.get("execution", {}), "device": device})
     swept = expand(spec, sweep)
     kind = get_kind(swept[0].spec.kind)
-    _require_valid(swept)
+    _require_valid(swept, data_dir)
     points: list[FinishedPoint] = []
     contexts: list[LocalRunContext] = []
     for index, point in enumerate(swept):
@@ -284,11 +304,20 @@ def run_local(
                 for other in range(index)
                 if index in shared and shared.get(other) == shared[index]
             ],
+            deadline=deadline,
         )
-        points.append(FinishedPoint(index, point.values, point.spec, _run_point(point, ctx)))
+        try:
+            results = _run_point(point, ctx)
+        except RunInterrupted:
+            break
+        points.append(FinishedPoint(index, point.values, point.spec, results))
         contexts.append(ctx)
     title = str(body.get("name") or kind.title)
-    experiment = LocalExperiment(title, points, contexts, kind.summarize(points))
+    is_complete = len(points) == len(swept)
+    experiment = LocalExperiment(title, points, contexts, is_complete=is_complete)
+    if not points:
+        return experiment
+    experiment.summary = kind.summarize(points)
     _write_results(experiment, kind.name, len(seeds), out)
     _write_plots(
         experiment, kind.load_plots(), [plot.name for plot in kind.plots if plot.default], out

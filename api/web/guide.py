@@ -24,6 +24,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "how-to/your-own-nets",
         "how-to/your-own",
         "how-to/training",
+        "how-to/without-the-service",
         "how-to/decide-seeds",
         "adding-a-kind",
         "how-to/webhooks",

@@ -35,6 +35,32 @@ def run(body: Mapping[str, Any], out: Path) -> None:
     run_local(body, out, seeds=[0, 1], data_dir=out, device="cpu")
 
 
+def test_a_run_under_a_time_limit_continues_to_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock advances by a second a check; each call has ten of them."""
+    body = body_of("train")
+    whole, limited = tmp_path / "whole", tmp_path / "limited"
+    run(body, whole)
+    now = 0.0
+
+    def tick() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    monkeypatch.setattr("engine.local.monotonic", tick)
+    for call in range(100):
+        found = run_local(
+            body, limited, seeds=[0, 1], data_dir=limited, device="cpu", deadline=now + 10
+        )
+        if found.is_complete:
+            break
+        assert (limited / "result.json").exists() == bool(found.points)
+    assert call > 2
+    assert files_of(limited) == files_of(whole)
+
+
 def files_of(out: Path) -> dict[str, bytes]:
     """All files that hold no times."""
     found = {"metrics.csv": (out / "metrics.csv").read_bytes()}
