@@ -11,7 +11,7 @@ from engine.errors import ModelRejected
 from engine.models.host import NetNotDescribed
 from engine.models.layer_layout import LayerLayout
 from engine.models.plugin_models import PluginModels
-from engine.models.spec import DescribedSpec
+from engine.models.spec import DescribedSpec, PluginSpec
 from storage.database.engine import Database
 from storage.nets.described import find_net, key_of
 from storage.nets.plugins import read_listings
@@ -46,12 +46,24 @@ class StoredNets:
                 return self._kept[key]
         with self._db.read() as session:
             found = find_net(session, key)
-        if found is None or (found.layers is None and found.error is None):
+        if found is not None and found.error is not None:
+            raise ModelRejected(found.error)
+        if found is None or found.layers is None:
+            self._require_code(model)
             raise NetNotDescribed(model, info)
-        if found.layers is None:
-            raise ModelRejected(str(found.error))
         with self._lock:
             self._kept[key] = found.layers
             if len(self._kept) > KEPT_NETS:
                 self._kept.popitem(last=False)
         return found.layers
+
+    def _require_code(self, model: DescribedSpec) -> None:
+        """Raises ModelRejected for a net of a plug-in whose code no worker has."""
+        if isinstance(model, PluginSpec):
+            known = self.list_plugin_models().models.get(model.name)
+            if known is None or known.source != model.source:
+                raise ModelRejected(
+                    f"the code of the net {model.name!r} has changed since the submission or is "
+                    f"gone: no worker offers it as {model.source}; submit again without `source`, "
+                    "or bring the old code back"
+                )

@@ -1,16 +1,18 @@
 """A process that reads plug-ins and describes nets, apart from the workers that run experiments.
 
 `python -m workers.describe_nets [--plugins]`: reads the plug-ins and stores what they offer, or
-describes each net that is wanted; then it ends. What it reads is printed, a line each, so that the
-process that started it can tell where it stopped.
+describes each net that is wanted; then it ends. It announces what it reads, a line each, on its
+standard output, so that the process that started it can tell where it stopped. Plug-ins cannot
+write there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
-import sys
+from collections.abc import Callable, Mapping
 
 from pydantic import TypeAdapter
 
@@ -19,6 +21,7 @@ from engine.errors import ModelRejected
 from engine.models.host import set_net_host
 from engine.models.layer_layout import LayerLayout
 from engine.models.local_host import LocalHost
+from engine.models.plugin_files import list_plugin_files, list_sources
 from engine.models.plugin_loading import load_plugins
 from engine.models.spec import DescribedSpec, ModelSpec
 from runtime.environment import remove_leftovers
@@ -35,6 +38,7 @@ _MODEL: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.describe_nets", description=__doc__)
     parser.add_argument("--plugins", action="store_true", help="read the plug-ins, nothing else")
+    parser.add_argument("--unread", default="{}", help="plug-ins not to read, with reasons: JSON")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     chosen = parser.parse_args(arguments)
     if chosen.parent is not None:
@@ -43,29 +47,46 @@ def main(arguments: list[str] | None = None) -> int:
     settings = settings_of_command(None, needs_home=False)
     set_up_logging(settings.log_format, "describer")
     db = Database(settings.resolved_database_url)
+    announce = _take_output()
     if chosen.plugins:
-        _read_plugins(settings, db)
+        _read_plugins(settings, db, json.loads(chosen.unread), announce)
     else:
-        _describe_all(settings, db)
+        _describe_all(settings, db, announce)
     db.dispose()
     return 0
 
 
-def _read_plugins(settings: Settings, db: Database) -> None:
-    listing = load_plugins(settings.resolved_plugins_dir, _announce).describe()
+def _take_output() -> Callable[[str], None]:
+    """Writes lines to the standard output, to which nothing else can write from now on."""
+    own = os.dup(1)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    return lambda text: _write_line(own, text)
+
+
+def _write_line(descriptor: int, text: str) -> None:
+    os.write(descriptor, f"{text}\n".encode())
+
+
+def _read_plugins(
+    settings: Settings, db: Database, unread: Mapping[str, str], announce: Callable[[str], None]
+) -> None:
+    folder = settings.resolved_plugins_dir
+    listing = load_plugins(folder, announce, unread=unread).describe()
     with db.write() as session:
         store_listing(session, socket.gethostname(), listing)
 
 
-def _describe_all(settings: Settings, db: Database) -> None:
+def _describe_all(settings: Settings, db: Database, announce: Callable[[str], None]) -> None:
     host = LocalHost(settings.resolved_plugins_dir)
     set_net_host(host)
+    sources = list_sources(list_plugin_files(settings.resolved_plugins_dir))
     while True:
         with db.write() as session:
-            wanted = claim_net(session)
+            wanted = claim_net(session, sources)
         if wanted is None:
             return
-        _announce(wanted.key)
+        announce(wanted.key)
         found, error = _describe(host, wanted)
         with db.write() as session:
             store_net(session, wanted.key, found, error)
@@ -82,14 +103,9 @@ def _describe(
         return host.describe(model, info), None
     except ModelRejected as rejected:
         return None, str(rejected)
-    except Exception as error:  # noqa: BLE001 - of a plug-in's net, whatever its code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - of a plug-in's net, whatever its code raises
         return None, f"describing it failed: {type(error).__name__}: {str(error)[:300]}"
 
 
-def _announce(text: str) -> None:
-    sys.__stdout__.write(f"{text}\n")  # type: ignore[union-attr]
-    sys.__stdout__.flush()  # type: ignore[union-attr]
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # a thread that a plug-in has started cannot keep the process

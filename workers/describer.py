@@ -6,6 +6,7 @@ worker's child only as part of a run.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -15,7 +16,12 @@ import tempfile
 import time
 from typing import IO
 
-from engine.models.plugin_files import PluginFile, has_plugin_packages, list_plugin_files
+from engine.models.plugin_files import (
+    PluginFile,
+    list_plugin_files,
+    list_plugin_packages,
+    list_sources,
+)
 from engine.models.plugin_models import PluginModels, PluginProblem
 from runtime.settings import Settings
 from storage.database.engine import Database
@@ -42,36 +48,50 @@ class Describer:
         self._line_at = 0.0
         self._reads: tuple[PluginFile, ...] | None = None
         """The plug-ins that the process reads; None where it describes nets"""
+        self._files: tuple[PluginFile, ...] = ()
+        """The plug-ins that were read last, or are being read"""
+        self._unread: dict[str, str] = {}
+        """Those of them that are not read again, with the reason: they ended the process"""
         self._known: tuple[PluginFile, ...] | None = None
         """The plug-ins whose listing is stored"""
+        self._sources: frozenset[str] = frozenset()
+        """The identities of their code"""
 
     def read_plugins(self, db: Database) -> None:
         """Read the plug-ins now and wait until it is done."""
-        self.check(db)
-        while self._process is not None:
-            time.sleep(0.1)
-            self._watch(db)
+        while self._start_reading(db):
+            while self._process is not None:
+                time.sleep(0.1)
+                self._watch(db)
 
     def check(self, db: Database) -> None:
-        """Start reading changed plug-ins or describing wanted nets, and end what takes too long.
-
-        Without plug-ins no process is started to read them.
-        """
+        """Start reading changed plug-ins or describing wanted nets, and end what takes too long."""
         if self._process is not None:
             self._watch(db)
             return
-        files = list_plugin_files(self._settings.resolved_plugins_dir)
-        if files != self._known:
-            if files or has_plugin_packages():
-                self._start(files)
-            else:
-                self._store_listing(db, PluginModels())
-                self._known = files
+        if self._start_reading(db):
             return
         with db.read() as session:
-            is_wanted = has_wanted_nets(session)
+            is_wanted = has_wanted_nets(session, self._sources)
         if is_wanted:
             self._start(None)
+
+    def _start_reading(self, db: Database) -> bool:
+        """Whether there is something to read; without plug-ins no process is started."""
+        files = list_plugin_files(self._settings.resolved_plugins_dir)
+        if files == self._known:
+            return False
+        if files != self._files:
+            self._files, self._unread = files, {}
+        if files or list_plugin_packages():
+            self._start(files)
+            return True
+        self._store_listing(db, PluginModels())
+        self._note_read(files)
+        return False
+
+    def _note_read(self, files: tuple[PluginFile, ...]) -> None:
+        self._known, self._sources = files, list_sources(files)
 
     def stop(self) -> None:
         """End the process."""
@@ -83,7 +103,9 @@ class Describer:
     def _start(self, plugins: tuple[PluginFile, ...] | None) -> None:
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._reads, self._line, self._line_at = plugins, "", time.monotonic()
-        arguments = ["--parent", str(os.getpid()), *(["--plugins"] if plugins is not None else [])]
+        arguments = ["--parent", str(os.getpid())]
+        if plugins is not None:
+            arguments += ["--plugins", "--unread", json.dumps(self._unread)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module  # nosec B603
             [sys.executable, "-P", "-m", "workers.describe_nets", *arguments],
             stdin=subprocess.DEVNULL,
@@ -108,16 +130,19 @@ class Describer:
             self._tell(db, f"it took longer than {limit:.0f} s and was ended")
         elif status != 0:
             self._tell(db, f"its process ended with status {status}")
-        if self._reads is not None:
-            self._known = self._reads
+        elif self._reads is not None:
+            self._note_read(self._reads)
         self._forget()
 
     def _tell(self, db: Database, reason: str) -> None:
-        """Store why what was announced last has no answer."""
+        """Note why what was announced last has no answer; the other plug-ins are read again."""
         log.warning("describing %s: %s", self._line or "nets", reason)
-        if self._reads is not None:
-            problem = PluginProblem(self._line or "the plug-ins", f"reading it: {reason}")
+        if self._reads is not None and self._line and self._line not in self._unread:
+            self._unread[self._line] = f"reading it: {reason}"
+        elif self._reads is not None:
+            problem = PluginProblem("the plug-ins", f"reading them: {reason}")
             self._store_listing(db, PluginModels({}, (problem,)))
+            self._note_read(self._reads)
         elif self._line:
             with db.write() as session:
                 store_net(session, self._line, error=f"describing it: {reason}")

@@ -14,7 +14,7 @@ from api.http.request_work import require_caller
 from engine.data.spec import DatasetInfo
 from engine.models.spec import DescribedSpec
 from schemas.problems import ProblemCode
-from storage.nets.described import ask_for_net
+from storage.nets.described import ask_for_nets
 from storage.runs.workers import count_listening
 
 WAIT_SECONDS = 10.0
@@ -43,8 +43,7 @@ def with_described_nets(state: State, work: Callable[[], T]) -> T:
             if not asked:
                 asked = True
                 with state.db.write() as session:
-                    for model, info in unknown.nets:
-                        ask_for_net(session, model, info)
+                    ask_for_nets(session, unknown.nets)
             nets = unknown.nets
         require_caller()
         if time.monotonic() > deadline or not _waiting.acquire(blocking=False):

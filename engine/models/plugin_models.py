@@ -41,6 +41,9 @@ class PluginArgument:
     """The valid values; empty where any of the type is"""
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    """Bounds that are not valid values themselves"""
 
     def __post_init__(self) -> None:
         if isinstance(self.default, list):
@@ -49,8 +52,10 @@ class PluginArgument:
     def annotation(self) -> Any:
         """The type of a pydantic field."""
         one: Any = Literal[self.choices] if self.choices else ARGUMENT_TYPES[self.type]
-        if self.minimum is not None or self.maximum is not None:
-            one = Annotated[one, Field(ge=self.minimum, le=self.maximum)]
+        bounds = {"ge": self.minimum, "le": self.maximum, "gt": self.above, "lt": self.below}
+        given: dict[str, Any] = {name: at for name, at in bounds.items() if at is not None}
+        if given:
+            one = Annotated[one, Field(**given)]
         if self.is_list:
             one = Annotated[Many[one], Field(max_length=MAX_ITEMS)]
         return one | None if self.is_nullable else one
@@ -73,6 +78,18 @@ class PluginModel:
         described = _fields_of(self).model_json_schema()
         properties = {"name": {"const": self.name, "type": "string"}, **described["properties"]}
         return {**described, "properties": properties, "description": self.description}
+
+    def find_wrong_defaults(self) -> list[str]:
+        """For each default that its field would not accept, its name and why."""
+        try:
+            _fields_of(self).model_validate({})
+        except ValidationError as error:
+            return [
+                f"{'.'.join(map(str, one['loc']))} is wrong: {one['msg']}"
+                for one in error.errors(include_url=False)
+                if one["type"] != "missing"
+            ]
+        return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class UnchangedProcess:
     def __enter__(self) -> UnchangedProcess:
         self._before = _read_settings()
         self._random = (random.getstate(), torch.random.get_rng_state())
-        self._text = io.StringIO()
+        self._text = _Beginning()
         self._out, self._err = redirect_stdout(self._text), redirect_stderr(self._text)
         self._out.__enter__()
         self._err.__enter__()
@@ -47,7 +47,7 @@ class UnchangedProcess:
         self._warnings.__exit__(kind, error, trace)
         self._err.__exit__(kind, error, trace)
         self._out.__exit__(kind, error, trace)
-        self.printed = self._text.getvalue()[:MAX_PRINTED]
+        self.printed = self._text.getvalue()
         after = _read_settings()
         self.changes = tuple(name for name, value in self._before.items() if after[name] != value)
         _write_settings(self._before)
@@ -62,6 +62,14 @@ class UnchangedProcess:
         )
 
 
+class _Beginning(io.StringIO):
+    """Keeps the first MAX_PRINTED characters that are written."""
+
+    def write(self, text: str) -> int:
+        super().write(text[: MAX_PRINTED - self.tell()])
+        return len(text)
+
+
 def _read_settings() -> dict[str, Any]:
     return {
         "torch's default dtype": torch.get_default_dtype(),
@@ -72,6 +80,7 @@ def _read_settings() -> dict[str, Any]:
             torch.is_deterministic_algorithms_warn_only_enabled(),
         ),
         "torch's gradient mode": torch.is_grad_enabled(),
+        "torch's precision of matrix products": torch.get_float32_matmul_precision(),
         "the working directory": os.getcwd(),
         "the environment": dict(os.environ),
         "sys.path": list(sys.path),
@@ -92,6 +101,8 @@ def _write_settings(settings: dict[str, Any]) -> None:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
     if "torch's gradient mode" in changed:
         torch.set_grad_enabled(settings["torch's gradient mode"])
+    if "torch's precision of matrix products" in changed:
+        torch.set_float32_matmul_precision(settings["torch's precision of matrix products"])
     if "the working directory" in changed:
         os.chdir(settings["the working directory"])
     if "the environment" in changed:

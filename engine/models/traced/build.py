@@ -24,7 +24,7 @@ from engine.models.torchvision_nets import build_torchvision
 from engine.models.traced.describe import describe_layers, find_input_changes
 from engine.models.traced.graph import tell
 from engine.models.traced.layer import build_layers
-from engine.models.traced.plan import Groups, TracedPlan, plan_layers
+from engine.models.traced.plan import Groups, TracedPlan, check_parameters, plan_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def describe_net(spec: DescribedSpec, info: DatasetInfo) -> DescribedNet:
     source = find_source(spec, info)
     try:
         with torch.device("meta"):
-            module = source.make()
+            module = _make(source, 0)
         return _describe(module, source.groups, info)
     except Exception:  # noqa: BLE001 - the CPU decides, and tells the reason
         return _describe(_make(source, 0), source.groups, info)
@@ -142,10 +142,11 @@ def _make(source: ModuleSource, seed: int) -> nn.Module:
             module = source.make()
         except ModelRejected:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelRejected(f"the net cannot be made: {tell(error)}") from error
     if process.changes:
         raise ModelRejected(f"making the net is refused: {process.explain()}")
     if not isinstance(module, nn.Module):
         raise ModelRejected(f"the function returned a {type(module).__name__}, not a module")
+    check_parameters(module)
     return module

@@ -43,7 +43,7 @@ def plan_layers(
     module: maps examples [n, *shape] to scores [n, classes]; on the meta device nothing is
     computed. groups: the author's layers in place of those found. Raises ModelRejected.
     """
-    _check_parameters(module)
+    check_parameters(module)
     pieces = _join(find_pieces(module, shape, False), find_pieces(module, shape, True))
     grouped = _group(pieces, module) if groups is None else _group_by_names(pieces, module, groups)
     plans = tuple(
@@ -157,7 +157,8 @@ def _find_group(name: str, groups: Groups) -> int | None:
     return max(matches)[1] if matches else None
 
 
-def _check_parameters(module: nn.Module) -> None:
+def check_parameters(module: nn.Module) -> None:
+    """Raises ModelRejected for parameters that are shared, of other types, or apart."""
     names: dict[int, str] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         other = names.setdefault(id(parameter), name)

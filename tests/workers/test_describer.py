@@ -1,0 +1,164 @@
+"""Plug-ins that hang, end their process or print: told, and the other plug-ins are unharmed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.data.spec import BUILTIN_DATASETS
+from engine.models.plugin_models import PluginModels
+from engine.models.spec import PluginSpec
+from runtime.settings import Settings
+from storage.database.engine import Database
+from storage.nets.described import ask_for_nets, find_net, key_of
+from storage.nets.plugins import read_listings
+from tests.waiting import wait_until
+from workers import describer
+from workers.describer import Describer
+
+DIGITS = BUILTIN_DATASETS["digits"]
+NET = """from math import prod
+from torch import nn
+def {0}(shape, num_classes, *, width: int = 8):
+    {1}
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), width), nn.Linear(width, num_classes))
+MODELS = {{"{0}": {0}}}
+"""
+
+
+@pytest.fixture
+def db(tmp_path: Path, sqlite_template: Path) -> Iterator[Database]:
+    """At the place where the describer's process, which gets the home, looks for it."""
+    shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
+    opened = Database(f"sqlite:///{tmp_path / 'richregime.sqlite3'}")
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "plugins"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def found(tmp_path: Path, folder: Path) -> Iterator[Describer]:
+    made = Describer(Settings(home=tmp_path, database_url=None, broker_url=None))
+    yield made
+    made.stop()
+
+
+def listing(db: Database) -> PluginModels:
+    with db.read() as session:
+        return read_listings(session)
+
+
+def describe(describer: Describer, db: Database, name: str) -> tuple[int | None, str | None]:
+    """(How many layers were found, why the net cannot be used)."""
+    model = PluginSpec(name=name, source=listing(db).models[name].source)
+    with db.write() as session:
+        ask_for_nets(session, [(model, DIGITS)])
+
+    def answer() -> tuple[int | None, str | None] | None:
+        describer.check(db)
+        with db.read() as session:
+            net = find_net(session, key_of(model, DIGITS))
+        assert net is not None
+        if net.layers is None and net.error is None:
+            return None
+        return None if net.layers is None else len(net.layers), net.error
+
+    return wait_until(answer, 60)
+
+
+def test_plug_ins_that_end_or_hang_their_process_are_told_and_others_are_used(
+    found: Describer, db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(describer, "READ_SECONDS", 25.0)
+    (folder / "a.py").write_text(NET.format("first", ""))
+    (folder / "b.py").write_text("import os\nos._exit(7)\n")
+    (folder / "c.py").write_text(NET.format("second", ""))
+    (folder / "d.py").write_text("while True: pass\n")
+    (folder / "e.py").write_text(
+        "import os, sys\nsys.__stdout__.write('x' * 10**7)\nos.write(1, b'y' * 10**7)\n"
+        + NET.format("third", "")
+    )
+    (folder / "f.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(500,)).start()\n"
+        + NET.format("fourth", "")
+    )
+    found.read_plugins(db)
+    read = listing(db)
+    assert sorted(read.models) == ["first", "fourth", "second", "third"]
+    assert {Path(one.origin).name: one.message for one in read.problems} == {
+        "b.py": "reading it: its process ended with status 7",
+        "d.py": "reading it: it took longer than 25 s and was ended",
+    }
+    assert describe(found, db, "second") == (2, None)
+    assert describe(found, db, "third") == (2, None)
+    (folder / "b.py").write_text(NET.format("mended", ""))
+    (folder / "d.py").unlink()
+    found.read_plugins(db)
+    assert sorted(listing(db).models) == ["first", "fourth", "mended", "second", "third"]
+    assert listing(db).problems == ()
+
+
+def test_nets_that_end_or_hang_their_process_are_told_and_others_described(
+    found: Describer, db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(describer, "DESCRIBE_SECONDS", 25.0)
+    for name, body in [
+        ("ends", "__import__('os')._exit(9)"),
+        ("hangs", "while True: pass"),
+        ("leaves", "raise SystemExit(2)"),
+        ("prints", "__import__('os').write(1, b'0' * 10**6 + b'\\n')"),
+    ]:
+        (folder / f"{name}.py").write_text(NET.format(name, body))
+    found.read_plugins(db)
+    assert describe(found, db, "ends") == (None, "describing it: its process ended with status 9")
+    assert describe(found, db, "hangs") == (
+        None,
+        "describing it: it took longer than 25 s and was ended",
+    )
+    layers, error = describe(found, db, "leaves")
+    assert layers is None
+    assert str(error).startswith("the net cannot be made: SystemExit: 2 (")
+    assert describe(found, db, "prints") == (2, None)
+
+
+def test_a_worker_without_the_code_leaves_a_net_to_one_that_has_it(
+    found: Describer, db: Database, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "net.py").write_text(NET.format("net", ""))
+    found.read_plugins(db)
+    read = listing(db)
+    other = Describer(
+        Settings(home=tmp_path, database_url=None, broker_url=None, plugins_dir=tmp_path / "none")
+    )
+    other._known = ()  # as on another host: this host's listing is kept
+    model = PluginSpec(name="net", source=read.models["net"].source)
+    with db.write() as session:
+        ask_for_nets(session, [(model, DIGITS)])
+    other.check(db)
+    assert other._process is None
+    assert describe(found, db, "net") == (2, None)
+
+
+def test_without_plug_ins_no_process_is_started(found: Describer, db: Database) -> None:
+    found.check(db)
+    assert found._process is None
+    assert listing(db) == PluginModels()
+
+
+def test_stopping_ends_the_process(found: Describer, db: Database, folder: Path) -> None:
+    (folder / "net.py").write_text("while True: pass\n")
+    found.check(db)
+    process = found._process
+    assert process is not None
+    assert process.poll() is None
+    found.stop()
+    assert process.poll() is not None
