@@ -153,6 +153,8 @@ def format_row(
 
 def write_table(rows: Sequence[str], epochs: int, num_seeds: int) -> str:
     machine = describe_machine()
+    load = machine["load_average"][0]
+    busy = load > machine["cores"]
     lines = [
         "| policy | test accuracy | backward, time | backward, FLOPs | training, time "
         "| training, FLOPs | held for backward |",
@@ -161,7 +163,8 @@ def write_table(rows: Sequence[str], epochs: int, num_seeds: int) -> str:
         "",
         f"VGG-5 at 0.25 of its width on 2,000 of `digits`, {epochs} epochs of AdamW with a cosine, "
         f"{num_seeds} seeds,",
-        f"one thread of {machine['processor']}, load {machine['load_average'][0]:.1f}.",
+        f"one thread of {machine['processor']} with {machine['cores']} cores, load {load:.1f}.",
+        *(["Other work ran beside it, so that the times are rough."] if busy else []),
     ]
     return "\n".join(lines)
 
