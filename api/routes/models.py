@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -12,9 +12,11 @@ from api.dependencies import State, StateDep
 from api.experiments.check_files import NetsNotDescribed
 from api.experiments.described_nets import with_described_nets
 from api.files.facts import read_dataset_info
+from api.http.json_body import parse_object
+from api.http.problems import ProblemRaised
 from api.http.request_work import Router
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
-from engine.errors import InvalidSpec, ModelRejected
+from engine.errors import FieldError, InvalidSpec, ModelRejected
 from engine.models.host import NetNotDescribed, net_host
 from engine.models.layer_layout import LayerLayout
 from engine.models.layout import layout
@@ -139,12 +141,11 @@ def list_plugins() -> Page[PluginResource]:
 
 def _read_fields(text: str) -> dict[str, Any]:
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidSpec.single("#/fields", "json", f"not JSON: {str(error)[:200]}") from None
-    if not isinstance(fields, dict):
-        raise InvalidSpec.single("#/fields", "object-required", "must be a JSON object")
-    return fields
+        return parse_object(text.encode())
+    except ProblemRaised as wrong:
+        errors = [replace(one, pointer=f"#/fields{one.pointer[1:]}") for one in wrong.errors]
+        detail = "must be a JSON object"
+        raise InvalidSpec(errors or [FieldError("#/fields", "json", detail)]) from None
 
 
 def _find_info(state: State, dataset: str) -> DatasetInfo:
@@ -203,5 +204,6 @@ def _describe_unknown(plugin: PluginModel) -> ModelResource:
 
 def _schema_of(model: ModelSpec) -> dict[str, Any]:
     if isinstance(model, PluginSpec):
-        return net_host().list_plugin_models().models[model.name].schema()
+        plugin = net_host().list_plugin_models().models.get(model.name)
+        return {} if plugin is None else plugin.schema()
     return type(model).model_json_schema()
