@@ -67,7 +67,7 @@ def test_a_table_becomes_features_that_relu_nets_train_on(api_server: ApiServer)
             {"model": {"name": "vgg5"}},
             "#/spec/model",
             "the model is 'vgg5', a net of convolutions, but the examples of 'flat' are no images: "
-            "2 features each; use a net of linear layers, such as 'relu_net'",
+            "2 features each; use a net of linear layers, such as 'relu_net' or 'mlp'",
         ),
         (
             {"data": {"augmentation": "crop_flip"}},
