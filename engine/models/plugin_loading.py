@@ -185,7 +185,8 @@ def _run_file(path: Path, code: bytes) -> Any:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = str(path)
     sys.modules[name] = module
-    exec(compile(code, str(path), "exec"), module.__dict__)  # noqa: S102 - the operator's own file  # nosec B102
+    compiled = compile(code, str(path), "exec")
+    exec(compiled, module.__dict__)  # noqa: S102 - the operator's own file  # nosec B102
     return module
 
 
