@@ -31,7 +31,7 @@ class StoredNets:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[LayerLayout, ...]] = OrderedDict()
 
-    def list_plugin_models(self) -> PluginModels:
+    def list_plugin_models(self, source: str | None = None) -> PluginModels:
         return self._listing.get()
 
     def _read_listing(self) -> PluginModels:

@@ -75,7 +75,7 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
     except ValidationError as error:
         raise InvalidSpec(field_errors(error.errors(include_url=False), data, pointer)) from None
     if isinstance(spec.model, PluginSpec):
-        known = net_host().list_plugin_models()
+        known = net_host().list_plugin_models(spec.model.source)
         model = complete_model(spec.model, known, f"{pointer}/model")
         spec = spec.model_copy(update={"model": model})
     return spec

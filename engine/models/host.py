@@ -29,7 +29,9 @@ class NetNotDescribed(EngineError):
 class NetHost(Protocol):
     """Where descriptions come from."""
 
-    def list_plugin_models(self) -> PluginModels: ...
+    def list_plugin_models(self, source: str | None = None) -> PluginModels:
+        """The nets of all plug-ins; with a source, at least those of that code."""
+        ...
 
     def describe(self, model: DescribedSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
         """Its layers. Raises NetNotDescribed, or ModelRejected for a net that cannot be used."""
@@ -39,7 +41,7 @@ class NetHost(Protocol):
 class NoHost:
     """Of a process that has set none: it knows no plug-ins and no described nets."""
 
-    def list_plugin_models(self) -> PluginModels:
+    def list_plugin_models(self, source: str | None = None) -> PluginModels:
         return PluginModels()
 
     def describe(self, model: DescribedSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:

@@ -24,8 +24,9 @@ class LocalHost:
         self._files: tuple[PluginFile, ...] = ()
         """Of the folder when it was read"""
 
-    def list_plugin_models(self) -> PluginModels:
-        return self._load().describe()
+    def list_plugin_models(self, source: str | None = None) -> PluginModels:
+        """With a source, no other code runs: another plug-in may hang or end this process."""
+        return self._load(source).describe()
 
     def describe(self, model: DescribedSpec, info: DatasetInfo) -> tuple[LayerLayout, ...]:
         from engine.models.traced.build import describe_net

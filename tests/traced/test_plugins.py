@@ -90,7 +90,7 @@ def test_a_function_s_keywords_are_fields_with_types_and_defaults(write_plugin: 
         "tag": "a",
         "low": 2,
     }
-    for wrong, pointer in [
+    wrongs: list[tuple[dict[str, Any], str]] = [
         ({}, "depth"),
         ({"width": "8"}, "width"),
         ({"width": 1.5}, "width"),
@@ -103,7 +103,8 @@ def test_a_function_s_keywords_are_fields_with_types_and_defaults(write_plugin: 
         ({"drop": "x"}, "drop"),
         ({"low": 1}, "low"),
         ({"naïve ☃": 1}, "naïve ☃"),
-    ]:
+    ]
+    for wrong, pointer in wrongs:
         given = {"name": "net", **({} if pointer == "depth" else {"depth": 1}), **wrong}
         with pytest.raises(InvalidSpec) as refused:
             parse(given)
@@ -368,12 +369,17 @@ def test_a_stored_spec_is_parsed_without_its_plug_in_and_refused_when_it_is_buil
     assert len(build_described(stored.model, DIGITS).layers) == 2
 
 
-def test_building_a_net_runs_its_own_code_only(write_plugin: Write, tmp_path: Path) -> None:
+def test_reading_a_stored_spec_and_building_its_net_run_its_own_code_only(
+    write_plugin: Write, tmp_path: Path
+) -> None:
     write_plugin("nets.py", SMALL)
     model = parse({"name": "small"})
     mark = tmp_path / "mark"
     host = write_plugin("other.py", f"open({str(mark)!r}, 'w').close()\n")
     assert host.find_plugin(model).described.name == "small"
+    stored = {"kind": "train", "model": model.model_dump(mode="json")}
+    assert parse_spec(stored).model == model
+    assert build_described(model, DIGITS)
     assert not mark.exists()
     host.list_plugin_models()
     assert mark.exists()

@@ -72,7 +72,8 @@ def describe(describer: Describer, db: Database, name: str) -> tuple[int | None,
             return None
         return None if net.layers is None else len(net.layers), net.error
 
-    return wait_until(answer, 60)
+    answered: tuple[int | None, str | None] = wait_until(answer, 60)
+    return answered
 
 
 def test_plug_ins_that_end_or_hang_their_process_are_told_and_others_are_used(
