@@ -120,11 +120,11 @@ def test_a_function_s_keywords_are_fields_with_types_and_defaults(write_plugin: 
         ("Field(gt=0, lt=1)", [0.5], [0.0, 1.0]),
     ],
 )
-@pytest.mark.parametrize("form", ["{}", "{} | None", "list[{}]"])
+@pytest.mark.parametrize("template", ["{}", "{} | None", "list[{}]"])
 def test_bounds_include_or_exclude_their_end(
-    write_plugin: Write, bounds: str, valid: list[float], invalid: list[float], form: str
+    write_plugin: Write, bounds: str, valid: list[float], invalid: list[float], template: str
 ) -> None:
-    hint = form.format(f"Annotated[float, {bounds}]")
+    hint = template.format(f"Annotated[float, {bounds}]")
     text = with_arguments(f", *, at: {hint}")
     write_plugin(
         "nets.py",
@@ -132,7 +132,7 @@ def test_bounds_include_or_exclude_their_end(
     )
 
     def given(value: float) -> Any:
-        return [value] if form.startswith("list") else value
+        return [value] if template.startswith("list") else value
 
     for value in valid:
         assert parse({"name": "net", "at": given(value)}).arguments == {"at": given(value)}
