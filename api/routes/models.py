@@ -22,6 +22,7 @@ from engine.models.layer_layout import LayerLayout
 from engine.models.layout import layout
 from engine.models.plugin_models import PluginModel, parse_model
 from engine.models.spec import (
+    BUILT_IN_MODELS,
     ConvNetSpec,
     MlpSpec,
     ModelSpec,
@@ -96,7 +97,10 @@ def get_model(
     A net of torchvision or of a plug-in is described by a worker first, in seconds: 503
     `net-not-described` where none has done so yet; repeat the request.
     """
-    model = parse_model({**_read_fields(fields), "name": name}, net_host().list_plugin_models())
+    known = net_host().list_plugin_models()
+    if name not in BUILT_IN_MODELS | known.names():
+        raise NotFound(f"there is no model {name[:80]!r}; GET /models lists them")
+    model = parse_model({**_read_fields(fields), "name": name}, known)
 
     def work() -> ModelResource:
         info = _find_info(state, dataset)

@@ -16,7 +16,12 @@ PATH_VALUES: Mapping[str, str] = {
     "kind": "train",
     "ending": "png",
 }
-NAMES: Mapping[str, str] = {"presets": "demo", "datasets": "digits", "plots": "learning_curve"}
+NAMES: Mapping[str, str] = {
+    "presets": "demo",
+    "datasets": "digits",
+    "models": "mlp",
+    "plots": "learning_curve",
+}
 """The example of `{name}`, by the path segment before it"""
 QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /experiments": {"status": "succeeded", "limit": "20"},
@@ -26,6 +31,7 @@ QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /experiments/{experiment_id}/difference": {"point": "1", "baseline": "0"},
     "GET /experiments/{experiment_id}/plots/{name}.{ending}": {"dpi": "200"},
     "GET /presets/{name}": {"scale": "quick"},
+    "GET /models/{name}": {"dataset": "digits"},
     "POST /datasets": {"name": "mine"},
     "DELETE /datasets/{name}": {"dry_run": "true"},
     "DELETE /checkpoints/{checkpoint_id}": {"dry_run": "true"},

@@ -50,10 +50,6 @@ class LayeredNet(nn.Module):
         self.load_pretrained = load_pretrained
 
     @property
-    def has_batch_norm(self) -> bool:
-        return any(self.normalises_by_batch)
-
-    @property
     def is_traced(self) -> bool:
         """Whether the layers were found by tracing, as those of torchvision and of plug-ins."""
         return self.draw_own_start is not None

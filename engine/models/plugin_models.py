@@ -110,6 +110,11 @@ class PluginModels:
     models: Mapping[str, PluginModel] = field(default_factory=dict)
     problems: tuple[PluginProblem, ...] = ()
 
+    def names(self) -> frozenset[str]:
+        """The names of the nets, those that cannot be used included."""
+        broken = {one.name for one in self.problems if one.name is not None}
+        return frozenset(self.models) | broken
+
 
 @lru_cache(maxsize=256)
 def _fields_of(plugin: PluginModel) -> type[BaseModel]:

@@ -24,11 +24,13 @@ from storage.database.tables import (
     CounterRow,
     DatasetRow,
     DeliveryRow,
+    DescribedNetRow,
     EventRow,
     ExperimentRow,
     IdempotencyRow,
     LoginRow,
     MetricRow,
+    PluginListingRow,
     PointRow,
     PointSeedRow,
     RunRow,
@@ -61,6 +63,8 @@ SERVICE_TABLES = (
     DeliveryRow,
     CounterRow,
     PointSeedRow,
+    DescribedNetRow,
+    PluginListingRow,
 )
 """Tables without an owner: every session sees them, so each query decides what may be shown"""
 

@@ -97,6 +97,8 @@ RULES: dict[str, Rule] = {
     "GET /presets/{name}": READS[Shown.COMMON],
     "GET /readings": READS[Shown.COMMON],
     "GET /models": READS[Shown.COMMON],
+    "GET /models/{name}": READS[Shown.COMMON],
+    "GET /plugins": READS[Shown.COMMON],
     "GET /workers": READS[Shown.COMMON],
     "GET /queue": READS[Shown.COMMON],
     "GET /limits": READS[Shown.COMMON],
@@ -173,8 +175,9 @@ class Group:
         address = MOUNTED.get(path, path)
         for name in {**PARAMETERS, **ids}:
             address = address.replace(f"{{{name}}}", {**PARAMETERS, **ids}[name])
-        if "presets" in path:
-            address = address.replace(ids["name"], "demo")
+        for folder, name in (("presets", "demo"), ("models", "mlp")):
+            if folder in path:
+                address = address.replace(ids["name"], name)
         if "/plots/" in path:
             address = address.replace(ids["name"], "learning_curve")
         if path.startswith("/guide/{folder}"):

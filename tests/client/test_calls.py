@@ -200,7 +200,11 @@ def test_the_service_describes_itself(client: Client) -> None:
     assert "epochs" in client.kind("train").spec_schema["properties"]
     assert "demo" in {preset.name for preset in client.presets()}
     assert client.submit(client.preset("demo").body, reuse=False).num_points == 3
-    assert {model.layers[0].name for model in client.models()}
+    models = list(client.models())
+    assert {layer.name for model in models for layer in model.layers or ()} >= {"layers.0"}
+    resnet = client.model("resnet18", "cifar10", width_multiplier=0.5)
+    assert (resnet.dataset, len(resnet.layers or ())) == ("cifar10", 10)
+    assert list(client.plugins()) == []
     assert "digits" in {dataset.name for dataset in client.datasets()}
     assert list(client.workers()) == []
     assert client.queue().queued > 0

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def written_plugin() -> str:
     page = (ROOT / "docs" / "how-to" / "your-own-nets.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if "MODELS" in block]
+    (found,) = [str(block) for block in blocks if "MODELS" in block]
     return found
 
 
