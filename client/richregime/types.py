@@ -488,9 +488,8 @@ class FreezeBottomUpPolicy(Resource):
     does.
 
     Freeze Training (SVCCA, arXiv 1706.05806), which rests on the finding that layers converge
-    from the bottom up. The paper freezes at fixed times and prints no rule for them; without
-    `every`, layer i of L, counted from 0, freezes after the share (i + 1) / L of the epochs,
-    rounded up.
+    from the bottom up. The times at which layers freeze are ours: without `every`, layer i of
+    L, counted from 0, freezes after the share (i + 1) / L of the epochs, rounded up.
     """
 
     name: Literal["freeze_bottom_up"] = "freeze_bottom_up"
