@@ -98,7 +98,11 @@ def test_a_refusal_says_what_was_sent(api_server: ApiServer, route: str, what: s
     assert_refused(api_server, route, FOREIGN[what], f"must be {ROUTES[route]}", f"it is {what}")
 
 
-@pytest.mark.parametrize(("route", "content", "what", "advice"), MISSENT)
+@pytest.mark.parametrize(
+    ("route", "content", "what", "advice"),
+    MISSENT,
+    ids=[f"{what} to {route}" for route, _, what, _ in MISSENT],
+)
 def test_a_refusal_says_where_a_file_belongs(
     api_server: ApiServer, route: str, content: bytes, what: str, advice: str
 ) -> None:
