@@ -88,7 +88,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from engine.timing import monotonic
 
     prepare_process()
-    use_local_host(chosen.plugins or _default_folder("plugins"))
+    use_local_host(chosen.plugins or _find_folder("plugins"))
     deadline = None if chosen.max_seconds is None else monotonic() + chosen.max_seconds
     for body, out in _read_bodies(chosen):
         if chosen.threads is not None:
@@ -98,7 +98,7 @@ def _run(chosen: argparse.Namespace) -> int:
             body,
             out,
             seeds=_choose_seeds(chosen.seeds or body.get("seeds") or [0]),
-            data_dir=chosen.data_dir or _default_folder("data"),
+            data_dir=chosen.data_dir or _default_data_dir(),
             device=chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"),
             allow_download=not chosen.no_download,
             deadline=deadline,
@@ -146,13 +146,19 @@ def _print_summary(experiment: LocalExperiment, out: Path) -> None:
         print(f"written to {out}")
 
 
-def _default_folder(name: str) -> Path:
+def _default_data_dir() -> Path:
+    found = _find_folder("data")
+    if found is None:
+        raise EngineError("this user has no home folder: name one by --data-dir")
+    return found
+
+
+def _find_folder(name: str) -> Path | None:
+    """A folder of the service's home; None for a user without a home folder."""
     try:
         return Path.home() / ".richregime" / name
     except RuntimeError:  # no HOME, and no entry in the password database
-        raise EngineError(
-            "this user has no home folder: name folders by --data-dir and --plugins"
-        ) from None
+        return None
 
 
 def _seeds(text: str) -> list[int]:

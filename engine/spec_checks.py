@@ -7,6 +7,7 @@ from engine.errors import FieldError, ModelRejected
 from engine.models.layout import layout
 from engine.models.spec import (
     ConvNetSpec,
+    DescribedSpec,
     ModelSpec,
     Resnet18Spec,
     TorchvisionSpec,
@@ -30,7 +31,8 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
         return [*validate_data(spec.data, info), *needs_images]
     errors = [*validate_data(spec.data, info), *validate_model(spec.model, spec.init, info)]
     try:
-        layout(spec.model, info)  # of a net that a worker describes: known, and usable
+        if isinstance(spec.model, DescribedSpec):
+            layout(spec.model, info)  # known, and usable
         return [*errors, *spec.check_data(info)]
     except ModelRejected as rejected:
         return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]

@@ -52,7 +52,7 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
         spec(optimizer={"name": "adam", "lr": 10**300 * 10**50}),
         (422, "invalid-spec", {"#/spec/optimizer/lr"}),
     ),
-    "unknown model": (spec(model={"name": "gpt"}), (422, "invalid-spec", {"#/spec/model"})),
+    "unknown model": (spec(model={"name": "gpt"}), (422, "invalid-spec", {"#/spec/model/name"})),
     "no seeds": ({**spec(), "seeds": []}, (422, "invalid-spec", {"#/seeds"})),
     "the same seed twice": ({**spec(), "seeds": [1, 1]}, (422, "invalid-spec", {"#/seeds"})),
     "seeds below 0": ({**spec(), "seeds": [0, -1]}, (422, "invalid-spec", {"#/seeds/1"})),

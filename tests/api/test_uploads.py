@@ -112,7 +112,7 @@ def test_a_refusal_says_where_a_file_belongs(
 def test_a_zip_archive_that_is_no_data_set_says_what_it_holds(api_server: ApiServer) -> None:
     for names, detail in (
         (("a.md", "b.md"), "there is no image; there are a.md, b.md"),
-        (("a.png", "b.png"), "a.png: the path of an image is CLASS/IMAGE"),
+        (("a.png", "b.png"), "all images are in one folder (a.png, ...); they need a folder"),
     ):
         response = api_server.http.post("/datasets?name=mine", content=packed(*names))
         assert response.status_code == 422
