@@ -9,6 +9,7 @@ from torch import Tensor
 
 from engine.determinism import make_generator
 from engine.models.net import LayeredNet
+from engine.models.rows import select_rows
 
 
 @torch.no_grad()
@@ -42,6 +43,6 @@ def _keeps_bits(net: LayeredNet, index: int, h: Tensor, after: Tensor, size: int
     for draw in range(2):
         generator = make_generator(0, "stability", index, size, draw)
         chosen = torch.randperm(len(h), generator=generator)[:size].to(h.device)
-        if not torch.equal(net(h[chosen], index, index + 1), after[chosen]):
+        if not torch.equal(net(select_rows(h, chosen), index, index + 1), after[chosen]):
             return False
     return True

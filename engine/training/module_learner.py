@@ -16,6 +16,7 @@ from engine.data.augmentation import CropFlips, crop_flip, draw_crop_flips
 from engine.data.resident import BatchBuffers, ResidentData, batch_bounds, epoch_order
 from engine.data.streamed import AnyExamples
 from engine.models.net import LayeredNet
+from engine.models.rows import join_rows, select_rows
 from engine.models.stability import count_stable_layers
 from engine.optim.build import build_optimizer, set_learning_rate
 from engine.optim.schedule import learning_rate
@@ -264,12 +265,19 @@ class ModuleLearner:
         cached.
         """
         size = self._frozen_batch
-        if len(x) == size or self._net.normalises_by_batch[index] or self._net.is_random[index]:
+        if len(x) == size or self._depends_on_the_batch(index):
             return self._net.forward(x, index, index + 1)
         rows = torch.arange(-(-len(x) // size) * size, device=x.device) % len(x)
-        filled = self._laid_out(x.index_select(0, rows))
+        filled = select_rows(x, rows)
         pieces = [self._net.forward(piece, index, index + 1) for piece in torch.split(filled, size)]
-        return torch.cat(pieces)[: len(x)]
+        return join_rows(pieces)[: len(x)]
+
+    def _depends_on_the_batch(self, index: int) -> bool:
+        """Whether other rows, or how many there are, change what the layer computes of a row."""
+        net = self._net
+        return net.layers[index].training and (
+            net.normalises_by_batch[index] or net.is_random[index]
+        )
 
     def _count_stable_layers(self) -> int:
         with self._arithmetic():

@@ -31,6 +31,32 @@ def residual(shape, num_classes, *, channels: int = 4, dropout: float = 0.2):
     )
 
 
+class Moved(nn.Module):
+    """A linear map over the channels, which come last meanwhile, as in ConvNeXt."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(channels), nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        y += x  # keeps the layout of y
+        return y
+
+
+def moved(shape, num_classes, *, channels: int = 64):
+    """Blocks whose output lies in memory with the channels last, and convolutions over it."""
+    return nn.Sequential(
+        nn.Conv2d(shape[0], channels, 1),
+        Moved(channels),
+        nn.Conv2d(channels, channels, 2, stride=2),
+        Moved(channels),
+        nn.Conv2d(channels, channels, 2, stride=2),
+        nn.Flatten(),
+        nn.Linear(channels * 49, num_classes),
+    )
+
+
 class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -80,4 +106,4 @@ def linear(
     return nn.Sequential(*layers, nn.Linear(size, num_classes, bias=bias is not False))
 
 
-MODELS = {"residual": residual, "transformer": transformer, "linear": linear}
+MODELS = {"moved": moved, "residual": residual, "transformer": transformer, "linear": linear}
