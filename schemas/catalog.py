@@ -79,7 +79,7 @@ class ModelResource(Resource):
     forward_flops: int | None
     """Of one example"""
     layers: list[LayerResource] | None
-    """Bottom first; null for a plug-in's net in the list: `GET /models/{name}` tells them"""
+    """Bottom first; null for torchvision and plug-ins in the list: `GET /models/{name}` has them"""
     spec_schema: dict[str, Any]
     """JSON Schema of `model`"""
 

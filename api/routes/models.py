@@ -20,7 +20,7 @@ from engine.errors import FieldError, InvalidSpec, ModelRejected
 from engine.models.host import NetNotDescribed, net_host
 from engine.models.layer_layout import LayerLayout
 from engine.models.layout import layout
-from engine.models.plugin_models import PluginModel, parse_model
+from engine.models.plugin_models import parse_model
 from engine.models.spec import (
     BUILT_IN_MODELS,
     ConvNetSpec,
@@ -29,6 +29,7 @@ from engine.models.spec import (
     PluginSpec,
     ReluNetSpec,
     Resnet18Spec,
+    TorchvisionSpec,
     Vgg5Spec,
     Vgg11Spec,
 )
@@ -72,7 +73,7 @@ FieldsQuery = Annotated[
 
 @router.get("/models")
 def list_models() -> Page[ModelResource]:
-    """List the networks: those of the paper with their layers, and those of plug-ins.
+    """List the networks: those of the paper with their layers, torchvision's, and plug-ins'.
 
     `GET /models/{name}` shows the layers of any of them, on any data set.
     """
@@ -83,7 +84,15 @@ def list_models() -> Page[ModelResource]:
                 _describe(title, model, BUILTIN_DATASETS[dataset])
                 for title, model, dataset in MODELS
             ),
-            *map(_describe_unknown, plugins),
+            _describe_unknown(
+                "torchvision",
+                "The classification architectures of torchvision",
+                TorchvisionSpec.model_json_schema(),
+            ),
+            *(
+                _describe_unknown(one.name, one.description or one.name, one.schema())
+                for one in plugins
+            ),
         ]
     )
 
@@ -192,17 +201,17 @@ def _describe_layers(layers: Sequence[LayerLayout]) -> list[LayerResource]:
     ]
 
 
-def _describe_unknown(plugin: PluginModel) -> ModelResource:
-    """A net of a plug-in whose layers nobody has asked for."""
+def _describe_unknown(name: str, title: str, schema: dict[str, Any]) -> ModelResource:
+    """A net of torchvision or of a plug-in, without layers: a worker finds them when asked."""
     return ModelResource(
-        name=plugin.name,
-        title=plugin.description or plugin.name,
-        model={"name": plugin.name},
+        name=name,
+        title=title,
+        model={"name": name},
         dataset=None,
         parameters=None,
         forward_flops=None,
         layers=None,
-        spec_schema=plugin.schema(),
+        spec_schema=schema,
     )
 
 

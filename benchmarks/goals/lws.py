@@ -16,7 +16,7 @@ from benchmarks.interleave import interleave, share, speed_up
 from benchmarks.options import Options
 from engine.data.spec import DatasetInfo
 from engine.experiments.lws.result import LwsSeedResult
-from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.experiments.lws.spec import LwsSpec
 from engine.models.layout import LayerLayout, layout
 from engine.training.layer_schedule import EpochSchedule, draw_schedule
 from engine.training.policies import PolicySpec
@@ -88,7 +88,7 @@ class Vgg:
         info = DatasetInfo(DATASET, DATASET, (3, 32, 32), 10, num_train, num_test, "registered")
         spec = self.spec(FULL)
         self.layers = layout(spec.model, info)
-        self._num_layers = count_layers(spec.model)
+        self._num_layers = len(self.layers)
 
     def spec(self, policy: Mapping[str, Any]) -> LwsSpec:
         optimizer = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}

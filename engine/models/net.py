@@ -134,7 +134,7 @@ def _build_part(part: Part) -> nn.Module:
         case Norm():
             return BatchNorm(part.channels)
         case LayerNorm():
-            return nn.LayerNorm(part.features)
+            return nn.LayerNorm(part.channels)
         case Relu():
             return nn.ReLU(inplace=True)
         case Gelu():

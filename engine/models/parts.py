@@ -64,15 +64,35 @@ class Linear:
         return self.out_features
 
 
+class _KeepsShape:
+    """A piece that changes the numbers, not their shape."""
+
+    __slots__ = ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
 @dataclass(frozen=True, slots=True)
-class Norm:
-    """Batch normalisation with scale and shift, over images or features."""
+class _Normalisation(_KeepsShape):
+    """With a scale and a shift for each channel or feature."""
 
     name: str
     channels: int
 
     def parameters(self) -> tuple[tuple[str, Shape], ...]:
         return (("weight", (self.channels,)), ("bias", (self.channels,)))
+
+    def forward_flops(self, shape: Shape) -> int:
+        return 4 * prod(shape)
+
+    def saved_floats(self, shape: Shape) -> int:
+        return prod(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm(_Normalisation):
+    """Batch normalisation, over images or features."""
 
     def buffers(self) -> tuple[tuple[str, Shape, str], ...]:
         """Name, shape and torch's type of each."""
@@ -82,92 +102,50 @@ class Norm:
             ("num_batches_tracked", (), "int64"),
         )
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def forward_flops(self, shape: Shape) -> int:
-        return 4 * prod(shape)
-
-    def saved_floats(self, shape: Shape) -> int:
-        return prod(shape)
-
 
 @dataclass(frozen=True, slots=True)
-class LayerNorm:
-    """Normalisation of each example's features, with scale and shift."""
+class LayerNorm(_Normalisation):
+    """Normalisation of each example's features."""
 
-    name: str
-    features: int
+
+class _Activation(_KeepsShape):
+    """A function of each number; its output is the input of the next piece, which saves it."""
+
+    __slots__ = ()
 
     def parameters(self) -> tuple[tuple[str, Shape], ...]:
-        return (("weight", (self.features,)), ("bias", (self.features,)))
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
+        return ()
 
     def forward_flops(self, shape: Shape) -> int:
-        return 4 * prod(shape)
+        return prod(shape)
 
     def saved_floats(self, shape: Shape) -> int:
-        return prod(shape)
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
-class Relu:
+class Relu(_Activation):
     """max(x, 0), in place."""
 
     name: str = "relu"
 
-    def parameters(self) -> tuple[tuple[str, Shape], ...]:
-        return ()
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def forward_flops(self, shape: Shape) -> int:
-        return prod(shape)
-
-    def saved_floats(self, shape: Shape) -> int:
-        return 0
-
 
 @dataclass(frozen=True, slots=True)
-class Gelu:
+class Gelu(_Activation):
     """x times the normal distribution function of x."""
 
     name: str = "gelu"
 
-    def parameters(self) -> tuple[tuple[str, Shape], ...]:
-        return ()
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def forward_flops(self, shape: Shape) -> int:
-        return prod(shape)
-
     def saved_floats(self, shape: Shape) -> int:
-        # its input too; the output is the input of the next piece
+        """Its input is saved too."""
         return prod(shape)
 
 
 @dataclass(frozen=True, slots=True)
-class Tanh:
+class Tanh(_Activation):
     """The hyperbolic tangent."""
 
     name: str = "tanh"
-
-    def parameters(self) -> tuple[tuple[str, Shape], ...]:
-        return ()
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def forward_flops(self, shape: Shape) -> int:
-        return prod(shape)
-
-    def saved_floats(self, shape: Shape) -> int:
-        return 0
 
 
 @dataclass(frozen=True, slots=True)

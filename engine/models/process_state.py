@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from types import TracebackType
 from typing import Any
@@ -50,7 +51,9 @@ class UnchangedProcess:
         self.printed = self._text.getvalue()
         after = _read_settings()
         self.changes = tuple(name for name, value in self._before.items() if after[name] != value)
-        _write_settings(self._before)
+        for name in self.changes:
+            _, write = _SETTINGS[name]
+            write(self._before[name])
         random.setstate(self._random[0])
         torch.random.set_rng_state(self._random[1])
 
@@ -70,43 +73,34 @@ class _Beginning(io.StringIO):
         return len(text)
 
 
+def _set_environment(values: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def _set_path(values: list[str]) -> None:
+    sys.path[:] = values
+
+
+_SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's default device": (torch.get_default_device, torch.set_default_device),
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's deterministic mode": (
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+    ),
+    "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "torch's precision of matrix products": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+    "the working directory": (os.getcwd, os.chdir),
+    "the environment": (lambda: dict(os.environ), _set_environment),
+    "sys.path": (lambda: list(sys.path), _set_path),
+}
+"""By name, how a setting is read and set"""
+
+
 def _read_settings() -> dict[str, Any]:
-    return {
-        "torch's default dtype": torch.get_default_dtype(),
-        "torch's default device": torch.get_default_device(),
-        "torch's number of threads": torch.get_num_threads(),
-        "torch's deterministic mode": (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        ),
-        "torch's gradient mode": torch.is_grad_enabled(),
-        "torch's precision of matrix products": torch.get_float32_matmul_precision(),
-        "the working directory": os.getcwd(),
-        "the environment": dict(os.environ),
-        "sys.path": list(sys.path),
-    }
-
-
-def _write_settings(settings: dict[str, Any]) -> None:
-    now = _read_settings()
-    changed = {name for name, value in settings.items() if now[name] != value}
-    if "torch's default dtype" in changed:
-        torch.set_default_dtype(settings["torch's default dtype"])
-    if "torch's default device" in changed:
-        torch.set_default_device(settings["torch's default device"])
-    if "torch's number of threads" in changed:
-        torch.set_num_threads(settings["torch's number of threads"])
-    if "torch's deterministic mode" in changed:
-        enabled, warn_only = settings["torch's deterministic mode"]
-        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-    if "torch's gradient mode" in changed:
-        torch.set_grad_enabled(settings["torch's gradient mode"])
-    if "torch's precision of matrix products" in changed:
-        torch.set_float32_matmul_precision(settings["torch's precision of matrix products"])
-    if "the working directory" in changed:
-        os.chdir(settings["the working directory"])
-    if "the environment" in changed:
-        os.environ.clear()
-        os.environ.update(settings["the environment"])
-    if "sys.path" in changed:
-        sys.path[:] = settings["sys.path"]
+    return {name: read() for name, (read, _) in _SETTINGS.items()}

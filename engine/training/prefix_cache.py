@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.data.resident import ResidentData
 from engine.models.layout import layout
+from engine.models.rows import flatten_rows, shape_rows
 from engine.spec import ExperimentSpec
 from engine.training.layer_schedule import LayerSchedule
 from engine.training.prefix_plan import PrefixPlan, plan_prefix
@@ -175,8 +176,7 @@ class _Rows:
             )
         ), "a level has one memory layout"
         assert self.num_stored + len(indices) <= len(self._kept), "each row once per pass"
-        flat = activations.as_strided((len(indices), self._size), (self._size, 1))
-        self._kept.index_copy_(0, indices, flat)
+        self._kept.index_copy_(0, indices, flatten_rows(activations))
         self.num_stored += len(indices)
 
     def gather(self, indices: Tensor) -> Tensor:
@@ -193,4 +193,4 @@ class _Rows:
         return self._batch[:count]
 
     def _shaped(self, flat: Tensor) -> Tensor:
-        return flat.as_strided((len(flat), *self._shape), (self._size, *self._strides))
+        return shape_rows(flat, self._shape, self._strides)

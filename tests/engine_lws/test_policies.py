@@ -9,9 +9,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from engine.errors import InvalidSpec
-from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.experiments.lws.spec import LwsSpec
 from engine.experiments.registry import parse_spec
 from engine.experiments.train.spec import TrainSpec
+from engine.models.layout import count_planned_layers
 from engine.models.spec import (
     ConvNetSpec,
     ModelSpec,
@@ -124,7 +125,7 @@ def test_names_are_the_papers() -> None:
     ],
 )
 def test_layers_are_counted_as_the_paper_does(model: ModelSpec, layers: int) -> None:
-    assert count_layers(model) == layers
+    assert count_planned_layers(model) == layers
 
 
 @pytest.mark.parametrize(

@@ -201,3 +201,14 @@ def test_a_replayed_step_has_the_gradient_of_a_plain_step(
 def test_only_a_gpu_records() -> None:
     recorder = build_recorder(torch.device("cpu"), Execution())
     assert (recorder.records, recorder.keeps_memory) == (False, False)
+
+
+def test_a_recorder_that_refuses_records_nothing_and_says_why() -> None:
+    recorder = Recorder(lambda part: part, keeps_memory=True)
+    refused = recorder.refuse("the net draws random numbers in each step")
+    assert (refused.records, refused.keeps_memory, recorder.records) == (False, True, True)
+    assert refused.notes == (
+        "steps are not recorded as CUDA graphs: the net draws random numbers in each step",
+    )
+    plain = Recorder()
+    assert plain.refuse("any") is plain

@@ -12,6 +12,7 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import parse_spec
 from engine.models.layout import layout
 from engine.models.local_host import LocalHost
+from engine.models.torchvision_catalog import architectures
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +38,14 @@ def test_a_written_plugin_is_layered(
     assert host.list_plugin_models().problems == ()
     spec = parse_spec({"kind": "lws", "model": {"name": name}})
     assert len(layout(spec.model, BUILTIN_DATASETS["digits"])) == layers
+
+
+def test_the_documents_count_torchvision_s_architectures() -> None:
+    for path in ("README.md", "docs/how-to/your-own-nets.md"):
+        text = (ROOT / path).read_text(encoding="utf-8").replace("\n", " ")
+        assert re.findall(r"\b(\d+) classification architectures", text) == [
+            str(len(architectures()))
+        ]
 
 
 def test_the_table_of_architectures_is_what_is_found() -> None:

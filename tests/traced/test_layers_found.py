@@ -146,6 +146,17 @@ def test_traits_tell_dropout_and_batch_normalisation() -> None:
     )
 
 
+def test_a_lone_instance_normalisation_belongs_to_the_layer_before() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 1),
+        nn.ReLU(),
+        nn.InstanceNorm2d(2, affine=True),
+        nn.Flatten(),
+        nn.Linear(72, 3),
+    )
+    assert [layer[0] for layer in names(find_layers(net))] == ["0.weight", "4.weight"]
+
+
 def test_flops_and_saved_floats_are_those_of_arithmetic() -> None:
     net = nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.experiments.lws.spec import LwsSpec, count_layers
+from engine.experiments.lws.spec import LwsSpec
 from engine.kind import Preset
+from engine.models.layout import count_planned_layers
 from engine.paper.recipes import Scale, make_preset, paper_spec
 
 Net = Literal["vgg5", "vgg11"]
@@ -295,7 +296,9 @@ def _all_bottoms(k: int, rho: float) -> Policy:
 
 def _freezes_a_layer(net: Net, k: int, q: int) -> bool:
     """Whether Top k Bottom q freezes a layer; in VGG-5 Top 3 Bottom 3 trains the full net."""
-    return k + q < count_layers(LwsSpec.model_validate({"model": {"name": net}}).model)
+    num_layers = count_planned_layers(LwsSpec.model_validate({"model": {"name": net}}).model)
+    assert num_layers is not None, "the presets are of the paper's nets"
+    return k + q < num_layers
 
 
 def _static_policies(net: Net, *, diagonal: bool) -> list[Policy]:

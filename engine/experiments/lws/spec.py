@@ -12,8 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError
 from engine.models.layout import LayerLayout, layout
-from engine.models.plans import plan_model
-from engine.models.spec import DescribedSpec, ModelSpec, ReluNetSpec
+from engine.models.spec import DescribedSpec, ReluNetSpec
 from engine.optim.spec import CosineSpec
 from engine.span import StepSpan
 from engine.spec import Execution, ExperimentSpec, Work
@@ -149,12 +148,6 @@ class LwsSpec(ExperimentSpec):
             if self.frozen_layers != "train":
                 spec["frozen_layers"] = self.frozen_layers
         return spec
-
-
-def count_layers(model: ModelSpec) -> int:
-    """L, the number of layers that policies count, of a net for which no data set changes it."""
-    assert not isinstance(model, DescribedSpec)
-    return len(plan_model(model, BUILTIN_DATASETS["digits"]))
 
 
 def _to_pydantic(error: FieldError) -> InitErrorDetails:

@@ -20,6 +20,7 @@ from engine.models.traced.graph import Sample, find_multiple, sample, trace
 
 _NORMS = (
     nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,
