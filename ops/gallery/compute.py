@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from engine.paper.preset_departures import list_preset_choices, list_preset_departures
+from engine.spec import Execution
+from engine.sweep import expand
 from ops.demo import exit_on_sigterm
 from ops.gallery.entries import Entry
 from ops.up import Stack
@@ -45,23 +47,40 @@ def compute(
         for name in sorted({entry.data_file for entry in entries if entry.data_file is not None}):
             assert data_dir is not None, "only a data folder lists entries that need a file"
             client.register_dataset(name.removesuffix(".npz"), data_dir / name)
-        submitted = [(entry, client.submit(entry.body())) for entry in entries]
-        return _write_all(client, submitted, out, console)
+        return _submit_and_write(client, entries, out, console)
 
 
-def _write_all(
-    client: Client, submitted: Sequence[tuple[Entry, Experiment]], out: Path, console: Console
+def _submit_and_write(
+    client: Client, entries: Sequence[Entry], out: Path, console: Console
 ) -> bool:
-    """Write each entry when its experiment has ended; return whether all succeeded."""
-    waiting, succeeded = list(submitted), True
+    """Write each entry when its experiment has ended; return whether all succeeded.
+
+    An entry that trains a net of an earlier one is submitted when that has ended: two workers would
+    train the net twice at the same time.
+    """
+    waiting, succeeded = list(entries), True
+    trained = {entry.name: trained_nets(entry) for entry in entries}
+    submitted: dict[str, Experiment] = {}
     while waiting:
-        for entry, experiment in list(waiting):
-            latest = client.get(experiment.id)
-            if latest.terminal:
-                waiting.remove((entry, experiment))
-                succeeded &= _write(client, entry, latest, out, console)
+        claimed: set[str] = set()
+        for entry in list(waiting):
+            if entry.name not in submitted and not claimed & trained[entry.name]:
+                submitted[entry.name] = client.submit(entry.body())
+            claimed |= trained[entry.name]
+            if entry.name in submitted:
+                latest = client.get(submitted[entry.name].id)
+                if latest.terminal:
+                    waiting.remove(entry)
+                    succeeded &= _write(client, entry, latest, out, console)
         time.sleep(POLL_SECONDS)
     return succeeded
+
+
+def trained_nets(entry: Entry) -> frozenset[str]:
+    """Identities of the nets that an entry trains, without data and seeds."""
+    body = entry.body()
+    points = expand(body["spec"], body["sweep"])
+    return frozenset(point.spec.training_spec_digest(Execution()) for point in points)
 
 
 def _write(client: Client, entry: Entry, ended: Experiment, out: Path, console: Console) -> bool:

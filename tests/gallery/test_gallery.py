@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +76,37 @@ def test_changes_are_left_out_if_their_file_is_missing(tmp_path: Path) -> None:
     for entry in needing:
         (tmp_path / str(entry.data_file)).touch()
     assert all(entry in list_entries(tmp_path) for entry in needing)
+
+
+def test_an_entry_waits_for_an_earlier_one_that_trains_the_same_nets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = {entry.name: entry for entry in list_entries()}
+    sweep, bars, other = (found[name] for name in ("fig3-printed", "fig4b-printed", "fig2-printed"))
+    assert computing.trained_nets(sweep) == computing.trained_nets(bars)
+    assert not computing.trained_nets(sweep) & computing.trained_nets(other)
+    calls: list[str] = []
+
+    class Answers:
+        """Experiments that have ended when they are asked for the second time."""
+
+        def submit(self, body: dict[str, Any]) -> SimpleNamespace:
+            calls.append(f"submit {body['name']}")
+            return SimpleNamespace(id=body["name"])
+
+        def get(self, name: str) -> SimpleNamespace:
+            calls.append(f"get {name}")
+            return SimpleNamespace(terminal=calls.count(f"get {name}") == 2)
+
+    monkeypatch.setattr(computing, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(computing, "_write", lambda *_: True)
+    client: Any = Answers()
+    assert computing._submit_and_write(client, [sweep, bars, other], tmp_path, Console(quiet=True))
+    assert calls.index(f"submit {other.title}") < calls.index(f"submit {bars.title}")
+    ended = [call for call in calls if call == f"get {sweep.title}"]
+    assert len(ended) == 2
+    assert calls.count(f"submit {bars.title}") == 1
+    assert calls.index(f"submit {bars.title}") > len(calls) - calls[::-1].index(ended[0]) - 1
 
 
 @pytest.mark.slow
