@@ -74,7 +74,7 @@ def _tell_value(measurement: Measurement, finding: Finding, confidence: float) -
     what = "timed run" if wording.unit == "times" else "seed"
     count = f"{finding.n} {what}{'s' * (finding.n != 1)}"
     if ends:
-        low, high = (f"{end:.{digits}f}" for end in ends)
+        low, high = (f"{end:z.{digits}f}" for end in ends)
         return f"{text} ({100 * confidence:.6g} % interval {low} to {high}, {count})"
     return f"{text} ({count}{', no spread' if finding.n > 1 else ''})"
 
@@ -84,11 +84,11 @@ def _choose_digits(ends: list[float], unit: Unit) -> int:
     width = ends[1] - ends[0] if ends else 0.0
     if unit not in ("points", "share"):
         return 2 if not ends or width >= 0.05 else 3
-    return 0 if width >= 3 else 1 if not ends or width >= 0.3 else 2
+    return 0 if width >= 20 else 1 if not ends or width >= 0.3 else 2
 
 
 def _write(value: float, digits: int, unit: Unit) -> str:
-    text = f"{value:.{digits}f}"
+    text = f"{value:z.{digits}f}"
     if unit in ("times", "ratio"):
         return f"{text} times"
     if unit == "number":

@@ -25,6 +25,9 @@ READ_BY: tuple[ReadingName, ...] = ("first_epoch", "trainable", "printed")
 """The readings by which claims 1 to 4 are judged, the most telling first"""
 WIDTHS = {1: [10, 100, 1_000, 10_000], 4: [10, 100, 1_000]}
 """By depth: those of the paper's that two cores train in hours"""
+MIDDLE_WIDTHS = [100, 1_000]
+"""Where an early net is neither poor, as at width 10, nor nearly as good as the trained net, as at
+width 10,000"""
 CONV_WIDTHS = [10, 32]
 FULL = {"name": "full"}
 DRAWN: list[dict[str, Any]] = [
@@ -57,12 +60,15 @@ class Entry:
     """Replace the preset's; empty keeps those."""
     reading: ReadingName | None = None
     """A reading of the paper, which its name then tells"""
+    part: str = ""
+    """What it is of, where several entries have one preset and reading, e.g. `widths 100, 1000`"""
     scale: Scale = "quick"
 
     @property
     def name(self) -> str:
         """The name of its files."""
-        return f"{self.preset}-{self.reading}" if self.reading else self.preset
+        part = self.part.replace(",", "").replace(" ", "_")
+        return "-".join(filter(None, (self.preset, self.reading, part)))
 
     @property
     def is_changed(self) -> bool:
@@ -82,7 +88,9 @@ class Entry:
         if "data" in self.spec:
             name = self.spec["data"]["name"]
             title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
-        return f"{title} (reading {self.reading})" if self.reading else title
+        told = [f"reading {self.reading}" if self.reading else "", self.part]
+        shown = ", ".join(filter(None, told))
+        return f"{title} ({shown})" if shown else title
 
     def find_preset(self) -> Preset:
         """The preset with the changes, then by the reading."""
@@ -103,6 +111,9 @@ class Entry:
 def _list_at_size() -> Iterator[Entry]:
     """The figures that two cores compute at the paper's size, but for the widest nets."""
     yield Entry("reference_point", scale="paper")
+    widths = {"model.width": MIDDLE_WIDTHS}
+    part = f"widths {', '.join(map(str, MIDDLE_WIDTHS))}"
+    yield Entry("fig2", ALL_MODES, widths, reading="first_epoch", scale="paper", part=part)
     for reading in READ_BY:
         for sweeps, bars, depth in (
             (("fig2",), "fig4a", 1),

@@ -16,8 +16,10 @@ from engine.experiments.reinit_sweep.judge import judge as judge_points
 from engine.experiments.reinit_sweep.result import ReinitSeedResult, SeedCurve
 from engine.experiments.train.result import TrainSeedResult
 from engine.kind import FinishedPoint
-from engine.paper.verdict import Verdict
-from engine.result import SeedResult, Timings
+from engine.paper.claims import CLAIMS
+from engine.paper.sentences import Wording
+from engine.paper.verdict import Measurement, Subject, Verdict, conclude
+from engine.result import SeedResult, Statistic, Timings
 
 FRACTIONS = (0.0, 0.1, 1.0, 3.0, 10.0, 30.0, 60.0, 100.0)
 AS_PUBLISHED = {
@@ -100,7 +102,7 @@ def test_curves_like_those_of_the_paper_reproduce_its_claims() -> None:
     assert {claim: verdict.verdict for claim, verdict in found.items()} == dict.fromkeys(
         (1, 2, 3, 4), "reproduced"
     )
-    assert [len(found[claim].findings) for claim in (1, 2, 3, 4)] == [4, 1, 2, 1]
+    assert [len(found[claim].findings) for claim in (1, 2, 3, 4)] == [5, 2, 2, 2]
     assert "the widest net has width 1,000 instead of 100,000" in found[4].departures
 
 
@@ -306,16 +308,52 @@ def test_a_higher_confidence_decides_less() -> None:
     assert "99.999 % interval" in found[0].sentence
 
 
+def test_other_nets_stand_beside_claims_on_the_widest_and_decide_nothing() -> None:
+    level = ((0.97, 0.95, 0.50, 0.20, 0.08, 0.08, 0.08, 0.08), AS_PUBLISHED[1000][1])
+    with_others = {100: AS_PUBLISHED[1000], 1000: level, 10_000: AS_PUBLISHED[1000]}
+    verdicts = judge(make_points(with_others))
+    alone = judge(make_points({10_000: AS_PUBLISHED[1000]}))
+    for claim in (1, 2, 4):
+        beside = [one for one in verdicts[claim].findings if one.role == "beside"]
+        assert [one.statement.split(":")[0] for one in beside] == ["Width 1,000", "Width 100"]
+        assert verdicts[claim].verdict == alone[claim].verdict == "reproduced"
+    rises = [one for one in verdicts[2].findings if one.role == "beside"]
+    assert [one.verdict for one in rises] == ["inconclusive", "reproduced"]
+    theory = judge(make_points(with_others, reset_to={"name": "init"}))[2]
+    assert [one.role for one in theory.findings] == ["part"], "theory decides every width"
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ((-0.000041, 0.00212), "0.00 to 0.21"),
+        ((-0.0004, 0.0212), "0.0 to 2.1"),
+        ((-0.004, 0.212), "0 to 21"),
+        ((-0.0484, 0.0032), "-4.8 to 0.3"),
+    ],
+)
+def test_the_ends_of_an_interval_are_told_apart_and_never_as_minus_zero(
+    ends: tuple[float, float], told: str
+) -> None:
+    statistic = Statistic(mean=0.001, standard_error=None, ci95=None, n=5)
+    measurement = Measurement(
+        "", statistic, Wording("It is {}"), below=0.0, interval=lambda _: ends
+    )
+    verdict = conclude(CLAIMS[0], [measurement], Subject(specs=(), num_seeds=5))
+    assert f"(95 % interval {told}, 5 seeds)" in verdict.sentence
+
+
 def test_the_random_control_stands_beside_claim_1_and_decides_nothing() -> None:
     with_control = judge(make_points(AS_PUBLISHED, modes=("active", "lazy", "random")))[1]
     without = judge(make_points(AS_PUBLISHED))[1]
-    beside = [finding for finding in with_control.findings if finding.role == "beside"]
+    beside = [one for one in with_control.findings if "at random" in one.statement]
+    assert {one.role for one in beside} == {"beside"}
     assert len(beside) == 6, "0.1, 1 and 10 % of two nets"
     assert {finding.verdict for finding in beside} == {"reproduced"}
     assert (with_control.verdict, with_control.sentence) == (without.verdict, without.sentence)
     harmless = {width: ((0.999,) * 8, lazy) for width, (_, lazy) in AS_PUBLISHED.items()}
     refuted = judge(make_points(harmless, noise=1e-4, modes=("active", "random")))[1]
-    assert [one.verdict for one in refuted.findings if one.role == "beside"][2::3] == [
+    assert [one.verdict for one in refuted.findings if "at random" in one.statement][2::3] == [
         "not reproduced"
     ] * 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import log
 
 from engine.analysis.low_point import LowestDifference
@@ -97,15 +98,25 @@ def _measure_width(nets: Sequence[Net]) -> list[Measurement]:
 
 def _measure_loss(nets: Sequence[Net]) -> list[Measurement]:
     """Claim 1: at every width, as the paper names none, the widest first; the low point at the
-    widest net alone, as only its curve has one. The control stands beside the claim."""
+    widest net alone. Beside the claim stand the low points of the other nets, and the control."""
     if not _has_mode(nets, "active"):
         return []
     widest_first = nets[::-1]
     return [
         *(_few_hurt(net) for net in widest_first),
         *_low_point_is_early(nets[-1]),
+        *(_stand_beside(_low_point_is_early(net)[0]) for net in _others(nets)),
         *(one for net in widest_first for one in _compare_with_control(net)),
     ]
+
+
+def _others(nets: Sequence[Net]) -> Sequence[Net]:
+    """All but the widest, on which claims about wide nets are decided; wider ones first."""
+    return nets[-2::-1]
+
+
+def _stand_beside(measurement: Measurement) -> Measurement:
+    return replace(measurement, role="beside")
 
 
 def _compare_with_control(net: Net) -> Iterator[Measurement]:
@@ -212,28 +223,34 @@ def _low_point_is_early(net: Net) -> list[Measurement]:
 
 
 def _measure_rise(nets: Sequence[Net]) -> list[Measurement]:
-    """Claim 2, on the widest net."""
-    net = nets[-1]
+    """Claim 2, on the widest net; beside it stand the other nets, unless theory decides."""
     if not _has_mode(nets, "active"):
         return []
+    widest = _rise_at(nets[-1], must_be_wide=True)
+    if widest.theory is not None:
+        return [widest]
+    return [widest, *(_stand_beside(_rise_at(net)) for net in _others(nets))]
+
+
+def _rise_at(net: Net, must_be_wide: bool = False) -> Measurement:
     start = describe_start(net)
     theory = start.argue("accuracy cannot rise to a random net that is better than chance", [net])
     statement = (
         f"Width {net.width:,}: the lowest test accuracy at gamma between 0 and 100 % less that of "
         f"the {start.name} (gamma = 100 %), paired by seed, is below 0"
     )
-    if net.width < WIDE:
-        return [unmeasured(statement, f"no net has a width of {WIDE:,} or more", theory)]
+    if must_be_wide and net.width < WIDE:
+        return unmeasured(statement, f"no net has a width of {WIDE:,} or more", theory)
     if not net.is_trained:
-        return [unmeasured(statement, "the net did not train", theory)]
+        return unmeasured(statement, "the net did not train", theory)
     fractions = _fractions(reinit_results(net.point)[0], "active")
     between = [fraction for fraction in fractions if 0 < fraction < 100]
     if not between or 100.0 not in fractions:
-        return [unmeasured(statement, "the fractions do not include 100 % and some below", theory)]
+        return unmeasured(statement, "the fractions do not include 100 % and some below", theory)
     what = f"At width {net.width:,}, test accuracy"
     end = f"by {{}} from its low point to the {start.name} (gamma = 100 %)"
     wording = Wording(f"{what} falls {end}", f"{what} rises {end}")
-    return [_compare_lowest(statement, net, between, [100.0], wording, theory)]
+    return _compare_lowest(statement, net, between, [100.0], wording, theory)
 
 
 def _compare_lowest(
@@ -269,20 +286,24 @@ def _compare_lowest(
 
 
 def _measure_recovery(nets: Sequence[Net]) -> list[Measurement]:
-    """Claim 4, on the widest net of one hidden layer."""
-    net = nets[-1]
-    if net.model.depth != 1 or not _has_mode(nets, "lazy"):
+    """Claim 4, on the widest net of one hidden layer; beside it stand the other nets."""
+    if nets[-1].model.depth != 1 or not _has_mode(nets, "lazy"):
         return []
+    others = (_stand_beside(_recovery_at(net)) for net in _others(nets))
+    return [_recovery_at(nets[-1], must_be_wide=True), *others]
+
+
+def _recovery_at(net: Net, must_be_wide: bool = False) -> Measurement:
     statement = (
         f"Width {net.width:,}: test accuracy at epsilon = {TENTH_PERCENT:g} % less that of the "
         f"trained net, paired by seed, is above -{RECOVERY_MARGIN:g}"
     )
-    if net.width < WIDE:
-        return [unmeasured(statement, f"no net has a width of {WIDE:,} or more")]
+    if must_be_wide and net.width < WIDE:
+        return unmeasured(statement, f"no net has a width of {WIDE:,} or more")
     if not net.is_trained:
-        return [unmeasured(statement, "the net did not train")]
+        return unmeasured(statement, "the net did not train")
     if _count_at(net, "lazy", TENTH_PERCENT) is None:
-        return [unmeasured(statement, f"{TENTH_PERCENT:g} % is not among the fractions")]
+        return unmeasured(statement, f"{TENTH_PERCENT:g} % is not among the fractions")
     missing = (
         _accuracy_at(seed, "lazy", TENTH_PERCENT) - _trained_accuracy(seed)
         for seed in reinit_results(net.point)
@@ -291,18 +312,16 @@ def _measure_recovery(nets: Sequence[Net]) -> list[Measurement]:
         f"At width {net.width:,}, the net that keeps {TENTH_PERCENT:g} % of its parameters at "
         "their trained values is {}"
     )
-    return [
-        Measurement(
-            statement,
-            summarize(missing, DIFFERENCE),
-            Wording(
-                f"{what} more accurate than the trained net",
-                f"{what} less accurate than the trained net",
-            ),
-            above=-RECOVERY_MARGIN,
-            bounds=DIFFERENCE,
-        )
-    ]
+    return Measurement(
+        statement,
+        summarize(missing, DIFFERENCE),
+        Wording(
+            f"{what} more accurate than the trained net",
+            f"{what} less accurate than the trained net",
+        ),
+        above=-RECOVERY_MARGIN,
+        bounds=DIFFERENCE,
+    )
 
 
 def _has_mode(nets: Sequence[Net], mode: CurveMode) -> bool:
