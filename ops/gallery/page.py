@@ -204,7 +204,8 @@ def _list_verdicts(records: Sequence[Record], claim: PaperClaim) -> Iterator[tup
     """The verdicts on a claim, each once, the most telling first.
 
     Figures of the same trainings have equal ones. Decided verdicts come before others, the paper's
-    scale before a reduced one, and `first_epoch` before the other readings.
+    scale before a reduced one, and `first_epoch` before the other readings. Points that do not
+    measure the claim are left out.
     """
     found: dict[str, tuple[Record, Record]] = {}
     for record in records:
@@ -212,7 +213,8 @@ def _list_verdicts(records: Sequence[Record], claim: PaperClaim) -> Iterator[tup
             key = json.dumps(
                 [verdict["point"], verdict["value"], verdict["reason"]], sort_keys=True
             )
-            if verdict["claim"] == claim.number:
+            is_measured = verdict["value"] is not None or verdict.get("decided_by") == "theory"
+            if verdict["claim"] == claim.number and is_measured:
                 found.setdefault(key, (record, verdict))
     return iter(
         sorted(

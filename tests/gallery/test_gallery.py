@@ -206,6 +206,17 @@ def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path)
     assert "Choices where the paper is silent: a choice." in figure
 
 
+def test_points_that_do_not_measure_a_claim_are_not_on_the_page(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    unmeasured = verdict(4, "inconclusive", "first_epoch", value=None, interval=None)
+    by_theory = verdict(2, "not reproduced", "printed", value=None, decided_by="theory")
+    write_record(tmp_path / "results", "fig4a", "first_epoch", [unmeasured, by_theory])
+    write_pages(tmp_path / "results", tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    assert "Found inconclusive" not in text
+    assert "Found not reproduced by printed." in text
+
+
 def test_the_page_begins_with_the_net_that_is_reset_to(tmp_path: Path) -> None:
     def curve(reset_to: dict[str, Any], *accuracies: float) -> dict[str, Any]:
         means = [{"mean": one} for one in accuracies]
