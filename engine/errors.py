@@ -14,9 +14,13 @@ EngineError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
+
+from engine.spec_fields import explain_unknown
 
 
 class EngineError(Exception):
@@ -77,9 +81,14 @@ class RunInterrupted(RunStopped):
 
 
 def field_errors(
-    errors: Sequence[Mapping[str, Any]], data: object, prefix: str = "#"
+    errors: Sequence[Mapping[str, Any]],
+    data: object,
+    prefix: str = "#",
+    model: type[BaseModel] | None = None,
 ) -> list[FieldError]:
     """Convert pydantic's errors to pointers into the document that the user sent.
+
+    model: the model that was validated, for suggestions where a field is unknown.
 
     Pydantic's locations contain the tags of discriminated unions, which are not keys of the
     document: the value of `name` or `kind`, which walking the document along the location finds,
@@ -95,10 +104,42 @@ def field_errors(
             text = repr(value)
             shown = f" (got {text if len(text) <= 80 else text[:77] + '...'})"
         message = str(error["msg"]).removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden" and model is not None:
+            message = explain_unknown(model, error["loc"])
         found.append(
             FieldError(_pointer(error["loc"], data, prefix), str(error["type"]), message + shown)
         )
     return found
+
+
+def sort_by_document(errors: Iterable[FieldError], document: object) -> list[FieldError]:
+    """The errors in the order of the document's fields, each once.
+
+    The error of a missing field comes with those of the object that lacks it.
+    """
+    places = {pointer: place for place, pointer in enumerate(_walk(document, "#"))}
+
+    def place_of(error: FieldError) -> int:
+        pointer = error.pointer
+        while pointer not in places and "/" in pointer:
+            pointer = pointer.rpartition("/")[0]
+        return places.get(pointer, 0)
+
+    return sorted(dict.fromkeys(errors), key=place_of)
+
+
+def _walk(value: object, pointer: str) -> Iterator[str]:
+    yield pointer
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _walk(inner, f"{pointer}/{_escape(name)}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _walk(inner, f"{pointer}/{index}")
+
+
+def _escape(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def _pointer(location: Sequence[int | str], data: object, prefix: str) -> str:
@@ -113,7 +154,7 @@ def _pointer(location: Sequence[int | str], data: object, prefix: str) -> str:
             here = here[part] if part < len(here) else None
         else:
             here = None
-        parts.append(str(part).replace("~", "~0").replace("/", "~1"))
+        parts.append(_escape(part))
     return "/".join([prefix, *parts])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag
 
 from engine.spec_model import SpecModel
 
@@ -19,7 +22,18 @@ class StepSpan(SpecModel):
     steps: int = Field(ge=1, le=10**9)
 
 
-Span = EpochSpan | StepSpan
+def _tag_span(span: object) -> str:
+    return "<steps>" if isinstance(span, StepSpan) or _has_steps(span) else "<epochs>"
+
+
+def _has_steps(span: object) -> bool:
+    return isinstance(span, Mapping) and "steps" in span
+
+
+Span = Annotated[
+    Annotated[EpochSpan, Tag("<epochs>")] | Annotated[StepSpan, Tag("<steps>")],
+    Discriminator(_tag_span),
+]
 
 
 def count_steps(span: Span, steps_per_epoch: int) -> int:

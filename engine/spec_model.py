@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Strict
 
@@ -16,10 +16,20 @@ Many = Annotated[tuple[Item, ...], Strict(False)]
 """A tuple that also accepts a JSON list; a strict tuple would not."""
 
 
+def _require_tag(schema: dict[str, Any], model: type[SpecModel]) -> None:
+    """A variant whose `name` is fixed requires it, unless the name may be left out."""
+    if "const" in schema.get("properties", {}).get("name", {}) and not model.is_default_variant:
+        schema["required"] = list(dict.fromkeys(["name", *schema.get("required", [])]))
+
+
 class SpecModel(BaseModel):
     """A frozen, hashable, comparable value with strict types and no unknown fields."""
 
+    is_default_variant: ClassVar[bool] = False
+    """Whether a part of a spec without a `name` is this variant (`engine.spec_fields`)"""
+
     model_config = ConfigDict(
+        json_schema_extra=_require_tag,
         frozen=True,
         extra="forbid",
         strict=True,

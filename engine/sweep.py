@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, get_args
+
+from pydantic_core.core_schema import ErrorType
 
 from engine.errors import FieldError, InvalidSpec
 from engine.experiments.registry import parse_spec
 from engine.spec import ExperimentSpec
+from engine.spec_fields import suggest_path
 from engine.spec_model import find_subnormals
 
 MAX_AXES = 8
@@ -20,6 +23,8 @@ MAX_ERRORS = 100
 """Checking stops at this many errors of points: a sweep repeats an error at every point."""
 MAX_FOUND_ERRORS = 1_000
 """And at this many with the repeated ones: finding them takes as long."""
+_STANDING = {"unknown-path", "not-sweepable", *get_args(ErrorType)} - {"value_error"}
+"""Codes of errors that depend on one field alone, whatever the others are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,33 @@ def expand(
     try:
         base = parse_spec(spec).model_dump(mode="json")
     except InvalidSpec as invalid:
-        raise InvalidSpec([*invalid.errors, *errors]) from None
+        of_axes = _find_errors_of_axes(spec, invalid, sweep, before_point)
+        raise InvalidSpec([*invalid.errors, *errors, *of_axes]) from None
     errors += [error for path in sweep for error in _check_path(path, base)]
     if errors:
+        # The axes without errors are still expanded, for the errors of their values.
+        right = {path: values for path, values in sweep.items() if not _points_at(path, errors)}
+        _, of_points = _expand_points(base, right, before_point)
+        raise InvalidSpec([*errors, *(one for one in of_points if one.code in _STANDING)])
+    points, errors = _expand_points(base, sweep, before_point)
+    if errors:
         raise InvalidSpec(errors)
-    points = []
+    return points
+
+
+def _points_at(path: str, errors: Sequence[FieldError]) -> bool:
+    pointer = f"#/sweep/{_escape(path)}"
+    return any(f"{one.pointer}/".startswith(f"{pointer}/") for one in errors)
+
+
+def _expand_points(
+    base: Mapping[str, Any],
+    sweep: Mapping[str, Sequence[Any]],
+    before_point: Callable[[], None],
+) -> tuple[list[SweepPoint], list[FieldError]]:
+    """All points, and the errors of those that are not valid."""
+    points: list[SweepPoint] = []
+    errors: list[FieldError] = []
     num_found = 0
     seen: dict[str, dict[str, tuple[int, Any]]] = {}
     for choice in product(*(enumerate(values) for values in sweep.values())):
@@ -94,9 +121,32 @@ def expand(
             num_found += len(invalid.errors)
             if len(errors) >= MAX_ERRORS or num_found >= MAX_FOUND_ERRORS:
                 break
-    if errors:
-        raise InvalidSpec(errors)
-    return points
+    return points, errors
+
+
+def _find_errors_of_axes(
+    spec: Any,
+    invalid: InvalidSpec,
+    sweep: Mapping[str, Sequence[Any]],
+    before_point: Callable[[], None],
+) -> list[FieldError]:
+    """The errors of axes that stand whatever the invalid fields of the spec should be.
+
+    These are unknown paths and values that their own field refuses.
+    """
+    parts = [error.pointer.split("/") for error in invalid.errors]
+    wrong = {part[2] for part in parts if len(part) > 2}
+    if not isinstance(spec, Mapping) or not wrong or "kind" in wrong:
+        return []
+    rest = {name: value for name, value in spec.items() if name not in wrong}
+    axes = {
+        path: values for path, values in sweep.items() if values and path.split(".")[0] not in wrong
+    }
+    try:
+        expand(rest, axes, before_point)
+    except InvalidSpec as others:
+        return [one for one in others.errors if one.code in _STANDING]
+    return []
 
 
 def _describe_duplicate(
@@ -129,12 +179,8 @@ def _check_path(path: str, base: Mapping[str, Any]) -> list[FieldError]:
     for part in parts[:-1]:
         here = here.get(part) if isinstance(here, Mapping) else None
     if not isinstance(here, Mapping) or (len(parts) == 1 and parts[0] not in here):
-        known = ", ".join(_paths(base))
-        return [
-            FieldError(
-                pointer, "unknown-path", f"the spec has no field {path[:80]!r}; it has {known}"
-            )
-        ]
+        hint = suggest_path(path, _paths(base))
+        return [FieldError(pointer, "unknown-path", f"the spec has no field {path[:80]!r}; {hint}")]
     return []
 
 

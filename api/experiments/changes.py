@@ -27,7 +27,8 @@ def update(state: State, experiment_id: str, body: bytes) -> Experiment:
     try:
         change = ExperimentUpdate.model_validate(document)
     except ValidationError as error:
-        raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
+        found = field_errors(error.errors(include_url=False), document, model=ExperimentUpdate)
+        raise InvalidSpec(found) from None
     with state.db.write() as session:
         row = update_experiment(session, experiment_id, change)
         record(session, Action.CHANGED, experiment_id, ", ".join(sorted(change.model_fields_set)))

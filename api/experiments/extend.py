@@ -82,7 +82,8 @@ def _parse(document: Mapping[str, Any], row: ExperimentRow) -> Extension:
     try:
         added = Extension.model_validate(document)
     except ValidationError as error:
-        raise InvalidSpec(field_errors(error.errors(include_url=False), document)) from None
+        found = field_errors(error.errors(include_url=False), document, model=Extension)
+        raise InvalidSpec(found) from None
     swept = ", ".join(row.sweep) or "nothing"
     errors = [
         FieldError(

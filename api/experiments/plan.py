@@ -14,7 +14,7 @@ from api.http.problems import ProblemRaised
 from api.http.request_work import require_caller
 from engine.cost import CostLimits, check, estimate
 from engine.data.spec import DatasetInfo
-from engine.errors import FieldError, InvalidSpec, field_errors
+from engine.errors import FieldError, InvalidSpec, field_errors, sort_by_document
 from engine.experiments.registry import kinds, parse_spec
 from engine.shared_trainings import SharedTraining, find_shared
 from engine.spec import Execution, sha256_of
@@ -111,7 +111,7 @@ def plan_submission(
         errors += check_webhook(submission.webhook, settings)
     errors += _check_claims(body)
     if errors or submission is None:
-        raise InvalidSpec(list(dict.fromkeys(errors))[:MAX_ERRORS])
+        raise InvalidSpec(sort_by_document(errors, body)[:MAX_ERRORS])
     seeds = submission.first_seeds if extended is None else extended
     _limit_runs(submission, points, len(seeds), settings)
     memory = _check_costs(submission, points, len(seeds), files.infos, settings)
@@ -186,7 +186,7 @@ def _parse(body: Mapping[str, Any]) -> tuple[Submission | None, list[FieldError]
         return Submission.model_validate(body), []
     except ValidationError as error:
         # Errors inside the spec are found, with better messages, when its kind parses it.
-        found = field_errors(error.errors(include_url=False), body)
+        found = field_errors(error.errors(include_url=False), body, model=Submission)
         return None, [one for one in found if one.pointer != "#/spec"]
 
 

@@ -23,6 +23,7 @@ from engine.models.plugin_models import complete_model
 from engine.models.spec import PluginSpec
 from engine.plugins import PluginBroken, load_plugin_kinds
 from engine.spec import ExperimentSpec
+from engine.spec_fields import complete_tags
 
 
 @cache
@@ -70,14 +71,17 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
             "unknown-kind",
             f"unknown kind {kind[:80]!r}; known: {', '.join(kinds())}",
         )
+    model = kinds()[kind].spec
+    data = complete_tags(model, data)
     try:
-        spec = kinds()[kind].spec.model_validate(data)
+        spec = model.model_validate(data)
     except ValidationError as error:
-        raise InvalidSpec(field_errors(error.errors(include_url=False), data, pointer)) from None
+        found = field_errors(error.errors(include_url=False), data, pointer, model)
+        raise InvalidSpec(found) from None
     if isinstance(spec.model, PluginSpec):
         known = net_host().list_plugin_models(spec.model.source)
-        model = complete_model(spec.model, known, f"{pointer}/model")
-        spec = spec.model_copy(update={"model": model})
+        completed = complete_model(spec.model, known, f"{pointer}/model")
+        spec = spec.model_copy(update={"model": completed})
     return spec
 
 

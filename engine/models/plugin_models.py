@@ -139,12 +139,12 @@ def complete_model(
         if model.source is not None:
             return model
         raise InvalidSpec([_unknown(model.name, known, pointer)])
+    fields = _fields_of(plugin)
     try:
-        values = _fields_of(plugin).model_validate(model.arguments)
+        values = fields.model_validate(model.arguments)
     except ValidationError as error:
-        raise InvalidSpec(
-            field_errors(error.errors(include_url=False), model.arguments, pointer)
-        ) from None
+        found = error.errors(include_url=False)
+        raise InvalidSpec(field_errors(found, model.arguments, pointer, fields)) from None
     return PluginSpec(name=model.name, source=plugin.source, **values.model_dump(mode="json"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,8 @@ WidthMultiplier = Annotated[
 
 class ReluNetSpec(SpecModel):
     """Fully connected: `depth` hidden layers of `width` ReLU units, then a linear layer."""
+
+    is_default_variant: ClassVar[bool] = True
 
     name: Literal["relu_net"] = "relu_net"
     width: int = Field(100, ge=1, le=1_000_000, description="Hidden units per layer.")
@@ -216,6 +218,8 @@ Gain = Annotated[
 
 class XavierSpec(SpecModel):
     """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)), biases zero."""
+
+    is_default_variant: ClassVar[bool] = True
 
     name: Literal["xavier"] = "xavier"
     gain: Gain = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ WeightDecay = Annotated[
 
 class AdamSpec(SpecModel):
     """Adam (Kingma & Ba) without amsgrad."""
+
+    is_default_variant: ClassVar[bool] = True
 
     name: Literal["adam"] = "adam"
     lr: LearningRate = 0.001
@@ -74,6 +76,8 @@ Warmup = Annotated[
 class ConstantSpec(SpecModel):
     """A constant learning rate."""
 
+    is_default_variant: ClassVar[bool] = True
+
     name: Literal["constant"] = "constant"
     warmup: Warmup = None
 
@@ -105,6 +109,8 @@ ScheduleSpec = Annotated[ConstantSpec | StepSpec | CosineSpec, Field(discriminat
 
 class CrossEntropySpec(SpecModel):
     """Cross-entropy of the softmax of the logits."""
+
+    is_default_variant: ClassVar[bool] = True
 
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: float = Field(

@@ -7,7 +7,7 @@ indices from the bottom: 0 takes the images, `num_layers - 1` gives the logits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -86,6 +86,8 @@ class ProbTopKBottomQPolicy(SpecModel):
 
 class TopKAllBottomsPolicy(SpecModel):
     """The top k layers in every epoch; with probability rho the whole net."""
+
+    is_default_variant: ClassVar[bool] = True
 
     name: Literal["top_k_all_bottoms"] = "top_k_all_bottoms"
     k: TopLayers = 1

@@ -34,6 +34,8 @@ EvaluatedMode = Literal["active", "lazy", "random", "layer"]
 class InitReset(SpecModel):
     """Reset to the initial weights theta_0, as the paper says."""
 
+    is_default_variant: ClassVar[bool] = True
+
     name: Literal["init"] = "init"
 
 
