@@ -84,7 +84,10 @@ class RunContext(Protocol):
         ...
 
     def report_progress(self, completed: float, total: float, unit: str) -> None:
-        """Report the progress of the whole run. Cheap enough to call every step."""
+        """Report the progress of the whole run. Cheap enough to call every step.
+
+        The first report ends the run's set-up and comes before any work.
+        """
         ...
 
     def log_event(self, name: str, data: Mapping[str, Any]) -> None:

@@ -20,7 +20,12 @@ STACK_BYTES = 2 << 30
 """Memory limit of the seeds that are stacked into one batched net."""
 PROCESS_BYTES = 500 << 20
 """Memory of a process that has imported torch and trained nothing."""
+SETUP_SECONDS = 0.05
+"""From a run's start to the start of its training, in a process that has trained before. The first
+run of a process takes longer: a second, or several for a large data set."""
 _FLOAT = 4
+SMALLEST_SHARE = 0.1
+"""Of a run's seconds that are work, whatever its set-up took."""
 _EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds", "threads")
 """Fields of the execution that decide how fast a run computes on a given device."""
 
@@ -38,6 +43,8 @@ class Calibration:
     """Memory traffic of a float saved for backward, each time that it is written or read."""
     seconds_per_parameter_step: float = 0.0
     """Memory traffic of the optimiser."""
+    seconds_per_sorted_value: float = 0.0
+    """To sort a value on the device and to store it compressed, on one core."""
 
     def stretched(self, factor: float) -> Calibration:
         """Every rate times `factor`."""
@@ -50,6 +57,7 @@ CPU_MODEL = Calibration(
     seconds_per_layer_step=1e-5,
     seconds_per_activation=3e-9,
     seconds_per_parameter_step=1e-8,
+    seconds_per_sorted_value=3.5e-7,
 )
 """A process of one thread on a core with AVX-512: 100 GFLOP/s in matrix products of the paper's
 sizes; narrow nets are memory-bound."""
@@ -59,6 +67,7 @@ CUDA_MODEL = Calibration(
     seconds_per_layer_step=1e-4,
     seconds_per_activation=7e-12,
     seconds_per_parameter_step=1.3e-11,
+    seconds_per_sorted_value=2.5e-7,
 )
 """A data-centre GPU in fp32: 20 TFLOP/s, 3 TB/s and the launch times of kernels; not measured."""
 
@@ -108,15 +117,17 @@ def estimate(
     """The cost of training `num_seeds` seeds of one point and of the kind's own work
     (`spec.work(info)`).
 
-    seconds = FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
-    seconds_per_layer_step) + the memory traffic of activations and optimiser; stacked seeds share
-    their steps. With a `calibration` the basis is `measured`, otherwise it is the `model` of
-    `device`. execution: None means its defaults. num_loaded: how many of the seeds load a training
-    instead of computing it; only the kind's own work remains of them.
+    seconds = SETUP_SECONDS + FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
+    seconds_per_layer_step) + the memory traffic of activations and optimiser + the values that the
+    kind sorts and stores; stacked seeds share their steps.
+    With a `calibration` the basis is `measured`, otherwise it is the `model` of `device`.
+    execution: None means its defaults. num_loaded: how many of the seeds load a training instead of
+    computing it; only the kind's own work remains of them.
     """
     net = _measure_net(spec.model, info)
     train_examples, test_examples = _count_examples(spec, info)
-    own_examples = spec.work(info).test_evaluations * subset_sizes(spec, info)[1]
+    work = spec.work(info)
+    own_examples = work.test_evaluations * subset_sizes(spec, info)[1]
     num_trained = num_seeds - num_loaded
     all_trained = num_trained * train_examples
     all_evaluated = num_trained * test_examples + num_loaded * own_examples
@@ -133,15 +144,18 @@ def estimate(
     traffic = (
         activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
     )
+    sorted_values = num_seeds * net.parameters * work.sorted_per_parameter
     return Cost(
         parameters=net.parameters,
         train_flops=train_flops,
         evaluation_flops=evaluation_flops,
         memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
         disk_bytes=_disk_bytes(spec, info, net.parameters, num_seeds),
-        seconds=(train_flops + evaluation_flops) * rates.seconds_per_flop
+        seconds=SETUP_SECONDS
+        + (train_flops + evaluation_flops) * rates.seconds_per_flop
         + steps * overhead
-        + traffic,
+        + traffic
+        + sorted_values * rates.seconds_per_sorted_value,
         basis="model" if calibration is None else "measured",
     )
 
@@ -190,16 +204,24 @@ def _count_updates(spec: ExperimentSpec, info: DatasetInfo) -> float:
     return spec.epochs * ceil(train_size / spec.batch_size) * spec.work(info).train_fraction
 
 
-def calibrate(seconds: float, cost: Cost, *, device: Literal["cpu", "cuda"] = "cpu") -> Calibration:
+def calibrate(
+    seconds: float,
+    cost: Cost,
+    *,
+    setup_seconds: float = SETUP_SECONDS,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> Calibration:
     """The device's model, stretched so that it gives the measured `seconds` of a run of this
-    `cost`.
+    `cost`, without its measured `setup_seconds`.
 
     Valid for runs of the same shape (`shape_of`). Overhead and arithmetic stay separate terms, so
-    it also holds for other numbers of epochs, examples or stacked seeds.
+    it also holds for other numbers of epochs, examples or stacked seeds. A set-up is no work: it
+    does not grow with the number of epochs, and is long in the first run of a process alone.
     """
     assert cost.basis == "model"
     model = CUDA_MODEL if device == "cuda" else CPU_MODEL
-    return model.stretched(seconds / cost.seconds)
+    worked = max(seconds - setup_seconds, SMALLEST_SHARE * seconds)
+    return model.stretched(worked / (cost.seconds - SETUP_SECONDS))
 
 
 def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:

@@ -99,6 +99,8 @@ class Work:
     """Memory per parameter that the kind holds, and bytes per parameter of its artifacts."""
     scratch_bytes_per_parameter: int = 0
     """Temporary memory per parameter, for one seed at a time."""
+    sorted_per_parameter: int = 0
+    """Values per parameter that the kind sorts and stores compressed."""
 
 
 Epochs = Annotated[int, Field(ge=1, le=10_000)]

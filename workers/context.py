@@ -119,6 +119,8 @@ class StoredRunContext:
         self._has_moved = False
         """Progress since the last save. A save resets the run's count of lost workers; one without
         progress would let a run that kills its workers be retried for ever."""
+        self.setup_seconds: float | None = None
+        """Computing time of this attempt before its work began; None until then"""
         self._metrics: list[MetricValue] = []
         self._flushed_at = self._saved_at = self._progress_logged_at = time.monotonic()
 
@@ -155,7 +157,10 @@ class StoredRunContext:
 
     def report_progress(self, completed: float, total: float, unit: str) -> None:
         self._lease.note_progress(completed, total, unit)
-        self._has_moved = True
+        if self.setup_seconds is None:
+            self.setup_seconds = self._lease.elapsed_seconds - self._claim.elapsed_seconds
+        else:
+            self._has_moved = True
         now = time.monotonic()
         if now - self._progress_logged_at >= PROGRESS_EVENT_SECONDS:
             self._progress_logged_at = now

@@ -258,6 +258,7 @@ def describe_run(claim: Claim, ctx: StoredRunContext) -> dict[str, Any]:
         "platform": platform.platform(),
         "attempts": claim.attempts,
         "peak_memory_bytes": _peak_memory_bytes(ctx.execution.device),
+        "setup_seconds": ctx.setup_seconds,
         "versions": {
             **_library_versions(),
             **engine_versions(claim.kind),

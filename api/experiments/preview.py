@@ -13,7 +13,7 @@ from api.experiments.plan import Plan, plan_submission, runs_by_look
 from api.http.json_body import parse_object
 from api.http.request_work import require_caller
 from engine.analysis.stats import warn_of_few_seeds
-from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
+from engine.cost import SETUP_SECONDS, Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.experiments.registry import parse_spec
@@ -185,7 +185,7 @@ def _estimate_costs(
             num_loaded=num_seeds if is_trained else num_reused[index],
         )
         cost = estimate_point()
-        if shape in sized and cost.seconds > 0:
+        if shape in sized:
             cost = estimate_point(calibration=_calibrate(sized[shape], cost, device))
         costs.append(cost)
     return costs
@@ -193,24 +193,32 @@ def _estimate_costs(
 
 def _size_runs(
     runs: Sequence[TimedRun], infos: Mapping[str, DatasetInfo], device: Device
-) -> list[tuple[float, Cost]]:
-    """(measured seconds, cost by the model) of the runs on this device."""
+) -> list[tuple[TimedRun, Cost]]:
+    """The runs on this device, each with its cost by the model."""
     sized = []
     for run in runs:
         if run.device == device:
             spec, execution = parse_spec(run.spec), Execution.model_validate(run.execution)
             info = infos[spec.data.name]
             cost = estimate(spec, run.num_seeds, info, device=device, execution=execution)
-            sized.append((run.seconds, cost))
+            sized.append((run, cost))
     return sized
 
 
-def _calibrate(sized: Sequence[tuple[float, Cost]], cost: Cost, device: Device) -> Calibration:
+def _calibrate(sized: Sequence[tuple[TimedRun, Cost]], cost: Cost, device: Device) -> Calibration:
     """The median calibration by the runs nearest in size: their fixed costs have equal weight."""
     nearest = sorted(sized, key=lambda pair: abs(log(pair[1].seconds / cost.seconds)))[
         :NEAREST_RUNS
     ]
-    found = [calibrate(seconds, model, device=device) for seconds, model in nearest]
+    found = [
+        calibrate(
+            run.seconds,
+            model,
+            setup_seconds=SETUP_SECONDS if run.setup_seconds is None else run.setup_seconds,
+            device=device,
+        )
+        for run, model in nearest
+    ]
     return sorted(found, key=lambda calibration: calibration.seconds_per_flop)[len(found) // 2]
 
 

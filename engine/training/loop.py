@@ -183,9 +183,11 @@ class _Training:
             for seed, theta in zip(seeds, thetas, strict=True):
                 self._ctx.save_checkpoint("theta_0", seed, 0, save_tensors(theta))
             histories = [SeedHistory() for _ in seeds]
+        first_epoch, first_step = int(state.get("epoch", 1)), int(state.get("step", 0))
+        self._report(learner, first_epoch, first_step)
+        if not state:
             self._log_evaluation(learner, histories, epoch=0)
             self._collect_timings(learner, histories, epoch=0)
-        first_epoch, first_step = int(state.get("epoch", 1)), int(state.get("step", 0))
         for epoch in range(first_epoch, self._spec.epochs + 1):
             trained = schedule.at(epoch - 1, 0) if schedule else None
             self._train_epoch(
@@ -279,9 +281,9 @@ class _Training:
     def _report(self, learner: Learner, epoch: int, steps: int) -> None:
         done = epoch - 1 + steps / learner.num_steps
         total = len(self._ctx.seeds) * (self._spec.epochs + self._epochs_afterwards)
-        self._ctx.report_progress(
-            len(self._done) * self._spec.epochs + done * len(learner.seeds), total, "seed-epochs"
-        )
+        completed = len(self._done) * self._spec.epochs + done * len(learner.seeds)
+        if total:
+            self._ctx.report_progress(completed, total, "seed-epochs")
 
     def _save(self, learner: Learner, histories: list[SeedHistory], epoch: int, step: int) -> None:
         self._collect_timings(learner, histories, epoch)

@@ -31,6 +31,8 @@ class TimedRun:
     """`cpu` or `cuda`"""
     num_seeds: int
     seconds: float
+    setup_seconds: float | None
+    """Of `seconds`, those before the work began; None for a run of an older version"""
 
 
 def find_timed_runs(
@@ -68,6 +70,13 @@ def find_timed_runs(
         shape = shape_of(spec, execution)
         if shape not in shapes or any(result.get("reused_from") for result in run.result or ()):
             continue
-        timed = TimedRun(spec, execution, run.device or "cpu", len(run.seeds), run.elapsed_seconds)
+        timed = TimedRun(
+            spec=spec,
+            execution=execution,
+            device=run.device or "cpu",
+            num_seeds=len(run.seeds),
+            seconds=run.elapsed_seconds,
+            setup_seconds=(run.manifest or {}).get("setup_seconds"),
+        )
         found.setdefault(shape, []).append(timed)
     return found

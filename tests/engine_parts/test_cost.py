@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.cost import (
+    SETUP_SECONDS,
     Calibration,
     Cost,
     CostLimits,
@@ -61,9 +62,34 @@ def test_a_calibration_gives_the_measured_run_its_measured_time() -> None:
     assert abs(measured.seconds - 12.5) < 1e-9
     assert replace(measured, seconds=model.seconds, basis="model") == model
     assert estimate(spec, 1, DIGITS, Calibration(0.0, seconds_per_step=1.0)).seconds == (
-        20 * 4_000 // 128 + 21 * 1_000 // 128 + 1
+        SETUP_SECONDS + 20 * 4_000 // 128 + 21 * 1_000 // 128 + 1
     )
     assert estimate(spec, 1, DIGITS, device="cuda").seconds < model.seconds
+
+
+def test_a_set_up_is_counted_once_for_each_run_and_does_not_grow_with_the_work() -> None:
+    short, long = TrainSpec(epochs=2), TrainSpec(epochs=2 * 19 + 18)
+    model = estimate(short, 1, DIGITS)
+    # evaluations before the first epoch and after each: 3 and 57
+    assert estimate(long, 1, DIGITS).evaluation_flops == 19 * model.evaluation_flops
+    rate = calibrate(2.0 + 0.3, model, setup_seconds=2.0)
+    assert estimate(short, 1, DIGITS, rate).seconds == pytest.approx(SETUP_SECONDS + 0.3)
+    assert 19 * 0.3 < estimate(long, 1, DIGITS, rate).seconds < 30 * 0.3
+
+
+def test_a_run_that_was_nearly_all_set_up_still_calibrates() -> None:
+    spec = TrainSpec(epochs=2)
+    rate = calibrate(0.4, estimate(spec, 1, DIGITS), setup_seconds=0.5)
+    assert estimate(spec, 1, DIGITS, rate).seconds == pytest.approx(SETUP_SECONDS + 0.04)
+
+
+def test_sorting_and_storing_the_gradient_of_a_large_net_counts() -> None:
+    fields = {"model": {"name": "relu_net", "width": 10_000}, "data": {"train_size": 500}}
+    once, thrice = (
+        estimate(parse_spec({"kind": "gradient_spectrum", "steps": steps, **fields}), 1, DIGITS)
+        for steps in ([1], [1, 2, 3])
+    )
+    assert thrice.seconds - once.seconds == pytest.approx(2 * 7_950_010 * 3.5e-7)
 
 
 def shape(kind: str = "train", execution: Execution | None = None, **fields: Any) -> str:
@@ -111,8 +137,9 @@ def test_a_calibration_scales_every_number_of_stacked_seeds_alike() -> None:
     spec = TrainSpec(model=ReluNetSpec(width=10))
     model = estimate(spec, 1, DIGITS)
     rate = calibrate(2 * model.seconds, model)
-    assert estimate(spec, 5, DIGITS, rate).seconds == pytest.approx(
-        2 * estimate(spec, 5, DIGITS).seconds
+    factor = (2 * model.seconds - SETUP_SECONDS) / (model.seconds - SETUP_SECONDS)
+    assert estimate(spec, 5, DIGITS, rate).seconds - SETUP_SECONDS == pytest.approx(
+        factor * (estimate(spec, 5, DIGITS).seconds - SETUP_SECONDS)
     )
     assert estimate(spec, 5, DIGITS, rate).seconds < 3 * estimate(spec, 1, DIGITS, rate).seconds
 

@@ -115,6 +115,25 @@ def test_a_run_that_does_not_save_yields_after_a_time_limit(
         ctx.check()
 
 
+def test_the_first_report_ends_the_set_up_and_is_no_progress(
+    harness: WorkerHarness, claim: Claim
+) -> None:
+    """Saving without progress would let a run that kills its workers be retried for ever."""
+    harness.settings = harness.settings.model_copy(update={"checkpoint_seconds": 0.0})
+    ctx = make_context(harness, claim)
+    assert ctx.setup_seconds is None
+    time.sleep(0.02)
+    ctx.report_progress(0.0, 2.0, "seed-epochs")
+    first = ctx.setup_seconds
+    assert first is not None
+    assert 0.02 <= first < 10
+    assert not ctx.should_save()
+    time.sleep(0.02)
+    ctx.report_progress(0.1, 2.0, "seed-epochs")
+    assert ctx.setup_seconds == first
+    assert ctx.should_save()
+
+
 def test_the_sweep_deletes_old_orphans_only(harness: WorkerHarness, claim: Claim) -> None:
     ctx = make_context(harness, claim)
     ctx.save_checkpoint("theta_0", 0, 0, b"known")

@@ -53,12 +53,12 @@ class GradientSpectrumSpec(ExperimentSpec):
 
     @classmethod
     def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Without the steps: copying a few gradients takes no time worth counting."""
+        """Without the steps, which `work` counts."""
         speed = super().describe_speed(spec)
         return {name: value for name, value in speed.items() if name != "steps"}
 
     def work(self, info: DatasetInfo) -> Work:
-        return Work(bytes_per_parameter=4 * len(self.steps))
+        return Work(bytes_per_parameter=4 * len(self.steps), sorted_per_parameter=len(self.steps))
 
 
 def check_order(steps: tuple[int, ...]) -> list[FieldError]:
