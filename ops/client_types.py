@@ -223,7 +223,8 @@ class _Writer:
                 annotation = f"tuple[{points}, ...]"
             else:
                 annotation = self._annotation(property_, key)
-            default = "" if key in required else _default(property_)
+            is_given = key in required and not (key == "name" and _is_tag(property_, key))
+            default = "" if is_given else _default(property_)
             lines.append(f"    {key}: {annotation}{default}")
             if "description" in property_:
                 lines.append(_docstring(property_["description"]))
@@ -237,8 +238,10 @@ class _Writer:
             return f"OpenEnum[{name}]" if "enum" in self.schemas[name] else name
         if "anyOf" in schema:
             return _union(self._annotation(one, key) for one in schema["anyOf"])
-        if "oneOf" in schema:
+        if "oneOf" in schema and self._has_tags(schema["oneOf"]):
             return self._alias(key, schema["oneOf"])
+        if "oneOf" in schema:
+            return _union(self._annotation(one, key) for one in schema["oneOf"])
         if "enum" in schema or "const" in schema:
             return self._literal(schema, key)
         if "prefixItems" in schema:
@@ -257,8 +260,16 @@ class _Writer:
 
     def _literal(self, schema: Schema, key: str) -> str:
         values = ", ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
-        is_tag = "const" in schema and key in ("kind", "name")
-        return f"Literal[{values}]" if is_tag else f"Literal[{values}] | str"
+        return f"Literal[{values}]{'' if _is_tag(schema, key) else ' | str'}"
+
+    def _has_tags(self, members: Sequence[Schema]) -> bool:
+        """Whether a union is chosen by a tag, and so may get members in a later version."""
+        models = [self.schemas[name] for member in members for name in _references(member)]
+        return any(
+            _is_tag(property_, key)
+            for model in models
+            for key, property_ in model.get("properties", {}).items()
+        )
 
     def _mapping(self, schema: Schema) -> str:
         key = self._annotation(schema["propertyNames"]) if "propertyNames" in schema else "str"
@@ -275,6 +286,10 @@ class _Writer:
             f'{name} = Annotated[\n    {union},\n    Field(union_mode="left_to_right"),\n]'
         )
         return name
+
+
+def _is_tag(schema: Schema, key: str) -> bool:
+    return "const" in schema and key in ("kind", "name")
 
 
 def _references(schema: Any) -> list[str]:
