@@ -79,7 +79,7 @@ def test_an_experiment_is_submitted_and_its_page_shows_curves_and_plots(
     browser.wait_for(
         "document.getElementById('verdict').textContent === 'The experiment is valid.'"
     )
-    browser.evaluate("body.focus(); true")
+    browser.evaluate("document.getElementById('tab-json').click(); body.focus(); true")
     browser.call(
         "Input.dispatchKeyEvent",
         type="rawKeyDown",
@@ -109,6 +109,7 @@ def test_errors_are_shown_while_typing_and_selected_by_a_click(
 ) -> None:
     browser.open(f"{service_url}/submit")
     browser.wait_for(PREVIEWED)
+    browser.evaluate("document.getElementById('tab-json').click(); true")
     type_body(browser, '{\n "spec": {\n  "kind": "train",\n  "epochs": 5,\n')
     browser.wait_for(
         "verdict.textContent === 'The body is not valid JSON.'"

@@ -41,5 +41,7 @@ const powerOf = (count, units) => Math.min(Math.floor(Math.log10(Math.max(count,
 export function duration(seconds) {
   if (seconds < 60) return `${seconds.toPrecision(2)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} d`;
+  if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
+  const days = Math.round(seconds / 86400);
+  return days < 730 ? `${days} days` : `${new Intl.NumberFormat("en").format(Math.round(days / 365.25))} years`;
 }

@@ -1,15 +1,25 @@
 // The form of a new experiment: previews it while the user types and shows each error where it is.
 
+import { createDraft } from "./draft.js";
 import { bytes, duration, flops, showValue } from "./numbers.js";
 import { nearestPosition, positionsOf } from "./pointers.js";
 import { RequestFailed, createElement, fetchJson, root } from "./service.js";
+import { SpecForm } from "./spec_form.js";
+import { connectTabs } from "./tabs.js";
 
 const TYPING_PAUSE_MS = 350;
+const DESCRIPTION_PAUSE_MS = 2000;
+const LONG_SECONDS = 86400;
 const MAX_POINTS_SHOWN = 50;
 const [form, example, body, verdict, problems, cost, warnings, submit] = ["submit-form", "example", "body", "verdict", "problems", "cost", "warnings", "submit"].map((id) => document.getElementById(id));
 const reading = document.getElementById("reading");
 const [webhookUrl, webhookSecret, noReuse] = ["webhook-url", "webhook-secret", "no-reuse"].map((id) => document.getElementById(id));
+const confirmLong = document.getElementById("confirm-long");
+const draft = createDraft(document.getElementById("draft-notice"));
+const tabs = connectTabs(["fields", "json"]);
 const number = new Intl.NumberFormat("en");
+let specForm;
+let chosenExample;
 let timer = null;
 let request = null;
 let filling = 0; // counts the fillings, as answers may come out of order
@@ -50,9 +60,31 @@ async function fillBody() {
 }
 
 function showExample(text, description) {
-  body.value = text;
   document.getElementById("description").textContent = description;
+  showBody(text);
+  draft.begin(text);
+}
+
+function showBody(text) {
+  body.value = text;
+  showFields();
   scheduleCheck(0);
+}
+
+// The fields show the body while it is valid JSON with a spec.
+function showFields() {
+  let parsed;
+  try {
+    parsed = JSON.parse(body.value);
+  } catch {
+    return;
+  }
+  if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) specForm?.show(parsed);
+}
+
+function onEdit() {
+  draft.save(body.value, example.value);
+  scheduleCheck();
 }
 
 // Indented JSON, with each list of numbers on one line.
@@ -87,6 +119,12 @@ function positionOfSyntaxError(error) {
 }
 
 function showFailure(error) {
+  if (error.problem?.code === "net-not-described") {
+    showErrors("A worker is describing this net; the preview follows by itself.", []);
+    showVerdict(verdict.textContent, "");
+    markInvalid(body, false);
+    return scheduleCheck(DESCRIPTION_PAUSE_MS);
+  }
   if (!(error instanceof RequestFailed)) return showErrors(`The service does not respond (${error.message}).`, []);
   const positions = positionsOf(body.value);
   const errors = (error.problem.errors ?? []).map((one) => ({ ...one, field: fieldOf(one.pointer), position: nearestPosition(positions, one.pointer) }));
@@ -98,8 +136,11 @@ function showErrors(text, errors) {
   for (const one of [webhookUrl, webhookSecret]) markInvalid(one, errors.some(({ field }) => field === one));
   markInvalid(body, !errors.length || errors.some(({ field }) => field === undefined));
   submit.disabled = true;
+  document.getElementById("long").hidden = true;
   cost.replaceChildren();
   warnings.replaceChildren();
+  const inputs = specForm?.mark(errors) ?? [];
+  errors = errors.map((one, index) => ({ ...one, input: inputs[index] }));
   document.getElementById("points").hidden = true;
   problems.replaceChildren(...errors.map(describeError));
 }
@@ -109,12 +150,15 @@ function markInvalid(element, isInvalid) {
   else element.removeAttribute("aria-invalid");
 }
 
-function describeError({ pointer, detail, position, field }) {
+function describeError({ pointer, detail, position, field, input }) {
   const line = body.value.slice(0, position[0]).split("\n").length;
-  const where = field?.labels[0].dataset.short ?? `Line ${line}${pointer ? `, ${pointer}` : ""}`;
+  const isInFields = tabs.chosen === "fields" && input !== undefined;
+  const where = field?.labels[0].dataset.short ?? (isInFields ? pointer.replace(/^#\/(spec\/)?/, "").replaceAll("/", ".") : `Line ${line}${pointer ? `, ${pointer}` : ""}`);
   const jump = createElement("button", { type: "button", className: "plain", textContent: where });
   jump.addEventListener("click", () => {
     if (field !== undefined) return showField(field);
+    if (tabs.chosen === "fields" && input?.isConnected) return showInput(input);
+    tabs.choose("json");
     body.focus();
     body.setSelectionRange(...position);
     body.scrollTop = (line - 6) * (body.scrollHeight / body.value.split("\n").length);
@@ -127,6 +171,11 @@ function showField(field) {
   field.focus();
 }
 
+function showInput(input) {
+  input.closest("details").open = true;
+  input.focus();
+}
+
 function showVerdict(text, className = "") {
   if (verdict.textContent !== text) verdict.textContent = text;
   verdict.className = className;
@@ -134,7 +183,11 @@ function showVerdict(text, className = "") {
 
 function showPreview(preview) {
   for (const one of [body, webhookUrl, webhookSecret]) markInvalid(one, false);
-  submit.disabled = false;
+  specForm?.mark([]);
+  const isLong = preview.seconds > LONG_SECONDS;
+  document.getElementById("long").hidden = !isLong;
+  document.getElementById("long-text").textContent = `Submit it although it takes about ${duration(preview.seconds)} of device time`;
+  submit.disabled = isLong && !confirmLong.checked;
   problems.replaceChildren();
   const reused = preview.points.reduce((sum, point) => sum + (point.trained_by === null ? point.reused_seeds.length : preview.num_seeds), 0);
   const identical = preview.reuses_experiment;
@@ -185,12 +238,18 @@ form.addEventListener("submit", async (event) => {
   submit.disabled = true;
   try {
     const experiment = await post("/experiments", { headers: { "idempotency-key": newIdempotencyKey() } });
+    draft.forget();
     window.location.assign(`${root}/view/${experiment.id}`);
   } catch (error) {
     showFailure(error);
   }
 });
-for (const one of [body, webhookUrl, webhookSecret, noReuse]) one.addEventListener("input", () => scheduleCheck());
+body.addEventListener("input", () => {
+  showFields();
+  onEdit();
+});
+for (const one of [webhookUrl, webhookSecret, noReuse]) one.addEventListener("input", () => scheduleCheck());
+confirmLong.addEventListener("change", () => scheduleCheck(0));
 document.getElementById("generate-secret").addEventListener("click", () => {
   webhookSecret.value = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))))}`;
   document.getElementById("secret-message").textContent = "Copy the secret to the receiver now; it is not shown again.";
@@ -199,6 +258,38 @@ document.getElementById("generate-secret").addEventListener("click", () => {
 body.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
-for (const one of [example, reading]) one.addEventListener("change", fillBody);
-if (example.dataset.chosen) example.value = example.dataset.chosen;
-fillBody();
+
+async function chooseExample() {
+  if (await draft.mayReplace("The fields and the JSON hold your changes.", "Replace them", "Keep them")) {
+    chosenExample = example.value;
+    return fillBody();
+  }
+  example.value = chosenExample;
+}
+
+async function start() {
+  const [kinds, models, datasets] = await Promise.all(["/kinds", "/models", "/datasets"].map((path) => fetchJson(path)));
+  document.getElementById("dataset-names").replaceChildren(...datasets.items.map((one) => createElement("option", { value: one.name })));
+  specForm = new SpecForm(document.getElementById("fields"), {
+    kinds: kinds.items,
+    models: models.items,
+    onChange: (changed) => {
+      body.value = formatBody(changed);
+      onEdit();
+    },
+  });
+  const asked = example.dataset.chosen;
+  const earlier = draft.earlier;
+  if (asked) example.value = asked;
+  chosenExample = example.value;
+  if (earlier && !asked) {
+    showBody(earlier.text);
+    draft.restore();
+    return draft.tell("This is your draft from before.", "Start anew", () => fillBody());
+  }
+  await fillBody();
+  if (earlier) draft.tell("You have a draft from before. Changes here replace it.", "Open the draft", () => showBody(draft.restore()));
+}
+
+for (const one of [example, reading]) one.addEventListener("change", chooseExample);
+start().catch(showFailure);
