@@ -52,7 +52,8 @@ def run_demo(out: Path) -> None:
             )
             raise typer.Exit(1)
         written = write_results(client, experiment, out)
-        console.print(result_table(client.result(experiment.id), presets()[PRESET].title))
+        result = client.result(experiment.id)
+        console.print(result_table(result, presets()[PRESET].title, console))
     console.print(f"{len(written)} files in {out}/: {', '.join(path.name for path in written)}")
     console.print(
         f"done in {time.monotonic() - started:.0f} s; `./run` starts a service that keeps its data"

@@ -1,9 +1,10 @@
 """A process that reads plug-ins and describes nets, apart from the workers that run experiments.
 
-`python -m workers.describe_nets [--plugins]`: reads the plug-ins and stores what they offer, or
-describes each net that is wanted; then it ends. It announces what it reads, a line each, on its
-standard output, so that the process that started it can tell where it stopped. Plug-ins cannot
-write there.
+`python -m workers.describe_nets --plugins` reads the plug-ins, stores what they offer, and ends.
+Without `--plugins` it describes each net that is wanted; it ends when the plug-ins change, or when
+nothing was wanted for a while: importing torch takes longer than describing a net. It announces
+what it reads, a line each, on its standard output, so that the process that started it can tell
+where it stopped; an empty line when it has no work. Plug-ins cannot write there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 
 from pydantic import TypeAdapter
@@ -28,9 +30,13 @@ from runtime.environment import remove_leftovers
 from runtime.logs import set_up_logging
 from runtime.settings import Settings, settings_of_command
 from storage.database.engine import Database
-from storage.nets.described import WantedNet, claim_net, store_net
+from storage.nets.described import WantedNet, claim_net, has_wanted_nets, store_net
 from storage.nets.plugins import store_listing
 from workers.process_control import die_with_parent
+
+IDLE_SECONDS = 120.0
+"""How long it waits for nets"""
+POLL_SECONDS = 0.3
 
 _MODEL: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
 
@@ -51,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.plugins:
         _read_plugins(settings, db, json.loads(chosen.unread), announce)
     else:
-        _describe_all(settings, db, announce)
+        _describe_wanted(settings, db, announce)
     db.dispose()
     return 0
 
@@ -77,19 +83,37 @@ def _read_plugins(
         store_listing(session, socket.gethostname(), listing)
 
 
-def _describe_all(settings: Settings, db: Database, announce: Callable[[str], None]) -> None:
-    host = LocalHost(settings.resolved_plugins_dir)
+def _describe_wanted(settings: Settings, db: Database, announce: Callable[[str], None]) -> None:
+    folder = settings.resolved_plugins_dir
+    files = list_plugin_files(folder)
+    sources = list_sources(files)
+    host = LocalHost(folder)
     set_net_host(host)
-    sources = list_sources(list_plugin_files(settings.resolved_plugins_dir))
-    while True:
-        with db.write() as session:
-            wanted = claim_net(session, sources)
-        if wanted is None:
-            return
-        announce(wanted.key)
-        found, error = _describe(host, wanted)
-        with db.write() as session:
-            store_net(session, wanted.key, found, error)
+    idle_at = time.monotonic()
+    while list_plugin_files(folder) == files and time.monotonic() - idle_at < IDLE_SECONDS:
+        if _describe_next(host, db, sources, announce):
+            idle_at = time.monotonic()
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def _describe_next(
+    host: LocalHost, db: Database, sources: frozenset[str], announce: Callable[[str], None]
+) -> bool:
+    """Whether there was a net to describe."""
+    with db.read() as session:
+        if not has_wanted_nets(session, sources):
+            return False
+    with db.write() as session:
+        wanted = claim_net(session, sources)
+    if wanted is None:
+        return False
+    announce(wanted.key)
+    found, error = _describe(host, wanted)
+    with db.write() as session:
+        store_net(session, wanted.key, found, error)
+    announce("")
+    return True
 
 
 def _describe(

@@ -1,7 +1,7 @@
-"""Starts the process that reads plug-ins and describes nets, and ends one that takes too long.
+"""Starts processes that read plug-ins and describe nets, and ends those that take too long.
 
 A plug-in's code may hang, print, or end its process. It never runs in a worker's parent, and in a
-worker's child only as part of a run.
+worker's child only as part of a run. Where one process is slow, another goes on with the rest.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import IO
 
 from engine.models.plugin_files import (
@@ -29,25 +31,57 @@ from storage.nets.described import has_wanted_nets, store_net
 from storage.nets.plugins import store_listing
 
 READ_SECONDS = 60.0
-"""Longest time for reading all plug-ins"""
+"""Longest time for reading one plug-in"""
 DESCRIBE_SECONDS = 120.0
 """Longest time for describing one net"""
+SLOW_SECONDS = 10.0
+"""After this time at one plug-in or net, another process goes on with the others"""
+MAX_PROCESSES = 4
+"""That read, and that describe, at once"""
 
 log = logging.getLogger("richregime.worker")
 
 
+@dataclass(slots=True)
+class _Process:
+    """A process of `workers.describe_nets`."""
+
+    popen: subprocess.Popen[bytes]
+    output: IO[str]
+    files: tuple[PluginFile, ...]
+    """The plug-ins when it was started"""
+    left_out: Mapping[str, str]
+    """Those that it does not read, with the reason"""
+    line_at: float
+    line: str = ""
+    """The last that it announced: a net's key, or a plug-in's file; empty while it has no work"""
+
+    def look(self) -> int | None:
+        """Read what it has announced; its exit status, or None while it runs."""
+        status = self.popen.poll()
+        self.output.seek(0)
+        lines = self.output.read().splitlines()
+        line = lines[-1] if lines else ""
+        if line != self.line:
+            self.line, self.line_at = line, time.monotonic()
+        return status
+
+    def is_longer_at_work_than(self, seconds: float) -> bool:
+        return self.line != "" and time.monotonic() - self.line_at > seconds
+
+    def end(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+        self.output.close()
+
+
 class Describer:
-    """One process at a time; `check` starts what is wanted, watches it and returns at once."""
+    """`check` starts what is wanted, watches it and returns at once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-        self._output: IO[str] | None = None
-        self._line = ""
-        """The last that the process announced: a net's key, or a plug-in's file"""
-        self._line_at = 0.0
-        self._reads: tuple[PluginFile, ...] | None = None
-        """The plug-ins that the process reads; None where it describes nets"""
+        self._readers: list[_Process] = []
+        self._describing: list[_Process] = []
         self._files: tuple[PluginFile, ...] = ()
         """The plug-ins that were read last, or are being read"""
         self._unread: dict[str, str] = {}
@@ -58,107 +92,135 @@ class Describer:
         """The identities of their code"""
 
     def read_plugins(self, db: Database) -> None:
-        """Read the plug-ins now and wait until it is done."""
-        while self._start_reading(db):
-            while self._process is not None:
-                time.sleep(0.1)
-                self._watch(db)
+        """Read the plug-ins now and wait until all but slow ones are read."""
+        while self._read_changed(db):
+            time.sleep(0.1)
+            self._watch(db)
 
     def check(self, db: Database) -> None:
         """Start reading changed plug-ins or describing wanted nets, and end what takes too long."""
-        if self._process is not None:
-            self._watch(db)
-            return
-        if self._start_reading(db):
+        self._watch(db)
+        self._read_changed(db)
+        if not _may_start(self._describing):
             return
         with db.read() as session:
             is_wanted = has_wanted_nets(session, self._sources)
         if is_wanted:
-            self._start(None)
+            self._describing.append(self._start())
 
-    def _start_reading(self, db: Database) -> bool:
+    def stop(self) -> None:
+        """End the processes."""
+        for process in (*self._readers, *self._describing):
+            process.end()
+        self._readers, self._describing = [], []
+
+    def _read_changed(self, db: Database) -> bool:
         """Whether there is something to read; without plug-ins no process is started."""
         files = list_plugin_files(self._settings.resolved_plugins_dir)
-        if files == self._known:
-            return False
         if files != self._files:
             self._files, self._unread = files, {}
-        if files or list_plugin_packages():
-            self._start(files)
-            return True
-        self._store_listing(db, PluginModels())
-        self._note_read(files)
-        return False
+            for reader in self._readers:
+                reader.end()
+            self._readers = []
+        if files == self._known:
+            return False
+        if not files and not list_plugin_packages():
+            self._store_listing(db, PluginModels())
+            self._note_read(files)
+            return False
+        if _may_start(self._readers):
+            slow = {
+                reader.line: f"reading it: it has taken longer than {SLOW_SECONDS:.0f} s so far"
+                for reader in self._readers
+            }
+            self._readers.append(self._start({**self._unread, **slow}))
+        return True
 
     def _note_read(self, files: tuple[PluginFile, ...]) -> None:
         self._known, self._sources = files, list_sources(files)
 
-    def stop(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._forget()
-
-    def _start(self, plugins: tuple[PluginFile, ...] | None) -> None:
-        self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self._reads, self._line, self._line_at = plugins, "", time.monotonic()
+    def _start(self, left_out: Mapping[str, str] | None = None) -> _Process:
+        """left_out: the plug-ins not to read; None describes nets without reading plug-ins."""
+        output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         arguments = ["--parent", str(os.getpid())]
-        if plugins is not None:
-            arguments += ["--plugins", "--unread", json.dumps(self._unread)]
-        self._process = subprocess.Popen(  # noqa: S603 - our own module  # nosec B603
+        if left_out is not None:
+            arguments += ["--plugins", "--unread", json.dumps(left_out)]
+        popen = subprocess.Popen(  # noqa: S603 - our own module  # nosec B603
             [sys.executable, "-P", "-m", "workers.describe_nets", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=self._output,
+            stdout=output,
             env={**os.environ, "RICHREGIME_HOME": str(self._settings.home), "OMP_NUM_THREADS": "1"},
         )
+        return _Process(popen, output, self._files, left_out or {}, time.monotonic())
 
     def _watch(self, db: Database) -> None:
-        process, output = self._process, self._output
-        assert process is not None
-        assert output is not None
-        status = process.poll()
-        line = _read_last_line(output)
-        if line != self._line:
-            self._line, self._line_at = line, time.monotonic()
-        limit = DESCRIBE_SECONDS if self._reads is None else READ_SECONDS
-        if status is None and time.monotonic() - self._line_at < limit:
-            return
-        if status is None:
-            process.kill()
-            process.wait()
-            self._tell(db, f"it took longer than {limit:.0f} s and was ended")
-        elif status != 0:
-            self._tell(db, f"its process ended with status {status}")
-        elif self._reads is not None:
-            self._note_read(self._reads)
-        self._forget()
+        for reader in list(self._readers):
+            if reader in self._readers:
+                self._watch_reader(db, reader)
+        for process in list(self._describing):
+            self._watch_describing(db, process)
 
-    def _tell(self, db: Database, reason: str) -> None:
-        """Note why what was announced last has no answer; the other plug-ins are read again."""
-        log.warning("describing %s: %s", self._line or "nets", reason)
-        if self._reads is not None and self._line and self._line not in self._unread:
-            self._unread[self._line] = f"reading it: {reason}"
-        elif self._reads is not None:
-            problem = PluginProblem("the plug-ins", f"reading them: {reason}")
-            self._store_listing(db, PluginModels({}, (problem,)))
-            self._note_read(self._reads)
-        elif self._line:
-            with db.write() as session:
-                store_net(session, self._line, error=f"describing it: {reason}")
+    def _watch_reader(self, db: Database, reader: _Process) -> None:
+        status = reader.look()
+        if status == 0:
+            self._finish_reading(reader)
+        elif reason := _why_it_failed(reader, status, READ_SECONDS):
+            self._readers.remove(reader)
+            reader.end()
+            log.warning("reading %s: %s", reader.line or "plug-ins", reason)
+            if reader.line:
+                self._unread[reader.line] = f"reading it: {reason}"
+                self._known = None  # read the others again
+            else:
+                problem = PluginProblem("the plug-ins", f"reading them: {reason}")
+                self._store_listing(db, PluginModels({}, (problem,)))
+                self._note_read(reader.files)
+
+    def _finish_reading(self, reader: _Process) -> None:
+        """Its listing is stored. Readers that leave out more are ended, slower ones go on.
+
+        A process that describes nets imports torch while the user writes a submission.
+        """
+        place = self._readers.index(reader)
+        self._note_read(reader.files)
+        for ended in self._readers[place:]:
+            ended.end()
+        self._readers = self._readers[:place]
+        if _may_start(self._describing):
+            self._describing.append(self._start())
+        slow = {one.line for one in self._readers}
+        told = {
+            name for name, reason in reader.left_out.items() if reason == self._unread.get(name)
+        }
+        if reader.left_out.keys() - told - slow:
+            self._known = None  # a slow reader has ended meanwhile: how is not in the listing
+
+    def _watch_describing(self, db: Database, process: _Process) -> None:
+        status = process.look()
+        reason = _why_it_failed(process, status, DESCRIBE_SECONDS)
+        if reason:
+            log.warning("describing %s: %s", process.line or "nets", reason)
+            if process.line:
+                with db.write() as session:
+                    store_net(session, process.line, error=f"describing it: {reason}")
+        if reason or status is not None:
+            self._describing.remove(process)
+            process.end()
 
     @staticmethod
     def _store_listing(db: Database, listing: PluginModels) -> None:
         with db.write() as session:
             store_listing(session, socket.gethostname(), listing)
 
-    def _forget(self) -> None:
-        if self._output is not None:
-            self._output.close()
-        self._process = self._output = None
+
+def _may_start(processes: list[_Process]) -> bool:
+    """Whether one more may start: all that run are slow."""
+    return len(processes) < MAX_PROCESSES and all(
+        one.is_longer_at_work_than(SLOW_SECONDS) for one in processes
+    )
 
 
-def _read_last_line(output: IO[str]) -> str:
-    output.seek(0)
-    lines = output.read().splitlines()
-    return lines[-1] if lines else ""
+def _why_it_failed(process: _Process, status: int | None, limit: float) -> str | None:
+    if status is None and process.is_longer_at_work_than(limit):
+        return f"it took longer than {limit:.0f} s and was ended"
+    return f"its process ended with status {status}" if status else None

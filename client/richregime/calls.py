@@ -90,10 +90,12 @@ class Call(Generic[Parsed]):
     json: Any = None
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    has_effects: bool = True
+    """False for a POST that changes nothing"""
 
     @property
     def is_safe_to_repeat(self) -> bool:
-        return self.method == "GET" or "Idempotency-Key" in self.headers
+        return self.method == "GET" or not self.has_effects or "Idempotency-Key" in self.headers
 
     def request(
         self, http: httpx.Client | httpx.AsyncClient, max_retries: int, **options: Any
@@ -220,9 +222,8 @@ def submit(
 
 
 def preview(spec: Mapping[str, Any] | BaseModel, options: SubmitOptions) -> Call[Preview]:
-    return Call(
-        "POST", "/experiments/preview", _typed(Preview), json=submission_body(spec, options)
-    )
+    body = submission_body(spec, options)
+    return Call("POST", "/experiments/preview", _typed(Preview), json=body, has_effects=False)
 
 
 def get_experiment(experiment_id: str) -> Call[Experiment]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.box import SIMPLE, SIMPLE_HEAVY
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 
 from richregime.formatting import format_point, format_statistic, format_value
@@ -28,45 +28,80 @@ from richregime.types import (
     StatisticDifference,
 )
 
-NO_BREAK_SPACE = "\u00a0"
-"""Keeps a number on one line, so that headings wrap instead."""
 WIDE = 110
 """Characters of a console that shows all columns of a list."""
 ABSENT = "–"
 ONLY_POINT = "the only point"
 
 
-def result_table(result: Result, title: str) -> Table:
-    """A row per point: the swept values, then every statistic as mean ± standard error.
+def result_table(result: Result, title: str, console: Console) -> Table:
+    """Every statistic of every point as mean ± standard error, without cutting a number.
 
-    Works for results of every kind. The outcome is shown if some point is not trained.
+    A row per point where the console is wide enough, else a row per point and statistic. Works for
+    results of every kind. The outcome is shown if some point is not trained.
     """
-    points = result.points
-    axes = _names(point.point for point in points)
-    statistics = [_statistics_of(point) for point in points]
-    fields = _names(statistics)
-    any_untrained = any(point.outcome != "trained" for point in points)
-    table = Table(
+    for separator in (" ", "\n"):
+        wide = _wide_table(result, title, separator)
+        if console.measure(wide, options=console.options.update(width=10_000)).maximum <= (
+            console.width
+        ):
+            return wide
+    return _long_table(result, title)
+
+
+def _empty_table(title: str) -> Table:
+    return Table(
         title=title,
         caption="mean ± one standard error over the seeds",
         box=SIMPLE_HEAVY,
         pad_edge=False,
         collapse_padding=True,
     )
+
+
+def _wide_table(result: Result, title: str, separator: str) -> Table:
+    """A row per point. separator: between the words of a heading."""
+    points = result.points
+    axes = _names(point.point for point in points)
+    statistics = [_statistics_of(point) for point in points]
+    fields = _names(statistics)
+    any_untrained = any(point.outcome != "trained" for point in points)
+    table = _empty_table(title)
     for axis in axes:
         table.add_column(axis, justify="right", no_wrap=True)
     for field in fields:
-        table.add_column(field.replace("_", " "), justify="right")
+        table.add_column(field.replace("_", separator), justify="right", no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)
     if any_untrained:
-        table.add_column("outcome")
+        table.add_column("outcome", no_wrap=True)
     for point, found in zip(points, statistics, strict=True):
         table.add_row(
             *(format_cell(point.point.get(axis, "")) for axis in axes),
-            *(_show(found[field]) if field in found else "" for field in fields),
+            *(show_statistic(found[field]) if field in found else "" for field in fields),
             str(len(point.seeds)),
             *((str(point.outcome),) if any_untrained else ()),
         )
+    return table
+
+
+def _long_table(result: Result, title: str) -> Table:
+    """A row per point and statistic; the first row of a point names it."""
+    any_untrained = any(point.outcome != "trained" for point in result.points)
+    table = _empty_table(title)
+    table.add_column("point", overflow="fold")
+    table.add_column("quantity", overflow="fold")
+    table.add_column("value", no_wrap=True)
+    for point in result.points:
+        rows = [
+            (name.replace("_", " "), show_statistic(one))
+            for name, one in _statistics_of(point).items()
+        ]
+        rows.append(("seeds", str(len(point.seeds))))
+        if any_untrained:
+            rows.append(("outcome", str(point.outcome)))
+        name = _format_axes(point.point) or ONLY_POINT
+        for index, row in enumerate(rows):
+            table.add_row("" if index else name, *row, end_section=index == len(rows) - 1)
     return table
 
 
@@ -298,10 +333,6 @@ def _excludes_zero(difference: StatisticDifference) -> bool:
 def show_statistic(statistic: Statistic) -> str:
     """Mean and standard error, rounded by the error."""
     return format_statistic(statistic.mean, statistic.standard_error)
-
-
-def _show(statistic: Statistic) -> str:
-    return show_statistic(statistic).replace(" ", NO_BREAK_SPACE)
 
 
 def _statistics_of(point: PointResult) -> dict[str, Statistic]:

@@ -307,6 +307,25 @@ def test_the_async_client_has_the_same_results(live_url: str) -> None:
     assert names[-1] == "experiment.finished"
 
 
+def test_a_preview_is_repeated_because_it_starts_nothing() -> None:
+    sent: list[httpx.Request] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        problem = {"type": "t", "title": "t", "status": 503, "code": "net-not-described"}
+        media = {"Retry-After": "0", "content-type": "application/problem+json"}
+        return httpx.Response(503, json={**problem, "detail": "wait"}, headers=media)
+
+    transport = httpx.MockTransport(respond)
+    with Client("http://service", transport=transport, max_retries=2) as client:
+        with pytest.raises(ProblemError):
+            client.preview(SPEC)
+        assert len(sent) == 3
+        with pytest.raises(ProblemError):
+            client.retry("exp_1")  # it may have been executed
+        assert len(sent) == 4
+
+
 @pytest.mark.parametrize(("status", "num_sent"), [(429, 2), (503, 1)])
 def test_a_rate_limited_call_is_retried_after_its_delay(status: int, num_sent: int) -> None:
     sent: list[float] = []

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from richregime import Client
-from richregime.tables import experiments_table
+from richregime.tables import experiments_table, result_table
+from richregime.types import Result
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
 
 pytestmark = pytest.mark.xdist_group("client")
@@ -214,6 +215,53 @@ def test_a_list_cuts_nothing(client: Client, width: int, shows_all: bool) -> Non
     assert all(len(line) <= width for line in text.splitlines())
     assert "Fashion-MNIST" in text
     assert ("1 × 1" in text) == shows_all
+
+
+@pytest.mark.parametrize(("width", "num_rows"), [(50, 18), (80, 18), (320, 2)])
+def test_no_number_of_a_result_is_cut(width: int, num_rows: int) -> None:
+    names = [f"quantity_number_{index}" for index in range(8)]
+    points = [
+        {
+            "point": {"policy": {"name": policy, "k": 1}},
+            "outcome": "trained",
+            "seeds": [0, 1],
+            **{
+                name: {"mean": base + index, "standard_error": 0.0012, "ci95": None, "n": 2}
+                for index, name in enumerate(["test_accuracy", *names])
+            },
+        }
+        for policy, base in (("top_k", 0.1234), ("lisa", 20.1234))
+    ]
+    result = Result.model_validate(
+        {"kind": "lws", "points": points, "seeds": 2, "reused": []}, strict=False
+    )
+    console = Console(width=width, file=StringIO(), color_system=None)
+    console.print(result_table(result, "a result", console))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert all(len(line) <= width for line in text.splitlines())
+    for base in (0.1234, 20.1234):
+        assert all(f"{base + index:.4f} ± 0.0012" in text for index in range(9))
+    assert "top_k" in text
+    assert "k=1" in text
+    assert sum("0.0012" in line for line in text.splitlines()) == num_rows
+
+
+def test_the_hint_after_a_problem_is_about_it(
+    invoke: Invoke, live_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.csv").write_text("a,label\n1,x\n2,\n3,y\n")
+    for arguments, hint in (
+        (("show", "exp_nope"), "list` lists the experiments"),
+        (("models", "nope"), "plugins` tells what workers have read"),
+        (("submit", "--kind", "train", "--set", "epochs=-1"), "kinds NAME` shows the spec"),
+        (("dataset", "import", str(tmp_path / "wrong.csv"), "--name", "wrong"), None),
+    ):
+        done = invoke(*arguments, "--url", live_url)
+        assert done.exit_code == 4
+        hints = [line for line in done.stderr.splitlines() if line.startswith("→")]
+        assert len(hints) == (hint is not None)
+        assert hint is None or hint in hints[0]
 
 
 def test_a_list_in_a_pipe_has_one_line_per_experiment(

@@ -59,27 +59,37 @@ def listing(db: Database) -> PluginModels:
 
 def describe(describer: Describer, db: Database, name: str) -> tuple[int | None, str | None]:
     """(How many layers were found, why the net cannot be used)."""
-    model = PluginSpec(name=name, source=listing(db).models[name].source)
-    with db.write() as session:
-        ask_for_nets(session, [(model, DIGITS)])
+    key = ask(db, name)
 
     def answer() -> tuple[int | None, str | None] | None:
         describer.check(db)
-        with db.read() as session:
-            net = find_net(session, key_of(model, DIGITS))
-        assert net is not None
-        if net.layers is None and net.error is None:
-            return None
-        return None if net.layers is None else len(net.layers), net.error
+        found = answer_of(db, key)
+        return None if found == (None, None) else found
 
     answered: tuple[int | None, str | None] = wait_until(answer, 60)
     return answered
 
 
+def ask(db: Database, name: str) -> str:
+    """The key of the plug-in's net, which is asked for."""
+    model = PluginSpec(name=name, source=listing(db).models[name].source)
+    with db.write() as session:
+        ask_for_nets(session, [(model, DIGITS)])
+    return key_of(model, DIGITS)
+
+
+def answer_of(db: Database, key: str) -> tuple[int | None, str | None]:
+    """As of `describe`; (None, None) before there is one."""
+    with db.read() as session:
+        net = find_net(session, key)
+    assert net is not None
+    return None if net.layers is None else len(net.layers), net.error
+
+
 def test_plug_ins_that_end_or_hang_their_process_are_told_and_others_are_used(
     found: Describer, db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(describer, "READ_SECONDS", 25.0)
+    monkeypatch.setattr(describer, "SLOW_SECONDS", 3.0)
     (folder / "a.py").write_text(NET.format("first", ""))
     (folder / "b.py").write_text("import os\nos._exit(7)\n")
     (folder / "c.py").write_text(NET.format("second", ""))
@@ -97,8 +107,25 @@ def test_plug_ins_that_end_or_hang_their_process_are_told_and_others_are_used(
     assert sorted(read.models) == ["first", "fourth", "second", "third"]
     assert {Path(one.origin).name: one.message for one in read.problems} == {
         "b.py": "reading it: its process ended with status 7",
-        "d.py": "reading it: it took longer than 25 s and was ended",
+        "d.py": "reading it: it has taken longer than 3 s so far",
     }
+    (reader,) = found._readers
+    assert reader.line.endswith("d.py")
+    monkeypatch.setattr(describer, "READ_SECONDS", 1.0)
+    found.check(db)
+    monkeypatch.setattr(describer, "READ_SECONDS", 60.0)
+
+    def is_ended() -> bool:
+        found.check(db)
+        return any("was ended" in one.message for one in listing(db).problems)
+
+    wait_until(is_ended, 90)
+    assert sorted(listing(db).models) == ["first", "fourth", "second", "third"]
+    assert {Path(one.origin).name: one.message for one in listing(db).problems} == {
+        "b.py": "reading it: its process ended with status 7",
+        "d.py": "reading it: it took longer than 1 s and was ended",
+    }
+    assert reader.popen.poll() is not None
     assert describe(found, db, "second") == (2, None)
     assert describe(found, db, "third") == (2, None)
     (folder / "b.py").write_text(NET.format("mended", ""))
@@ -111,7 +138,7 @@ def test_plug_ins_that_end_or_hang_their_process_are_told_and_others_are_used(
 def test_nets_that_end_or_hang_their_process_are_told_and_others_described(
     found: Describer, db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(describer, "DESCRIBE_SECONDS", 25.0)
+    monkeypatch.setattr(describer, "SLOW_SECONDS", 3.0)
     for name, body in [
         ("ends", "__import__('os')._exit(9)"),
         ("hangs", "while True: pass"),
@@ -121,9 +148,21 @@ def test_nets_that_end_or_hang_their_process_are_told_and_others_described(
         (folder / f"{name}.py").write_text(NET.format(name, body))
     found.read_plugins(db)
     assert describe(found, db, "ends") == (None, "describing it: its process ended with status 9")
+    hanging = ask(db, "hangs")
+
+    def is_hanging() -> bool:
+        found.check(db)
+        return any(one.line == hanging for one in found._describing)
+
+    wait_until(is_hanging, 60)
+    assert describe(found, db, "prints") == (2, None)
+    assert answer_of(db, hanging) == (None, None)
+    monkeypatch.setattr(describer, "DESCRIBE_SECONDS", 1.0)
+    found.check(db)
+    monkeypatch.setattr(describer, "DESCRIBE_SECONDS", 120.0)
     assert describe(found, db, "hangs") == (
         None,
-        "describing it: it took longer than 25 s and was ended",
+        "describing it: it took longer than 1 s and was ended",
     )
     layers, error = describe(found, db, "leaves")
     assert layers is None
@@ -145,21 +184,36 @@ def test_a_worker_without_the_code_leaves_a_net_to_one_that_has_it(
     with db.write() as session:
         ask_for_nets(session, [(model, DIGITS)])
     other.check(db)
-    assert other._process is None
+    assert other._describing == []
     assert describe(found, db, "net") == (2, None)
 
 
 def test_without_plug_ins_no_process_is_started(found: Describer, db: Database) -> None:
     found.check(db)
-    assert found._process is None
+    assert (found._readers, found._describing) == ([], [])
     assert listing(db) == PluginModels()
 
 
 def test_stopping_ends_the_process(found: Describer, db: Database, folder: Path) -> None:
     (folder / "net.py").write_text("while True: pass\n")
     found.check(db)
-    process = found._process
-    assert process is not None
-    assert process.poll() is None
+    (reader,) = found._readers
+    assert reader.popen.poll() is None
     found.stop()
-    assert process.poll() is not None
+    assert reader.popen.poll() is not None
+
+
+def test_a_process_that_describes_nets_waits_for_the_next_one(
+    found: Describer, db: Database, folder: Path
+) -> None:
+    """It has imported torch, which takes longer than to describe a net."""
+    (folder / "net.py").write_text(NET.format("net", ""))
+    found.read_plugins(db)
+    (process,) = found._describing
+    assert describe(found, db, "net") == (2, None)
+    assert found._describing == [process]
+    (folder / "other.py").write_text(NET.format("other", ""))
+    wait_until(lambda: process.popen.poll() == 0, 10)
+    found.read_plugins(db)
+    assert describe(found, db, "other") == (2, None)
+    assert process not in found._describing

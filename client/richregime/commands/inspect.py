@@ -91,7 +91,8 @@ def result(experiment_id: str, as_json: AsJson = False, url: Url = None) -> None
 
     from richregime.tables import result_table
 
-    Console().print(result_table(found, f"{found.kind} {experiment_id}"))
+    console = Console()
+    console.print(result_table(found, f"{found.kind} {experiment_id}", console))
 
 
 @app.command()

@@ -29,6 +29,7 @@ from richregime.terminal import shows_every_character
 
 if TYPE_CHECKING:
     from richregime.client import Client
+    from richregime.types import Problem
 
 PROGRAM = os.environ.get("RICHREGIME_PROGRAM", "richregime")
 """The program's name in hints; `./run` sets it to its own path."""
@@ -63,15 +64,13 @@ EXIT_CODES: Mapping[str, ExitCode] = {
 AFTER_A_PROBLEM: Mapping[str, str] = {
     ProblemCode.NOT_READY: f"`{PROGRAM} watch ID` waits for the result",
     ProblemCode.UNAUTHORIZED: f"set RICHREGIME_KEY to a valid key, or use `{PROGRAM} --key`",
-    ProblemCode.NOT_FOUND: f"`{PROGRAM} list` lists the experiments",
     ProblemCode.LIMIT_EXCEEDED: f"`{PROGRAM} limits` lists the limits; a quick preset, fewer seeds "
     "or fewer values may fit",
     ProblemCode.PLAN_TOO_LARGE: "sweep fewer values, or split the experiment",
     ProblemCode.UNREADABLE: f"`{PROGRAM} delete ID` and submit it again, or restore the row from a "
     "backup of the database",
-    ProblemCode.INVALID_SPEC: f"`{PROGRAM} kinds NAME` shows the spec with every default",
 }
-"""The next step, by problem code."""
+"""The next step, by problem code; see also `_next_step`."""
 AFTER_A_FAILURE: Mapping[str, str] = {
     FailureReason.OUT_OF_MEMORY: "use fewer seeds per run "
     '(`"execution": {"seeds_per_run": 1}`), a smaller net or a smaller batch',
@@ -120,9 +119,22 @@ def open_client(url: str | None) -> Iterator[Client]:
             yield client
     except ClientError as error:
         print(error, file=sys.stderr)
-        if isinstance(error, ProblemError) and error.problem.code in AFTER_A_PROBLEM:
-            print_hint(AFTER_A_PROBLEM[error.problem.code])
+        if isinstance(error, ProblemError) and (hint := _next_step(error.problem)):
+            print_hint(hint)
         raise typer.Exit(_exit_code_of(error)) from None
+
+
+def _next_step(problem: Problem) -> str | None:
+    """The hint for a problem, by its code and by what it is about."""
+    path, pointers = problem.instance or "", [one.pointer for one in problem.errors or []]
+    match problem.code:
+        case ProblemCode.INVALID_SPEC if any(one.startswith("#/spec") for one in pointers):
+            return f"`{PROGRAM} kinds NAME` shows the spec with every default"
+        case ProblemCode.NOT_FOUND if path.startswith("/experiments"):
+            return f"`{PROGRAM} list` lists the experiments"
+        case ProblemCode.NOT_FOUND if path.startswith("/models"):
+            return f"`{PROGRAM} plugins` tells what workers have read; a new file takes seconds"
+    return AFTER_A_PROBLEM.get(problem.code)
 
 
 def expand_user(path: Path | None) -> Path | None:
