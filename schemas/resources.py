@@ -234,6 +234,36 @@ class Dataset(StoredResource):
     """When this version was registered."""
 
 
+class ExampleImages(Resource):
+    """The first train images of one class."""
+
+    label: int
+    png: str
+    """Base64 of a PNG that shows them side by side."""
+
+
+class ExampleRows(Resource):
+    """The first train examples of a table, and their first features."""
+
+    names: list[str]
+    values: list[list[float]]
+    labels: list[int]
+
+
+class DatasetPreview(Resource):
+    """What an import would store. Nothing is stored."""
+
+    dataset: Dataset
+    """As it would be stored; `created_at` is null."""
+    columns: list[str] | None
+    """Of a table: the first columns, each of which may be that of the labels."""
+    images: list[ExampleImages]
+    """Of the first classes; empty where the examples are no images or the file is too large."""
+    rows: ExampleRows | None
+    conflict: str | None
+    """Why the import would be refused under this name; null where it would not."""
+
+
 class RoleStorage(Resource):
     role: Literal["checkpoint", "artifact", "resume", "dataset", "weights"]
     files: int

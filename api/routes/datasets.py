@@ -1,18 +1,17 @@
-"""Data sets: list built-in and registered ones, register one."""
+"""Data sets: list built-in and registered ones, preview and register one."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.dependencies import StateDep
 from api.files.content import Expected
-from api.files.datasets import Choices, register
+from api.files.datasets import Choices, preview, register
 from api.files.deletion import remove_dataset
 from api.http.negotiation import VARY, wants_page
 from api.http.problems import ProblemRaised
@@ -22,7 +21,7 @@ from api.http.uploads import upload
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.base import Page
 from schemas.problems import ProblemCode
-from schemas.resources import Dataset, FileDeletion
+from schemas.resources import Dataset, DatasetPreview, FileDeletion
 from storage.errors import InvalidTransition
 from storage.files.datasets import get_dataset, list_datasets, to_resource
 
@@ -63,21 +62,7 @@ def get_one_dataset(
         return to_resource(row)
 
 
-@router.post(
-    "/datasets",
-    status_code=201,
-    openapi_extra=DATASET_BODY,
-    responses={
-        200: {
-            "model": Dataset,
-            "description": "The same file was registered under this name before",
-        }
-    },
-)
-def register_dataset(
-    upload: UploadDep,
-    state: StateDep,
-    response: Response,
+def read_choices(
     name: Annotated[str, Query(pattern=NAME_PATTERN, description="The value for `data.name`.")],
     title: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
     file: Annotated[
@@ -106,6 +91,27 @@ def register_dataset(
         bool,
         Query(description="Replace the data set of this name by a new version; 409 in use."),
     ] = False,
+) -> Choices:
+    """What the query says about the file."""
+    return Choices(name, title, file, label, test_share, seed, side, colour, replace)
+
+
+ChoicesDep = Annotated[Choices, Depends(read_choices)]
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    openapi_extra=DATASET_BODY,
+    responses={
+        200: {
+            "model": Dataset,
+            "description": "The same file was registered under this name before",
+        }
+    },
+)
+def register_dataset(
+    upload: UploadDep, state: StateDep, response: Response, choices: ChoicesDep
 ) -> Dataset:
     """Register a data set: `.npz`, CSV, Parquet, or a zip archive of a folder of images.
 
@@ -113,18 +119,20 @@ def register_dataset(
     row, features that are numbers, one column of labels. Arrays: `x_train`, `y_train`, `x_test` and
     `y_test`, or `x` and `y`. Nothing is stored where any of it is wrong: a 422 tells file and line.
     """
-    state.quotas.require_storage(state.owner, upload.stat().st_size)
-    found, is_new = register(
-        state.db,
-        state.blobs,
-        upload,
-        Choices(name, title, file, label, test_share, seed, side, colour, replace),
-        state.settings.max_dataset_bytes,
-        partial(state.quotas.require_storage, state.owner),
-    )
+    found, is_new = register(state, upload, choices)
     response.status_code = 201 if is_new else 200
-    response.headers["Location"] = f"/datasets/{name}"
+    response.headers["Location"] = f"/datasets/{choices.name}"
     return found
+
+
+@router.post("/datasets/preview", openapi_extra=DATASET_BODY)
+def preview_dataset(upload: UploadDep, state: StateDep, choices: ChoicesDep) -> DatasetPreview:
+    """Preview a data set: what `POST /datasets` would store, with some examples. Stores nothing.
+
+    It takes the same file and parameters, and refuses the same. `conflict` tells where the name is
+    taken.
+    """
+    return preview(state, upload, choices)
 
 
 @router.delete("/datasets/{name}")

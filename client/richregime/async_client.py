@@ -20,7 +20,7 @@ from richregime.enums import ExperimentStatus
 from richregime.errors import ServiceUnreachable
 from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
-from richregime.importing import read_import
+from richregime.importing import ImportChoices, prepare_import
 from richregime.resource import Page
 from richregime.transports import AsyncRoutedTransport
 from richregime.types import (
@@ -30,6 +30,7 @@ from richregime.types import (
     Checkpoint,
     Comparison,
     Dataset,
+    DatasetPreview,
     Deletion,
     Event,
     Experiment,
@@ -338,7 +339,8 @@ class AsyncClient:
     ) -> bytes:
         """A plot as `png`, `svg`, `pdf`, or `json` (exactly the numbers drawn).
 
-        Options: `width` and `height` in inches, `dpi`, `xscale`.
+        Options: `width` (`column`, `text` or `slide`, or inches), `height` in inches, `dpi`,
+        `xscale`, `yscale`, `title` (`none` for a figure with a caption).
         """
         return await self.send(calls.get_plot(experiment_id, name, image_format, options))
 
@@ -383,44 +385,31 @@ class AsyncClient:
         return await self.send(calls.register_dataset(name, Path(file).read_bytes(), title))
 
     async def import_dataset(
-        self,
-        name: str,
-        path: str | Path,
-        *,
-        title: str | None = None,
-        label: str | None = None,
-        test_share: float | None = None,
-        seed: int | None = None,
-        side: int | None = None,
-        colour: str | None = None,
-        replace: bool = False,
-        folder: str | Path | None = None,
-        download: bool = False,
+        self, name: str, path: str | Path, **choices: Unpack[ImportChoices]
     ) -> Dataset:
         """Import a table, a folder of images or arrays as a data set; returns it as stored.
 
         `path` is a CSV or Parquet file, an `.npz` file, a zip archive or a folder of images, or the
-        name of a set of torchvision, where the service is installed. `label` is a table's column of
-        labels, else the last; `test_share` of each class, drawn by `seed`, becomes the test set
-        where `path` has none; images are scaled to `side`; `colour` is `auto`, `grey` or `colour`.
-        `replace` makes a new version of the data set of this name. `folder` and `download` are for
-        torchvision's files. Nothing is stored where any of it is wrong: a problem (422) tells file
-        and line.
+        name of a set of torchvision, where the service is installed. `choices` are `label`, a
+        table's column of labels, else the last; `test_share` of each class, drawn by `seed`, to
+        test on where `path` has no test set; `side`, to which images are scaled; `colour`: `auto`,
+        `grey` or `colour`; `title`; `replace`, which makes a new version of the data set of this
+        name; `folder` and `download`, for torchvision's files. Nothing is stored where any of it is
+        wrong: a problem (422) tells file and line.
         """
-        choices = {
-            "title": title,
-            "label": label,
-            "test_share": test_share,
-            "seed": seed,
-            "side": side,
-            "colour": colour,
-            "replace": "true" if replace else None,
-        }
-        root = None if folder is None else Path(folder)
-        data, sent_name = await asyncio.to_thread(
-            read_import, Path(path), folder=root, download=download
-        )
-        return await self.send(calls.import_dataset(name, data, {"file": sent_name, **choices}))
+        data, params = await asyncio.to_thread(prepare_import, Path(path), choices)
+        return await self.send(calls.import_dataset(name, data, params))
+
+    async def preview_dataset(
+        self, name: str, path: str | Path, **choices: Unpack[ImportChoices]
+    ) -> DatasetPreview:
+        """What `import_dataset` would store, with some examples. Nothing is stored.
+
+        `conflict` of the result tells where the name is taken; what is wrong with the file is a
+        problem (422).
+        """
+        data, params = await asyncio.to_thread(prepare_import, Path(path), choices)
+        return await self.send(calls.preview_dataset(name, data, params))
 
     async def delete_dataset(self, name: str, *, dry_run: bool = False) -> FileDeletion:
         """Delete a registered data set. A problem (409) while queued or running runs need it."""

@@ -27,6 +27,7 @@ from richregime.types import (
     Checkpoint,
     Comparison,
     Dataset,
+    DatasetPreview,
     Deletion,
     Event,
     Execution,
@@ -412,6 +413,18 @@ def import_dataset(name: str, data: bytes, choices: Mapping[str, Any]) -> Call[D
     headers = {"Content-Type": "application/octet-stream"}
     params = {"name": name, **choices}
     return Call("POST", "/datasets", _typed(Dataset), params=params, content=data, headers=headers)
+
+
+def preview_dataset(name: str, data: bytes, choices: Mapping[str, Any]) -> Call[DatasetPreview]:
+    headers = {"Content-Type": "application/octet-stream"}
+    return Call(
+        "POST",
+        "/datasets/preview",
+        _typed(DatasetPreview),
+        params={"name": name, **choices},
+        content=data,
+        headers=headers,
+    )
 
 
 def list_uploaded_checkpoints() -> Call[Page[Weights]]:

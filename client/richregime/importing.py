@@ -12,6 +12,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypedDict
 
 from richregime.errors import InvalidArgument
 
@@ -19,6 +20,30 @@ MAX_FILES = 200_000
 """Files in a folder; the service takes no more"""
 CONVERTER = "engine.data.importing.torchvision_sets"
 """The module that reads torchvision's files, where the service is installed"""
+
+
+class ImportChoices(TypedDict, total=False):
+    """What may be chosen about an import; None is the default."""
+
+    title: str | None
+    label: str | None
+    test_share: float | None
+    seed: int | None
+    side: int | None
+    colour: str | None
+    replace: bool
+    folder: str | Path | None
+    download: bool
+
+
+def prepare_import(path: Path, choices: ImportChoices) -> tuple[bytes, dict[str, Any]]:
+    """The bytes to send for `path`, and the query parameters. Raises InvalidArgument."""
+    sent: dict[str, Any] = dict(choices)
+    folder, download = sent.pop("folder", None), sent.pop("download", False)
+    sent["replace"] = "true" if sent.get("replace") else None
+    root = None if folder is None else Path(folder)
+    data, sent["file"] = read_import(path, folder=root, download=download)
+    return data, sent
 
 
 def read_import(

@@ -1,4 +1,4 @@
-"""What a person sees of a stored data set: some images of each class, or the first rows.
+"""What a person sees of a data set: some images of each class, or the first rows.
 
 Imports numpy, and Pillow when it draws; never torch.
 """
@@ -64,28 +64,45 @@ def draw_images(path: Path, info: DatasetInfo) -> bytes:
 
     Images of float32 are shown from their least to their greatest value, over all that are shown.
     """
-    from PIL import Image
+    rows = _draw_rows(path, info)
+    height = rows[0].height + GAP
+    picture = _new_picture(info, rows[0].width, len(rows) * height - GAP)
+    for number, row in enumerate(rows):
+        picture.paste(row, (0, number * height))
+    return _to_png(picture)
 
+
+def draw_rows(path: Path, info: DatasetInfo) -> list[bytes]:
+    """The rows of `draw_images`, each a PNG: that of label 0 first."""
+    return [_to_png(row) for row in _draw_rows(path, info)]
+
+
+def _draw_rows(path: Path, info: DatasetInfo) -> list[Image.Image]:
     arrays = read_npz(path, mapped=True)
     chosen = [
         np.flatnonzero(arrays["y_train"] == label)[:IMAGES_PER_CLASS]
         for label in range(min(info.num_classes, MAX_CLASSES))
     ]
-    shown = _to_bytes(arrays["x_train"][np.concatenate(chosen)])
+    images = iter(_to_bytes(arrays["x_train"][np.concatenate(chosen)]))
     width, height = _fit(*info.shape[:0:-1])
-    picture = Image.new(
-        "L" if info.shape[0] == 1 else "RGB",
-        (
-            IMAGES_PER_CLASS * (width + GAP) - GAP,
-            len(chosen) * (height + GAP) - GAP,
-        ),
-        BACKGROUND if info.shape[0] == 1 else (BACKGROUND,) * 3,
-    )
-    images = iter(shown)
-    for row, indices in enumerate(chosen):
+    rows = []
+    for indices in chosen:
+        row = _new_picture(info, IMAGES_PER_CLASS * (width + GAP) - GAP, height)
         for column, _ in enumerate(indices):
-            cell = _to_image(next(images)).resize((width, height))
-            picture.paste(cell, (column * (width + GAP), row * (height + GAP)))
+            row.paste(_to_image(next(images)).resize((width, height)), (column * (width + GAP), 0))
+        rows.append(row)
+    return rows
+
+
+def _new_picture(info: DatasetInfo, width: int, height: int) -> Image.Image:
+    from PIL import Image
+
+    is_grey = info.shape[0] == 1
+    size, background = (width, height), BACKGROUND if is_grey else (BACKGROUND,) * 3
+    return Image.new("L" if is_grey else "RGB", size, background)
+
+
+def _to_png(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "png")
     return stream.getvalue()

@@ -185,3 +185,32 @@ def to_resource(row: DatasetRow) -> Dataset:
         created_at=row.created_at,
         unreadable=row.unreadable,
     )
+
+
+def describe(
+    info: DatasetInfo,
+    title: str,
+    notes: Sequence[str],
+    version: int,
+    sha256: str,
+    num_bytes: int,
+) -> Dataset:
+    """A data set that is not stored, as `to_resource` would return it."""
+    return Dataset(
+        name=info.name,
+        title=title,
+        shape=list(info.shape),
+        dtype=info.dtype,
+        num_classes=info.num_classes,
+        train_size=info.train_size,
+        test_size=info.test_size,
+        source="registered",
+        available=False,
+        class_counts=_counts_of(info),
+        class_names=None if info.class_names is None else list(info.class_names),
+        feature_names=None if info.feature_names is None else list(info.feature_names),
+        notes=list(notes),
+        version=version,
+        sha256=sha256,
+        bytes=num_bytes,
+    )

@@ -112,6 +112,37 @@ def test_the_command_prints_classes_and_what_was_left_out(
     assert '"shape":' in invoke("dataset", "list", "--json", *url).stdout
 
 
+def test_a_dry_run_prints_what_the_import_prints_and_stores_nothing(
+    invoke: Invoke, client: Client, live_url: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "iris.csv"
+    table.write_text(IRIS)
+    chosen = ("dataset", "import", str(table), "--label", "species", "--url", live_url)
+    dry = invoke(*chosen, "--name", "dry", "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "dry" not in [one.name for one in client.datasets()]
+    real = invoke(*chosen, "--name", "dry")
+    assert dry.stdout.splitlines() == real.stdout.splitlines()
+    taken = invoke(*chosen, "--name", "dry", "--test-share", "0.5", "--dry-run")
+    assert "conflict: 'dry' is registered with another file" in taken.stdout
+    in_json = invoke(*chosen, "--name", "digits", "--dry-run", "--json")
+    assert '"conflict":"\'digits\' is built in' in in_json.stdout.replace('": "', '":"')
+    table.write_text(IRIS + "1,,setosa,red\n")
+    assert invoke(*chosen, "--name", "wrong", "--dry-run").exit_code == 4
+
+
+def test_both_clients_preview(client: Client, live_url: str, pets: Path) -> None:
+    shown = client.preview_dataset("previewed", pets, side=6)
+    assert (shown.dataset.shape, [one.label for one in shown.images]) == ([1, 6, 6], [0, 1])
+
+    async def scenario() -> bool:
+        async with AsyncClient(live_url) as remote:
+            return await remote.preview_dataset("previewed", pets, side=6) == shown
+
+    assert asyncio.run(scenario())
+    assert "previewed" not in [one.name for one in client.datasets()]
+
+
 def test_a_set_of_torchvision_is_imported_by_name_from_its_folder(
     client: Client, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ RESPONSES = {
     "Checkpoint",
     "Comparison",
     "Dataset",
+    "DatasetPreview",
     "Deletion",
     "Event",
     "Execution",

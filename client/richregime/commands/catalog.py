@@ -25,7 +25,8 @@ from richregime.commands.shared import (
 from richregime.enums import Action
 
 if TYPE_CHECKING:
-    from richregime.types import Dataset, FileDeletion
+    from richregime.importing import ImportChoices
+    from richregime.types import Dataset, DatasetPreview, FileDeletion
 
 app = typer.Typer()
 presets = typer.Typer(
@@ -403,39 +404,58 @@ def import_dataset(
     download: Annotated[
         bool, typer.Option("--download", help="Let torchvision download missing files.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be stored; store nothing.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Import a table, a folder of images or arrays as a data set. The service converts it."""
+    choices: ImportChoices = {
+        "title": title,
+        "label": label,
+        "test_share": test_share,
+        "seed": seed,
+        "side": side,
+        "colour": None if colour is None else colour.value,
+        "replace": replace,
+        "folder": folder,
+        "download": download,
+    }
     with open_client(url) as client:
-        found = client.import_dataset(
-            name,
-            path,
-            title=title,
-            label=label,
-            test_share=test_share,
-            seed=seed,
-            side=side,
-            colour=None if colour is None else colour.value,
-            replace=replace,
-            folder=folder,
-            download=download,
-        )
+        if dry_run:
+            _print_preview(client.preview_dataset(name, path, **choices), as_json)
+            return
+        found = client.import_dataset(name, path, **choices)
     if as_json:
         print_json(found)
         return
-    version = f" (version {found.version})" if found.version > 1 else ""
-    print(f"{found.name}{version}: {_describe_examples(found)}, {found.num_classes} classes")
-    print(f"{found.train_size:,} to train, {found.test_size:,} to test")
-    counts = (found.class_counts or {}).get("train", [])
-    names = found.class_names or [str(label) for label in range(found.num_classes)]
+    _print_dataset(found)
+    print_hint(f"{PROGRAM} submit --kind train --set data.name={name} --watch")
+
+
+def _print_preview(preview: DatasetPreview, as_json: bool) -> None:
+    if as_json:
+        print_json(preview)
+        return
+    _print_dataset(preview.dataset)
+    if preview.conflict is not None:
+        print(f"conflict: {preview.conflict}")
+    print_hint("nothing was stored; without --dry-run it is")
+
+
+def _print_dataset(dataset: Dataset) -> None:
+    version = f" (version {dataset.version})" if dataset.version > 1 else ""
+    print(f"{dataset.name}{version}: {_describe_examples(dataset)}, {dataset.num_classes} classes")
+    print(f"{dataset.train_size:,} to train, {dataset.test_size:,} to test")
+    counts = (dataset.class_counts or {}).get("train", [])
+    names = dataset.class_names or [str(label) for label in range(dataset.num_classes)]
     for class_name, count in list(zip(names, counts, strict=False))[:SHOWN_CLASSES]:
         print(f"  {class_name}: {count:,} to train")
     if len(counts) > SHOWN_CLASSES:
         print(f"  and {len(counts) - SHOWN_CLASSES:,} more classes")
-    for note in found.notes or []:
+    for note in dataset.notes or []:
         print(f"note: {note}")
-    print_hint(f"{PROGRAM} submit --kind train --set data.name={name} --watch")
 
 
 def _describe_examples(dataset: Dataset) -> str:

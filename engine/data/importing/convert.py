@@ -25,6 +25,8 @@ class Converted:
     """The file itself, where it was already as it is stored, or the converted one"""
     info: DatasetInfo
     notes: tuple[str, ...]
+    columns: tuple[str, ...] | None = None
+    """Of a table: see `Imported`"""
 
 
 def convert(path: Path, out: Path, name: str, options: ImportOptions) -> Converted:
@@ -84,4 +86,5 @@ def _convert_npz(path: Path, out: Path, name: str, options: ImportOptions) -> Co
 def _store(imported: Imported, out: Path, name: str, options: ImportOptions) -> Converted:
     """Write the file and check it by the rules for all stored files."""
     imported.write(out)
-    return Converted(out, inspect_npz(out, name, options.limits), imported.notes)
+    info = inspect_npz(out, name, options.limits)
+    return Converted(out, info, imported.notes, imported.columns)

@@ -27,6 +27,8 @@ class Imported:
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     """What was left out or changed"""
+    columns: tuple[str, ...] | None = None
+    """All columns of a table, each of which may be that of the labels"""
 
     def write(self, path: Path) -> None:
         """Write the file, uncompressed, so that it can be mapped; equal data gives equal bytes."""

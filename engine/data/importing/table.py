@@ -243,6 +243,7 @@ class _Table:
             classes,
             tuple(self._names[column] for column in self._columns),
             (f"labels: column {label_name!r}", *self._notes),
+            tuple(self._names),
         )
 
 
