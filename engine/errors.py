@@ -14,7 +14,7 @@ EngineError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,27 +115,36 @@ def field_errors(
 def sort_by_document(errors: Iterable[FieldError], document: object) -> list[FieldError]:
     """The errors in the order of the document's fields, each once.
 
-    The error of a missing field comes with those of the object that lacks it.
+    The error of a missing field comes after those of the fields that the object has.
     """
-    places = {pointer: place for place, pointer in enumerate(_walk(document, "#"))}
+    starts: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    _count_places(document, "#", starts, ends)
 
-    def place_of(error: FieldError) -> int:
+    def place_of(error: FieldError) -> tuple[int, bool]:
         pointer = error.pointer
-        while pointer not in places and "/" in pointer:
+        if pointer in starts:
+            return starts[pointer], False
+        while pointer not in ends and "/" in pointer:
             pointer = pointer.rpartition("/")[0]
-        return places.get(pointer, 0)
+        return ends.get(pointer, len(starts)), True
 
     return sorted(dict.fromkeys(errors), key=place_of)
 
 
-def _walk(value: object, pointer: str) -> Iterator[str]:
-    yield pointer
+def _count_places(
+    value: object, pointer: str, starts: dict[str, int], ends: dict[str, int]
+) -> None:
+    """Number the values in their order: each pointer's own place, and the last one within it."""
+    starts[pointer] = len(starts)
+    inner: Iterable[tuple[object, object]] = ()
     if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _walk(inner, f"{pointer}/{_escape(name)}")
+        inner = value.items()
     elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _walk(inner, f"{pointer}/{index}")
+        inner = enumerate(value)
+    for key, one in inner:
+        _count_places(one, f"{pointer}/{_escape(key)}", starts, ends)
+    ends[pointer] = len(starts) - 1
 
 
 def _escape(part: object) -> str:

@@ -110,10 +110,11 @@ def test_an_invalid_field_gives_no_error_about_its_default() -> None:
     assert [one.pointer for one in found] == ["#/spec/epochs"]
 
 
-def test_errors_are_in_the_order_of_the_document() -> None:
+def test_errors_are_in_the_order_of_the_document_and_missing_fields_come_last() -> None:
     document = {"sweep": {"a.b": [1, 2]}, "spec": {"epochs": 1, "model": {"width": 1}}, "seeds": 1}
     pointers = ["#/seeds", "#/spec/model/width", "#/spec/other", "#/sweep/a.b/1", "#/spec/epochs"]
-    errors = [FieldError(pointer, "code", "detail") for pointer in pointers]
+    errors = [FieldError(pointer, "code", "detail") for pointer in ["#/name", *pointers]]
     assert [one.pointer for one in sort_by_document([*errors, *errors], document)] == [
-        *("#/sweep/a.b/1", "#/spec/other", "#/spec/epochs", "#/spec/model/width", "#/seeds")
+        *("#/sweep/a.b/1", "#/spec/epochs", "#/spec/model/width", "#/spec/other", "#/seeds"),
+        "#/name",
     ]
