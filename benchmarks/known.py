@@ -27,6 +27,7 @@ from engine.spec import TRAINING_VERSION, sha256_of
 CROPPED, CROPPED_RANDOM = "cifar10-jpeg-28", "cifar10-jpeg-28-random"
 CROP = slice(2, 30)
 CHANCE = 0.1
+SEEDS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,11 @@ def list_answers(options: Options) -> Iterator[Answer]:
             "the outputs of a random net are exchangeable",
             {
                 "kind": "train",
-                "data": {**digits, "test_size": 1_000 if not options.smoke else 100, **small},
+                "data": {
+                    **digits,
+                    "train_size": options.size(1_000, 200),
+                    "test_size": options.size(1_000, 100),
+                },
                 "model": {"name": "relu_net", "width": width},
                 "epochs": 0,
             },
@@ -291,9 +296,7 @@ def measure(options: Options, stored: Sequence[Mapping[str, Any]]) -> Iterator[R
             continue
         key = sha256_of([dict(answer.spec), answer.seeds])
         if key not in computed:
-            ctx = make_context(options, range(answer.seeds), registered=registered, threads=1)
-            computed[key] = run_kind(parse_spec(dict(answer.spec)), ctx)
-            ctx.discard()
+            computed[key] = list(_run_seeds(options, answer, registered))
         values = [answer.value(result) for result in computed[key]]
         yield Row(
             answer.setting,
@@ -306,6 +309,15 @@ def measure(options: Options, stored: Sequence[Mapping[str, Any]]) -> Iterator[R
             identity,
             dict(answer.spec),
         )
+
+
+def _run_seeds(options: Options, answer: Answer, registered: dict[str, Path]) -> Iterator[Any]:
+    """The result of each seed; `SEEDS_AT_ONCE` train together, so that memory stays small."""
+    for start in range(0, answer.seeds, SEEDS_AT_ONCE):
+        seeds = range(start, min(start + SEEDS_AT_ONCE, answer.seeds))
+        ctx = make_context(options, seeds, registered=registered, threads=1)
+        yield from run_kind(parse_spec(dict(answer.spec)), ctx)
+        ctx.discard()
 
 
 def write_page(document: Mapping[str, Any]) -> str:
