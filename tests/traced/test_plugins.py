@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -418,6 +419,11 @@ def test_a_net_that_cannot_be_used_is_told(write_plugin: Write, body: str, messa
     with settings, pytest.raises(ModelRejected) as refused:
         build_described(model, DIGITS)
     assert str(refused.value).startswith(message)
+    told = re.search(r"\((\S+nets\.py), line (\d+), in net\)", str(refused.value))
+    assert told is not None
+    assert "def net(" in Path(told[1]).read_text().splitlines()[int(told[2]) - 1] or (
+        "cannot be made" in message
+    )
     assert settings.changes == ()
     assert settings.printed == ""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -42,6 +44,8 @@ class ModuleSource:
 
     make: Callable[[], nn.Module]
     groups: Groups | None = None
+    place: tuple[str, str] = ("", "")
+    """The author's file and where in it the net is made; empty for a net of torchvision"""
 
 
 def build_described(spec: DescribedSpec, info: DatasetInfo) -> LayeredNet:
@@ -52,7 +56,8 @@ def build_described(spec: DescribedSpec, info: DatasetInfo) -> LayeredNet:
     def draw_own_start(seed: int) -> dict[str, Tensor]:
         return _wrap(_make(source, seed), described).state_dict()
 
-    net = _wrap(_make(source, 0), described, draw_own_start)
+    with _naming_the_file(source):
+        net = _wrap(_make(source, 0), described, draw_own_start)
     if isinstance(spec, TorchvisionSpec) and spec.weights is not None:
         net.load_pretrained = partial(_load_pretrained, net, spec, info)
     return net
@@ -110,7 +115,20 @@ def describe_net(spec: DescribedSpec, info: DatasetInfo) -> DescribedNet:
             module = _make(source, 0)
         return _describe(module, source.groups, info)
     except Exception:  # noqa: BLE001 - the CPU decides, and tells the reason
-        return _describe(_make(source, 0), source.groups, info)
+        with _naming_the_file(source):
+            return _describe(_make(source, 0), source.groups, info)
+
+
+@contextmanager
+def _naming_the_file(source: ModuleSource) -> Iterator[None]:
+    """A refusal names the author's file and line."""
+    try:
+        yield
+    except ModelRejected as rejected:
+        file, place = source.place
+        if not file or file in str(rejected):
+            raise
+        raise ModelRejected(f"{rejected} ({file}{place})") from rejected
 
 
 def _describe(module: nn.Module, groups: Groups | None, info: DatasetInfo) -> DescribedNet:
@@ -130,8 +148,16 @@ def find_source(spec: DescribedSpec, info: DatasetInfo) -> ModuleSource:
         raise ModelRejected(f"this process reads no plug-ins, so it has no net {spec.name!r}")
     plugin = host.find_plugin(spec)
     return ModuleSource(
-        lambda: plugin.function(info.shape, info.num_classes, **spec.arguments), plugin.groups
+        lambda: plugin.function(info.shape, info.num_classes, **spec.arguments),
+        plugin.groups,
+        (plugin.described.origin, _find_line(plugin.function, spec.name)),
     )
+
+
+def _find_line(function: Callable[..., object], name: str) -> str:
+    """`, line 7, in small`; without the line for what is no plain function."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f", in {name}" if code is None else f", line {code.co_firstlineno}, in {code.co_name}"
 
 
 def _make(source: ModuleSource, seed: int) -> nn.Module:
