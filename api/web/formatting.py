@@ -54,7 +54,7 @@ def format_statistic(mean: float, standard_error: float | None) -> str:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """`12 s`, `3 min 20 s`, `2 h 5 min`; empty for None."""
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `154 days`, `12 years`; empty for None."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -62,7 +62,10 @@ def format_seconds(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    days = minutes / (24 * 60)
+    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:,.0f} years"
 
 
 def format_bytes(count: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ def kind_markdown(kind: Kind) -> str:
         f"```json\n{json.dumps(dict(kind.example), indent=2)}\n```",
         "## Spec",
         _fields_table(kind.spec.model_json_schema()),
+        *_describe_parts(kind.spec.model_json_schema()),
         "## Result of a point",
         _fields_table(kind.point_result.model_json_schema()),
         "## Plots",
@@ -31,6 +32,46 @@ def kind_markdown(kind: Kind) -> str:
     if presets:
         parts += ["## Presets", "\n".join(["| name | scale | title |", "|---|---|---|", *presets])]
     return "\n\n".join(parts) + "\n"
+
+
+def _describe_parts(schema: Mapping[str, Any]) -> Iterator[str]:
+    """A section for each part of the spec, with a table for each of its variants."""
+    for name, field in schema["properties"].items():
+        variants = [_resolve(schema, one) for one in (field, *field.get("oneOf", ()))]
+        variants = [one for one in variants if one.get("properties")]
+        if not variants:
+            continue
+        yield f"### `{name}`"
+        for one in variants:
+            yield from _describe_variant(schema, name, one, field.get("default", {}))
+
+
+def _describe_variant(
+    schema: Mapping[str, Any], path: str, variant: Mapping[str, Any], default: Mapping[str, Any]
+) -> Iterator[str]:
+    tag = variant["properties"].get("name", {}).get("const")
+    text = str(variant.get("description", "")).partition("\n\n")[0].replace("\n", " ")
+    if tag is None:
+        yield text
+    else:
+        ending = " (default)" if tag == default.get("name") else ""
+        yield f"**`{tag}`**{ending}: {text}"
+    own = {name: one for name, one in variant["properties"].items() if "const" not in one}
+    if own:
+        yield _fields_table({"properties": own})
+    for name, one in own.items():
+        inner = _resolve(schema, one)
+        if inner.get("properties"):
+            yield f"#### `{path}.{name}`"
+            yield from _describe_variant(schema, f"{path}.{name}", inner, {})
+
+
+def _resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The node that it refers to, else itself; what stands beside the reference stays."""
+    if "$ref" not in node:
+        return node
+    own = {name: value for name, value in node.items() if name != "$ref"}
+    return {**schema["$defs"][node["$ref"].rpartition("/")[2]], **own}
 
 
 def _read_readme(kind: Kind) -> str | None:

@@ -48,3 +48,16 @@ def format_statistic(mean: float, standard_error: float | None) -> str:
     if decimals > MAX_DECIMALS or max(abs(mean), standard_error) >= 10**MAX_DIGITS:
         return f"{mean:.4g} ± {standard_error:.1e}"
     return f"{mean:.{decimals}f} ± {standard_error:.{decimals}f}"
+
+
+def format_duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `154 days`, `12 years`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    days = minutes / (24 * 60)
+    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:,.0f} years"

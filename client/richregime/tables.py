@@ -10,7 +10,7 @@ from rich.box import SIMPLE, SIMPLE_HEAVY
 from rich.console import Console, Group
 from rich.table import Table
 
-from richregime.formatting import format_point, format_statistic, format_value
+from richregime.formatting import format_duration, format_point, format_statistic, format_value
 from richregime.types import (
     ComparedExperiment,
     ComparedQuantity,
@@ -207,10 +207,10 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
         if value:
             facts.add_row(name, value)
     table = Table(box=SIMPLE_HEAVY, pad_edge=False)
-    for column in ("run", "point", "seeds", "status", "done", "device", "seconds", "attempts"):
+    for column in ("run", "point", "seeds", "status", "done", "device", "time", "attempts"):
         table.add_column(column, no_wrap=column == "run")
     for run in runs:
-        seconds = "" if run.elapsed_seconds is None else f"{run.elapsed_seconds:.1f}"
+        seconds = "" if run.elapsed_seconds is None else format_duration(run.elapsed_seconds)
         cells = (
             run.id,
             format_point(run.point.values),
@@ -239,25 +239,26 @@ def preview_table(preview: Preview) -> Group:
         title=f"{len(preview.points)} points, {preview.num_runs} runs, nothing started",
         box=SIMPLE_HEAVY,
     )
-    for column in ("point", "parameters", "memory (MB)", "seconds", "basis", "seeds reused"):
+    for column in ("point", "parameters", "memory (MB)", "device time", "basis", "seeds reused"):
         table.add_column(column, justify="left" if column == "point" else "right")
     for point in preview.points:
         cells = (
             f"{point.parameters:,}",
             f"{point.memory_bytes / 1e6:,.0f}",
-            f"{point.seconds:.3g}",
+            format_duration(point.seconds),
             point.basis,
         )
         is_shared = point.trained_by is not None  # it loads the trainings of an earlier point
         reused = preview.num_seeds if is_shared else len(point.reused_seeds)
         table.add_row(format_point(point.values), *cells, str(reused))
-    notes = [f"about {preview.seconds:.3g} s of one device in total"]
+    notes = [f"about {format_duration(preview.seconds)} of one device in total"]
     most = preview.growth
     if most is not None:
         notes = [
-            f"about {preview.seconds:.3g} s of one device for the first {preview.num_seeds} seeds",
-            f"at most {most.num_seeds} seeds in {most.num_runs} runs: about {most.seconds:.3g} s, "
-            f"with {most.looks_planned} looks at the verdicts",
+            f"about {format_duration(preview.seconds)} of one device for the first "
+            f"{preview.num_seeds} seeds",
+            f"at most {most.num_seeds} seeds in {most.num_runs} runs: about "
+            f"{format_duration(most.seconds)}, with {most.looks_planned} looks at the verdicts",
         ]
     if preview.reuses_experiment:
         notes.append(f"identical to {preview.reuses_experiment}, which would be returned")

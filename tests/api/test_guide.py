@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from api.web.guide import list_pages
+from api.web.kind_pages import kind_markdown
 from api.web.reference import list_calls
 from engine.experiments.registry import kinds
 from schemas.problems import ProblemCode
@@ -140,3 +141,23 @@ def test_every_example_of_the_reference_works_when_pasted(
         expected = {409} if call.key in ENDED else {200, 503} if call.key in UNREADY else {200, 201}
         assert status in expected, (call.curl, status)
     assert httpx.codes.OK in statuses
+
+
+@pytest.mark.parametrize("kind", list(kinds()))
+def test_the_page_of_a_kind_has_a_table_of_every_part_and_variant(kind: str) -> None:
+    """Each field of each variant has a row below the part's heading."""
+    schema = kinds()[kind].spec.model_json_schema()
+    page = kind_markdown(kinds()[kind])
+    num_variants = 0
+    for name, field in schema["properties"].items():
+        references = [one["$ref"] for one in field.get("oneOf", [field]) if "$ref" in one]
+        if references:
+            section = page.split(f"### `{name}`\n")[1].split("\n### ")[0]
+        for reference in references:
+            variant = schema["$defs"][reference.rpartition("/")[2]]
+            tag = variant["properties"].get("name", {}).get("const")
+            assert tag is None or f"**`{tag}`**" in section
+            for inner, one in variant["properties"].items():
+                assert "const" in one or f"\n| `{inner}` |" in section, (name, tag, inner)
+            num_variants += 1
+    assert num_variants >= 20

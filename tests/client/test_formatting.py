@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.web import formatting
-from richregime.formatting import format_point, format_statistic, format_value
+from richregime.formatting import (
+    format_duration,
+    format_point,
+    format_statistic,
+    format_value,
+)
 
 pytestmark = pytest.mark.usefixtures("denormals")
 
@@ -60,3 +65,21 @@ def test_the_error_decides_the_decimals_of_a_statistic(
     mean: float, error: float | None, shown: str
 ) -> None:
     assert format_statistic(mean, error) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (12.4, "12 s"),
+        (200, "3 min 20 s"),
+        (7_500, "2 h 5 min"),
+        (172_799, "47 h 59 min"),
+        (13_300_000, "154 days"),
+        (400_000_000, "13 years"),
+        (4e11, "12,675 years"),
+    ],
+)
+def test_a_duration_is_told_as_people_do_and_alike_on_the_pages(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text == formatting.format_seconds(seconds)

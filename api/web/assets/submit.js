@@ -79,7 +79,13 @@ function showFields() {
   } catch {
     return;
   }
-  if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) specForm?.show(parsed);
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return;
+  specForm?.show(parsed);
+  showGuide();
+}
+
+function showGuide() {
+  if (specForm) document.getElementById("kind-guide").href = `${root}/guide/kinds/${specForm.kind.name}`;
 }
 
 function onEdit() {
@@ -275,6 +281,7 @@ async function start() {
     models: models.items,
     onChange: (changed) => {
       body.value = formatBody(changed);
+      showGuide();
       onEdit();
     },
   });
