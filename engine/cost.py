@@ -20,9 +20,9 @@ STACK_BYTES = 2 << 30
 """Memory limit of the seeds that are stacked into one batched net."""
 PROCESS_BYTES = 500 << 20
 """Memory of a process that has imported torch and trained nothing."""
-SETUP_SECONDS = 0.05
-"""From a run's start to the start of its training, in a process that has trained before. The first
-run of a process takes longer: a second, or several for a large data set."""
+RUN_SECONDS = 0.08
+"""Of a run besides its work, in a process that has trained before: to set up, and to store what was
+found. In the first run of a process setting up takes a second, or several for a large data set."""
 _FLOAT = 4
 SMALLEST_SHARE = 0.1
 """Of a run's seconds that are work, whatever its set-up took."""
@@ -117,7 +117,7 @@ def estimate(
     """The cost of training `num_seeds` seeds of one point and of the kind's own work
     (`spec.work(info)`).
 
-    seconds = SETUP_SECONDS + FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
+    seconds = RUN_SECONDS + FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
     seconds_per_layer_step) + the memory traffic of activations and optimiser + the values that the
     kind sorts and stores; stacked seeds share their steps.
     With a `calibration` the basis is `measured`, otherwise it is the `model` of `device`.
@@ -151,7 +151,7 @@ def estimate(
         evaluation_flops=evaluation_flops,
         memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
         disk_bytes=_disk_bytes(spec, info, net.parameters, num_seeds),
-        seconds=SETUP_SECONDS
+        seconds=RUN_SECONDS
         + (train_flops + evaluation_flops) * rates.seconds_per_flop
         + steps * overhead
         + traffic
@@ -208,7 +208,8 @@ def calibrate(
     seconds: float,
     cost: Cost,
     *,
-    setup_seconds: float = SETUP_SECONDS,
+    setup_seconds: float = 0.0,
+    training_seconds: float = 0.0,
     device: Literal["cpu", "cuda"] = "cpu",
 ) -> Calibration:
     """The device's model, stretched so that it gives the measured `seconds` of a run of this
@@ -217,11 +218,12 @@ def calibrate(
     Valid for runs of the same shape (`shape_of`). Overhead and arithmetic stay separate terms, so
     it also holds for other numbers of epochs, examples or stacked seeds. A set-up is no work: it
     does not grow with the number of epochs, and is long in the first run of a process alone.
+    training_seconds: of all seeds, as their results tell them; all of them are work.
     """
     assert cost.basis == "model"
     model = CUDA_MODEL if device == "cuda" else CPU_MODEL
-    worked = max(seconds - setup_seconds, SMALLEST_SHARE * seconds)
-    return model.stretched(worked / (cost.seconds - SETUP_SECONDS))
+    worked = max(seconds - setup_seconds - RUN_SECONDS, training_seconds, SMALLEST_SHARE * seconds)
+    return model.stretched(worked / (cost.seconds - RUN_SECONDS))
 
 
 def shape_of(spec: Mapping[str, Any], execution: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from api.experiments.plan import Plan, plan_submission, runs_by_look
 from api.http.json_body import parse_object
 from api.http.request_work import require_caller
 from engine.analysis.stats import warn_of_few_seeds
-from engine.cost import SETUP_SECONDS, Calibration, Cost, calibrate, estimate, shape_of
+from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.experiments.registry import parse_spec
@@ -214,7 +214,8 @@ def _calibrate(sized: Sequence[tuple[TimedRun, Cost]], cost: Cost, device: Devic
         calibrate(
             run.seconds,
             model,
-            setup_seconds=SETUP_SECONDS if run.setup_seconds is None else run.setup_seconds,
+            setup_seconds=run.setup_seconds or 0.0,
+            training_seconds=run.training_seconds,
             device=device,
         )
         for run, model in nearest

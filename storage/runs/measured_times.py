@@ -33,6 +33,8 @@ class TimedRun:
     seconds: float
     setup_seconds: float | None
     """Of `seconds`, those before the work began; None for a run of an older version"""
+    training_seconds: float
+    """Of `seconds`, those that the results tell as parts of the training"""
 
 
 def find_timed_runs(
@@ -77,6 +79,12 @@ def find_timed_runs(
             num_seeds=len(run.seeds),
             seconds=run.elapsed_seconds,
             setup_seconds=(run.manifest or {}).get("setup_seconds"),
+            training_seconds=sum(map(_training_seconds, run.result or ())),
         )
         found.setdefault(shape, []).append(timed)
     return found
+
+
+def _training_seconds(result: Mapping[str, Any]) -> float:
+    parts = result.get("timings") or {}
+    return float(sum(value for name, value in parts.items() if name.endswith("_seconds")))

@@ -167,7 +167,7 @@ def test_earlier_runs_are_measured_once_for_all_points(
 ) -> None:
     spec = TrainSpec(kind="train").model_dump(mode="json")
     execution = Execution().model_dump(mode="json")
-    runs = [TimedRun(spec, execution, "cpu", 1, 1.0 + number) for number in range(300)]
+    runs = [TimedRun(spec, execution, "cpu", 1, 1.0 + number, None, 0.5) for number in range(300)]
     monkeypatch.setattr(
         "api.experiments.preview.find_timed_runs",
         lambda session, kinds, shapes: dict.fromkeys(shapes, runs),

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from engine.cost import SETUP_SECONDS
 from engine.experiments.registry import kinds, presets
 from storage.database.tables import RunRow
 from tests.api.announced_workers import announce_worker
@@ -212,7 +211,7 @@ def test_a_preview_uses_measured_runs_of_the_same_shape_only(api_server: ApiServ
     with api_server.db.write() as session:
         row = session.get_one(RunRow, claimed.run_id)
         row.manifest = {**(row.manifest or {}), "setup_seconds": 30.0}
-    assert preview()["seconds"] == pytest.approx(20.0 + SETUP_SECONDS)
+    assert preview()["seconds"] == pytest.approx(20.0)
     with api_server.db.write() as session:
         row = session.get_one(RunRow, claimed.run_id)
         row.manifest = {**(row.manifest or {}), "setup_seconds": None}
