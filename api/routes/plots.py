@@ -7,6 +7,7 @@ import json
 from typing import Annotated, Literal
 
 from fastapi import Header, Query, Response
+from pydantic import Field
 
 from api.dependencies import StateDep
 from api.experiments.drawing_limits import check_drawing
@@ -34,6 +35,19 @@ PICTURES = frozenset({"png", "svg", "pdf"})
 TABLE_MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 """Additional formats of plots that are tables."""
 Inches = Annotated[float | None, Query(ge=2, le=20, description="Inches.")]
+WidthName = Literal["column", "text", "slide"]
+Width = Annotated[
+    Annotated[float, Field(ge=2, le=20)] | WidthName | None,
+    Query(
+        description="Inches, or `column` (3.25, of a two-column paper), `text` (6.75) or `slide` "
+        "(10, with larger text). The plot is laid out for a chosen width, with text of 7 to 8 "
+        "points; without it, for a page."
+    ),
+]
+Title = Annotated[
+    Literal["shown", "none"],
+    Query(description="`none` leaves the experiment's name to the caption."),
+]
 Scale = Literal["linear", "log"]
 
 
@@ -77,11 +91,12 @@ def draw_plot(
     name: str,
     ending: str,
     state: StateDep,
-    width: Inches = None,
+    width: Width = None,
     height: Inches = None,
     dpi: Annotated[int, Query(ge=50, le=400)] = 150,
     xscale: Scale | None = None,
     yscale: Scale | None = None,
+    title: Title = "shown",
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Draw a plot of up to 400 points as PNG, SVG or PDF. JSON holds exactly the drawn numbers.
@@ -96,15 +111,15 @@ def draw_plot(
         raise ProblemRaised(
             404, ProblemCode.NOT_FOUND, f"there is no plot {name[:80]}.{ending[:20]}; {what}"
         )
-    if ending in PICTURES:
-        check_drawing(len(source.points), width, height, dpi)
     from engine.drawing.fitting import draw_plot
     from engine.plotting import PlotOptions, save
 
+    options = PlotOptions(width, height, dpi, xscale, yscale, title)
+    if ending in PICTURES:
+        check_drawing(len(source.points), options.width_inches, height, dpi)
     set_table = known[name].load_table()
     plots = source.kind.load_plots()
     numbers = plots.numbers(name, source)
-    options = PlotOptions(width=width, height=height, dpi=dpi, xscale=xscale, yscale=yscale)
     etag = f'"{hashlib.sha256(f"{canonical_json(numbers)}{options}{ending}".encode()).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if not source.is_complete:

@@ -9,10 +9,20 @@ from typing import Any, Protocol, cast
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from engine.drawing.bars import choose_bars, draw_rows, fits_columns
+from engine.drawing.figure import PlotFigure
+from engine.drawing.measure import wrap_to
 from engine.drawing.text import wrap
 from engine.kind import PlotInput
 from engine.labels import label_points
-from engine.plotting import PlotOptions, add_legend, add_title, error_bar, new_figure
+from engine.plotting import (
+    PlotOptions,
+    add_legend,
+    add_title,
+    describe_left_out,
+    error_bar,
+    new_figure,
+)
 from engine.result import Statistic
 
 DARK, LIGHT = "#08519C", "#9ECAE1"
@@ -25,6 +35,10 @@ VERTICAL, VERTICAL_LETTERS, VERTICAL_INCHES = 90, 36, 1.6
 """Rotation of a vertical name, letters of its line, and inches that it adds to the figure."""
 AXIS_INCHES, NAME_LETTER_INCHES, USUAL_LETTERS = 0.8, 0.06, 12
 """Width beside the bars, of a letter, and letters of an upright line at the default size."""
+LEAST_FILLED = 9.0
+"""Percent that a bar needs to hold its value in a figure of a chosen width."""
+PANEL_INCHES = 1.8
+"""Height of the axes in a figure of a chosen width where bars are columns."""
 
 
 class _AccuracyResult(Protocol):
@@ -52,9 +66,13 @@ def accuracy_numbers(source: PlotInput) -> dict[str, Any]:
     return {"title": source.title, "points": points}
 
 
-def draw_bar_names(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
+def draw_bar_names(figure: PlotFigure, axes: Axes, names: Sequence[str]) -> None:
     """Name the bars at 0, 1, ...: upright if they fit, else slanted, and vertical if long."""
     pitch = (figure.get_figwidth() - AXIS_INCHES) / len(names)
+    if figure.is_fitted:
+        size = figure.text_size(7.0)
+        axes.set_xticks(range(len(names)), [wrap_to(name, 0.95 * pitch, size) for name in names])
+        return
     wrapped, rotation = _turn(names, int(pitch / NAME_LETTER_INCHES))
     axes.set_xticks(range(len(names)), wrapped)
     if rotation:
@@ -82,36 +100,111 @@ def _turn(names: Sequence[str], letters: int) -> tuple[list[str], int]:
 def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """One bar per point: dark at the start, light for the gain, one standard error on top.
 
-    `numbers["start"]` says which net the start is; without it, the one before the first step.
+    `numbers["start"]` says which net the start is; without it, the one before the first step. In a
+    figure of a chosen width with little room the bars are rows.
     """
-    points = numbers["points"]
-    names = [label or "net" for label in label_points([point["values"] for point in points])]
+    all_points = numbers["points"]
+    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points])
+    points = [all_points[place] for place in chosen]
+    labels = label_points([point["values"] for point in all_points])
+    names = [labels[place] or "net" for place in chosen]
     figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0 + name_height(names))
     axes = figure.subplots()
-    places = range(len(points))
-    start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
     start_label = numbers.get("start", AT_INITIALISATION)
+    if fits_columns(figure, names, ["100.0†"]):
+        _draw_columns(figure, axes, points, names, start_label)
+    else:
+        _draw_rows(figure, axes, points, names, start_label)
+    untrained = "† not trained" if any(_mark(point) for point in points) else ""
+    left_out = describe_left_out(points, all_points).removeprefix("; ")
+    if figure.is_fitted:
+        add_title(figure, numbers["title"], "; ".join(filter(None, (untrained, left_out))))
+    else:
+        add_title(figure, numbers["title"], left_out)
+        figure.text(0.99, 0.99, untrained, ha="right", va="top", fontsize=8)
+    add_legend(figure, axes)
+    return figure
+
+
+def _mark(point: Mapping[str, Any]) -> str:
+    return "" if point["outcome"] == "trained" else "†"
+
+
+def _measure(points: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float], list[float]]:
+    """Percent at the start, gained by training, and of one standard error at the end."""
+    start = [100 * point["initial_test_accuracy"]["mean"] for point in points]
     end = [100 * point["test_accuracy"]["mean"] for point in points]
-    error = [error_bar(point["test_accuracy"], 100) for point in points]
-    axes.bar(places, start, 0.7, color=DARK, label=start_label)
     gain = [b - a for a, b in zip(start, end, strict=True)]
+    return start, gain, [error_bar(point["test_accuracy"], 100) for point in points]
+
+
+def _draw_columns(
+    figure: PlotFigure,
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    start_label: str,
+) -> None:
+    start, gain, error = _measure(points)
+    end = [100 * point["test_accuracy"]["mean"] for point in points]
+    places = range(len(points))
+    axes.bar(places, start, 0.7, color=DARK, label=start_label)
     axes.bar(places, gain, 0.7, bottom=start, color=LIGHT, label="gained by training")
     axes.errorbar(
-        places, end, yerr=error, fmt="none", ecolor="black", capsize=3, label="one standard error"
+        places,
+        end,
+        yerr=error,
+        fmt="none",
+        ecolor="black",
+        capsize=figure.scaled(3),
+        label="one standard error",
     )
+    size = figure.text_size(9.0)
     for place, low, high, margin, point in zip(places, start, end, error, points, strict=True):
         axes.text(
-            place, low / 2, f"{low:.1f}", ha="center", va="center", color="white", fontweight="bold"
+            place,
+            low / 2,
+            f"{low:.1f}" if low > LEAST_FILLED or not figure.is_fitted else "",
+            ha="center",
+            va="center",
+            color="white",
+            fontweight="bold",
+            fontsize=size,
         )
-        mark = "†" if point["outcome"] != "trained" else ""
         above = 0.0 if isnan(margin) else margin
-        axes.text(place, max(low, high) + above + 1, f"{high:.1f}{mark}", ha="center", va="bottom")
+        text = f"{high:.1f}{_mark(point)}"
+        axes.text(place, max(low, high) + above + 1, text, ha="center", va="bottom", fontsize=size)
     draw_bar_names(figure, axes, names)
-    axes.set(ylim=(0, 110), ylabel="Test accuracy (%)")
-    add_title(figure, numbers["title"])
+    axes.set(ylim=(0, 115 if figure.is_fitted else 110), ylabel="Test accuracy (%)")
     axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="x", visible=False)
-    add_legend(figure, axes)
-    if any(point["outcome"] != "trained" for point in points):
-        figure.text(0.99, 0.99, "† not trained", ha="right", va="top", fontsize=8)
-    return figure
+    figure.set_panel_height([axes], PANEL_INCHES)
+
+
+def _draw_rows(
+    figure: PlotFigure,
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    start_label: str,
+) -> None:
+    start, gain, error = _measure(points)
+    places = range(len(points))
+    axes.barh(places, start, 0.7, color=DARK, label=start_label)
+    axes.barh(places, gain, 0.7, left=start, color=LIGHT, label="gained by training")
+    axes.errorbar(
+        [low + more for low, more in zip(start, gain, strict=True)],
+        places,
+        xerr=error,
+        fmt="none",
+        ecolor="black",
+        capsize=figure.scaled(1.5),
+        elinewidth=figure.scaled(0.8),
+        label="one standard error",
+    )
+    values = [
+        f"{low:.1f} → {low + more:.1f}{_mark(point)}"
+        for low, more, point in zip(start, gain, points, strict=True)
+    ]
+    draw_rows(figure, axes, names, values)
+    axes.set(xlim=(0, 100), xlabel="Test accuracy (%)")

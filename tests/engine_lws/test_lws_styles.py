@@ -20,7 +20,7 @@ def test_every_policy_has_a_colour_and_a_name() -> None:
     assert POLICY_COLORS.keys() == POLICY_NAMES.keys() > STATIC_POLICIES
 
 
-def test_the_colour_shows_the_kind_of_policy_and_the_marker_its_k() -> None:
+def test_the_colour_shows_the_kind_of_policy_and_the_marker_its_family() -> None:
     styles = family_styles(
         [
             point("Full", "full"),
@@ -28,9 +28,8 @@ def test_the_colour_shows_the_kind_of_policy_and_the_marker_its_k() -> None:
             *(point(f"Top {k} All Bottoms", "top_k_all_bottoms") for k in (1, 2)),
         ]
     )
-    assert len(set(styles.values())) == len(styles)
-    for k in (1, 2):
-        assert styles[f"Top {k} Bottom {k}"][1] == styles[f"Top {k} All Bottoms"][1]
+    markers = {marker for _, marker in styles.values()}
+    assert len(markers) == len(styles)
     assert (
         styles["Top 1 All Bottoms"][0]
         == styles["Top 2 All Bottoms"][0]
@@ -45,13 +44,16 @@ def test_a_curve_shows_its_policy_by_colour_and_its_initialisation_by_line() -> 
         for policy in ("Full", "Top 4 All Bottoms")
     ]
     (full, top, full_too, top_too) = curve_styles(points)
-    assert (full[0], top[0]) == (full_too[0], top_too[0])
-    assert full[0] != top[0]
-    assert full[1] == top[1] != full_too[1] == top_too[1]
+    for name in ("color", "marker"):
+        assert (full[name], top[name]) == (full_too[name], top_too[name])
+        assert full[name] != top[name]
+    assert full["linestyle"] == top["linestyle"] != full_too["linestyle"] == top_too["linestyle"]
 
 
-def test_curves_of_one_policy_differ_in_colour() -> None:
+def test_curves_of_one_policy_differ_in_colour_and_line() -> None:
     points = [
         point("Full", "full", f"width {width}", **{"model.width": width}) for width in (10, 20, 30)
     ]
-    assert len({color for color, _ in curve_styles(points)}) == 3
+    styles = curve_styles(points)
+    assert len({style["color"] for style in styles}) == 3
+    assert len({style["linestyle"] for style in styles}) == 3

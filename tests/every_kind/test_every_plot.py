@@ -162,8 +162,8 @@ def check_plot(
     else:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            if options.width is not None:
-                assert image.width == round(options.width * options.dpi)
+            if options.width_inches is not None:
+                assert image.width == round(options.width_inches * options.dpi)
     return figure
 
 

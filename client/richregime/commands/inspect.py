@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -158,16 +158,22 @@ def plot(
     out: Annotated[
         Path, typer.Option(help="The folder for the files.", callback=expand_user)
     ] = Path(),
-    width: Annotated[float | None, typer.Option(help="Inches.")] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(help="column (3.25 in), text (6.75 in), slide, or inches; else for a page."),
+    ] = None,
     height: Annotated[float | None, typer.Option(help="Inches.")] = None,
     dpi: Annotated[int | None, typer.Option(min=50, max=400)] = None,
+    title: Annotated[
+        Literal["shown", "none"], typer.Option(help="none leaves the name to the caption.")
+    ] = "shown",
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Draw plots into files, also before the end. `--format json` writes the numbers drawn."""
-    options = {
-        name: value for name, value in (("width", width), ("height", height), ("dpi", dpi)) if value
-    }
+    chosen_options = {"width": width, "height": height, "dpi": dpi}
+    options: dict[str, Any] = {name: value for name, value in chosen_options.items() if value}
+    options |= {"title": title} if title != "shown" else {}
     written = []
     with open_client(url) as client:
         chosen = names or [one.name for one in client.plots(experiment_id)]

@@ -5,21 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from engine.analysis.fractions import percent_key
+from engine.drawing.colors import pick_shades, series_markers
+from engine.drawing.figure import PAGE_INCHES, PlotFigure
+from engine.drawing.panels import (
+    add_panels,
+    choose_lines,
+    count_panel_columns,
+    is_first_column,
+    is_last_row,
+    panel_height,
+)
 from engine.drawing.text import wrap
+from engine.experiments.activity_map.fitted_maps import draw_fitted_maps
 from engine.experiments.activity_map.numbers import Reduction, map_numbers, share_numbers
+from engine.experiments.activity_map.wording import (
+    LETTERS_PER_INCH,
+    READING,
+    describe_bins,
+    describe_point,
+    describe_seeds,
+    name_piece,
+    title_of_panel,
+)
 from engine.kind import PlotInput
 from engine.labels import label_points
 from engine.plotting import (
-    OKABE_ITO,
     PlotOptions,
     add_legend,
     add_title,
+    choose_points,
     describe_left_out,
     draw_legend,
     draw_message,
@@ -38,10 +59,19 @@ REDUCTIONS: Mapping[str, Reduction] = {"activity_map": "mean", "activity_map_max
 GREY = "#666666"
 MOST_MAPS = 120
 """Maps of one figure; the numbers hold those of all points."""
-MOST_SHARES = 30
+MOST_SHARES = 15
 """Panels of the plot of shares, likewise."""
-LETTERS_PER_INCH, NOTE_LETTERS_PER_INCH = 13.0, 17.0
-"""Of a point's name, and of the note below the maps."""
+TITLE_INCHES = 0.6
+"""Above and below a panel of shares in a figure of a chosen width."""
+MANY_LAYERS, FITTED_LAYERS = 12, 8
+"""More have ticks at only so many where a width is chosen, and no caps on error bars."""
+CONCENTRATION_INCHES = 1.4
+"""Most height of a panel of the concentration in a figure of a chosen width."""
+SHARE_LABEL = "Share of the active set (%)"
+RATIO_LABEL = "Share of the active set /\nshare of the parameters"
+FITTED_RATIO_LABEL = "Share of active set /\nshare of parameters"
+NOTE_LETTERS_PER_INCH = 17.0
+"""Of the note below the maps."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -53,7 +83,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """The figure of the plot `name` from its numbers."""
-    with drawing():
+    with drawing(options):
         if not numbers["points"]:
             return draw_message(options, "No results yet")
         return {
@@ -65,52 +95,48 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 
 def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A block of rows for each point, a row for each alpha, a column for each weight tensor."""
+    """A block of rows for each point, a row for each alpha, a column for each weight tensor.
+
+    In a figure of a chosen width, a block of columns for each point, a row for each tensor.
+    """
+    if options.width is not None:
+        return draw_fitted_maps(numbers, options)
     num_columns = max(len(point["maps"]) for point in numbers["points"])
-    points = _choose_points(numbers["points"], num_columns)
+    chosen = _choose_points(numbers["points"], num_columns)
+    points = [numbers["points"][place] for place in chosen]
     names = label_points([point["values"] for point in numbers["points"]])
     heights = [size for point in points for size in (0.36, *[1.0] * len(point["alphas_percent"]))]
     figure = new_figure(options, 1.5 + 1.5 * num_columns, 1.1 + 1.12 * sum(heights))
     grid = figure.add_gridspec(len(heights), num_columns, height_ratios=heights)
     panels: list[Axes] = []
     row = 0
-    for point, name in zip(points, names, strict=False):
+    for place, point in zip(chosen, points, strict=True):
         header = figure.add_subplot(grid[row, :])
         header.set_axis_off()
         header.text(
             0.0,
             0.1,
-            _describe_point(point, name, int(LETTERS_PER_INCH * figure.get_figwidth())),
+            describe_point(point, names[place], int(LETTERS_PER_INCH * figure.get_figwidth())),
             transform=header.transAxes,
             va="bottom",
             weight="bold",
         )
         row += 1
-        for place, alpha in enumerate(point["alphas_percent"]):
+        for at, alpha in enumerate(point["alphas_percent"]):
             for column, layer in enumerate(point["maps"]):
                 axes = figure.add_subplot(grid[row, column])
                 _draw_map(axes, layer["frequency"][percent_key(alpha)])
-                if place == 0:
+                if at == 0:
                     axes.set_title(_describe_map(layer, point), fontsize=7.0)
                 if column == 0:
                     axes.set_ylabel(rf"$\alpha$ = {percent_key(alpha)} %")
                 panels.append(axes)
             row += 1
-    words = "mean" if numbers["reduction"] == "mean" else "most active parameter"
-    figure.colorbar(
-        ScalarMappable(cmap=COLOR_MAP),
-        ax=panels,
-        label=f"Share of epochs active ({words} of each bin)",
-    )
+    figure.colorbar(ScalarMappable(cmap=COLOR_MAP), ax=panels, label=describe_bins(numbers))
     add_title(figure, numbers["title"])
+    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers['points'])}."
     figure.supxlabel(
-        wrap(
-            "Rows: outputs of a layer; columns: its inputs; kernels as tiles. "
-            f"{_describe_seeds(points)}{describe_left_out(points, numbers['points'])}.",
-            int(NOTE_LETTERS_PER_INCH * figure.get_figwidth()),
-        ),
-        fontsize=7.5,
-        color=GREY,
+        wrap(note, int(NOTE_LETTERS_PER_INCH * figure.get_figwidth())), fontsize=7.5, color=GREY
     )
     return figure
 
@@ -131,8 +157,7 @@ def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
 
     A layer with several tensors also names the tensor.
     """
-    same = [other for other in point["maps"] if other["layer"] == layer["layer"]]
-    piece = f" {layer['parameter'].split('.')[-2]}" if len(same) > 1 else ""
+    piece = name_piece(layer, point)
     rows, columns = layer["shape"]
     height, width = layer["bin_shape"]
     bins = f"\n{height:,} × {width:,} a bin" if height * width > 1 else ""
@@ -141,62 +166,55 @@ def _describe_map(layer: Mapping[str, Any], point: Mapping[str, Any]) -> str:
     )
 
 
-def _choose_points(
-    points: Sequence[Mapping[str, Any]], num_columns: int
-) -> Sequence[Mapping[str, Any]]:
-    """The first points, at least one and as many as MOST_MAPS hold."""
+def _choose_points(points: Sequence[Mapping[str, Any]], num_columns: int) -> list[int]:
+    """The points that are drawn: at least four, and as many as MOST_MAPS hold."""
     num_rows = max(len(point["alphas_percent"]) for point in points)
-    return points[: max(1, MOST_MAPS // (num_columns * num_rows))]
-
-
-def _describe_point(point: Mapping[str, Any], name: str, letters: int) -> str:
-    accuracy = 100 * point["test_accuracy"]["mean"]
-    mark = ", not trained" if point["outcome"] != "trained" else ""
-    facts = f"(p = {point['parameters']:,}, test accuracy {accuracy:.1f} %{mark})"
-    text = f"{name or 'net'}  {facts}"
-    return text if len(text) <= letters else f"{wrap(name or 'net', letters)}\n{facts}"
-
-
-def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    counts = sorted({point["n"] for point in points})
-    if counts == [1]:
-        return "One seed"
-    return f"Mean of {'–'.join(map(str, (counts[0], counts[-1])[: len(counts)]))} seeds"
+    most = max(4, MOST_MAPS // (num_columns * num_rows))
+    return choose_points([point["test_accuracy"]["mean"] for point in points], most)
 
 
 def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """A panel for each point: bars by layer and alpha, ticks at the layer's share of parameters."""
-    points = numbers["points"][:MOST_SHARES]
     names = label_points([point["values"] for point in numbers["points"]])
-    num_columns = min(3, len(points))
+    scores = [point["test_accuracy"]["mean"] for point in numbers["points"]]
+    most = max(len(point["layers"]) for point in numbers["points"])
+    usual_columns = min(3, len(names))
+    width = max(6.4, usual_columns * max(3.2, 0.9 + 0.62 * most))
+    usual_rows = -(-min(len(names), MOST_SHARES) // usual_columns)
+    figure = new_figure(options, width, 0.9 + 2.9 * usual_rows)
+    num_columns = count_panel_columns(figure, len(names), 3)
+    height = panel_height(figure, num_columns)
+    page = num_columns * int(PAGE_INCHES / (height + TITLE_INCHES)) if figure.is_fitted else 0
+    chosen = choose_points(scores, page or MOST_SHARES)
+    points = [numbers["points"][place] for place in chosen]
     num_rows = -(-len(points) // num_columns)
-    most = max(len(point["layers"]) for point in points)
-    figure = new_figure(
-        options, max(6.4, num_columns * max(3.2, 0.9 + 0.62 * most)), 0.9 + 2.9 * num_rows
-    )
     panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
-    letters = int(LETTERS_PER_INCH * figure.get_figwidth() / num_columns)
-    for axes, point, name in zip(panels.flat, points, names, strict=False):
-        _draw_bars(axes, point)
-        axes.set_title(_describe_point(point, name, letters), fontsize=8.5)
+    figure.set_panel_height(panels[:, 0], num_rows * height)
+    for axes, place, point in zip(panels.flat, chosen, points, strict=False):
+        _draw_bars(figure, axes, point)
+        axes.set_title(
+            title_of_panel(figure, point, names[place], num_columns),
+            fontsize=figure.text_size(8.5),
+        )
     for axes in list(panels.flat)[len(points) :]:
         axes.set_axis_off()
     for axes in panels[:, 0]:
-        axes.set_ylabel("Share of the active set (%)")
+        axes.set_ylabel("Share of active set (%)" if figure.is_fitted else SHARE_LABEL)
     panels[0, 0].set_ylim(
         bottom=0
     )  # the panels share this axis; it is set after all bars are drawn
     add_legend(figure, panels[0, 0])
     left_out = describe_left_out(points, numbers["points"])
-    note = f"{_describe_seeds(points).lower()}, one standard error{left_out}"
+    note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
     add_title(figure, numbers["title"], note)
     return figure
 
 
-def _draw_bars(axes: Axes, point: Mapping[str, Any]) -> None:
+def _draw_bars(figure: PlotFigure, axes: Axes, point: Mapping[str, Any]) -> None:
     layers, alphas = point["layers"], [percent_key(alpha) for alpha in point["alphas_percent"]]
     width = 0.8 / len(alphas)
-    for number, (alpha, color) in enumerate(zip(alphas, OKABE_ITO, strict=False)):
+    shades = pick_shades(len(alphas))
+    for number, (alpha, color) in enumerate(zip(alphas, shades, strict=True)):
         places = [place - 0.4 + (number + 0.5) * width for place in range(len(layers))]
         statistics = [layer["share"][alpha] for layer in layers]
         axes.bar(
@@ -204,26 +222,37 @@ def _draw_bars(axes: Axes, point: Mapping[str, Any]) -> None:
             [100 * (one["mean"] if one else 0.0) for one in statistics],
             width,
             yerr=[error_bar(one, 100) for one in statistics],
-            capsize=2,
+            capsize=figure.scaled(2 if len(layers) <= MANY_LAYERS else 0),
             color=color,
-            error_kw={"elinewidth": 0.8},
+            error_kw={"elinewidth": figure.scaled(0.8)},
             label=rf"$\alpha$ = {alpha} %",
         )
     for place, layer in enumerate(layers):
         share = 100 * layer["parameter_share"]
         label = "share of the parameters" if place == 0 else None
         axes.plot(
-            [place - 0.45, place + 0.45], [share, share], color="black", linewidth=1.8, label=label
+            [place - 0.45, place + 0.45],
+            [share, share],
+            color="black",
+            linewidth=1.2 * rcParams["lines.linewidth"],
+            label=label,
         )
-    axes.set_xticks(range(len(layers)), _layer_names(len(layers)))
+    _name_layers(figure, axes, len(layers))
     axes.grid(axis="x", visible=False)
 
 
-def _layer_names(count: int) -> list[str]:
+def _name_layers(figure: PlotFigure, axes: Axes, count: int) -> None:
+    """Ticks with the numbers of the layers, the ends named; few of many where width is chosen."""
     names = [str(number) for number in range(1, count + 1)]
-    if count > 1:
-        names[0], names[-1] = f"{names[0]}\nbottom", f"{names[-1]}\ntop"
-    return names
+    if figure.is_fitted and count > MANY_LAYERS:
+        step = -(-count // FITTED_LAYERS)
+        places = [*range(0, count - step, step), count - 1]
+        axes.set_xlabel("Layer, from bottom to top")
+    else:
+        places = list(range(count))
+        if count > 1:
+            names[0], names[-1] = f"{names[0]}\nbottom", f"{names[-1]}\ntop"
+    axes.set_xticks(places, [names[place] for place in places])
 
 
 def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
@@ -231,35 +260,50 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
 
     Shows each layer's share of the active set over its share of the parameters.
     """
-    points = numbers["points"]
+    all_points = numbers["points"]
+    chosen = choose_lines([point["test_accuracy"]["mean"] for point in all_points], options)
+    points = [all_points[place] for place in chosen]
+    all_names = label_points([point["values"] for point in all_points])
     alphas = sorted({alpha for point in points for alpha in point["alphas_percent"]})
     most = max(len(point["layers"]) for point in points)
     height = 3.7 + legend_height(len(points) + 2)
     figure = new_figure(options, len(alphas) * max(2.5, 0.9 + 0.42 * most), height)
-    panels = figure.subplots(1, len(alphas), sharey=True, squeeze=False)[0]
-    values = [point["values"] for point in points]
-    colors, names = series_colors(values), label_points(values)
+    panels = add_panels(figure, len(alphas), most_inches=CONCENTRATION_INCHES, sharey=True)
+    colors = series_colors([point["values"] for point in points])
+    markers = series_markers(len(points))
     for axes, alpha in zip(panels, alphas, strict=True):
-        for point, name, color in zip(points, names, colors, strict=True):
+        for place, point, color, marker in zip(chosen, points, colors, markers, strict=True):
             if alpha in point["alphas_percent"]:
-                _draw_line(axes, point, percent_key(alpha), name or "net", color)
-        axes.axhline(1.0, color="black", linewidth=1.0, linestyle="--")
-        axes.axhline(100 / alpha, color=GREY, linewidth=1.0, linestyle=":")
-        axes.set_xticks(range(most), _layer_names(most))
-        axes.set(title=rf"$\alpha$ = {percent_key(alpha)} %", xlabel="Layer")
+                style = {"color": color, "marker": marker, "label": all_names[place] or "net"}
+                _draw_line(figure, axes, point, percent_key(alpha), style)
+        for level, color, dash in ((1.0, "black", "--"), (100 / alpha, GREY, ":")):
+            axes.axhline(level, color=color, linestyle=dash, linewidth=figure.scaled(1.0))
+        _name_layers(figure, axes, most)
+        axes.set(title=rf"$\alpha$ = {percent_key(alpha)} %")
+        if not axes.get_xlabel() and is_last_row(axes):
+            axes.set_xlabel("Layer")
         if options.yscale is None:
             axes.set_yscale("symlog", linthresh=0.1)
         else:
             set_scales(axes, y=options.yscale)
         axes.set_ylim(bottom=0 if options.yscale != "log" else None)
-    panels[0].set_ylabel("Share of the active set /\nshare of the parameters")
+        if is_first_column(axes):
+            axes.set_ylabel(FITTED_RATIO_LABEL if figure.is_fitted else RATIO_LABEL)
     panels[0].yaxis.set_major_formatter("{x:g}")
     _add_concentration_legend(figure, panels[0])
-    add_title(figure, numbers["title"], f"{_describe_seeds(points).lower()}, one standard error")
+    left_out = describe_left_out(points, all_points)
+    note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
+    add_title(figure, numbers["title"], note)
     return figure
 
 
-def _draw_line(axes: Axes, point: Mapping[str, Any], alpha: str, name: str, color: Any) -> None:
+def _draw_line(
+    figure: PlotFigure,
+    axes: Axes,
+    point: Mapping[str, Any],
+    alpha: str,
+    style: Mapping[str, Any],
+) -> None:
     known = [
         (place, statistic)
         for place, layer in enumerate(point["layers"])
@@ -269,11 +313,9 @@ def _draw_line(axes: Axes, point: Mapping[str, Any], alpha: str, name: str, colo
         [place for place, _ in known],
         [statistic["mean"] for _, statistic in known],
         yerr=[error_bar(statistic) for _, statistic in known],
-        marker="o",
-        markersize=4,
-        capsize=2,
-        color=color,
-        label=name,
+        markersize=figure.scaled(3 if figure.is_fitted else 4),
+        capsize=figure.scaled(2 if len(known) <= MANY_LAYERS else 0),
+        **style,
     )
 
 

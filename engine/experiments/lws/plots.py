@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from engine.drawing.bars import choose_bars, draw_rows
+from engine.drawing.figure import PlotFigure
+from engine.drawing.measure import POINTS, text_inches
+from engine.drawing.panels import add_panels, choose_lines
 from engine.drawing.text import wrap
 from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_numbers
 from engine.experiments.lws.styles import (
@@ -27,10 +32,12 @@ from engine.plotting import (
     PlotOptions,
     add_title,
     count_columns,
+    describe_left_out,
     draw_legend,
     draw_message,
     drawing,
     fitting_columns,
+    legend_inches,
     new_figure,
     plot_band,
     set_scales,
@@ -40,8 +47,16 @@ NAME_LETTERS = 48
 """Letters of a line of a point's name under its bar and in a legend beside the axes."""
 USUAL_LETTERS, LONG_NAME_INCHES = 42, 1.2
 """Longer names under bars make the figure this much taller."""
-BESIDE_INCHES = 6.0
-"""Least width of a figure that has its legend beside the axes rather than below."""
+BESIDE_INCHES, BESIDE_SHARE = 5.5, 0.4
+"""Least width of a figure that has its legend beside the axes rather than below, and its share."""
+FITTED_TICKS = 4
+"""Of the time axis of a panel in a figure of a chosen width."""
+LEGEND_LINE = 1.45
+"""Height of a legend's line over its text size."""
+FITTED_AREA = 0.4
+"""Of markers in a figure of a chosen width over the usual ones."""
+SCATTER_ASPECT, MOST_SCATTER_INCHES = 0.75, 3.2
+"""Height of the axes of a scatter over the figure's width, and the most."""
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -58,7 +73,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """The figure of the plot `name` from its numbers."""
-    with drawing():
+    with drawing(options):
         if not numbers["points"]:
             return draw_message(options, "No results yet")
         if name == "accuracy_bars":
@@ -79,14 +94,70 @@ def _name(point: Mapping[str, Any]) -> str:
 def _draw_bars(
     numbers: Mapping[str, Any], options: PlotOptions, quantity: str, scale: float, label: str
 ) -> Figure:
-    points = numbers["points"]
-    names = [wrap(_name(point), NAME_LETTERS) for point in points]
+    """Bars in the colours of their policies; in a figure of a chosen width, rows."""
+    all_points = numbers["points"]
+    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points])
+    points = [all_points[place] for place in chosen]
     is_long = max(len(_name(point)) for point in points) > USUAL_LETTERS
     height = 4.2 + (LONG_NAME_INCHES if is_long else 0.0)
     figure = new_figure(options, max(4.5, 1.4 + 0.62 * len(points)), height)
     axes = figure.subplots()
     means = [scale * point[quantity]["mean"] for point in points]
     errors = [scale * (point[quantity]["standard_error"] or 0.0) for point in points]
+    draw_bars = _draw_rows if figure.is_fitted else _draw_columns
+    draw_bars(figure, axes, points, means, errors, quantity)
+    margin = 1.03 if figure.is_fitted else 1.16
+    limit = margin * max(map(sum, zip(means, errors, strict=True))) or 1.0
+    if quantity == "test_accuracy":
+        limit = 100 if figure.is_fitted else 108
+    if figure.is_fitted:
+        axes.set(xlim=(0, limit), xlabel=label)
+    else:
+        axes.set(ylim=(0, limit), ylabel=label)
+        _add_legend(figure, axes)
+    _add_titles(figure, axes, numbers, describe_left_out(points, all_points))
+    return figure
+
+
+def _draw_rows(
+    figure: PlotFigure,
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    means: Sequence[float],
+    errors: Sequence[float],
+    quantity: str,
+) -> None:
+    """The names beside the rows say the policy, so that there is no legend."""
+    axes.barh(
+        range(len(points)),
+        means,
+        0.7,
+        xerr=[error or nan for error in errors],
+        capsize=figure.scaled(1.5),
+        color=[POLICY_COLORS[point["kind_of_policy"]] for point in points],
+        error_kw={"elinewidth": figure.scaled(0.8), "ecolor": "black"},
+    )
+    for point, mean in zip(points, means, strict=True):
+        if point["kind_of_policy"] == "full":
+            axes.axvline(
+                mean, color=FULL_COLOR, linestyle="--", linewidth=figure.scaled(0.8), zorder=0.9
+            )
+    values = [
+        _bar_text(point, quantity, mean).replace("\n", " ")
+        for point, mean in zip(points, means, strict=True)
+    ]
+    draw_rows(figure, axes, [_name(point) for point in points], values)
+
+
+def _draw_columns(
+    figure: PlotFigure,
+    axes: Axes,
+    points: Sequence[Mapping[str, Any]],
+    means: Sequence[float],
+    errors: Sequence[float],
+    quantity: str,
+) -> None:
+    names = [wrap(_name(point), NAME_LETTERS) for point in points]
     drawn: set[str] = set()
     for place, (point, mean, error) in enumerate(zip(points, means, errors, strict=True)):
         policy = point["kind_of_policy"]
@@ -119,13 +190,6 @@ def _draw_bars(
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(points) - 0.4)
     axes.grid(axis="x", visible=False)
-    axes.set_ylabel(label)
-    axes.set_ylim(0, 108 if quantity == "test_accuracy" else None)
-    if quantity != "test_accuracy":
-        axes.set_ylim(0, 1.16 * max(map(sum, zip(means, errors, strict=True))) or 1.0)
-    _add_legend(figure, axes)
-    _add_titles(figure, axes, numbers)
-    return figure
 
 
 def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
@@ -148,6 +212,7 @@ def _draw_scatter(
     entries = min(MAX_LEGEND, num_settings + len(styles) + len(rhos))
     figure = new_figure(options, 8.4, max(4.8, 0.3 + LEGEND_ROW_INCHES * entries))
     axes = figure.subplots()
+    figure.set_panel_height([axes], min(MOST_SCATTER_INCHES, SCATTER_ASPECT * figure.space))
     for point in points:
         mean, spread = point[seconds]["mean"], point[seconds]["standard_error"] or 0.0
         error = 100 * (1 - point["test_accuracy"]["mean"])
@@ -160,17 +225,17 @@ def _draw_scatter(
             yerr=reach,
             fmt="none",
             ecolor=color,
-            elinewidth=0.8,
+            elinewidth=figure.scaled(0.8),
             alpha=0.7,
         )
         axes.scatter(
             mean,
             error,
-            s=150.0 if point["family"] == "Full" else _marker_area(point["rho"]),
+            s=_marker_area(figure, point),
             marker=marker,
             facecolor=color if settings.index(point["setting"]) == 0 else "white",
             edgecolor=color,
-            linewidth=1.2,
+            linewidth=figure.scaled(1.2 if options.width is None else 0.8),
             zorder=3,
             clip_on=False,
         )
@@ -185,35 +250,51 @@ def _draw_scatter(
     return figure
 
 
-def _marker_area(rho: float | None) -> float:
+def _marker_area(figure: PlotFigure, point: Mapping[str, Any]) -> float:
+    """In square points: by rho, and large for full training."""
+    area = 150.0 if point.get("family") == "Full" else _area_of_rho(point["rho"])
+    return figure.scaled(1.0) ** 2 * area * (FITTED_AREA if figure.is_fitted else 1.0)
+
+
+def _area_of_rho(rho: float | None) -> float:
     return 60.0 if rho is None else 20.0 + 260.0 * rho
 
 
 def _scatter_legend(
-    figure: Figure,
+    figure: PlotFigure,
     points: Sequence[Mapping[str, Any]],
     styles: Mapping[str, tuple[str, str]],
     settings: Sequence[str],
 ) -> None:
     """Families by colour and marker, then settings by filling and rho by marker size."""
+    size = figure.scaled(4.5 if figure.is_fitted else 7.0)
     handles = [
-        _legend_marker(color, marker, 7.0, family) for family, (color, marker) in styles.items()
+        _legend_marker(color, marker, size, family) for family, (color, marker) in styles.items()
     ]
     if len(settings) > 1:
         handles += [
-            _legend_marker("#777777", "o", 7.0, name or "otherwise", filled=index == 0)
+            _legend_marker("#777777", "o", size, name or "otherwise", filled=index == 0)
             for index, name in enumerate(settings)
         ]
     for rho in sorted({point["rho"] for point in points} - {None}):
-        handles.append(
-            _legend_marker("#bbbbbb", "o", _marker_area(rho) ** 0.5, f"rho = {format_number(rho)}")
-        )
-    labels = [wrap(str(handle.get_label()), NAME_LETTERS) for handle in handles]
+        area = _marker_area(figure, {"rho": rho})
+        handles.append(_legend_marker("#bbbbbb", "o", area**0.5, f"rho = {format_number(rho)}"))
+    labels = [str(handle.get_label()) for handle in handles]
+    if not figure.is_fitted:
+        labels = [wrap(label, NAME_LETTERS) for label in labels]
     width = figure.get_figwidth()
-    if width < BESIDE_INCHES:
+    if figure.space < BESIDE_INCHES or (figure.is_fitted and not _fits_beside(figure, labels)):
         draw_legend(figure, handles, labels, fitting_columns(width, labels))
     else:
         draw_legend(figure, handles, labels, 1, "outside right upper")
+
+
+def _fits_beside(figure: PlotFigure, labels: Sequence[str]) -> bool:
+    """Whether the legend leaves most of the width to the axes, and is not higher than they are."""
+    size = figure.text_size(7.0)
+    width = max(text_inches(label, size) for label in labels) + legend_inches(1, size)
+    height = len(labels) * LEGEND_LINE * size / POINTS
+    return width <= BESIDE_SHARE * figure.get_figwidth() and height <= figure.stack_inches
 
 
 def _legend_marker(
@@ -232,30 +313,37 @@ def _legend_marker(
 
 
 def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    points = numbers["points"]
+    all_points = numbers["points"]
+    last = [(point["test_error"]["mean"] or [None])[-1] for point in all_points]
+    points = [all_points[place] for place in choose_lines(last, options)]
     rows = -(-len(points) // count_columns(8.4, [_name(point) for point in points]))
     figure = new_figure(options, 8.4, 3.6 + 0.18 * rows)
-    panels = dict(zip(("train_error", "test_error"), figure.subplots(1, 2), strict=True))
-    for point, (color, line) in zip(points, curve_styles(points), strict=True):
+    panels = dict(zip(("train_error", "test_error"), add_panels(figure, 2), strict=True))
+    for point, style in zip(points, curve_styles(points), strict=True):
+        if len(point["epoch"]) < 3:
+            style = style | {"marker": style["marker"] or "o"}
         for quantity, axes in panels.items():
             plot_band(
                 axes,
                 point["backward_seconds"],
                 _percent(point[quantity]),
-                color=color,
-                linestyle=line,
                 label=_name(point),
-                marker="o" if len(point["epoch"]) < 3 else None,
+                **style,
             )
     for quantity, axes in panels.items():
         _format_curve_axes(axes, options, quantity.replace("_", " ").capitalize())
     _add_legend(figure, panels["test_error"])
-    add_title(figure, numbers["title"], _describe_seeds(points))
+    note = _describe_seeds(points) + describe_left_out(points, all_points)
+    add_title(figure, numbers["title"], note)
     return figure
 
 
 def _format_curve_axes(axes: Axes, options: PlotOptions, title: str) -> None:
-    axes.set(xlabel="Back-propagation time so far (s)", ylabel=f"{title} (%)", title=title)
+    axes.set(xlabel="Back-propagation time so far (s)", ylabel=f"{title} (%)")
+    if options.width is None:
+        axes.set_title(title)
+    elif options.xscale != "log":
+        axes.locator_params(axis="x", nbins=FITTED_TICKS)
     set_scales(axes, x=options.xscale or "linear", y=options.yscale or "linear")
     if options.xscale != "log":
         axes.set_xlim(left=0)
@@ -270,10 +358,16 @@ def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_titles(figure: Figure, axes: Axes, numbers: Mapping[str, Any]) -> None:
+def _add_titles(
+    figure: PlotFigure, axes: Axes, numbers: Mapping[str, Any], left_out: str = ""
+) -> None:
     """Titles on the left, clear of the legend."""
+    note = _describe_seeds(numbers["points"]) + left_out
+    if figure.is_fitted:
+        add_title(figure, numbers["title"], note)
+        return
     add_title(figure, numbers["title"], x=0.02, ha="left")
-    axes.set_title(_describe_seeds(numbers["points"]), fontsize=7.5, color="#666666", loc="left")
+    axes.set_title(note, fontsize=7.5, color="#666666", loc="left")
 
 
 def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
-from engine.plotting import series_colors
+from engine.drawing.colors import DASHES, MARKERS, series_colors, series_styles
 
 FULL_COLOR = "#444444"
 POLICY_COLORS = {
@@ -23,7 +23,7 @@ POLICY_COLORS = {
     "freeze_out": "#7F3C8D",
     "freeze_bottom_up": "#11A579",
     "gradual_unfreeze": "#3969AC",
-    "schedule": "#A5AA99",
+    "schedule": "#8C9180",
     "bias": "#E68310",
     "norm": "#CF1C90",
 }
@@ -45,37 +45,43 @@ POLICY_NAMES = {
     "bias": "Biases",
     "norm": "Norms",
 }
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", ":", "-.")
+FULL_MARKER = "*"
+MARKERS_OF_FAMILIES = tuple(marker for marker in MARKERS if marker != FULL_MARKER)
+LINES = DASHES
 
 
 def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) by family: colour for the kind of policy, marker for the family within it.
+    """(colour, marker) by family: colour for the kind of policy, a marker for each family.
 
-    Top 1 Bottom 1 and Top 1 All Bottoms, each the first of its kind, share a marker.
+    Up to 14 families differ without the colour.
     """
-    styles: dict[str, tuple[str, str]] = {}
-    seen: Counter[str] = Counter()
-    for point in points:
-        family, kind = point["family"], point["kind_of_policy"]
-        if family not in styles:
-            marker = "*" if kind == "full" else MARKERS[seen[kind] % len(MARKERS)]
-            styles[family] = (POLICY_COLORS[kind], marker)
-            seen[kind] += 1
-    return styles
+    kinds = {point["family"]: point["kind_of_policy"] for point in points}
+    markers = iter(cycle(MARKERS_OF_FAMILIES))
+    return {
+        family: (POLICY_COLORS[kind], FULL_MARKER if kind == "full" else next(markers))
+        for family, kind in kinds.items()
+    }
 
 
-def curve_styles(points: Sequence[Mapping[str, Any]]) -> list[tuple[Any, str]]:
-    """(colour, line) for each point: colour for the policy, line for the setting.
+def curve_styles(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each point: colour and marker for the policy, line for the setting.
 
-    With one policy or too many settings, the colour alone distinguishes points.
+    With one policy or too many settings, points differ in colour, line and marker.
     """
     settings = list(dict.fromkeys(point["setting"] for point in points))
     policies = list(dict.fromkeys(point["policy"] for point in points))
     if len(settings) > len(LINES) or len(policies) == 1:
-        return [(color, "-") for color in series_colors([point["values"] for point in points])]
+        return series_styles([point["values"] for point in points])
     others = [policy for policy in policies if policy != "Full"]
     colors = {"Full": FULL_COLOR} | dict(
         zip(others, series_colors([{"policy": policy} for policy in others]), strict=True)
     )
-    return [(colors[point["policy"]], LINES[settings.index(point["setting"])]) for point in points]
+    markers = {"Full": None} | dict(zip(others, cycle(MARKERS)))
+    return [
+        {
+            "color": colors[point["policy"]],
+            "linestyle": LINES[settings.index(point["setting"])],
+            "marker": markers[point["policy"]],
+        }
+        for point in points
+    ]

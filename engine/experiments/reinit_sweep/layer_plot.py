@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from engine.drawing.colors import cut_map
+from engine.drawing.figure import PlotFigure
+from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.drawing.text import wrap
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.kind import PlotInput
 from engine.labels import label_points
-from engine.plotting import PlotOptions, add_title, draw_message, new_figure
+from engine.plotting import (
+    PlotOptions,
+    add_title,
+    choose_points,
+    describe_left_out,
+    draw_legend,
+    draw_message,
+    new_figure,
+)
 
 COLUMN_INCHES, COLUMN_LETTERS = 1.0, 13
 """Width of a column, and how many letters of its label are in a line."""
 DARK = 0.45
 """Below this accuracy the numbers are drawn in white."""
+MOST_COLUMNS, MOST_FITTED = 17, 12
+"""Points of one figure, and of one of a chosen width; the numbers hold all."""
+ROW_INCHES, LINE_INCHES, LEAST_HEIGHT = 0.16, 0.1, 1.1
+"""Of a layer in a figure of a chosen width, of a further line of its name, and of all layers."""
+LAYER_SHARE, BESIDE_INCHES, KEY_LINES = 0.46, 1.0, 3
+"""Most of the width for names of layers; inches of axis and colour bar; lines below a column."""
 
 
 def layer_numbers(source: PlotInput) -> dict[str, Any]:
@@ -47,21 +67,43 @@ def layer_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def draw_layers(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    """A row for each layer, the first at the bottom; a column for each point."""
+    """A row for each layer, the first at the bottom; a column for each point.
+
+    In a figure of a chosen width, columns with long names are numbered, with a key below.
+    """
     if not numbers["points"]:
         return draw_message(options, "No point has a result of the mode layer")
+    accuracies = numbers["trained_test_accuracy"]
+    chosen = choose_points(accuracies, MOST_COLUMNS if options.width is None else MOST_FITTED)
     rows = [
-        [float("nan") if value is None else 100 * value for value in row]
+        [float("nan") if row[place] is None else 100 * row[place] for place in chosen]
         for row in numbers["test_accuracy"]
     ]
-    labels = label_points([point["values"] for point in numbers["points"]])
-    figure = new_figure(options, 2.6 + COLUMN_INCHES * len(labels), 1.5 + 0.42 * len(rows))
+    all_names = label_points([point["values"] for point in numbers["points"]])
+    names = [all_names[place] or "net" for place in chosen]
+    figure = new_figure(options, 2.6 + COLUMN_INCHES * len(names), 1.5 + 0.42 * len(rows))
     axes = figure.subplots()
-    image = axes.imshow(rows, origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=100)
+    scale = cut_map("viridis")
+    image = axes.imshow(rows, origin="lower", aspect="auto", cmap=scale, vmin=0, vmax=100)
     axes.grid(visible=False)
-    axes.set_xticks(range(len(labels)), [wrap(label or "net", COLUMN_LETTERS) for label in labels])
-    axes.set_yticks(range(len(rows)), numbers["layers"])
     axes.set(ylabel="Layer that is reset")
+    size, column = figure.text_size(7.5), 0.0
+    if figure.is_fitted:
+        column = _fit(figure, axes, names, numbers["layers"])
+    else:
+        axes.set_xticks(range(len(names)), [wrap(name, COLUMN_LETTERS) for name in names])
+        axes.set_yticks(range(len(rows)), numbers["layers"])
+    if not figure.is_fitted or text_inches("100.0", size) < column:
+        _write_values(axes, rows, size)
+    figure.colorbar(image, ax=axes, label="Test accuracy (%)")
+    seeds = sorted({point["n"] for point in numbers["points"]})
+    counts = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    note = "one seed" if seeds == [1] else f"mean of {counts} seeds"
+    add_title(figure, numbers["title"], note + describe_left_out(chosen, numbers["points"]))
+    return figure
+
+
+def _write_values(axes: Axes, rows: Sequence[Sequence[float]], size: float) -> None:
     for row, values in enumerate(rows):
         for column, value in enumerate(values):
             if value == value:  # not NaN
@@ -71,11 +113,30 @@ def draw_layers(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                     f"{value:.1f}",
                     ha="center",
                     va="center",
-                    fontsize=7.5,
+                    fontsize=size,
                     color="white" if value < 100 * DARK else "black",
                 )
-    figure.colorbar(image, ax=axes, label="Test accuracy (%)")
-    seeds = sorted({point["n"] for point in numbers["points"]})
-    counts = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-    add_title(figure, numbers["title"], "one seed" if seeds == [1] else f"mean of {counts} seeds")
-    return figure
+
+
+def _fit(figure: PlotFigure, axes: Axes, names: Sequence[str], layers: Sequence[str]) -> float:
+    """Name rows and columns within a chosen width. Returns the width of a column in inches."""
+    size = figure.text_size(7.0)
+    wrapped = [wrap_to(layer, LAYER_SHARE * figure.get_figwidth(), size) for layer in layers]
+    lines = max(name.count("\n") + 1 for name in wrapped)
+    axes.set_yticks(range(len(layers)), wrapped)
+    height = max(LEAST_HEIGHT, len(layers) * (ROW_INCHES + (lines - 1) * LINE_INCHES))
+    figure.set_panel_height([axes], height)
+    beside = max(text_inches(name, size) for name in wrapped) + figure.scaled(BESIDE_INCHES)
+    column = (figure.get_figwidth() - beside) / len(names)
+    short = [wrap_to(name, column - size / POINTS, size) for name in names]
+    widest = max(text_inches(word, size) for name in names for word in name.split())
+    if widest <= column - size / POINTS and max(name.count("\n") for name in short) < KEY_LINES:
+        axes.set_xticks(range(len(names)), short)
+    else:
+        numbers = [str(place) for place in range(1, len(names) + 1)]
+        axes.set_xticks(range(len(names)), numbers)
+        handles = [Line2D([], [], linestyle="none")] * len(names)
+        labels = [f"{number}:  {name}" for number, name in zip(numbers, names, strict=True)]
+        with rc_context({"legend.handlelength": 0.0, "legend.handletextpad": 0.0}):
+            draw_legend(figure, handles, labels, 1)
+    return column

@@ -6,9 +6,9 @@ Accuracy against gamma and epsilon (Figures 2, 3, 14, 15), bars (Figure 4), and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Any
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,16 +19,20 @@ from engine.drawing.accuracy_bars import (
     accuracy_numbers,
     draw_accuracy_bars,
 )
+from engine.drawing.colors import series_markers
+from engine.drawing.panels import add_panels, choose_lines, is_first_column
 from engine.experiments.reinit_sweep.layer_plot import draw_layers, layer_numbers
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.experiments.reinit_sweep.spec import InitReset, ReinitSweepSpec
 from engine.kind import PlotInput
 from engine.labels import label_points
 from engine.plotting import (
+    LINEAR_PART,
     PlotOptions,
     Scale,
     add_title,
     count_columns,
+    describe_left_out,
     draw_legend,
     draw_message,
     drawing,
@@ -48,6 +52,8 @@ PANELS = {
 }
 CONTROL = (0, (4, 2))
 """Line style of the control."""
+END_SIZE = 1.7
+"""Of the markers at the ends of a curve over those along it."""
 TRAINED_AT = {"active": 0.0, "lazy": 100.0}
 """The fraction at which a mode's net is the trained net; at the other end it is the random net."""
 
@@ -61,7 +67,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """The figure of the plot `name` from its numbers."""
-    with drawing():
+    with drawing(options):
         if name == "layer_robustness":
             return draw_layers(numbers, options)
         if not numbers["points"]:
@@ -137,7 +143,9 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale) -> Figure:
-    points = numbers["points"]
+    all_points = numbers["points"]
+    chosen = choose_lines([point["trained_test_accuracy"] for point in all_points], options)
+    points = [all_points[place] for place in chosen]
     modes = [
         mode
         for mode in PANELS
@@ -145,14 +153,14 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
     ]
     height = 3.9 + legend_height(len(points))
     figure = new_figure(options, 4.2 * len(modes) + 0.6, height)
-    panels = dict(
-        zip(modes, figure.subplots(1, len(modes), sharey=True, squeeze=False)[0], strict=True)
-    )
+    panels = dict(zip(modes, add_panels(figure, len(modes), sharey=True), strict=True))
     colors = series_colors([point["values"] for point in points])
-    names = _list_names(points)
-    for point, name, color in zip(points, names, colors, strict=True):
+    all_names = _list_names(all_points)
+    markers = series_markers(len(points))
+    for place, point, color, marker in zip(chosen, points, colors, markers, strict=True):
+        style = {"color": color, "marker": marker, "markersize": figure.scaled(3.0)}
         for curve in point["curves"]:
-            _draw_curve(panels[PANEL_OF[curve["mode"]]], point, curve, name, color)
+            _draw_curve(panels[PANEL_OF[curve["mode"]]], point, curve, all_names[place], style)
     for mode, axes in panels.items():
         fractions = {
             fraction
@@ -165,17 +173,28 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
         axes.set(title=title, xlabel=label)
         _scale_fractions(axes, scale, min((one for one in fractions if one > 0), default=1.0))
     first = panels[modes[0]]
-    first.set(ylabel="Test accuracy (%)", ylim=(0, 103))
+    first.set(ylim=(0, 103))
+    for axes in panels.values():
+        if is_first_column(axes):
+            axes.set_ylabel("Test accuracy (%)")
     set_scales(first, y=options.yscale or "linear")
     _add_legend(figure, first, points)
-    add_title(figure, numbers["title"], _describe_seeds(points))
+    note = _describe_seeds(points) + describe_left_out(points, all_points)
+    add_title(figure, numbers["title"], note)
     return figure
 
 
 def _draw_curve(
-    axes: Axes, point: Mapping[str, Any], curve: Mapping[str, Any], name: str, color: Any
+    axes: Axes,
+    point: Mapping[str, Any],
+    curve: Mapping[str, Any],
+    name: str,
+    style: dict[str, Any],
 ) -> None:
-    """The curve, with markers at its ends for the trained net and the net that is reset to."""
+    """The curve, with markers at its ends for the trained net and the net that is reset to.
+
+    The control has the same markers on a dashed line.
+    """
     is_control = curve["mode"] == "random"
     percent = {
         "mean": [100 * value for value in curve["mean"]],
@@ -187,16 +206,16 @@ def _draw_curve(
         axes.plot(
             curve["fractions_percent"],
             percent["mean"],
-            color=color,
             linestyle=CONTROL,
-            linewidth=1.1,
+            linewidth=0.75 * rcParams["lines.linewidth"],
+            **style,
         )
         return
-    plot_band(axes, curve["fractions_percent"], percent, color=color, label=name)
+    plot_band(axes, curve["fractions_percent"], percent, label=name, markevery=1, **style)
     trained_at = TRAINED_AT[curve["mode"]]
     reset_accuracy = _reset_accuracy(point, curve, 100.0 - trained_at)
     for place, accuracy, fill in (
-        (trained_at, point["trained_test_accuracy"], color),
+        (trained_at, point["trained_test_accuracy"], style["color"]),
         (100.0 - trained_at, reset_accuracy, "white"),
     ):
         if accuracy is None:
@@ -204,9 +223,7 @@ def _draw_curve(
         axes.plot(
             place,
             100 * accuracy,
-            marker="o",
-            markersize=5.0,
-            color=color,
+            **style | {"markersize": END_SIZE * style["markersize"]},
             markerfacecolor=fill,
             linestyle="none",
             clip_on=False,
@@ -236,7 +253,7 @@ def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlim(-0.25 * smallest, 130)
-    axes.axvspan(-0.25 * smallest, smallest, color="#f2f2f2", zorder=0, linewidth=0)
+    axes.axvspan(-0.25 * smallest, smallest, color=LINEAR_PART, zorder=0, linewidth=0)
 
 
 def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -266,18 +283,10 @@ def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]])
         )
         labels.append(label)
     if any(curve["mode"] == "random" for point in points for curve in point["curves"]):
-        handles.append(Line2D([], [], color="#777777", linestyle=CONTROL, linewidth=1.1))
+        handles.append(Line2D([], [], color="#777777", linestyle=CONTROL))
         labels.append("as many at random")
-    rows = ceil(len(labels) / count_columns(figure.get_figwidth(), labels))
-    columns = ceil(len(labels) / rows)
-    order = [place for column in range(columns) for place in range(column, len(labels), columns)]
-    # matplotlib fills a legend by columns, a reader reads by rows
-    draw_legend(
-        figure,
-        [handles[place] for place in order],
-        [labels[place] for place in order],
-        columns,
-    )
+    columns = count_columns(figure.get_figwidth(), labels)
+    draw_legend(figure, handles, labels, columns, by_rows=True)
 
 
 def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:

@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from engine.analysis.stats import summarize
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
+from engine.drawing.bars import choose_bars, draw_rows
+from engine.drawing.colors import HATCHES, OKABE_ITO, series_styles
+from engine.drawing.figure import PAGE_INCHES, PlotFigure
+from engine.drawing.panels import add_panels, choose_lines, count_panel_columns
 from engine.drawing.text import wrap
 from engine.experiments.train.result import TrainPointResult
 from engine.kind import PlotInput
 from engine.labels import label_points
 from engine.models.layout import layout
 from engine.plotting import (
-    OKABE_ITO,
     PlotOptions,
     add_legend,
     add_title,
+    describe_left_out,
     draw_message,
     drawing,
     legend_height,
     new_figure,
     plot_band,
-    series_colors,
     set_scales,
 )
 
@@ -47,7 +51,7 @@ def numbers(name: str, source: PlotInput) -> dict[str, Any]:
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """The figure of the plot `name` from its numbers."""
-    with drawing():
+    with drawing(options):
         if not numbers["points"]:
             return draw_message(options, "No results yet")
         return {
@@ -87,25 +91,36 @@ def _aggregate(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dic
 
 
 def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    points = numbers["points"]
+    all_points = numbers["points"]
+    last = [(point["curves"]["test_accuracy"]["mean"] or [None])[-1] for point in all_points]
+    chosen = choose_lines(last, options)
+    points = [all_points[place] for place in chosen]
     figure = new_figure(options, 8.0, 3.8 + legend_height(len(points)))
-    accuracy, loss = figure.subplots(1, 2)
-    colors = series_colors([point["values"] for point in points])
-    labels = label_points([point["values"] for point in points])
-    for point, color, label in zip(points, colors, labels, strict=True):
+    accuracy, loss = add_panels(figure, 2)
+    labels = label_points([point["values"] for point in all_points])
+    styles = series_styles([point["values"] for point in points])
+    for place, point, style in zip(chosen, points, styles, strict=True):
         test, train = point["curves"]["test_accuracy"], point["curves"]["train_loss"]
-        marker = "o" if len(test["epoch"]) < 3 else None
-        plot_band(accuracy, test["epoch"], _percent(test), color=color, label=label, marker=marker)
-        plot_band(loss, train["epoch"], train, color=color, label=label, marker=marker)
-    accuracy.set(xlabel="Epoch", ylabel="Test accuracy (%)", title="Test accuracy")
-    loss.set(xlabel="Epoch", ylabel="Train loss (cross-entropy, nats)", title="Train loss")
+        if len(test["epoch"]) < 3:
+            style = style | {"marker": style["marker"] or "o"}
+        plot_band(accuracy, test["epoch"], _percent(test), label=labels[place], **style)
+        plot_band(loss, train["epoch"], train, label=labels[place], **style)
+    accuracy.set(xlabel="Epoch", ylabel="Test accuracy (%)")
+    loss.set(xlabel="Epoch", ylabel="Train loss (cross-entropy, nats)")
+    if figure.is_fitted:
+        loss.set_ylabel("Train loss (nats)")
+    else:
+        accuracy.set_title("Test accuracy")
+        loss.set_title("Train loss")
     set_scales(loss, y=options.yscale or "log")
     for axes in (accuracy, loss):
         set_scales(axes, x="symlog" if options.xscale == "log" else "linear")
-        axes.xaxis.get_major_locator().set_params(integer=True) if options.xscale != "log" else None
+        if options.xscale != "log":
+            axes.locator_params(axis="x", integer=True)
     add_legend(figure, accuracy)
     runs = max((max(point["curves"]["test_accuracy"]["n"]) for point in points), default=0)
-    add_title(figure, numbers["title"], _seeds_note(runs))
+    note = _seeds_note(runs) + describe_left_out(points, all_points)
+    add_title(figure, numbers["title"], note.removeprefix("; "))
     return figure
 
 
@@ -134,23 +149,41 @@ def _timing_numbers(source: PlotInput) -> dict[str, Any]:
 
 
 def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    points = numbers["points"]
-    labels = label_points([point["values"] for point in points])
-    names = [wrap(label or "net", NAME_LETTERS) for label in labels]
+    all_points = numbers["points"]
+    totals = [sum(filter(None, point["seconds"].values())) for point in all_points]
+    chosen = choose_bars(totals)
+    points = [all_points[place] for place in chosen]
+    labels = label_points([point["values"] for point in all_points])
+    names = [wrap(labels[place] or "net", NAME_LETTERS) for place in chosen]
     row = max(0.45, LINE_INCHES * max(name.count("\n") + 1 for name in names))
     figure = new_figure(options, 7.0, max(2.4, 1.5 + row * len(points)))
     axes = figure.subplots()
     left = [0.0] * len(points)
-    for part, color in zip(PARTS, OKABE_ITO, strict=False):
+    for part, color, hatch in zip(PARTS, OKABE_ITO, HATCHES, strict=False):
         seconds = [point["seconds"][part] for point in points]
         if any(seconds):
-            axes.barh(range(len(points)), seconds, 0.7, left=left, color=color, label=part)
+            axes.barh(
+                range(len(points)),
+                seconds,
+                0.7,
+                left=left,
+                color=color,
+                label=part,
+                hatch=hatch,
+                edgecolor="white",
+                linewidth=0.0,
+            )
         left = [before + more for before, more in zip(left, seconds, strict=True)]
-    axes.set_yticks(range(len(points)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
+    if figure.is_fitted:
+        draw_rows(figure, axes, names)
+    else:
+        axes.set_yticks(range(len(points)), names)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
     axes.set(xlabel="Seconds a seed (mean)")
-    add_title(figure, f"{numbers['title']}: where the time goes")
+    extremes = ", with the longest and the shortest"
+    note = describe_left_out(points, all_points, extremes).removeprefix("; ")
+    add_title(figure, f"{numbers['title']}: where the time goes", note)
     add_legend(figure, axes)
     return figure
 
@@ -185,38 +218,59 @@ def _describe_net(model: Any, info: DatasetInfo) -> dict[str, Any]:
 
 DEEP_NET = 20
 """A net of more layers has one line a layer"""
+MOST_NETS = 4
+"""Nets of one figure."""
+ROW_INCHES, DEEP_ROW_INCHES = 0.36, 0.16
+"""Height of a layer in a figure of a chosen width."""
 
 
 def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
-    points = numbers["points"][:4]
+    points = numbers["points"][:MOST_NETS]
     rows = max(len(point["layers"]) for point in points)
     is_deep = rows > DEEP_NET
     figure = new_figure(options, 3.6 * len(points) + 0.4, (0.24 if is_deep else 0.62) * rows + 0.8)
-    for position, point in enumerate(points, start=1):
-        axes = figure.add_subplot(1, len(points), position)
+    columns = len(points)
+    if figure.is_fitted:
+        columns = count_panel_columns(figure, columns, columns)
+        height = (DEEP_ROW_INCHES if is_deep else ROW_INCHES) * (rows + 0.6)
+        points = points[: columns * max(1, int(PAGE_INCHES / height))]
+        lines = -(-len(points) // columns)
+    else:
+        height, lines = 0.0, 1
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for axes in panels.flat:
         axes.set_axis_off()
-        axes.set(xlim=(0, 1), ylim=(-0.6, rows))
-        name = _NET_NAMES.get(point["model"], point["model"])
-        axes.set_title(f"{name}: p = {point['parameters']:,}")
-        axes.text(
-            0.5, -0.3, f"input {_times(point['input'])}", ha="center", va="center", fontsize=7.5
+    for axes, point in zip(panels.flat, points, strict=False):
+        _draw_net(figure, axes, point, rows, is_deep)
+    figure.set_panel_height(panels[:, 0], height * lines)
+    if len(points) < len(numbers["points"]):
+        figure.supxlabel(
+            f"the first {len(points)} of {len(numbers['points'])} nets",
+            fontsize=figure.text_size(7.5),
         )
-        for index, layer in enumerate(point["layers"]):
-            color = CONVOLUTION if any(len(shape) == 4 for shape in layer["weights"]) else LINEAR
-            axes.add_patch(_box(index, color))
-            weights = _describe_weights(layer["weights"])
-            if is_deep:
-                text = f"{index + 1}  {weights}: {layer['parameters']:,}"
-                axes.text(0.5, index + 0.41, text, ha="center", va="center", fontsize=6.5)
-                continue
-            axes.text(
-                0.5, index + 0.54, f"{index + 1}  {weights}", ha="center", va="center", fontsize=7.5
-            )
-            text = f"{layer['parameters']:,} parameters, out {_times(layer['output'])}"
-            axes.text(
-                0.5, index + 0.24, text, ha="center", va="center", fontsize=6.5, color="#444444"
-            )
     return figure
+
+
+def _draw_net(
+    figure: PlotFigure, axes: Axes, point: Mapping[str, Any], rows: int, is_deep: bool
+) -> None:
+    axes.set(xlim=(0, 1), ylim=(-0.6, rows))
+    name = _NET_NAMES.get(point["model"], point["model"])
+    axes.set_title(f"{name}: p = {point['parameters']:,}")
+    place: dict[str, Any] = {"ha": "center", "va": "center"}
+    big, small = figure.text_size(7.5), figure.text_size(6.5)
+    axes.text(0.5, -0.3, f"input {_times(point['input'])}", fontsize=big, **place)
+    for index, layer in enumerate(point["layers"]):
+        color = CONVOLUTION if any(len(shape) == 4 for shape in layer["weights"]) else LINEAR
+        axes.add_patch(_box(index, color))
+        weights = _describe_weights(layer["weights"])
+        if is_deep:
+            text = f"{index + 1}  {weights}: {layer['parameters']:,}"
+            axes.text(0.5, index + 0.41, text, fontsize=small, **place)
+            continue
+        axes.text(0.5, index + 0.54, f"{index + 1}  {weights}", fontsize=big, **place)
+        text = f"{layer['parameters']:,} parameters, out {_times(layer['output'])}"
+        axes.text(0.5, index + 0.24, text, fontsize=small, color="#444444", **place)
 
 
 _NET_NAMES = {
