@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -49,6 +49,8 @@ class Choices:
     side: int | None = None
     colour: Literal["auto", "grey", "colour"] = "auto"
     replace: bool = False
+    notes: tuple[str, ...] = ()
+    """What the client left out or changed before it sent the file"""
 
 
 def register(state: State, path: Path, choices: Choices) -> tuple[Dataset, bool]:
@@ -144,7 +146,7 @@ def _convert(state: State, path: Path, out: Path, choices: Choices) -> Converted
     with raising_storage_full():
         converted = convert(path, out, choices.name, options)
     state.quotas.require_storage(state.owner, converted.path.stat().st_size)
-    return converted
+    return replace(converted, notes=(*choices.notes, *converted.notes))
 
 
 def _find_conflict(

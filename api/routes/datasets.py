@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import StringConstraints
 
 from api.dependencies import StateDep
 from api.files.content import Expected
@@ -91,9 +92,13 @@ def read_choices(
         bool,
         Query(description="Replace the data set of this name by a new version; 409 in use."),
     ] = False,
+    note: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=300)]],
+        Query(max_length=20, description="What was left out or changed before the upload."),
+    ] = [],  # noqa: B006 - FastAPI copies it
 ) -> Choices:
     """What the query says about the file."""
-    return Choices(name, title, file, label, test_share, seed, side, colour, replace)
+    return Choices(name, title, file, label, test_share, seed, side, colour, replace, tuple(note))
 
 
 ChoicesDep = Annotated[Choices, Depends(read_choices)]

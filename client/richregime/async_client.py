@@ -389,13 +389,15 @@ class AsyncClient:
     ) -> Dataset:
         """Import a table, a folder of images or arrays as a data set; returns it as stored.
 
-        `path` is a CSV or Parquet file, an `.npz` file, a zip archive or a folder of images, or the
-        name of a set of torchvision, where the service is installed. `choices` are `label`, a
-        table's column of labels, else the last; `test_share` of each class, drawn by `seed`, to
-        test on where `path` has no test set; `side`, to which images are scaled; `colour`: `auto`,
-        `grey` or `colour`; `title`; `replace`, which makes a new version of the data set of this
-        name; `folder` and `download`, for torchvision's files. Nothing is stored where any of it is
-        wrong: a problem (422) tells file and line.
+        `path` is a CSV or Parquet file, an `.npz` file, a zip archive or a folder of images, or,
+        where the service is installed, the name of a set of torchvision or `hf:OWNER/NAME` of the
+        Hugging Face hub. `choices` are `label`, a table's column of labels, else the last;
+        `test_share` of each class, drawn by `seed`, to test on where `path` has no test set;
+        `side`, to which images are scaled; `colour`: `auto`, `grey` or `colour`; `title`;
+        `replace`, which makes a new version of the data set of this name; `folder` of the files of
+        a set, or `download`; for the hub `image`, the column of images, `config`, `split_train`,
+        `split_test`. Nothing is stored where any of it is wrong: a problem (422) tells file and
+        line.
         """
         data, params = await asyncio.to_thread(prepare_import, Path(path), choices)
         return await self.send(calls.import_dataset(name, data, params))

@@ -131,6 +131,15 @@ def test_errors_name_file_and_line_and_nothing_is_stored(api_server: ApiServer) 
     assert api_server.http.get("/datasets/wrong").status_code == 404
 
 
+def test_notes_of_the_client_are_kept_before_those_of_the_import(api_server: ApiServer) -> None:
+    notes = ["from hf:ada/iris, revision 1", "two rows were left out"]
+    made = post(api_server, "noted", IRIS, file="a.csv", note=notes)
+    assert made.status_code == 201, made.text
+    assert api_server.get("/datasets/noted")["notes"] == [*notes, "labels: column 'species'"]
+    for wrong in (["x" * 301], [""], ["x"] * 21):
+        assert post(api_server, "wrong", IRIS, file="a.csv", note=wrong).status_code == 422
+
+
 def test_a_new_version_replaces_the_old_one_once_no_run_needs_it(
     api_on_both_databases: ApiServer,
 ) -> None:

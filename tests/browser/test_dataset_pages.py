@@ -61,7 +61,7 @@ def test_a_table_is_uploaded_after_its_errors_are_repaired_and_deleted(
     browser.wait_for(IS_SHOWN)
     assert "flowers" not in stored_names(client)
     browser.evaluate(STORE)
-    browser.wait_for("location.pathname === '/data/flowers'")
+    browser.wait_for("location.pathname === '/data/flowers' && document.readyState === 'complete'")
     (made,) = [one for one in client.datasets() if one.name == "flowers"]
     assert made.class_counts == {"train": [10, 10], "test": [10, 10]}
     browser.evaluate("window.confirm = () => true; document.getElementById('delete').click(); true")
@@ -102,7 +102,9 @@ def test_a_changed_choice_refreshes_the_preview_and_discarding_leaves_nothing(
     ) == ["length", "width", "species", "colour"]
     fill(browser, "test-share", "0.5")
     browser.wait_for(f"{PREVIEW}.includes('20 to train, 20 to test')")
-    assert browser.evaluate("document.querySelector('#preview-classes .train').style.width") == "50%"
+    assert (
+        browser.evaluate("document.querySelector('#preview-classes .train').style.width") == "50%"
+    )
 
     fill(browser, "name", "digits")
     browser.wait_for("!document.getElementById('preview-conflict').hidden")

@@ -16,6 +16,7 @@ from richregime import AsyncClient, Client, importing
 from richregime.errors import InvalidArgument, ProblemError
 from richregime.importing import read_import
 from tests.client.conftest import Invoke
+from tests.importing.test_hub_sets import CLASSES, FILES, SHA, write
 from tests.importing.test_torchvision_sets import IMAGES, LABELS, write_idx
 
 IRIS = "length,width,species,colour\n" + "".join(
@@ -39,8 +40,8 @@ def test_a_file_is_sent_as_it_is_and_a_folder_packed_without_hidden_files(
     tmp_path: Path, pets: Path
 ) -> None:
     (tmp_path / "iris.csv").write_text(IRIS)
-    assert read_import(tmp_path / "iris.csv") == (IRIS.encode(), "iris.csv")
-    data, name = read_import(pets)
+    assert read_import(tmp_path / "iris.csv") == (IRIS.encode(), "iris.csv", ())
+    data, name, _ = read_import(pets)
     assert (data, name) == (read_import(pets)[0], "pets")
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         names = packed.namelist()
@@ -68,8 +69,11 @@ def test_what_is_neither_a_file_nor_a_set_is_refused(
     with pytest.raises(InvalidArgument, match="holds no file"):
         read_import(tmp_path / "empty")
     monkeypatch.setattr(importing, "find_spec", lambda name: None)
-    with pytest.raises(InvalidArgument, match="by name where the service is installed"):
-        read_import(Path("cifar100"))
+    for name in ("cifar100", "hf:ada/shapes"):
+        with pytest.raises(InvalidArgument, match="by name where the service is installed"):
+            read_import(Path(name))
+    with pytest.raises(InvalidArgument, match="'config' is for sets of the Hugging Face hub"):
+        read_import(Path("cifar100"), {"config": "large"})
 
 
 def test_both_clients_import(client: Client, live_url: str, tmp_path: Path, pets: Path) -> None:
@@ -155,6 +159,30 @@ def test_a_set_of_torchvision_is_imported_by_name_from_its_folder(
     found = client.import_dataset("japanese", "kmnist", folder=tmp_path)
     assert found.class_names is not None
     assert (found.shape, found.class_names[1]) == ([1, 28, 28], "ki")
+    assert found.notes == ["torchvision's KMNIST"]
     assert found.class_counts == {
         part: np.bincount(LABELS, minlength=10).tolist() for part in ("train", "test")
     }
+
+
+def test_a_set_of_the_hub_keeps_its_revision_in_the_notes(
+    invoke: Invoke, client: Client, live_url: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / SHA, FILES)
+    chosen = ("dataset", "import", "hf:ada/shapes", "--from", str(folder), "--url", live_url)
+    options = ("--name", "shapes", "--label", "label", "--image", "image", "--side", "3")
+    done = invoke(*chosen, *options, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "shapes" not in [one.name for one in client.datasets()]
+    done = invoke(*chosen, *options)
+    assert done.exit_code == 0, done.output
+    (found,) = [one for one in client.datasets() if one.name == "shapes"]
+    assert (found.shape, found.class_names) == ([1, 3, 3], CLASSES)
+    assert list(found.notes) == [
+        f"from hf:ada/shapes, config 'default', revision {SHA}",
+        "train split 'train', test split 'test'",
+    ]
+    refused = invoke(*chosen, "--name", "wrong", "--label", "kind")
+    assert refused.exit_code != 0
+    assert "there is no column 'kind': --label label" in " ".join(refused.stderr.split())
+    assert "wrong" not in [one.name for one in client.datasets()]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data.importing.torchvision_sets import SETS, main, read_torchvision
+from engine.data.importing.torchvision_sets import SETS, read_torchvision
 from engine.data.npz import inspect_npz, read_npz
 from engine.data.torchvision_import import import_torchvision
 from engine.errors import DatasetUnavailable
+from ops.convert_set import main
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 28, 28), dtype=np.uint8)
 LABELS = (np.arange(30) % 10).astype(np.uint8)

@@ -374,8 +374,8 @@ def import_dataset(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A CSV, Parquet or .npz file, a folder or zip archive of images, or the name of a "
-            "set of torchvision, such as cifar100.",
+            help="A CSV, Parquet or .npz file, a folder or zip archive of images, the name of a "
+            "set of torchvision, such as cifar100, or hf:OWNER/NAME of the Hugging Face hub.",
             callback=expand_user,
         ),
     ],
@@ -399,11 +399,27 @@ def import_dataset(
     ] = False,
     folder: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder of torchvision's files.", callback=expand_user),
+        typer.Option(
+            "--from",
+            help="Folder of the files of a set of torchvision or of the hub.",
+            callback=expand_user,
+        ),
     ] = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Let torchvision download missing files.")
+        bool, typer.Option("--download", help="Download the files of a set that are missing.")
     ] = False,
+    image: Annotated[
+        str | None, typer.Option(help="hf: column of images; else the one that it names.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(help="hf: config, where the set has several.")
+    ] = None,
+    split_train: Annotated[
+        str | None, typer.Option(help="hf: split to train on; else `train`.")
+    ] = None,
+    split_test: Annotated[
+        str | None, typer.Option(help="hf: split to test on; else `test` or `validation`.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be stored; store nothing.")
     ] = False,
@@ -419,6 +435,10 @@ def import_dataset(
         "side": side,
         "colour": None if colour is None else colour.value,
         "replace": replace,
+        "image": image,
+        "config": config,
+        "split_train": split_train,
+        "split_test": split_test,
         "folder": folder,
         "download": download,
     }

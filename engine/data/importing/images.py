@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -34,6 +35,8 @@ MAX_DIRECTORY_BYTES = 64 << 20
 MAX_IMAGE_BYTES = 64 << 20
 """Of one compressed file"""
 MAX_PIXELS = 50_000_000
+ImageFile = tuple[str, Callable[[], bytes]]
+"""Its name, for errors, and what reads it"""
 GREY_MODES = frozenset({"1", "L", "LA"})
 SHOWN_NAMES = 3
 
@@ -56,9 +59,7 @@ def read_images(path: Path, options: ImportOptions) -> Imported:
     try:
         with open_archive(path, MAX_DIRECTORY_BYTES) as archive:
             found, notes = _find_images(archive, options)
-            size, channels = _check_headers(archive, found, options)
-            _require_memory(len(found), size, channels, options)
-            images = _decode(archive, found, size, channels, options)
+            images = decode(lambda: _list_files(archive, found), len(found), options)
     except DAMAGE as error:
         raise refuse(options, "unreadable", f"not a readable zip archive: {error}") from None
     names = tuple(sorted({one.class_name for one in found}))
@@ -111,22 +112,53 @@ def _find_images(archive: Archive, options: ImportOptions) -> tuple[list[_Found]
     return found, (f"left out, as they are no images: {shown} ({len(others):,} files)",)
 
 
+def _list_files(archive: Archive, found: Sequence[_Found]) -> Iterator[ImageFile]:
+    for one in found:
+        yield one.name, partial(_read, archive, one.name)
+
+
+def _read(archive: Archive, name: str) -> bytes:
+    _require_size(archive.size_of(name))
+    with archive.open(name) as file:
+        return file.read(MAX_IMAGE_BYTES)
+
+
+def decode(files: Callable[[], Iterable[ImageFile]], count: int, options: ImportOptions) -> Array:
+    """uint8 [n, height, width] or [n, height, width, 3] of `count` image files of one set.
+
+    `files` lists them, once for their headers and once more to decode them. Raises InvalidSpec that
+    names those that are broken, and where sizes differ or are too large.
+    """
+    size, channels = _check_headers(files(), options)
+    _require_memory(count, size, channels, options)
+    errors = ErrorList(options)
+    shape = (count, size[1], size[0])
+    images = np.empty(shape if channels == 1 else (*shape, 3), np.uint8)
+    for index, (name, read) in enumerate(files()):
+        try:
+            images[index] = np.asarray(_fit(_open(read), size, channels))
+        except _broken() as error:
+            errors.add("broken-image", _describe_broken(name, error))
+    errors.raise_if_any()
+    return images
+
+
 def _check_headers(
-    archive: Archive, found: Sequence[_Found], options: ImportOptions
+    files: Iterable[ImageFile], options: ImportOptions
 ) -> tuple[tuple[int, int], int]:
     """((width, height), channels) of the images to store, from the headers of all files."""
     errors = ErrorList(options)
     sizes: dict[tuple[int, int], str] = {}
     is_grey = True
-    for one in found:
+    for name, read in files:
         try:
-            with _open(archive, one.name) as image:
+            with _open(read) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels are too many")
-                sizes.setdefault(image.size, one.name)
+                sizes.setdefault(image.size, name)
                 is_grey &= image.mode in GREY_MODES or image.mode.startswith("I;16")
         except _broken() as error:
-            errors.add("broken-image", _describe_broken(one.name, error))
+            errors.add("broken-image", _describe_broken(name, error))
     errors.raise_if_any()
     channels = {"auto": 1 if is_grey else 3, "grey": 1, "colour": 3}[options.colour]
     if options.side is not None:
@@ -163,27 +195,6 @@ def _require_memory(
         )
 
 
-def _decode(
-    archive: Archive,
-    found: Sequence[_Found],
-    size: tuple[int, int],
-    channels: int,
-    options: ImportOptions,
-) -> Array:
-    """uint8 [n, height, width] or [n, height, width, 3]."""
-    errors = ErrorList(options)
-    shape = (len(found), size[1], size[0])
-    images = np.empty(shape if channels == 1 else (*shape, 3), np.uint8)
-    for index, one in enumerate(found):
-        try:
-            with _open(archive, one.name) as image:
-                images[index] = np.asarray(_fit(image, size, channels))
-        except _broken() as error:
-            errors.add("broken-image", _describe_broken(one.name, error))
-    errors.raise_if_any()
-    return images
-
-
 def _fit(image: Image.Image, size: tuple[int, int], channels: int) -> Image.Image:
     from PIL import Image, ImageOps
 
@@ -193,14 +204,19 @@ def _fit(image: Image.Image, size: tuple[int, int], channels: int) -> Image.Imag
     return image if image.size == size else ImageOps.fit(image, size, Image.Resampling.BILINEAR)
 
 
-def _open(archive: Archive, name: str) -> Image.Image:
+def _open(read: Callable[[], bytes]) -> Image.Image:
     from PIL import Image
 
-    if archive.size_of(name) > MAX_IMAGE_BYTES:
-        raise ValueError(f"{archive.size_of(name):,} bytes are too many")
-    with archive.open(name) as file, warnings.catch_warnings():
+    data = read()
+    _require_size(len(data))
+    with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(BytesIO(file.read(MAX_IMAGE_BYTES)))
+        return Image.open(BytesIO(data))
+
+
+def _require_size(num_bytes: int) -> None:
+    if num_bytes > MAX_IMAGE_BYTES:
+        raise ValueError(f"{num_bytes:,} bytes are too many")
 
 
 def _broken() -> tuple[type[BaseException], ...]:

@@ -53,6 +53,36 @@ def name_classes(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
+def number_labels(
+    values: Sequence[str], options: ImportOptions, what: str
+) -> tuple[tuple[str, ...], Array]:
+    """(names of the classes, the label of each value). Raises InvalidSpec as `require_classes`."""
+    classes = name_classes(values)
+    require_classes(classes, options, what)
+    numbers = {name: number for number, name in enumerate(classes)}
+    return classes, np.array([numbers[value] for value in values], np.int64)
+
+
+def split(
+    x: Array,
+    y: Array,
+    class_names: Sequence[str],
+    options: ImportOptions,
+    train_size: int | None,
+) -> tuple[Array, Array, Array, Array]:
+    """(x_train, y_train, x_test, y_test): as `split_by_class`, or after `train_size` examples.
+
+    Raises InvalidSpec for a class without a train example.
+    """
+    if train_size is None:
+        return split_by_class(x, y, class_names, options)
+    missing = set(range(len(class_names))) - set(y[:train_size].tolist())
+    if missing:
+        name = class_names[min(missing)]
+        raise refuse(options, "no-train-examples", f"class {name!r} has no example to train on")
+    return x[:train_size], y[:train_size], x[train_size:], y[train_size:]
+
+
 def split_by_class(
     x: Array, y: Array, class_names: Sequence[str], options: ImportOptions
 ) -> tuple[Array, Array, Array, Array]:

@@ -8,10 +8,11 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from engine.data.importing.imported import Imported, name_classes, require_classes, split_by_class
+from engine.data.importing.imported import Imported, number_labels, split
 from engine.data.importing.options import ErrorList, ImportOptions, refuse
 from engine.data.npz import Array
 from engine.errors import InvalidSpec
@@ -23,8 +24,8 @@ MAX_FLOAT32 = float(np.finfo(np.float32).max)
 MAX_COLUMNS = 100_000
 PARQUET_ROWS = 4_096
 
-Row = tuple[int, Sequence[str]]
-"""Number of the line or row in the file, and its cells"""
+Row = tuple[str, Sequence[str]]
+"""Its place in the file, such as `line 3`, and its cells"""
 
 
 def read_csv(path: Path, options: ImportOptions) -> Imported:
@@ -36,11 +37,11 @@ def read_csv(path: Path, options: ImportOptions) -> Imported:
     first = next(rows, None)
     if first is None:
         raise refuse(options, "empty", "the file is empty")
-    line, cells = first
+    place, cells = first
     if any(_to_number(cell) is not None for cell in cells):
         names = [f"column{number}" for number in range(1, len(cells) + 1)]
-        return _read_table(names, _chain(first, rows), options, "line")
-    return _read_table(_check_names(cells, line, options), rows, options, "line")
+        return _read_table(names, _chain(first, rows), options)
+    return _read_table(check_names(cells, options, f"{place}: "), rows, options)
 
 
 def read_parquet(path: Path, options: ImportOptions) -> Imported:
@@ -59,21 +60,25 @@ def read_parquet(path: Path, options: ImportOptions) -> Imported:
         ) from None
     try:
         with parquet.ParquetFile(path) as file:
-            names = _check_names(file.schema_arrow.names, 0, options)
-            return _read_table(names, _read_batches(file), options, "row")
+            names = check_names(file.schema_arrow.names, options)
+            return _read_table(names, read_rows(file), options)
     except (ArrowException, OSError, ValueError) as error:
         raise refuse(options, "unreadable", f"not a readable Parquet file: {error}") from None
 
 
-def _read_batches(file: object) -> Iterator[Row]:
-    number = 0
-    for batch in file.iter_batches(PARQUET_ROWS):  # type: ignore[attr-defined]
+def read_rows(file: Any, where: str = "", first: int = 1) -> Iterator[Row]:
+    """The rows of an open Parquet file, numbered from `first`; their places begin with `where`."""
+    number = first
+    for batch in file.iter_batches(PARQUET_ROWS):
         for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield f"{where}row {number}", [to_text(value) for value in values]
             number += 1
-            yield number, ["" if value is None else _to_text(value) for value in values]
 
 
-def _to_text(value: object) -> str:
+def to_text(value: object) -> str:
+    """A value as the cell of a table."""
+    if value is None:
+        return ""
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
@@ -86,7 +91,7 @@ def _read_lines(path: Path, options: ImportOptions) -> Iterator[Row]:
         try:
             for cells in reader:
                 if cells:
-                    yield reader.line_num, [cell.strip() for cell in cells]
+                    yield f"line {reader.line_num}", [cell.strip() for cell in cells]
         except csv.Error as error:
             raise refuse(options, "unreadable", f"line {reader.line_num}: {error}") from None
 
@@ -109,8 +114,8 @@ def _chain(first: Row, rest: Iterable[Row]) -> Iterator[Row]:
     yield from rest
 
 
-def _check_names(names: Sequence[str], line: int, options: ImportOptions) -> list[str]:
-    where = f"line {line}: " if line else ""
+def check_names(names: Sequence[str], options: ImportOptions, where: str = "") -> list[str]:
+    """The names of columns. Raises InvalidSpec for empty, equal, too long or too many ones."""
     longest = options.limits.max_name
     for name in names:
         if not name or len(name) > longest or names.count(name) > 1:
@@ -121,12 +126,10 @@ def _check_names(names: Sequence[str], line: int, options: ImportOptions) -> lis
     return list(names)
 
 
-def _read_table(
-    names: Sequence[str], rows: Iterable[Row], options: ImportOptions, unit: str
-) -> Imported:
-    table = _Table(names, _find_label(names, options), options, unit)
-    for number, cells in rows:
-        table.add(number, cells)
+def _read_table(names: Sequence[str], rows: Iterable[Row], options: ImportOptions) -> Imported:
+    table = Table(names, _find_label(names, options), options)
+    for place, cells in rows:
+        table.add(place, cells)
     return table.finish()
 
 
@@ -150,15 +153,15 @@ def _find_label(names: Sequence[str], options: ImportOptions) -> int:
     )
 
 
-class _Table:
+class Table:
     """Numbers and labels, row by row; memory is that of the numbers.
 
     A column is text if the first row has text there: it is left out, and told. Later text in a
     column of numbers is an error, as is a missing value.
     """
 
-    def __init__(self, names: Sequence[str], label: int, options: ImportOptions, unit: str) -> None:
-        self._names, self._label, self._options, self._unit = names, label, options, unit
+    def __init__(self, names: Sequence[str], label: int, options: ImportOptions) -> None:
+        self._names, self._label, self._options = names, label, options
         self._columns: list[int] = []
         """Those of the features"""
         self._notes: list[str] = []
@@ -168,34 +171,33 @@ class _Table:
         self._errors = ErrorList(options)
         self._is_first = True
 
-    def add(self, number: int, cells: Sequence[str]) -> None:
+    def add(self, place: str, cells: Sequence[str]) -> None:
         """Add a row. Errors are collected."""
         if len(cells) != len(self._names):
             self._errors.add(
                 "ragged",
-                f"{self._unit} {number} has {len(cells)} cells; there are {len(self._names)} "
-                "columns",
+                f"{place} has {len(cells)} cells; there are {len(self._names)} columns",
             )
             return
         if self._is_first:
-            self._choose_columns(number, cells)
+            self._choose_columns(place, cells)
         if 4 * len(self._numbers) > self._options.limits.max_bytes:
             limit = f"{self._options.limits.max_bytes:,}"
             raise refuse(
                 self._options,
                 "too-large",
-                f"{self._unit} {number}: the numbers take more than {limit} bytes",
+                f"{place}: the numbers take more than {limit} bytes",
             )
         label = cells[self._label]
         if label.lower() in MISSING:
-            self._add_error(number, self._label, "missing-label", "the label is missing")
+            self._add_error(place, self._label, "missing-label", "the label is missing")
         elif len(label) > self._options.limits.max_name:
-            self._add_error(number, self._label, "wrong-label", f"{label[:40]!r}... is too long")
+            self._add_error(place, self._label, "wrong-label", f"{label[:40]!r}... is too long")
         self._labels.append(self._texts.setdefault(label, label))
         for column in self._columns:
-            self._numbers.append(self._read_number(number, column, cells[column]))
+            self._numbers.append(self._read_number(place, column, cells[column]))
 
-    def _choose_columns(self, number: int, cells: Sequence[str]) -> None:
+    def _choose_columns(self, place: str, cells: Sequence[str]) -> None:
         self._is_first = False
         for column, cell in enumerate(cells):
             if column == self._label:
@@ -203,43 +205,43 @@ class _Table:
             if _to_number(cell) is None and cell.lower() not in MISSING:
                 self._notes.append(
                     f"column {self._names[column]!r} was left out: it holds text "
-                    f"({self._unit} {number}: {cell[:40]!r})"
+                    f"({place}: {cell[:40]!r})"
                 )
             else:
                 self._columns.append(column)
 
-    def _read_number(self, number: int, column: int, cell: str) -> float:
+    def _read_number(self, place: str, column: int, cell: str) -> float:
         value = _to_number(cell)
         if value is not None and abs(value) <= MAX_FLOAT32:
             return value
         if cell.lower() in MISSING:
-            self._add_error(number, column, "missing-value", "the value is missing")
+            self._add_error(place, column, "missing-value", "the value is missing")
         elif value is None:
-            self._add_error(number, column, "not-a-number", f"{cell[:40]!r} is not a number")
+            self._add_error(place, column, "not-a-number", f"{cell[:40]!r} is not a number")
         else:
-            self._add_error(number, column, "too-large", f"{cell[:40]} is too large for float32")
+            self._add_error(place, column, "too-large", f"{cell[:40]} is too large for float32")
         return 0.0
 
-    def _add_error(self, number: int, column: int, code: str, detail: str) -> None:
-        where = f"{self._unit} {number}, column {self._names[column]!r}"
+    def _add_error(self, place: str, column: int, code: str, detail: str) -> None:
+        where = f"{place}, column {self._names[column]!r}"
         self._errors.add(code, f"{where}: {detail}")
 
-    def finish(self) -> Imported:
-        """The data set. Raises InvalidSpec with the errors of all rows."""
+    def finish(self, train_rows: int | None = None) -> Imported:
+        """The data set; its test set is drawn, or is what follows the first `train_rows` rows.
+
+        Raises InvalidSpec with the errors of all rows.
+        """
         options = self._options
         self._errors.raise_if_any()
         if not self._labels:
             raise refuse(options, "empty", "the table has no rows")
         if not self._columns:
             raise refuse(options, "no-features", f"no column holds numbers: {self._notes[0]}")
-        classes = name_classes(list(self._texts))
         label_name = self._names[self._label]
-        require_classes(classes, options, f"the column of labels, {label_name!r},")
-        numbers = {name: number for number, name in enumerate(classes)}
-        y = np.array([numbers[label] for label in self._labels], np.int64)
+        classes, y = number_labels(self._labels, options, f"the column of labels, {label_name!r},")
         x: Array = np.frombuffer(self._numbers, np.float32).reshape(len(y), -1)
         return Imported(
-            *split_by_class(x, y, classes, options),
+            *split(x, y, classes, options, train_rows),
             classes,
             tuple(self._names[column] for column in self._columns),
             (f"labels: column {label_name!r}", *self._notes),

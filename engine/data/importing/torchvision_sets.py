@@ -1,4 +1,4 @@
-"""`python -m engine.data.importing.torchvision_sets NAME OUT`: a set of torchvision as `.npz`.
+"""A set of torchvision by its name.
 
 Torchvision reads the files, in its own layout, and downloads them where that is asked for; it
 checks their hashes. Loads torch.
@@ -6,8 +6,6 @@ checks their hashes. Loads torch.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import numpy as np
 
 from engine.data.importing.imported import Imported, name_classes
 from engine.data.torchvision_import import import_torchvision
-from engine.errors import DatasetUnavailable, EngineError
+from engine.errors import DatasetUnavailable
 
 BY_TRAIN: tuple[Mapping[str, Any], Mapping[str, Any]] = ({"train": True}, {"train": False})
 BY_SPLIT: tuple[Mapping[str, Any], Mapping[str, Any]] = ({"split": "train"}, {"split": "test"})
@@ -86,23 +84,3 @@ def _name(dataset: Any, values: tuple[str, ...]) -> tuple[str, ...]:
     if known is None or max(map(int, values)) >= len(known):
         return values
     return tuple(str(known[int(value)]) for value in values)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the set; returns 0, or 1 with a message on standard error."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help=", ".join(SETS))
-    parser.add_argument("out", type=Path, help="the .npz file to write")
-    parser.add_argument("--root", type=Path, required=True, help="folder of torchvision's files")
-    parser.add_argument("--download", action="store_true", help="download missing files")
-    chosen = parser.parse_args(arguments)
-    try:
-        read_torchvision(chosen.name, chosen.root, download=chosen.download).write(chosen.out)
-    except EngineError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
