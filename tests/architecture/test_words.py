@@ -24,7 +24,7 @@ RETIRED = re.compile(
 CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 ALLOWED = re.compile(
     r"(?:html|login|submission|web|page's) forms?|forms? (?:field|data|element|entry)s?"
-    r"|</?form\b|form-action|\b[a-z]+-form\b|form-(?:urlencoded|data)?"
+    r"|</?form\b|\bform=\"|form-action|\b[a-z]+-form\b|form-(?:urlencoded|data)?"
     r"|of the form \S+=|short forms?"
     r"|(?:style|spread) ?sheets?"
     r"|zip archives?|open archive"

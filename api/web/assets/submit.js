@@ -4,7 +4,7 @@ import { createDraft } from "./draft.js";
 import { bytes, duration, flops, showValue } from "./numbers.js";
 import { nearestPosition, positionsOf } from "./pointers.js";
 import { RequestFailed, createElement, fetchJson, root } from "./service.js";
-import { SpecForm } from "./spec_form.js";
+import { SpecFields } from "./spec_fields.js";
 import { connectTabs } from "./tabs.js";
 
 const TYPING_PAUSE_MS = 350;
@@ -18,7 +18,7 @@ const confirmLong = document.getElementById("confirm-long");
 const draft = createDraft(document.getElementById("draft-notice"));
 const tabs = connectTabs(["fields", "json"]);
 const number = new Intl.NumberFormat("en");
-let specForm;
+let specFields;
 let chosenExample;
 let timer = null;
 let request = null;
@@ -80,12 +80,12 @@ function showFields() {
     return;
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return;
-  specForm?.show(parsed);
+  specFields?.show(parsed);
   showGuide();
 }
 
 function showGuide() {
-  if (specForm) document.getElementById("kind-guide").href = `${root}/guide/kinds/${specForm.kind.name}`;
+  if (specFields) document.getElementById("kind-guide").href = `${root}/guide/kinds/${specFields.kind.name}`;
 }
 
 function onEdit() {
@@ -145,7 +145,7 @@ function showErrors(text, errors) {
   document.getElementById("long").hidden = true;
   cost.replaceChildren();
   warnings.replaceChildren();
-  const inputs = specForm?.mark(errors) ?? [];
+  const inputs = specFields?.mark(errors) ?? [];
   errors = errors.map((one, index) => ({ ...one, input: inputs[index] }));
   document.getElementById("points").hidden = true;
   problems.replaceChildren(...errors.map(describeError));
@@ -189,7 +189,7 @@ function showVerdict(text, className = "") {
 
 function showPreview(preview) {
   for (const one of [body, webhookUrl, webhookSecret]) markInvalid(one, false);
-  specForm?.mark([]);
+  specFields?.mark([]);
   const isLong = preview.seconds > LONG_SECONDS;
   document.getElementById("long").hidden = !isLong;
   document.getElementById("long-text").textContent = `Submit it although it takes about ${duration(preview.seconds)} of device time`;
@@ -276,7 +276,7 @@ async function chooseExample() {
 async function start() {
   const [kinds, models, datasets] = await Promise.all(["/kinds", "/models", "/datasets"].map((path) => fetchJson(path)));
   document.getElementById("dataset-names").replaceChildren(...datasets.items.map((one) => createElement("option", { value: one.name })));
-  specForm = new SpecForm(document.getElementById("fields"), {
+  specFields = new SpecFields(document.getElementById("fields"), {
     kinds: kinds.items,
     models: models.items,
     onChange: (changed) => {

@@ -6,7 +6,7 @@ import { createElement } from "./service.js";
 const TITLES = { data: "Data", model: "Net", init: "Start weights", optimizer: "Optimiser", schedule: "Learning rate schedule", loss: "Loss" };
 const CLOSED = new Set(["init", "schedule", "loss"]);
 
-export class SpecForm {
+export class SpecFields {
   // kinds and models: the items of GET /kinds and GET /models. onChange: called with the new body.
   constructor(element, { kinds, models, onChange }) {
     this.element = element;
