@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
+from itertools import pairwise
 from math import ceil, floor, isfinite, log10, nan
 from threading import RLock
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from engine.drawing.colors import OKABE_ITO as OKABE_ITO
 from engine.drawing.colors import series_colors as series_colors
@@ -50,6 +52,8 @@ MAX_FITTED_LEGEND, FITTED_COLUMNS = 24, 6
 MOST_LINES, MOST_FITTED_LINES = 30, 12
 """Points of one pair of axes that has a line for each, and of a figure of a chosen width."""
 MARKERS_A_LINE = 8
+FEWER_TICKS, TICK_GAP = (6, 5, 4, 3, 2), 0.4
+"""Intervals of an axis that are tried in turn, and the least gap between numbers in text sizes."""
 
 POSITION_DIGITS = 6
 """Decimals of a position in a figure: thousandths of a pixel."""
@@ -216,13 +220,35 @@ def lay_out(figure: Figure) -> None:
     if engine is None or isinstance(engine, PlaceHolderLayoutEngine) or not figure.axes:
         return
     engine.execute(figure)
-    if isinstance(figure, PlotFigure) and (missing := figure.missing_height()):
+    if isinstance(figure, PlotFigure) and figure.is_fitted:
+        for axes in figure.axes:
+            _thin_ticks(axes)
+        missing = figure.missing_height()
         figure.set_figheight(round(figure.get_figheight() + missing, POSITION_DIGITS))
         engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         bounds = axes.get_position(original=True).bounds
         axes.set_position(tuple(round(part, POSITION_DIGITS) for part in bounds))
+
+
+def _thin_ticks(axes: Axes) -> None:
+    """Fewer ticks where the numbers along a linear x axis would touch."""
+    for count in (None, *FEWER_TICKS):
+        if not axes.axison or not isinstance(axes.xaxis.get_major_locator(), MaxNLocator):
+            return
+        if count is not None:
+            axes.locator_params(axis="x", nbins=count)
+        low, high = sorted(axes.get_xlim())
+        axes.xaxis._update_ticks()  # type: ignore[attr-defined]
+        ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+        boxes = sorted(
+            (tick.label1.get_window_extent() for tick in ticks if tick.label1.get_text()),
+            key=lambda box: box.x0,
+        )
+        gap = TICK_GAP * float(matplotlib.rcParams["font.size"]) * axes.figure.dpi / POINTS
+        if all(one.x1 + gap <= other.x0 for one, other in pairwise(boxes)):
+            return
 
 
 def draw_message(options: PlotOptions, message: str) -> Figure:

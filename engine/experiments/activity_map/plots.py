@@ -313,7 +313,7 @@ def _draw_line(
         [place for place, _ in known],
         [statistic["mean"] for _, statistic in known],
         yerr=[error_bar(statistic) for _, statistic in known],
-        markersize=figure.scaled(3 if figure.is_fitted else 4),
+        markersize=figure.scaled(4),
         capsize=figure.scaled(2 if len(known) <= MANY_LAYERS else 0),
         **style,
     )

@@ -49,8 +49,6 @@ USUAL_LETTERS, LONG_NAME_INCHES = 42, 1.2
 """Longer names under bars make the figure this much taller."""
 BESIDE_INCHES, BESIDE_SHARE = 5.5, 0.4
 """Least width of a figure that has its legend beside the axes rather than below, and its share."""
-FITTED_TICKS = 4
-"""Of the time axis of a panel in a figure of a chosen width."""
 LEGEND_LINE = 1.45
 """Height of a legend's line over its text size."""
 FITTED_AREA = 0.4
@@ -342,8 +340,6 @@ def _format_curve_axes(axes: Axes, options: PlotOptions, title: str) -> None:
     axes.set(xlabel="Back-propagation time so far (s)", ylabel=f"{title} (%)")
     if options.width is None:
         axes.set_title(title)
-    elif options.xscale != "log":
-        axes.locator_params(axis="x", nbins=FITTED_TICKS)
     set_scales(axes, x=options.xscale or "linear", y=options.yscale or "linear")
     if options.xscale != "log":
         axes.set_xlim(left=0)

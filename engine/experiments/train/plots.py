@@ -182,8 +182,8 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.grid(axis="y", visible=False)
     axes.set(xlabel="Seconds a seed (mean)")
     extremes = ", with the longest and the shortest"
-    note = describe_left_out(points, all_points, extremes).removeprefix("; ")
-    add_title(figure, f"{numbers['title']}: where the time goes", note)
+    note = f"where the time goes{describe_left_out(points, all_points, extremes)}"
+    add_title(figure, numbers["title"], note)
     add_legend(figure, axes)
     return figure
 
