@@ -90,6 +90,9 @@ class Describer:
         """The plug-ins whose listing is stored"""
         self._sources: frozenset[str] = frozenset()
         """The identities of their code"""
+        self._has_read = False
+        """Whether plug-ins were read just now: a process that describes their nets imports torch
+        while the user writes a submission"""
 
     def read_plugins(self, db: Database) -> None:
         """Read the plug-ins now and wait until all but slow ones are read."""
@@ -105,7 +108,8 @@ class Describer:
             return
         with db.read() as session:
             is_wanted = has_wanted_nets(session, self._sources)
-        if is_wanted:
+        if is_wanted or self._has_read:
+            self._has_read = False
             self._describing.append(self._start())
 
     def stop(self) -> None:
@@ -177,17 +181,13 @@ class Describer:
                 self._note_read(reader.files)
 
     def _finish_reading(self, reader: _Process) -> None:
-        """Its listing is stored. Readers that leave out more are ended, slower ones go on.
-
-        A process that describes nets imports torch while the user writes a submission.
-        """
+        """Its listing is stored. Readers that leave out more are ended, slower ones go on."""
         place = self._readers.index(reader)
         self._note_read(reader.files)
         for ended in self._readers[place:]:
             ended.end()
         self._readers = self._readers[:place]
-        if _may_start(self._describing):
-            self._describing.append(self._start())
+        self._has_read = True
         slow = {one.line for one in self._readers}
         told = {
             name for name, reason in reader.left_out.items() if reason == self._unread.get(name)
