@@ -79,7 +79,10 @@ def test_a_changed_choice_refreshes_the_preview_and_discarding_leaves_nothing(
     choose(browser, service_url, table)
     browser.evaluate(SUBMIT)
     browser.wait_for("document.querySelectorAll('#upload-errors li').length === 1")
-    assert "holds one class ('red')" in browser.evaluate(ERRORS)
+    assert browser.evaluate(ERRORS) == (
+        "colours.csv: the column of labels, 'colour' (the last of length, width, species, colour), "
+        "holds one class ('red'); at least two are needed"
+    )
     assert browser.evaluate("document.getElementById('preview').hidden")
     browser.errors.clear()  # the refusal
 

@@ -100,7 +100,7 @@ def test_a_column_of_text_is_left_out_and_told(tmp_path: Path) -> None:
         ("", "the file is empty"),
         ("k\nx\ny\n", "its only column is 'k'"),
         ("a,k\nx,1\ny,2\n", "no column holds numbers: column 'a' was left out"),
-        ("a,k\n1,x\n2,x\n", "the column of labels, 'k', holds one class ('x')"),
+        ("a,k\n1,x\n2,x\n", "the column of labels, 'k' (the last of a, k), holds one class ('x')"),
         ("a,k\n1,x\n2,x\n3,y\n", "class 'y' has 1 example"),
         ("a,a\n1,x\n", "line 1: the names of columns hold 'a' twice"),
         ('a,k\n1,"x\n', "line 2: unexpected end of data"),

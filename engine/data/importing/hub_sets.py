@@ -353,7 +353,8 @@ def _read(splits: Sequence[_Split], choices: HubChoices, options: ImportOptions)
     try:
         labels = _read_labels(splits, label, class_names, options)
         if image is None:
-            imported = _read_table(splits, names, label, train_size, options)
+            chosen = replace(options, label=label)
+            imported = _read_table(splits, names, label, train_size, chosen)
             return replace(imported, class_names=_name(imported.class_names, class_names))
         images = decode(lambda: _list_images(splits, image), len(labels), options)
     except (ArrowException, OSError, ValueError) as error:

@@ -23,6 +23,7 @@ MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "?", "-"})
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 MAX_COLUMNS = 100_000
 PARQUET_ROWS = 4_096
+SHOWN_NAMES = 20
 
 Row = tuple[str, Sequence[str]]
 """Its place in the file, such as `line 3`, and its cells"""
@@ -145,12 +146,15 @@ def _find_label(names: Sequence[str], options: ImportOptions) -> int:
         return len(names) - 1
     if options.label in names:
         return list(names).index(options.label)
-    known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     raise InvalidSpec.single(
         "#/query/label",
         "unknown-column",
-        f"there is no column {options.label!r}; there are {known}",
+        f"there is no column {options.label!r}; there are {_list_names(names)}",
     )
+
+
+def _list_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 
 class Table:
@@ -238,7 +242,10 @@ class Table:
         if not self._columns:
             raise refuse(options, "no-features", f"no column holds numbers: {self._notes[0]}")
         label_name = self._names[self._label]
-        classes, y = number_labels(self._labels, options, f"the column of labels, {label_name!r},")
+        what = f"the column of labels, {label_name!r}"
+        if options.label is None:
+            what += f" (the last of {_list_names(self._names)})"
+        classes, y = number_labels(self._labels, options, f"{what},")
         x: Array = np.frombuffer(self._numbers, np.float32).reshape(len(y), -1)
         return Imported(
             *split(x, y, classes, options, train_rows),
