@@ -153,6 +153,8 @@ class Kind:
     """`package.module` of the plots (imports matplotlib)."""
     example: Mapping[str, Any]
     """A small experiment, ready to submit."""
+    question: str = ""
+    """What a researcher asks with it, in a few words"""
     presets: Callable[[], Sequence[Preset]] = field(default=no_presets)
     judge_path: str | None = None
     """`package.module:function` that compares finished points with the paper's claims; None if no

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.experiments.registry import kinds
 from tests.api.api_server import ApiServer
 from tests.api.page_reader import PageReader
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
@@ -273,3 +274,28 @@ def test_the_page_shows_an_experiment_s_result(api_server: ApiServer) -> None:
     text = api_server.http.get(f"/view/{experiment['id']}").text
     assert "0.905 ± 0.005" in text or "0.9050 ± 0.0050" in text
     assert "learning_curve.svg" in text
+
+
+def test_the_first_page_says_what_this_is_with_a_picture_of_each_kind(
+    api_server: ApiServer,
+) -> None:
+    first = api_server.http.get("/", headers=HTML).text
+    about = first[first.index('id="about"') : first.index("</details>")]
+    for name, kind in kinds().items():
+        assert kind.question in about
+        assert f'href="/submit?kind={name}"' in about
+        picture = api_server.http.get(f"/assets/kinds/{name}.png")
+        assert picture.content.startswith(b"\x89PNG")
+    for path in ("/submit?preset=fig2&amp;scale=quick", "/data", "/guide/your-own-nets", "/guide"):
+        assert f'href="{path}"' in about
+        found = api_server.http.get(path.replace("&amp;", "&"), follow_redirects=True)
+        assert found.status_code == 200, path
+    filtered = api_server.http.get("/?kind=train", headers=HTML).text
+    assert 'id="about"' not in filtered
+
+
+def test_every_page_has_an_icon_of_the_service_itself(api_server: ApiServer) -> None:
+    for path in ("/", "/submit", "/docs", "/guide", "/login"):
+        page = api_server.http.get(path, headers=HTML, follow_redirects=True).text
+        assert 'rel="icon" type="image/svg+xml" href="/assets/favicon.svg"' in page
+    assert api_server.http.get("/assets/favicon.svg").status_code == 200

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from api.dependencies import StateDep
 from api.http.paging import ContainingQuery, CursorQuery, LabelQuery, parse_label
 from api.http.request_work import Router
-from api.web.templating import render
+from api.web.templating import WEB, render
 from engine.experiments.registry import kinds
 from schemas.status import ExperimentStatus
 from storage.experiments import find
@@ -21,6 +21,8 @@ from storage.runs import resources as run_resources
 router = Router(include_in_schema=False)
 
 PAGE_SIZE = 25
+PICTURES = frozenset(path.stem for path in (WEB / "assets" / "kinds").glob("*.png"))
+"""Kinds whose example has a picture (`ops.kind_pictures`)"""
 REFRESH_MS = 3000
 
 KindFilter = Annotated[str | None, Query(max_length=64)]
@@ -70,6 +72,8 @@ def show_experiments(
         statuses=[str(name) for name in ExperimentStatus],
         filters=filters,
         is_filtered=bool(given),
+        is_first_page=not given and cursor is None,
+        pictures=PICTURES,
         refresh_ms=REFRESH_MS,
     )
 

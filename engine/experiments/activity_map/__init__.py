@@ -49,6 +49,7 @@ KIND = Kind(
     run_path="engine.experiments.activity_map.run:run",
     plots_path="engine.experiments.activity_map.plots",
     judge_path="engine.experiments.activity_map.judge:judge",
+    question="Where do the active parameters sit?",
     example={
         "spec": {
             "kind": "activity_map",
@@ -57,7 +58,7 @@ KIND = Kind(
             "epochs": 4,
         },
         "sweep": {"model.width": [30, 100]},
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
     },
     presets=presets,
 )

@@ -37,6 +37,7 @@ KIND = Kind(
     run_path="engine.experiments.gradient_spectrum.run:run",
     judge_path="engine.experiments.gradient_spectrum.judge:judge",
     plots_path="engine.experiments.gradient_spectrum.plots",
+    question="How few components hold the gradient?",
     example={
         "spec": {
             "kind": "gradient_spectrum",
@@ -44,7 +45,7 @@ KIND = Kind(
             "epochs": 4,
             "steps": [1, 8, 32],
         },
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
     },
     presets=presets,
 )

@@ -58,6 +58,7 @@ KIND = Kind(
     judge_path="engine.experiments.lws.judge:judge",
     list_published=list_published,
     plots_path="engine.experiments.lws.plots",
+    question="What does it cost to train only some layers?",
     example={
         "spec": {
             "kind": "lws",
@@ -66,7 +67,7 @@ KIND = Kind(
             "epochs": 4,
         },
         "sweep": {"policy": [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.25}]},
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
     },
     presets=presets,
 )

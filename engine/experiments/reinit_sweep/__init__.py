@@ -53,6 +53,7 @@ KIND = Kind(
     judge_path="engine.experiments.reinit_sweep.judge:judge",
     run_path="engine.experiments.reinit_sweep.run:run",
     plots_path="engine.experiments.reinit_sweep.plots",
+    question="Which parameters does a trained net need?",
     example={
         "spec": {
             "kind": "reinit_sweep",
@@ -61,7 +62,7 @@ KIND = Kind(
             "fractions_percent": [0, 0.1, 1, 3, 10, 30, 100],
         },
         "sweep": {"model.width": [10, 100]},
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
     },
     presets=presets,
 )

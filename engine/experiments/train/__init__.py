@@ -40,6 +40,7 @@ KIND = Kind(
     judge_path="engine.experiments.train.judge:judge",
     run_path="engine.experiments.train.run:run",
     plots_path="engine.experiments.train.plots",
-    example={"spec": {"kind": "train", "epochs": 3}, "seeds": [0, 1]},
+    question="How well does a net learn, and how fast?",
+    example={"spec": {"kind": "train", "epochs": 3}, "seeds": [0, 1, 2]},
     presets=presets,
 )
