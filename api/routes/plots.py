@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Header, Query, Response
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from api.dependencies import StateDep
 from api.experiments.drawing_limits import check_drawing
@@ -36,8 +37,21 @@ TABLE_MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; chars
 """Additional formats of plots that are tables."""
 Inches = Annotated[float | None, Query(ge=2, le=20, description="Inches.")]
 WidthName = Literal["column", "text", "slide"]
+
+
+def _parse_width(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    """One error, not one for each type that a width may have."""
+    try:
+        return parse(value)
+    except ValidationError:
+        names = ", ".join(get_args(WidthName))
+        raise PydanticCustomError("value_error", WIDTH_ERROR, {"names": names}) from None
+
+
+WIDTH_ERROR = "give inches from 2 to 20, or one of {names}"
 Width = Annotated[
     Annotated[float, Field(ge=2, le=20)] | WidthName | None,
+    WrapValidator(_parse_width),
     Query(
         description="Inches, or `column` (3.25, of a two-column paper), `text` (6.75) or `slide` "
         "(10, with larger text). The plot is laid out for a chosen width, with text of 7 to 8 "

@@ -222,6 +222,32 @@ def test_a_plot_takes_sizes_within_limits(api_server: ApiServer, finished: str) 
         assert api_server.http.get(url, params=wrong).status_code == 422
 
 
+def test_a_plot_takes_the_widths_of_papers_and_leaves_out_its_title(
+    api_server: ApiServer, finished: str
+) -> None:
+    url = f"/experiments/{finished}/plots/learning_curve"
+    for name, inches in (("column", 3.25), ("text", 6.75), ("slide", 10)):
+        drawn = api_server.http.get(f"{url}.png", params={"width": name, "dpi": 100})
+        assert int.from_bytes(drawn.content[16:20], "big") == 100 * inches
+    shown, none = (
+        api_server.http.get(f"{url}.svg", params={"width": "column", "title": title})
+        for title in ("shown", "none")
+    )
+    assert shown.headers["ETag"] != none.headers["ETag"]
+    assert shown.text.count("<text") > none.text.count("<text")
+    for wrong in ({"width": "page"}, {"width": 1}, {"title": "short"}):
+        refused = api_server.http.get(f"{url}.png", params=wrong)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid-request")
+    refused = api_server.http.get(f"{url}.png", params={"width": "page"}).json()
+    assert refused["errors"] == [
+        {
+            "pointer": "#/query/width",
+            "code": "value_error",
+            "detail": "give inches from 2 to 20, or one of column, text, slide",
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["none.png", "learning_curve.gif", "learning_curve", "..%2Fsecret.png"]
 )
