@@ -61,7 +61,7 @@ BELOW = "outside lower center"
 _TINY = 1e-300
 LINEAR_PART = "#f2f2f2"
 """Colour of the linear part of a logarithmic axis, which holds 0."""
-SUBSTITUTES = rb"\1, Verdana, sans-serif"
+SUBSTITUTES = rb"\1, Verdana"
 """Fonts of nearly the same widths, for the text of SVG files where FONT is not installed."""
 
 STYLE: dict[str, Any] = {
@@ -168,7 +168,7 @@ def _choose_style(options: PlotOptions) -> dict[str, Any]:
     if options.width is None:
         return STYLE
     sizes = {name: options.enlargement * size for name, size in FITTED_STYLE.items()}
-    return STYLE | sizes | FITTED_LEGEND
+    return STYLE | sizes | FITTED_LEGEND | {"text.hinting": "none"}
 
 
 def new_figure(options: PlotOptions, width: float, height: float) -> PlotFigure:
@@ -206,7 +206,7 @@ def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> byt
         )
     data = stream.getvalue()
     if image_format == "svg":
-        return re.sub(rb"(font: [^;\"]*'%s')" % FONT.encode(), SUBSTITUTES, data)
+        return re.sub(rb"(<[^>]*font-family: '%s')" % FONT.encode(), SUBSTITUTES, data)
     return data
 
 

@@ -104,7 +104,7 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     figure of a chosen width with little room the bars are rows.
     """
     all_points = numbers["points"]
-    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points])
+    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points], options)
     points = [all_points[place] for place in chosen]
     labels = label_points([point["values"] for point in all_points])
     names = [labels[place] or "net" for place in chosen]

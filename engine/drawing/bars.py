@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 
 from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import POINTS, text_inches, wrap_to
-from engine.plotting import choose_points
+from engine.plotting import PlotOptions, choose_points
 
-MOST_BARS = 40
-"""Points of one figure of bars; the numbers hold all."""
+MOST_BARS, MOST_FITTED_BARS = 40, 30
+"""Points of one figure of bars, and of one of a chosen width; the numbers hold all."""
 NAME_SHARE = 0.42
 """Of the width of a figure, at most for the names."""
 ROW_INCHES, ROW_GAP_INCHES = 0.19, 0.06
@@ -21,9 +21,9 @@ AXIS_INCHES, UPRIGHT_LINES = 0.55, 3
 """Width beside bars that are columns, and most lines of a name below one."""
 
 
-def choose_bars(scores: Sequence[float | None]) -> list[int]:
+def choose_bars(scores: Sequence[float | None], options: PlotOptions) -> list[int]:
     """The points that have a bar, as `choose_points`."""
-    return choose_points(scores, MOST_BARS)
+    return choose_points(scores, MOST_BARS if options.width is None else MOST_FITTED_BARS)
 
 
 def fits_columns(figure: PlotFigure, names: Sequence[str], values: Sequence[str]) -> bool:

@@ -94,7 +94,7 @@ def _draw_bars(
 ) -> Figure:
     """Bars in the colours of their policies; in a figure of a chosen width, rows."""
     all_points = numbers["points"]
-    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points])
+    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points], options)
     points = [all_points[place] for place in chosen]
     is_long = max(len(_name(point)) for point in points) > USUAL_LETTERS
     height = 4.2 + (LONG_NAME_INCHES if is_long else 0.0)

@@ -24,8 +24,8 @@ from engine.tables import TextColumn, TextTable
 ROW_INCHES = 0.235
 LETTER_INCHES = 0.07
 MARGIN_INCHES = 0.3
-MOST_ROWS = 60
-"""Rows of the figure; HTML, CSV and JSON hold all."""
+MOST_ROWS, MOST_FITTED_ROWS = 60, 30
+"""Rows of the figure, and of one of a chosen width; HTML, CSV and JSON hold all."""
 EDGE_INCHES, GAPS_INCHES, NAME_SHARE = 0.12, (0.1, 0.06), 0.5
 """In a figure of a chosen width: beside the table, between columns (the second where it saves a
 block), and the most for names."""
@@ -41,7 +41,8 @@ def draw_table(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     with the names of the rows.
     """
     points = numbers["points"]
-    chosen = choose_points([point["test_accuracy"]["mean"] for point in points], MOST_ROWS)
+    most = MOST_ROWS if options.width is None else MOST_FITTED_ROWS
+    chosen = choose_points([point["test_accuracy"]["mean"] for point in points], most)
     table = tabulate({**numbers, "points": [points[place] for place in chosen]})
     notes = [note for note in table.notes if not note.startswith("Departs")]
     left_out = describe_left_out(chosen, points).removeprefix("; ")

@@ -151,7 +151,7 @@ def _timing_numbers(source: PlotInput) -> dict[str, Any]:
 def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     all_points = numbers["points"]
     totals = [sum(filter(None, point["seconds"].values())) for point in all_points]
-    chosen = choose_bars(totals)
+    chosen = choose_bars(totals, options)
     points = [all_points[place] for place in chosen]
     labels = label_points([point["values"] for point in all_points])
     names = [wrap(labels[place] or "net", NAME_LETTERS) for place in chosen]
