@@ -121,7 +121,7 @@ def test_the_first_report_ends_the_set_up_and_is_no_progress(
     """Saving without progress would let a run that kills its workers be retried for ever."""
     harness.settings = harness.settings.model_copy(update={"checkpoint_seconds": 0.0})
     ctx = make_context(harness, claim)
-    assert ctx.setup_seconds is None
+    assert not ctx.setup_seconds
     time.sleep(0.02)
     ctx.report_progress(0.0, 2.0, "seed-epochs")
     first = ctx.setup_seconds
