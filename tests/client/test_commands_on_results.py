@@ -95,6 +95,13 @@ def test_plots_are_written(
         service_url,
     )
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+    options = ["--width", "column", "--title", "none", "--dpi", "100", "--out", str(tmp_path)]
+    done = invoke("plot", finished[0], "learning_curve", *options, "--url", service_url)
+    column = Path(done.stdout.strip()).read_bytes()
+    assert int.from_bytes(column[16:20], "big") == 325
+    refused = invoke("plot", finished[0], "--width", "page", "--url", service_url)
+    assert refused.exit_code == 4
+    assert "column, text, slide" in refused.stderr
 
 
 def test_an_export_is_imported_and_its_script_reruns_it(
