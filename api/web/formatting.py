@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.experiment_titles import make_title
 from engine.labels import format_number
+from schemas.resources import Experiment
 
 MAX_PLACES = 6
 """Most decimals of a number; one that needs more is written in scientific notation."""
@@ -20,6 +22,11 @@ def format_point(values: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{path.rsplit('.', 1)[-1]} {format_value(value)}" for path, value in values.items()
     )
+
+
+def title_of(experiment: Experiment) -> str:
+    """Its name; without one, what differs from the defaults: `train, width 10 to 100`."""
+    return experiment.name or make_title(experiment.kind, experiment.spec, experiment.sweep)
 
 
 def format_value(value: Any) -> str:

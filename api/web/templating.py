@@ -13,7 +13,13 @@ from jinja2 import StrictUndefined
 
 from api.http.paging import format_label
 from api.http.root_path import root_path_of, service_path_of
-from api.web.formatting import format_bytes, format_point, format_seconds, format_value
+from api.web.formatting import (
+    format_bytes,
+    format_point,
+    format_seconds,
+    format_value,
+    title_of,
+)
 from api.web.result_tables import format_elapsed
 from schemas.problems import Problem
 
@@ -68,5 +74,6 @@ templates.env.filters.update(
         "elapsed": format_elapsed,
         "value": format_value,
         "point": format_point,
+        "title": title_of,
     }
 )

@@ -11,6 +11,7 @@ from api.dependencies import StateDep
 from api.experiments.body import submission_body
 from api.http.request_work import Router
 from api.web.code_snippets import format_body
+from api.web.formatting import title_of
 from api.web.templating import render
 from engine.experiments.registry import kinds, presets
 from engine.kind import Preset
@@ -41,7 +42,7 @@ def show_submit(
             earlier = to_resource(session, find.get_experiment(session, source))
         chosen = f"from:{source}"
         body = format_body(submission_body(earlier, omit_defaults=True))
-        groups["An earlier experiment"] = [(chosen, earlier.name or source, body, "")]
+        groups["An earlier experiment"] = [(chosen, title_of(earlier), body, "")]
     groups["Examples, seconds to a minute"] = [
         (f"kind:{one.name}", one.title, format_body(one.example), one.description)
         for one in kinds().values()
