@@ -339,6 +339,8 @@ def describe_left_out(
     """
     if len(drawn) == len(points):
         return ""
+    if len(drawn) == 1:
+        return f"; 1 of {len(points)} points is drawn{', the best' if chosen else ''}"
     return f"; {len(drawn)} of {len(points)} points are drawn{chosen}"
 
 

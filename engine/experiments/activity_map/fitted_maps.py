@@ -35,8 +35,8 @@ HEADER_INCHES, FOOTER_INCHES = 0.6, 1.2
 """Above a block, and below all: the point's name and the alphas; the colour bar and the note."""
 LABEL_SHARE = 0.4
 """Of a block, at most for the names of its rows."""
-BAR_SHARE = 0.7
-"""Of the figure's width, for the label of the colour bar."""
+BAR_SHARE, BAR_GAP_INCHES = 0.7, 0.12
+"""Of the figure's width, for the label of the colour bar; and above the bar."""
 GAP = 0.04
 """Between maps, in columns; between rows in proportion."""
 ROW_GAP = 0.08
@@ -70,6 +70,7 @@ def draw_fitted_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure
         ax=panels,
         location="bottom",
         fraction=0.05,
+        pad=BAR_GAP_INCHES / (rows * most * row),
         aspect=40,
         label=wrap_to(
             describe_bins(numbers), BAR_SHARE * figure.get_figwidth(), figure.text_size(8.0)
