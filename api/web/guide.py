@@ -33,6 +33,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "how-to/deployment",
         "how-to/back-up",
         "how-to/operations",
+        "how-to/figures",
         "how-to/citing",
     ),
     "Reference": (

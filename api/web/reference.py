@@ -33,12 +33,14 @@ QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /presets/{name}": {"scale": "quick"},
     "GET /models/{name}": {"dataset": "digits"},
     "POST /datasets": {"name": "mine"},
+    "POST /datasets/preview": {"name": "another"},
     "DELETE /datasets/{name}": {"dry_run": "true"},
     "DELETE /checkpoints/{checkpoint_id}": {"dry_run": "true"},
     "POST /checkpoints": {"title": "mine"},
 }
 FILES: Mapping[str, str] = {
     "POST /datasets": "mine.npz",
+    "POST /datasets/preview": "mine.npz",
     "POST /checkpoints": "theta.safetensors",
     "POST /import": "$EXPERIMENT.zip",
 }

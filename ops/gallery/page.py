@@ -57,6 +57,7 @@ def write_pages(results: Path, page: Path) -> None:
     records = read_records(results)
     folder = results.relative_to(page.parent).as_posix()
     readings = [f"- `{one.name}`: {one.sentence}" for one in READINGS]
+    readings.append(f"- `{NO_READING}`: None of these; the figure's page tells the departures.")
     parts = [HEAD + "\n".join(readings) + "\n", _reference_section(records, folder)]
     parts += [_overview(records), *(_claim_section(records, claim, folder) for claim in CLAIMS)]
     page.write_text("\n".join([*filter(None, parts), _index_section(records)]), encoding="utf-8")

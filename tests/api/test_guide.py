@@ -65,8 +65,8 @@ def test_the_sections_of_a_page_are_listed_and_linked(
     api_server: ApiServer,
 ) -> None:
     text = page(api_server, "/guide/paper-map")
-    assert '<h2 id="fig2">fig2: ' in text
-    assert '<li><a href="#fig2">fig2: ' in text
+    assert '<h2 id="claim-2">2. Wide nets' in text
+    assert '<li><a href="#claim-2">2. Wide nets' in text
     assert "&lt;a" not in text
 
 
