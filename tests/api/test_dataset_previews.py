@@ -45,7 +45,7 @@ CASES: list[tuple[str | bytes, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("content", "params"), CASES)
+@pytest.mark.parametrize(("content", "params"), CASES, ids=["csv", "images", "npz"])
 def test_a_preview_tells_what_the_import_then_stores_and_stores_nothing(
     api_on_both_databases: ApiServer, content: str | bytes, params: dict[str, Any]
 ) -> None:
