@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.result import Statistic
-from ops.gallery.texts import Record, data_of, minutes, sentence_of, setting_of, where
+from ops.gallery.texts import (
+    Record,
+    data_of,
+    minutes,
+    sentence_of,
+    setting_of,
+    value_of,
+    where,
+)
 from richregime.formatting import format_statistic
 from richregime.tables import format_cell
 
@@ -46,6 +54,11 @@ def _figure_section(record: Record, folder: str) -> str:
         lines.append(
             f"- {claim}: **{verdict['verdict']}**{setting_of(verdict)}. {sentence_of(verdict)}"
         )
+        lines += [
+            f"  - Beside it: {one['statement']}: {one['verdict']}, {value_of(one)}."
+            for one in verdict["findings"]
+            if one.get("role") == "beside" and one["value"] is not None
+        ]
     departures = _departures(record)
     if departures:
         lines.append(f"- Departures from the paper: {'; '.join(departures)}.")

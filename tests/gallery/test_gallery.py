@@ -188,7 +188,15 @@ def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path)
     rises = verdict(2, "reproduced", "first_epoch")
     falls = verdict(2, "not reproduced", "trainable", decided_by="theory")
     write_record(results, "fig2", "trainable", [falls])
-    write_record(results, "fig2", "first_epoch", [rises, verdict(1, "inconclusive", "first_epoch")])
+    beside = {
+        "statement": "Width 100 rises",
+        "verdict": "reproduced",
+        "role": "beside",
+        "value": -0.25,
+        "interval": [-0.5, -0.125],
+    }
+    inconclusive = verdict(1, "inconclusive", "first_epoch", findings=[beside])
+    write_record(results, "fig2", "first_epoch", [rises, inconclusive])
     write_pages(results, page)
     text = page.read_text()
     assert "| [2. Wide nets recover as more is reset](#claim-2) | ✘ not reproduced |" in text
@@ -203,6 +211,7 @@ def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path)
     figure = (tmp_path / "figures" / "fig2.md").read_text()
     assert figure.index("Title of fig2-trainable") < figure.index("Title of fig2-first_epoch")
     assert "decided by theory" in figure
+    assert "\n  - Beside it: Width 100 rises: reproduced, -0.25 [-0.5, -0.125].\n" in figure
     assert "Choices where the paper is silent: a choice." in figure
 
 
