@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".html", ".js", ".css", ".yaml", ".ipynb", ".toml", ".sh", ".mako"}
 COMMANDS = {"run", "test"}
-GENERATED_LINES = {"docs/paper-map.md", "docs/reference/performance.md"}
-"""Pages that programs write, one fact a line, however long it is"""
+GENERATED_LINES = ("docs/paper-map.md", "docs/figures/", "docs/reference/performance.md")
+"""Pages and folders that programs write, one fact a line, however long it is"""
 MAX_COLUMNS = 100
 
 RETIRED = re.compile(
@@ -116,7 +116,7 @@ def test_prose_of_documents_has_at_most_100_columns() -> None:
     found = []
     for path in tracked_texts():
         name = str(path.relative_to(ROOT))
-        if path.suffix != ".md" or name in GENERATED_LINES:
+        if path.suffix != ".md" or name.startswith(GENERATED_LINES):
             continue
         in_code = False
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
