@@ -87,6 +87,7 @@ RULES: dict[str, Rule] = {
     "GET /datasets/{name}": READS[Shown.NOT_FOUND],
     "DELETE /datasets/{name}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
     "POST /datasets": Rule(Scope.SUBMIT, Shown.OWN),
+    "POST /datasets/preview": Rule(Scope.SUBMIT, Shown.OWN),
     "GET /checkpoints": READS[Shown.OWN],
     "GET /checkpoints/{checkpoint_id}": READS[Shown.NOT_FOUND],
     "DELETE /checkpoints/{checkpoint_id}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
@@ -198,7 +199,7 @@ class Group:
                 return {"params": {"dry_run": "true"}}
             case "GET /experiments/{experiment_id}/difference":
                 return {"params": {"point": 0}}
-            case "POST /datasets":
+            case "POST /datasets" | "POST /datasets/preview":
                 return {"content": make_npz(), "params": {"name": "common", "title": "a data set"}}
             case "POST /checkpoints":
                 return {"content": make_checkpoint(CHECKPOINT_SHAPES, "BF16")}
