@@ -20,7 +20,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from engine.spec_fields import explain_unknown
+from engine.spec_fields import UNKNOWN, explain_unknown
+
+MAX_EXPLAINED = 20
+"""Unknown fields of a body that get a suggestion, as finding one takes time"""
 
 
 class EngineError(Exception):
@@ -95,6 +98,7 @@ def field_errors(
     or, where a union has no such field, a word in angle brackets.
     """
     found = []
+    num_unknown = 0
     for error in errors:
         value = error.get("input")
         shown = ""
@@ -105,7 +109,9 @@ def field_errors(
             shown = f" (got {text if len(text) <= 80 else text[:77] + '...'})"
         message = str(error["msg"]).removeprefix("Value error, ")
         if error["type"] == "extra_forbidden" and model is not None:
-            message = explain_unknown(model, error["loc"])
+            num_unknown += 1
+            is_explained = num_unknown <= MAX_EXPLAINED
+            message = explain_unknown(model, error["loc"]) if is_explained else UNKNOWN
         found.append(
             FieldError(_pointer(error["loc"], data, prefix), str(error["type"]), message + shown)
         )

@@ -11,6 +11,11 @@ from pydantic import BaseModel
 TAG = "name"
 """The field that tells which variant of a part is meant, e.g. which optimiser"""
 
+UNKNOWN = "there is no such field here"
+"""The pointer of the error names the field"""
+MAX_LETTERS = 80
+"""Of an unknown name, as finding a similar one takes time"""
+
 
 def complete_tags(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
     """The data, where each part that leaves its tag out has the tag of the field's default.
@@ -32,12 +37,12 @@ def explain_unknown(model: type[BaseModel], location: Sequence[int | str]) -> st
     """
     *parents, name = location
     known = list(_fields_at(model, parents))
-    near = get_close_matches(str(name), known, n=1) or [
+    near = get_close_matches(str(name)[:MAX_LETTERS], known, n=1) or [
         path for path in _paths_below(model) if not parents and path.endswith(f".{name}")
     ]
     if near:
-        return f"there is no field {str(name)[:80]!r} here; did you mean `{near[0]}`?"
-    return f"there is no field {str(name)[:80]!r} here; known: {', '.join(known) or 'none'}"
+        return f"{UNKNOWN}; did you mean `{near[0]}`?"
+    return f"{UNKNOWN}; known: {', '.join(known) or 'none'}"
 
 
 def suggest_path(path: str, known: Sequence[str]) -> str:

@@ -72,16 +72,32 @@ def expand(
     except InvalidSpec as invalid:
         of_axes = _find_errors_of_axes(spec, invalid, sweep, before_point)
         raise InvalidSpec([*invalid.errors, *errors, *of_axes]) from None
-    errors += [error for path in sweep for error in _check_path(path, base)]
-    if errors:
-        # The axes without errors are still expanded, for the errors of their values.
-        right = {path: values for path, values in sweep.items() if not _points_at(path, errors)}
-        _, of_points = _expand_points(base, right, before_point)
-        raise InvalidSpec([*errors, *(one for one in of_points if one.code in _STANDING)])
+    if errors or any(_check_path(path, base) for path in sweep):
+        raise InvalidSpec([*errors, *_find_standing_errors(base, sweep, errors, before_point)])
     points, errors = _expand_points(base, sweep, before_point)
     if errors:
         raise InvalidSpec(errors)
     return points
+
+
+def _find_standing_errors(
+    base: Mapping[str, Any],
+    sweep: Mapping[str, Sequence[Any]],
+    known: Sequence[FieldError],
+    before_point: Callable[[], None],
+) -> list[FieldError]:
+    """The errors of axes beside the known ones: unknown paths, and values that stand alone.
+
+    The axes without errors are expanded, for the errors of their values.
+    """
+    errors = [error for path in sweep for error in _check_path(path, base)]
+    right = {
+        path: values
+        for path, values in sweep.items()
+        if values and not _points_at(path, [*known, *errors])
+    }
+    _, of_points = _expand_points(base, right, before_point)
+    return [*errors, *(one for one in of_points if one.code in _STANDING)]
 
 
 def _points_at(path: str, errors: Sequence[FieldError]) -> bool:
@@ -138,15 +154,12 @@ def _find_errors_of_axes(
     wrong = {part[2] for part in parts if len(part) > 2}
     if not isinstance(spec, Mapping) or not wrong or "kind" in wrong:
         return []
-    rest = {name: value for name, value in spec.items() if name not in wrong}
-    axes = {
-        path: values for path, values in sweep.items() if values and path.split(".")[0] not in wrong
-    }
+    axes = {path: values for path, values in sweep.items() if path.split(".")[0] not in wrong}
     try:
-        expand(rest, axes, before_point)
-    except InvalidSpec as others:
-        return [one for one in others.errors if one.code in _STANDING]
-    return []
+        rest = parse_spec({name: value for name, value in spec.items() if name not in wrong})
+    except InvalidSpec:
+        return []
+    return _find_standing_errors(rest.model_dump(mode="json"), axes, (), before_point)
 
 
 def _describe_duplicate(

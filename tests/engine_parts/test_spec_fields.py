@@ -61,9 +61,9 @@ def errors_of(spec: Any, sweep: dict[str, list[Any]] | None = None) -> list[Fiel
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ({"epoch": 3}, "there is no field 'epoch' here; did you mean `epochs`?"),
-        ({"lr": 0.1}, "there is no field 'lr' here; did you mean `optimizer.lr`?"),
-        ({"width": 5}, "there is no field 'width' here; did you mean `model.width`?"),
+        ({"epoch": 3}, "there is no such field here; did you mean `epochs`?"),
+        ({"lr": 0.1}, "there is no such field here; did you mean `optimizer.lr`?"),
+        ({"width": 5}, "there is no such field here; did you mean `model.width`?"),
         ({"optimizer": {"learn": 1}}, "known: name, lr, beta1, beta2, eps, weight_decay"),
         ({"optimizer": {"name": "sgd", "momentun": 0.9}}, "did you mean `momentum`?"),
         ({"schedule": {"warmup": {"epoch": 1}}}, "did you mean `epochs`?"),
@@ -102,6 +102,19 @@ def test_errors_of_the_spec_of_paths_and_of_values_come_at_once() -> None:
         ("#/sweep/width", "unknown-path"),
         ("#/sweep/batch_size/1", "greater_than_equal"),
     }, "the width belongs to a model that is itself in error"
+
+
+def test_an_error_about_two_fields_of_which_one_is_a_default_is_told_once() -> None:
+    spec = {"kind": "lws", "policy": {"name": "freeze_out"}}
+    found = errors_of(spec, {"batch_size": [64, 0]})
+    assert [one.pointer for one in found] == ["#/spec/schedule/name"]
+
+
+def test_only_the_first_unknown_fields_get_a_suggestion() -> None:
+    found = errors_of({"kind": "train", **{f"epoch{one}": 1 for one in range(100)}})
+    told = [one.detail for one in found]
+    assert told.count("there is no such field here; did you mean `epochs`?") == 20
+    assert told.count("there is no such field here") == 80
 
 
 def test_an_invalid_field_gives_no_error_about_its_default() -> None:
