@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.errors import ModelRejected
+from engine.models.traced.layer import build_layers
+from engine.models.traced.plan import plan_layers
 from tests.traced.nets import (
     Residual,
     describe_layers,
@@ -269,3 +271,57 @@ def test_a_deep_chain_has_one_layer_for_each_block() -> None:
     layers = find_layers(net)
     assert len(layers) == 22
     assert all(low[0] != high[0] for low, high in pairwise(names(layers)))
+
+
+class Weighted(nn.Module):
+    """Its forward pass makes a tensor of itself, and computes something of a buffer."""
+
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.top = nn.Linear(36, 4), nn.Linear(4, 3)
+        self.register_buffer("scale", torch.arange(4.0).view(2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
+        h = self.low(x.flatten(1)) * weights + self.scale.view(-1)
+        return self.top(h)
+
+
+def test_tensors_that_the_forward_pass_makes_belong_to_the_layer_and_not_to_its_state() -> None:
+    with torch.device("meta"):
+        plans = plan_layers(Weighted(), (1, 6, 6))
+    module = Weighted()
+    layers = build_layers(module, plans, [False] * len(plans))
+    x = torch.randn(2, 1, 6, 6)
+
+    def through(x: Tensor) -> Tensor:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    assert torch.equal(through(x), module(x))
+    assert sorted(key for layer in layers for key in layer.state_dict()) == [
+        *("low.bias", "low.weight", "scale", "top.bias", "top.weight")
+    ]
+    with torch.no_grad():
+        module.get_buffer("scale").add_(1)
+    assert torch.equal(through(x), module(x)), "a buffer's numbers are read when they are used"
+
+
+def test_random_numbers_that_tracing_would_draw_once_are_refused() -> None:
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.low = nn.Linear(36, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.low(x.flatten(1)) + torch.randn(4)
+
+    with torch.device("meta"):
+        module = Noisy()
+    before = torch.get_rng_state()
+    with pytest.raises(ModelRejected, match="does not depend on its input"):
+        plan_layers(module, (1, 6, 6))
+    assert torch.equal(torch.get_rng_state(), before)

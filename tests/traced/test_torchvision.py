@@ -96,29 +96,41 @@ def build(spec: TorchvisionSpec, info: DatasetInfo, init: InitSpec, **weights: A
     return net
 
 
-def small_enough() -> list[Any]:
-    fits = [
-        name for name in architectures() if not name.startswith(("vit_", "maxvit", "inception"))
-    ]
+SIDES = {
+    "inception_v3": 299,
+    **dict.fromkeys(("maxvit_t", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"), 224),
+}
+"""Architectures that take no small images"""
+
+
+def every_architecture() -> list[Any]:
     return [
         name if name in SMALL else pytest.param(name, marks=pytest.mark.slow)
-        for name in (*fits, "vit_b_16")
-        if name != "regnet_y_128gf"  # beyond the limit of parameters
+        for name in architectures()
     ]
 
 
-@pytest.mark.parametrize("name", small_enough())
+def fitting_data(name: str) -> DatasetInfo:
+    side = SIDES.get(name)
+    if side is None:
+        return DIGITS
+    return DatasetInfo("large", "Large images", (3, side, side), 10, 2, 2, "registered")
+
+
+@pytest.mark.parametrize("name", every_architecture())
 def test_the_layers_have_the_module_s_bits_and_its_gradients_on_the_trained_layers(
     name: str,
 ) -> None:
-    spec = TorchvisionSpec(architecture=name, stem="small")
-    net = build(spec, DIGITS, TorchInitSpec())
-    module = build_torchvision(spec, DIGITS)
+    info = fitting_data(name)
+    spec = TorchvisionSpec(architecture=name, stem="imagenet" if name in SIDES else "small")
+    net = build(spec, info, TorchInitSpec())
+    module = build_torchvision(spec, info)
     ours = {name.split(".", 2)[2]: tensor for name, tensor in net.state_dict().items()}
     with torch.no_grad():
         for key, tensor in module.state_dict().items():
             tensor.copy_(ours[key])
-    x, y = torch.randn(4, *DIGITS.shape), torch.tensor([1, 2, 3, 4])
+    y = torch.tensor([1, 2] if name in SIDES else [1, 2, 3, 4])
+    x = torch.randn(len(y), *info.shape)
     for is_training in (False, True):
         module.train(is_training), net.train(is_training)
         torch.manual_seed(1)

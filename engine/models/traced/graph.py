@@ -16,6 +16,10 @@ from engine.errors import ModelRejected
 
 BATCHES = (2, 3)
 """Examples of the two sample inputs: what differs between them depends on the batch"""
+MODES = (False, True)
+"""Whether in training, in the order in which a module is traced: constants are named in it"""
+CONSTANT = "_tensor_constant"
+"""How the names begin that torch.fx gives to tensors that the forward pass makes of itself"""
 Shape = tuple[int, ...]
 
 
@@ -62,20 +66,44 @@ def find_multiple(first: Any, second: Any) -> int | None:
     return factor if factor > 0 and second == factor * BATCHES[1] else None
 
 
+class _Tracer(fx.Tracer):
+    """Records what is computed of buffers, too, as their numbers may change."""
+
+    proxy_buffer_attributes = True
+
+
 def trace(module: nn.Module, is_training: bool) -> fx.Graph:
     """The graph of the module's forward pass in training or in evaluation.
 
-    Raises ModelRejected with the line at which tracing fails.
+    Raises ModelRejected with the line at which tracing fails, and if the forward pass draws random
+    numbers while it is traced, as they would be drawn once.
     """
+    before = torch.get_rng_state()
     with switched(module, is_training):
         try:
-            return fx.Tracer().trace(module)
+            graph = _Tracer().trace(module)
         except Exception as error:
             raise ModelRejected(
                 f"the net cannot be traced: {tell(error)}. Its forward pass must not decide by the "
                 "numbers of a tensor (`if`, `for`, `len`, `int`). Put such a piece into a function "
                 "under torch.fx.wrap"
             ) from error
+    if not torch.equal(before, torch.get_rng_state()):
+        torch.set_rng_state(before)
+        raise ModelRejected(
+            "the forward pass draws random numbers whose count does not depend on its input; draw "
+            "them with torch.rand_like, torch.randn_like or a dropout"
+        )
+    return graph
+
+
+def add_constants(module: nn.Module) -> None:
+    """Give a module the tensors that its forward pass makes without its input.
+
+    They get the names that they got when a module of the same structure was planned.
+    """
+    for is_training in MODES:
+        trace(module, is_training)
 
 
 def sample(

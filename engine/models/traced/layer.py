@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
+from engine.models.traced.graph import CONSTANT, add_constants
 from engine.models.traced.pieces import get_held
 from engine.models.traced.plan import TracedPlan
 
@@ -55,7 +56,8 @@ class TracedLayer(nn.Module):
         elif isinstance(held, nn.Parameter):
             owner.register_parameter(leaf, held)
         elif isinstance(held, Tensor):
-            persistent = leaf not in source._non_persistent_buffers_set
+            is_buffer = leaf in source._buffers
+            persistent = is_buffer and leaf not in source._non_persistent_buffers_set
             owner.register_buffer(leaf, held, persistent)
         else:
             setattr(owner, leaf, held)
@@ -76,6 +78,9 @@ def build_layers(
     module: nn.Module, plans: Sequence[TracedPlan], changes_input: Sequence[bool]
 ) -> list[TracedLayer]:
     """The layers of `module`, which has the structure of the module that was planned."""
+    constants = [name for plan in plans for name in plan.targets if name.startswith(CONSTANT)]
+    if not all(hasattr(module, name) for name in constants):
+        add_constants(module)
     return [
         TracedLayer(module, plan, changes)
         for plan, changes in zip(plans, changes_input, strict=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from engine.errors import ModelRejected
+from engine.models.traced.graph import MODES
 from engine.models.traced.pieces import Piece, find_pieces, get_held
 
 Groups = Sequence[Sequence[str]]
@@ -44,13 +45,13 @@ def plan_layers(
     computed. groups: the author's layers in place of those found. Raises ModelRejected.
     """
     check_parameters(module)
-    pieces = _join(find_pieces(module, shape, False), find_pieces(module, shape, True))
+    pieces = _join(*(find_pieces(module, shape, mode) for mode in MODES))
     grouped = _group(pieces, module) if groups is None else _group_by_names(pieces, module, groups)
     plans = tuple(
         TracedPlan(
             {
                 mode: tuple(graph for piece in group for graph in piece.graphs[mode])
-                for mode in (False, True)
+                for mode in MODES
             },
             tuple(dict.fromkeys(name for piece in group for name in piece.targets)),
         )
