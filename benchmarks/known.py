@@ -180,28 +180,30 @@ def _layer_answers(options: Options, data: Mapping[str, Any]) -> Iterator[Answer
         "modes": ["layer"],
     }
     source, note = "arXiv 1902.01996, Section 3", "40 epochs of SGD; theirs are 100"
+    seeds = options.size(10, 3)
+    enlarged = "10 seeds, after 3 had given 0.30 [0.11, 0.49] for layer 1"
     for layer in (1, 2):
         yield Answer(
             f"3 x 256 net on MNIST, layer {layer + 1} reset to its initial weights: accuracy lost",
             "little",
             source,
             {**spec, "reset_to": {"name": "init"}},
-            3,
+            seeds,
             _layer_loss(layer),
             at_most(0.05),
             "the whole 95 % interval is at most 0.05",
-            note=note,
+            note=f"{note}; {enlarged}",
         )
     yield Answer(
         "3 x 256 net on MNIST, layer 1 reset to its initial weights: accuracy lost",
         "most of it: the layer is critical",
         source,
         {**spec, "reset_to": {"name": "init"}},
-        3,
+        seeds,
         _layer_loss(0),
         lambda values: mean_interval(values)[0] >= 0.2,
         "the whole 95 % interval is at least 0.2",
-        note=note,
+        note=f"{note}; {enlarged}",
     )
     for layer in (0, 1, 2):
         yield Answer(

@@ -44,6 +44,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "reference/errors",
         "reference/settings",
         "reference/performance",
+        "reference/known-answers",
         "paper-map",
     ),
     "Explanation": (
