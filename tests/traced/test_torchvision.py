@@ -77,9 +77,10 @@ def test_every_architecture_has_torchvision_s_parameters(name: str) -> None:
     layers = describe_net(TorchvisionSpec(architecture=name), info).layers
     found = sum(layer.num_parameters for layer in layers)
     models: Any = import_torchvision("models")
-    published = max(one.meta["num_params"] for one in models.get_model_weights(name))
+    # Weights for larger images have more parameters: a ViT has one for each place.
+    published = {one.meta["num_params"] for one in models.get_model_weights(name)}
     auxiliary = 3_326_696 if name == "inception_v3" else 0  # its auxiliary head is left out
-    assert found == published - auxiliary
+    assert found + auxiliary in published
     assert len(layers) >= 8
 
 
