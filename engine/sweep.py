@@ -72,32 +72,31 @@ def expand(
     except InvalidSpec as invalid:
         of_axes = _find_errors_of_axes(spec, invalid, sweep, before_point)
         raise InvalidSpec([*invalid.errors, *errors, *of_axes]) from None
-    if errors or any(_check_path(path, base) for path in sweep):
-        raise InvalidSpec([*errors, *_find_standing_errors(base, sweep, errors, before_point)])
+    errors += _check_paths(sweep, base)
+    if errors:
+        raise InvalidSpec([*errors, *_find_value_errors(base, sweep, errors, before_point)])
     points, errors = _expand_points(base, sweep, before_point)
     if errors:
         raise InvalidSpec(errors)
     return points
 
 
-def _find_standing_errors(
+def _check_paths(sweep: Mapping[str, Sequence[Any]], base: Mapping[str, Any]) -> list[FieldError]:
+    return [error for path in sweep for error in _check_path(path, base)]
+
+
+def _find_value_errors(
     base: Mapping[str, Any],
     sweep: Mapping[str, Sequence[Any]],
     known: Sequence[FieldError],
     before_point: Callable[[], None],
 ) -> list[FieldError]:
-    """The errors of axes beside the known ones: unknown paths, and values that stand alone.
-
-    The axes without errors are expanded, for the errors of their values.
-    """
-    errors = [error for path in sweep for error in _check_path(path, base)]
+    """The values that their own field refuses, on the axes without a known error."""
     right = {
-        path: values
-        for path, values in sweep.items()
-        if values and not _points_at(path, [*known, *errors])
+        path: values for path, values in sweep.items() if values and not _points_at(path, known)
     }
-    _, of_points = _expand_points(base, right, before_point)
-    return [*errors, *(one for one in of_points if one.code in _STANDING)]
+    _, errors = _expand_points(base, right, before_point)
+    return [one for one in errors if one.code in _STANDING]
 
 
 def _points_at(path: str, errors: Sequence[FieldError]) -> bool:
@@ -158,8 +157,10 @@ def _find_errors_of_axes(
     try:
         rest = parse_spec({name: value for name, value in spec.items() if name not in wrong})
     except InvalidSpec:
-        return []
-    return _find_standing_errors(rest.model_dump(mode="json"), axes, (), before_point)
+        return []  # these errors are about fields that are left out here, and told already
+    base = rest.model_dump(mode="json")
+    errors = _check_paths(axes, base)
+    return [*errors, *_find_value_errors(base, axes, errors, before_point)]
 
 
 def _describe_duplicate(

@@ -10,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from engine.data.importing.hub_sets import PREFIX, HubChoices, read_hub_set
+from engine.data.importing.hub_files import PREFIX, HubChoices
+from engine.data.importing.hub_sets import read_hub_set
 from engine.data.importing.imported import Imported
 from engine.data.importing.options import ImportOptions
 from engine.data.npz import NpzLimits

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.web.formatting import format_seconds
 from richregime import Client
 from tests.browser.chrome import Browser
 
@@ -177,6 +178,7 @@ def test_a_draft_survives_a_reload_and_is_not_replaced_without_asking(
     set_field(browser, "example", "kind:lws")
     browser.evaluate("document.getElementById('draft-replace').click(); true")
     browser.wait_for("JSON.parse(body.value).spec.kind === 'lws'")
+    set_field(browser, "field-epochs", "4")
     open_form(browser, f"{service_url}/submit?kind=train")
     assert body_of(browser)["spec"]["kind"] == "train"
     assert "Open the draft" in browser.evaluate(
@@ -214,3 +216,53 @@ def test_the_fields_alone_submit_an_experiment(
     assert (made.name, made.seeds, made.spec["epochs"]) == ("by fields", [0], 1)
     open_form(browser, f"{service_url}/submit")
     assert browser.evaluate("document.getElementById('draft-notice').hidden") is True
+
+
+def test_a_draft_that_is_given_up_does_not_come_back(browser: Browser, service_url: str) -> None:
+    open_form(browser, f"{service_url}/submit")
+    set_field(browser, "field-epochs", "13")
+    open_form(browser, f"{service_url}/submit")
+    browser.wait_for("document.getElementById('draft-notice').hidden === false")
+    browser.evaluate("document.getElementById('draft-replace').click(); true")
+    browser.wait_for("JSON.parse(body.value).spec.epochs !== 13")
+    open_form(browser, f"{service_url}/submit")
+    assert browser.evaluate("document.getElementById('draft-notice').hidden") is True
+
+
+def test_keeping_a_draft_keeps_example_and_reading(browser: Browser, service_url: str) -> None:
+    open_form(browser, f"{service_url}/submit?preset=fig2&scale=quick")
+    set_field(browser, "field-epochs", "3")
+    set_field(browser, "reading", "first_epoch")
+    browser.wait_for("document.getElementById('draft-notice').hidden === false")
+    browser.evaluate("document.getElementById('draft-keep').click(); true")
+    browser.wait_for("document.getElementById('reading').value === ''")
+    assert browser.evaluate("document.getElementById('example').value") == "preset:fig2:quick"
+    assert "reset_to" not in body_of(browser)["spec"]
+
+
+def test_without_storage_and_without_the_fields_an_experiment_is_submitted(
+    browser: Browser, service_url: str
+) -> None:
+    """A browser may refuse to store, and the description of the fields may not come."""
+    browser.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="Object.defineProperty(window, 'localStorage', {get() {throw new Error('off')}});"
+        " const ask = window.fetch; window.fetch = (path, ...rest) => String(path).endsWith("
+        "'/models') ? Promise.reject(new Error('gone')) : ask(path, ...rest)",
+    )
+    browser.open(f"{service_url}/submit?kind=train")
+    browser.wait_for("document.getElementById('fields').textContent.includes('(gone)')")
+    spec = {"kind": "train", "epochs": 1, "data": {"name": "digits", "train_size": 100}}
+    replace_body(browser, {"spec": spec, "name": "without both"})
+    wait_for_verdict(browser, "The experiment is valid.")
+    browser.evaluate("document.getElementById('submit').click(); true")
+    browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
+
+
+def test_the_scripts_tell_durations_as_the_pages_do(browser: Browser, service_url: str) -> None:
+    browser.open(f"{service_url}/submit")
+    seconds = [0, 0.04, 0.4, 9.94, 12.4, 59.4, 200, 3_599, 7_500, 172_799, 13_300_000, 4e11]
+    told = browser.evaluate(
+        f"import('/assets/numbers.js').then(({{duration}}) => {json.dumps(seconds)}.map(duration))"
+    )
+    assert told == [format_seconds(one) for one in seconds]

@@ -70,7 +70,8 @@ def test_the_error_decides_the_decimals_of_a_statistic(
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"),
+        (0, "0.0 s"),
+        (0.04, "under 0.1 s"),
         (9.94, "9.9 s"),
         (12.4, "12 s"),
         (200, "3 min 20 s"),

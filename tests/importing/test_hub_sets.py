@@ -22,9 +22,10 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from engine.data.importing import hub_sets
+from engine.data.importing import hub_files
 from engine.data.importing import images as importing_images
-from engine.data.importing.hub_sets import HubChoices, read_hub_set
+from engine.data.importing.hub_files import HubChoices
+from engine.data.importing.hub_sets import read_hub_set
 from engine.data.importing.imported import Imported
 from engine.data.importing.options import ImportOptions
 from engine.data.npz import NpzLimits, inspect_npz
@@ -154,9 +155,9 @@ def test_class_labels_of_a_table_keep_the_order_of_their_names(tmp_path: Path) -
 def test_configs_and_splits_are_found_in_the_paths(
     paths: list[str], config: str, splits: dict[str, int]
 ) -> None:
-    found = hub_sets._Repository(dict.fromkeys(paths, Path), {}, None, None)
+    found = hub_files.Repository(dict.fromkeys(paths, Path), {}, None, None)
     chosen = HubChoices(config=config if config == "en" else None)
-    name, by_split = hub_sets._choose_config(found, chosen, ImportOptions())
+    name, by_split = hub_files.choose_config(found, chosen, ImportOptions())
     assert (name, {split: len(files) for split, files in by_split.items()}) == (config, splits)
 
 
@@ -234,7 +235,7 @@ def test_what_is_wrong_is_told(
 def test_too_much_to_download_is_refused_before_any_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_sets, "MAX_DOWNLOAD", 100)
+    monkeypatch.setattr(hub_files, "MAX_DOWNLOAD", 100)
     with pytest.raises(InvalidSpec, match=r"take [\d,]+ bytes; the limit is 100: choose a smaller"):
         read(tmp_path, FILES)
 

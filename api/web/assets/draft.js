@@ -24,13 +24,9 @@ export function createDraft(notice) {
     notice.hidden = true;
   }
 
-  function save(edited, example) {
+  function save(edited) {
     current = edited;
-    try {
-      localStorage.setItem(KEY, JSON.stringify({ text: edited, example }));
-    } catch (error) {
-      console.info(`The draft is not kept: ${error.message}`);
-    }
+    store(() => localStorage.setItem(KEY, JSON.stringify({ text: edited })));
   }
 
   function restore() {
@@ -41,7 +37,16 @@ export function createDraft(notice) {
   }
 
   function forget() {
-    localStorage.removeItem(KEY);
+    store(() => localStorage.removeItem(KEY));
+  }
+
+  // The page works without storage, which a browser may switch off or limit.
+  function store(change) {
+    try {
+      change();
+    } catch (error) {
+      console.info(`The draft is not kept: ${error.message}`);
+    }
   }
 
   function show(message, yes, no) {

@@ -39,9 +39,11 @@ export function flops(count) {
 const powerOf = (count, units) => Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
 
 export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toPrecision(2)} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
-  const days = Math.round(seconds / 86400);
-  return days < 730 ? `${days} days` : `${new Intl.NumberFormat("en").format(Math.round(days / 365.25))} years`;
+  if (seconds > 0 && seconds < 0.05) return "under 0.1 s";
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds) % 60} s`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const days = minutes / (24 * 60);
+  return days < 730 ? `${days.toFixed(0)} days` : `${new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format(days / 365.25)} years`;
 }

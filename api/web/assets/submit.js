@@ -19,7 +19,7 @@ const draft = createDraft(document.getElementById("draft-notice"));
 const tabs = connectTabs(["fields", "json"]);
 const number = new Intl.NumberFormat("en");
 let specFields;
-let chosenExample;
+let filledFrom; // the values of example and reading
 let timer = null;
 let request = null;
 let filling = 0; // counts the fillings, as answers may come out of order
@@ -89,7 +89,7 @@ function showGuide() {
 }
 
 function onEdit() {
-  draft.save(body.value, example.value);
+  draft.save(body.value);
   scheduleCheck();
 }
 
@@ -266,14 +266,31 @@ body.addEventListener("keydown", (event) => {
 });
 
 async function chooseExample() {
-  if (await draft.mayReplace("The fields and the JSON hold your changes.", "Replace them", "Keep them")) {
-    chosenExample = example.value;
-    return fillBody();
-  }
-  example.value = chosenExample;
+  if (await draft.mayReplace("The fields and the JSON hold your changes.", "Replace them", "Keep them")) return startAnew();
+  [example.value, reading.value] = filledFrom;
 }
 
-async function start() {
+function startAnew() {
+  draft.forget();
+  filledFrom = [example.value, reading.value];
+  return fillBody();
+}
+
+// The earlier draft, else the example that the address names.
+async function showFirstBody() {
+  const { chosen: asked } = example.dataset;
+  const { earlier } = draft;
+  if (asked) example.value = asked;
+  filledFrom = [example.value, reading.value];
+  if (earlier && !asked) {
+    showBody(draft.restore());
+    return draft.tell("This is your draft from before.", "Start anew", startAnew);
+  }
+  await fillBody();
+  if (earlier) draft.tell("You have a draft from before. Changes here replace it.", "Open the draft", () => showBody(draft.restore()));
+}
+
+async function loadFields() {
   const [kinds, models, datasets] = await Promise.all(["/kinds", "/models", "/datasets"].map((path) => fetchJson(path)));
   document.getElementById("dataset-names").replaceChildren(...datasets.items.map((one) => createElement("option", { value: one.name })));
   specFields = new SpecFields(document.getElementById("fields"), {
@@ -285,18 +302,15 @@ async function start() {
       onEdit();
     },
   });
-  const asked = example.dataset.chosen;
-  const earlier = draft.earlier;
-  if (asked) example.value = asked;
-  chosenExample = example.value;
-  if (earlier && !asked) {
-    showBody(earlier.text);
-    draft.restore();
-    return draft.tell("This is your draft from before.", "Start anew", () => fillBody());
-  }
-  await fillBody();
-  if (earlier) draft.tell("You have a draft from before. Changes here replace it.", "Open the draft", () => showBody(draft.restore()));
+  showFields();
+  if (problems.childElementCount) scheduleCheck(0); // errors found before are shown at their fields
+}
+
+// Without the fields, the JSON still works.
+function reportFields(error) {
+  document.getElementById("fields").replaceChildren(createElement("p", { className: "error", textContent: `The fields cannot be shown (${error.message}). The JSON works; or reload the page.` }));
 }
 
 for (const one of [example, reading]) one.addEventListener("change", chooseExample);
-start().catch(showFailure);
+showFirstBody();
+loadFields().catch(reportFields);
