@@ -125,9 +125,20 @@ release_lock() {
     trap - EXIT INT TERM HUP
 }
 
+# choose_constraints EXTRAS: Trackio does not allow the version of Pillow that the others have.
+choose_constraints() {
+    CONSTRAINTS="$ROOT/constraints.txt"
+    case "$1" in
+    *trackers*)
+        CONSTRAINTS="$VENVS/trackers-constraints.txt"
+        grep -v '^pillow==' "$ROOT/constraints.txt" >"$CONSTRAINTS"
+        ;;
+    esac
+}
+
 # uv does not read pip's variables, so its own are set from them.
 install_with_uv() {
-    "$BIN/python" -m pip install --quiet --disable-pip-version-check -c "$ROOT/constraints.txt" uv || return 1
+    "$BIN/python" -m pip install --quiet --disable-pip-version-check -c "$CONSTRAINTS" uv || return 1
     (
         UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
         [ -z "${PIP_INDEX_URL:-}" ] || UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
@@ -137,7 +148,7 @@ install_with_uv() {
         for name in UV_FIND_LINKS UV_DEFAULT_INDEX UV_INDEX SSL_CERT_FILE UV_NO_CACHE; do
             eval "[ -z \"\${$name:-}\" ]" && unset "$name" || export "${name?}"
         done
-        set -- pip install --python "$BIN/python" -c "$ROOT/constraints.txt" -e "$ROOT/client" -e "$1"
+        set -- pip install --python "$BIN/python" -c "$CONSTRAINTS" -e "$ROOT/client" -e "$1"
         # Without local wheels, choose the build of torch for this machine's GPU, or for the CPU.
         if [ -z "${UV_FIND_LINKS:-}" ] && "$BIN/uv" "$@" --torch-backend=auto; then
             exit 0
@@ -148,7 +159,7 @@ install_with_uv() {
 
 install_with_pip() {
     say "uv failed to install the project; trying pip."
-    "$BIN/python" -m pip install --disable-pip-version-check -c "$ROOT/constraints.txt" -e "$ROOT/client" -e "$1"
+    "$BIN/python" -m pip install --disable-pip-version-check -c "$CONSTRAINTS" -e "$ROOT/client" -e "$1"
 }
 
 # setup_environment [EXTRA]: make `$BIN/python -m richregime` work.
@@ -160,6 +171,7 @@ setup_environment() {
         if ! find_environment "$extra_wanted"; then
             say "Creating the environment $VENV (once, about a minute) ..."
             "$python" -m venv --clear "$VENV" || return 1
+            choose_constraints "$extra_wanted"
             target="$ROOT${extra_wanted:+[$extra_wanted]}"
             install_with_uv "$target" || install_with_pip "$target" || {
                 say "The installation failed; see the messages above."

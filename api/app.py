@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 
 from api.dependencies import make_state
 from api.http import problems
-from api.http.malformed_requests import HttpProtocol
+from api.http.malformed_requests import http_protocol
 from api.http.openapi import PROBLEM_RESPONSES, describe
 from api.middleware.authentication import Authentication
 from api.middleware.head_requests import HeadRequests
@@ -39,6 +39,7 @@ from api.routes import (
     metrics,
     models,
     plots,
+    reports,
     results,
     runs,
     service,
@@ -65,6 +66,7 @@ ROUTES = (
     events,
     metrics,
     results,
+    reports,
     imports,
     comparisons,
     plots,
@@ -147,11 +149,14 @@ def _build_openapi(app: FastAPI) -> dict[str, object]:
     return app.openapi_schema
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(
+    arguments: list[str] | None = None, *, extend: Callable[[FastAPI, Settings], None] | None = None
+) -> int:
     """Serve until a signal.
 
-    Returns 1 where the database cannot be used, 2 for an address that other machines reach while
-    no key exists, unless the settings allow it.
+    extend: adds endpoints of other packages (`api.http.added_endpoints`). Returns 1 where the
+    database cannot be used; 2 for an address that other machines reach while no key exists, unless
+    the settings allow it, and for an endpoint that is wanted but not added.
     """
     parser = argparse.ArgumentParser(prog="richregime api", description=__doc__)
     parser.add_argument("--host")
@@ -159,6 +164,13 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     remove_leftovers(os.environ)
     settings = settings_of_command(needs_home=False, host=chosen.host, port=chosen.port)
+    if settings.mcp and extend is None:
+        print(
+            "RICHREGIME_MCP is true, but this program has no endpoint /mcp; start the API by "
+            "`richregime api` or `richregime up`",
+            file=sys.stderr,
+        )
+        return 2
     make_new_files_private()
     set_up_logging(settings.log_format, "api")
     try:
@@ -179,13 +191,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     tracing.start_tracing("api")
     app = create_app(settings)
+    if extend is not None:
+        extend(app, settings)
     _prepare_process()
     uvicorn.run(
         app,
         host=settings.host,
         port=settings.port,
         workers=1,
-        http=HttpProtocol,
+        http=http_protocol(settings.root_path),
         proxy_headers=False,  # `ProxyHeaders` reads them
         log_config=None,
         log_level="warning",

@@ -18,7 +18,7 @@ from api.experiments.quotas import Quotas
 from api.experiments.stream_shares import StreamShares
 from api.middleware.rate_limits import CpuLimit, RateLimit
 from runtime.settings import Settings
-from schemas.access import Scope
+from schemas.access import Scope, allows
 from storage.access.audit import forget_entries
 from storage.access.ownership import Viewer
 from storage.database.engine import Database
@@ -61,6 +61,8 @@ class State:
     """The owner of the request's key; None where the service requires no key."""
     sees_all: bool = True
     """Whether the request sees the data of all owners: an admin's, or without keys."""
+    scopes: tuple[Scope, ...] = tuple(Scope)
+    """What the request's key may do; everything where the service requires no key."""
 
 
 def make_state(settings: Settings) -> State:
@@ -116,7 +118,8 @@ async def get_state(request: Request) -> State:
         login=identity.login,
     )
     db = state.db.for_viewer(viewer, request.state.request_id)
-    return replace(state, db=db, owner=identity.owner, sees_all=viewer.sees_all)
+    allowed = tuple(scope for scope in Scope if allows(identity.scopes, scope))
+    return replace(state, db=db, owner=identity.owner, sees_all=viewer.sees_all, scopes=allowed)
 
 
 StateDep = Annotated[State, Depends(get_state)]

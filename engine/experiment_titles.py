@@ -20,29 +20,55 @@ _ALONE = ("name", "architecture")
 _ABSENT = object()
 
 
+def title_of(
+    name: str | None, kind: str, spec: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]
+) -> str:
+    """The name that an experiment was given; without one, `make_title`."""
+    return name or make_title(kind, spec, sweep)
+
+
 def make_title(kind: str, spec: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> str:
     """`train, width 10 to 100, epochs 5`: the kind, what is swept, what is not the default.
 
     spec: with all defaults. A kind that is not installed is named alone with its swept fields.
     """
     swept = [f"{_last(path)} {_describe_values(values)}" for path, values in sweep.items()]
-    known = kinds().get(kind)
-    changed: list[str] = []
-    if known is not None:
-        defaults = _fields(_defaults_of(known.spec, kind, spec))
-        given = _fields(spec)
-        lasts = Counter(map(_last, given))
-        changed = [
-            _describe(path if lasts[_last(path)] > 1 else _last(path), value)
-            for path, value in given.items()
-            if defaults.get(path, _ABSENT) != value
-            and not any(path == axis or path.startswith(f"{axis}.") for axis in sweep)
-        ]
+    lasts = Counter(map(_last, _fields(spec)))
+    changed = [
+        _describe(path if lasts[_last(path)] > 1 else _last(path), value)
+        for path, value in list_changed(kind, spec).items()
+        if not any(path == axis or path.startswith(f"{axis}.") for axis in sweep)
+    ]
     parts = [*swept, *changed]
     more = len(parts) - MAX_PARTS
     shown = parts[:MAX_PARTS] + ([f"{more} more"] if more > 0 else [])
     title = ", ".join([kind, *shown])
     return title if len(title) <= MAX_LETTERS else f"{title[: MAX_LETTERS - 1]}…"
+
+
+def list_changed(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are not the kind's default, by their paths; none of an unknown kind.
+
+    spec: with all defaults.
+    """
+    known = kinds().get(kind)
+    if known is None:
+        return {}
+    defaults = _fields(_defaults_of(known.spec, kind, spec))
+    return {
+        path: value for path, value in _fields(spec).items() if defaults.get(path, _ABSENT) != value
+    }
+
+
+def list_different(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths of the fields in which specs differ, in the order of their first appearance."""
+    found = [_fields(spec) for spec in specs]
+    paths = dict.fromkeys(path for fields in found for path in fields)
+    return [
+        path
+        for path in paths
+        if any(one.get(path, _ABSENT) != found[0].get(path, _ABSENT) for one in found)
+    ]
 
 
 def _defaults_of(model: type[ExperimentSpec], kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:

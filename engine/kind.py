@@ -8,7 +8,9 @@ from importlib import import_module
 from importlib.resources import files
 from typing import Any, Literal, Protocol, cast
 
+from engine.answers import AnswerColumn, list_columns, list_statistics
 from engine.context import RunContext
+from engine.data.spec import DatasetInfo
 from engine.paper.published import PublishedNumber
 from engine.result import PointResult, SeedResult
 from engine.spec import ExperimentSpec
@@ -42,6 +44,20 @@ class PlotInfo:
     table_path: str | None = None
     """`package.module:function` that formats the numbers of a `table` for HTML; CSV holds them
     unformatted."""
+    find_obstacle: Callable[[PlotInput], str | None] | None = None
+    """Why the plot shows nothing of an experiment, however its runs end; None where it does."""
+    draws_all: bool = False
+    """Whether it always shows every point, so that a reader chooses none."""
+    most_points: int | None = 12
+    """Of more points a picture shows a chosen few; None where the plot itself chooses."""
+    is_of_sweep: bool = False
+    """Whether it shows a quantity over the sweep, of any kind."""
+    is_answer: bool = False
+    """Whether it is the answer of its kind, which a page shows before all tables."""
+
+    def explain_absence(self, source: PlotInput) -> str | None:
+        """Why the plot shows nothing of the experiment, as a sentence part; None where it does."""
+        return None if self.find_obstacle is None else self.find_obstacle(source)
 
     def load_table(self) -> Callable[[Mapping[str, Any]], TextTable] | None:
         """Import and return the function that formats the table; None for other plots."""
@@ -81,6 +97,23 @@ class PlotInput(Protocol):
     @property
     def summary(self) -> Sequence[PointResult]:
         """The kind's summary of the points that have at least one finished seed."""
+        ...
+
+    @property
+    def values(self) -> Sequence[Mapping[str, Any]]:
+        """The swept fields and values of every point of the experiment, by index.
+
+        Also of points that are not in `points`, where these are a choice.
+        """
+        ...
+
+    @property
+    def point_results(self) -> Sequence[Mapping[str, Any]]:
+        """The summary as JSON, of all points of the experiment that have a finished seed."""
+        ...
+
+    def choose(self, indices: Sequence[int]) -> PlotInput:
+        """The same experiment with only these points in `points`, `summary` and metrics."""
         ...
 
     def read_metric(
@@ -131,6 +164,10 @@ def no_presets() -> Sequence[Preset]:
     return ()
 
 
+def nothing_expected(spec: ExperimentSpec, info: DatasetInfo) -> Mapping[str, Any]:
+    return {}
+
+
 def nothing_published(spec: ExperimentSpec) -> Sequence[PublishedNumber]:
     return ()
 
@@ -156,6 +193,15 @@ class Kind:
     question: str = ""
     """What a researcher asks with it, in a few words"""
     presets: Callable[[], Sequence[Preset]] = field(default=no_presets)
+    answer: Callable[[Mapping[str, Any]], Sequence[AnswerColumn]] = field(default=list_statistics)
+    """The numbers that answer the question at a point, given as stored: the most telling one first,
+    a column for each value that the point could have."""
+    expect: Callable[[ExperimentSpec, DatasetInfo], Mapping[str, Any]] = field(
+        default=nothing_expected
+    )
+    """What of a point's result the spec decides, as JSON, for `answer` to tell its quantities
+    before anything is computed. Fields that are statistics have placeholders already; a nested one
+    is `engine.answers.PLACEHOLDER`."""
     judge_path: str | None = None
     """`package.module:function` that compares finished points with the paper's claims; None if no
     claim is about this kind."""
@@ -164,6 +210,18 @@ class Kind:
     )
     """The numbers that the paper prints about the results of a spec; parameter counts are added for
     every kind."""
+
+    def read_answer(self, point: PointResult | Mapping[str, Any]) -> list[AnswerColumn]:
+        """The columns of one point of a result, the kind's headline first."""
+        if isinstance(point, PointResult):
+            point = point.model_dump(mode="json")
+        return list(self.answer(point))
+
+    def read_quantities(self, point: PointResult | Mapping[str, Any]) -> list[AnswerColumn]:
+        """Every number of a result that has a name: the answer, then the other statistics."""
+        if isinstance(point, PointResult):
+            point = point.model_dump(mode="json")
+        return list_columns([self.read_answer(point), list_statistics(point)])
 
     def load_run(self) -> RunProcedure:
         """Import and return the procedure; the first call imports torch."""
@@ -180,8 +238,14 @@ class Kind:
         return (files(self.plots_path.rpartition(".")[0]) / "README.md").read_text(encoding="utf-8")
 
     def load_plots(self) -> PlotProcedures:
-        """Import and return the plots module; the first call imports matplotlib."""
-        return cast(PlotProcedures, import_module(self.plots_path))
+        """Import and return the kind's plots and those of every sweep.
+
+        The first call imports matplotlib.
+        """
+        from engine.drawing.kind_plots import KindPlots
+
+        own = cast(PlotProcedures, import_module(self.plots_path))
+        return KindPlots(own, self.answer)
 
 
 def _load(path: str) -> Any:

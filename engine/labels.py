@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 MAX_LETTERS = 100
@@ -28,8 +29,54 @@ def label_points(points: Sequence[Mapping[str, Any]]) -> list[str]:
     return [labels[repr(values)] for values in points]
 
 
+def name_points(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The label of each point of a plot's numbers; made from their `values` where it is missing."""
+    if all("label" in point for point in points):
+        return [str(point["label"]) for point in points]
+    return label_points([point["values"] for point in points])
+
+
+def label_axes(points: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The words of `label_points` as columns: for each swept field that differs, its name in labels
+    and each point's value."""
+    return {field.name: field.texts for field in list_swept_fields(points)}
+
+
+@dataclass(frozen=True, slots=True)
+class SweptField:
+    """A swept field that differs between points."""
+
+    path: str
+    name: str
+    """In labels"""
+    texts: list[str]
+    """Each point's value in labels; empty where the point does not have the field."""
+
+
+def list_swept_fields(points: Sequence[Mapping[str, Any]]) -> list[SweptField]:
+    """The fields that labels name, in the order of the sweep."""
+    names = _short_names(points)
+    return [
+        SweptField(axis, names[axis], [text for _, text in _differing_parts(points, axis)])
+        for axis in _differing_axes(points)
+    ]
+
+
+def label_fields(points: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> list[str]:
+    """As `label_points`, by these fields alone; equal labels are not told apart."""
+    parts = [
+        [" ".join(filter(None, part)) for part in _differing_parts(points, path)] for path in paths
+    ]
+    if not parts:
+        return [""] * len(points)
+    return [_shorten(", ".join(filter(None, texts))) for texts in zip(*parts, strict=True)]
+
+
 def _label_distinct(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    parts = [_differing_parts(points, axis) for axis in _differing_axes(points)]
+    parts = [
+        [" ".join(filter(None, part)) for part in _differing_parts(points, axis)]
+        for axis in _differing_axes(points)
+    ]
     labels = [_shorten(", ".join(filter(None, texts))) for texts in zip(*parts, strict=True)]
     labels = labels or [""] * len(points)
     counts, used = Counter(labels), Counter[str]()
@@ -54,7 +101,7 @@ def format_leaf(value: Any) -> str:
     if isinstance(value, float):
         return format_number(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(map(_format_value, value))}]"
+        return f"[{', '.join(map(format_value, value))}]"
     return "null" if value is None else str(value)
 
 
@@ -72,12 +119,15 @@ def _identity(value: Any) -> str:
     return "" if value is _ABSENT else repr(value)
 
 
-def _differing_parts(points: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
-    """Each point's part of the label for one swept field."""
+def _differing_parts(points: Sequence[Mapping[str, Any]], axis: str) -> list[tuple[str, str]]:
+    """Each point's part of the label for one swept field: (its name, the value's text).
+
+    The name is empty where the text names fields of its own, both are where it is absent.
+    """
     values = [values.get(axis, _ABSENT) for values in points]
     name = _short_names(points)[axis]
     if not all(isinstance(value, Mapping) for value in values if value is not _ABSENT):
-        return ["" if value is _ABSENT else f"{name} {_format_value(value)}" for value in values]
+        return [("", "") if value is _ABSENT else (name, format_value(value)) for value in values]
     leaves = [{} if value is _ABSENT else dict(_leaves(value)) for value in values]
     paths = dict.fromkeys(path for one in leaves for path in one)
     has_variants = _differs([one.get(NAME, _ABSENT) for one in leaves])
@@ -91,11 +141,11 @@ def _differing_parts(points: Sequence[Mapping[str, Any]], axis: str) -> list[str
     ]
     if not has_variants and all(own):
         return [
-            ", ".join(f"{path} {format_leaf(one[path])}" for path in shown)
+            ("", ", ".join(f"{path} {format_leaf(one[path])}" for path in shown))
             for one, shown in zip(leaves, own, strict=True)
         ]
     return [
-        "" if value is _ABSENT else f"{name} {_describe(one, shown)}"
+        ("", "") if value is _ABSENT else (name, _describe(one, shown))
         for value, one, shown in zip(values, leaves, own, strict=True)
     ]
 
@@ -118,7 +168,8 @@ def _describe(leaves: Mapping[str, Any], shown: Sequence[str]) -> str:
     return f"{text} ({rest})" if rest else text
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A value of a spec: an object as its name with its other fields in parentheses."""
     if isinstance(value, Mapping):
         leaves = dict(_leaves(value))
         return _describe(leaves, [path for path in leaves if path != NAME])

@@ -16,7 +16,8 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.drawing.fitting import draw_plot
 from engine.errors import InvalidSpec, OutputInUse, RunInterrupted, WeightsUnavailable
 from engine.experiments.registry import get_kind
-from engine.kind import FinishedPoint, PlotProcedures
+from engine.kind import FinishedPoint, Kind, PlotInput
+from engine.plot_numbers import ChosenInput, plot_numbers
 from engine.plotting import PlotOptions, save
 from engine.result import PointResult, SeedResult
 from engine.shared_trainings import find_shared
@@ -231,6 +232,18 @@ class LocalExperiment:
     summary: list[PointResult] = field(default_factory=list)
     is_complete: bool = True
     """Whether every point was computed within the time limit."""
+    values: Sequence[Mapping[str, Any]] = ()
+    """Of every point, computed or not; those of `points` where none are given."""
+
+    def __post_init__(self) -> None:
+        self.values = self.values or [point.values for point in self.points]
+
+    @property
+    def point_results(self) -> Sequence[Mapping[str, Any]]:
+        return [result.model_dump(mode="json") for result in self.summary]
+
+    def choose(self, indices: Sequence[int]) -> PlotInput:
+        return ChosenInput(self, indices)
 
     def read_metric(
         self, name: str
@@ -314,14 +327,13 @@ def run_local(
         contexts.append(ctx)
     title = str(body.get("name") or kind.title)
     is_complete = len(points) == len(swept)
-    experiment = LocalExperiment(title, points, contexts, is_complete=is_complete)
+    values = [point.values for point in swept]
+    experiment = LocalExperiment(title, points, contexts, is_complete=is_complete, values=values)
     if not points:
         return experiment
     experiment.summary = kind.summarize(points)
     _write_results(experiment, kind.name, len(seeds), out)
-    _write_plots(
-        experiment, kind.load_plots(), [plot.name for plot in kind.plots if plot.default], out
-    )
+    _write_plots(experiment, kind, out)
     return experiment
 
 
@@ -358,13 +370,14 @@ def _write_results(experiment: LocalExperiment, kind: str, num_seeds: int, out: 
                         )
 
 
-def _write_plots(
-    experiment: LocalExperiment, plots: PlotProcedures, names: Sequence[str], out: Path
-) -> None:
+def _write_plots(experiment: LocalExperiment, kind: Kind, out: Path) -> None:
+    """The default plots that apply: pictures of a chosen few of many points, numbers of all."""
     options = PlotOptions()
-    for name in names:
-        numbers = plots.numbers(name, experiment)
-        write_atomically(out / f"{name}.json", canonical_json(numbers).encode())
-        write_atomically(
-            out / f"{name}.png", save(draw_plot(plots, name, numbers, options), "png", options)
-        )
+    for plot in kind.plots:
+        if not plot.default or plot.explain_absence(experiment) is not None:
+            continue
+        numbers = plot_numbers(kind, plot.name, experiment)
+        shown = plot_numbers(kind, plot.name, experiment, for_picture=True)
+        write_atomically(out / f"{plot.name}.json", canonical_json(numbers).encode())
+        figure = draw_plot(kind.load_plots(), plot.name, shown, options)
+        write_atomically(out / f"{plot.name}.png", save(figure, "png", options))

@@ -201,9 +201,14 @@ def save(figure: Figure, image_format: ImageFormat, options: PlotOptions) -> byt
     }
     with drawing(options):
         lay_out(figure)
-        figure.savefig(
-            stream, format=image_format, dpi=options.dpi, metadata=by_format[image_format]
-        )
+        if image_format == "png" and figure.dpi == options.dpi:
+            # `savefig` draws everything twice, once without pixels.
+            canvas: Any = FigureCanvasAgg(figure)
+            canvas.print_png(stream, metadata=by_format["png"])
+        else:
+            figure.savefig(
+                stream, format=image_format, dpi=options.dpi, metadata=by_format[image_format]
+            )
     data = stream.getvalue()
     if image_format == "svg":
         return re.sub(rb"(<[^>]*font-family: '%s')" % FONT.encode(), SUBSTITUTES, data)
@@ -331,17 +336,24 @@ def choose_points(scores: Sequence[float | None], most: int) -> list[int]:
 
 
 def describe_left_out(
-    drawn: Sequence[Any], points: Sequence[Any], chosen: str = ", with the best and the worst"
+    drawn: Sequence[Any], numbers: Mapping[str, Any], chosen: str = ", with the best and the worst"
 ) -> str:
     """A note for a figure that does not draw all points; empty if it does.
 
-    chosen: which ones are certainly drawn.
+    numbers: of the plot; `num_points` counts the points of the experiment where `points` holds only
+    some, and `chosen` says which. chosen: of those in `points`, which ones are certainly drawn.
     """
-    if len(drawn) == len(points):
+    total = numbers.get("num_points", len(numbers["points"]))
+    if len(drawn) == total:
         return ""
-    if len(drawn) == 1:
-        return f"; 1 of {len(points)} points is drawn{', the best' if chosen else ''}"
-    return f"; {len(drawn)} of {len(points)} points are drawn{chosen}"
+    if len(drawn) == len(numbers["points"]):
+        chosen = f": {numbers['chosen']}" if numbers.get("chosen") else ""
+    elif len(drawn) == 1:
+        chosen = ", the best" if chosen else ""
+    count = (
+        "1 of {} points is drawn" if len(drawn) == 1 else f"{len(drawn)} of {{}} points are drawn"
+    )
+    return f"; {count.format(total)}{chosen}"
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +33,14 @@ class Statistic(ResultModel):
     ci95: tuple[float, float] | None
     """Student's t interval around the mean."""
     n: int
+
+
+STATISTIC_FIELDS = frozenset(Statistic.model_fields)
+
+
+def is_statistic(value: Any) -> bool:
+    """Whether a value of a result, as JSON, is a statistic over seeds."""
+    return isinstance(value, Mapping) and set(value) == STATISTIC_FIELDS
 
 
 class Timings(ResultModel):

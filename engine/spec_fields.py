@@ -86,3 +86,15 @@ def _paths_below(model: type[BaseModel]) -> list[str]:
         if isinstance(field.default, BaseModel)
         for inner in type(field.default).model_fields
     ]
+
+
+def list_paths(model: type[BaseModel]) -> list[str]:
+    """Every dotted path of the model's fields, with those of all variants of its parts."""
+    return list(dict.fromkeys(_walk_paths(model)))
+
+
+def _walk_paths(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        for part in _models_in(field.annotation):
+            yield from (f"{name}.{inner}" for inner in _walk_paths(part))

@@ -89,9 +89,7 @@ class _Writer:
         classes = [
             self._model(name, self.schemas[name])
             for name in self._ordered_names()
-            if "enum" not in self.schemas[name]
-            and name not in special
-            and not name.startswith("Page_")
+            if "enum" not in self.schemas[name] and name not in special and "Page_" not in name
         ]
         classes += self._results(points)
         enums = "".join(f"    {name},\n" for name in self._enum_names())

@@ -40,20 +40,25 @@ def up(
     plugins: Annotated[
         Path | None, typer.Option(help="Folder of plug-ins; `plugins` of the home by default.")
     ] = None,
+    mcp: Annotated[
+        bool,
+        typer.Option("--mcp", help="Serve the Model Context Protocol for AI assistants at /mcp."),
+    ] = False,
 ) -> None:
     """Start the service on this machine: broker, database, API and workers. Ctrl-C stops it."""
     from ops.up import up as start_everything
     from runtime.settings import settings_of_command
 
-    raise typer.Exit(
-        start_everything(settings_of_command(home, host=host, port=port, plugins_dir=plugins))
-    )
+    settings = settings_of_command(home, host=host, port=port, plugins_dir=plugins, mcp=mcp or None)
+    raise typer.Exit(start_everything(settings))
 
 
 @app.command(context_settings=PASS_ON, add_help_option=False)
 def api(context: typer.Context) -> None:
     """Start only the API, with the options of `python -m api.app`."""
-    become("api.app", context.args)
+    from runtime.settings import read_settings
+
+    become("ops.api_with_mcp" if read_settings().mcp else "api.app", context.args)
 
 
 @app.command(context_settings=PASS_ON, add_help_option=False)

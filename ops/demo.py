@@ -15,6 +15,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
+from engine.durations import format_seconds
 from engine.experiments.registry import presets
 from ops.ports import free_port
 from ops.up import Stack
@@ -55,9 +56,8 @@ def run_demo(out: Path) -> None:
         result = client.result(experiment.id)
         console.print(result_table(result, presets()[PRESET].title, console))
     console.print(f"{len(written)} files in {out}/: {', '.join(path.name for path in written)}")
-    console.print(
-        f"done in {time.monotonic() - started:.0f} s; `./run` starts a service that keeps its data"
-    )
+    took = format_seconds(time.monotonic() - started)
+    console.print(f"done in {took}; `./run` starts a service that keeps its data")
 
 
 def submit_preset(client: Client, console: Console) -> Experiment:

@@ -14,6 +14,7 @@ from engine.drawing.fitting import draw_plot
 from engine.experiments.registry import kinds
 from engine.kind import Kind
 from engine.local import run_local
+from engine.plot_numbers import plot_numbers
 from engine.plotting import save
 
 FOLDER = Path(__file__).parents[1] / "api" / "web" / "assets" / "kinds"
@@ -35,7 +36,7 @@ def draw_picture(kind: Kind, out: Path) -> bytes:
         body, out, seeds=body["seeds"], data_dir=out / "data", device="cpu", allow_download=False
     )
     plots, name = kind.load_plots(), PICTURES[kind.name]
-    figure = draw_plot(plots, name, plots.numbers(name, done), OPTIONS)
+    figure = draw_plot(plots, name, plot_numbers(kind, name, done), OPTIONS)
     return save(figure, "png", OPTIONS)
 
 

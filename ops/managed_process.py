@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from engine.durations import format_seconds
 from runtime.environment import without_leftovers
 from workers.process_control import die_with_parent
 
@@ -98,10 +99,10 @@ class ManagedProcess:
             self._restarts += 1
             self._restart_at = now + delay
             log.warning(
-                "%s ended with code %s; it is restarted in %.1f s",
+                "%s ended with code %s; it is restarted in %s",
                 self.name,
                 self._process.returncode,
-                delay,
+                format_seconds(delay),
             )
         elif now >= self._restart_at:
             self.start()

@@ -14,6 +14,7 @@ from typing import IO, Any
 import httpx
 from pydantic import SecretStr
 
+from engine.durations import format_seconds
 from ops.broker import Broker
 from ops.managed_process import ManagedProcess
 from ops.ports import free_port, is_free
@@ -189,7 +190,7 @@ class Stack:
             for index, gpu in enumerate(list_gpus())
         ]
         return [
-            process("api", "api.app"),
+            process("api", "ops.api_with_mcp" if self.settings.mcp else "api.app"),
             *(workers or [process("worker", "workers.entry", "--device", "cpu")]),
         ]
 
@@ -220,7 +221,8 @@ class Stack:
                 time.sleep(0.1)
         logs = self.settings.home / "logs"
         raise StartFailed(
-            f"the service was not ready after {READY_SECONDS:.0f} s; see the logs in {logs}"
+            f"the service was not ready after {format_seconds(READY_SECONDS)}; "
+            f"see the logs in {logs}"
         )
 
     def _is_ready(self, http: httpx.Client) -> bool:
@@ -271,10 +273,12 @@ def up(settings: Settings) -> int:
 def _greeting(stack: Stack) -> str:
     url = stack.url
     body = """'{"spec": {"kind": "train"}}'"""
+    assistants = f"  MCP       {url}/mcp\n" if stack.settings.mcp else ""
     return (
         "\nrichregime is ready\n"
         f"  web page  {url}/\n"
         f"  API       {url}/docs\n"
+        f"{assistants}"
         f"  data      {stack.settings.home}\n"
         f"  try it    curl -X POST {url}/experiments"
         f" -H 'content-type: application/json' -d {body}\n"

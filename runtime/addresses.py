@@ -1,11 +1,13 @@
-"""The addresses of database, broker and object store that the settings accept."""
+"""The addresses of database, broker, object store and service that the settings accept."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 DATABASES = ("postgresql", "postgres", "postgresql+psycopg")
 OBJECT_STORES = ("s3", "gs", "az", "file")
+PUBLIC_URL = re.compile(r"https?://[^\s/?#@<>|\"\\]+(/[^\s?#<>|\"\\]*)?")
 BROKERS = ("redis", "rediss", "redis+socket", "unix")
 
 
@@ -32,6 +34,16 @@ def check_blob_url(url: str) -> None:
         raise ValueError("it is like s3://BUCKET/PREFIX")
     if "@" in rest:
         raise ValueError("it is like s3://BUCKET/PREFIX; the credentials are variables (AWS_...)")
+
+
+def check_public_url(url: str) -> str:
+    """The address without a slash at its end.
+
+    Raises ValueError unless it is one of a web site, without credentials, query and fragment.
+    """
+    if not PUBLIC_URL.fullmatch(url) or not _has_valid_port(url):
+        raise ValueError("it is like https://lab.example.org or https://example.org/richregime")
+    return url.rstrip("/")
 
 
 def _has_valid_port(url: str) -> bool:

@@ -18,7 +18,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from runtime.addresses import check_blob_url, check_broker_url, check_database_url
+from runtime.addresses import (
+    check_blob_url,
+    check_broker_url,
+    check_database_url,
+    check_public_url,
+)
 from runtime.home import default_home, expand_user, prepare_folder
 from runtime.logs import LogFormat
 from runtime.root_path import parse_root_path
@@ -84,11 +89,22 @@ class Settings(BaseSettings):
         description="Set it where a proxy guards the service: accept every host name, and, as long "
         "as no API key exists, accept requests without a key on addresses other than loopback.",
     )
+    mcp: bool = Field(
+        False,
+        description="Serve the Model Context Protocol at `/mcp`, for AI assistants, with the same "
+        "keys; needs the package `mcp`.",
+    )
     root_path: str = Field(
         "/",
         validate_default=True,
         description="Path below which a proxy serves the service, such as `/lab`; the proxy "
         "removes it from each request. `X-Forwarded-Prefix` of a trusted proxy overrides it.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="The address where people reach the service, such as "
+        "`https://lab.example.org/richregime`, for links in messages to Slack; None leaves them "
+        "out.",
     )
     log_format: LogFormat = Field(
         LogFormat.TEXT,
@@ -268,6 +284,11 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_root_path(cls, text: str) -> str:
         return parse_root_path(text)
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, text: str | None) -> str | None:
+        return None if text is None else check_public_url(text)
 
     @field_validator("webhook_secret")
     @classmethod

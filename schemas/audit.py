@@ -21,6 +21,8 @@ class Action(StrEnum):
     LOGGED_OUT = "logged-out"
     KEY_MADE = "key-made"
     KEY_REVOKED = "key-revoked"
+    CORDONED = "cordoned"
+    UNCORDONED = "uncordoned"
     HANDED_OVER = "handed-over"
     """The work of one owner became another's, the target"""
     REFUSED = "refused"
@@ -37,7 +39,7 @@ class AuditEntry(Resource):
     key_id: str | None
     action: Action
     target: str | None
-    """The id of an experiment, checkpoint or key, or the name of a data set."""
+    """The id of an experiment, checkpoint, key or worker, or the name of a data set or host."""
     request_id: str | None
     """As in the response header `X-Request-Id`; null for a command on the service's machine."""
     detail: str | None

@@ -50,3 +50,9 @@ class Page(Resource, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = None
+
+
+class CountedPage(Page[Item], Generic[Item]):
+    """One page of a list that tells how many items match."""
+
+    total: int

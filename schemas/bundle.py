@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from engine.spec import Seed
 from schemas.base import Resource, UtcDatetime
+from schemas.resources import MAX_NOTES
 from schemas.seed_plan import MAX_SEEDS, SeedPlan
 from schemas.status import FailureReason, RunStatus
 
@@ -68,6 +69,7 @@ class Bundle(Resource):
     experiment_id: ExperimentId
     body: dict[str, Any]
     """The submission."""
+    notes: Annotated[str, StringConstraints(max_length=MAX_NOTES)] | None = None
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=MAX_SEEDS)] | None = None
     """All that it has come to, where the submission has a plan instead; else null."""
     seed_plan: SeedPlan | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
+from engine.own_claims.judge import OwnVerdict
 from engine.paper.comparison import PublishedValue
 from engine.paper.verdict import Verdict
 from engine.result import Statistic
@@ -25,6 +28,8 @@ class Comparison(Resource):
     seed_plan: SeedPlan | None = None
     """The looks planned and made, and why they ended; null where the seeds are a list."""
     verdicts: list[Verdict]
+    own_verdicts: list[OwnVerdict] = Field([])
+    """On the claims of the submission, in their order; `verdicts` are on those of the paper."""
     published: list[PublishedValue]
     departures: list[str]
     """Departures of the finished points from the paper's protocol.
@@ -101,6 +106,11 @@ class ComparedPoint(Resource):
 
 class ComparedQuantity(Resource):
     quantity: str
+    title: str
+    """In plain words."""
+    unit: str
+    """`accuracy` and `share`: in [0, 1]; `difference` of two of these; `percent`: in [0, 100];
+    `seconds`, `ratio`, `loss`, `count`; empty: without a unit."""
     points: list[ComparedPoint]
     """In the order in which the experiments' results first list them."""
 
@@ -112,7 +122,10 @@ class ExperimentComparison(Resource):
     """In the order of the request; differences are to the first."""
     spec: list[SpecDifference]
     quantities: list[str]
-    """The statistics that the results hold, `test_accuracy` first; empty while there is no result.
+    """What answers the kinds' questions, and the other statistics of the results; `test_accuracy`
+    first; empty while there is no result."""
+    headline: str | None = None
+    """What answers the question of the first experiment's kind best; null while it has no result.
     """
     results: list[ComparedQuantity]
     """The requested quantity, or all quantities."""

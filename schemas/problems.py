@@ -49,6 +49,7 @@ class Problem(Resource):
     """An error, as every route returns it."""
 
     type: str
+    """Where the guide explains the code: a path of the service, with an anchor."""
     title: str
     status: int
     code: ProblemCode

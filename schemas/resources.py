@@ -6,12 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from engine.own_claims.claim import OwnClaim
 from engine.spec import Execution
+from schemas.access import Scope
 from schemas.base import Request, Resource, StoredResource, UtcDatetime
 from schemas.links import Links
 from schemas.seed_plan import SeedPlan
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
-from schemas.submission import Keep, Label
+from schemas.submission import MAX_LABELS, Keep, Label
+
+MAX_NOTES = 10_000
+"""Characters"""
 
 
 class Progress(Resource):
@@ -20,6 +25,15 @@ class Progress(Resource):
     total: float
     unit: str
     eta_seconds: float | None
+    """Seconds left. Of an experiment: the estimates of its open runs, multiplied by what its runs
+    have taken so far in relation to theirs."""
+
+
+class SecondsRange(Resource):
+    """A rough time: between `low` and `high` seconds."""
+
+    low: float
+    high: float
 
 
 class QueuePosition(Resource):
@@ -31,6 +45,26 @@ class QueuePosition(Resource):
 
     No listening worker fits them, or their owner has reached the limit of running runs.
     """
+    starts_in_seconds: SecondsRange | None = None
+    """Roughly when its first run starts: by the estimates of the runs ahead, corrected by what
+    finished runs took, and by the workers that listen. Null where it has started, or where that is
+    not known."""
+
+
+class FieldValue(Resource):
+    """What an experiment has in a column of a list."""
+
+    value: Any
+    """Of a number of the result, the mean at its best point; null where the field is swept."""
+    swept: list[Any] | None = None
+    """The values of a swept field."""
+    standard_error: float | None = None
+    """Like the fields below, only of a number of the result."""
+    n: int | None = None
+    point: dict[str, Any] | None = None
+    """The best point: the swept fields and their values."""
+    points: int | None = None
+    """That have this number."""
 
 
 class Experiment(StoredResource):
@@ -39,6 +73,8 @@ class Experiment(StoredResource):
     """The owner of the key that submitted it; null where the service required no key."""
     kind: str
     name: str | None
+    title: str | None = None
+    """Its name; without one, what differs from the defaults: `train, width 10 to 100`."""
     labels: dict[str, str]
     priority: int
     status: ExperimentStatus
@@ -50,12 +86,17 @@ class Experiment(StoredResource):
     queue: QueuePosition
     counts: dict[RunStatus, int]
     num_points: int
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    """Points by the outcome of their trainings: `trained`, `at_chance`, `not_finite`; empty until
+    its last run has ended."""
     seeds: list[int]
     seed_plan: SeedPlan | None = None
     """How it adds seeds until its verdicts are decided; null where its seeds are a list."""
     sweep: dict[str, list[Any]]
     spec: dict[str, Any]
     """The expanded spec before the sweep."""
+    claims: list[OwnClaim] = Field([])
+    """What the submission expects to find."""
     execution: Execution
     max_seconds: int | None
     keep: Keep
@@ -64,6 +105,9 @@ class Experiment(StoredResource):
     """Whether the response is an earlier, identical experiment."""
     imported_from: str | None = None
     """Its id at the service that computed it; an imported experiment is read-only."""
+    notes: str | None = None
+    fields: dict[str, FieldValue] | None = None
+    """The columns that a list was asked for, by name; a column without a value is left out."""
     created_at: UtcDatetime
     started_at: UtcDatetime | None
     finished_at: UtcDatetime | None
@@ -71,11 +115,16 @@ class Experiment(StoredResource):
 
 
 class ExperimentUpdate(Request):
-    """Fields that may change after submission. Absent fields stay; a null name removes it."""
+    """Fields that may change after submission.
+
+    Absent fields stay; a null name removes it, and so do null notes.
+    """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    labels: dict[Label, Label] | None = Field(None, max_length=32)
+    labels: dict[Label, Label] | None = Field(None, max_length=MAX_LABELS)
     priority: int | None = Field(None, ge=-10, le=10)
+    notes: Annotated[str, StringConstraints(max_length=MAX_NOTES)] | None = None
+    """Plain text."""
 
 
 class Deletion(Resource):
@@ -153,6 +202,16 @@ class Checkpoint(Resource):
     links: Links
 
 
+class Cordon(Resource):
+    """Why a worker takes no runs: an operator cordoned it, or its host."""
+
+    name: str
+    """The id of the worker; or its host, then also for workers that start there later."""
+    hand_back: bool
+    """Whether what runs is saved and queued again; otherwise it is finished."""
+    since: UtcDatetime
+
+
 class Worker(StoredResource):
     id: str
     host: str
@@ -176,6 +235,21 @@ class Worker(StoredResource):
     clock_ahead_seconds: float | None
     """How far its clock was ahead of the database's when it was last seen."""
     listening: bool
+    """Whether it takes runs: it was seen lately, has a ready slot, and is not cordoned."""
+    cordon: Cordon | None = None
+
+
+class WaitingExperiment(Resource):
+    """An experiment with queued runs."""
+
+    id: str
+    title: str
+    """Its name; without one, what differs from the defaults."""
+    status: ExperimentStatus
+    queued: int
+    """Its queued runs."""
+    starts_in_seconds: SecondsRange | None
+    """As in `queue` of the experiment."""
 
 
 class QueueState(Resource):
@@ -187,6 +261,8 @@ class QueueState(Resource):
     reason: str | None = None
     """Why no worker takes queued runs of the key's owner; null if a listening worker fits each."""
     oldest_queued_seconds: float | None
+    waiting: list[WaitingExperiment] = Field([])
+    """The first 50 experiments of the key's owner with queued runs, by priority and age."""
 
 
 class Weights(StoredResource):
@@ -336,3 +412,7 @@ class Limits(Resource):
     max_failed_keys_per_minute: int
     """Per client address."""
     used: Used
+    scopes: list[Scope] | None = None
+    """What the request's key may do; all scopes where the service requires no key. Null from an
+    older service, which does not tell it.
+    """

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from engine.result import Statistic
 from schemas.base import Resource
 from schemas.submission import ReusedTraining
-
-STATISTIC_FIELDS = frozenset(Statistic.model_fields)
 
 
 class Result(Resource):
@@ -19,8 +15,3 @@ class Result(Resource):
     seeds: int
     reused: list[ReusedTraining]
     """Trainings that were loaded instead of repeated, and the run that each was taken from."""
-
-
-def is_statistic(value: Any) -> bool:
-    """Whether a value of a result is a statistic over seeds."""
-    return isinstance(value, Mapping) and set(value) == STATISTIC_FIELDS

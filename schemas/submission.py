@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Strict, StringConstraints, Tag, field_validator
 
+from engine.own_claims.claim import MAX_CLAIMS, OwnClaim
 from engine.spec import Execution, Seed
 from engine.sweep import MAX_AXES
 from schemas.base import Request, Resource
@@ -26,6 +27,8 @@ class Keep(StrEnum):
     NONE = "none"
 
 
+MAX_LABELS = 32
+"""Of one experiment"""
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 SeedList = Annotated[list[Seed], Strict(False), Field(min_length=1, max_length=MAX_SEEDS)]
 
@@ -51,12 +54,19 @@ class Submission(Request):
         Discriminator(_tag_seeds),
     ] = Field(
         default=[0],
-        description="Every point is computed with each seed. Instead of a list, of kinds with "
-        'claims: `{"until": "decided"}`, which adds seeds until the verdicts are decided.',
+        description="Every point is computed with each seed. Instead of a list, where there are "
+        'claims of the paper or in `claims`: `{"until": "decided"}`, which adds seeds until the '
+        "verdicts are decided.",
+    )
+    claims: Annotated[list[OwnClaim], Strict(False)] = Field(
+        default_factory=list,
+        max_length=MAX_CLAIMS,
+        description="What you expect, stated in advance: means over seeds of quantities at points, "
+        "or differences of two points. The comparison has a verdict on each.",
     )
     execution: Execution = Execution()
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    labels: dict[Label, Label] = Field(default_factory=dict, max_length=32)
+    labels: dict[Label, Label] = Field(default_factory=dict, max_length=MAX_LABELS)
     priority: int = Field(
         0,
         ge=-10,
@@ -138,7 +148,10 @@ class PreviewPoint(Resource):
     seconds: float
     basis: Literal["measured", "model"]
     trained_by: int | None
-    """The index of the point whose trainings this one loads, as both train the same net."""
+    """The index of the point whose trainings this one loads, as both train the same net.
+
+    None where it loads finished trainings for all its seeds.
+    """
     reused_seeds: list[int]
     """Seeds whose finished training would be loaded."""
     reused: list[ReusedTraining]
@@ -180,3 +193,6 @@ class Preview(Resource):
     reuses_experiment: str | None
     """Id of an identical experiment that would be returned instead."""
     warnings: list[str]
+    departures: list[str]
+    """What differs from the paper in the first 100 points, where the kind's results are compared
+    with its claims; each verdict tells them again."""

@@ -16,6 +16,15 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret  # nosec B105
 SECRET_FORMAT = f"`{SECRET_PREFIX}` and 24 to 64 bytes in base64"
 
 
+class WebhookFormat(StrEnum):
+    """What the body of a delivery is like."""
+
+    STANDARD = "standard"
+    """The experiment as JSON, signed as Standard Webhooks defines"""
+    SLACK = "slack"
+    """`{"text": ...}` for Slack and compatible receivers; signed only with a secret of its own"""
+
+
 class Webhook(Request):
     """Receives a POST when the experiment ends."""
 
@@ -25,7 +34,13 @@ class Webhook(Request):
     )
     secret: Annotated[SecretStr, Strict(False)] | None = Field(
         None,
-        description=f"Signs the deliveries: {SECRET_FORMAT}. Null for the service's own secret.",
+        description=f"Signs the deliveries: {SECRET_FORMAT}. Null for the service's own secret; "
+        "for `slack` it is not needed.",
+    )
+    format: Annotated[WebhookFormat, Strict(False)] = Field(
+        WebhookFormat.STANDARD,
+        description="`standard`: the experiment as JSON; `slack`: a line of text, which Slack and "
+        "compatible receivers show.",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.context import FinishedTraining, ResumeState
+from engine.durations import format_seconds
 from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnavailable
 from engine.experiments.registry import get_kind, parse_spec
 from engine.spec import TRAINING_VERSION, CheckpointsSpec, Execution, canonical_json
@@ -194,7 +195,9 @@ class StoredRunContext:
         limit = self._claim.max_seconds
         if limit is not None and self._lease.elapsed_seconds > limit:
             self.flush()
-            raise RunTimedOut(f"the run has computed for longer than its max_seconds of {limit}")
+            raise RunTimedOut(
+                f"the run has computed for longer than {format_seconds(limit)}, its max_seconds"
+            )
         if self._should_yield():
             now = time.monotonic()
             self._yield_requested_at = self._yield_requested_at or now

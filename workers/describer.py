@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from engine.durations import format_seconds
 from engine.models.plugin_files import (
     PluginFile,
     list_plugin_files,
@@ -134,7 +135,8 @@ class Describer:
             return False
         if _may_start(self._readers):
             slow = {
-                reader.line: f"reading it: it has taken longer than {SLOW_SECONDS:.0f} s so far"
+                reader.line: "reading it: it has taken longer than "
+                f"{format_seconds(SLOW_SECONDS)} so far"
                 for reader in self._readers
             }
             self._readers.append(self._start({**self._unread, **slow}))
@@ -222,5 +224,5 @@ def _may_start(processes: list[_Process]) -> bool:
 
 def _why_it_failed(process: _Process, status: int | None, limit: float) -> str | None:
     if status is None and process.is_longer_at_work_than(limit):
-        return f"it took longer than {limit:.0f} s and was ended"
+        return f"it took longer than {format_seconds(limit)} and was ended"
     return f"its process ended with status {status}" if status else None

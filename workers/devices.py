@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import pynvml
@@ -80,16 +78,3 @@ def _handle(visible: str) -> Any:
     if visible.isdigit():
         return pynvml.nvmlDeviceGetHandleByIndex(int(visible))
     return pynvml.nvmlDeviceGetHandleByUUID(visible)
-
-
-@cache
-def describe_processor() -> str:
-    """The CPU's model if the system reports it, else its architecture."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        return platform.machine()
-    return platform.processor() or platform.machine()

@@ -20,6 +20,7 @@ from engine.errors import (
     WeightsUnavailable,
 )
 from engine.experiments.registry import get_kind, parse_spec
+from engine.hardware import describe_processor
 from engine.result import SeedResult
 from runtime.fault_points import reach
 from runtime.log_once import log_once
@@ -41,7 +42,7 @@ from workers.context import (
     engine_versions,
     write_while_held,
 )
-from workers.devices import describe_device, describe_processor
+from workers.devices import describe_device
 from workers.lease import Lease
 from workers.looks import look
 
@@ -76,7 +77,15 @@ def execute_run(
     )
     broken: Exception | None = None
     with Lease(db, settings, claim.run_id, claim.fence, claim.elapsed_seconds) as lease:
-        ctx = StoredRunContext(db, blobs, settings, claim, lease, device, should_yield)
+        ctx = StoredRunContext(
+            db,
+            blobs,
+            settings,
+            claim,
+            lease,
+            device,
+            lambda: should_yield() or lease.is_handed_back,
+        )
         ending = _Ending(db, blobs, claim, lease)
         try:
             _reset_peak_memory(device)

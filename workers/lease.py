@@ -45,6 +45,7 @@ class Lease:
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._cancelled = threading.Event()
+        self._hand_back = False
         self._renewed_at = time.monotonic()
         self._counted = (elapsed_seconds, self._renewed_at)
         """Computing time up to a moment, and the moment"""
@@ -80,6 +81,11 @@ class Lease:
     @property
     def is_cancelled(self) -> bool:
         return self._cancelled.is_set()
+
+    @property
+    def is_handed_back(self) -> bool:
+        """Whether the run is to be saved and queued again, because its worker is drained."""
+        return self._hand_back
 
     def note_activity(self) -> None:
         """Record that the run is active. Cheap: may be called every step."""
@@ -143,6 +149,7 @@ class Lease:
         if not response.alive:
             self._lost.set()
             return False
+        self._hand_back = response.hand_back
         if response.cancel_requested:
             self._cancelled.set()
         return True

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from engine.own_claims.judge import OwnVerdict
 from engine.paper.comparison import compare
 from engine.paper.looks import read_look
 from engine.paper.verdict import Verdict
@@ -39,13 +40,13 @@ def look(db: Database, blobs: BlobStore, settings: Settings, experiment_id: str)
         source = StoredPlotInput(db, blobs, experiment_id)
     except NotFound:
         return ()
-    found = compare(source.kind, source.points, source.summary, confidence=due.plan.confidence)
+    found = compare(source.kind, source.points, source.summary, due.plan.confidence, source.claims)
     reach("look.1")
     limits = QueueLimits(settings.limit_queued_per_owner, settings.max_queued_runs)
+    outcome = read_look(found.verdicts, found.own_verdicts)
+    verdicts = [*map(_describe, found.verdicts), *map(_describe_own, found.own_verdicts)]
     with db.write() as session:
-        stored = store_look(
-            session, due, read_look(found.verdicts), list(map(_describe, found.verdicts)), limits
-        )
+        stored = store_look(session, due, outcome, verdicts, limits)
         reach("look.2")
     reach("look.3")
     if stored is None:
@@ -68,6 +69,17 @@ def look_at_all(db: Database, blobs: BlobStore, settings: Settings) -> list[Need
             with log_once(f"experiment {experiment_id}: its verdicts could not be looked at"):
                 needs += look(db, blobs, settings, experiment_id)
         last = due[-1]
+
+
+def _describe_own(verdict: OwnVerdict) -> dict[str, Any]:
+    """A verdict on a claim of the submission in the event of a look."""
+    return {
+        "own_claim": verdict.name,
+        "verdict": verdict.verdict,
+        "value": verdict.value,
+        "interval": verdict.interval,
+        "n": verdict.n,
+    }
 
 
 def _describe(verdict: Verdict) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import celery.apps.worker
 from celery import signals
 from celery.exceptions import SecurityWarning
 
+from engine.durations import format_seconds
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
 from storage.database.engine import Database, DatabaseError, Session
@@ -250,7 +251,7 @@ class Worker:
     def _kill_after_drain(self) -> None:
         """Kill the children that have not released their runs in time, and requeue those runs."""
         time.sleep(DRAIN_SECONDS)
-        log.warning("not drained after %.0f s; the children are killed", DRAIN_SECONDS)
+        log.warning("not drained after %s; the children are killed", format_seconds(DRAIN_SECONDS))
         for process in getattr(getattr(self._pool, "_pool", None), "_pool", ()):
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ from typing import Any
 from billiard.process import current_process
 from celery.worker.request import Request
 
+from engine.durations import format_seconds
 from runtime.logs import log_context
 from runtime.settings import Settings
 from runtime.tracing import flush, span, start_tracing
@@ -77,7 +78,10 @@ def start_child(
     if failed:
         delay = delay_after(failed)
         log.warning(
-            "slot %d: %d starts in a row have failed; next start in %.1f s", slot, failed, delay
+            "slot %d: %d starts in a row have failed; next start in %s",
+            slot,
+            failed,
+            format_seconds(delay),
         )
         wait_unless(drain.is_set, delay)
     if drain.is_set():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from engine.durations import format_seconds
 from schemas.status import FailureReason
 from storage.database.engine import Database
 from storage.runs.running import RunningRun, is_stalled, list_running
@@ -103,10 +104,11 @@ def forced_ending(watched: WatchedRun) -> Callable[[Database], None] | None:
         run.max_seconds is not None
         and watched.computed_seconds > run.max_seconds + UNRESPONSIVE_SECONDS
     ):
-        detail = f"the run has computed for longer than its max_seconds of {run.max_seconds}"
+        limit = format_seconds(run.max_seconds)
+        detail = f"the run has computed for longer than {limit}, its max_seconds"
         return _fail(watched, FailureReason.TIMEOUT, detail)
     if is_stalled(watched.silent_seconds, run.step_seconds):
-        detail = f"no step for {watched.silent_seconds:.0f} s"
+        detail = f"no step for {format_seconds(watched.silent_seconds)}"
         return _fail(watched, FailureReason.STALLED, detail)
     return None
 

@@ -14,11 +14,13 @@ from functools import partial
 
 import httpx
 
+from api.background.slack_message import slack_body
 from api.experiments.check_webhook import refuse_address
+from engine.durations import format_seconds
 from runtime.fault_points import reach
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
-from schemas.webhooks import read_key
+from schemas.webhooks import WebhookFormat, WebhookPayload, read_key
 from storage.database.engine import Database
 from storage.delivery.webhooks import (
     ClaimedDelivery,
@@ -109,7 +111,7 @@ async def _deliver(
     except NoSecret:
         detail = "no secret to sign with: RICHREGIME_WEBHOOK_SECRET is not set"
     except (TimeoutError, httpx.TimeoutException):
-        detail = f"no response within {settings.webhook_timeout_seconds:g} s"
+        detail = f"no response within {format_seconds(settings.webhook_timeout_seconds)}"
     except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
         detail = f"could not be reached ({type(error).__name__})"
     else:
@@ -128,10 +130,11 @@ async def send(http: httpx.AsyncClient, settings: Settings, delivery: ClaimedDel
     Raises AddressRefused, NoSecret, OSError and httpx.HTTPError.
     """
     url = httpx.URL(delivery.url)
+    body, key = _body_of(delivery, settings), _key_of(delivery, settings)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"richregime/{SERVICE_VERSION}",
-        **sign(_key_of(delivery, settings), delivery.id, int(time.time()), delivery.body),
+        **({} if key is None else sign(key, delivery.id, int(time.time()), body)),
     }
     addresses = await _resolve(url)
     for address in addresses:
@@ -141,10 +144,10 @@ async def send(http: httpx.AsyncClient, settings: Settings, delivery: ClaimedDel
     *others, last = addresses
     for address in others:
         try:
-            return await _post(http, url, address, delivery.body, headers)
+            return await _post(http, url, address, body, headers)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue
-    return await _post(http, url, last, delivery.body, headers)
+    return await _post(http, url, last, body, headers)
 
 
 async def _post(
@@ -174,9 +177,18 @@ def sign(key: bytes, delivery_id: str, timestamp: int, body: str) -> dict[str, s
     }
 
 
-def _key_of(delivery: ClaimedDelivery, settings: Settings) -> bytes:
+def _body_of(delivery: ClaimedDelivery, settings: Settings) -> str:
+    if delivery.format is WebhookFormat.SLACK:
+        return slack_body(WebhookPayload.model_validate_json(delivery.body), settings.public_url)
+    return delivery.body
+
+
+def _key_of(delivery: ClaimedDelivery, settings: Settings) -> bytes | None:
+    """The key that signs; None where nothing is signed. Raises NoSecret."""
     if delivery.secret is not None:
         return read_key(delivery.secret)
+    if delivery.format is WebhookFormat.SLACK:
+        return None
     if settings.webhook_secret is None:
         raise NoSecret
     return read_key(settings.webhook_secret.get_secret_value())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.own_claims.claim import OwnClaim
 from engine.spec import Execution
 from schemas.resources import Experiment
 from schemas.seed_plan import read_seed_plan
@@ -25,6 +26,7 @@ def submission_body(
         "spec": experiment.spec,
         "sweep": experiment.sweep,
         "seeds": list(experiment.seeds) if plan is None else plan.asked.model_dump(mode="json"),
+        "claims": [OwnClaim.model_validate(claim).to_json() for claim in experiment.claims],
         "execution": execution.model_dump(
             mode="json", exclude_none=True, exclude_defaults=omit_defaults
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 
 from api.dependencies import State
@@ -17,7 +19,7 @@ from storage.experiments.delete import delete_experiment
 from storage.experiments.hidden import remove_hidden
 from storage.experiments.locks import lock_queue
 from storage.experiments.retry_extend import retry_experiment
-from storage.experiments.update import update_experiment
+from storage.experiments.update import relabel_experiment, update_experiment
 from storage.files.retention import delete_unreferenced
 
 
@@ -33,6 +35,13 @@ def update(state: State, experiment_id: str, body: bytes) -> Experiment:
         row = update_experiment(session, experiment_id, change)
         record(session, Action.CHANGED, experiment_id, ", ".join(sorted(change.model_fields_set)))
         return show(state, session, row)
+
+
+def relabel(state: State, experiment_id: str, labels: Mapping[str, str | None]) -> None:
+    """Set these labels and remove those of None. Raises NotFound and InvalidTransition."""
+    with state.db.write() as session:
+        relabel_experiment(session, experiment_id, labels)
+        record(session, Action.CHANGED, experiment_id, "labels")
 
 
 def cancel(state: State, experiment_id: str) -> Experiment:

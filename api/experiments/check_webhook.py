@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from engine.errors import FieldError
 from runtime.settings import Settings
-from schemas.webhooks import Webhook, read_key
+from schemas.webhooks import Webhook, WebhookFormat, read_key
 
 ALLOW_PRIVATE = "the setting RICHREGIME_WEBHOOK_ALLOW_PRIVATE=true allows it"
 NEVER_ALLOWED = "is the address of a cloud's metadata service; no setting allows it"
@@ -51,7 +51,7 @@ def check_webhook(webhook: Webhook, settings: Settings) -> list[FieldError]:
             read_key(webhook.secret.get_secret_value())
         except ValueError as error:
             errors.append(FieldError("#/webhook/secret", "secret-invalid", str(error)))
-    elif settings.webhook_secret is None:
+    elif settings.webhook_secret is None and webhook.format is not WebhookFormat.SLACK:
         detail = (
             "the deliveries need a secret that signs them: give one here (`whsec_` and 32 random "
             "bytes in base64), or set RICHREGIME_WEBHOOK_SECRET for the service"

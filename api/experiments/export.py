@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from api.experiments.answer_tables import answer_table
 from api.experiments.body import submission_body
+from api.experiments.comparison_tables import compare_stored, tabulate_comparison
 from api.experiments.drawing_limits import MAX_DRAWN_POINTS
 from api.experiments.metric_tables import to_csv
+from api.http.written_tables import write_table
 from engine import tables
+from engine.experiment_titles import title_of
 from engine.experiments.registry import get_kind
+from engine.plot_numbers import plot_numbers
 from schemas.bundle import (
     BUNDLE_FILE,
     CHECKSUM_FILE,
@@ -37,7 +42,8 @@ from storage.runs import resources as run_resources
 PAGE = 200
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every entry: equal experiments give equal entries."""
-IMAGE_FORMATS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
+IMAGE_FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
+TABLE_FORMATS = ("csv", "tex", "md")
 RERUN = """#!/bin/sh
 # Runs this experiment again, either through a service:
 #   RICHREGIME_URL=http://127.0.0.1:8000 sh rerun.sh
@@ -53,15 +59,21 @@ exec python -m engine run body.json{seeds} --out "${1:-again}"
 README = """{title}
 
 body.json        the submission: POST it to /experiments, or run it with rerun.sh
-experiment.json  status, digest and times
+experiment.json  status, digest, times and notes
 result.json      mean, standard error, 95 % interval and n of each quantity at each point
+results.csv      the numbers that answer the question of its kind, a row a point, unrounded;
+                 results.tex (booktabs) and results.md hold them rounded
+own_claims.csv   verdicts on the claims of the submission, where it has some; also .tex and .md
+claims.csv       verdicts on the claims of the paper, where its kind has claims; also .tex and .md
+published.csv    numbers that the paper prints beside these, if any; also .tex and .md
 metrics.csv      every logged value: point, seed, name, step, value
 specs/           the spec of each point, with every default filled in
 manifests/       of each run: versions, device, data set, timings
 files/           files that the plots read; with `files=true` all checkpoints and artifacts
 bundle.json      description for another service: POST the zip to its /import,
                  or `richregime import FILE.zip`
-plots/           each plot as PNG and SVG, and its numbers as JSON; tables also as HTML and CSV
+plots/           the usual plots of its kind as PNG, SVG and PDF, and their numbers as JSON;
+                 tables also as HTML and CSV
 events.jsonl     the event log, in order
 SHA256SUMS       checksums: `sha256sum -c SHA256SUMS`
 """
@@ -123,6 +135,8 @@ def _list_entries(
     yield "rerun.sh", _rerun_script(experiment).encode()
     yield "experiment.json", _dump(experiment.model_dump(mode="json"))
     yield "result.json", _dump(summary)
+    title = title_of(row.name, row.kind, row.spec, row.sweep)
+    yield from _write_tables(source, title, summary["points"])
     yield METRICS_FILE, to_csv(rows).encode()
     for point in source.points:
         yield f"specs/point-{point.index:04d}.json", _dump(point.spec.model_dump(mode="json"))
@@ -151,6 +165,7 @@ def _bundle_of(experiment: Experiment, source: StoredPlotInput, runs: list[Bundl
         format=1,
         experiment_id=experiment.id,
         body=submission_body(experiment),
+        notes=experiment.notes,
         seeds=None if experiment.seed_plan is None else experiment.seeds,
         seed_plan=experiment.seed_plan,
         created_at=experiment.created_at,
@@ -174,19 +189,45 @@ def _read_events(db: Database, experiment_id: str) -> bytes:
             return "".join(f"{line}\n" for line in lines).encode()
 
 
+def _write_tables(
+    source: StoredPlotInput, title: str, points: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, bytes]]:
+    answers = answer_table(source.kind, title, points, complete=source.is_complete)
+    if answers.rows:
+        yield from _write_table("results", answers.to_text(), answers.to_numbers())
+    compared = compare_stored(source)
+    if compared is None:
+        return
+    if compared.own_verdicts:
+        yield from _write_table("own_claims", *tabulate_comparison(title, compared, "own_claims"))
+    if compared.verdicts:
+        yield from _write_table("claims", *tabulate_comparison(title, compared, "claims"))
+    if compared.published:
+        yield from _write_table("published", *tabulate_comparison(title, compared, "published"))
+
+
+def _write_table(
+    name: str, table: tables.TextTable, numbers: Mapping[str, Any]
+) -> Iterator[tuple[str, bytes]]:
+    for ending in TABLE_FORMATS:
+        yield f"{name}.{ending}", write_table(table, numbers, ending)
+
+
 def _draw_plots(source: StoredPlotInput) -> Iterator[tuple[str, bytes]]:
     if not any(point.results for point in source.points):
         return
     from engine.drawing.fitting import draw_plot
     from engine.plotting import PlotOptions, save
 
-    plots, options = source.kind.load_plots(), PlotOptions()
-    for plot in get_kind(source.kind.name).plots:
-        numbers = plots.numbers(plot.name, source)
-        if plot.default:
+    kind, options = get_kind(source.kind.name), PlotOptions()
+    plots = kind.load_plots()
+    for plot in kind.plots:
+        if plot.default and plot.explain_absence(source) is None:
+            numbers = plot_numbers(kind, plot.name, source)
             yield f"plots/{plot.name}.json", _dump(numbers)
-            if len(source.points) <= MAX_DRAWN_POINTS:
-                figure = draw_plot(plots, plot.name, numbers, options)
+            if len(source.points) <= MAX_DRAWN_POINTS or not plot.draws_all:
+                shown = plot_numbers(kind, plot.name, source, for_picture=True)
+                figure = draw_plot(plots, plot.name, shown, options)
                 for image_format in IMAGE_FORMATS:
                     yield f"plots/{plot.name}.{image_format}", save(figure, image_format, options)
             set_table = plot.load_table()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.dependencies import State
 from api.experiments.body import submission_body
 from api.experiments.described_nets import with_described_nets
-from api.experiments.plan import Plan, plan_runs, plan_submission
+from api.experiments.plan import Plan, RunCost, plan_runs, plan_submission
 from api.experiments.quotas import require_quota
 from api.experiments.show import show
 from api.http.json_body import parse_object
@@ -94,9 +94,25 @@ def _parse(document: Mapping[str, Any], row: ExperimentRow) -> Extension:
         for path in added.sweep
         if path not in row.sweep
     ]
+    errors += _check_order(added, row)
     if errors:
         raise InvalidSpec(errors)
     return added
+
+
+def _check_order(added: Extension, row: ExperimentRow) -> list[FieldError]:
+    """Claims name points by index, so new points must come after the old ones in the sweep."""
+    first = next(iter(row.sweep), None)
+    return [
+        FieldError(
+            f"#/sweep/{path}",
+            "claims-by-index",
+            f"the experiment has claims, which name points by index; only {first}, its first swept "
+            "field, takes more values; submit a new experiment, which loads these trainings",
+        )
+        for path in added.sweep
+        if row.claims and path in row.sweep and path != first
+    ]
 
 
 def _plan_extended(
@@ -135,17 +151,15 @@ def _find_missing(
     stored = list_planned(session, experiment_id)
     known = {canonical_json(values): (index, seeds) for index, values, seeds in stored}
     points: list[PlannedPoint] = []
-    missing: list[tuple[int, SweepPoint, Sequence[int], int]] = []
-    for point, planned, memory in zip(
-        plan.points, plan.planned_points(), plan.memory_bytes, strict=True
-    ):
+    missing: list[tuple[int, SweepPoint, Sequence[int], RunCost]] = []
+    for point, planned, cost in zip(plan.points, plan.planned_points(), plan.costs, strict=True):
         key = canonical_json(point.values)
         if key not in known:
             known[key] = (len(stored) + len(points), set())
             points.append(replace(planned, index=known[key][0]))
         index, seeds = known[key]
         new_seeds = [seed for seed in plan.seeds if seed not in seeds]
-        missing.append((index, point, new_seeds, memory))
+        missing.append((index, point, new_seeds, cost))
     return points, plan_runs(plan.submission, missing, plan.shared)
 
 

@@ -14,6 +14,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from api.http.problems import ProblemRaised
 from engine.data.zip_archive import DAMAGE, Archive, open_archive
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import get_kind, parse_spec
+from engine.own_claims.checks import check_claims
 from engine.spec import ExperimentSpec
 from engine.spec_model import find_numbers
 from runtime.settings import Settings
@@ -194,6 +196,11 @@ def _check_bundle(
     ]
     seeds = submission.first_seeds if bundle.seeds is None else bundle.seeds
     _check_seed_plan(bundle, submission, seeds)
+    wrong = check_claims(bundle.body.get("claims"), len(specs), None)
+    if wrong:
+        raise InvalidSpec(
+            replace(error, pointer=f"#/body{error.pointer.removeprefix('#')}") for error in wrong
+        )
     _check_runs(bundle, seeds, spec, specs)
     results = [_parse_results(spec.kind, index, run) for index, run in enumerate(bundle.runs)]
     num_metrics = sum(1 for _ in _read_metrics(archive, bundle))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,10 +13,13 @@ from api.experiments.check_files import CheckedFiles, check_files
 from api.experiments.check_webhook import check_webhook
 from api.http.problems import ProblemRaised
 from api.http.request_work import require_caller
+from engine.answers import AnswerColumn
 from engine.cost import CostLimits, check, estimate
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError, InvalidSpec, field_errors, sort_by_document
-from engine.experiments.registry import kinds, parse_spec
+from engine.experiments.registry import get_kind, kinds, parse_spec
+from engine.own_claims.checks import check_claims
+from engine.own_claims.quantities import list_claimable
 from engine.shared_trainings import SharedTraining, find_shared
 from engine.spec import Execution, sha256_of
 from engine.sweep import MAX_AXES, MAX_ERRORS, SweepPoint, expand, num_points
@@ -30,7 +34,16 @@ from storage.experiments.find import find_reusable
 from storage.files.blobs import BlobStore
 from storage.runs.placement import Needs, format_labels, round_up
 
+SCHEMA_FIELD = "$schema"
 DEVICE_CLASSES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """What a run takes, by estimate."""
+
+    memory_bytes: int
+    seconds_per_seed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +57,8 @@ class Plan:
     """The spec before the sweep, with every default filled in."""
     points: Sequence[SweepPoint]
     files: CheckedFiles
-    memory_bytes: Sequence[int]
-    """Estimated memory of a run of each point."""
+    costs: Sequence[RunCost]
+    """Of the largest run of each point."""
     runs: Sequence[PlannedRun]
     point_digests: Sequence[str]
     digest: str
@@ -94,9 +107,12 @@ def plan_submission(
 ) -> Plan:
     """Expand and check a submission; stores nothing.
 
-    extended: all seeds of an experiment that adds seeds by itself and is now extended.
+    extended: all seeds of an experiment that adds seeds by itself and is now extended. The address
+    of the body's JSON Schema, `$schema`, is for editors and means nothing here.
     Raises InvalidSpec and problems, each with all errors that it could find, and CallerGone.
     """
+    if isinstance(body.get(SCHEMA_FIELD), str):
+        body = {name: value for name, value in body.items() if name != SCHEMA_FIELD}
     submission, errors = _parse(body)
     sweep = _read_sweep(body)
     _limit_points(sweep, settings, errors)
@@ -110,11 +126,12 @@ def plan_submission(
     if submission is not None and submission.webhook is not None:
         errors += check_webhook(submission.webhook, settings)
     errors += _check_claims(body)
+    errors += _check_own_claims(body, points, {} if file_errors else files.infos)
     if errors or submission is None:
         raise InvalidSpec(sort_by_document(errors, body)[:MAX_ERRORS])
     seeds = submission.first_seeds if extended is None else extended
     _limit_runs(submission, points, len(seeds), settings)
-    memory = _check_costs(submission, points, len(seeds), files.infos, settings)
+    costs = _check_costs(submission, points, len(seeds), files.infos, settings)
     digests = [point.spec.digest() for point in points]
     shared = find_shared_trainings(submission, points)
     return Plan(
@@ -123,12 +140,12 @@ def plan_submission(
         base=parse_spec(body["spec"]).model_dump(mode="json"),
         points=points,
         files=files,
-        memory_bytes=memory,
+        costs=costs,
         runs=plan_runs(
             submission,
             [
-                (index, point, seeds, needed)
-                for index, (point, needed) in enumerate(zip(points, memory, strict=True))
+                (index, point, seeds, cost)
+                for index, (point, cost) in enumerate(zip(points, costs, strict=True))
             ],
             shared,
         ),
@@ -160,10 +177,10 @@ def find_shared_trainings(
 
 def plan_runs(
     submission: Submission,
-    wanted: Sequence[tuple[int, SweepPoint, Sequence[int], int]],
+    wanted: Sequence[tuple[int, SweepPoint, Sequence[int], RunCost]],
     shared: Mapping[int, SharedTraining],
 ) -> list[PlannedRun]:
-    """The runs for (index, point, seeds, bytes of memory), in the order in which they start.
+    """The runs for (index, point, seeds, cost), in the order in which they start.
 
     The order is seed by seed. So every point has a first result before any has a second, and runs
     that are compared by seed are computed at about the same time, which matters for their timings.
@@ -171,13 +188,14 @@ def plan_runs(
     device_class = DEVICE_CLASSES[submission.execution.device]
     requires = format_labels(submission.execution.requires)
     runs = []
-    for place, (index, point, seeds, memory) in enumerate(wanted):
-        needs = Needs(device_class, round_up(memory), requires)
+    for place, (index, point, seeds, cost) in enumerate(wanted):
+        needs = Needs(device_class, round_up(cost.memory_bytes), requires)
         size = seeds_per_run(point, submission, len(seeds))
         for start in range(0, len(seeds), size):
             chosen = tuple(seeds[start : start + size])
             training = sha256_of([shared[place].digest, chosen]) if place in shared else None
-            runs.append((start, PlannedRun(index, chosen, needs, training)))
+            seconds = cost.seconds_per_seed * len(chosen)
+            runs.append((start, PlannedRun(index, chosen, needs, training, seconds)))
     return [run for _, run in sorted(runs, key=lambda one: one[0])]
 
 
@@ -222,11 +240,27 @@ def _check_claims(body: Mapping[str, Any]) -> list[FieldError]:
     known = kinds().get(kind) if isinstance(kind, str) else None
     if not isinstance(body.get("seeds"), Mapping) or known is None or known.judge_path is not None:
         return []
+    if body.get("claims"):
+        return []
     detail = (
-        f"the kind {kind} has no claims, so there is no verdict that could be decided; give a list "
-        "of seeds"
+        f"the paper claims nothing about the kind {kind}, so there is no verdict that could be "
+        "decided; give a list of seeds, or `claims` of your own"
     )
     return [FieldError("#/seeds", "no-claims", detail)]
+
+
+def _check_own_claims(
+    body: Mapping[str, Any], points: Sequence[SweepPoint], infos: Mapping[str, DatasetInfo]
+) -> list[FieldError]:
+    """infos: by name of the data set; empty where the points have errors: then no quantity is
+    checked."""
+
+    def list_quantities(index: int) -> Sequence[AnswerColumn] | None:
+        spec = points[index].spec
+        return list_claimable(get_kind(spec.kind), spec, infos[spec.data.name])
+
+    quantities = cache(list_quantities) if infos else None
+    return check_claims(body.get("claims"), len(points), quantities)
 
 
 def runs_by_look(submission: Submission, points: Sequence[SweepPoint]) -> list[int]:
@@ -269,8 +303,8 @@ def _check_costs(
     num_seeds: int,
     infos: Mapping[str, DatasetInfo],
     settings: Settings,
-) -> list[int]:
-    """Check the largest run of each point against the limits; returns the bytes that each needs."""
+) -> list[RunCost]:
+    """Check the largest run of each point against the limits; returns what each takes."""
     limits = CostLimits(
         max_parameters=settings.max_parameters,
         max_memory_bytes=settings.max_memory_bytes,
@@ -278,23 +312,24 @@ def _check_costs(
         max_disk_bytes=None,
     )
     errors: dict[FieldError, None] = {}
-    memory = []
+    costs = []
     for point in points:
         require_caller()
+        size = min(num_seeds, seeds_per_run(point, submission, num_seeds))
         cost = estimate(
             point.spec,
-            min(num_seeds, seeds_per_run(point, submission, num_seeds)),
+            size,
             infos[point.spec.data.name],
             execution=submission.execution,
         )
         errors |= dict.fromkeys(point.locate(error) for error in check(cost, limits))
         if len(errors) >= MAX_ERRORS:
             break
-        memory.append(cost.memory_bytes)
+        costs.append(RunCost(cost.memory_bytes, cost.seconds / size))
     if errors:
         found = list(errors)[:MAX_ERRORS]
         raise ProblemRaised(422, ProblemCode.LIMIT_EXCEEDED, found[0].detail, found)
-    return memory
+    return costs
 
 
 def _digest(
@@ -305,9 +340,11 @@ def _digest(
 ) -> str:
     """Identity of the experiment: equal digests mean the same runs, on any worker.
 
+    Claims are part of it, as an experiment has one list of them; they are part of no training.
     Where an experiment adds seeds by itself, its plan is part of that and the seeds so far are not.
     Once it was extended on request, it equals no submission.
     """
+    claims = [claim.to_json() for claim in submission.claims]
     return sha256_of(
         {
             "points": list(digests),
@@ -316,5 +353,6 @@ def _digest(
             **({} if extended is None else {"extended": list(extended)}),
             "execution": submission.execution.model_dump(mode="json", exclude={"requires"}),
             "keep": submission.keep,
+            **({"claims": claims} if claims else {}),
         }
     )

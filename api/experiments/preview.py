@@ -10,14 +10,14 @@ from typing import Literal
 from api.dependencies import State
 from api.experiments.described_nets import with_described_nets
 from api.experiments.plan import Plan, plan_submission, runs_by_look
+from api.experiments.preview_warnings import list_warnings
 from api.http.json_body import parse_object
 from api.http.request_work import require_caller
-from engine.analysis.stats import warn_of_few_seeds
 from engine.cost import Calibration, Cost, calibrate, estimate, shape_of
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
-from engine.experiments.registry import parse_spec
-from engine.models.spec import find_weights_file
+from engine.experiments.registry import get_kind, parse_spec
+from engine.paper.departures import list_departures
 from engine.spec import Execution
 from runtime.settings import Settings
 from schemas.seed_plan import SeedsUntilDecided
@@ -26,14 +26,14 @@ from storage.access.ownership import restricted_to_owner
 from storage.database.engine import Session
 from storage.files.trainings import find_trained_specs
 from storage.runs.measured_times import TimedRun, find_timed_runs
-from storage.runs.workers import count_listening, count_offered
+from storage.runs.workers import count_listening
 
 Device = Literal["cpu", "cuda"]
 
 NEAREST_RUNS = 3
 """Earlier runs of the same shape that an estimate is based on."""
-DIVERGING_ADAM_LR = 0.05
-"""Deep nets stay at chance at the paper's 0.1; all train at 0.001."""
+COMPARED_POINTS = 100
+"""The first points, whose departures from the paper are listed."""
 
 
 def preview(state: State, body: bytes) -> Preview:
@@ -73,7 +73,9 @@ def _preview(
                 memory_bytes=cost.memory_bytes,
                 seconds=cost.seconds,
                 basis=cost.basis,
-                trained_by=_trained_by(plan, index),
+                trained_by=None
+                if len(reused[index]) == len(plan.seeds)
+                else _trained_by(plan, index),
                 reused_seeds=[training.seed for training in reused[index]],
                 reused=reused[index],
             )
@@ -91,9 +93,9 @@ def _preview(
         reuses_experiment=reusable.id if reusable else None,
         warnings=[
             *(f"it would be refused now: {one.detail}" for one in quota_errors if reusable is None),
-            *_list_warnings(session, plan),
-            *_list_missing_weights(settings, plan),
+            *list_warnings(session, settings, plan),
         ],
+        departures=_list_departures(plan),
     )
 
 
@@ -223,55 +225,9 @@ def _calibrate(sized: Sequence[tuple[TimedRun, Cost]], cost: Cost, device: Devic
     return sorted(found, key=lambda calibration: calibration.seconds_per_flop)[len(found) // 2]
 
 
-def _list_missing_weights(settings: Settings, plan: Plan) -> list[str]:
-    """A warning for each file of pretrained weights that a worker must download first."""
-    folder = settings.resolved_data_dir / "pretrained"
-    files = dict.fromkeys(
-        file
-        for point in plan.points
-        if (file := find_weights_file(point.spec.model, point.spec.init)) is not None
-    )
-    what = (
-        "a worker downloads them, unless it has them already"
-        if settings.allow_download
-        else "downloads are switched off: put torchvision's file there"
-    )
-    return [
-        f"the pretrained weights are not at {folder / file}: {what}"
-        for file in files
-        if not (folder / file).is_file()
-    ]
-
-
-def _list_warnings(session: Session, plan: Plan) -> list[str]:
-    found = [*plan.files.notes]
-    listening = count_listening(session)
-    device, seeds = plan.submission.execution.device, plan.seeds
-    device_class = {"cpu": "cpu", "cuda": "gpu"}.get(device)
-    if not (sum(listening.values()) if device_class is None else listening.get(device_class, 0)):
-        what = "no worker" if device_class is None else f"no {device_class.upper()} worker"
-        found.append(f"{what} listens: the runs wait until one does")
-    else:
-        offers = count_offered(session)
-        for needs in dict.fromkeys(plan.needs):
-            if not any(offered.fits(needs) for offered in offers):
-                found.append(
-                    f"no listening worker fits ({needs.describe()}): the runs wait until one does"
-                )
-                break
-    few = warn_of_few_seeds(len(seeds))
-    if few:
-        found.append(few)
-    rates = sorted(
-        {
-            point.spec.optimizer.lr
-            for point in plan.points
-            if point.spec.optimizer.name == "adam" and point.spec.optimizer.lr >= DIVERGING_ADAM_LR
-        }
-    )
-    if rates:
-        shown = ", ".join(f"{rate:g}" for rate in rates)
-        found.append(
-            f"Adam at a learning rate of {shown} leaves all but the shallowest nets at chance"
-        )
-    return found
+def _list_departures(plan: Plan) -> list[str]:
+    """Empty for a kind about which the paper claims nothing."""
+    if get_kind(plan.base["kind"]).judge_path is None:
+        return []
+    specs = (point.spec for point in plan.points[:COMPARED_POINTS])
+    return list(list_departures(specs, len(plan.seeds)))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from engine.analysis.stats import bounds_of_difference, difference_interval
+from engine.analysis.stats import DIFFERENCE, bounds_of_difference, difference_interval
+from engine.answers import AnswerColumn, list_columns, list_statistics
+from engine.experiments.registry import kinds
+from engine.kind import Kind
 from engine.result import Statistic
 from schemas.comparison import (
     ComparedExperiment,
@@ -17,14 +21,26 @@ from schemas.comparison import (
     StatisticDifference,
 )
 from schemas.resources import Experiment
-from schemas.results import is_statistic
 from storage.database.engine import Session
+from storage.database.tables import ExperimentRow
 from storage.errors import NotFound
 from storage.experiments import find
 from storage.experiments.resources import to_resources
 
-MAX_COMPARED = 8
+LETTERS = "ABCDEFGH"
+"""The names of the compared experiments in tables and legends"""
+MAX_COMPARED = len(LETTERS)
 FIRST_QUANTITY = "test_accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A point of a result."""
+
+    values: Mapping[str, Any]
+    """The swept fields and their values"""
+    columns: Mapping[str, AnswerColumn]
+    """Those that have a value, by name"""
 
 
 def compare_experiments(
@@ -37,8 +53,12 @@ def compare_experiments(
     """
     rows = [find.get_experiment(session, one) for one in dict.fromkeys(ids)]
     experiments = to_resources(session, rows)
-    points = {row.id: (row.summary or {}).get("points", ()) for row in rows}
-    quantities = _list_quantities(points)
+    points = {row.id: _read_points(row) for row in rows}
+    columns = list_columns(
+        [*point.columns.values()] for found in points.values() for point in found
+    )
+    named = {column.name: column for column in columns}
+    quantities = sorted(named, key=lambda name: name != FIRST_QUANTITY)
     if quantity is not None and quantity not in quantities:
         held = f"they hold {', '.join(quantities)}" if quantities else "they hold none"
         raise NotFound(f"the results hold no statistic {quantity!r}; {held}")
@@ -49,8 +69,14 @@ def compare_experiments(
         ],
         spec=_compare_specs(experiments),
         quantities=quantities,
+        headline=columns[0].name if columns and points[rows[0].id] else None,
         results=[
-            ComparedQuantity(quantity=name, points=_compare_points(points, name))
+            ComparedQuantity(
+                quantity=name,
+                title=named[name].title,
+                unit=named[name].unit,
+                points=_compare_points(points, named[name]),
+            )
             for name in (quantities if quantity is None else [quantity])
         ],
     )
@@ -92,30 +118,34 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _list_quantities(points: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """The statistics that some result holds, test accuracy first."""
-    names = dict.fromkeys(
-        name
-        for result in points.values()
-        for point in result
-        for name, value in point.items()
-        if is_statistic(value)
-    )
-    return sorted(names, key=lambda name: name != FIRST_QUANTITY)
+def _read_points(row: ExperimentRow) -> list[_Point]:
+    """Of a finished experiment, also of a kind that is not installed any more."""
+    kind = kinds().get(row.kind)
+    return [
+        _Point(point["point"], _read_columns(kind, point))
+        for point in (row.summary or {}).get("points", ())
+    ]
+
+
+def _read_columns(kind: Kind | None, point: Mapping[str, Any]) -> dict[str, AnswerColumn]:
+    """Also of a kind that is not installed any more."""
+    columns = list_statistics(point) if kind is None else kind.read_quantities(point)
+    return {column.name: column for column in columns if column.statistic is not None}
 
 
 def _compare_points(
-    points: Mapping[str, Sequence[Mapping[str, Any]]], quantity: str
+    points: Mapping[str, Sequence[_Point]], column: AnswerColumn
 ) -> list[ComparedPoint]:
     """One row for each point of any experiment, in the order of their first appearance."""
     swept: dict[Hashable, Mapping[str, Any]] = {}
     found: dict[Hashable, dict[str, Statistic]] = {}
     for id_, result in points.items():
         for point in result:
-            if is_statistic(point.get(quantity)):
-                key = _hashable(point["point"])
-                swept.setdefault(key, point["point"])
-                found.setdefault(key, {})[id_] = Statistic.model_validate(point[quantity])
+            own = point.columns.get(column.name)
+            if own is not None and own.statistic is not None:
+                key = _hashable(point.values)
+                swept.setdefault(key, point.values)
+                found.setdefault(key, {})[id_] = own.statistic
     first = next(iter(points), "")
     return [
         ComparedPoint(
@@ -125,7 +155,7 @@ def _compare_points(
                     **dict(value),
                     difference=None
                     if id_ == first
-                    else _difference(value, values.get(first), quantity),
+                    else _difference(value, values.get(first), column),
                 )
                 for id_, value in values.items()
             },
@@ -144,11 +174,12 @@ def _hashable(value: Any) -> Hashable:
 
 
 def _difference(
-    value: Statistic, first: Statistic | None, quantity: str
+    value: Statistic, first: Statistic | None, column: AnswerColumn
 ) -> StatisticDifference | None:
     if first is None:
         return None
+    is_share = column.unit in ("accuracy", "share")
+    bounds = DIFFERENCE if is_share else bounds_of_difference(column.name)
     return StatisticDifference(
-        mean=value.mean - first.mean,
-        ci95=difference_interval(value, first, bounds_of_difference(quantity)),
+        mean=value.mean - first.mean, ci95=difference_interval(value, first, bounds)
     )

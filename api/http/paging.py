@@ -6,14 +6,18 @@ import re
 from typing import Annotated
 
 from fastapi import Query
+from pydantic import StringConstraints
 
-MAX_LABEL_FILTER = 301
-"""A key of 100 characters, each with a backslash before it, a colon, and a value of 100"""
+from schemas.actions import MAX_LABEL_FILTER
+
+MAX_CURSOR = 4_000
+"""A sorted list's cursor holds the texts that it sorts by"""
+MAX_IDS = 200
 LABEL_FILTER = re.compile(r"((?:\\[\\:]|[^:])*)(?::(.*))?", re.DOTALL)
 ESCAPED = re.compile(r"\\([\\:])")
 LimitQuery = Annotated[int, Query(ge=1, le=200, description="Items per page.")]
 CursorQuery = Annotated[
-    str | None, Query(max_length=500, description="`next_cursor` of the previous page.")
+    str | None, Query(max_length=MAX_CURSOR, description="`next_cursor` of the previous page.")
 ]
 LabelQuery = Annotated[
     str | None,
@@ -25,6 +29,33 @@ LabelQuery = Annotated[
 ContainingQuery = Annotated[
     str | None,
     Query(max_length=200, description="Text in the name or id; case is ignored."),
+]
+
+ShortId = Annotated[str, StringConstraints(max_length=40)]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=210)]
+IdsQuery = Annotated[
+    list[ShortId] | None, Query(max_length=MAX_IDS, description="Only these experiments.")
+]
+SortQuery = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=211,
+        description="The column to sort by, with a minus before it for descending: "
+        "`-result.test_accuracy`. `active`: running first, then queued, then the others.",
+    ),
+]
+FieldsQuery = Annotated[
+    list[ColumnName] | None,
+    Query(description="Columns whose values each item has in `fields`, such as `optimizer.lr`."),
+]
+GroupQuery = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=100,
+        description="The key of a label: experiments with the same value stand together.",
+    ),
 ]
 
 

@@ -49,6 +49,8 @@ TITLES = {
     503: "Unavailable",
     507: "Storage full",
 }
+ERRORS_PAGE = "errors"
+"""The page of the guide that has a section for each code"""
 CODES = {
     400: ProblemCode.INVALID_REQUEST,
     404: ProblemCode.NOT_FOUND,
@@ -61,6 +63,11 @@ CODES = {
     429: ProblemCode.RATE_LIMITED,
     503: ProblemCode.UNAVAILABLE,
 }
+
+
+def problem_type(code: ProblemCode, root_path: str) -> str:
+    """The address of the section of the guide that explains the code, below `root_path`."""
+    return f"{root_path}/guide/{ERRORS_PAGE}#{code}"
 
 
 class ProblemRaised(Exception):
@@ -92,7 +99,7 @@ def problem_response(
     A secret that the client sent in a wrong place, such as a path, is not repeated.
     """
     problem = Problem(
-        type=f"urn:richregime:problem:{code}",
+        type=problem_type(code, root_path_of(request.scope)),
         title=TITLES.get(status, "Error"),
         status=status,
         code=code,

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from engine.experiments.registry import kinds
+from schemas.actions import Labelling, Selection
 from schemas.resources import ExperimentUpdate
 from schemas.submission import Extension, Submission
 
@@ -16,7 +17,7 @@ REFERENCE = "#/components/schemas/{model}"
 
 def body_schemas() -> dict[str, Any]:
     """Schemas of all bodies by name. A submission's `spec` is the union of the kinds' specs."""
-    models: list[type[BaseModel]] = [Submission, Extension, ExperimentUpdate]
+    models: list[type[BaseModel]] = [Submission, Extension, ExperimentUpdate, Selection, Labelling]
     specs = {name: kind.spec for name, kind in kinds().items()}
     _, found = models_json_schema(
         [(model, "validation") for model in [*models, *specs.values()]], ref_template=REFERENCE
@@ -54,6 +55,29 @@ EXTENSION_BODY = _json_body(
 )
 UPDATE_BODY = _json_body(
     "ExperimentUpdate", {"priority": {"summary": "Highest priority", "value": {"priority": 10}}}
+)
+SELECTION_BODY = _json_body(
+    "Selection",
+    {
+        "filter": {
+            "summary": "What would be done with all experiments that have a label",
+            "value": {"filter": {"label": "paper:fig9"}, "dry_run": True},
+        },
+        "ids": {"summary": "Two experiments", "value": {"ids": ["exp_1", "exp_2"]}},
+    },
+)
+LABELLING_BODY = _json_body(
+    "Labelling",
+    {
+        "label": {
+            "summary": "Set one label, remove another",
+            "value": {
+                "filter": {"kind": "lws", "status": "succeeded"},
+                "labels": {"paper": "fig9", "draft": None},
+                "dry_run": True,
+            },
+        }
+    },
 )
 DATASET_BODY: dict[str, Any] = {
     "requestBody": {

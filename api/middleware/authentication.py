@@ -41,6 +41,10 @@ KEY_CHECK_SECONDS = 1.0
 """How often a service without keys looks for its first key."""
 ADMIN_PATHS = frozenset({"/storage", "/audit"})
 """These show the data of all owners."""
+MCP_PATH = "/mcp"
+"""The endpoint of assistants, where it is added. It changes nothing: each call that it makes is a
+request of its own, with the same key and the scope that this request needs."""
+READING_POSTS = frozenset({"/experiments/preview", MCP_PATH})
 UPLOAD_PATHS = ("/datasets/", "/checkpoints/")
 """Who may upload files may delete them."""
 COOKIE = "richregime_login"
@@ -63,13 +67,13 @@ def required_scope(method: str, path: str) -> KeyScope | None:
     """The scope that the request requires; None for a public path. `path` may be a template."""
     if is_public_path(path):
         return None
-    if path in ADMIN_PATHS:
+    if path in ADMIN_PATHS or (method not in SAFE_METHODS and path.startswith("/workers/")):
         return KeyScope.ADMIN
-    if method in SAFE_METHODS or path == "/experiments/preview":
+    if method in SAFE_METHODS or path in READING_POSTS:
         return KeyScope.READ
     if path.startswith(UPLOAD_PATHS):
         return KeyScope.SUBMIT
-    if method == "DELETE" or path.endswith("/cancel"):
+    if method == "DELETE" or path.endswith("/cancel") or path == "/experiments/delete":
         return KeyScope.CANCEL
     return KeyScope.SUBMIT
 

@@ -12,6 +12,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from api.http.problems import ProblemRaised
+from engine.durations import format_seconds
 from schemas.problems import ProblemCode
 
 WINDOW_SECONDS = 60
@@ -59,8 +60,8 @@ class RateLimit:
         """
         counted = self.count(client)
         if not counted.granted:
-            wait = counted.headers["Retry-After"]
-            detail = f"{what}: more than {self._per_minute:,} per minute; try again after {wait} s"
+            wait = format_seconds(float(counted.headers["Retry-After"]))
+            detail = f"{what}: more than {self._per_minute:,} per minute; try again after {wait}"
             raise ProblemRaised(429, ProblemCode.RATE_LIMITED, detail, headers=counted.headers)
         return counted.headers
 
@@ -88,10 +89,11 @@ class CpuLimit:
         if counted.left:
             return
         counted = self._milliseconds.count(key_id)  # over the limit, so with `Retry-After`
-        wait = counted.headers["Retry-After"]
+        wait, taken = float(counted.headers["Retry-After"]), format_seconds(self._seconds)
         detail = (
-            f"the requests with the key {key_id} have taken {self._seconds:g} s of CPU time within "
-            f"a minute, which is the limit (max_cpu_seconds_per_minute); try again after {wait} s"
+            f"the requests with the key {key_id} have taken {taken} of CPU time within "
+            "a minute, which is the limit (max_cpu_seconds_per_minute); try again after "
+            f"{format_seconds(wait)}"
         )
         raise ProblemRaised(429, ProblemCode.RATE_LIMITED, detail, headers=counted.headers)
 

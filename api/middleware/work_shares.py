@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.negotiation import EVENT_STREAM
 from api.http.problems import ProblemRaised, problem_response
 from api.http.request_work import CallerGone, RequestWork, current_work
-from api.middleware.authentication import required_scope
+from api.middleware.authentication import MCP_PATH, required_scope
 from api.middleware.origins import SAFE_METHODS
 from api.middleware.rate_limits import join_rates
+from engine.durations import format_seconds
 from schemas.access import Scope as KeyScope
 from schemas.problems import ProblemCode
 
@@ -119,12 +120,14 @@ class WorkShares:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        needed = required_scope(scope["method"], get_route_path(scope))
+        path = get_route_path(scope)
+        needed = required_scope(scope["method"], path)
         if needed is None:
             await self._app(scope, receive, send)
             return
         is_read = needed in (KeyScope.READ, KeyScope.ADMIN)
-        caller = _Caller(scope, receive, self._turns[is_read], self._bodies)
+        turns = None if path == MCP_PATH else self._turns[is_read]
+        caller = _Caller(scope, receive, turns, self._bodies)
         has_no_body = scope["method"] in SAFE_METHODS
         try:
             caller.start_body()
@@ -150,8 +153,9 @@ class _Caller:
     """One request: its messages, its turn, its work."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, turns: Turns, bodies: Counter[str | None]
+        self, scope: Scope, receive: Receive, turns: Turns | None, bodies: Counter[str | None]
     ) -> None:
+        """turns: None for a request that only waits for others, which take turns themselves."""
         self._scope, self._receive, self._turns = scope, receive, turns
         self._bodies = bodies
         identity = scope["state"]["identity"]
@@ -234,7 +238,7 @@ class _Caller:
             async with asyncio.timeout(SILENT_SECONDS):
                 message = await self._receive()
         except TimeoutError:
-            detail = f"nothing of the body has arrived for {SILENT_SECONDS:g} s"
+            detail = f"nothing of the body has arrived for {format_seconds(SILENT_SECONDS)}"
             raise ProblemRaised(408, ProblemCode.INVALID_REQUEST, detail) from None
         if message["type"] == "http.disconnect":
             raise CallerGone
@@ -251,6 +255,8 @@ class _Caller:
         self._gone.set()
 
     async def _take_turn(self) -> None:
+        if self._turns is None:
+            return
         if self._turns.take_free(self._owner):
             self._has_turn = True
             return
@@ -268,7 +274,7 @@ class _Caller:
             raise CallerGone
 
     def _give_back(self) -> None:
-        if self._has_turn:
+        if self._turns is not None and self._has_turn:
             self._has_turn = False
             self._turns.give_back(self._owner)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
@@ -78,6 +78,15 @@ def list_presets(
     return Page[PresetResource](items=[_describe_preset(preset, wanted) for preset in chosen])
 
 
+@router.get("/presets/{name}.json")
+def get_preset_body(
+    name: str, scale: PresetScale = None, reading: ReadingQuery = None
+) -> dict[str, Any]:
+    """The body of a preset alone, ready to POST to /experiments."""
+    preset = _find_preset(name, scale)
+    return dict((preset if reading is None else apply_reading(preset, reading)).body)
+
+
 @router.get("/presets/{name}")
 def get_preset(
     name: str,
@@ -86,7 +95,10 @@ def get_preset(
     literal: LiteralQuery = False,
 ) -> PresetResource:
     """One preset; its `body` is ready to submit. Without `scale`: `quick` if there is one."""
-    wanted = _choose_reading(reading, literal)
+    return _describe_preset(_find_preset(name, scale), _choose_reading(reading, literal))
+
+
+def _find_preset(name: str, scale: Literal["paper", "quick"] | None) -> Preset:
     found = [preset for (its_name, _), preset in presets().items() if its_name == name]
     chosen = [preset for preset in found if preset.scale == (scale or "quick")] or (
         found if scale is None else []
@@ -100,7 +112,7 @@ def get_preset(
             ProblemCode.NOT_FOUND,
             f"there is no preset {name[:80]!r} at that scale; known: {known}",
         )
-    return _describe_preset(chosen[0], wanted)
+    return chosen[0]
 
 
 @router.get("/readings")

@@ -19,6 +19,7 @@ from api.http.problems import ProblemRaised
 from api.http.request_bodies import DATASET_BODY
 from api.http.request_work import Router
 from api.http.uploads import upload
+from engine.data.files import is_on_disk
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.base import Page
 from schemas.problems import ProblemCode
@@ -43,7 +44,7 @@ def list_all_datasets(
         return RedirectResponse("/data", 303, headers=VARY)
     with state.db.read() as session:
         registered = [to_resource(row) for row in list_datasets(session)]
-    return Page[Dataset](items=[*map(describe_built_in, BUILTIN_DATASETS.values()), *registered])
+    return Page[Dataset](items=[*list_built_in(state.settings.resolved_data_dir), *registered])
 
 
 @router.get("/datasets/{name}", response_model=Dataset)
@@ -55,7 +56,7 @@ def get_one_dataset(
     if wants_page(request.headers.get("accept")):
         return RedirectResponse(f"/data/{quote(name, safe='')}", 303, headers=VARY)
     if name in BUILTIN_DATASETS:
-        return describe_built_in(BUILTIN_DATASETS[name])
+        return describe_built_in(BUILTIN_DATASETS[name], state.settings.resolved_data_dir)
     with state.db.read() as session:
         row = get_dataset(session, name)
         if row is None:
@@ -152,7 +153,12 @@ def delete_registered_dataset(name: str, state: StateDep, dry_run: bool = False)
     return remove_dataset(state, name, dry_run=dry_run)
 
 
-def describe_built_in(info: DatasetInfo) -> Dataset:
+def list_built_in(data_dir: Path) -> list[Dataset]:
+    """All built-in data sets."""
+    return [describe_built_in(info, data_dir) for info in BUILTIN_DATASETS.values()]
+
+
+def describe_built_in(info: DatasetInfo, data_dir: Path) -> Dataset:
     """A built-in data set."""
     return Dataset(
         name=info.name,
@@ -165,7 +171,7 @@ def describe_built_in(info: DatasetInfo) -> Dataset:
         source=info.source,
         class_counts=_counts_of(info),
         notes=[],
-        available=True if info.source in ("embedded", "generated") else None,
+        available=is_on_disk(info.name, data_dir) or None,
     )
 
 

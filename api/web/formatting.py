@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.experiment_titles import make_title
+from engine import durations, experiment_titles
 from engine.labels import format_number
-from schemas.resources import Experiment
+from schemas.resources import Experiment, SecondsRange
 
-MAX_PLACES = 6
-"""Most decimals of a number; one that needs more is written in scientific notation."""
-MAX_DIGITS = 6
-"""Most digits before the decimal point, likewise."""
+MOMENT = 5.0
+"""A shorter wait, in seconds, is none that anybody plans with"""
 SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -26,7 +23,9 @@ def format_point(values: Mapping[str, Any]) -> str:
 
 def title_of(experiment: Experiment) -> str:
     """Its name; without one, what differs from the defaults: `train, width 10 to 100`."""
-    return experiment.name or make_title(experiment.kind, experiment.spec, experiment.sweep)
+    return experiment_titles.title_of(
+        experiment.name, experiment.kind, experiment.spec, experiment.sweep
+    )
 
 
 def format_value(value: Any) -> str:
@@ -45,36 +44,31 @@ def format_value(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def format_statistic(mean: float, standard_error: float | None) -> str:
-    """`0.9123 ± 0.0042`: two digits of the error and as many decimals of the mean.
-
-    The mean alone if there is no standard error.
-    """
-    if standard_error is None:
-        return f"{mean:.4g}"
-    if standard_error == 0:
-        return f"{mean:.4g} ± 0"
-    places = max(0, 1 - math.floor(math.log10(standard_error)))
-    if places > MAX_PLACES or max(abs(mean), standard_error) >= 10**MAX_DIGITS:
-        return f"{mean:.4g} ± {standard_error:.1e}"
-    return f"{mean:.{places}f} ± {standard_error:.{places}f}"
-
-
 def format_seconds(seconds: float | None) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `154 days`, `12 years`; empty for None."""
-    if seconds is None:
-        return ""
-    if 0 < seconds < 0.05:
-        return "under 0.1 s"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    days = minutes / (24 * 60)
-    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:,.0f} years"
+    """A duration as people tell it; empty for None."""
+    return "" if seconds is None else durations.format_seconds(seconds)
+
+
+def format_range(times: SecondsRange) -> str:
+    """A rough time, each end in one unit: `in 2 to 9 min`, `in 40 s to 3 min`, `in a moment`."""
+    if times.high < MOMENT:
+        return "in a moment"
+    (first, unit), (last, last_unit) = _round_to_unit(times.low), _round_to_unit(times.high)
+    if (first, unit) == (last, last_unit):
+        return f"in about {first} {unit}"
+    return (
+        f"in {first} to {last} {unit}"
+        if unit == last_unit
+        else (f"in {first} {unit} to {last} {last_unit}")
+    )
+
+
+def _round_to_unit(seconds: float) -> tuple[int, str]:
+    """A number and its unit: seconds below 2 minutes, minutes below 2 hours, and so on."""
+    for size, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        if seconds < 120 * size:
+            return round(seconds / size), unit
+    return round(seconds / 86_400), "days"
 
 
 def format_bytes(count: float) -> str:

@@ -19,13 +19,15 @@ from engine.experiments.registry import kinds
 DOCS = Path(__file__).parents[2] / "docs"
 """Exists in a checkout and in the image; a wheel has only the generated pages."""
 ORDER: Mapping[str, tuple[str, ...]] = {
-    "Tutorial": ("tutorial/quick-start",),
+    "Tutorial": ("tutorial/quick-start", "tutorial/in-the-browser"),
     "How-to guides": (
         "how-to/your-own-nets",
         "how-to/your-own",
         "how-to/training",
         "how-to/without-the-service",
+        "how-to/many-experiments",
         "how-to/decide-seeds",
+        "how-to/own-claims",
         "adding-a-kind",
         "how-to/webhooks",
         "how-to/access",
@@ -35,6 +37,8 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "how-to/operations",
         "how-to/figures",
         "how-to/citing",
+        "how-to/agents",
+        "how-to/skill",
     ),
     "Reference": (
         "reference/glossary",
@@ -61,6 +65,10 @@ ORDER: Mapping[str, tuple[str, ...]] = {
 HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>')
 """An explicit anchor at the start of a heading"""
+FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
+"""What a skill file says about itself before its text"""
+FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")
 SECTION = re.compile(r'<h2 id="([^"]+)">(.+?)</h2>')
 
 
@@ -98,15 +106,37 @@ def render_page(
 
     description: returns the OpenAPI description. root_path: stands before each link.
     """
+    found = _read(slug, description)
+    return None if found is None else _render(FRONT_MATTER.sub("", found[0]), found[1], root_path)
+
+
+def read_markdown(
+    slug: str, description: Callable[[], Mapping[str, Any]], root_path: str = ""
+) -> str | None:
+    """The page as Markdown, with links to other pages as Markdown; None for an unknown slug."""
+    found = _read(slug, description)
+    if found is None:
+        return None
+    text, document = found
+
+    def adapt(link: re.Match[str]) -> str:
+        target = _find_address(link[2], document, root_path, ending=".md")
+        return link[1] if target is None else f"[{link[1]}]({target})"
+
+    pieces = FENCE.split(text)
+    pieces[::2] = [LINK.sub(adapt, piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def _read(slug: str, description: Callable[[], Mapping[str, Any]]) -> tuple[str, str] | None:
+    """The page's Markdown, and the path in `docs/` that its relative links start from."""
     if slug == "reference":
-        return _render(reference_markdown(description()), slug, root_path)
+        return reference_markdown(description()), slug
     if slug.startswith("kinds/"):
         kind = kinds().get(slug.removeprefix("kinds/"))
-        return None if kind is None else _render(kind_markdown(kind), slug, root_path)
+        return None if kind is None else (kind_markdown(kind), slug)
     name = next((page.document for page in list_pages() if page.slug == slug), None)
-    if name is None:
-        return None
-    return _render((DOCS / f"{name}.md").read_text(encoding="utf-8"), name, root_path)
+    return None if name is None else ((DOCS / f"{name}.md").read_text(encoding="utf-8"), name)
 
 
 def list_sections(html: str) -> list[tuple[str, str]]:
@@ -148,8 +178,9 @@ def _render(text: str, document: str, root_path: str) -> str:
         for child in token.children or ():
             _adapt_link(child, document, root_path)
     html = str(markdown.renderer.render(tokens, markdown.options, {}))
-    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-    return html.replace("<table>", scroll).replace("</table>", "</table></div>")
+    scroll = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
+    html = html.replace("<table>", scroll).replace("</table>", "</table></div>")
+    return html.replace("<pre>", '<pre tabindex="0">')
 
 
 def _set_heading_ids(tokens: Sequence[Token]) -> None:
@@ -171,20 +202,27 @@ def _set_heading_ids(tokens: Sequence[Token]) -> None:
 def _adapt_link(token: Token, document: str, root_path: str) -> None:
     """Make relative links lead to the guide; remove those to files outside `docs/`."""
     attribute = {"link_open": "href", "image": "src"}.get(token.type)
-    target = str(token.attrGet(attribute) or "") if attribute else ""
-    if (
-        not attribute
-        or not target
-        or target.startswith(("#", "/", "http://", "https://", "mailto:"))
-    ):
+    if attribute is None:
         return
-    path, _, anchor = target.partition("#")
-    full = (DOCS / document).parent / path
-    inside = full.is_file() and full.resolve().is_relative_to(DOCS.resolve())
-    if not inside:
+    address = _find_address(str(token.attrGet(attribute) or ""), document, root_path)
+    if address is None:
         token.attrs.pop(attribute)
-        return
-    found = full.resolve().relative_to(DOCS.resolve()).as_posix()
-    page = _slug_of(found.removesuffix(".md")) if found.endswith(".md") else found
+    else:
+        token.attrSet(attribute, address)
+
+
+def _find_address(target: str, document: str, root_path: str, ending: str = "") -> str | None:
+    """Where a link of `document` leads in the guide; None for a file outside `docs/`.
+
+    ending: of the addresses of pages. Links that are not relative stay as they are.
+    """
+    if not target or target.startswith(("#", "/", "http://", "https://", "mailto:")):
+        return target
+    path, _, anchor = target.partition("#")
+    full = ((DOCS / document).parent / path).resolve()
+    if not (full.is_file() and full.is_relative_to(DOCS.resolve())):
+        return None
+    found = full.relative_to(DOCS.resolve()).as_posix()
+    page = _slug_of(found.removesuffix(".md")) + ending if found.endswith(".md") else found
     address = f"{root_path}/guide/{page}"
-    token.attrSet(attribute, f"{address}#{anchor}" if anchor else address)
+    return f"{address}#{anchor}" if anchor else address

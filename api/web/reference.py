@@ -10,11 +10,14 @@ from urllib.parse import urlencode
 
 PATH_VALUES: Mapping[str, str] = {
     "experiment_id": "$EXPERIMENT",
+    "worker": "$WORKER",
     "run_id": "$RUN",
     "artifact_id": "$ARTIFACT",
     "checkpoint_id": "$CHECKPOINT",
     "kind": "train",
     "ending": "png",
+    "format": "tex",
+    "report_format": "pdf",
 }
 NAMES: Mapping[str, str] = {
     "presets": "demo",
@@ -26,6 +29,7 @@ NAMES: Mapping[str, str] = {
 QUERIES: Mapping[str, Mapping[str, str | Sequence[str]]] = {
     "GET /experiments": {"status": "succeeded", "limit": "20"},
     "GET /experiments/compare": {"id": ["$EXPERIMENT", "$ANOTHER"]},
+    "GET /experiments/compare.{format}": {"id": ["$EXPERIMENT", "$ANOTHER"]},
     "DELETE /experiments/{experiment_id}": {"dry_run": "true"},
     "GET /experiments/{experiment_id}/metrics": {"names": "test_accuracy", "aggregate": "true"},
     "GET /experiments/{experiment_id}/difference": {"point": "1", "baseline": "0"},
@@ -46,7 +50,11 @@ FILES: Mapping[str, str] = {
 }
 OUTPUTS: Mapping[str, str] = {
     "GET /experiments/{experiment_id}/export": "$EXPERIMENT.zip",
+    "GET /experiments/{experiment_id}/report.{report_format}": "$EXPERIMENT-report.pdf",
     "GET /experiments/{experiment_id}/plots/{name}.{ending}": "learning_curve.png",
+    "GET /experiments/compare.{format}": "compare.tex",
+    "GET /experiments/{experiment_id}/result.{format}": "result.tex",
+    "GET /experiments/{experiment_id}/comparison.{format}": "comparison.tex",
     "GET /artifacts/{artifact_id}": "theta_T.safetensors",
 }
 
@@ -129,8 +137,8 @@ def reference_markdown(description: Mapping[str, Any]) -> str:
     parts = [
         "# API reference",
         "Generated from the API's OpenAPI description. In the examples `$URL` is the service's "
-        "address (`http://127.0.0.1:8000`); `$EXPERIMENT`, `$RUN`, `$ARTIFACT` and `$CHECKPOINT` "
-        "are ids. Every error is a problem: see [Errors](errors.md).",
+        "address (`http://127.0.0.1:8000`); `$EXPERIMENT`, `$RUN`, `$ARTIFACT`, `$CHECKPOINT` "
+        "and `$WORKER` are ids. Every error is a problem: see [Errors](errors.md).",
     ]
     tag = None
     for call in list_calls(description):

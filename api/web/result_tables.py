@@ -1,14 +1,30 @@
-"""Results and runs as table rows; a result of any kind has a column for each statistic."""
+"""Results and runs as table rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.web.formatting import format_point, format_seconds, format_statistic, format_value
+from api.web.formatting import format_point, format_seconds
+from engine.answer_table import AnswerTable
+from engine.answers import Unit
+from engine.findings import describe_findings
+from engine.result import Statistic
+from engine.statistic_text import format_cell, format_heading
 from schemas.resources import Experiment, Run
-from schemas.results import is_statistic
+
+MAX_COLUMNS = 12
+"""Most columns of numbers on a page; files hold all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table that can be sorted."""
+
+    text: str
+    value: str
+    """What it is sorted by: the number as it is stored, or the text"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,46 +32,61 @@ class ResultTable:
     """A row for each point."""
 
     axes: Sequence[str]
-    """Paths of the swept fields"""
-    columns: Sequence[str]
-    """Names of the statistics, and `seeds`"""
-    rows: Sequence[tuple[Sequence[str], Sequence[str], str]]
-    """(swept values, statistics and number of seeds, outcome)"""
+    """Names of the swept fields, as in the legends of plots"""
+    columns: Sequence[tuple[str, str, str]]
+    """(name, heading with its unit, which value is better or empty)"""
+    rows: Sequence[tuple[Sequence[Cell], Sequence[Cell], str]]
+    """(swept values, numbers, outcome)"""
+    shows_outcome: bool
+    num_left_out: int
+    """Columns that only the files hold"""
+    findings: Sequence[str]
+    """What was found, in sentences"""
+    notes: Sequence[str]
+    """What ± is, how many seeds there are, how an epoch was chosen"""
+    is_ranked: bool
+    """Whether the best row is the first"""
 
 
-def result_table(points: Sequence[Mapping[str, Any]]) -> ResultTable | None:
-    """Swept values, statistics as mean ± standard error, seeds and outcome of each point.
-
-    None if no point has a result.
-    """
-    if not points:
-        return None
-    axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
-    fields = list(
-        dict.fromkeys(
-            name for point in points for name, value in point.items() if is_statistic(value)
-        )
+def result_table(table: AnswerTable) -> ResultTable:
+    """Findings, and the first columns of the table with what they are sorted by."""
+    columns = table.columns[:MAX_COLUMNS]
+    shows_seeds = not table.has_equal_seeds()
+    return ResultTable(
+        table.axes,
+        [
+            *((one.name, format_heading(one), one.better or "") for one in columns),
+            *([("seeds", "n", "")] if shows_seeds else []),
+        ],
+        [
+            (
+                [Cell(text, text.replace(",", "")) for text in row.axes],
+                [
+                    *(_number_cell(row.statistics.get(one.name), one.unit) for one in columns),
+                    *([Cell(str(row.num_seeds), str(row.num_seeds))] if shows_seeds else []),
+                ],
+                row.outcome,
+            )
+            for row in table.rows
+        ],
+        not table.is_trained(),
+        len(table.columns) - len(columns),
+        describe_findings(table),
+        table.describe(),
+        table.is_ranked,
     )
-    rows = [
-        (
-            [format_value(point["point"].get(axis)) for axis in axes],
-            [*(_statistic_cell(point.get(field)) for field in fields), str(len(point["seeds"]))],
-            str(point["outcome"]),
-        )
-        for point in points
-    ]
-    return ResultTable(axes, [*(field.replace("_", " ") for field in fields), "seeds"], rows)
 
 
-def _statistic_cell(value: Any) -> str:
-    return format_statistic(value["mean"], value["standard_error"]) if is_statistic(value) else ""
+def _number_cell(statistic: Statistic | None, unit: Unit) -> Cell:
+    value = "" if statistic is None else repr(statistic.mean)
+    return Cell(format_cell(statistic, unit), value)
 
 
-def run_row(run: Run) -> dict[str, Any]:
-    """The cells of a run's row."""
+def run_row(run: Run, point: str | None = None) -> dict[str, Any]:
+    """The cells of a run's row. point: its name among the points of the experiment."""
     return {
         "id": run.id,
-        "point": format_point(run.point.values) or "—",
+        "point": point or format_point(run.point.values) or "—",
         "seeds": ", ".join(map(str, run.seeds)),
         "status": run.status,
         "percent": f"{run.progress.fraction:.0%}",

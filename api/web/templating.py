@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from api.http.root_path import root_path_of, service_path_of
 from api.web.formatting import (
     format_bytes,
     format_point,
+    format_range,
     format_seconds,
     format_value,
     title_of,
@@ -60,15 +62,31 @@ def render_problem(request: Request, problem: Problem, headers: Mapping[str, str
     return page
 
 
+SECONDS = "_seconds"
+"""The ending of a field that holds a time in seconds"""
+
+
 def format_event_data(data: Mapping[str, Any]) -> str:
-    """An event's data on one line, cut off after `MAX_EVENT_CHARACTERS`."""
-    text = ", ".join(f"{name} {format_value(value)}" for name, value in data.items())
+    """An event's data on one line, cut off after `MAX_EVENT_CHARACTERS`: `elapsed 3 min 20 s`."""
+    text = ", ".join(
+        f"{name.removesuffix(SECONDS)} {format_seconds(value)}"
+        if name.endswith(SECONDS) and isinstance(value, int | float)
+        else f"{name} {format_value(value)}"
+        for name, value in data.items()
+    )
     return text if len(text) <= MAX_EVENT_CHARACTERS else f"{text[:MAX_EVENT_CHARACTERS]}…"
+
+
+def _group_in_order(rows: Sequence[Any]) -> list[tuple[str | None, list[Any]]]:
+    """Rows that follow one another with the same group."""
+    return [(group, list(found)) for group, found in groupby(rows, key=lambda row: row.group)]
 
 
 templates.env.filters.update(
     {
+        "groupby_in_order": _group_in_order,
         "seconds": format_seconds,
+        "range": format_range,
         "bytes": format_bytes,
         "event_data": format_event_data,
         "elapsed": format_elapsed,

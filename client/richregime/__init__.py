@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from richregime.async_client import AsyncClient
+    from richregime.checks import ClaimCheck
     from richregime.client import Client
     from richregime.errors import (
         BadDownload,
         ClientError,
+        ExportFailed,
         ExtraMissing,
         InvalidArgument,
         InvalidConnection,
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
         UnexpectedResponse,
         WaitTimeout,
     )
-    from richregime.resource import Page
+    from richregime.resource import CountedPage, Page
     from richregime.types import (
+        ActionReport,
         ActivityMapPointResult,
         ActivityMapResult,
         AggregatedMetrics,
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActionReport",
     "ActivityMapPointResult",
     "ActivityMapResult",
     "AggregatedMetrics",
@@ -78,9 +82,11 @@ __all__ = [
     "AuditEntry",
     "BadDownload",
     "Checkpoint",
+    "ClaimCheck",
     "Client",
     "ClientError",
     "Comparison",
+    "CountedPage",
     "Dataset",
     "DatasetPreview",
     "Deletion",
@@ -88,6 +94,7 @@ __all__ = [
     "Execution",
     "Experiment",
     "ExperimentComparison",
+    "ExportFailed",
     "ExtraMissing",
     "FileDeletion",
     "GradientSpectrumResult",
@@ -130,6 +137,7 @@ __all__ = [
 _ERRORS = (
     "BadDownload",
     "ClientError",
+    "ExportFailed",
     "ExtraMissing",
     "InvalidArgument",
     "InvalidConnection",
@@ -140,8 +148,9 @@ _ERRORS = (
 )
 _MODULES = {
     "AsyncClient": "richregime.async_client",
+    "ClaimCheck": "richregime.checks",
     "Client": "richregime.client",
-    "Page": "richregime.resource",
+    **dict.fromkeys(("CountedPage", "Page"), "richregime.resource"),
     **dict.fromkeys(_ERRORS, "richregime.errors"),
 }
 

@@ -18,9 +18,11 @@ from pydantic import BaseModel, ValidationError
 
 from richregime.enums import ExperimentStatus
 from richregime.errors import ClientError, InvalidArgument, ProblemError, UnexpectedResponse
-from richregime.resource import Page
+from richregime.resource import CountedPage, Page
+from richregime.text_formats import ReportFormat
 from richregime.types import (
     RESULTS,
+    ActionReport,
     AggregatedMetrics,
     Artifact,
     AuditEntry,
@@ -38,6 +40,7 @@ from richregime.types import (
     Limits,
     Metrics,
     ModelResource,
+    OwnClaim,
     Plot,
     PluginResource,
     PointDifference,
@@ -53,7 +56,7 @@ from richregime.types import (
     Worker,
 )
 
-Parsed = TypeVar("Parsed")
+Parsed = TypeVar("Parsed", covariant=True)
 Model = TypeVar("Model", bound=BaseModel)
 Json = dict[str, Any]
 
@@ -70,6 +73,7 @@ class SubmitOptions(TypedDict, total=False):
 
     sweep: Mapping[str, Sequence[Any]]
     seeds: Sequence[int] | Mapping[str, Any]
+    claims: Sequence[Mapping[str, Any] | OwnClaim]
     execution: Execution | Mapping[str, Any]
     name: str
     labels: Mapping[str, str]
@@ -78,6 +82,18 @@ class SubmitOptions(TypedDict, total=False):
     keep: str
     reuse: bool
     webhook: Mapping[str, str]
+
+
+class Matching(TypedDict, total=False):
+    """Filters of a list of experiments; every one that is given must match."""
+
+    kind: str | None
+    status: ExperimentStatus | str | None
+    label: str | None
+    """`key` or `key:value`"""
+    name: str | None
+    containing: str | None
+    """Text in the name or the id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +182,15 @@ def _typed(model: type[Model]) -> Callable[[httpx.Response], Model]:
 
 def _result(response: httpx.Response) -> Result:
     """The result as the class of its kind; of an unknown kind, as `Result`."""
+    data = _json_object(response)
+    return RESULTS.get(data.get("kind", ""), Result).model_validate(data)
+
+
+def _json_object(response: httpx.Response) -> Json:
     data = response.json()
     if not isinstance(data, dict):
         raise ValueError("the response is not a JSON object")
-    return RESULTS.get(data.get("kind", ""), Result).model_validate(data)
+    return data
 
 
 def _bytes(response: httpx.Response) -> bytes:
@@ -240,7 +261,11 @@ def list_experiments(
     label: str | None = None,
     name: str | None = None,
     containing: str | None = None,
-) -> Call[Page[Experiment]]:
+    ids: Sequence[str] | None = None,
+    sort: str | None = None,
+    fields: Sequence[str] | None = None,
+    group: str | None = None,
+) -> Call[CountedPage[Experiment]]:
     params = {
         "limit": limit,
         "cursor": cursor,
@@ -249,8 +274,12 @@ def list_experiments(
         "label": label,
         "name": name,
         "q": containing,
+        "id": None if ids is None else list(ids),
+        "sort": sort,
+        "fields": None if fields is None else list(fields),
+        "group": group,
     }
-    return Call("GET", "/experiments", _typed(Page[Experiment]), params=params)
+    return Call("GET", "/experiments", _typed(CountedPage[Experiment]), params=params)
 
 
 def update_experiment(experiment_id: str, changes: Mapping[str, Any]) -> Call[Experiment]:
@@ -279,6 +308,56 @@ def extend_experiment(experiment_id: str, changes: Mapping[str, Any]) -> Call[Ex
 def delete_experiment(experiment_id: str, dry_run: bool) -> Call[Deletion]:
     params = {"dry_run": "true"} if dry_run else {}
     return Call("DELETE", f"/experiments/{_part(experiment_id)}", _typed(Deletion), params=params)
+
+
+def cancel_experiments(
+    ids: Sequence[str] | None, matching: Matching, dry_run: bool
+) -> Call[ActionReport]:
+    body = _selection(ids, matching, dry_run)
+    parse = _typed(ActionReport)
+    return Call("POST", "/experiments/cancel", parse, json=body, has_effects=not dry_run)
+
+
+def retry_experiments(
+    ids: Sequence[str] | None, matching: Matching, dry_run: bool
+) -> Call[ActionReport]:
+    body = _selection(ids, matching, dry_run)
+    parse = _typed(ActionReport)
+    return Call("POST", "/experiments/retry", parse, json=body, has_effects=not dry_run)
+
+
+def delete_experiments(
+    ids: Sequence[str] | None, matching: Matching, dry_run: bool
+) -> Call[ActionReport]:
+    body = _selection(ids, matching, dry_run)
+    parse = _typed(ActionReport)
+    return Call("POST", "/experiments/delete", parse, json=body, has_effects=not dry_run)
+
+
+def label_experiments(
+    labels: Mapping[str, str | None],
+    ids: Sequence[str] | None,
+    matching: Matching,
+    dry_run: bool,
+) -> Call[ActionReport]:
+    body = {**_selection(ids, matching, dry_run), "labels": dict(labels)}
+    parse = _typed(ActionReport)
+    return Call("POST", "/experiments/label", parse, json=body, has_effects=not dry_run)
+
+
+def _selection(ids: Sequence[str] | None, matching: Matching, dry_run: bool) -> Json:
+    """The part of an action's body that says which experiments are meant."""
+    body: Json = {"dry_run": dry_run}
+    filters = {
+        "q" if name == "containing" else name: str(value)
+        for name, value in dict[str, Any](matching).items()
+        if value is not None
+    }
+    if ids is not None:
+        body["ids"] = list(ids)
+    if filters or ids is None:
+        body["filter"] = filters
+    return body
 
 
 def list_runs(experiment_id: str) -> Call[Page[Run]]:
@@ -313,6 +392,26 @@ def get_result(experiment_id: str) -> Call[Result]:
 
 def get_comparison(experiment_id: str) -> Call[Comparison]:
     return Call("GET", f"/experiments/{_part(experiment_id)}/comparison", _typed(Comparison))
+
+
+def write_result(experiment_id: str, ending: str, at: str | int | None) -> Call[str]:
+    path = f"/experiments/{_part(experiment_id)}/result.{_part(ending)}"
+    return Call("GET", path, _text, params={"at": at})
+
+
+def write_comparison(experiment_id: str, ending: str, table: str) -> Call[str]:
+    path = f"/experiments/{_part(experiment_id)}/comparison.{_part(ending)}"
+    return Call("GET", path, _text, params={"table": table})
+
+
+def write_differences(
+    experiment_ids: Sequence[str],
+    ending: str,
+    quantity: str | None,
+    table: str,
+) -> Call[str]:
+    params = {"id": list(experiment_ids), "quantity": quantity, "table": table}
+    return Call("GET", f"/experiments/compare.{_part(ending)}", _text, params=params)
 
 
 def get_difference(experiment_id: str, point: int, baseline: int) -> Call[PointDifference]:
@@ -384,6 +483,13 @@ def read_artifact(artifact_id: str, offset: int) -> Call[bytes]:
 def export_experiment(experiment_id: str, files: bool) -> Call[bytes]:
     params = {"files": "true"} if files else {}
     return Call("GET", f"/experiments/{_part(experiment_id)}/export", _bytes, params=params)
+
+
+def write_report(
+    experiment_id: str, others: Sequence[str], report_format: ReportFormat
+) -> Call[bytes]:
+    path = f"/experiments/{_part(experiment_id)}/report.{report_format}"
+    return Call("GET", path, _bytes, params={"also": [*others]} if others else {})
 
 
 def import_experiment(data: bytes) -> Call[Experiment]:
@@ -484,8 +590,28 @@ def list_workers() -> Call[Page[Worker]]:
     return Call("GET", "/workers", _typed(Page[Worker]))
 
 
+def cordon_worker(worker: str, hand_back: bool) -> Call[Page[Worker]]:
+    path = f"/workers/{_part(worker)}/cordon"
+    return Call("POST", path, _typed(Page[Worker]), params={"hand_back": hand_back})
+
+
+def uncordon_worker(worker: str) -> Call[Page[Worker]]:
+    return Call("POST", f"/workers/{_part(worker)}/uncordon", _typed(Page[Worker]))
+
+
 def get_queue() -> Call[QueueState]:
     return Call("GET", "/queue", _typed(QueueState))
+
+
+def get_schema() -> Call[Json]:
+    return Call("GET", "/schemas/submission.json", _json_object)
+
+
+def read_guide(page: str | None) -> Call[str]:
+    path = "/llms.txt"
+    if page is not None:
+        path = f"/guide/{'/'.join(_part(part) for part in page.split('/'))}.md"
+    return Call("GET", path, _text)
 
 
 def get_limits() -> Call[Limits]:

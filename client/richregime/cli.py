@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from richregime.commands import catalog, inspect, submit, transfer
+from richregime.commands import actions, agents, catalog, inspect, submit, transfer, workers
 from richregime.commands.shared import given_key
 from richregime.connection import KEY_VARIABLE
 from richregime.terminal import replace_unknown_characters
@@ -20,7 +20,15 @@ Their modules are imported by every command, so they must import fast.
 """
 
 app = typer.Typer(no_args_is_help=True)
-for group in (submit.app, inspect.app, transfer.app, catalog.app):
+for group in (
+    submit.app,
+    actions.app,
+    inspect.app,
+    transfer.app,
+    catalog.app,
+    workers.app,
+    agents.app,
+):
     app.add_typer(group)
 for entry in entry_points(group=COMMANDS_GROUP):
     entry.load()(app)

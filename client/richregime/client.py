@@ -14,16 +14,19 @@ from httpx_sse import EventSource
 from pydantic import BaseModel
 
 from richregime import calls
+from richregime.checks import ClaimCheck, read_check
 from richregime.connection import MAX_RETRIES, connection_arguments, raising_client_errors
 from richregime.downloads import MAX_CONNECTIONS, Download
-from richregime.enums import ExperimentStatus
-from richregime.errors import ServiceUnreachable
+from richregime.enums import ExperimentStatus, ProblemCode
+from richregime.errors import ProblemError, ServiceUnreachable
 from richregime.event_stream import EventStream
 from richregime.exporting import ExportSource, TableFormat, find_writer
 from richregime.importing import ImportChoices, prepare_import
-from richregime.resource import Page
+from richregime.resource import CountedPage, Page
+from richregime.text_formats import ReportFormat, TextFormat, ending_of
 from richregime.transports import RoutedTransport
 from richregime.types import (
+    ActionReport,
     AggregatedMetrics,
     Artifact,
     AuditEntry,
@@ -156,8 +159,18 @@ class Client:
         label: str | None = None,
         name: str | None = None,
         containing: str | None = None,
-    ) -> Page[Experiment]:
-        """One page of experiments, newest first. `containing` is text in the name or the id."""
+        ids: Sequence[str] | None = None,
+        sort: str | None = None,
+        fields: Sequence[str] | None = None,
+        group: str | None = None,
+    ) -> CountedPage[Experiment]:
+        """One page of experiments, newest first, or sorted by a column over all that match.
+
+        `containing` is text in the name or the id. `sort` is a column such as `epochs`,
+        `optimizer.lr` or `result.test_accuracy`, with a minus before it for descending. The items
+        have the columns of `fields` in their field of that name. `group` is the key of a label,
+        whose values keep experiments together. The page's `total` counts all that match.
+        """
         return self.send(
             calls.list_experiments(
                 limit=limit,
@@ -167,6 +180,10 @@ class Client:
                 label=label,
                 name=name,
                 containing=containing,
+                ids=ids,
+                sort=sort,
+                fields=fields,
+                group=group,
             )
         )
 
@@ -177,14 +194,26 @@ class Client:
         status: ExperimentStatus | str | None = None,
         label: str | None = None,
         name: str | None = None,
+        containing: str | None = None,
+        sort: str | None = None,
+        fields: Sequence[str] | None = None,
     ) -> Iterator[Experiment]:
-        """All experiments, newest first."""
+        """All experiments, newest first, or as `list` sorts them."""
         return self.send_all(
-            calls.list_experiments(limit=200, kind=kind, status=status, label=label, name=name)
+            calls.list_experiments(
+                limit=200,
+                kind=kind,
+                status=status,
+                label=label,
+                name=name,
+                containing=containing,
+                sort=sort,
+                fields=fields,
+            )
         )
 
     def update(self, experiment_id: str, **changes: Any) -> Experiment:
-        """Change `name`, `labels` or `priority`."""
+        """Change `name`, `labels`, `priority` or `notes`."""
         return self.send(calls.update_experiment(experiment_id, changes))
 
     def cancel(self, experiment_id: str) -> Experiment:
@@ -202,6 +231,50 @@ class Client:
     def delete(self, experiment_id: str, *, dry_run: bool = False) -> Deletion:
         """Delete an experiment that has ended, with its files. `dry_run` only counts the bytes."""
         return self.send(calls.delete_experiment(experiment_id, dry_run))
+
+    def cancel_all(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        dry_run: bool = False,
+        **matching: Unpack[calls.Matching],
+    ) -> ActionReport:
+        """Cancel experiments by ids or by filters, at most 200. `dry_run` only tells what it would.
+
+        Those that have ended are told in the report, so the call can be repeated.
+        """
+        return self.send(calls.cancel_experiments(ids, matching, dry_run))
+
+    def retry_all(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        dry_run: bool = False,
+        **matching: Unpack[calls.Matching],
+    ) -> ActionReport:
+        """Queue the failed runs of experiments again, as `cancel_all`."""
+        return self.send(calls.retry_experiments(ids, matching, dry_run))
+
+    def delete_all(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        dry_run: bool = False,
+        **matching: Unpack[calls.Matching],
+    ) -> ActionReport:
+        """Delete experiments that have ended, with their files, as `cancel_all`."""
+        return self.send(calls.delete_experiments(ids, matching, dry_run))
+
+    def label_all(
+        self,
+        labels: Mapping[str, str | None],
+        ids: Sequence[str] | None = None,
+        *,
+        dry_run: bool = False,
+        **matching: Unpack[calls.Matching],
+    ) -> ActionReport:
+        """Set labels of experiments, and remove those of None, as `cancel_all`."""
+        return self.send(calls.label_experiments(labels, ids, matching, dry_run))
 
     # Following
 
@@ -236,6 +309,21 @@ class Client:
                 on_event(event)
         return self.get(experiment_id)
 
+    def watch(self, experiment_id: str, *, timeout: float | None = None) -> Experiment:
+        """Wait as `wait`, and show the progress: redrawn in a notebook, lines in a shell.
+
+        Raises WaitTimeout after `timeout` seconds.
+        """
+        from richregime.watching import Watch
+
+        shown = Watch(experiment_id, timeout)
+        while True:
+            experiment = self.get(experiment_id)
+            shown.show(experiment)
+            if experiment.terminal:
+                return experiment
+            time.sleep(shown.next_pause())
+
     def _stream(self, stream: EventStream) -> Iterator[Event]:
         request = stream.next_call().request(self._http, 0, timeout=stream.read_timeout())
         response = self._http.send(request, stream=True)
@@ -264,12 +352,61 @@ class Client:
         """
         return self.send(calls.get_result(experiment_id))
 
+    def result_text(
+        self,
+        experiment_id: str,
+        text_format: TextFormat = "csv",
+        *,
+        at: str | int | None = None,
+    ) -> str:
+        """What answers the kind's question at each point, as `csv`, `latex` or `markdown`.
+
+        `at` gives the metrics at an epoch instead: `last`, a number, or `best`, of each seed the
+        epoch with the highest test accuracy, which is optimistic. Works while the experiment runs.
+        """
+        return self.send(calls.write_result(experiment_id, ending_of(text_format), at))
+
     def comparison(self, experiment_id: str) -> Comparison:
         """The paper's claims and printed numbers, compared with the experiment.
 
         Raises ProblemError (`not-ready`) until a run has finished.
         """
         return self.send(calls.get_comparison(experiment_id))
+
+    def check(
+        self,
+        experiment_id: str,
+        *,
+        paper: bool = False,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> ClaimCheck:
+        """Whether the claims of an experiment's submission hold, and with `paper` the paper's.
+
+        Waits until it has ended, unless `wait` is false. Raises WaitTimeout after `timeout`
+        seconds.
+        """
+        if wait:
+            self.wait(experiment_id, timeout=timeout)
+        experiment = self.get(experiment_id)
+        try:
+            comparison = self.comparison(experiment_id)
+        except ProblemError as error:
+            if error.problem.code != ProblemCode.NOT_READY:
+                raise
+            comparison = None
+        return read_check(experiment, comparison, paper)
+
+    def comparison_text(
+        self,
+        experiment_id: str,
+        text_format: TextFormat = "csv",
+        *,
+        table: Literal["claims", "published", "own_claims"] = "claims",
+    ) -> str:
+        """A table of verdicts on the paper's claims, of the numbers that it prints, or of verdicts
+        on the submission's claims."""
+        return self.send(calls.write_comparison(experiment_id, ending_of(text_format), table))
 
     def difference(self, experiment_id: str, point: int, *, baseline: int = 0) -> PointDifference:
         """A point minus a baseline point, paired by seed.
@@ -286,6 +423,19 @@ class Client:
         Differences are to the first experiment. `quantity` selects one statistic of the results.
         """
         return self.send(calls.compare_experiments(experiment_ids, quantity))
+
+    def compare_text(
+        self,
+        experiment_ids: Sequence[str],
+        text_format: TextFormat = "csv",
+        *,
+        quantity: str | None = None,
+        table: Literal["results", "spec"] = "results",
+    ) -> str:
+        """Experiments side by side as a table; `latex` and `markdown` hold one quantity."""
+        return self.send(
+            calls.write_differences(experiment_ids, ending_of(text_format), quantity, table)
+        )
 
     @overload
     def metrics(
@@ -327,16 +477,17 @@ class Client:
         return self.send(calls.get_metrics_csv(experiment_id, names))
 
     def plots(self, experiment_id: str) -> Sequence[Plot]:
-        """The plots that the service can draw of this experiment."""
+        """The plots of its kind: which apply to this experiment, and what they can show."""
         return [*self.send_all(calls.list_plots(experiment_id))]
 
     def plot(
         self, experiment_id: str, name: str, image_format: str = "png", **options: Any
     ) -> bytes:
-        """A plot as `png`, `svg`, `pdf`, or `json` (exactly the numbers drawn).
+        """A plot as `png`, `svg`, `pdf`, or `json` (its numbers).
 
         Options: `width` (`column`, `text` or `slide`, or inches), `height` in inches, `dpi`,
-        `xscale`, `yscale`, `title` (`none` for a figure with a caption).
+        `xscale`, `yscale`, `title` (`none` for a figure with a caption); `quantity`, a number of
+        the answer; `points` of curves (`best`, `worst`, `spread`, or indices such as `0,3,7`).
         """
         return self.send(calls.get_plot(experiment_id, name, image_format, options))
 
@@ -347,13 +498,23 @@ class Client:
         """
         return self.send(calls.export_experiment(experiment_id, files))
 
+    def report(
+        self, experiment_id: str, *others: str, report_format: ReportFormat = "pdf"
+    ) -> bytes:
+        """One file on these experiments, at most 8: `pdf`, `html` or `md`.
+
+        Question, answer, verdicts, figures, tables, and how to run them again.
+        """
+        return self.send(calls.write_report(experiment_id, others, report_format))
+
     def export_tables(
         self, experiment_id: str, folder: str | Path, *, table_format: TableFormat = "csv"
     ) -> Sequence[Path]:
         """Write all metrics, and the result of an ended experiment, into `folder`.
 
         `csv` and `parquet` write one table of each; `tensorboard` writes one event file per point
-        and seed. Returns the paths of the files. Raises ExtraMissing.
+        and seed, `mlflow` a store, `trackio` a project and `wandb-offline` folders to upload, with
+        a run per point and seed. Returns the paths. Raises ExtraMissing and ExportFailed.
         """
         write = find_writer(table_format)
         experiment = self.get(experiment_id)
@@ -514,6 +675,18 @@ class Client:
     def workers(self) -> Iterator[Worker]:
         return self.send_all(calls.list_workers())
 
+    def cordon(self, worker: str, *, hand_back: bool = False) -> Sequence[Worker]:
+        """Let a worker, by its id, or all of a host, finish what they run and take no more.
+
+        `hand_back` also saves what runs there and queues it again. It holds until `uncordon`, that
+        of a host also for workers that start there later. Needs a key with the scope `admin`.
+        """
+        return (self.send(calls.cordon_worker(worker, hand_back))).items
+
+    def uncordon(self, worker: str) -> Sequence[Worker]:
+        """Let a worker, by its id, or all of a host, take runs again. Needs the scope `admin`."""
+        return (self.send(calls.uncordon_worker(worker))).items
+
     def queue(self) -> QueueState:
         """The number of queued and running runs."""
         return self.send(calls.get_queue())
@@ -522,6 +695,15 @@ class Client:
         """The bytes of stored files, and the free bytes of the disk."""
         return self.send(calls.get_storage())
 
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of a body, for editors: each field with its type, default and meaning."""
+        return self.send(calls.get_schema())
+
+    def guide(self, page: str | None = None) -> str:
+        """A page of the guide as Markdown, such as `glossary` or `kinds/train`; without one, a
+        summary with the addresses of all pages."""
+        return self.send(calls.read_guide(page))
+
     def limits(self) -> Limits:
-        """The limits in force, and what the owner of the key uses of them."""
+        """The limits in force, what the key may do, and what its owner uses of the limits."""
         return self.send(calls.get_limits())

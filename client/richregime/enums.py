@@ -21,7 +21,15 @@ class Action(StrEnum):
     LOGGED_OUT = "logged-out"
     KEY_MADE = "key-made"
     KEY_REVOKED = "key-revoked"
+    CORDONED = "cordoned"
+    UNCORDONED = "uncordoned"
     HANDED_OVER = "handed-over"
+    REFUSED = "refused"
+
+
+class ActionOutcome(StrEnum):
+    DONE = "done"
+    UNCHANGED = "unchanged"
     REFUSED = "refused"
 
 
@@ -99,3 +107,10 @@ class RunStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class Scope(StrEnum):
+    READ = "read"
+    SUBMIT = "submit"
+    CANCEL = "cancel"
+    ADMIN = "admin"

@@ -8,7 +8,8 @@ ClientError
 ├── InvalidConnection    the given address or API key cannot be one; nothing was sent
 ├── InvalidArgument      an argument cannot be sent, such as an empty id; nothing was sent
 ├── BadDownload          the sha256 of a downloaded file is wrong
-└── ExtraMissing         a package that the export format needs is not installed
+├── ExportFailed         the library of an experiment tracker could not write its files
+└── ExtraMissing         a package that an extra installs is missing
 """
 
 from __future__ import annotations
@@ -68,8 +69,12 @@ class BadDownload(ClientError):
     """The downloaded bytes do not have the sha256 that the service stated."""
 
 
-class ExtraMissing(ClientError):
-    """An export format needs a package that is installed with an extra."""
+class ExportFailed(ClientError):
+    """The library of an experiment tracker could not write its files."""
 
-    def __init__(self, package: str) -> None:
-        super().__init__(f"{package} is not installed: pip install 'richregime[export]'")
+
+class ExtraMissing(ClientError):
+    """A package is needed that an extra of the client installs."""
+
+    def __init__(self, package: str, extra: str = "export") -> None:
+        super().__init__(f"{package} is not installed: pip install 'richregime[{extra}]'")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from richregime import calls
 from richregime.errors import ClientError, ProblemError, UnexpectedResponse, WaitTimeout
+from richregime.formatting import format_duration
 from richregime.types import Event
 
 END_MESSAGE = "end"
@@ -99,7 +100,6 @@ class EventStream:
 
     def check_deadline(self) -> None:
         left = self.seconds_left()
-        if left is not None and left <= 0:
-            raise WaitTimeout(
-                f"{self.experiment_id} did not end within {self._timeout:g} s; it continues"
-            )
+        if self._timeout is not None and left is not None and left <= 0:
+            waited = format_duration(self._timeout)
+            raise WaitTimeout(f"{self.experiment_id} did not end within {waited}; it continues")

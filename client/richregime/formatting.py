@@ -11,6 +11,9 @@ MAX_DECIMALS = 6
 MAX_DIGITS = 6
 """A number with more digits before the point is written in powers of ten."""
 
+MOMENT = 5.0
+"""A shorter wait, in seconds, is none that anybody plans with."""
+
 
 def format_point(values: Mapping[str, Any]) -> str:
     """The swept values of a point: `width 100, policy full`; empty without a sweep."""
@@ -50,16 +53,43 @@ def format_statistic(mean: float, standard_error: float | None) -> str:
     return f"{mean:.{decimals}f} ± {standard_error:.{decimals}f}"
 
 
+def format_range(low: float, high: float) -> str:
+    """A rough time, each end in one unit: `in 2 to 9 min`, `in 40 s to 3 min`, `in a moment`."""
+    if high < MOMENT:
+        return "in a moment"
+    (first, unit), (last, last_unit) = _round_to_unit(low), _round_to_unit(high)
+    if (first, unit) == (last, last_unit):
+        return f"in about {first} {unit}"
+    return (
+        f"in {first} to {last} {unit}"
+        if unit == last_unit
+        else (f"in {first} {unit} to {last} {last_unit}")
+    )
+
+
+def _round_to_unit(seconds: float) -> tuple[int, str]:
+    """A number and its unit: seconds below 2 minutes, minutes below 2 hours, and so on."""
+    for size, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        if seconds < 120 * size:
+            return round(seconds / size), unit
+    return round(seconds / 86_400), "days"
+
+
 def format_duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `154 days`, `12 years`."""
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h`, `2 h 5 min`, `154 days`, `12 years`."""
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
     if 0 < seconds < 0.05:
         return "under 0.1 s"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days = minutes / (24 * 60)
     return f"{days:.0f} days" if days < 730 else f"{days / 365.25:,.0f} years"

@@ -1,4 +1,4 @@
-"""Metrics as columns, numpy arrays or a pandas DataFrame."""
+"""Metrics as columns, numpy arrays, or a DataFrame of pandas or polars."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class MetricTable(Resource):
     def to_pandas(self) -> Any:
         """A pandas DataFrame. Raises ImportError without pandas."""
         return _import("pandas").DataFrame(self.to_columns())
+
+    def to_polars(self) -> Any:
+        """A polars DataFrame. Raises ImportError without polars, which the extra `polars` has."""
+        return _import("polars").DataFrame(self.to_columns())
 
 
 def _flatten(item: Any) -> dict[str, Any]:

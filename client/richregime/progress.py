@@ -11,17 +11,21 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from richregime import calls
 from richregime.client import Client
 from richregime.enums import RunStatus
 from richregime.errors import WaitTimeout
+from richregime.formatting import format_duration, format_range
+from richregime.layout import shorten
 from richregime.sparklines import curves_table
 from richregime.types import Event, Experiment
 
 POLL_SECONDS = 0.5
 POLLS_PER_CURVE = 4
 MAX_STEPS = 40
+BAR_WIDTH = 40
 DEFAULT_CURVES = ("test_accuracy", "train_loss")
 HIDDEN_EVENTS = {"run.progress", "run.queued", "experiment.submitted"}
 """Events that the progress bar already shows."""
@@ -44,20 +48,20 @@ def watch(
     last_sequence = 0
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(min(BAR_WIDTH, console.width // 4)),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[runs]}"),
         console=console,
     )
-    task = bar.add_task(experiment_id, total=1.0, runs="")
+    task = bar.add_task("", total=1.0, runs="")
     drawn = (
         _Curves(client, experiment_id, curves or DEFAULT_CURVES) if console.is_terminal else None
     )
     with ExitStack() as ending:
         if not console.is_terminal:
             ending.callback(console.line)  # Live leaves its last line open
-        live = ending.enter_context(Live(bar, console=console, refresh_per_second=4))
+        live = ending.enter_context(Live(console=console, refresh_per_second=4))
         while True:
             experiment = client.get(experiment_id)
             for event in client.send_all(calls.list_events(experiment_id, after=last_sequence)):
@@ -66,16 +70,29 @@ def watch(
                     live.console.print(describe_event(event), highlight=False, markup=False)
             bar.update(
                 task,
-                description=f"{experiment.name or experiment.id} {experiment.status}",
+                description=str(experiment.status),
                 completed=1.0 if experiment.terminal else experiment.progress.fraction,
                 runs=describe_counts(experiment),
             )
-            if drawn is not None:
-                live.update(Group(bar, drawn.table_of(experiment)))
+            live.update(
+                Group(
+                    Text(
+                        shorten(
+                            experiment.title or experiment.name or experiment.id, console.width
+                        ),
+                        style="bold",
+                    ),
+                    bar,
+                    *([Text(note, overflow="fold")] if (note := describe_wait(experiment)) else []),
+                    *([drawn.table_of(experiment, console.width)] if drawn is not None else []),
+                )
+            )
             if experiment.terminal:
                 return experiment
-            if deadline is not None and time.monotonic() > deadline:
-                raise WaitTimeout(f"{experiment_id} did not end within {timeout:g} s; it continues")
+            if timeout is not None and deadline is not None and time.monotonic() > deadline:
+                raise WaitTimeout(
+                    f"{experiment_id} did not end within {format_duration(timeout)}; it continues"
+                )
             time.sleep(POLL_SECONDS)
 
 
@@ -88,7 +105,7 @@ class _Curves:
         self._table = Table(box=None)
         self._polls = 0
 
-    def table_of(self, experiment: Experiment) -> Table:
+    def table_of(self, experiment: Experiment, width: int) -> Table:
         if experiment.num_points > len(self._points):
             runs = self._client.runs(self._id)
             self._points = {run.point.index: run.point.values for run in runs}
@@ -96,28 +113,43 @@ class _Curves:
             metrics = self._client.metrics(
                 self._id, names=self._names, aggregate=True, points=MAX_STEPS
             )
-            self._table = curves_table(metrics, self._points, self._names)
+            self._table = curves_table(metrics, self._points, self._names, width)
         self._polls += 1
         return self._table
 
 
 def describe_counts(experiment: Experiment) -> str:
-    """`3/6 runs`, and why the experiment waits."""
+    """`3/6 runs`."""
     counts = experiment.counts
     ended = sum(count for status, count in counts.items() if status in ENDED)
-    text = f"{ended}/{sum(counts.values())} runs"
-    if experiment.terminal or counts.get(RunStatus.RUNNING):
-        return text
+    return f"{ended}/{sum(counts.values())} runs"
+
+
+def describe_wait(experiment: Experiment) -> str:
+    """Why the experiment waits and when it starts, or what is left; empty where it has ended."""
+    if experiment.terminal:
+        return ""
+    if experiment.counts.get(RunStatus.RUNNING):
+        left = experiment.progress.eta_seconds
+        return "" if left is None else f"about {format_duration(left)} left"
     if experiment.queue.reason:
-        return f"{text}; waiting: {experiment.queue.reason}"
+        return f"waiting: {experiment.queue.reason}"
     if not experiment.queue.workers_listening:  # an older service gives no reason for it
-        return f"{text}; waiting: no worker is listening"
-    return f"{text}; {experiment.queue.runs_ahead} ahead in the queue"
+        return "waiting: no worker is listening"
+    times = experiment.queue.starts_in_seconds
+    starts = "" if times is None else f"; starts {format_range(times.low, times.high)}, roughly"
+    return f"{experiment.queue.runs_ahead} ahead in the queue{starts}"
+
+
+SECONDS = "_seconds"
+"""The ending of a field that holds a time in seconds"""
 
 
 def describe_event(event: Event) -> str:
     facts = " ".join(
-        f"{name}={value}"
+        f"{name.removesuffix(SECONDS)}={format_duration(value)}"
+        if name.endswith(SECONDS) and isinstance(value, int | float)
+        else f"{name}={value}"
         for name, value in event.data.items()
         if isinstance(value, str | int | float)
     )

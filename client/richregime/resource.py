@@ -23,6 +23,18 @@ class Resource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
+    def __repr__(self) -> str:
+        """A few lines for experiments, previews, results, comparisons and data sets."""
+        from richregime.displays import to_text
+
+        return to_text(self) or super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        """The same with a table, in a notebook; None for other classes."""
+        from richregime.displays import to_html
+
+        return to_html(self)
+
 
 def json_default(text: str) -> Any:
     """A field whose default is this object or list."""
@@ -34,3 +46,10 @@ class Page(Resource, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = None
+
+
+class CountedPage(Page[Item], Generic[Item]):
+    """A page of a list that counts its items."""
+
+    total: int
+    """How many items match, on all pages"""

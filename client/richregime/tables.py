@@ -6,11 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from rich.box import SIMPLE, SIMPLE_HEAVY
+from rich.box import SIMPLE_HEAVY
 from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
-from richregime.formatting import format_duration, format_point, format_statistic, format_value
+from richregime.enums import ExperimentStatus
+from richregime.formatting import (
+    format_duration,
+    format_point,
+    format_range,
+    format_statistic,
+    format_value,
+)
+from richregime.layout import lines_of, shorten
 from richregime.types import (
     ComparedExperiment,
     ComparedQuantity,
@@ -18,6 +27,7 @@ from richregime.types import (
     Comparison,
     Experiment,
     ExperimentComparison,
+    FieldValue,
     PointResult,
     Preview,
     Result,
@@ -26,10 +36,12 @@ from richregime.types import (
     SpecDifference,
     Statistic,
     StatisticDifference,
+    WaitingExperiment,
 )
 
-WIDE = 110
-"""Characters of a console that shows all columns of a list."""
+SEEDS_WIDTH = 20
+"""Most characters of a run's seeds."""
+CREATED = "created (UTC)"
 ABSENT = "–"
 ONLY_POINT = "the only point"
 
@@ -62,9 +74,9 @@ def _empty_table(title: str) -> Table:
 def _wide_table(result: Result, title: str, separator: str) -> Table:
     """A row per point. separator: between the words of a heading."""
     points = result.points
-    axes = _names(point.point for point in points)
-    statistics = [_statistics_of(point) for point in points]
-    fields = _names(statistics)
+    axes = names_in_order(point.point for point in points)
+    statistics = [statistics_of(point) for point in points]
+    fields = names_in_order(statistics)
     any_untrained = any(point.outcome != "trained" for point in points)
     table = _empty_table(title)
     for axis in axes:
@@ -94,7 +106,7 @@ def _long_table(result: Result, title: str) -> Table:
     for point in result.points:
         rows = [
             (name.replace("_", " "), show_statistic(one))
-            for name, one in _statistics_of(point).items()
+            for name, one in statistics_of(point).items()
         ]
         rows.append(("seeds", str(len(point.seeds))))
         if any_untrained:
@@ -113,7 +125,7 @@ def verdicts_table(comparison: Comparison) -> Table:
         pad_edge=False,
     )
     for column in ("claim", "verdict", "found", "points"):
-        table.add_column(column, no_wrap=column == "verdict")
+        table.add_column(column, no_wrap=column == "verdict", overflow="fold")
     for one in comparison.verdicts:
         point = _format_axes(one.point)
         made = (
@@ -131,11 +143,25 @@ def verdicts_table(comparison: Comparison) -> Table:
     return table
 
 
+def own_verdicts_table(comparison: Comparison) -> Table:
+    """A row per claim of the submission: the verdict, and what was found."""
+    table = Table(
+        title=f"claims of the submission, {comparison.experiment_id}",
+        box=SIMPLE_HEAVY,
+        pad_edge=False,
+    )
+    for column in ("claim", "verdict", "found"):
+        table.add_column(column, no_wrap=column == "verdict", overflow="fold")
+    for one in comparison.own_verdicts:
+        table.add_row(Text(one.name), one.verdict, Text(one.sentence))
+    return table
+
+
 def published_table(comparison: Comparison) -> Table:
     """A row per number that the paper prints, with ours."""
     table = Table(title="numbers that the paper prints", box=SIMPLE_HEAVY, pad_edge=False)
     for column in ("point", "quantity", "the paper's", "ours", "source"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for one in comparison.published:
         table.add_row(
             _format_axes(one.point),
@@ -159,31 +185,57 @@ def _format_axes(point: Mapping[str, Any]) -> str:
     return ", ".join(f"{axis} {format_cell(value)}" for axis, value in point.items())
 
 
-def experiments_table(experiments: Iterable[Experiment], width: int) -> Table:
-    """A row per experiment. `width` is that of the console; a narrow one gets fewer columns."""
-    is_wide = width >= WIDE
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    for column in ("id", "status", "done", "kind"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("name", overflow="fold")
-    if is_wide:
-        table.add_column("points × seeds", no_wrap=True, justify="right")
-        table.add_column("created (UTC)", no_wrap=True)
-    for one in experiments:
-        size = (
-            (f"{one.num_points} × {len(one.seeds)}", f"{one.created_at:%Y-%m-%d %H:%M}")
-            if is_wide
-            else ()
+def experiments_table(
+    experiments: Sequence[Experiment], width: int, fields: Sequence[str] = ()
+) -> Table | Group:
+    """A line per experiment, or several where that is too wide. width: of the console.
+
+    fields: further columns, whose values the experiments have.
+    """
+    columns = ("id", "status", "done", "kind", "points × seeds", CREATED, *fields, "name")
+    rows = [
+        (
+            _title_of(one),
+            (
+                one.id,
+                str(one.status),
+                f"{one.progress.fraction:.0%}",
+                one.kind,
+                f"{one.num_points} × {len(one.seeds)}",
+                f"{one.created_at:%Y-%m-%d %H:%M}",
+                *(_describe_field((one.fields or {}).get(name)) for name in fields),
+            ),
         )
-        table.add_row(
-            one.id, str(one.status), f"{one.progress.fraction:.0%}", one.kind, one.name or "", *size
-        )
-    return table
+        for one in experiments
+    ]
+    if not rows:
+        return Group()
+    return lines_of(columns, rows, width, named=fields, only_wide=[CREATED])
 
 
-def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) -> Group:
-    """The facts of one experiment, and a row per run."""
+def _describe_field(value: FieldValue | None) -> str:
+    """A number of the result with its error and the point that has it; else the value or values."""
+    if value is None:
+        return ""
+    if value.points is not None:
+        number = format_statistic(value.value, value.standard_error)
+        return f"{number} ({format_point(value.point)})" if value.point else number
+    if value.swept is not None:
+        return ", ".join(map(format_value, value.swept))
+    return format_value(value.value)
+
+
+def _title_of(experiment: Experiment) -> str:
+    return experiment.name or experiment.title or f"{experiment.kind}, without a name"
+
+
+def experiment_table(
+    experiment: Experiment, runs: Sequence[Run], address: str, width: int
+) -> Group:
+    """The facts of one experiment, and its runs. width: of the console."""
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     swept = "; ".join(
         f"{path} over {', '.join(map(format_value, values))}"
         for path, values in experiment.sweep.items()
@@ -196,9 +248,12 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
             f"{experiment.status} {experiment.reason or ''} {experiment.detail or ''}".strip(),
         ),
         ("done", f"{experiment.progress.fraction:.0%}"),
+        ("starts", _describe_start(experiment)),
+        ("left", _describe_left(experiment)),
         ("sweep", swept),
         ("seeds", ", ".join(map(str, experiment.seeds))),
         ("adds seeds", _describe_plan(experiment.seed_plan)),
+        ("claims", "; ".join(claim.name for claim in experiment.claims)),
         ("labels", ", ".join(f"{key}:{value}" for key, value in experiment.labels.items())),
         ("imported from", experiment.imported_from or ""),
         ("unreadable", ", ".join(experiment.unreadable)),
@@ -206,21 +261,53 @@ def experiment_table(experiment: Experiment, runs: Sequence[Run], address: str) 
     ):
         if value:
             facts.add_row(name, value)
-    table = Table(box=SIMPLE_HEAVY, pad_edge=False)
-    for column in ("run", "point", "seeds", "status", "done", "device", "time", "attempts"):
-        table.add_column(column, no_wrap=column == "run")
+    return Group(facts, "", _runs_table(runs, width))
+
+
+def _describe_start(experiment: Experiment) -> str:
+    """Why a queued experiment waits, or roughly when it starts; empty for others."""
+    if experiment.status != ExperimentStatus.QUEUED:
+        return ""
+    if experiment.queue.reason:
+        return f"waits: {experiment.queue.reason}"
+    times, ahead = experiment.queue.starts_in_seconds, experiment.queue.runs_ahead
+    when = (
+        "when is not known" if times is None else f"roughly {format_range(times.low, times.high)}"
+    )
+    return f"{when}, {ahead} {'run' if ahead == 1 else 'runs'} ahead"
+
+
+def _describe_left(experiment: Experiment) -> str:
+    seconds = experiment.progress.eta_seconds
+    return "" if seconds is None else f"about {format_duration(seconds)}"
+
+
+def _runs_table(runs: Sequence[Run], width: int) -> Table | Group:
+    """A line per run, or two where that is too wide."""
+    columns = ("run", "status", "done", "time", "device", "attempts", "point and seeds")
+    rows = []
     for run in runs:
+        point = format_point(run.point.values) or ONLY_POINT
+        seeds = shorten(", ".join(map(str, run.seeds)), SEEDS_WIDTH)
+        title = f"{point}, {'seed' if len(run.seeds) == 1 else 'seeds'} {seeds}"
         seconds = "" if run.elapsed_seconds is None else format_duration(run.elapsed_seconds)
-        cells = (
-            run.id,
-            format_point(run.point.values),
-            ", ".join(map(str, run.seeds)),
-            str(run.status),
-        )
-        table.add_row(
-            *cells, f"{run.progress.fraction:.0%}", run.device or "", seconds, str(run.attempts)
-        )
-    return Group(facts, table)
+        cells = (run.id, str(run.status), f"{run.progress.fraction:.0%}", seconds)
+        rows.append((title, (*cells, run.device or "", str(run.attempts))))
+    return lines_of(columns, rows, width) if rows else Group()
+
+
+def queue_table(waiting: Sequence[WaitingExperiment], width: int) -> Table | Group:
+    """The experiments that wait, and roughly when each starts."""
+    rows = []
+    for one in waiting:
+        starts = "start unknown"
+        if one.status == ExperimentStatus.RUNNING:
+            starts = "has started"
+        elif one.starts_in_seconds is not None:
+            times = one.starts_in_seconds
+            starts = format_range(times.low, times.high)
+        rows.append((one.title, (one.id, f"{one.queued} runs", starts)))
+    return lines_of(("id", "waiting", "start", "experiment"), rows, width) if rows else Group()
 
 
 def _describe_plan(plan: SeedPlan | None) -> str:
@@ -262,6 +349,7 @@ def preview_table(preview: Preview) -> Group:
         ]
     if preview.reuses_experiment:
         notes.append(f"identical to {preview.reuses_experiment}, which would be returned")
+    notes += [f"differs from the paper: {text}" for text in preview.departures]
     return Group(table, *notes, *(f"warning: {text}" for text in preview.warnings))
 
 
@@ -269,7 +357,7 @@ def spec_differences_table(comparison: ExperimentComparison) -> Table:
     """A row per field that differs, with a column per experiment."""
     table = Table(title="fields that differ", box=SIMPLE_HEAVY, pad_edge=False)
     for column in ("field", *map(_name_of, comparison.experiments)):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in comparison.spec:
         table.add_row(row.path, *(_spec_cell(row, one) for one in comparison.experiments))
     return table
@@ -336,7 +424,7 @@ def show_statistic(statistic: Statistic) -> str:
     return format_statistic(statistic.mean, statistic.standard_error)
 
 
-def _statistics_of(point: PointResult) -> dict[str, Statistic]:
+def statistics_of(point: PointResult) -> dict[str, Statistic]:
     """The statistics among the fields of a point, by name; also those of an unknown kind."""
     found = {name: _to_statistic(value) for name, value in point}
     return {name: value for name, value in found.items() if value is not None}
@@ -353,6 +441,6 @@ def _to_statistic(value: Any) -> Statistic | None:
         return None
 
 
-def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+def names_in_order(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys of all mappings, in the order of their first appearance."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))

@@ -14,15 +14,42 @@ from pydantic import Field
 
 from richregime.enums import (
     Action,
+    ActionOutcome,
     ExperimentStatus,
     FailureReason,
     Keep,
     PlanEnd,
     ProblemCode,
     RunStatus,
+    Scope,
 )
 from richregime.metric_table import MetricTable
 from richregime.resource import OpenEnum, Resource, json_default
+
+
+class ActedExperiment(Resource):
+    """What was done, or would be, with one experiment."""
+
+    id: str
+    title: str | None
+    """Its name, or what differs from the defaults; null for an unknown id."""
+    status: OpenEnum[ExperimentStatus] | None
+    """Before the action."""
+    outcome: OpenEnum[ActionOutcome]
+    detail: str
+    """What the action changes, or why it changes nothing."""
+    bytes: int = 0
+    """That a deletion frees."""
+
+
+class ActionReport(Resource):
+    """An action on many experiments; each is a transaction of its own."""
+
+    dry_run: bool
+    items: list[ActedExperiment]
+    counts: dict[OpenEnum[ActionOutcome], int]
+    bytes: int
+    """That deletions free."""
 
 
 class Statistic(Resource):
@@ -102,7 +129,7 @@ class AuditEntry(Resource):
     key_id: str | None
     action: OpenEnum[Action]
     target: str | None
-    """The id of an experiment, checkpoint or key, or the name of a data set."""
+    """The id of an experiment, checkpoint, key or worker, or the name of a data set or host."""
     request_id: str | None
     """As in the response header `X-Request-Id`; null for a command on the service's machine."""
     detail: str | None
@@ -177,8 +204,43 @@ class ComparedPoint(Resource):
 
 class ComparedQuantity(Resource):
     quantity: str
+    title: str
+    """In plain words."""
+    unit: str
+    """`accuracy` and `share`: in [0, 1]; `difference` of two of these; `percent`: in [0, 100];
+    `seconds`, `ratio`, `loss`, `count`; empty: without a unit.
+    """
     points: list[ComparedPoint]
     """In the order in which the experiments' results first list them."""
+
+
+class OwnVerdict(Resource):
+    """One claim of the submission, judged."""
+
+    name: str
+    """Of the claim."""
+    statement: str
+    """What the claim says, in words."""
+    quantity: str
+    unit: str
+    """Of the value and the interval: that of the quantity; `difference`, in [-1, 1], for
+    accuracies and shares of two points.
+    """
+    point: dict[str, Any]
+    """The swept values of the point."""
+    versus: dict[str, Any] | None
+    """Those of the other point; null where the claim is about one."""
+    verdict: Literal["reproduced", "not reproduced", "inconclusive"] | str
+    sentence: str
+    """What was found, in one plain sentence."""
+    value: float | None
+    interval: tuple[float, float] | None
+    """Over seeds, at `confidence`; null with one seed or without spread."""
+    n: int
+    """Seeds, or separate measurements of time."""
+    confidence: float
+    """Of the interval; 0.95 unless several looks at the seeds share the error rate."""
+    reason: str
 
 
 class PublishedValue(Resource):
@@ -280,6 +342,8 @@ class Comparison(Resource):
     seed_plan: SeedPlan | None = None
     """The looks planned and made, and why they ended; null where the seeds are a list."""
     verdicts: list[Verdict]
+    own_verdicts: list[OwnVerdict] = Field(default_factory=list)
+    """On the claims of the submission, in their order; `verdicts` are on those of the paper."""
     published: list[PublishedValue]
     departures: list[str]
     """Departures of the finished points from the paper's protocol.
@@ -290,6 +354,164 @@ class Comparison(Resource):
     """What the finished points choose where the paper is silent."""
     note: str
     """How to read the comparison."""
+
+
+class Cordon(Resource):
+    """Why a worker takes no runs: an operator cordoned it, or its host."""
+
+    name: str
+    """The id of the worker; or its host, then also for workers that start there later."""
+    hand_back: bool
+    """Whether what runs is saved and queued again; otherwise it is finished."""
+    since: datetime
+
+
+class Execution(Resource):
+    """How a run is computed. It changes speed and rounding, never what is computed."""
+
+    device: Literal["auto", "cpu", "cuda"] | str = "auto"
+    """Where to compute; `auto` uses a GPU if a GPU worker is running."""
+    precision: Literal["fp32", "tf32", "bf16"] | str = "fp32"
+    """Arithmetic of the forward and backward pass; `tf32` needs a GPU."""
+    deterministic: bool = True
+    """Equal bits for equal input on the same platform and device."""
+    threads: int = 1
+    """CPU threads of a run's arithmetic. Another number rounds differently, so it is part of the
+    identity of a training, whatever the cores of the worker.
+    """
+    prefix_cache: bool = True
+    """Layer-wise sparse SGD caches the activations below the lowest trained layer."""
+    cuda_graphs: bool = True
+    """On a GPU, record a training step once and replay it; the weights are bit-equal either way."""
+    stack_seeds: bool = True
+    """Train the seeds of a small ReLU-Net together as one batched net."""
+    seeds_per_run: Literal["auto"] | str | int = "auto"
+    """How many seeds one run trains; `auto` puts stacked seeds into one run and gives every
+    other seed its own run.
+    """
+    requires: dict[str, str] = Field(default_factory=dict)
+    """Labels that a worker must have, as `{"gpu": "h100"}`; operators set them."""
+
+
+class FieldValue(Resource):
+    """What an experiment has in a column of a list."""
+
+    value: Any
+    """Of a number of the result, the mean at its best point; null where the field is swept."""
+    swept: list[Any] | None = None
+    """The values of a swept field."""
+    standard_error: float | None = None
+    """Like the fields below, only of a number of the result."""
+    n: int | None = None
+    point: dict[str, Any] | None = None
+    """The best point: the swept fields and their values."""
+    points: int | None = None
+    """That have this number."""
+
+
+class OwnClaim(Resource):
+    """What is expected of one quantity: its mean over seeds at a point, or a difference of two."""
+
+    name: str
+    quantity: str
+    """A number of the kind's results, such as `test_accuracy`: as in tables, plots of sweeps and
+    comparisons of experiments.
+    """
+    point: int = 0
+    """Index of the point, as in a preview and in its runs."""
+    versus: int | None = None
+    """Index of another point: the claim is then about the difference, `point` less `versus`,
+    paired by seed.
+    """
+    at_least: float | None = None
+    """In the unit of the results: an accuracy is between 0 and 1."""
+    at_most: float | None = None
+    within: list[float] | None = None
+    """`[low, high]`, both included."""
+
+
+class Progress(Resource):
+    fraction: float
+    completed: float
+    total: float
+    unit: str
+    eta_seconds: float | None
+    """Seconds left. Of an experiment: the estimates of its open runs, multiplied by what its
+    runs have taken so far in relation to theirs.
+    """
+
+
+class SecondsRange(Resource):
+    """A rough time: between `low` and `high` seconds."""
+
+    low: float
+    high: float
+
+
+class QueuePosition(Resource):
+    runs_ahead: int
+    """Runs that would start before its first run, if every worker took runs now and none ended."""
+    workers_listening: int
+    reason: str | None = None
+    """Why its runs wait even when it is their turn; else null.
+
+    No listening worker fits them, or their owner has reached the limit of running runs.
+    """
+    starts_in_seconds: SecondsRange | None = None
+    """Roughly when its first run starts: by the estimates of the runs ahead, corrected by what
+    finished runs took, and by the workers that listen. Null where it has started, or where
+    that is not known.
+    """
+
+
+class Experiment(Resource):
+    unreadable: list[str] = Field(default_factory=list)
+    """Fields whose stored value cannot be read; they are empty here."""
+    id: str
+    owner: str | None = None
+    """The owner of the key that submitted it; null where the service required no key."""
+    kind: str
+    name: str | None
+    title: str | None = None
+    """Its name; without one, what differs from the defaults: `train, width 10 to 100`."""
+    labels: dict[str, str]
+    priority: int
+    status: OpenEnum[ExperimentStatus]
+    terminal: bool
+    reason: OpenEnum[FailureReason] | None
+    """Why its first failed run failed."""
+    detail: str | None
+    progress: Progress
+    queue: QueuePosition
+    counts: dict[OpenEnum[RunStatus], int]
+    num_points: int
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    """Points by the outcome of their trainings: `trained`, `at_chance`, `not_finite`; empty
+    until its last run has ended.
+    """
+    seeds: list[int]
+    seed_plan: SeedPlan | None = None
+    """How it adds seeds until its verdicts are decided; null where its seeds are a list."""
+    sweep: dict[str, list[Any]]
+    spec: dict[str, Any]
+    """The expanded spec before the sweep."""
+    claims: list[OwnClaim] = Field(default_factory=list)
+    """What the submission expects to find."""
+    execution: Execution
+    max_seconds: int | None
+    keep: OpenEnum[Keep]
+    digest: str
+    reused: bool
+    """Whether the response is an earlier, identical experiment."""
+    imported_from: str | None = None
+    """Its id at the service that computed it; an imported experiment is read-only."""
+    notes: str | None = None
+    fields: dict[str, FieldValue] | None = None
+    """The columns that a list was asked for, by name; a column without a value is left out."""
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: dict[str, str]
 
 
 class Dataset(Resource):
@@ -381,91 +603,6 @@ class Event(Resource):
     data: dict[str, Any]
 
 
-class Execution(Resource):
-    """How a run is computed. It changes speed and rounding, never what is computed."""
-
-    device: Literal["auto", "cpu", "cuda"] | str = "auto"
-    """Where to compute; `auto` uses a GPU if a GPU worker is running."""
-    precision: Literal["fp32", "tf32", "bf16"] | str = "fp32"
-    """Arithmetic of the forward and backward pass; `tf32` needs a GPU."""
-    deterministic: bool = True
-    """Equal bits for equal input on the same platform and device."""
-    threads: int = 1
-    """CPU threads of a run's arithmetic. Another number rounds differently, so it is part of the
-    identity of a training, whatever the cores of the worker.
-    """
-    prefix_cache: bool = True
-    """Layer-wise sparse SGD caches the activations below the lowest trained layer."""
-    cuda_graphs: bool = True
-    """On a GPU, record a training step once and replay it; the weights are bit-equal either way."""
-    stack_seeds: bool = True
-    """Train the seeds of a small ReLU-Net together as one batched net."""
-    seeds_per_run: Literal["auto"] | str | int = "auto"
-    """How many seeds one run trains; `auto` puts stacked seeds into one run and gives every
-    other seed its own run.
-    """
-    requires: dict[str, str] = Field(default_factory=dict)
-    """Labels that a worker must have, as `{"gpu": "h100"}`; operators set them."""
-
-
-class Progress(Resource):
-    fraction: float
-    completed: float
-    total: float
-    unit: str
-    eta_seconds: float | None
-
-
-class QueuePosition(Resource):
-    runs_ahead: int
-    """Runs that would start before its first run, if every worker took runs now and none ended."""
-    workers_listening: int
-    reason: str | None = None
-    """Why its runs wait even when it is their turn; else null.
-
-    No listening worker fits them, or their owner has reached the limit of running runs.
-    """
-
-
-class Experiment(Resource):
-    unreadable: list[str] = Field(default_factory=list)
-    """Fields whose stored value cannot be read; they are empty here."""
-    id: str
-    owner: str | None = None
-    """The owner of the key that submitted it; null where the service required no key."""
-    kind: str
-    name: str | None
-    labels: dict[str, str]
-    priority: int
-    status: OpenEnum[ExperimentStatus]
-    terminal: bool
-    reason: OpenEnum[FailureReason] | None
-    """Why its first failed run failed."""
-    detail: str | None
-    progress: Progress
-    queue: QueuePosition
-    counts: dict[OpenEnum[RunStatus], int]
-    num_points: int
-    seeds: list[int]
-    seed_plan: SeedPlan | None = None
-    """How it adds seeds until its verdicts are decided; null where its seeds are a list."""
-    sweep: dict[str, list[Any]]
-    spec: dict[str, Any]
-    """The expanded spec before the sweep."""
-    execution: Execution
-    max_seconds: int | None
-    keep: OpenEnum[Keep]
-    digest: str
-    reused: bool
-    """Whether the response is an earlier, identical experiment."""
-    imported_from: str | None = None
-    """Its id at the service that computed it; an imported experiment is read-only."""
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    links: dict[str, str]
-
-
 class SpecDifference(Resource):
     """A submitted field that is not equal in all experiments."""
 
@@ -482,7 +619,11 @@ class ExperimentComparison(Resource):
     """In the order of the request; differences are to the first."""
     spec: list[SpecDifference]
     quantities: list[str]
-    """The statistics that the results hold, `test_accuracy` first; empty while there is no
+    """What answers the kinds' questions, and the other statistics of the results;
+    `test_accuracy` first; empty while there is no result.
+    """
+    headline: str | None = None
+    """What answers the question of the first experiment's kind best; null while it has no
     result.
     """
     results: list[ComparedQuantity]
@@ -658,6 +799,10 @@ class Limits(Resource):
     max_failed_keys_per_minute: int
     """Per client address."""
     used: Used
+    scopes: list[OpenEnum[Scope]] | None = None
+    """What the request's key may do; all scopes where the service requires no key. Null from an
+    older service, which does not tell it.
+    """
 
 
 class LisaPolicy(Resource):
@@ -838,10 +983,35 @@ class OrphanStorage(Resource):
     """Younger files may belong to an upload in progress; they are not counted."""
 
 
+class PlotQuantity(Resource):
+    """A number of the answer that a plot of the sweep can show."""
+
+    name: str
+    title: str
+    unit: str
+    """`accuracy`, `share`, `difference`, `percent`, `seconds`, `ratio`, `loss`, `count` or
+    empty.
+    """
+    better: Literal["higher", "lower"] | str | None
+    """Which of two values is better; null where neither."""
+
+
 class Plot(Resource):
     name: str
     title: str
     description: str
+    applies: bool = True
+    """Whether it shows anything of this experiment; else no links."""
+    reason: str | None = None
+    """Why it does not apply."""
+    shows: Literal["sweep", "points", "all"] | str = "points"
+    """`sweep`: a quantity over the swept fields; `points`: curves, bars or maps of points, of
+    which `points=` chooses; `all`: every point.
+    """
+    quantities: list[PlotQuantity] = Field(default_factory=list)
+    """Of plots of the sweep: the values of `quantity=`, the default first. Empty while no run
+    has finished.
+    """
     links: dict[str, str]
 
 
@@ -966,6 +1136,8 @@ class Worker(Resource):
     clock_ahead_seconds: float | None
     """How far its clock was ahead of the database's when it was last seen."""
     listening: bool
+    """Whether it takes runs: it was seen lately, has a ready slot, and is not cordoned."""
+    cordon: Cordon | None = None
 
 
 class PointCurve(Resource):
@@ -1029,7 +1201,10 @@ class PreviewPoint(Resource):
     seconds: float
     basis: Literal["measured", "model"] | str
     trained_by: int | None
-    """The index of the point whose trainings this one loads, as both train the same net."""
+    """The index of the point whose trainings this one loads, as both train the same net.
+
+    None where it loads finished trainings for all its seeds.
+    """
     reused_seeds: list[int]
     """Seeds whose finished training would be loaded."""
     reused: list[ReusedTraining]
@@ -1057,6 +1232,10 @@ class Preview(Resource):
     reuses_experiment: str | None
     """Id of an identical experiment that would be returned instead."""
     warnings: list[str]
+    departures: list[str]
+    """What differs from the paper in the first 100 points, where the kind's results are compared
+    with its claims; each verdict tells them again.
+    """
 
 
 class ProblemError(Resource):
@@ -1071,6 +1250,7 @@ class Problem(Resource):
     """An error, as every route returns it."""
 
     type: str
+    """Where the guide explains the code: a path of the service, with an anchor."""
     title: str
     status: int
     code: OpenEnum[ProblemCode]
@@ -1078,6 +1258,19 @@ class Problem(Resource):
     instance: str | None = None
     request_id: str | None = None
     errors: list[ProblemError] | None = None
+
+
+class WaitingExperiment(Resource):
+    """An experiment with queued runs."""
+
+    id: str
+    title: str
+    """Its name; without one, what differs from the defaults."""
+    status: OpenEnum[ExperimentStatus]
+    queued: int
+    """Its queued runs."""
+    starts_in_seconds: SecondsRange | None
+    """As in `queue` of the experiment."""
 
 
 class QueueState(Resource):
@@ -1089,6 +1282,8 @@ class QueueState(Resource):
     reason: str | None = None
     """Why no worker takes queued runs of the key's owner; null if a listening worker fits each."""
     oldest_queued_seconds: float | None
+    waiting: list[WaitingExperiment] = Field(default_factory=list)
+    """The first 50 experiments of the key's owner with queued runs, by priority and age."""
 
 
 class Readiness(Resource):

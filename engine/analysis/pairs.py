@@ -44,7 +44,7 @@ def compare_pairs(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> PairedCompa
     """Differences of accuracies and loss, ratios of times. pairs: at least one."""
     differences = {
         name: summarize_difference(pairs, quantity, bounds_of_difference(name))
-        for name, quantity in _DIFFERENCES.items()
+        for name, quantity in SEED_QUANTITIES.items()
         if all(quantity(one) is not None for pair in pairs for one in pair)
     }
     ratios = {name: summarize_ratio(pairs, quantity) for name, quantity in _RATIOS.items()}
@@ -89,6 +89,17 @@ def summarize_ratio(
     return summarize(ratios, POSITIVE)
 
 
+def summarize_timed_difference(
+    pairs: Sequence[tuple[AnySeedResult, AnySeedResult]], quantity: Callable[[AnySeedResult], float]
+) -> Statistic:
+    """Statistic of a measured time less the baseline's: one difference for each separate
+    measurement, as in `summarize_ratio`. pairs: at least one."""
+    return summarize(
+        fmean(map(quantity, ours)) - fmean(map(quantity, base))
+        for ours, base in _measured_together(pairs)
+    )
+
+
 def _measured_together(
     pairs: Sequence[tuple[AnySeedResult, AnySeedResult]],
 ) -> list[tuple[list[AnySeedResult], list[AnySeedResult]]]:
@@ -123,11 +134,12 @@ def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[s
     return ()
 
 
-_DIFFERENCES: dict[str, Callable[[SeedResult], float | None]] = {
+SEED_QUANTITIES: dict[str, Callable[[SeedResult], float | None]] = {
     "test_accuracy": lambda result: result.test_accuracy,
     "initial_test_accuracy": lambda result: result.initial_test_accuracy,
     "train_loss": lambda result: result.train_loss,
 }
+"""Of every kind: what two points are compared in"""
 _RATIOS: dict[str, Callable[[SeedResult], float]] = {
     "backward_seconds": lambda result: result.timings.backward_seconds,
     "train_seconds": lambda result: result.timings.train_seconds,

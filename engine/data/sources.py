@@ -17,6 +17,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 
+from engine.data.files import CIFAR10_FOLDER, TORCHVISION_CLASSES, list_idx_files
 from engine.data.npz import Array, find_npz, inspect_npz, read_npz
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo, DataSpec, is_streamed
 from engine.data.torchvision_import import import_torchvision
@@ -29,7 +30,6 @@ _SYNTHETIC_SPREAD = 8.0
 """Standard deviation of a class centre's pixels around grey; with this noise a linear classifier
 makes a few errors."""
 _SYNTHETIC_NOISE = 50.0
-_TORCHVISION_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def find_raw(
         return read_digits()
     if spec.name == "synthetic":
         return generate_synthetic(spec)
-    if spec.name in _TORCHVISION_CLASSES:
+    if spec.name in TORCHVISION_CLASSES:
         return _find_downloadable(spec.name, data_dir, allow_download)
     path = find_npz(spec.name, data_dir, registered)
     if path is None:
@@ -175,12 +175,7 @@ def _read_torchvision(name: str, root: Path) -> RawData | None:
     """The data set in torchvision's layout under `root`, or None if it is not there."""
     if name == "cifar10":
         return _read_cifar10(root)
-    folder = root / _TORCHVISION_CLASSES[name] / "raw"
-    files = [
-        folder / f"{split}-{part}-ubyte"
-        for split in ("train", "t10k")
-        for part in ("images-idx3", "labels-idx1")
-    ]
+    files = list_idx_files(name, root)
     if not all(file.is_file() for file in files):
         return None
     x_train, y_train, x_test, y_test = map(read_idx, files)
@@ -198,7 +193,7 @@ def _read_torchvision(name: str, root: Path) -> RawData | None:
 
 def _read_cifar10(root: Path) -> RawData | None:
     """Read with torchvision, which checks the files' hashes before it opens them."""
-    if not (root / "cifar-10-batches-py").is_dir():
+    if not (root / CIFAR10_FOLDER).is_dir():
         return None
     dataset_class = import_torchvision("datasets").CIFAR10
     try:
@@ -218,7 +213,7 @@ def _download(name: str, data_dir: Path) -> None:
 
     A killed download leaves no partial data set.
     """
-    dataset_class: Any = getattr(import_torchvision("datasets"), _TORCHVISION_CLASSES[name])
+    dataset_class: Any = getattr(import_torchvision("datasets"), TORCHVISION_CLASSES[name])
     data_dir.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(data_dir / ".download.lock"):
         if _read_torchvision(name, data_dir) is not None:

@@ -14,7 +14,7 @@ from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import wrap_to
 from engine.drawing.text import wrap
 from engine.kind import PlotInput
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_legend,
@@ -104,10 +104,11 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     figure of a chosen width with little room the bars are rows.
     """
     all_points = numbers["points"]
-    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points], options)
+    labels = [label or "net" for label in name_points(all_points)]
+    scores = [point["test_accuracy"]["mean"] for point in all_points]
+    chosen = choose_bars(scores, options, labels)
     points = [all_points[place] for place in chosen]
-    labels = label_points([point["values"] for point in all_points])
-    names = [labels[place] or "net" for place in chosen]
+    names = [labels[place] for place in chosen]
     figure = new_figure(options, max(4.5, 1.6 + 0.85 * len(points)), 4.0 + name_height(names))
     axes = figure.subplots()
     start_label = numbers.get("start", AT_INITIALISATION)
@@ -116,7 +117,7 @@ def draw_accuracy_bars(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     else:
         _draw_rows(figure, axes, points, names, start_label)
     untrained = "† not trained" if any(_mark(point) for point in points) else ""
-    left_out = describe_left_out(points, all_points).removeprefix("; ")
+    left_out = describe_left_out(points, numbers).removeprefix("; ")
     if figure.is_fitted:
         add_title(figure, numbers["title"], "; ".join(filter(None, (untrained, left_out))))
     else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from engine.drawing.figure import PlotFigure
+from engine.drawing.figure import PAGE_INCHES, SMALLEST_POINTS, PlotFigure
 from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.plotting import PlotOptions, choose_points
 
@@ -21,9 +21,23 @@ AXIS_INCHES, UPRIGHT_LINES = 0.55, 3
 """Width beside bars that are columns, and most lines of a name below one."""
 
 
-def choose_bars(scores: Sequence[float | None], options: PlotOptions) -> list[int]:
-    """The points that have a bar, as `choose_points`."""
-    return choose_points(scores, MOST_BARS if options.width is None else MOST_FITTED_BARS)
+def choose_bars(
+    scores: Sequence[float | None], options: PlotOptions, names: Sequence[str]
+) -> list[int]:
+    """The points that have a bar, as `choose_points`. names: beside the bars."""
+    if options.width is None:
+        return choose_points(scores, MOST_BARS)
+    return choose_points(scores, count_rows(options, names, MOST_FITTED_BARS))
+
+
+def count_rows(options: PlotOptions, names: Sequence[str], most: int) -> int:
+    """How many rows with these names a figure of a chosen width has: `most`, or a page of them."""
+    assert options.width_inches is not None
+    points = SMALLEST_POINTS * options.enlargement
+    width = NAME_SHARE * options.width_inches
+    lines = max(wrap_to(name, width, points).count("\n") + 1 for name in names)
+    row = max(ROW_INCHES, lines * LINE_SPACING * SMALLEST_POINTS / POINTS + ROW_GAP_INCHES)
+    return max(2, min(most, int(PAGE_INCHES / row)))
 
 
 def fits_columns(figure: PlotFigure, names: Sequence[str], values: Sequence[str]) -> bool:

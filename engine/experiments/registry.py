@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -24,11 +25,15 @@ from engine.models.spec import PluginSpec
 from engine.plugins import PluginBroken, load_plugin_kinds
 from engine.spec import ExperimentSpec
 from engine.spec_fields import complete_tags
+from engine.sweep_plots import SWEEP_PLOTS
 
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All kinds by name, in alphabetical order with `train` first. Raises PluginBroken."""
+    """All kinds by name, in alphabetical order with `train` first, with the plots of every sweep.
+
+    Raises PluginBroken.
+    """
     found: dict[str, Kind] = {}
     for module in iter_modules(engine.experiments.__path__):
         if module.ispkg:
@@ -39,8 +44,9 @@ def kinds() -> Mapping[str, Kind]:
         if plugin.name in found:
             raise PluginBroken(f"there are two kinds {plugin.name!r}; uninstall one of them")
         found[plugin.name] = plugin
+    ordered = sorted(found.items(), key=lambda item: (item[0] != "train", item[0]))
     return MappingProxyType(
-        dict(sorted(found.items(), key=lambda item: (item[0] != "train", item[0])))
+        {name: replace(kind, plots=(*kind.plots, *SWEEP_PLOTS)) for name, kind in ordered}
     )
 
 

@@ -90,6 +90,8 @@ class _Plugin(typing.NamedTuple):
     origin: str
     source: str
     load: Callable[[], Any]
+    may_use_torchvision: bool
+    """Whether its file names torchvision; a distribution may"""
 
 
 def load_plugins(
@@ -116,7 +118,6 @@ def load_plugins(
         if plugin.origin in unread:
             found.problems.append(PluginProblem(plugin.origin, unread[plugin.origin]))
             continue
-        make_torchvision_importable()  # a plug-in may use it
         before_reading(plugin.origin)
         for one in _read(plugin):
             if isinstance(one, PluginProblem):
@@ -132,7 +133,28 @@ def load_plugins(
 
 
 def _read(plugin: _Plugin) -> list[LoadedModel | PluginProblem]:
-    """The nets of one plug-in, and what is wrong with others."""
+    """The nets of one plug-in, and what is wrong with others.
+
+    The import of torchvision takes seconds and changes settings of the process, so it comes before
+    a plug-in that uses it, and before no other. One that imports it through another module is read
+    a second time.
+    """
+    if plugin.may_use_torchvision:
+        make_torchvision_importable()
+    had_torchvision = _has_torchvision()
+    found = _read_once(plugin)
+    if _has_torchvision() and not had_torchvision:
+        make_torchvision_importable()
+        found = _read_once(plugin)
+    return found
+
+
+def _has_torchvision() -> bool:
+    """Whether an import of torchvision was tried; parts of it stay where it failed."""
+    return any(name.partition(".")[0] == "torchvision" for name in sys.modules)
+
+
+def _read_once(plugin: _Plugin) -> list[LoadedModel | PluginProblem]:
     try:
         with UnchangedProcess() as process:
             found = list(_read_models(plugin, plugin.load()))
@@ -174,7 +196,8 @@ def _list_files(folder: Path | None, found: LoadedPlugins) -> Iterator[_Plugin]:
         except UnreadableFile as unreadable:
             found.problems.append(PluginProblem(_clean(str(path)), str(unreadable)))
             continue
-        yield _Plugin(str(path), identify_file(code), partial(_run_file, path, code))
+        uses = b"torchvision" in code
+        yield _Plugin(str(path), identify_file(code), partial(_run_file, path, code), uses)
 
 
 def _run_file(path: Path, code: bytes) -> Any:
@@ -192,7 +215,7 @@ def _run_file(path: Path, code: bytes) -> Any:
 
 def _list_packages() -> Iterator[_Plugin]:
     for entry in list_plugin_packages():
-        yield _Plugin(*identify_package(entry), partial(_load_entry, entry))
+        yield _Plugin(*identify_package(entry), partial(_load_entry, entry), True)
 
 
 def _load_entry(entry: EntryPoint) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.models.spec import BUILT_IN_MODELS, ModelSpec, PluginSpec, closest
@@ -116,13 +116,19 @@ class PluginModels:
         return frozenset(self.models) | broken
 
 
+class _Arguments(SpecModel):
+    """Of a plug-in's net. Made of no source text, so pydantic need not look for docstrings."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
 @lru_cache(maxsize=256)
 def _fields_of(plugin: PluginModel) -> type[BaseModel]:
     fields: dict[str, Any] = {
         one.name: (one.annotation(), ... if one.is_required else one.default)
         for one in plugin.arguments
     }
-    return create_model(plugin.name, __base__=SpecModel, **fields)
+    return create_model(plugin.name, __base__=_Arguments, **fields)
 
 
 def complete_model(

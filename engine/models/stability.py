@@ -18,9 +18,11 @@ def count_stable_layers(net: LayeredNet, images: Tensor, batch_sizes: Collection
 
     images: examples of the data [n, channels, height, width] on the net's device, at least as many
     as the largest batch. Kernels are chosen by shape and by the alignment of rows, so a few batches
-    are enough. On the CPU all layers are stable from 16 rows on, except linear layers of few
-    outputs whose number of inputs is not a multiple of 4 floats (a ReLU-Net of width 10: every row
-    has another alignment). On a GPU they are stable for equal sizes only. The net is not changed.
+    are enough. With one thread of a CPU all layers are stable from 16 rows on, except linear layers
+    of few outputs whose number of inputs is not a multiple of 4 floats (a ReLU-Net of width 10:
+    every row has another alignment). With two, some processors divide a product by its number of
+    rows, so that its bits depend on it. On a GPU they are stable for equal sizes only. The net is
+    not changed.
     """
     largest = max(batch_sizes)
     assert len(images) >= largest

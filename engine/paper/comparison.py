@@ -12,6 +12,8 @@ from engine.analysis.stats import CONFIDENCE, MIN_SEEDS, summarize
 from engine.data.spec import BUILTIN_DATASETS
 from engine.kind import FinishedPoint, Kind
 from engine.models.layout import num_parameters
+from engine.own_claims.claim import OwnClaim
+from engine.own_claims.judge import OwnVerdict, judge_own_claims
 from engine.paper.choices import list_choices
 from engine.paper.departures import list_departures
 from engine.paper.published import PARAMETERS, PublishedNumber, list_parameter_counts
@@ -37,7 +39,7 @@ class PublishedValue(ResultModel):
 
 
 class PaperComparison(ResultModel):
-    """How an experiment compares with the paper."""
+    """How an experiment compares with the paper, and with the claims of its submission."""
 
     verdicts: tuple[Verdict, ...]
     published: tuple[PublishedValue, ...]
@@ -47,6 +49,8 @@ class PaperComparison(ResultModel):
     """What the points choose where the paper is silent."""
     note: str
     """How to read the comparison."""
+    own_verdicts: tuple[OwnVerdict, ...] = ()
+    """On the claims of the submission."""
 
 
 def compare(
@@ -54,11 +58,12 @@ def compare(
     points: Sequence[FinishedPoint],
     summary: Sequence[PointResult],
     confidence: float = CONFIDENCE,
+    claims: Sequence[OwnClaim] = (),
 ) -> PaperComparison:
-    """Compare the finished seeds of `points` with the paper.
+    """Compare the finished seeds of `points` with the paper, and with the submission's claims.
 
     summary: the result of each point that has results, in their order. confidence: of the
-    intervals that decide the verdicts, in (0, 1).
+    intervals that decide the verdicts, in (0, 1). claims: of the submission.
     """
     finished = [point for point in points if point.results]
     judge = kind.load_judge()
@@ -77,6 +82,7 @@ def compare(
         departures=list_departures((point.spec for point in finished), seeds),
         choices=list_choices(point.spec for point in finished),
         note=_describe(kind, verdicts, seeds, confidence),
+        own_verdicts=judge_own_claims(kind, points, summary, claims, confidence),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from engine.own_claims.judge import OwnVerdict
 from engine.paper.verdict import Verdict
 
 ERROR_RATE = 0.05
@@ -43,15 +44,17 @@ class LookOutcome:
     """More seeds may decide a verdict that is inconclusive."""
 
 
-def read_look(verdicts: Iterable[Verdict]) -> LookOutcome:
-    """What the verdicts of a look mean for the next one."""
-    found = list(verdicts)
+def read_look(verdicts: Iterable[Verdict], own_verdicts: Iterable[OwnVerdict] = ()) -> LookOutcome:
+    """What the verdicts of a look, on the paper's claims and its own, mean for the next one."""
+    found: list[Verdict | OwnVerdict] = [*verdicts, *own_verdicts]
     undecided = [verdict for verdict in found if verdict.verdict == "inconclusive"]
     return LookOutcome(bool(found) and not undecided, any(map(_may_be_decided, undecided)))
 
 
-def _may_be_decided(verdict: Verdict) -> bool:
+def _may_be_decided(verdict: Verdict | OwnVerdict) -> bool:
     """Whether an undecided part of the claim has a value: without one, no number of seeds helps."""
+    if isinstance(verdict, OwnVerdict):
+        return verdict.value is not None
     return any(
         finding.role == "part" and finding.verdict == "inconclusive" and finding.value is not None
         for finding in verdict.findings

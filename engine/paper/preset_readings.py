@@ -41,7 +41,13 @@ def apply_reading(preset: Preset, name: ReadingName) -> Preset:
         spec["reset_to"] = dict(reading.reset_to)
     body["name"] = f"{body['name']} (reading {name})"
     body["labels"] = body["labels"] | {"reading": name}
-    return replace(preset, title=f"{preset.title} (reading {name})", body=body, plots=plots)
+    return replace(
+        preset,
+        title=f"{preset.title} (reading {name})",
+        description=f"{preset.description} {reading.sentence}",
+        body=body,
+        plots=plots,
+    )
 
 
 def find_preset_reading(preset: Preset) -> ReadingName | None:

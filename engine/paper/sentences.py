@@ -21,7 +21,10 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a sentence tells a quantity; `{}` stands for the value without its sign."""
+    """How a sentence tells a quantity; `{}` stands for the value without its sign.
+
+    A value of zero is told in the direction of the claim.
+    """
 
     more: str
     """For a value of at least zero"""
@@ -63,11 +66,14 @@ def _tell_value(measurement: Measurement, finding: Finding, confidence: float) -
     wording, value = measurement.wording, finding.value
     if wording is None or value is None:
         return ""
-    is_less = bool(value < 0 and wording.less)
     scale = 100.0 if wording.unit in ("points", "share") else 1.0
-    scale = -scale if is_less else scale
-    ends = sorted(scale * end for end in finding.interval) if finding.interval else []
+    ends = [scale * end for end in finding.interval] if finding.interval else []
     digits = _choose_digits(ends, wording.unit)
+    shown = float(f"{scale * value:.{digits}f}")
+    claims_less = measurement.below is not None and measurement.above is None
+    is_less = bool(wording.less) and (shown < 0 or (shown == 0 and claims_less))
+    if is_less:
+        scale, ends = -scale, [-end for end in reversed(ends)]
     text = (wording.less if is_less else wording.more).format(
         _write(scale * value, digits, wording.unit)
     )

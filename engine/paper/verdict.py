@@ -103,6 +103,8 @@ class Measurement:
     """How a sentence tells the value; None only where nothing was measured"""
     above: float | None = None
     below: float | None = None
+    is_inclusive: bool = False
+    """Whether a value equal to `above` or `below` agrees with the claim"""
     bounds: Bounds = UNBOUNDED
     """What the quantity can be at all, e.g. `DIFFERENCE`"""
     reason: str = ""
@@ -122,6 +124,27 @@ class Measurement:
         if self.interval is not None:
             return self.interval(confidence)
         return decisive_interval(self.statistic, confidence, self.bounds)
+
+    def is_inside(self, interval: Bounds) -> bool:
+        """Whether the whole interval agrees with the claim; equal values may differ by rounding."""
+        low, high = self._wanted
+        if self.is_inclusive:
+            return interval[0] >= low - NO_SPREAD and interval[1] <= high + NO_SPREAD
+        return interval[0] > low and interval[1] < high
+
+    def is_outside(self, interval: Bounds) -> bool:
+        """Whether no value of the interval agrees with the claim."""
+        low, high = self._wanted
+        if self.is_inclusive:
+            return interval[1] < low - NO_SPREAD or interval[0] > high + NO_SPREAD
+        return interval[1] <= low or interval[0] >= high
+
+    @property
+    def _wanted(self) -> Bounds:
+        return (
+            -inf if self.above is None else self.above,
+            inf if self.below is None else self.below,
+        )
 
 
 def unmeasured(statement: str, reason: str, theory: str | None = None) -> Measurement:
@@ -231,19 +254,17 @@ def _decide(measurement: Measurement, confidence: float, num_parts: int) -> tupl
             "inconclusive",
             f"no spread: all {statistic.n} values are equal, and they are too few to decide",
         )
-    low_bound = -inf if measurement.above is None else measurement.above
-    high_bound = inf if measurement.below is None else measurement.below
-    wanted = _describe_bounds(measurement.above, measurement.below)
+    wanted = _describe_bounds(measurement)
     low, high = interval
     found = f"{100 * confidence:.6g} % interval [{low:.4g}, {high:.4g}]"
     if low == high:
         found = f"no spread: each of {statistic.n} values is {low:.4g}, which"
-    if low > low_bound and high < high_bound:
+    if measurement.is_inside(interval):
         return "reproduced", f"{found} is {wanted}"
     wider = measurement.interval_at(1 - (1 - confidence) / num_parts)
-    if wider is not None and (wider[1] <= low_bound or wider[0] >= high_bound):
+    if wider is not None and measurement.is_outside(wider):
         return "not reproduced", f"{found} is not {wanted}"
-    if high <= low_bound or low >= high_bound:
+    if measurement.is_outside(interval):
         return (
             "inconclusive",
             f"{found} is not {wanted}, but this may be chance, as {num_parts} are compared",
@@ -259,9 +280,10 @@ def _shown_interval(measurement: Measurement, confidence: float) -> Bounds | Non
     return interval
 
 
-def _describe_bounds(above: float | None, below: float | None) -> str:
+def _describe_bounds(measurement: Measurement) -> str:
+    above, below = measurement.above, measurement.below
     if above is None:
-        return f"below {below:g}"
+        return f"{'at most' if measurement.is_inclusive else 'below'} {below:g}"
     if below is None:
-        return f"above {above:g}"
+        return f"{'at least' if measurement.is_inclusive else 'above'} {above:g}"
     return f"between {above:g} and {below:g}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from api.middleware.request_middleware import is_loopback
+from engine.durations import format_offset, format_seconds
 from ops.doctor.findings import Finding, Level, error, ok, warning
 from runtime.settings import Settings
 from runtime.version import SERVICE_VERSION
@@ -24,7 +25,7 @@ from storage.monitoring.health_checks import (
 )
 from storage.monitoring.snapshot import Snapshot, take_snapshot
 from storage.runs.waiting import describe_absence
-from storage.runs.workers import count_not_ready, list_workers
+from storage.runs.workers import count_absent, list_workers
 
 MAX_CLOCK_SKEW_SECONDS = 2.0
 """Clocks may differ by so much."""
@@ -87,7 +88,7 @@ def _check_clock(session: Session) -> Iterator[Finding]:
     if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
         yield warning(
             "clock",
-            f"this host's clock differs from the database's by {ahead:+.1f} s",
+            f"this host's clock is {format_offset(ahead)} the database's",
             "synchronize both with NTP (`timedatectl`); signatures and logs use this host's clock",
         )
     else:
@@ -100,7 +101,7 @@ def _check_workers(session: Session) -> Iterator[Finding]:
         yield from _judge_workers(listening, take_snapshot(session))
     else:
         action = "start one: `richregime worker`, or `richregime up`"
-        yield error("workers", describe_absence(count_not_ready(session)), action)
+        yield error("workers", describe_absence(count_absent(session)), action)
 
 
 def _judge_workers(listening: list[Worker], snapshot: Snapshot) -> Iterator[Finding]:
@@ -120,7 +121,7 @@ def _judge_workers(listening: list[Worker], snapshot: Snapshot) -> Iterator[Find
             message = f"{worker.host} has version {version}, this host {SERVICE_VERSION}"
             yield warning(subject, message, "install the same version everywhere")
         if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
-            message = f"the clock of {worker.host} differs from the database's by {ahead:+.1f} s"
+            message = f"the clock of {worker.host} is {format_offset(ahead)} the database's"
             yield warning(subject, message, "synchronize it with NTP (`timedatectl`)")
 
 
@@ -148,7 +149,7 @@ def _judge_queue(snapshot: Snapshot, *, any_stuck: bool) -> Iterator[Finding]:
     if queued and has_device and free > 0 and waited > GRACE_SECONDS:
         yield error(
             "runs",
-            f"a run has waited for {waited:.0f} s while {free} slots are free",
+            f"a run has waited for {format_seconds(waited)} while {free} slots are free",
             "wake-ups do not reach the workers: check that all use this broker; read their logs",
         )
     elif not any_stuck:
@@ -158,7 +159,7 @@ def _judge_queue(snapshot: Snapshot, *, any_stuck: bool) -> Iterator[Finding]:
 def _check_deliveries(session: Session) -> Iterator[Finding]:
     overdue = count_overdue_deliveries(session)
     if overdue:
-        message = f"{overdue} deliveries are overdue by more than {GRACE_SECONDS:.0f} s"
+        message = f"{overdue} deliveries are overdue by more than {format_seconds(GRACE_SECONDS)}"
         action = "start an API that can reach the receivers; read its log"
         yield warning("webhooks", message, action)
 

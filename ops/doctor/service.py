@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from api.middleware.request_middleware import is_loopback
+from engine.durations import format_offset, format_seconds
 from ops.doctor.database_checks import MAX_CLOCK_SKEW_SECONDS, MAX_ORPHANS
 from ops.doctor.findings import Finding, error, ok, warning
 from ops.doctor.local_checks import LOW_DISK_BYTES, check_versions
@@ -68,7 +69,7 @@ def _check_clock(response: httpx.Response) -> Iterator[Finding]:
         return
     ahead = time.time() - parsedate_to_datetime(date).timestamp()
     if abs(ahead) > MAX_DATE_SKEW_SECONDS:
-        message = f"this host's clock differs from the service's by {ahead:+.0f} s"
+        message = f"this host's clock is {format_offset(ahead)} the service's"
         yield warning("clock", message, "synchronize both with NTP")
     else:
         yield ok("clock", "agrees with the service's")
@@ -111,14 +112,14 @@ def _check_workers(http: httpx.Client, workers: list[Mapping[str, Any]]) -> Iter
     for worker in listening:
         ahead = worker["clock_ahead_seconds"] or 0.0
         if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
-            message = f"the clock of {worker['host']} differs from the database's by {ahead:+.1f} s"
+            message = f"the clock of {worker['host']} is {format_offset(ahead)} the database's"
             yield warning("workers", message, "synchronize it with NTP (`timedatectl`)")
     queue = http.get("/queue").json()
     slots = sum(worker["slots"] for worker in listening)
     waited = queue["oldest_queued_seconds"] or 0.0
     if listening and waited > LONG_WAIT_SECONDS and queue["running"] < slots:
         free = slots - queue["running"]
-        message = f"a run has waited for {waited:.0f} s while {free} slots are free"
+        message = f"a run has waited for {format_seconds(waited)} while {free} slots are free"
         action = (
             "check whether a worker has the device that the run needs; "
             "else wake-ups do not reach the workers: read their logs"

@@ -38,6 +38,7 @@ EXIT_CODES = {
     ExitCode.REFUSED: "the service returned an error",
     ExitCode.UNREACHABLE: "the service did not respond",
     ExitCode.TIMED_OUT: "waiting took too long; the experiment continues",
+    ExitCode.UNDECIDED: "`check`: a claim is not decided, or verdicts may still change",
 }
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from engine.paper.preset_departures import list_preset_choices, list_preset_departures
 from engine.spec import Execution
 from engine.sweep import expand
 from ops.demo import exit_on_sigterm
 from ops.gallery.entries import Entry
+from ops.gallery.record import DPI, make_record
 from ops.up import Stack
 from richregime.client import Client
 from richregime.enums import ExperimentStatus
@@ -24,8 +23,6 @@ from richregime.types import Experiment
 from runtime.settings import Settings
 
 POLL_SECONDS = 10.0
-DPI = 110
-"""Resolution of the stored plots: enough for a page, small enough for a repository"""
 
 
 def compute(
@@ -99,28 +96,17 @@ def _write(client: Client, entry: Entry, ended: Experiment, out: Path, console: 
 
 
 def _describe(client: Client, entry: Entry, experiment: Experiment) -> dict[str, Any]:
-    preset = entry.find_preset()
     runs = list(client.runs(experiment.id))
     result = client.result(experiment.id)
-    return {
-        "name": entry.name,
-        "preset": preset.name,
-        "scale": preset.scale,
-        "reading": entry.reading,
-        "title": entry.title,
-        "description": preset.description,
-        "plots": list(preset.plots),
-        "body": entry.body(),
-        "departures": list(list_preset_departures(replace(preset, body=entry.body()))),
-        "choices": list(list_preset_choices(preset)),
-        "is_changed": entry.is_changed,
-        "digest": experiment.digest,
-        "run_seconds": sum(run.elapsed_seconds or 0.0 for run in runs),
-        "machine": _machine_of(runs[0].manifest or {}),
-        "reused_trainings": bool(result.reused),
-        "points": [point.model_dump(mode="json") for point in result.points],
-        "comparison": _compare(client, experiment.id),
-    }
+    return make_record(
+        entry,
+        digest=experiment.digest,
+        run_seconds=sum(run.elapsed_seconds or 0.0 for run in runs),
+        machine=_machine_of(runs[0].manifest or {}),
+        reused_trainings=bool(result.reused),
+        points=[point.model_dump(mode="json") for point in result.points],
+        comparison=_compare(client, experiment.id),
+    )
 
 
 def _machine_of(manifest: Mapping[str, Any]) -> dict[str, Any]:

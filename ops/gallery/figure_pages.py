@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.durations import format_seconds
 from engine.result import Statistic
 from ops.gallery.texts import (
     Record,
     data_of,
-    minutes,
     sentence_of,
     setting_of,
     value_of,
@@ -33,7 +33,7 @@ def write_figure_pages(records: Sequence[Record], folder: Path, results: str) ->
     for record in records:
         by_preset.setdefault(record["preset"], []).append(record)
     for name, found in by_preset.items():
-        parts = [f"# {name}\n", f"{BACK} · {found[0]['description']}"]
+        parts = [f"# {name}\n", BACK]
         parts += [_figure_section(record, results) for record in found]
         (folder / f"{name}.md").write_text("\n".join(parts), encoding="utf-8")
     for page in folder.glob("*.md"):
@@ -43,6 +43,7 @@ def write_figure_pages(records: Sequence[Record], folder: Path, results: str) ->
 
 def _figure_section(record: Record, folder: str) -> str:
     lines = [f'\n## <a id="{record["name"]}"></a>{record["title"]}\n']
+    lines.append(f"{record['description']}\n")
     lines += [
         f"![{record['title']}: {plot}]({folder}/{record['name']}-{plot}.png)\n"
         for plot in record["plots"]
@@ -111,7 +112,7 @@ def _provenance(record: Record) -> str:
     reused = "; trainings of an earlier figure were reused" if record["reused_trainings"] else ""
     return (
         f"{changed}; {data_of(record)}; mean ± one standard error; "
-        f"{minutes(record['run_seconds'])} of computing on "
+        f"{format_seconds(record['run_seconds'])} of computing on "
         f"{machine.get('processor', machine['device'])} "
         f"({machine['threads']} thread per run; {versions}){reused}.\n"
     )

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from engine.durations import format_seconds
 from engine.experiments.registry import presets
 from engine.paper.claims import CLAIMS, PaperClaim
 from engine.paper.readings import READINGS
 from ops.gallery.entries import paper_order
 from ops.gallery.figure_pages import write_figure_pages
-from ops.gallery.texts import Record, data_of, escape_cell, minutes, sentence_of, value_of
+from ops.gallery.texts import Record, data_of, escape_cell, sentence_of, value_of
 
 HEAD = """# The paper, claim by claim
 
@@ -262,7 +263,7 @@ def _index_section(records: Sequence[Record]) -> str:
         linked = f"[`{name}`](figures/{name}.md)" if found else f"`{name}`"
         how = "; ".join(
             f"{one.get('reading') or 'as preset'}: {data_of(one)}, {len(one['body']['seeds'])} "
-            f"seeds, {minutes(one['run_seconds'])}"
+            f"seeds, {format_seconds(one['run_seconds'])}"
             for one in found
         )
         lines.append(f"| {linked} | {title} | {', '.join(sorted(scales))} | {how or 'no'} |")

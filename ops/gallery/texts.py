@@ -53,7 +53,3 @@ def _no_spread(verdict: Record) -> str:
 
 def escape_cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -18,9 +18,11 @@ from sqlalchemy.orm import with_loader_criteria
 from sqlmodel import Session, SQLModel
 
 from storage.database.tables import (
+    AnswerRow,
     ApiKeyRow,
     ArtifactRow,
     AuditRow,
+    CordonRow,
     CounterRow,
     DatasetRow,
     DeliveryRow,
@@ -51,7 +53,7 @@ ALL_OWNERS: Mapping[str, Any] = MappingProxyType({"all_owners": True})
 
 OWNED_TABLES = (ExperimentRow, DatasetRow, WeightsRow, IdempotencyRow)
 """Tables with a column `owner`"""
-EXPERIMENT_TABLES = (PointRow, RunRow, EventRow, WebhookRow)
+EXPERIMENT_TABLES = (AnswerRow, PointRow, RunRow, EventRow, WebhookRow)
 """Tables that belong to an experiment"""
 RUN_TABLES = (MetricRow, ArtifactRow, TrainingRow)
 """Tables that belong to a run"""
@@ -61,6 +63,7 @@ SERVICE_TABLES = (
     LoginRow,
     AuditRow,
     DeliveryRow,
+    CordonRow,
     CounterRow,
     PointSeedRow,
     DescribedNetRow,

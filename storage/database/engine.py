@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 from sqlmodel import Session
 
+from engine.durations import format_seconds
 from runtime.clock import wall_clock
 from runtime.fair_lock import FairLock
 from storage.access.ownership import OwnerScopedSession, Viewer
@@ -133,7 +134,7 @@ class Database:
         self._waiting.until = time.monotonic() + LOCKED_SECONDS
         self._waiting.durable = durable
         if not self._fair_lock.acquire(LOCKED_SECONDS):
-            raise DatabaseUnavailable(f"no write lock within {LOCKED_SECONDS} s")
+            raise DatabaseUnavailable(f"no write lock within {format_seconds(LOCKED_SECONDS)}")
         try:
             yield
         finally:

@@ -17,7 +17,14 @@ from sqlmodel import Session
 
 from schemas.events import EventName
 from schemas.resources import Experiment
-from schemas.webhooks import DeliveryState, EndedExperiment, Webhook, WebhookEvent, WebhookPayload
+from schemas.webhooks import (
+    DeliveryState,
+    EndedExperiment,
+    Webhook,
+    WebhookEvent,
+    WebhookFormat,
+    WebhookPayload,
+)
 from storage.database.engine import Database, database_now
 from storage.database.ids import new_id
 from storage.database.tables import DeliveryRow, ExperimentRow, WebhookRow
@@ -43,24 +50,26 @@ class ClaimedDelivery:
     owner: str
     url: str
     secret: str | None = field(repr=False)
-    """Null: the setting `webhook_secret`"""
+    """Null: the setting `webhook_secret`; for Slack no signature"""
+    format: WebhookFormat
     body: str = field(repr=False)
     attempt: int
     """From 1; its outcome is stored only while there is no later attempt"""
 
 
 def add_webhook(session: Session, experiment_id: str, webhook: Webhook) -> WebhookRow:
-    """Store the webhook, or return the stored one with the same URL and secret."""
+    """Store the webhook, or return the stored one with the same URL, secret and format."""
     url = str(webhook.url)
     secret = webhook.secret.get_secret_value() if webhook.secret is not None else None
     for known in list_webhooks(session, experiment_id):
-        if (known.url, known.secret) == (url, secret):
+        if (known.url, known.secret, known.format) == (url, secret, webhook.format):
             return known
     added = WebhookRow(
         id=new_id("whk"),
         experiment_id=experiment_id,
         url=url,
         secret=secret,
+        format=webhook.format,
         created_at=database_now(session),
     )
     session.add(added)
@@ -79,7 +88,7 @@ def list_webhooks(session: Session, experiment_id: str) -> list[WebhookRow]:
 def add_deliveries(
     session: Session, webhooks: Sequence[WebhookRow], experiment: Experiment
 ) -> None:
-    """Store a delivery to each webhook, due now; every attempt sends this same body."""
+    """Store a delivery to each webhook, due now; every attempt sends this, in its format."""
     data = EndedExperiment.model_validate(experiment.model_dump())
     delivery = WebhookPayload(
         type=WebhookEvent(f"experiment.{data.status}"), timestamp=data.finished_at, data=data
@@ -203,6 +212,7 @@ def _read_delivery(session: Session, delivery_id: str) -> ClaimedDelivery:
         owner=session.get_one(ExperimentRow, webhook.experiment_id).owner,
         url=webhook.url,
         secret=webhook.secret,
+        format=webhook.format,
         body=delivery.body,
         attempt=delivery.attempts,
     )

@@ -16,6 +16,8 @@ from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.results.events import append_event
 
+ALREADY_ENDED = "the experiment has already {status}; only a queued or running one can be cancelled"
+
 
 def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
     """Cancel the queued runs at once and request the running ones to stop; no seeds are added.
@@ -27,10 +29,7 @@ def cancel_experiment(session: Session, experiment_id: str) -> ExperimentRow:
     if row.status is ExperimentStatus.CANCELLED:
         return row
     if row.status.is_terminal:
-        raise InvalidTransition(
-            f"the experiment has already {row.status}; only a queued or running one can be "
-            "cancelled"
-        )
+        raise InvalidTransition(ALREADY_ENDED.format(status=row.status))
     now = database_now(session)
     query = (
         select(RunRow)

@@ -59,6 +59,8 @@ class PlannedRun:
     needs: Needs = NO_NEEDS
     training: str | None = None
     """Digest of a training, with the seeds, that runs of other points use too"""
+    seconds: float = 0.0
+    """By estimate; 0: unknown"""
 
 
 def create_experiment(
@@ -87,6 +89,7 @@ def create_experiment(
         "sweep": submission.sweep,
         "seeds": submission.first_seeds,
         "seed_plan": None if plan is None else plan.model_dump(mode="json"),
+        "claims": [claim.to_json() for claim in submission.claims],
         "execution": submission.execution.model_dump(mode="json"),
         "max_seconds": submission.max_seconds,
         "keep": submission.keep,
@@ -153,6 +156,7 @@ def add_runs(
             "requires": run.needs.requires,
             "claim_group": claim_group_of(owner, run.needs),
             "training": run.training,
+            "estimated_seconds": run.seconds,
             "rank": rank_of(now, priority),
             "priority": priority,
             "trace_parent": parent,

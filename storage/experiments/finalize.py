@@ -1,4 +1,5 @@
-"""Finalize an experiment whose last run has ended: store its summary, release checkpoints."""
+"""Finalize an experiment whose last run has ended: store its summary and the numbers that lists
+show, release checkpoints."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from runtime.fault_points import reach
 from runtime.log_once import log_once
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
+from storage.experiments.answers import fill_in_answers, find_answers, store_answers
 from storage.experiments.find import get_experiment
 from storage.experiments.locks import lock_experiment
 from storage.files.blobs import BlobStore
@@ -30,11 +32,14 @@ def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:
         if not row.status.is_terminal or row.summary is not None:
             return False
     summary = summarize_experiment(StoredPlotInput(db, blobs, experiment_id))
+    answers = find_answers(row.kind, summary["points"])
     reach("summary.1")
     with db.write() as session:
         if lock_experiment(session, experiment_id).last_event != row.last_event:
             return False  # the experiment was reopened: this summary is outdated
         stored = _store_summary(session, experiment_id, summary)
+        if stored:
+            store_answers(session, experiment_id, answers)
         released = release_checkpoints(session, row) if stored else []
     reach("summary.2")
     delete_unreferenced(db, blobs, released)
@@ -42,7 +47,11 @@ def finalize(db: Database, blobs: BlobStore, experiment_id: str) -> bool:
 
 
 def finalize_all(db: Database, blobs: BlobStore) -> None:
-    """Finalize every terminal experiment without a summary; a failure skips that experiment."""
+    """Finalize every terminal experiment without a summary; a failure skips that experiment.
+
+    Also store the numbers of results that an earlier version stored, some at a time.
+    """
+    fill_in_answers(db)
     last = ""
     while True:
         with db.read() as session:

@@ -1,4 +1,4 @@
-"""Find one experiment, list experiments, find one that a submission can reuse."""
+"""Find one experiment, or one that a submission can reuse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from engine.experiments.registry import get_kind
 from engine.spec import TRAINING_VERSION
 from schemas.status import ExperimentStatus
 from storage.access.ownership import ALL_OWNERS
-from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.tables import ExperimentRow, RunRow
 from storage.errors import InvalidTransition, NotFound
 from storage.files.in_use import list_replaced
@@ -37,67 +36,6 @@ def require_not_imported(row: ExperimentRow) -> None:
             f"the experiment was imported (its original id is {row.imported_from}) and is "
             "read-only; submit its body to compute it here"
         )
-
-
-def list_experiments(
-    session: Session,
-    *,
-    limit: int,
-    cursor: str | None = None,
-    kind: str | None = None,
-    status: ExperimentStatus | None = None,
-    label: tuple[str, str | None] | None = None,
-    name: str | None = None,
-    containing: str | None = None,
-) -> tuple[list[ExperimentRow], str | None]:
-    """One page, newest first, and the cursor of the next page.
-
-    label: (name, value); a value of None matches every value.
-    containing: text in the name or the id; case is ignored.
-
-    Raises InvalidCursor.
-    """
-    query = (
-        select(ExperimentRow)
-        .where(ExperimentRow.hidden_at.is_(None))
-        .order_by(ExperimentRow.id.desc())
-        .limit(limit + 1)
-    )
-    if cursor is not None:
-        query = query.where(ExperimentRow.id < decode_cursor(cursor, str)[0])
-    if kind is not None:
-        query = query.where(ExperimentRow.kind == kind)
-    if status is not None:
-        query = query.where(ExperimentRow.status == status)
-    if name is not None:
-        query = query.where(ExperimentRow.name == name)
-    if containing is not None:
-        query = query.where(
-            or_(
-                ExperimentRow.name.icontains(containing, autoescape=True),
-                ExperimentRow.id.icontains(containing, autoescape=True),
-            )
-        )
-    if label is not None:
-        key, value = label
-        stored = _label(session, key)
-        query = query.where(stored.is_not(None) if value is None else stored == value)
-    rows = list(session.scalars(query))
-    more = len(rows) > limit
-    return rows[:limit], encode_cursor(rows[limit - 1].id) if more else None
-
-
-def _label(session: Session, key: str) -> Any:
-    """The value of a label in SQL, for every key. Damaged labels give NULL.
-
-    On SQLite, damaged labels would fail the whole query, and a JSON path finds no key with quotes
-    or backslashes.
-    """
-    if session.get_bind().dialect.name != "sqlite":
-        return ExperimentRow.labels[key].as_string()
-    each = func.json_each(ExperimentRow.labels).table_valued("key", "value")
-    value = select(each.c.value).where(each.c.key == key).limit(1).scalar_subquery()
-    return case((func.json_valid(ExperimentRow.labels), value))
 
 
 def find_reusable(

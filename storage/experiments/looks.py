@@ -183,22 +183,24 @@ def _plan_runs(session: Session, row: ExperimentRow, seeds: Sequence[int]) -> li
             RunRow.device_class,
             RunRow.memory_bytes,
             RunRow.requires,
+            RunRow.estimated_seconds,
         )
         .join(PointRow, PointRow.id == RunRow.point_id)
         .where(RunRow.experiment_id == row.id)
         .order_by(PointRow.index, RunRow.id)
     )
-    largest: dict[int, tuple[int, str | None, Needs]] = {}
-    for index, its_seeds, training, *needs in session.execute(query):
+    largest: dict[int, tuple[int, str | None, Needs, float]] = {}
+    for index, its_seeds, training, *needs, seconds in session.execute(query):
         size = len(readable(its_seeds))
         if index not in largest or size > largest[index][0]:
-            largest[index] = (size, training, Needs(*needs))
+            largest[index] = (size, training, Needs(*needs), seconds)
     runs = []
-    for index, (size, training, needs_of_point) in largest.items():
+    for index, (size, training, needs_of_point, seconds) in largest.items():
         for start in range(0, len(seeds), size):
             chosen = tuple(seeds[start : start + size])
             shared = None if training is None else sha256_of([training, chosen])
-            runs.append((start, PlannedRun(index, chosen, needs_of_point, shared)))
+            its_seconds = seconds * len(chosen) / size
+            runs.append((start, PlannedRun(index, chosen, needs_of_point, shared, its_seconds)))
     return [run for _, run in sorted(runs, key=lambda one: one[0])]
 
 

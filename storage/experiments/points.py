@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,14 +15,17 @@ from engine.kind import FinishedPoint
 from engine.result import SeedResult
 from engine.spec import ExperimentSpec
 from schemas.status import RunStatus
+from storage.database.json_columns import readable
 from storage.database.tables import PointRow, RunRow
 from storage.experiments.find import get_experiment
 
 
-def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]:
+def finished_points(
+    session: Session, experiment_id: str, indices: Sequence[int] | None = None
+) -> list[FinishedPoint]:
     """Every point, by index, with the results of its finished seeds in the experiment's order.
 
-    Raises NotFound and UnreadableRow.
+    indices: of the points to read; None reads all. Raises NotFound and UnreadableRow.
     """
     row = get_experiment(session, experiment_id)
     seed_result = get_kind(row.kind).seed_result
@@ -29,12 +33,14 @@ def finished_points(session: Session, experiment_id: str) -> list[FinishedPoint]
     query = select(RunRow).where(
         RunRow.experiment_id == experiment_id, RunRow.status == RunStatus.SUCCEEDED
     )
+    chosen = select(PointRow).where(PointRow.experiment_id == experiment_id)
+    if indices is not None:
+        chosen = chosen.where(PointRow.index.in_(list(indices)))
+        query = query.where(RunRow.point_id.in_(chosen.with_only_columns(PointRow.id)))
     for run in session.scalars(query):
         of_point = results.setdefault(run.point_id, {})
         of_point.update({one.seed: one for one in _read_results(run, seed_result)})
-    points = session.scalars(
-        select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
-    )
+    points = session.scalars(chosen.order_by(PointRow.index))
     return [
         FinishedPoint(
             point.index,
@@ -62,5 +68,9 @@ def _read_spec(point: PointRow) -> ExperimentSpec:
 
 def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
     """The swept fields and values of every point, by index; empty where they are unreadable."""
-    query = select(PointRow).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
-    return [point.readable("values") for point in session.scalars(query)]
+    query = (
+        select(PointRow.values)
+        .where(PointRow.experiment_id == experiment_id)
+        .order_by(PointRow.index)
+    )
+    return [readable(values) for values in session.scalars(query)]

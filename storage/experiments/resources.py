@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 from sqlmodel import Session
 
+from engine.experiment_titles import title_of
 from engine.spec import Execution
 from schemas.resources import Experiment, Progress, QueuePosition
 from schemas.seed_plan import read_seed_plan
@@ -20,8 +21,9 @@ from storage.database.engine import as_utc, database_now
 from storage.database.tables import ExperimentRow, RunRow
 from storage.runs.claim_order import OwnerQueue, count_ahead, list_owner_queues
 from storage.runs.placement import Needs
-from storage.runs.waiting import why_waiting
-from storage.runs.workers import count_not_ready, count_offered, slots_by_device_class
+from storage.runs.waiting import AbsentWorkers, why_waiting
+from storage.runs.work_left import WORK_COLUMNS, StartTimes, Work, seconds_left
+from storage.runs.workers import count_absent, count_offered, slots_by_device_class
 
 LINKED = ("runs", "events", "metrics", "result", "comparison", "plots", "export", "cancel")
 RUN = RunRow.__table__
@@ -35,6 +37,7 @@ _COUNTS = (
         func.sum(RUN.c.progress_completed),
         func.sum(RUN.c.progress_total),
         func.max(RUN.c.progress_unit),
+        *WORK_COLUMNS,
     )
     .where(RUN.c.experiment_id.in_(bindparam("ids", expanding=True)))
     .group_by(RUN.c.experiment_id, RUN.c.status)
@@ -68,10 +71,18 @@ def to_new_resource(
     *,
     limit_per_owner: int | None = None,
 ) -> Experiment:
-    """An experiment that was just stored with runs of these needs, without reading its rows."""
+    """An experiment that was just stored with runs of these needs, without reading its rows.
+
+    When it starts is left open: that would read all queued runs.
+    """
     counts = (RunStatus.QUEUED, len(needs), 0.0, 0.0, "")
     return _assemble_all(
-        session, [row], {row.id: [counts]}, {row.id: Counter(needs)}, limit_per_owner
+        session,
+        [row],
+        {row.id: [counts]},
+        {row.id: Counter(needs)},
+        limit_per_owner,
+        with_start_times=False,
     )[0]
 
 
@@ -104,6 +115,7 @@ def _assemble_all(
     needs: Mapping[str, Mapping[Needs, int]],
     limit_per_owner: int | None,
     reused: bool = False,
+    with_start_times: bool = True,
 ) -> list[Experiment]:
     """By experiment: counts, rows of `_COUNTS`; needs, the number of queued runs by their needs."""
     failures = _first_failures(
@@ -115,26 +127,28 @@ def _assemble_all(
         list_owner_queues(session) if waiting or (active and limit_per_owner is not None) else []
     )
     offered = count_offered(session)
-    num_not_ready = count_not_ready(session) if active and not offered else 0
+    absent = count_absent(session) if active and not offered else AbsentWorkers()
+    start_times = (
+        StartTimes(session, offered, owner_queues) if waiting and with_start_times else None
+    )
     now = database_now(session)
-    return [
-        _assemble(
-            row,
-            counts[row.id],
-            failures.get(row.id),
-            QueuePosition(
-                runs_ahead=count_ahead(session, row.id, row.owner, owner_queues)
-                if row.status is ExperimentStatus.QUEUED
-                else 0,
-                workers_listening=sum(slots_by_device_class(offered).values()),
-                reason=why_waiting(needs.get(row.id, {}), offered, num_not_ready)
-                or _describe_owner_limit(row, counts[row.id], owner_queues, limit_per_owner),
-            ),
-            now,
-            reused,
+    found = []
+    for row in rows:
+        its_needs, is_queued = needs.get(row.id, {}), row.status is ExperimentStatus.QUEUED
+        reason = why_waiting(its_needs, offered, absent) or _describe_owner_limit(
+            row, counts[row.id], owner_queues, limit_per_owner
         )
-        for row in rows
-    ]
+        queue = QueuePosition(
+            runs_ahead=count_ahead(session, row.id, row.owner, owner_queues) if is_queued else 0,
+            workers_listening=sum(slots_by_device_class(offered).values()),
+            reason=reason,
+            starts_in_seconds=start_times.estimate(row.id, row.owner, its_needs)
+            if start_times is not None and is_queued and its_needs and not reason
+            else None,
+        )
+        failure = failures.get(row.id)
+        found.append(_assemble(row, counts[row.id], failure, queue, now, reused))
+    return found
 
 
 def _describe_owner_limit(
@@ -154,6 +168,11 @@ def _describe_owner_limit(
     )
 
 
+def _count_outcomes(row: ExperimentRow) -> dict[str, int]:
+    points = (row.readable("summary") or {}).get("points", ())
+    return dict(Counter(str(point["outcome"]) for point in points if "outcome" in point))
+
+
 def _assemble(
     row: ExperimentRow,
     run_counts: Sequence[Any],
@@ -169,6 +188,7 @@ def _assemble(
         owner=row.owner or None,
         kind=row.kind,
         name=row.name,
+        title=title_of(row.name, row.kind, row.readable("spec"), row.readable("sweep")),
         labels=row.readable("labels"),
         priority=row.priority,
         status=row.status,
@@ -179,16 +199,19 @@ def _assemble(
         queue=queue,
         counts=counts,
         num_points=row.num_points,
+        outcomes=_count_outcomes(row),
         seeds=row.readable("seeds"),
         seed_plan=read_seed_plan(row.readable("seed_plan")),
         sweep=row.readable("sweep"),
         spec=row.readable("spec"),
+        claims=row.readable("claims"),
         execution=Execution.model_validate(row.readable("execution")),
         max_seconds=row.max_seconds,
         keep=Keep(row.keep),
         digest=row.digest,
         reused=reused,
         imported_from=row.imported_from,
+        notes=row.notes,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
@@ -198,9 +221,14 @@ def _assemble(
 
 
 def _sum_progress(row: ExperimentRow, run_counts: Sequence[Any], now: datetime) -> Progress:
-    """The progress of all runs; the remaining time is extrapolated from their mean fraction."""
+    """The progress of all runs, and the time left (`seconds_left`).
+
+    Where a run has no estimate, the time left is extrapolated from the mean fraction.
+    """
     num_runs, fractions, completed, total, unit = 0, 0.0, 0.0, 0.0, ""
-    for status, number, done, of, its_unit in run_counts:
+    work, numbers = dict[RunStatus, Work](), dict[RunStatus, int]()
+    for status, number, done, of, its_unit, *its_work in run_counts:
+        work[status], numbers[status] = Work(*its_work), number
         num_runs += number
         fractions += (
             number if status is RunStatus.SUCCEEDED else (number * done / of if of else 0.0)
@@ -208,8 +236,10 @@ def _sum_progress(row: ExperimentRow, run_counts: Sequence[Any], now: datetime) 
         completed, total, unit = completed + done, total + of, its_unit or unit
     fraction = min(1.0, fractions / num_runs) if num_runs else 0.0
     started, eta = as_utc(row.started_at), None
-    if started is not None and not row.status.is_terminal and fraction > 0.01:
-        eta = (now - started).total_seconds() * (1 - fraction) / fraction
+    if started is not None and not row.status.is_terminal:
+        eta = seconds_left(work, numbers.get(RunStatus.RUNNING, 0))
+        if eta is None and fraction > 0.01:
+            eta = (now - started).total_seconds() * (1 - fraction) / fraction
     return Progress(fraction=fraction, completed=completed, total=total, unit=unit, eta_seconds=eta)
 
 

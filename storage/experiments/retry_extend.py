@@ -14,6 +14,7 @@ from schemas.submission import Submission
 from storage.database.json_columns import readable
 from storage.database.tables import ExperimentRow, PointRow, RunRow
 from storage.errors import InvalidTransition
+from storage.experiments.answers import drop_answers
 from storage.experiments.create import PlannedPoint, PlannedRun, add_points, add_runs
 from storage.experiments.find import require_not_imported
 from storage.experiments.locks import lock_experiment
@@ -126,7 +127,8 @@ def add_to_experiment(
 
 
 def _reopen(session: Session, row: ExperimentRow) -> None:
-    """Drop the summary and the end time: they are outdated."""
+    """Drop the summary, its numbers and the end time: they are outdated."""
     row.summary, row.finished_at = None, None
     session.add(row)
+    drop_answers(session, row.id)
     refresh_status(session, row.id)

@@ -32,7 +32,7 @@ def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
     ).where(ExperimentRow.id == experiment_id)
     started_at, finished_at, plan = session.execute(stored).one()
     status = derive_experiment_status(
-        _count_runs(session, experiment_id), read_seed_plan(readable(plan))
+        count_runs(session, experiment_id), read_seed_plan(readable(plan))
     )
     values: dict[str, Any] = {"status": status}
     has_ended = status.is_terminal and finished_at is None
@@ -47,7 +47,8 @@ def refresh_status(session: Session, experiment_id: str) -> ExperimentStatus:
     return status
 
 
-def _count_runs(session: Session, experiment_id: str) -> dict[RunStatus, int]:
+def count_runs(session: Session, experiment_id: str) -> dict[RunStatus, int]:
+    """The number of the experiment's runs in each status that occurs."""
     query = (
         select(RunRow.status, func.count())
         .where(RunRow.experiment_id == experiment_id)

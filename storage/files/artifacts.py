@@ -99,6 +99,16 @@ def list_artifacts(session: Session, run_id: str, role: Role) -> list[ArtifactRo
     return list(session.scalars(query))
 
 
+def list_run_files(session: Session, run_id: str) -> list[ArtifactRow]:
+    """All files of a run, by role, name, seed and age."""
+    query = (
+        select(ArtifactRow)
+        .where(ArtifactRow.run_id == run_id)
+        .order_by(ArtifactRow.role, ArtifactRow.name, ArtifactRow.seed, ArtifactRow.id)
+    )
+    return list(session.scalars(query))
+
+
 def list_experiment_files(
     session: Session, experiment_id: str, *, limit: int
 ) -> list[tuple[ArtifactRow, Mapping[str, Any]]]:

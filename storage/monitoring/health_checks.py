@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlmodel import Session
 
+from engine.durations import format_seconds
 from schemas.status import RunStatus
 from schemas.webhooks import DeliveryState
 from storage.database.engine import database_now, seconds_since
@@ -35,11 +36,13 @@ def _find_reason(run: RunRow, now: datetime) -> str | None:
     since_cancel = seconds_since(run.cancel_requested_at, now) or 0.0
     since_progress = seconds_since(run.progress_at, now) or 0.0
     if since_lease > GRACE_SECONDS:
-        return f"its lease expired {since_lease:.0f} s ago and the run was not queued again"
+        return (
+            f"its lease expired {format_seconds(since_lease)} ago and the run was not queued again"
+        )
     if since_cancel > GRACE_SECONDS:
-        return f"its cancel was requested {since_cancel:.0f} s ago and it has not ended"
+        return f"its cancel was requested {format_seconds(since_cancel)} ago and it has not ended"
     if is_stalled(since_progress, run.step_seconds):
-        return f"no step for {since_progress:.0f} s"
+        return f"no step for {format_seconds(since_progress)}"
     return None
 
 

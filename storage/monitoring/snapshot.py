@@ -12,6 +12,7 @@ from schemas.status import RunStatus
 from schemas.webhooks import DeliveryState
 from storage.database.engine import as_utc, database_now
 from storage.database.tables import DeliveryRow, RunRow, WorkerRow
+from storage.runs.cordons import is_not_cordoned
 from storage.runs.workers import LISTENING_SECONDS
 
 DEVICE_CLASSES = ("any", "cpu", "gpu")
@@ -52,6 +53,7 @@ def take_snapshot(session: Session) -> Snapshot:
             WorkerRow.seen_at > now - timedelta(seconds=LISTENING_SECONDS),
             WorkerRow.seen_at < now + timedelta(seconds=LISTENING_SECONDS),
             WorkerRow.slots > 0,
+            is_not_cordoned(),
         )
         .group_by(WorkerRow.device_class)
     )

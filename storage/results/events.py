@@ -54,15 +54,19 @@ def list_events(session: Session, experiment_id: str, after: int, limit: int) ->
     return _read(rows)
 
 
-def newest_events(session: Session, experiment_id: str, limit: int, without: str) -> list[Event]:
-    """The newest `limit` events whose name is not `without`, newest first."""
-    rows = session.scalars(
-        select(EventRow)
-        .where(EventRow.experiment_id == experiment_id, EventRow.name != without)
-        .order_by(EventRow.sequence.desc())
-        .limit(limit)
+def newest_events(
+    session: Session, experiment_id: str, limit: int, without: str, run_id: str | None = None
+) -> list[Event]:
+    """The newest `limit` events whose name is not `without`, newest first.
+
+    run_id: only events of this run.
+    """
+    query = select(EventRow).where(
+        EventRow.experiment_id == experiment_id, EventRow.name != without
     )
-    return _read(rows)
+    if run_id is not None:
+        query = query.where(EventRow.run_id == run_id)
+    return _read(session.scalars(query.order_by(EventRow.sequence.desc()).limit(limit)))
 
 
 def _read(rows: Iterable[EventRow]) -> list[Event]:

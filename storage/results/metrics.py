@@ -70,10 +70,12 @@ def read_metrics(
     experiment_id: str | None = None,
     run_id: str | None = None,
     names: Sequence[str] | None = None,
+    indices: Sequence[int] | None = None,
 ) -> list[MetricPoint]:
     """The values of one experiment or of one run, by point, seed, name and step.
 
-    Pass either experiment_id or run_id. names: None reads every metric.
+    Pass either experiment_id or run_id. names: None reads every metric. indices: of the points to
+    read; None reads all.
     """
     assert (experiment_id is None) != (run_id is None)
     query = (
@@ -89,6 +91,8 @@ def read_metrics(
     )
     if names is not None:
         query = query.where(MetricRow.name.in_(list(names)))
+    if indices is not None:
+        query = query.where(PointRow.index.in_(list(indices)))
     return [MetricPoint(*row) for row in session.execute(query)]
 
 

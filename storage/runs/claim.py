@@ -27,6 +27,7 @@ from storage.runs.claim_order import (
     list_claim_groups,
     trains_alone,
 )
+from storage.runs.cordons import find_cordon
 from storage.runs.placement import has_labels
 
 CLAIM_LOCK = 0x72696368
@@ -73,13 +74,18 @@ def claim_next(
     """Claim the first run, by `storage.runs.claim_order`, that fits this worker; None for none.
 
     memory_bytes: of the device; 0: unknown. limit_per_owner: most concurrent runs of one owner.
-    A run with an unreadable row fails instead of being claimed, so that it blocks no other run.
+    A cordoned worker claims nothing. A run with an unreadable row fails instead of being claimed,
+    so that it blocks no other run.
     """
     while True:
         try:
             # A claim that is lost with the machine leaves the run queued.
             with db.write(durable=False) as session:
-                first = _choose(session, device_class, memory_bytes, labels, limit_per_owner)
+                first = (
+                    _choose(session, device_class, memory_bytes, labels, limit_per_owner)
+                    if find_cordon(session, worker) is None
+                    else None
+                )
                 claim = (
                     None
                     if first is None

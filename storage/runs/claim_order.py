@@ -229,7 +229,7 @@ def count_ahead(
     if own is None:
         return 0
     return own_ahead + sum(
-        _count_before(other, own, own_ahead) for other in owner_queues if other is not own
+        count_before(other, own, own_ahead) for other in owner_queues if other is not own
     )
 
 
@@ -247,7 +247,7 @@ _OWN_AHEAD = select(func.count()).where(
 )
 
 
-def _count_before(other: OwnerQueue, own: OwnerQueue, own_ahead: int) -> int:
+def count_before(other: OwnerQueue, own: OwnerQueue, own_ahead: int) -> int:
     """Runs of `other` claimed before the run of `own` that has `own_ahead` own runs before it.
 
     Whenever both have equally many running runs, the owner that began with more is first: its last

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from engine.durations import format_seconds
+
 PAUSE_SHARE = 1 / 2
 """A pass that is late by more than this share of a lease tells of a pause"""
 JUMP_SHARE = 1 / 6
@@ -52,16 +54,20 @@ class ClockWatch:
         passed = own_now - last[1]
         jump = (now - last[0]).total_seconds() - passed
         if jump < -self._max_jump:
-            log.warning("the clock was set back by %.0f s; leases end relative to it", -jump)
+            log.warning(
+                "the clock was set back by %s; leases end relative to it", format_seconds(-jump)
+            )
         if jump > self._max_jump:
-            self._wait(own_now, f"the clock jumped ahead by {jump:.0f} s")
+            self._wait(own_now, f"the clock jumped ahead by {format_seconds(jump)}")
         elif passed > self._max_pass:
-            self._wait(own_now, f"this process was paused for {passed:.0f} s")
+            self._wait(own_now, f"this process was paused for {format_seconds(passed)}")
 
     def _wait(self, own_now: float, what: str) -> None:
         if own_now < self._settled_at + self._lease_seconds:
             # Else leases would never end where every pass is slow.
             log.warning("%s, again within seconds", what)
             return
-        log.warning("%s; no lease ends within the next %.0f s", what, self._lease_seconds)
+        log.warning(
+            "%s; no lease ends within the next %s", what, format_seconds(self._lease_seconds)
+        )
         self._settled_at = own_now + self._lease_seconds

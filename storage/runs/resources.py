@@ -18,7 +18,7 @@ from storage.errors import NotFound
 from storage.runs.claim_order import list_next_runs
 from storage.runs.placement import Needs
 from storage.runs.waiting import why_waiting
-from storage.runs.workers import count_not_ready, count_offered, slots_by_device_class
+from storage.runs.workers import count_absent, count_offered, slots_by_device_class
 
 
 def get_run(session: Session, run_id: str) -> RunRow:
@@ -27,6 +27,11 @@ def get_run(session: Session, run_id: str) -> RunRow:
     if row is None:
         raise NotFound(f"there is no run {run_id[:80]!r}")
     return row
+
+
+def has_run(session: Session, run_id: str) -> bool:
+    """Whether the session sees a run with this id."""
+    return session.execute(select(RunRow.id).where(RunRow.id == run_id)).first() is not None
 
 
 def list_runs(
@@ -133,7 +138,7 @@ def queue_state(session: Session) -> QueueState:
         running=counts.get(RunStatus.RUNNING, 0),
         by_kind=dict(by_kind),
         workers_listening=sum(slots_by_device_class(offered).values()),
-        reason=why_waiting(_count_needs(session), offered, count_not_ready(session)),
+        reason=why_waiting(_count_needs(session), offered, count_absent(session)),
         oldest_queued_seconds=max(0.0, (database_now(session) - oldest).total_seconds())
         if oldest
         else None,

@@ -22,6 +22,7 @@ from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.monitoring.counters import HistogramName, observe
 from storage.results.events import append_event
+from storage.runs.cordons import find_cordon
 from storage.runs.placement import Needs
 
 
@@ -32,6 +33,8 @@ class Heartbeat:
     alive: bool
     """False: the lease is lost, and the worker must write nothing more"""
     cancel_requested: bool
+    hand_back: bool
+    """Whether the run is to be saved and queued again, because its worker is drained"""
 
 
 def heartbeat(
@@ -65,10 +68,14 @@ def heartbeat(
             update(RunRow)
             .where(_held(run_id, fence))
             .values(**values)
-            .returning(RunRow.cancel_requested_at)
+            .returning(RunRow.cancel_requested_at, RunRow.worker)
         ).first()
+        if found is None:
+            return Heartbeat(alive=False, cancel_requested=False, hand_back=False)
         return Heartbeat(
-            alive=found is not None, cancel_requested=found is not None and found[0] is not None
+            alive=True,
+            cancel_requested=found[0] is not None,
+            hand_back=bool(find_cordon(session, found[1])),
         )
 
 

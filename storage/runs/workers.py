@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, not_, or_, select, update
 from sqlmodel import Session
 
 from runtime.clock import wall_clock
@@ -17,8 +18,10 @@ from storage.access.ownership import ALL_OWNERS
 from storage.database.engine import as_utc, database_now
 from storage.database.ids import new_id
 from storage.database.json_columns import readable
-from storage.database.tables import RunRow, WorkerRow
+from storage.database.tables import CordonRow, RunRow, WorkerRow
+from storage.runs.cordons import forget_cordons, is_not_cordoned
 from storage.runs.placement import Capacity, format_labels
+from storage.runs.waiting import AbsentWorkers
 
 LISTENING_SECONDS = 15
 """A worker not seen for longer counts as gone; so does one that was last seen that far in the
@@ -41,12 +44,19 @@ _LISTENING = select(
         )
     )
 ).where(
-    WORKER.c.seen_at > bindparam("since"), WORKER.c.seen_at < bindparam("until"), WORKER.c.slots > 0
+    WORKER.c.seen_at > bindparam("since"),
+    WORKER.c.seen_at < bindparam("until"),
+    WORKER.c.slots > 0,
+    is_not_cordoned(),
 )
-_NOT_READY = (
-    select(func.count())
+_ABSENT = (
+    select(is_not_cordoned().label("takes_runs"), func.count())
     .select_from(WORKER)
-    .where(WORKER.c.seen_at.between(bindparam("since"), bindparam("until")), WORKER.c.slots == 0)
+    .where(
+        WORKER.c.seen_at.between(bindparam("since"), bindparam("until")),
+        or_(WORKER.c.slots == 0, not_(is_not_cordoned())),
+    )
+    .group_by("takes_runs")
 )
 _BUSY = (
     select(RUN.c.worker, func.count())
@@ -71,6 +81,7 @@ def register_worker(
     """Store a worker process and return its id; deletes workers not seen for a day."""
     now = database_now(session)
     session.execute(delete(WorkerRow).where(WorkerRow.seen_at < now - timedelta(days=1)))
+    forget_cordons(session)
     row = WorkerRow(
         id=new_id("wrk"),
         host=host,
@@ -105,12 +116,14 @@ def note_worker_seen(session: Session, worker_id: str, slots: int) -> bool:
 def remove_worker(session: Session, worker_id: str) -> None:
     """Delete the row of a worker that shuts down."""
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
+    forget_cordons(session, worker_id)
 
 
 def list_workers(session: Session) -> list[Worker]:
     """The registered workers, oldest first."""
     now = database_now(session)
     busy = _runs_by_parent(session)
+    cordons = {row.name: row for row in session.scalars(select(CordonRow))}
     found = []
     for row in session.scalars(select(WorkerRow).order_by(WorkerRow.id)):
         seen = as_utc(row.seen_at)
@@ -124,12 +137,22 @@ def list_workers(session: Session) -> list[Worker]:
                     "labels": row.readable("labels"),
                     "gpu_memory": row.memory_bytes if row.device_class == "gpu" else None,
                     "runs": busy.get(f"{row.host}:{row.pid}", []),
+                    "cordon": _cordon_of(row, cordons),
                     "listening": row.slots > 0
+                    and not {row.id, row.host} & cordons.keys()
                     and abs((now - seen).total_seconds()) < LISTENING_SECONDS,
                 }
             )
         )
     return found
+
+
+def _cordon_of(row: WorkerRow, cordons: Mapping[str, CordonRow]) -> dict[str, Any] | None:
+    """That of the host before its own."""
+    found = [cordons[name] for name in (row.host, row.id) if name in cordons]
+    if not found:
+        return None
+    return {**found[0].model_dump(), "hand_back": any(one.hand_back for one in found)}
 
 
 def _runs_by_parent(session: Session) -> dict[str, list[str]]:
@@ -181,9 +204,11 @@ def _seen_between(session: Session) -> dict[str, datetime]:
     return {"since": now - seconds, "until": now + seconds}
 
 
-def count_not_ready(session: Session) -> int:
-    """Running worker processes of which no slot is ready."""
-    return int(session.execute(_NOT_READY, _seen_between(session)).scalar_one())
+def count_absent(session: Session) -> AbsentWorkers:
+    """Running worker processes that take no runs."""
+    found = session.execute(_ABSENT, _seen_between(session), execution_options=ALL_OWNERS)
+    counts = {bool(takes_runs): int(number) for takes_runs, number in found}
+    return AbsentWorkers(not_ready=counts.get(True, 0), cordoned=counts.get(False, 0))
 
 
 def count_listening(session: Session) -> dict[str, int]:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.http.malformed_requests import HttpProtocol
 from engine.experiments.train.result import TrainSeedResult
-from engine.result import Timings
+from engine.result import Outcome, Timings
 from runtime.settings import Settings
 from schemas.status import FailureReason
 from storage.database.engine import Database
@@ -53,7 +53,7 @@ class ApiServer:
 
     def count_experiments(self) -> int:
         with self.db.read() as session:
-            from storage.experiments.find import list_experiments
+            from storage.experiments.listing import list_experiments
 
             return len(list_experiments(session, limit=10_000)[0])
 
@@ -67,11 +67,13 @@ class ApiServer:
             return None
         return claimed
 
-    def finish_all_runs(self, experiment_id: str, epochs: int = 3) -> list[Claim]:
+    def finish_all_runs(
+        self, experiment_id: str, epochs: int = 3, outcome: Outcome = "trained"
+    ) -> list[Claim]:
         """Finish every run with made-up numbers and store the summary."""
         done = []
         while (claimed := self.claim_run(experiment_id)) is not None:
-            self.finish_run(claimed, epochs)
+            self.finish_run(claimed, epochs, outcome)
             done.append(claimed)
         self.reconcile()
         return done
@@ -81,11 +83,11 @@ class ApiServer:
         clock = ClockWatch(self.settings.lease_seconds, self.settings.reconcile_seconds)
         reconcile(self.db, self.blobs, self.settings, lambda runs: None, clock)
 
-    def finish_run(self, claimed: Claim, epochs: int = 3) -> None:
+    def finish_run(self, claimed: Claim, epochs: int = 3, outcome: Outcome = "trained") -> None:
         results = [
             TrainSeedResult(
                 seed=seed,
-                outcome="trained",
+                outcome=outcome,
                 test_accuracy=0.9 + 0.01 * position,
                 initial_test_accuracy=0.1,
                 train_loss=0.2,

@@ -180,7 +180,7 @@ def test_keys_are_stored_as_hashes_and_never_logged(
     api_with_keys: ApiServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = make_key(api_with_keys.db)
-    monkeypatch.setattr("api.routes.service.queue_state", lambda *_: 1 / 0)
+    monkeypatch.setattr("api.routes.service.read_queue", lambda *_, **__: 1 / 0)
     with caplog.at_level(logging.DEBUG):
         assert request_with_key(api_with_keys, key, path="/queue").status_code == 500
     secret = key.rpartition("_")[2] if "_" not in key[30:] else key[30:]

@@ -58,6 +58,15 @@ def test_presets_are_found_by_name_and_scale(api_server: ApiServer) -> None:
     assert api_server.http.get("/presets/demo", params={"scale": "huge"}).status_code == 422
 
 
+def test_the_body_of_a_preset_alone_is_ready_to_submit(api_server: ApiServer) -> None:
+    asked = {"scale": "quick", "reading": "first_epoch"}
+    body = api_server.get("/presets/fig2.json", **asked)
+    assert body == api_server.get("/presets/fig2", **asked)["body"]
+    assert body["spec"]["reset_to"] == {"name": "epoch", "epoch": 1}
+    assert api_server.http.post("/experiments/preview", json=body).status_code == 200
+    assert api_server.http.get("/presets/none.json").status_code == 404
+
+
 def test_presets_are_in_the_order_of_the_paper_s_figures(api_server: ApiServer) -> None:
     names = [one["name"] for one in api_server.get("/presets", scale="quick")["items"]]
     placed = [

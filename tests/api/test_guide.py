@@ -18,6 +18,7 @@ from api.web.reference import list_calls
 from engine.experiments.registry import kinds
 from schemas.problems import ProblemCode
 from schemas.status import FailureReason
+from tests.api.announced_workers import announce_worker
 from tests.api.api_server import ApiServer
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint
 
@@ -46,6 +47,33 @@ def test_every_page_is_served_and_no_link_is_broken(api_server: ApiServer) -> No
         if api_server.http.get(path, follow_redirects=True).status_code != 200
     ]
     assert broken == []
+
+
+MARKDOWN_LINK = re.compile(r"\]\((/[^)#]*)")
+
+
+def test_programs_read_the_guide_as_markdown(api_server: ApiServer) -> None:
+    """Every page once, in the list or as optional; no link of a page is broken."""
+    listed = api_server.http.get("/llms.txt")
+    assert listed.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert listed.text.startswith("# richregime\n\n> ")
+    addresses = MARKDOWN_LINK.findall(listed.text)
+    assert sorted(addresses) == sorted(f"/guide/{one.slug}.md" for one in list_pages())
+    pages = {address: api_server.http.get(address).text for address in addresses}
+    assert all(text.lstrip().startswith(("#", "---")) for text in pages.values())
+    led = {link for text in pages.values() for link in MARKDOWN_LINK.findall(text)}
+    assert {link for link in led if link.startswith("/guide/")} >= {"/guide/citing.md"}
+    broken = [link for link in sorted(led) if api_server.http.get(link).status_code != 200]
+    assert broken == []
+    whole = api_server.http.get("/llms-full.txt").text
+    main = listed.text.partition("## Optional")[0]
+    assert all(pages[address] in whole for address in MARKDOWN_LINK.findall(main))
+    assert api_server.http.get("/guide/nothing.md").status_code == 404
+
+
+def test_a_skill_file_says_what_it_is_only_to_programs(api_server: ApiServer) -> None:
+    assert api_server.http.get("/guide/skill.md").text.startswith("---\nname: richregime\n")
+    assert "name: richregime" not in page(api_server, "/guide/skill")
 
 
 def test_the_guide_starts_with_the_quick_start_and_has_no_other_pages(
@@ -104,6 +132,7 @@ def test_every_example_of_the_reference_works_when_pasted(
     checkpoint = api_server.http.post(
         "/checkpoints", content=make_checkpoint(CHECKPOINT_SHAPES)
     ).json()["id"]
+    announce_worker(api_server)
     images, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4) % 2
     file = io.BytesIO()
     np.savez_compressed(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
@@ -115,6 +144,7 @@ def test_every_example_of_the_reference_works_when_pasted(
         "RUN": run,
         "ARTIFACT": api_server.get(f"/runs/{run}/checkpoints")["items"][0]["id"],
         "CHECKPOINT": checkpoint,
+        "WORKER": api_server.get("/workers")["items"][0]["id"],
     }
     # Extending reopens the experiment, and the other calls need it finished.
     calls = sorted(

@@ -12,7 +12,14 @@ from api.app import create_app
 from runtime.settings import Settings
 from tests.api.api_server import ApiServer
 
-NAMES = {"kind": "train", "slug": "access", "folder": "images", "ending": "png"}
+NAMES = {
+    "kind": "train",
+    "slug": "access",
+    "folder": "images",
+    "ending": "png",
+    "format": "csv",
+    "report_format": "md",
+}
 PLOT = "learning_curve"
 VARYING = {"date", "x-request-id", "transfer-encoding"}
 

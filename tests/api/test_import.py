@@ -71,7 +71,11 @@ def test_an_imported_experiment_has_equal_plots_and_results(
     after = response.json()["id"]
     assert response.json()["imported_from"] == before != after
     drawn = {name: data for name, data in unpack_zip(archive).items() if name.startswith("plots/")}
-    assert len(drawn) == 3 * len([plot for plot in get_kind("train").plots if plot.default])
+    plots = {plot.name for plot in get_kind("train").plots if plot.default}
+    listed = elsewhere.get(f"/experiments/{after}/plots")["items"]
+    applying = {one["name"] for one in listed if one["applies"]} & plots
+    assert len(drawn) == 4 * len(applying)
+    assert "sweep_quantity" in applying
     for name, data in drawn.items():
         imported = elsewhere.http.get(f"/experiments/{after}/{name}")
         if name.endswith(".json"):

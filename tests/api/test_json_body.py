@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from typing import Any
 
 import pytest
 
@@ -59,16 +60,27 @@ def json_routes(api_server: ApiServer) -> list[tuple[str, str]]:
                 for name, value in named.items():
                     path = path.replace(name, value)
                 found.append((method.upper(), path))
-    assert len(found) == 4, found
+    assert len(found) == 8, found
     return found
+
+
+def make_body(api_server: ApiServer, method: str, path: str) -> dict[str, Any]:
+    """A body that the call takes; actions on many experiments are dry runs."""
+    if method == "PATCH":
+        return {"name": BODY["name"]}
+    last = path.rpartition("/")[2]
+    if last in ("cancel", "retry", "delete", "label"):
+        identifiers = [api_server.submit(BODY)["id"]]
+        labels = {"labels": {"topic": BODY["name"]}} if last == "label" else {}
+        return {"ids": identifiers, "dry_run": True} | labels
+    return {"seeds": [9]} if last == "extend" else BODY
 
 
 def test_a_byte_order_mark_changes_nothing(
     api_server: ApiServer, json_routes: list[tuple[str, str]]
 ) -> None:
     for method, path in json_routes:
-        plain = {"name": BODY["name"]} if method == "PATCH" else BODY
-        text = json.dumps({"seeds": [9]} if "extend" in path else plain, ensure_ascii=False)
+        text = json.dumps(make_body(api_server, method, path), ensure_ascii=False)
         response = api_server.http.request(method, path, content=codecs.BOM_UTF8 + text.encode())
         assert response.is_success, (path, response.text)
         if "name" in response.json():

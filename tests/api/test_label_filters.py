@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from api.http.paging import MAX_LABEL_FILTER, format_label, parse_label
+from api.http.paging import format_label, parse_label
+from schemas.actions import MAX_LABEL_FILTER
 from schemas.submission import Label
 from tests.api.api_server import ApiServer
 from tests.api.page_reader import PageReader

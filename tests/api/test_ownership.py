@@ -62,6 +62,11 @@ RULES: dict[str, Rule] = {
     "POST /experiments": Rule(Scope.SUBMIT, Shown.OWN),
     "POST /experiments/preview": READS[Shown.OWN],
     "GET /experiments/compare": READS[Shown.NOT_FOUND],
+    "POST /experiments/cancel": Rule(Scope.CANCEL, Shown.OWN),
+    "POST /experiments/retry": Rule(Scope.SUBMIT, Shown.OWN),
+    "POST /experiments/delete": Rule(Scope.CANCEL, Shown.OWN),
+    "POST /experiments/label": Rule(Scope.SUBMIT, Shown.OWN),
+    "GET /experiments/compare.{format}": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}": READS[Shown.NOT_FOUND],
     "PATCH /experiments/{experiment_id}": Rule(Scope.SUBMIT, Shown.NOT_FOUND),
     "DELETE /experiments/{experiment_id}": Rule(Scope.CANCEL, Shown.NOT_FOUND),
@@ -72,8 +77,11 @@ RULES: dict[str, Rule] = {
     "GET /experiments/{experiment_id}/events": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/metrics": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/result": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/result.{format}": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/export": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/report.{report_format}": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/comparison": READS[Shown.NOT_FOUND],
+    "GET /experiments/{experiment_id}/comparison.{format}": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/difference": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/plots": READS[Shown.NOT_FOUND],
     "GET /experiments/{experiment_id}/plots/{name}.{ending}": READS[Shown.NOT_FOUND],
@@ -96,11 +104,14 @@ RULES: dict[str, Rule] = {
     "GET /kinds/{kind}": READS[Shown.COMMON],
     "GET /presets": READS[Shown.COMMON],
     "GET /presets/{name}": READS[Shown.COMMON],
+    "GET /presets/{name}.json": READS[Shown.COMMON],
     "GET /readings": READS[Shown.COMMON],
     "GET /models": READS[Shown.COMMON],
     "GET /models/{name}": READS[Shown.COMMON],
     "GET /plugins": READS[Shown.COMMON],
     "GET /workers": READS[Shown.COMMON],
+    "POST /workers/{worker}/cordon": Rule(Scope.ADMIN, Shown.FORBIDDEN),
+    "POST /workers/{worker}/uncordon": Rule(Scope.ADMIN, Shown.FORBIDDEN),
     "GET /queue": READS[Shown.COMMON],
     "GET /limits": READS[Shown.COMMON],
     "GET /metrics": READS[Shown.COMMON],
@@ -113,6 +124,7 @@ RULES: dict[str, Rule] = {
     "POST /logout": Rule(None, Shown.COMMON),
     "GET /": READS[Shown.OWN],
     "GET /view/{experiment_id}": READS[Shown.NOT_FOUND],
+    "GET /view/runs/{run_id}": READS[Shown.NOT_FOUND],
     "GET /compare": READS[Shown.NOT_FOUND],
     "GET /submit": READS[Shown.NOT_FOUND],
     "GET /machines": READS[Shown.OWN],
@@ -124,6 +136,10 @@ RULES: dict[str, Rule] = {
     "GET /guide": READS[Shown.COMMON],
     "GET /guide/{folder}/{name}.png": READS[Shown.COMMON],
     "GET /guide/{slug:path}": READS[Shown.COMMON],
+    "GET /guide/{slug:path}.md": READS[Shown.COMMON],
+    "GET /llms.txt": READS[Shown.COMMON],
+    "GET /llms-full.txt": READS[Shown.COMMON],
+    "GET /schemas/submission.json": READS[Shown.COMMON],
     "GET /docs": READS[Shown.COMMON],
     "GET /redoc": READS[Shown.COMMON],
     "GET /openapi.json": READS[Shown.COMMON],
@@ -136,6 +152,9 @@ PARAMETERS = {
     "slug:path": "access",
     "folder": "images",
     "ending": "json",
+    "format": "csv",
+    "report_format": "md",
+    "worker": "somewhere",
 }
 MOUNTED = {
     "/assets": "/assets/page.css",
@@ -193,6 +212,12 @@ class Group:
                 return {"json": {**BODY, "name": "the same"}}
             case "POST /experiments/{experiment_id}/extend":
                 return {"json": {"seeds": [7]}}
+            case (
+                "POST /experiments/cancel" | "POST /experiments/retry" | "POST /experiments/delete"
+            ):
+                return {"json": {"filter": {"q": MARK}, "dry_run": True}}
+            case "POST /experiments/label":
+                return {"json": {"filter": {"q": MARK}, "labels": {"a": "b"}, "dry_run": True}}
             case "PATCH /experiments/{experiment_id}":
                 return {"json": {"priority": 1}}
             case _ if route.startswith("DELETE"):
@@ -207,7 +232,7 @@ class Group:
                 return {"content": b"no archive"}
             case "GET /compare":
                 return {"params": {"id": ids["experiment_id"]}}
-            case "GET /experiments/compare":
+            case "GET /experiments/compare" | "GET /experiments/compare.{format}":
                 return {"params": {"id": [ids["experiment_id"], ids["experiment_id"]]}}
             case "GET /submit":
                 return {"params": {"from": ids["experiment_id"]}}
@@ -344,7 +369,8 @@ def test_a_route_with_another_owner_s_key(group: Group, route: str) -> None:
 @pytest.mark.parametrize("route", [one for one in list_routes() if not one.startswith("GET")])
 def test_a_route_with_a_login_from_another_site_s_page(group: Group, route: str) -> None:
     with group.api_server.db.write() as session:
-        key = find_key(session, group.ada)
+        is_for_admins = RULES[route].scope is Scope.ADMIN
+        key = find_key(session, group.root if is_for_admins else group.ada)
         assert key is not None
         token = create_login(session, key, timedelta(minutes=1))
     group.api_server.http.cookies.set(COOKIE, token)

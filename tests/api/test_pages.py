@@ -145,6 +145,8 @@ def test_a_comparison_shows_only_what_differs(api_server: ApiServer, made: list[
     assert "spec.batch_size" not in text
     assert "n=3" in text
     assert '+0 <span class="interval">[' in text
+    assert "Test accuracy (%): B and A are not told apart (difference +0," in text
+    assert f"/compare?id={made[1]}&amp;id={made[0]}" in text, "A and B are swapped"
 
 
 def test_a_failed_experiment_shows_its_reason_and_a_retry_button(
@@ -212,6 +214,22 @@ def test_the_queue_is_shown_in_claim_order(api_server: ApiServer, made: list[str
     assert text.index(f"/view/{urgent}") < text.index(f"/view/{made[3]}")
 
 
+def test_queued_runs_of_a_large_sweep_share_a_row(api_server: ApiServer) -> None:
+    sweep = {"model.width": [2, 3, 4, 5, 6]}
+    body = {"spec": {"kind": "train", "epochs": 9}, "sweep": sweep, "priority": 8, "seeds": [7]}
+    large = api_server.submit({**body, "name": "large"})["id"]
+    body["sweep"] = {"model.width": [2, 3, 4]}
+    small = api_server.submit({**body, "name": "small"})["id"]
+    text = read(api_server, "/machines")
+    links = [
+        str(one["href"])
+        for one in PageReader(text).all("a")
+        if str(one.get("id", "")).startswith("run-")
+    ]
+    assert [links.count(f"/view/{one}") for one in (large, small)] == [1, 3]
+    assert "<summary>5 runs</summary>" in text
+
+
 def test_uploads_are_listed_with_a_control_that_deletes_each(api_server: ApiServer) -> None:
     assert PageReader(read(api_server, "/uploads")).all("button") == []
     sent: dict[str, Any] = {"params": {"name": "mine", "title": "a <b> set"}}
@@ -272,8 +290,33 @@ def test_the_page_shows_an_experiment_s_result(api_server: ApiServer) -> None:
     assert "shown" in api_server.http.get("/").text
     api_server.finish_all_runs(experiment["id"])
     text = api_server.http.get(f"/view/{experiment['id']}").text
-    assert "0.905 ± 0.005" in text or "0.9050 ± 0.0050" in text
+    assert "Test accuracy: 90.50 % (95 % interval 84.15 to 96.85, n = 2)." in text, (
+        "0.90 and 0.91: a standard error of 0.5 points, and t = 12.706"
+    )
+    assert '<td class="number" data-value="0.905">90.50 ± 0.50</td>' in text
+    assert '<th scope="row" data-value="7">7</th>' in text
     assert "learning_curve.svg" in text
+    best = api_server.http.get(f"/view/{experiment['id']}?at=best").text
+    assert "chosen on the test data: such values are optimistic" in best
+    assert f'href="/experiments/{experiment["id"]}/result.tex?at=best"' in best
+
+
+def test_a_training_at_chance_is_told_in_the_header_the_result_and_the_findings(
+    api_server: ApiServer,
+) -> None:
+    body = {"spec": {"kind": "train"}, "sweep": {"model.width": [8, 9]}, "name": "told"}
+    made = api_server.submit(body)["id"]
+    claimed = api_server.claim_run(made)
+    assert claimed is not None
+    api_server.finish_run(claimed)
+    api_server.finish_all_runs(made, outcome="at_chance")
+    text = api_server.http.get(f"/view/{made}").text
+    mark = '<span class="outcome at_chance">at chance</span>'
+    for page in (text, api_server.http.get("/?q=told").text):
+        assert f'{mark} <span class="soft">1 of 2 points</span>' in page
+    assert api_server.get(f"/experiments/{made}")["outcomes"] == {"trained": 1, "at_chance": 1}
+    assert f'<td data-value="at_chance">{mark}</td>' in text
+    assert "1 of 2 points at chance (width 9): some seed&#39;s trained net" in text
 
 
 def test_the_first_page_says_what_this_is_with_a_picture_of_each_kind(

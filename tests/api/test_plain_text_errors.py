@@ -123,6 +123,7 @@ def test_bytes_that_are_no_http_request_get_a_problem(api_server: ApiServer, sen
     assert int(headers["Content-Length"]) == len(body)
     problem = Problem.model_validate_json(body)
     assert (problem.status, problem.code) == (400, "invalid-request")
+    assert problem.type == "/guide/errors#invalid-request"
     assert "Invalid HTTP request" in problem.detail
 
 
@@ -132,6 +133,10 @@ def test_the_command_serves_with_this_protocol(
     shutil.copyfile(sqlite_template, tmp_path / "richregime.sqlite3")
     served: list[Config] = []
     monkeypatch.setenv("RICHREGIME_HOME", str(tmp_path))
+    monkeypatch.setenv("RICHREGIME_ROOT_PATH", "/lab")
     monkeypatch.setattr("uvicorn.run", lambda app, **options: served.append(Config(app, **options)))
     assert main([]) == 0
-    assert served[0].http is HttpProtocol
+    protocol = served[0].http
+    assert isinstance(protocol, type)
+    assert issubclass(protocol, HttpProtocol)
+    assert protocol.service_path == "/lab"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from api.http.problems import problem_type
 from engine.experiments.registry import kinds
+from schemas.problems import ProblemCode
 from tests.api.api_server import ApiServer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -290,6 +292,24 @@ def test_the_example_of_the_reference_is_the_service_s_response(api_server: ApiS
     response = api_server.http.post(example["instance"], json=body).json()
     assert response.pop("request_id") != example.pop("request_id")
     assert response == example
+
+
+@pytest.mark.parametrize("code", list(ProblemCode))
+def test_the_type_of_a_problem_leads_to_what_the_guide_says_of_its_code(
+    api_server: ApiServer, code: ProblemCode
+) -> None:
+    page = api_server.http.get(problem_type(code, "")).text
+    section = page.partition(f'<h3 id="{code}">')[2].partition("<h")[0]
+    assert "<p>Status " in section
+    assert "<p>What to do: " in section
+
+
+def test_a_problem_as_a_page_links_to_its_type(api_server: ApiServer) -> None:
+    path = "/experiments/exp_none"
+    problem = api_server.http.get(path).json()
+    assert problem["type"] == "/guide/errors#not-found"
+    page = api_server.http.get(path, headers={"Accept": "text/html"}).text
+    assert f'href="{problem["type"]}"' in page
 
 
 def test_a_limit_s_error_names_value_and_limit(api_server: ApiServer) -> None:

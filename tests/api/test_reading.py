@@ -14,6 +14,7 @@ import pytest
 
 from schemas.metrics import Metrics
 from storage.experiments.find import get_experiment
+from storage.results.stored_results import StoredPlotInput
 from tests.api.api_server import ApiServer
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -193,7 +194,8 @@ def test_a_result_is_ready_when_the_last_run_has_ended(
 def test_every_plot_is_drawn_and_an_unchanged_one_is_304(
     api_server: ApiServer, finished: str, ending: str, start: bytes, media_type: str
 ) -> None:
-    for plot in api_server.get(f"/experiments/{finished}/plots")["items"]:
+    plots = api_server.get(f"/experiments/{finished}/plots")["items"]
+    for plot in (one for one in plots if one["applies"]):
         response = api_server.http.get(plot["links"][ending])
         assert response.status_code == 200
         assert response.content.startswith(start)
@@ -246,6 +248,79 @@ def test_a_plot_takes_the_widths_of_papers_and_leaves_out_its_title(
             "detail": "give inches from 2 to 20, or one of column, text, slide",
         }
     ]
+
+
+def test_a_plot_says_whether_it_applies_and_what_it_can_show(
+    api_server: ApiServer, finished: str
+) -> None:
+    plots = {one["name"]: one for one in api_server.get(f"/experiments/{finished}/plots")["items"]}
+    assert plots["learning_curve"]["applies"]
+    assert plots["learning_curve"]["shows"] == "points"
+    assert plots["learning_curve"]["quantities"] == []
+    shown = plots["sweep_quantity"]
+    assert (shown["applies"], shown["reason"], shown["shows"]) == (True, None, "sweep")
+    names = [one["name"] for one in shown["quantities"]]
+    assert names == ["test_accuracy", "train_loss", "initial_test_accuracy", "train_seconds"]
+    absent = plots["sweep_map"]
+    assert (absent["applies"], absent["links"]) == (False, {})
+    assert absent["reason"] == "it needs two swept fields, and the experiment has 1"
+    refused = api_server.http.get(f"/experiments/{finished}/plots/sweep_map.png")
+    assert (refused.status_code, refused.json()["code"]) == (404, "not-found")
+    assert absent["reason"] in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["test_accuracy", "train_loss"])
+def test_a_plot_of_the_sweep_shows_a_quantity_of_the_result(
+    api_server: ApiServer, finished: str, name: str
+) -> None:
+    url = f"/experiments/{finished}/plots/sweep_quantity.json?quantity={name}"
+    numbers = api_server.http.get(url).json()
+    points = api_server.get(f"/experiments/{finished}/result")["points"]
+    assert numbers["quantity"]["name"] == name
+    assert [{key: one[key] for key in points[0][name]} for one in numbers["points"]] == [
+        point[name] for point in points
+    ]
+
+
+def test_the_stored_result_is_what_the_runs_give(api_server: ApiServer, finished: str) -> None:
+    source = StoredPlotInput(api_server.db, api_server.blobs, finished)
+    assert list(source.summary) == list(source.summarize())
+    whole, (second,) = source.points, source.choose([1]).points
+    assert second == whole[1]
+    assert list(source.choose([1]).summary) == list(source.summary)[1:]
+
+
+def test_points_of_a_plot_are_chosen_by_index_or_value(
+    api_server: ApiServer, finished: str
+) -> None:
+    url = f"/experiments/{finished}/plots/learning_curve"
+    everything = api_server.http.get(f"{url}.json").json()["points"]
+    second = api_server.http.get(f"{url}.json?points=1").json()
+    assert second["points"] == everything[1:2]
+    assert second["num_points"] == len(everything) == 2
+    best = api_server.http.get(f"{url}.json?points=best&quantity=train_loss").json()
+    assert best["chosen"] == "the best by train loss"
+    pictures = [api_server.http.get(f"{url}.png{end}").content for end in ("", "?points=1")]
+    assert pictures[0] != pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("plot", "query", "pointer", "detail"),
+    [
+        ("sweep_quantity", "quantity=beauty", "#/query/quantity", "known: test_accuracy, train"),
+        ("learning_curve", "points=median", "#/query/points", "best, worst, spread"),
+        ("learning_curve", "points=0,2", "#/query/points", "from 0 to 1"),
+        ("sweep_quantity", "points=best", "#/query/points", "shows all points"),
+    ],
+)
+def test_an_unknown_quantity_or_point_is_an_error_with_what_is_allowed(
+    api_server: ApiServer, finished: str, plot: str, query: str, pointer: str, detail: str
+) -> None:
+    refused = api_server.http.get(f"/experiments/{finished}/plots/{plot}.json?{query}")
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["pointer"] == pointer
+    assert detail in error["detail"]
 
 
 @pytest.mark.parametrize(

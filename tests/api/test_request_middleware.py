@@ -99,10 +99,10 @@ def test_every_response_has_the_security_headers(api_server: ApiServer, path: st
 def test_an_internal_error_is_a_problem_without_details(
     api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the secret")
 
-    monkeypatch.setattr("api.routes.service.queue_state", fail)
+    monkeypatch.setattr("api.routes.service.read_queue", fail)
     response = api_server.http.get("/queue")
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert response.headers["content-type"] == "application/problem+json"

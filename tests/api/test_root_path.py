@@ -143,6 +143,10 @@ def test_locations_and_redirects_stay_below_the_path(proxied: Proxied) -> None:
         content=proxied.http.get(f"{PATH}/experiments/{proxied.experiment_id}/export").content,
     )
     assert imported.headers["location"] == f"{PATH}/experiments/{imported.json()['id']}"
+    problem = proxied.http.get(f"{PATH}/experiments/exp_none").json()
+    assert problem["type"] == f"{PATH}/guide/errors#not-found"
+    assert proxied.http.get(problem["type"]).status_code == 200
+    assert f"]({PATH}/guide/access.md)" in proxied.http.get(f"{PATH}/llms.txt").text
     guide = proxied.http.get(f"{PATH}/guide")
     assert guide.headers["location"] == f"{PATH}/guide/quick-start"
     slash = proxied.http.get(f"{PATH}/experiments/")

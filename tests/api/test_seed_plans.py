@@ -67,8 +67,10 @@ def test_a_kind_without_claims_takes_only_a_list(
     assert response.status_code == 422
     assert errors.keys() == {"#/seeds", "#/epochs"}
     assert errors["#/seeds"]["code"] == "no-claims"
-    assert "no claims" in errors["#/seeds"]["detail"]
+    assert "the paper claims nothing about the kind train" in errors["#/seeds"]["detail"]
     api_server.submit(body_of(0, seeds=[0, 1]))
+    own = {"name": "learns", "quantity": "test_accuracy", "at_least": 0.5}
+    assert api_server.submit(body_of(0, claims=[own]))["seed_plan"]["looks_planned"] == 4
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
-from engine.experiments.registry import kinds, presets
+from engine.experiments.registry import kinds, parse_spec, presets
+from engine.paper.departures import list_departures
 from storage.database.tables import RunRow
 from tests.api.announced_workers import announce_worker
 from tests.api.api_server import ApiServer
@@ -178,6 +180,34 @@ def test_a_preview_warns_of_a_too_large_learning_rate(api_server: ApiServer) -> 
         "/experiments/preview", json={"spec": spec, "seeds": [0, 1, 2]}
     ).json()["warnings"]
     assert any("0.1" in warning for warning in warnings)
+
+
+def test_a_preview_warns_of_data_that_must_be_downloaded(api_server: ApiServer) -> None:
+    """Until the files are there; a data set of a dependency, or generated, needs none."""
+    folder = api_server.settings.resolved_data_dir
+    preview = partial(api_server.http.post, "/experiments/preview")
+    body = {"spec": {"kind": "train"}, "sweep": {"data.name": ["digits", "cifar10", "synthetic"]}}
+    told = (
+        f"the data set cifar10 is not in {folder}: a worker downloads it, unless it has it already"
+    )
+    assert told in preview(json=body).json()["warnings"]
+    cifar = folder / "cifar-10-batches-py"
+    cifar.mkdir(parents=True)
+    try:
+        assert not any("data set" in one for one in preview(json=body).json()["warnings"])
+        assert api_server.get("/datasets/cifar10")["available"] is True
+    finally:
+        cifar.rmdir()
+    assert api_server.get("/datasets/cifar10")["available"] is None
+
+
+def test_a_preview_tells_what_differs_from_the_paper(api_server: ApiServer) -> None:
+    """As the verdicts do later; nothing where the paper claims nothing about the kind."""
+    spec = {"kind": "reinit_sweep", "epochs": 7}
+    body = {"spec": spec, "seeds": [0, 1]}
+    departures = api_server.http.post("/experiments/preview", json=body).json()["departures"]
+    assert {"7 epochs instead of 100", "2 seeds instead of 5"} <= set(departures)
+    assert departures == list(list_departures([parse_spec(spec)], 2))
 
 
 def test_a_preview_uses_measured_runs_and_names_an_identical_experiment(

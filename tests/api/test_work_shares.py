@@ -231,7 +231,7 @@ def test_a_body_that_no_route_reads_takes_a_turn_too(
             running -= 1
         return [], None
 
-    monkeypatch.setattr("storage.experiments.find.list_experiments", count)
+    monkeypatch.setattr("api.experiments.listing.list_experiments", count)
     with ThreadPoolExecutor(12) as pool:
         sizes = [0, 1, 1_000_000] * 4
         answers = list(pool.map(lambda size: ask(server, ada, content=b"x" * size), sizes))

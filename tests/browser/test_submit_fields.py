@@ -210,6 +210,8 @@ def test_the_fields_alone_submit_an_experiment(
     set_field(browser, "field-epochs", "1")
     set_field(browser, "seeds", "0")
     wait_for_verdict(browser, "The experiment is valid.")
+    told = browser.evaluate("document.getElementById('departures').innerText")
+    assert told.splitlines()[0].endswith(" differences from the paper")
     browser.evaluate("document.getElementById('submit').click(); true")
     browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
     made = client.get(browser.evaluate("location.pathname.split('/').pop()"))
@@ -255,13 +257,32 @@ def test_without_storage_and_without_the_fields_an_experiment_is_submitted(
     spec = {"kind": "train", "epochs": 1, "data": {"name": "digits", "train_size": 100}}
     replace_body(browser, {"spec": spec, "name": "without both"})
     wait_for_verdict(browser, "The experiment is valid.")
+    told = browser.evaluate("document.getElementById('departures').innerText")
+    assert told.splitlines()[0].endswith(" differences from the paper")
     browser.evaluate("document.getElementById('submit').click(); true")
     browser.wait_for("location.pathname.startsWith('/view/') && document.readyState === 'complete'")
 
 
 def test_the_scripts_tell_durations_as_the_pages_do(browser: Browser, service_url: str) -> None:
     browser.open(f"{service_url}/submit")
-    seconds = [0, 0.04, 0.4, 9.94, 12.4, 59.4, 200, 3_599, 7_500, 172_799, 13_300_000, 4e11]
+    seconds = [
+        0,
+        0.04,
+        0.4,
+        5,
+        9.94,
+        9.96,
+        12.4,
+        59.4,
+        59.6,
+        200,
+        3_599,
+        7_200,
+        7_500,
+        172_799,
+        13_300_000,
+        4e11,
+    ]
     told = browser.evaluate(
         f"import('/assets/numbers.js').then(({{duration}}) => {json.dumps(seconds)}.map(duration))"
     )

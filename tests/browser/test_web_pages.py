@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from richregime import Client
@@ -247,6 +249,25 @@ def test_the_curl_command_of_an_experiment_is_copied(
     assert browser.evaluate("getSelection().toString()").startswith("curl -s ")
 
 
+def test_the_page_begins_with_the_plot_that_answers(
+    browser: Browser, service_url: str, client: Client
+) -> None:
+    spec = {**SPEC, "kind": "gradient_spectrum", "epochs": 1, "steps": [1, 2]}
+    made = client.submit(spec, name="answered by a plot").id
+    client.wait(made, timeout=120)
+    browser.open(f"{service_url}/view/{made}")
+    browser.wait_for("document.querySelector('#answer img').naturalWidth > 0")
+    names = "[...document.querySelectorAll('figure[data-plot]')].map((one) => one.dataset.plot)"
+    found = browser.evaluate(names)
+    assert found[0] == "spectrum"
+    assert found.count("spectrum") == 1, "not a second time among the plots"
+    is_before = (
+        "document.getElementById('answer').compareDocumentPosition("
+        "document.getElementById('result-table')) & Node.DOCUMENT_POSITION_FOLLOWING"
+    )
+    assert browser.evaluate(is_before)
+
+
 def test_a_text_replaces_blank_plots(browser: Browser, service_url: str, client: Client) -> None:
     failing = client.submit({**SPEC, "data": {"name": "cifar10"}}, name="no data").id
     client.wait(failing, timeout=120)
@@ -276,6 +297,28 @@ def test_the_text_of_a_plot_is_legible_on_a_phone(
     )
     assert min(scales) > 0.39
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_files_of_plots_have_the_width_of_a_paper_s_column(
+    browser: Browser, service_url: str, finished: tuple[str, str]
+) -> None:
+    browser.open(f"{service_url}/view/{finished[0]}")
+    browser.evaluate(
+        "(() => { for (const [id, change] of [['file-width', (at) => { at.value = 'column'; }],"
+        " ['file-title', (at) => { at.checked = false; }]]) {"
+        " const at = document.getElementById(id); change(at);"
+        " at.dispatchEvent(new Event('change', {bubbles: true})); } })()"
+    )
+    links = browser.evaluate(
+        "[...document.querySelectorAll('#plot-grid figcaption a')].map((one) => one.href)"
+    )
+    pdf = next(link for link in links if ".pdf" in link)
+    assert pdf.endswith("?width=column&title=none")
+    assert not [link for link in links if ".json" in link and "width" in link]
+    content = httpx.get(pdf).content
+    width = re.search(rb"/MediaBox \[ 0 0 ([0-9.]+)", content)
+    assert width is not None
+    assert float(width[1]) == 234, "3.25 inches of 72 points"
 
 
 def test_on_a_phone_the_list_of_guide_pages_is_closed(browser: Browser, service_url: str) -> None:

@@ -362,3 +362,28 @@ def test_a_rate_limited_call_is_retried_after_its_delay(status: int, num_sent: i
             with pytest.raises(ProblemError):
                 client.delete("exp_1")  # it may have been executed; only a rate limit is sure
     assert len(sent) == num_sent
+
+
+def test_lists_are_sorted_with_columns_and_many_are_acted_on(client: Client) -> None:
+    labels = {"set": "many"}
+    ids = [
+        submit_queued(client, name=f"many {width}", labels=labels, sweep={"model.width": [width]})
+        for width in (30, 10, 20)
+    ]
+    page = client.list(label="set:many", sort="-model.width", fields=["model.width", "points"])
+    assert [one.id for one in page.items] == [ids[0], ids[2], ids[1]]
+    assert page.total == 3
+    assert page.items[0].fields is not None
+    assert page.items[0].fields["model.width"].swept == [30]
+    assert page.items[0].fields["points"].value == 1
+    assert [one.id for one in client.iterate(containing="many 1", sort="name")] == [ids[1]]
+    planned = client.cancel_all(label="set:many", status="queued", dry_run=True)
+    assert (planned.counts["done"], planned.dry_run) == (3, True)
+    labelled = client.label_all({"set": None, "new": "x"}, ids[:2])
+    assert {item.outcome for item in labelled.items} == {"done"}
+    assert client.get(ids[0]).labels == {"new": "x"}
+    assert client.cancel_all(ids).counts["done"] == 3
+    assert client.delete_all(containing="many", kind="train").counts["done"] == 3
+    with pytest.raises(ProblemError) as refused:
+        client.cancel_all(ids, label="set")
+    assert "either" in str(refused.value)

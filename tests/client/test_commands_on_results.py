@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from richregime import Client, InvalidArgument
+
 pytestmark = [pytest.mark.xdist_group("whole_service"), pytest.mark.timeout(600)]
 
 Invoke = Callable[..., Any]
@@ -80,6 +82,27 @@ def test_experiments_are_compared(
     assert "test_accuracy" in refused.stderr
 
 
+def test_tables_are_written_as_text(
+    invoke: Invoke, service_url: str, finished: tuple[str, str, Path]
+) -> None:
+    first, second, _ = finished
+    where = ["--url", service_url]
+    latex = invoke("result", first, "--format", "latex", *where).stdout
+    assert latex.startswith("% \\usepackage{booktabs}\n\\begin{table*}\n"), "wider than a column"
+    best = invoke("result", first, "--at", "best", *where).stdout
+    assert "| epoch | test accuracy (%) | train loss |\n" in best
+    claims = invoke("comparison", first, "--format", "csv", *where).stdout
+    assert claims.startswith("claim,title,point,found,verdict,")
+    spec = invoke("compare", first, second, "--format", "markdown", "--table", "spec", *where)
+    assert "| spec.optimizer.lr | 0.001 | 0.01 |\n" in spec.stdout.replace("\\", "")
+    refused = invoke("result", first, "--at", "worst", *where)
+    assert refused.exit_code == 4
+    with Client(service_url) as client:
+        assert client.result_text(first, "latex") == latex
+        with pytest.raises(InvalidArgument, match="csv, latex, markdown"):
+            client.result_text(first, "xlsx")  # type: ignore[arg-type]
+
+
 def test_plots_are_written(
     invoke: Invoke, service_url: str, finished: tuple[str, str, Path], tmp_path: Path
 ) -> None:
@@ -102,6 +125,23 @@ def test_plots_are_written(
     refused = invoke("plot", finished[0], "--width", "page", "--url", service_url)
     assert refused.exit_code == 4
     assert "column, text, slide" in refused.stderr
+
+
+def test_plots_are_written_of_a_chosen_number_and_of_chosen_points(
+    invoke: Invoke, service_url: str, finished: tuple[str, str, Path], tmp_path: Path
+) -> None:
+    where = ["--format", "json", "--out", str(tmp_path), "--url", service_url]
+    with Client(service_url) as client:
+        plots = client.plots(finished[0])
+    invoke("plot", finished[0], *where)
+    drawn = {path.name.split("-")[-1].removesuffix(".json") for path in tmp_path.glob("*.json")}
+    assert drawn == {one.name for one in plots if one.applies}
+    chosen = invoke("plot", finished[0], "learning_curve", "--points", "0", *where)
+    numbers = json.loads(Path(chosen.stdout.strip()).read_text())
+    assert len(numbers["points"]) == 1
+    refused = invoke("plot", finished[0], "learning_curve", "--points", "middle", *where)
+    assert refused.exit_code == 4
+    assert "best, worst, spread" in refused.stderr
 
 
 def test_an_export_is_imported_and_its_script_reruns_it(

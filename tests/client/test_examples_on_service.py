@@ -57,20 +57,62 @@ def test_the_quick_start_runs(service_url: str, tmp_path: Path) -> None:
     assert figure.read_bytes().startswith(b"%PDF")
 
 
-def test_the_cells_of_the_notebook_run_in_order(
+def run_cells(name: str) -> dict[str, Any]:
+    """Execute the code cells of a notebook in order; returns its names."""
+    notebook = json.loads((ROOT / "examples" / name).read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] for cell in cells), "notebooks are stored without outputs"
+    assert all(cell["execution_count"] is None for cell in cells)
+    names: dict[str, Any] = {"__name__": "notebook"}
+    for cell in cells:
+        exec(compile("".join(cell["source"]), name, "exec"), names)
+    return names
+
+
+def test_the_cells_of_the_quick_start_run_in_order(
     service_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RICHREGIME_URL", service_url)
-    notebook = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))
-    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
-    names: dict[str, Any] = {"__name__": "notebook"}
-    for cell in cells:
-        exec(compile(cell, "quickstart.ipynb", "exec"), names)
+    names = run_cells("quickstart.ipynb")
     assert names["experiment"].status == "succeeded"
     assert len(names["metrics"].to_pandas()) == 2 * 6
     assert names["Figure"](b"x")._repr_png_() == b"x"
-    assert "95 % in" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "95 % in" in printed
+    assert "succeeded 100 %, 6/6 runs" in printed or "succeeded 100 %, 2/2 runs" in printed
+
+
+def test_the_cells_of_the_own_data_set_run_in_order(
+    service_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RICHREGIME_URL", service_url)
+    monkeypatch.chdir(tmp_path)
+    names = run_cells("own_data.ipynb")
+    assert names["experiment"].status == "succeeded"
+    narrow, *_, wide = names["result"].points
+    assert wide.test_accuracy.mean > 0.9 > narrow.test_accuracy.mean
+    assert names["columns"]["n"][-1] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_500)
+def test_the_cells_of_figure_2_run_in_order(
+    service_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RICHREGIME_URL", service_url)
+    monkeypatch.chdir(tmp_path)
+    names = run_cells("figure_2.ipynb")
+    assert [one.claim for one in names["comparison"].verdicts][:4] == [1, 2, 3, 4]
+    assert names["comparison"].complete
+    assert b"data:image/svg+xml" in (tmp_path / "figure-2.html").read_bytes()
+
+
+def test_every_notebook_is_listed_and_run() -> None:
+    listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    run = Path(__file__).read_text(encoding="utf-8")
+    found = sorted(path.name for path in (ROOT / "examples").glob("*.ipynb"))
+    assert found == ["figure_2.ipynb", "own_data.ipynb", "quickstart.ipynb"]
+    assert all(f"`{name}`" in listed and f'run_cells("{name}")' in run for name in found)
 
 
 def test_metrics_become_arrays(service_url: str) -> None:

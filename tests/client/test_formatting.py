@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.web import formatting
+from engine import statistic_text
 from richregime.formatting import (
     format_duration,
     format_point,
@@ -47,7 +48,7 @@ def test_points_are_formatted_as_on_the_pages(point: dict[str, Any]) -> None:
 
 @given(NUMBERS, ERRORS)
 def test_statistics_are_formatted_as_on_the_pages(mean: float, error: float | None) -> None:
-    assert format_statistic(mean, error) == formatting.format_statistic(mean, error)
+    assert format_statistic(mean, error) == statistic_text.format_statistic(mean, error)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +71,16 @@ def test_the_error_decides_the_decimals_of_a_statistic(
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 s"),
+        (0, "0 s"),
         (0.04, "under 0.1 s"),
         (9.94, "9.9 s"),
         (12.4, "12 s"),
+        (5.0, "5 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min"),
         (200, "3 min 20 s"),
+        (7_200, "2 h"),
+        (-200, "-3 min 20 s"),
         (7_500, "2 h 5 min"),
         (172_799, "47 h 59 min"),
         (13_300_000, "154 days"),

@@ -19,6 +19,7 @@ CLIENTS = {"AsyncClient", "Client"}
 ERRORS = {
     "BadDownload",
     "ClientError",
+    "ExportFailed",
     "ExtraMissing",
     "InvalidArgument",
     "InvalidConnection",
@@ -43,11 +44,14 @@ RESULTS = {
     "TrainResult",
 }
 RESPONSES = {
+    "ActionReport",
     "AggregatedMetrics",
     "Artifact",
     "AuditEntry",
     "Checkpoint",
+    "ClaimCheck",
     "Comparison",
+    "CountedPage",
     "Dataset",
     "DatasetPreview",
     "Deletion",

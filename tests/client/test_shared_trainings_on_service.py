@@ -43,7 +43,12 @@ def test_each_seed_is_trained_once(
             if "training.reused" not in names:
                 trained.add(run.point.index)
         again = client.preview({**body, "reuse": False})
+        other = client.preview(
+            {**body, "spec": {**SPEC, "model": model, "fractions_percent": [0, 50]}}
+        )
     assert len(result.reused) == 2 * len(seeds)
     assert len({(one.point, one.seed) for one in result.reused}) == 2 * len(seeds)
     assert len(trained) <= len(seeds), "a run of each seed at most has trained"
     assert [point.trained_by for point in again.points] == [None, None, None]
+    assert [point.trained_by for point in other.points] == [None, None, None]
+    assert [point.reused_seeds for point in other.points] == [seeds, seeds, seeds]

@@ -45,7 +45,9 @@ def test_a_missing_worker_and_a_skewed_clock_are_reported(
     assert subjects >= {"service", "clock", "ready", "version", "runs", "files"}
     with api_server.db.write() as session:
         session.get_one(WorkerRow, worker).clock_ahead_seconds = 30.0
-    assert "+30.0 s" in messages(examine(api_server), "workers", Level.WARNING)
+    assert "host-1 is 30 s ahead of the database's" in messages(
+        examine(api_server), "workers", Level.WARNING
+    )
 
 
 def test_a_key_without_the_scope_read_is_reported(api_server: ApiServer) -> None:

@@ -12,7 +12,7 @@ from engine.paper.choices import list_choices
 from engine.paper.departures import is_paper_scale, list_departures
 from engine.paper.preset_departures import list_preset_choices
 from engine.paper.preset_readings import apply_reading, find_preset_reading
-from engine.paper.readings import READINGS, ReadingName, find_reading
+from engine.paper.readings import READINGS, ReadingName, find_reading, get_reading
 from engine.sweep import expand
 
 NAMES: tuple[ReadingName, ...] = get_args(ReadingName)
@@ -51,6 +51,7 @@ def test_every_preset_is_valid_by_every_reading_and_makes_its_choices(
     if specs[0].kind == "reinit_sweep" and "reset_to" not in preset.body["sweep"]:
         assert find_preset_reading(changed) == name
     assert changed.title.endswith(f"(reading {name})")
+    assert changed.description == f"{preset.description} {get_reading(name).sentence}"
     assert preset.body["labels"].keys() == changed.body["labels"].keys() - {"reading"}
 
 

@@ -25,7 +25,8 @@ from tests.engine_parts.nets import DIGITS, build
 def test_a_row_has_the_same_bits_in_any_batch_of_sixteen_or_more(
     model: ModelSpec, sizes: tuple[int, ...], num_threads: int
 ) -> None:
-    """The frozen-prefix cache depends on this on the CPU.
+    """The frozen-prefix cache depends on this on the CPU. On more threads it holds on some
+    processors only, and `count_stable_layers` tells where.
 
     It is also why a small last batch is joined to the one before it.
     """
@@ -35,7 +36,9 @@ def test_a_row_has_the_same_bits_in_any_batch_of_sixteen_or_more(
         whole = net(x)
         for size in (SMALLEST_STABLE_BATCH, *sizes):
             chosen = torch.randperm(256, generator=torch.Generator().manual_seed(size))[:size]
-            assert torch.equal(net(x[chosen]), whole[chosen]), size
+            is_stable = count_stable_layers(net, x, {size, 256}) == len(net.layers)
+            assert is_stable == torch.equal(net(x[chosen]), whole[chosen]), size
+            assert is_stable or num_threads > 1, size
 
 
 class PositionalLayer(torch.nn.Module):

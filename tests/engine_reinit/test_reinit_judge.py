@@ -343,6 +343,28 @@ def test_the_ends_of_an_interval_are_told_apart_and_never_as_minus_zero(
     assert f"(95 % interval {told}, 5 seeds)" in verdict.sentence
 
 
+@pytest.mark.parametrize("value", [0.0, 1e-9, -1e-9])
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"below": 0.0}, "It falls by 0 points (95 % interval -86 to 0, 5 seeds)"),
+        ({"above": 0.0}, "It rises by 0 points (95 % interval 0 to 86, 5 seeds)"),
+    ],
+)
+def test_a_value_of_zero_is_told_in_the_direction_of_the_claim(
+    value: float, bounds: Mapping[str, Any], told: str
+) -> None:
+    measurement = Measurement(
+        "",
+        Statistic(mean=value, standard_error=None, ci95=None, n=5),
+        Wording("It rises by {}", "It falls by {}"),
+        interval=lambda _: (0.0, 0.86),
+        **bounds,
+    )
+    verdict = conclude(CLAIMS[0], [measurement], Subject(specs=(), num_seeds=5))
+    assert verdict.sentence.startswith(told)
+
+
 def test_the_random_control_stands_beside_claim_1_and_decides_nothing() -> None:
     with_control = judge(make_points(AS_PUBLISHED, modes=("active", "lazy", "random")))[1]
     without = judge(make_points(AS_PUBLISHED))[1]

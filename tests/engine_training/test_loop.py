@@ -19,6 +19,7 @@ from engine.local import LocalRunContext
 from engine.spec import Execution
 from engine.training.loop import train
 from engine.training.outcome import (
+    ACCURATE,
     CHANCE_LEVEL,
     EXPLAINED,
     TrainedSeed,
@@ -94,7 +95,12 @@ def test_the_stacked_learner_agrees_with_autograd(
     for ours, theirs in zip(stacked, single, strict=True):
         for name, tensor in theirs.theta_T.items():
             # the hand-written backward sums in another order, in float32
-            torch.testing.assert_close(ours.theta_T[name], tensor, rtol=0, atol=1e-5)
+            distance = (ours.theta_T[name] - tensor).abs()
+            if optimizer["name"] == "sgd":
+                assert distance.max() <= 1e-5, name
+            else:  # Adam divides by the gradient, which magnifies the difference where it is near 0
+                assert (distance > 1e-5).double().mean() <= 1e-5, name
+                assert distance.max() <= 2e-5, name
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "adam"}, {"name": "sgd"}])
@@ -215,6 +221,18 @@ def test_an_accurate_net_with_the_loss_of_a_constant_answer_is_at_chance() -> No
     assert judge(0.97, labels, test_loss=0.1, train_loss=9.0) == "trained", "an unstable epoch"
 
 
+def test_an_accurate_net_with_small_logits_is_trained() -> None:
+    """One epoch of few examples: half of the answers are right, and no loss tells it."""
+    labels = torch.arange(10).repeat(1000)
+    limit = 0.1 + ACCURATE * 0.9
+    for accuracy, outcome in ((0.5, "trained"), (limit + 0.02, "trained"), (limit, "at_chance")):
+        assert judge(accuracy, labels, test_loss=2.25, train_loss=2.6) == outcome
+    small = torch.arange(10).repeat(3)
+    assert judge(0.4, small, test_loss=2.25, train_loss=2.6) == "at_chance", "12 of 30 may be luck"
+    few = torch.arange(3).repeat(1000)
+    assert judge(0.9, few, test_loss=1.08, train_loss=1.2) == "at_chance", "not measured there"
+
+
 def judge(
     accuracy: float,
     labels: Tensor,
@@ -264,3 +282,4 @@ def test_200_untrained_nets_are_all_at_chance(
     assert {one.outcome for one in trained} == {"at_chance"}
     lucky = [one for one in trained if one.test_accuracy > 0.15]
     assert lucky, "by accuracy alone some would pass"
+    assert max(one.test_accuracy for one in trained) < 0.1 + ACCURATE * 0.9, "and no rule is near"

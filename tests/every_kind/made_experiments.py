@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from engine.experiments.registry import parse_spec
-from engine.kind import FinishedPoint, Kind
+from engine.kind import FinishedPoint, Kind, PlotInput
 from engine.local import LocalExperiment
+from engine.plot_numbers import ChosenInput
 from engine.result import PointResult
 from engine.spec import ExperimentSpec
 
@@ -38,6 +39,17 @@ class MadeExperiment:
     @cached_property
     def summary(self) -> Sequence[PointResult]:
         return self.kind.summarize(self.points)
+
+    @property
+    def values(self) -> Sequence[Mapping[str, Any]]:
+        return [point.values for point in self.points]
+
+    @cached_property
+    def point_results(self) -> Sequence[Mapping[str, Any]]:
+        return [result.model_dump(mode="json") for result in self.summary]
+
+    def choose(self, indices: Sequence[int]) -> PlotInput:
+        return ChosenInput(self, indices)
 
     def read_metric(
         self, name: str

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.analysis.stats import MIN_SEEDS
 from engine.experiments.registry import kinds, parse_spec, presets
 from engine.kind import Preset
 from engine.local import run_local
+from engine.plot_numbers import plot_numbers
 
 CPU_SECONDS = 30.0
 """CPU time of this process on one thread, including drawing. Examples take 1 to 6 seconds, longer
@@ -42,8 +44,18 @@ def test_the_example_runs_in_seconds_and_everything_is_drawn(name: str, tmp_path
     assert [kind.point_result.model_validate(point) for point in written["points"]] == list(
         experiment.summary
     )
+    for stored, result in zip(written["points"], experiment.summary, strict=True):
+        answer = kind.read_answer(stored)
+        assert answer == kind.read_answer(result)
+        assert answer[0].statistic is not None, "the headline of an example"
+        assert answer[0].statistic.n == len(kind.example["seeds"]) >= MIN_SEEDS
+        assert len({column.name for column in answer}) == len(answer)
+        assert len({column.title for column in answer}) == len(answer)
     for plot in kind.plots:
-        numbers = kind.load_plots().numbers(plot.name, experiment)
+        if plot.explain_absence(experiment) is not None:
+            assert not (tmp_path / f"{plot.name}.png").exists()
+            continue
+        numbers = plot_numbers(kind, plot.name, experiment)
         json.dumps(numbers, allow_nan=False)
         assert not plot.default or (tmp_path / f"{plot.name}.png").read_bytes().startswith(
             b"\x89PNG"

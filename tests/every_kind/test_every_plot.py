@@ -18,7 +18,8 @@ from engine.drawing.fitting import EDGE_INCHES, draw_plot, has_overlaps
 from engine.experiments.registry import kinds
 from engine.kind import Kind
 from engine.local import LocalExperiment, run_local
-from engine.plotting import ImageFormat, PlotOptions, Scale, save
+from engine.plot_numbers import plot_numbers
+from engine.plotting import ImageFormat, PlotOptions, Scale, drawing, save
 from tests.every_kind.made_experiments import MadeExperiment, make_experiment
 
 TWO_POINTS = [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
@@ -49,8 +50,19 @@ CASES: Mapping[str, Make] = {
     "no metrics": make_case(metrics=None),
     "negative metrics": make_case(metrics=lambda value: -1.0),
     "huge metrics": make_case(metrics=lambda value: 1e300),
+    "three fields": make_case(
+        [
+            {"optimizer.lr": rate, "epochs": epochs, "batch_size": size}
+            for rate in (0.1, 0.2)
+            for epochs in (3, 4)
+            for size in (16, 32)
+        ]
+    ),
+    "two fields": make_case(
+        [{"optimizer.lr": rate, "epochs": epochs} for rate in (0.1, 0.2) for epochs in (3, 4)]
+    ),
 }
-QUICK = ("no results", "all zero", "not finite")
+QUICK = ("no results", "all zero", "not finite", "two fields", "three fields")
 MANY = make_case([{"optimizer.lr": 0.001 * step} for step in range(1, 201)])
 
 
@@ -84,8 +96,11 @@ def test_every_plot_of_degenerate_results_is_drawn_with_both_scales(
             check_plot(kind, name, numbers, PlotOptions(dpi=50, xscale=scale, yscale=scale))
 
 
-def test_nothing_is_cut_off_at_any_size(kind: Kind, example: LocalExperiment) -> None:
-    for name, numbers in list_numbers(CASES["one seed"](kind, example)):
+@pytest.mark.parametrize("case", ["one seed", "two fields", "three fields"])
+def test_nothing_is_cut_off_at_any_size(kind: Kind, example: LocalExperiment, case: str) -> None:
+    for name, numbers in list_numbers(CASES[case](kind, example)):
+        if case != "one seed" and not name.startswith("sweep_"):
+            continue
         shown = bool(check_plot(kind, name, numbers, PlotOptions(dpi=50)).axes)
         for size in SIZES:
             figure = check_plot(kind, name, numbers, PlotOptions(dpi=50, **size))
@@ -109,8 +124,10 @@ def test_names_of_whole_objects_neither_overlap_nor_leave_the_picture(
     ]
     points = [{"optimizer": one, "epochs": count} for one in optimizers for count in (3, 4)]
     for name, numbers in list_numbers(make_experiment(kind, example, points)):
-        figure = check_plot(kind, name, numbers, PlotOptions(dpi=100, width=width))
-        assert not has_overlaps(figure), name
+        options = PlotOptions(dpi=100, width=width)
+        figure = check_plot(kind, name, numbers, options)
+        with drawing(options):
+            assert not has_overlaps(figure), name
 
 
 @pytest.mark.slow
@@ -133,13 +150,11 @@ def test_every_option_of_every_plot_draws_degenerate_results(
 
 
 def list_numbers(experiment: MadeExperiment) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each plot's numbers, as a reader of the JSON has them."""
-    plots = experiment.kind.load_plots()
+    """The numbers of each plot that applies, as a reader of the JSON has them."""
     for plot in experiment.kind.plots:
-        yield (
-            plot.name,
-            json.loads(json.dumps(plots.numbers(plot.name, experiment), allow_nan=False)),
-        )
+        if plot.explain_absence(experiment) is None:
+            numbers = plot_numbers(experiment.kind, plot.name, experiment)
+            yield plot.name, json.loads(json.dumps(numbers, allow_nan=False))
 
 
 def check_plot(
@@ -153,7 +168,8 @@ def check_plot(
         warnings.simplefilter("error")
         figure = draw_plot(kind.load_plots(), name, numbers, options)
         data = save(figure, image_format, options)
-    check_nothing_is_cut_off(figure, name)
+    with drawing(options):  # texts are measured in the font of the plot
+        check_nothing_is_cut_off(figure, name)
     if image_format == "svg":
         assert ElementTree.fromstring(data).tag.endswith("}svg")  # noqa: S314 - our own file
     elif image_format == "pdf":

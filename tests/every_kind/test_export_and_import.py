@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from engine.experiments.registry import kinds
+from engine.result import is_statistic
 from ops.ports import free_port
 from richregime import Client
 from richregime.exporting import ExportSource
 from richregime.exporting.columns import result_columns
-from schemas.results import is_statistic
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.zip_files import unpack_zip
 from tests.waiting import wait_until
@@ -41,6 +41,10 @@ class ImportedExperiment:
 
     def export_copy(self) -> bytes:
         return self.importer.get(f"/experiments/{self.copy_id}/export").content
+
+    def applies(self, plot: str) -> bool:
+        listed = self.importer.get(f"/experiments/{self.copy_id}/plots").json()["items"]
+        return any(one["name"] == plot and one["applies"] for one in listed)
 
     def read_both(self, path: str) -> tuple[bytes, bytes]:
         """Both services' responses for a path below the experiment, without its id."""
@@ -138,11 +142,31 @@ def test_every_plot_is_redrawn_byte_for_byte(imported: ImportedExperiment) -> No
     for name in drawn:
         assert first[name] == second[name], name
     for plot in kinds()[imported.kind].plots:
+        if not imported.applies(plot.name):
+            continue
         if not plot.default:
             original, copy = imported.read_both(f"plots/{plot.name}.json")
             assert original == copy, plot.name
         endings = {Path(name).suffix for name in drawn if Path(name).stem == plot.name}
-        assert not plot.default or {".png", ".svg", ".json"} <= endings
+        assert not plot.default or {".png", ".svg", ".pdf", ".json"} <= endings
+
+
+def test_the_tables_of_an_export_are_those_of_the_service(imported: ImportedExperiment) -> None:
+    """Both services export the bytes that a request for the table returns."""
+    exports = unpack_zip(imported.export), unpack_zip(imported.export_copy())
+    comparison = imported.origin.get(f"/experiments/{imported.original_id}/comparison").json()
+    tables = {
+        "results": "result.{}",
+        **({"claims": "comparison.{}"} if comparison["verdicts"] else {}),
+        **({"published": "comparison.{}?table=published"} if comparison["published"] else {}),
+    }
+    found = {name.partition(".")[0] for name in exports[0] if name.endswith(".tex")}
+    assert found == set(tables)
+    for name, path in tables.items():
+        for ending in ("csv", "tex", "md"):
+            requested = imported.read_both(path.format(ending))
+            for export, bytes_of_request in zip(exports, requested, strict=True):
+                assert export[f"{name}.{ending}"] == bytes_of_request, f"{name}.{ending}"
 
 
 def test_every_number_is_returned_byte_for_byte(imported: ImportedExperiment) -> None:

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from engine.plotting import drawing
+
 POINTS = 72
 SLACK_POINTS = 1.0
 """Boxes may overlap or leave the figure this much: they are larger than the letters in them."""
@@ -27,19 +29,20 @@ class DrawnText:
 
 def list_texts(figure: Figure) -> list[DrawnText]:
     """Every text that is drawn: titles, ticks, labels, legends, notes, values."""
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    unseen = set(_list_hidden_ticks(figure))
-    scale = POINTS / figure.dpi
-    return [
-        DrawnText(
-            text.get_text(),
-            float(text.get_fontsize()),
-            Bbox(text.get_window_extent(renderer).get_points() * scale),
-        )
-        for text in figure.findobj(Text)
-        if text not in unseen and text.get_visible() and text.get_text().strip()
-    ]
+    with drawing():  # texts are measured in the font of the plots
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        unseen = set(_list_hidden_ticks(figure))
+        scale = POINTS / figure.dpi
+        return [
+            DrawnText(
+                text.get_text(),
+                float(text.get_fontsize()),
+                Bbox(text.get_window_extent(renderer).get_points() * scale),
+            )
+            for text in figure.findobj(Text)
+            if text not in unseen and text.get_visible() and text.get_text().strip()
+        ]
 
 
 def _list_hidden_ticks(figure: Figure) -> Iterator[Text]:
@@ -86,7 +89,8 @@ def find_outside(figure: Figure) -> list[str]:
 def find_legends_over_axes(figure: Figure) -> int:
     """How many legends cover a part of the axes."""
     areas = [axes.get_window_extent() for axes in figure.axes]
-    boxes = [legend.get_window_extent() for legend in figure.legends]
+    with drawing():
+        boxes = [legend.get_window_extent() for legend in figure.legends]
     slack = SLACK_POINTS * figure.dpi / POINTS
     return sum(
         min(box.x1, area.x1) - max(box.x0, area.x0) > slack

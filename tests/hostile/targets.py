@@ -33,7 +33,7 @@ from schemas.resources import Experiment
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.errors import InvalidCursor
 from storage.experiments.finalize import finalize
-from storage.experiments.find import list_experiments
+from storage.experiments.listing import list_experiments
 from storage.experiments.resources import to_resource
 from tests.hostile.ground import (
     Ground,

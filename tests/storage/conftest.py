@@ -26,7 +26,7 @@ from storage.runs.transitions import cancel_run, fail_run, finish_run, release_r
 from tests.postgres import new_database
 
 SPEC: dict[str, Any] = {"kind": "train"}
-TABLES = ("experiment", "worker", "idempotency", "dataset", "weights", "api_key")
+TABLES = ("experiment", "worker", "idempotency", "dataset", "weights", "api_key", "cordon")
 """The rows of the other tables are deleted with these."""
 
 

@@ -9,7 +9,8 @@ from schemas.status import ExperimentStatus
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.errors import InvalidCursor, InvalidTransition
 from storage.experiments.delete import delete_experiment
-from storage.experiments.find import find_reusable, list_experiments
+from storage.experiments.find import find_reusable
+from storage.experiments.listing import list_experiments
 from storage.results.events import append_event
 from storage.runs.resources import list_runs
 from tests.storage.conftest import Store

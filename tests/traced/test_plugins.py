@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -496,3 +497,32 @@ def test_a_listing_keeps_all_as_json(write_plugin: Write) -> None:
     adapter, listing = TypeAdapter(PluginModels), host.list_plugin_models()
     assert adapter.validate_json(adapter.dump_json(listing)) == listing
     assert isinstance(listing.models["net"], PluginModel)
+
+
+def test_torchvision_is_imported_for_a_plug_in_that_uses_it_and_for_no_other(
+    tmp_path: Path,
+) -> None:
+    """In a process of its own, as this one may have imported it."""
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    for folder in (plain, other):
+        folder.mkdir()
+    text = "def f(shape, num_classes):\n    ...\nMODELS = {'%s': f}\n"
+    (plain / "plain.py").write_text(text % "plain")
+    (tmp_path / "between.py").write_text("import torchvision\n")
+    (other / "through.py").write_text("import between\n" + text % "through")
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from engine.models.plugin_loading import load_plugins\n"
+        "for folder in sys.argv[1:]:\n"
+        "    found = load_plugins(Path(folder))\n"
+        "    print([*found.models], found.problems, 'torchvision' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(plain), str(other)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])},
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["['plain'] [] False", "['through'] [] True"]

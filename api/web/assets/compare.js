@@ -1,9 +1,10 @@
 // The curves of several experiments in the same charts.
 
+import "./copy.js";
 import { refreshCurves } from "./curves.js";
 
 const REFRESH_MS = 5000;
-const grid = document.getElementById("curve-grid");
+const grid = document.getElementById("curve-section");
 
 async function show() {
   try {

@@ -1,9 +1,12 @@
 // The comparison with the paper: verdicts on its claims, its published numbers, and the departures from it.
 
 import { numberOf, showValue } from "./numbers.js";
-import { createElement, fetchJson } from "./service.js";
+import { createElement, fetchJson, root } from "./service.js";
+import { tableLinks } from "./table_links.js";
 
 const MAX_OPEN_ROWS = 12;
+const MAX_OPEN_DEPARTURES = 4;
+const MAX_ROWS_OF_A_CLAIM = 3;
 
 export async function showComparison(base) {
   const target = document.getElementById("comparison");
@@ -11,9 +14,12 @@ export async function showComparison(base) {
   const found = await fetchJson(`${base}/comparison`);
   const notes = [found.note, found.complete ? null : "Some seeds have not finished; verdicts may change."].filter(Boolean);
   const parts = [];
-  if (found.verdicts.length) parts.push(verdictTable(found.verdicts, `${numberOf(100 * found.confidence)} % interval`));
-  if (found.published.length) parts.push(publishedTable(found.published));
-  if (found.departures.length) parts.push(listOf("Departures from the paper", found.departures));
+  if (found.own_verdicts.length) parts.push(ownTable(found.own_verdicts), tableLinks(`${root}${base}/comparison`, "your claims", "?table=own_claims"));
+  if (found.verdicts.length) parts.push(verdictTable(found.verdicts), tableLinks(`${root}${base}/comparison`, "the claims", "?table=claims"));
+  if (found.published.length) parts.push(publishedTable(found.published), tableLinks(`${root}${base}/comparison`, "the published numbers", "?table=published"));
+  const beside = new Set(found.verdicts.flatMap((verdict) => verdict.departures ?? []));
+  const others = found.departures.filter((text) => !beside.has(text));
+  if (others.length) parts.push(listOf("Departures from the paper", others));
   if (found.choices.length) parts.push(listOf("Choices where the paper is silent", found.choices));
   return show(target, parts, notes);
 }
@@ -22,9 +28,23 @@ function show(target, parts, notes) {
   target.replaceChildren(...parts, ...notes.map((text) => createElement("p", { className: "soft", textContent: text })));
 }
 
-function verdictTable(verdicts, interval) {
-  const heads = ["Claim", "Verdict", "Value", interval, "Found"].map((text) => createElement("th", { scope: "col", textContent: text }));
-  return createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...verdicts.map((verdict) => rowOf(verdict, interval))));
+// What was found stands before what follows from it; many verdicts on one claim share a row.
+function verdictTable(verdicts) {
+  const heads = ["Claim", "Found", "Verdict"].map((text) => createElement("th", { scope: "col", textContent: text }));
+  const groups = groupByClaim(verdicts);
+  const told = new Set();
+  const rows = [...groups.values()].flatMap((group) => (group.length > MAX_ROWS_OF_A_CLAIM ? [mergedRow(group, told)] : group.map((verdict) => rowOf(verdict, told))));
+  return createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...rows));
+}
+
+// The claims of the submission, apart from those of the paper.
+function ownTable(verdicts) {
+  const heads = ["Your claim", "Found", "Verdict"].map((text) => createElement("th", { scope: "col", textContent: text }));
+  const rows = verdicts.map((verdict) => createElement("tr", {},
+    createElement("th", { scope: "row" }, createElement("span", { textContent: verdict.name }), createElement("div", { className: "soft", textContent: verdict.statement })),
+    createElement("td", {}, createElement("p", { className: "found", textContent: verdict.sentence }), findingsOf(verdict)),
+    createElement("td", { "data-label": "Verdict" }, chipOf(verdict.verdict, "measurement"))));
+  return createElement("table", { id: "own-claims", className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...rows));
 }
 
 function publishedTable(published) {
@@ -41,7 +61,8 @@ function publishedTable(published) {
     createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...rows)));
 }
 
-const pointText = (point) => Object.entries(point?.values ?? point ?? {}).map(([path, value]) => `${path.split(".").pop()} ${showValue(value)}`).join(", ");
+// As the legends of plots name a point.
+const pointText = (point) => Object.entries(point?.values ?? point ?? {}).map(([path, value]) => `${path.split(".").pop()} ${Number.isInteger(value) ? value.toLocaleString("en") : showValue(value)}`).join(", ");
 
 // [factor, unit] that convert our value to the unit of the paper.
 function unitOf(quantity) {
@@ -50,27 +71,61 @@ function unitOf(quantity) {
   return [1, /seconds/.test(quantity) ? " s" : ""];
 }
 
-function rowOf(verdict, interval) {
-  const claim = createElement("th", { scope: "row" }, createElement("span", { textContent: `${verdict.claim}. ${verdict.title}` }),
-    createElement("div", { className: "soft", textContent: [verdict.statement, verdict.section, pointText(verdict.point)].filter(Boolean).join(" · ") }));
-  const chip = createElement("span", { className: `verdict ${verdict.verdict.replace(" ", "-")}`, textContent: verdict.verdict });
-  return createElement("tr", {}, claim, createElement("td", {}, chip),
-    createElement("td", { className: "number", "data-label": "Value", textContent: numberOf(verdict.value) }),
-    createElement("td", { className: "number", "data-label": interval, textContent: intervalOf(verdict.interval) || spreadOf(verdict.value, verdict.n) }),
-    createElement("td", {}, createElement("span", { textContent: verdict.sentence }), createElement("div", { className: "soft", textContent: settingOf(verdict) }),
-      findingsOf(verdict), departuresOf(verdict.departures ?? [])));
+function rowOf(verdict, told) {
+  return createElement("tr", {}, claimCell(verdict, pointText(verdict.point)),
+    createElement("td", {}, createElement("p", { className: "found", textContent: verdict.sentence }), settingOf(verdict),
+      departuresOf(verdict.departures ?? [], told), findingsOf(verdict)),
+    createElement("td", { "data-label": "Verdict" }, chipOf(verdict.verdict, verdict.decided_by)));
+}
+
+// One row for a claim that is judged at many points: how often each verdict, and every one on demand.
+function mergedRow(verdicts, told) {
+  const each = verdicts.map((verdict) => createElement("li", {}, chipOf(verdict.verdict), ` ${pointText(verdict.point)}: ${verdict.sentence}`));
+  const settings = [...new Map(verdicts.map((verdict) => [`${verdict.decided_by} ${verdict.scale} ${verdict.reading}`, settingOf(verdict)])).values()];
+  const counts = Object.entries(countBy(verdicts.map((verdict) => verdict.verdict)));
+  return createElement("tr", {}, claimCell(verdicts[0], ""),
+    createElement("td", {}, createElement("p", { className: "found", textContent: `${counts.map(([name, count]) => `${name} at ${count}`).join(", ")} of ${verdicts.length} settings.` }),
+      ...settings, departuresOf([...new Set(verdicts.flatMap((verdict) => verdict.departures ?? []))], told),
+      createElement("details", {}, createElement("summary", { textContent: `Each of the ${verdicts.length}` }), createElement("ul", { className: "problems" }, ...each))),
+    createElement("td", { "data-label": "Verdict" }, ...counts.map(([name]) => createElement("div", {}, chipOf(name)))));
+}
+
+function claimCell(verdict, point) {
+  return createElement("th", { scope: "row" }, createElement("span", { textContent: `${verdict.claim}. ${verdict.title}` }),
+    createElement("div", { className: "soft", textContent: [verdict.statement, verdict.section, point].filter(Boolean).join(" · ") }));
+}
+
+// What theory decides is no failure of the experiment: it has no colour.
+const chipOf = (name, decidedBy) => createElement("span", { className: `verdict ${decidedBy === "theory" ? "by-theory" : name.replace(" ", "-")}`, textContent: decidedBy === "theory" ? `${name}, by theory` : name });
+
+function groupByClaim(verdicts) {
+  const groups = new Map();
+  for (const verdict of verdicts) groups.set(verdict.claim, [...(groups.get(verdict.claim) ?? []), verdict]);
+  return groups;
+}
+
+function countBy(names) {
+  const counts = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
 }
 
 // How the points of a verdict were made: what decides, the scale, the reading of the paper.
 function settingOf(verdict) {
-  const parts = [verdict.decided_by === "theory" ? "decided by theory" : "", `${verdict.scale} scale`, verdict.reading ? `reading ${verdict.reading}` : "no named reading"];
-  return parts.filter(Boolean).join(" · ");
+  const parts = [verdict.decided_by === "theory" ? "decided by theory" : "", `${verdict.scale} scale`].filter(Boolean).join(" · ");
+  const reading = verdict.reading ? createElement("a", { href: `${root}/guide/readings`, textContent: `reading ${verdict.reading}` }) : "no named reading";
+  return createElement("div", { className: "soft" }, `${parts} · `, reading);
 }
 
-function departuresOf(departures) {
+// Beside the claim, open where they are few and no claim above has the same. told: the sets of those above.
+function departuresOf(departures, told) {
   if (!departures.length) return "";
+  const key = JSON.stringify(departures);
+  const open = departures.length <= MAX_OPEN_DEPARTURES && !told.has(key);
+  const same = told.has(key) ? ", as a claim above" : "";
+  told.add(key);
   const items = departures.map((text) => createElement("li", { textContent: text }));
-  return createElement("details", {}, createElement("summary", { textContent: `Departs from the paper in ${departures.length} ${departures.length === 1 ? "way" : "ways"}` }), createElement("ul", {}, ...items));
+  return createElement("details", { open }, createElement("summary", { textContent: `Departs from the paper in ${departures.length} ${departures.length === 1 ? "way" : "ways"}${same}` }), createElement("ul", {}, ...items));
 }
 
 function findingsOf({ findings = [], reason }) {

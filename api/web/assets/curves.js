@@ -13,22 +13,25 @@ const FEW_EPOCHS = 10;
 
 const grid = document.getElementById("curve-grid");
 const controls = document.getElementById("curve-controls");
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const dark = window.matchMedia("screen and (prefers-color-scheme: dark)");
 const hiddenLines = new Set();
 let shown = null;
 let latest = [];
+let chosenNote = "";
 
-// series: [{id, name, points: [name of each point]}]; name is empty for a single experiment. Returns the number of lines.
+// series: [{path, name, points: [name of each point], chosen, reason}] of experiments or runs; name is empty for a single one.
+// chosen: indices of the points that are shown, all where it is missing. Returns the number of lines.
 export async function refreshCurves(series) {
   const responses = await Promise.all(
-    series.map((one) => fetchJson(`/experiments/${one.id}/metrics?aggregate=true&points=${POINTS_PER_LINE}`)),
+    series.map((one) => fetchJson(`${one.path}/metrics?aggregate=true&points=${POINTS_PER_LINE}`)),
   );
+  chosenNote = series.filter((one) => one.chosen).map((one) => `${one.chosen.length} of ${one.points.length} points: ${one.reason}.`).join(" ");
   latest = responses.flatMap((response, index) =>
-    Object.values(Object.groupBy(response.items, (item) => `${item.point} ${item.name}`)).map((items) => ({
+    Object.values(Object.groupBy(itemsOf(response, series[index]), (item) => `${item.point} ${item.name}`)).map((items) => ({
       metric: items[0].name,
       label: labelOf(series[index], items[0].point),
-      color: series.length > 1 ? index : items[0].point,
-      dash: series.length > 1 ? items[0].point : Math.floor(items[0].point / COLORS.length),
+      color: series.length > 1 ? index : placeOf(series[index], items[0].point),
+      dash: series.length > 1 ? placeOf(series[index], items[0].point) : Math.floor(placeOf(series[index], items[0].point) / COLORS.length),
       items,
     })),
   );
@@ -36,6 +39,9 @@ export async function refreshCurves(series) {
   draw();
   return latest.length;
 }
+
+const placeOf = (one, point) => (one.chosen ? one.chosen.indexOf(point) : point);
+const itemsOf = (response, one) => (one.chosen ? response.items.filter((item) => one.chosen.includes(item.point)) : response.items);
 
 // Plotly reads its texts as markup.
 function asPlotlyText(text) {
@@ -81,13 +87,13 @@ function draw() {
   for (const [name, lines] of charts) drawChart(name, lines.slice(0, MAX_LINES));
   updateLegend(charts.flatMap(([, lines]) => lines.slice(0, MAX_LINES)));
   document.getElementById("curve-note").textContent =
-    most > MAX_LINES ? `The first ${MAX_LINES} of ${most} lines are shown; the CSV file has all.` : "";
+    most > MAX_LINES ? `The first ${MAX_LINES} of ${most} lines are shown; the CSV file has all.` : chosenNote;
 }
 
 function elementOf(name) {
   const existing = document.getElementById(`curve-${name}`);
   if (existing !== null) return existing;
-  const chart = createElement("div", { id: `curve-${name}`, className: "curve", role: "img" });
+  const chart = createElement("div", { id: `curve-${name}`, className: "curve", role: "group" });
   chart.dataset.metric = name;
   grid.append(chart);
   return chart;

@@ -1,15 +1,18 @@
 // The page of one experiment: updates what the server renders, the curves, plots, tables and the comparison.
 
+import "./copy.js";
 import { showComparison } from "./comparison.js";
 import { refreshCurves } from "./curves.js";
 import { exploreOnClick } from "./heatmaps.js";
 import { refresh } from "./live.js";
+import { loadPlotly } from "./load_plotly.js";
 import { fetchJson, root } from "./service.js";
+import "./sort_table.js";
 import { showTables } from "./tables.js";
 
 const page = document.getElementById("experiment");
 const base = `/experiments/${page.dataset.id}`;
-const series = [JSON.parse(page.dataset.series)];
+let series = [JSON.parse(page.dataset.series)];
 const REFRESH_MS = 2500;
 const EVENT_DELAY_MS = 800;
 const AFTER_END_MS = [1500, 10000];
@@ -19,6 +22,11 @@ const MIN_SCALE = 0.4;
 function isTerminal() {
   return document.getElementById("summary").dataset.terminal === "true";
 }
+
+// Which points are the best changes while runs end.
+document.addEventListener("refreshed", ({ detail: fresh }) => {
+  series = [JSON.parse(fresh.getElementById("experiment").dataset.series)];
+});
 
 function announceStatus() {
   const message = document.getElementById("status-message");
@@ -32,11 +40,58 @@ async function showAll() {
   announceStatus();
 }
 
-// Hide the plots while there is neither a result nor a curve: they would be blank.
+const withQuery = (address, query) => `${address}${address.includes("?") ? "&" : "?"}${query}`;
+
+// Folded curves are fetched when they are opened first, and so is the library that draws them.
+const curvesPart = document.getElementById("curves-part");
+
+// The plots of the sweep and their files, of another quantity.
+function showQuantity(name) {
+  for (const figure of document.querySelectorAll("#sweep figure")) {
+    const path = figure.dataset.path;
+    for (const link of figure.querySelectorAll("a")) {
+      const address = new URL(link.href);
+      address.searchParams.set("quantity", name);
+      link.href = address.href;
+    }
+    const image = figure.querySelector("img");
+    if (image) image.src = image.dataset.src = `${path}.png?quantity=${encodeURIComponent(name)}`;
+  }
+}
+
+// The files of all plots at a width, with or without their title.
+function chooseFiles() {
+  const chosen = { width: document.getElementById("file-width").value, title: document.getElementById("file-title").checked ? "" : "none" };
+  for (const link of document.querySelectorAll("#answer figcaption a, #plot-grid figcaption a, #sweep figcaption a")) {
+    const address = new URL(link.href);
+    if (!/\.(svg|pdf|png)$/.test(address.pathname)) continue;
+    for (const [name, value] of Object.entries(chosen)) {
+      if (value) address.searchParams.set(name, value);
+      else address.searchParams.delete(name);
+    }
+    link.href = address.href;
+  }
+}
+
+// A link to a folded section opens it.
+function openTarget() {
+  const part = document.getElementById(`${window.location.hash.slice(1)}-part`);
+  if (part) part.open = true;
+}
+
+// Hide the plots while they would be blank: some need a result, others a curve.
+function togglePlots(hasCurves) {
+  const hasResult = document.getElementById("summary").dataset.hasResult === "true";
+  for (const id of ["answer", "sweep"]) document.getElementById(id)?.toggleAttribute("hidden", !hasResult);
+  document.getElementById("plot-grid").hidden = !hasResult && !hasCurves;
+  document.getElementById("no-plots").hidden = hasResult || hasCurves;
+}
+
 async function showCurves() {
-  const isBlank = (await refreshCurves(series)) === 0 && document.getElementById("summary").dataset.hasResult !== "true";
-  document.getElementById("plot-grid").hidden = isBlank;
-  document.getElementById("no-plots").hidden = !isBlank;
+  togglePlots(false);
+  if (curvesPart && !curvesPart.open) return;
+  if (curvesPart) await loadPlotly();
+  togglePlots((await refreshCurves(series)) > 0);
 }
 
 // A wide plot takes the full width; it scrolls sideways before its text becomes too small.
@@ -47,7 +102,7 @@ function fit(image) {
 
 // The server needs about a second per plot, so plots are fetched again only when a run has ended.
 async function showResults() {
-  for (const image of document.querySelectorAll("img.plot")) image.src = `${image.dataset.src}?at=${Date.now()}`;
+  for (const image of document.querySelectorAll("img.plot")) image.src = withQuery(image.dataset.src, `at=${Date.now()}`);
   await Promise.all([showTables(base), showComparison(base)]);
 }
 
@@ -101,6 +156,13 @@ page.addEventListener("click", (event) => {
   );
 });
 
+page.addEventListener("change", (event) => {
+  if (event.target.id === "quantity") showQuantity(event.target.value);
+  if (["file-width", "file-title"].includes(event.target.id)) chooseFiles();
+});
+curvesPart?.addEventListener("toggle", () => showErrors(showCurves()));
+window.addEventListener("hashchange", openTarget);
+openTarget();
 exploreOnClick(base);
 showErrors(showTables(base));
 showErrors(showComparison(base));

@@ -1,11 +1,12 @@
 // Interactive heatmaps: a button shows the rectangular arrays in a plot's data, one at a time.
 
 import { CHART_CONFIG, themedLayout } from "./curves.js";
+import { loadPlotly } from "./load_plotly.js";
 import { showValue } from "./numbers.js";
 import { createElement, fetchJson } from "./service.js";
 
 const SCALE = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]];
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const dark = window.matchMedia("screen and (prefers-color-scheme: dark)");
 
 export function exploreOnClick(base) {
   for (const figure of document.querySelectorAll("figure[data-view=heatmap]")) {
@@ -17,6 +18,7 @@ export function exploreOnClick(base) {
       if (open) return target.replaceChildren();
       target.replaceChildren(createElement("p", { className: "soft", textContent: "Loading the data …" }));
       try {
+        await loadPlotly();
         show(target, [...findMaps(await fetchJson(`${base}/plots/${figure.dataset.plot}.json`), {})]);
       } catch (error) {
         target.replaceChildren(createElement("p", { className: "error", textContent: error.message }));
@@ -53,7 +55,7 @@ function titleOf({ values = {}, layer, parameter, key }) {
 function show(target, maps) {
   if (!maps.length) return target.replaceChildren(createElement("p", { className: "soft", textContent: "There are no maps yet." }));
   const chosen = createElement("select", {}, ...maps.map((map, index) => createElement("option", { value: index, textContent: titleOf(map) })));
-  const chart = createElement("div", { className: "heatmap", role: "img" });
+  const chart = createElement("div", { className: "heatmap", role: "group" });
   target.replaceChildren(createElement("label", {}, "Map ", chosen), chart);
   const drawChosen = () => chart.isConnected && draw(chart, maps[chosen.value]);
   chosen.addEventListener("change", drawChosen);

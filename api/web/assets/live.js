@@ -27,7 +27,7 @@ async function fetchPage() {
     const other = fresh.getElementById(part.id);
     if (other !== null) replace(part, other);
   }
-  document.dispatchEvent(new CustomEvent("refreshed"));
+  document.dispatchEvent(new CustomEvent("refreshed", { detail: fresh }));
 }
 
 // Keeps the state of the page: checked boxes, open details, the focus and scroll positions.

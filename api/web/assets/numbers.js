@@ -38,12 +38,15 @@ export function flops(count) {
 
 const powerOf = (count, units) => Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
 
+const wholeAndRest = (whole, unit, rest, smallUnit) => (rest ? `${whole} ${unit} ${rest} ${smallUnit}` : `${whole} ${unit}`);
+
 export function duration(seconds) {
   if (seconds > 0 && seconds < 0.05) return "under 0.1 s";
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1).replace(/\.0$/, "")} s`;
+  if (seconds < 59.5) return `${seconds.toFixed(0)} s`;
   const minutes = Math.floor(Math.round(seconds) / 60);
-  if (minutes < 60) return `${minutes} min ${Math.round(seconds) % 60} s`;
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 60) return wholeAndRest(minutes, "min", Math.round(seconds) % 60, "s");
+  if (minutes < 48 * 60) return wholeAndRest(Math.floor(minutes / 60), "h", minutes % 60, "min");
   const days = minutes / (24 * 60);
   return days < 730 ? `${days.toFixed(0)} days` : `${new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format(days / 365.25)} years`;
 }

@@ -32,7 +32,8 @@ function post(path, options = {}) {
 function bodyText() {
   const fields = {};
   const [url, secret] = [webhookUrl.value.trim(), webhookSecret.value.trim()];
-  if (url || secret) fields.webhook = { url, ...(secret && { secret }) };
+  const format = document.getElementById("webhook-format").value;
+  if (url || secret) fields.webhook = { url, ...(secret && { secret }), ...(format && { format }) };
   if (noReuse.checked) fields.reuse = false;
   return Object.keys(fields).length ? JSON.stringify({ ...JSON.parse(body.value), ...fields }) : body.value;
 }
@@ -147,7 +148,7 @@ function showErrors(text, errors) {
   warnings.replaceChildren();
   const inputs = specFields?.mark(errors) ?? [];
   errors = errors.map((one, index) => ({ ...one, input: inputs[index] }));
-  document.getElementById("points").hidden = true;
+  for (const id of ["points", "departures"]) document.getElementById(id).hidden = true;
   problems.replaceChildren(...errors.map(describeError));
 }
 
@@ -212,7 +213,16 @@ function showPreview(preview) {
   );
   warnings.replaceChildren(...preview.warnings.map((text) => createElement("li", { textContent: text })));
   if (identical) warnings.append(createElement("li", {}, createElement("a", { href: `${root}/view/${identical}`, textContent: `Identical experiment: ${identical}` })));
+  showDepartures(preview.departures);
   showPoints(preview.points);
+}
+
+function showDepartures(departures) {
+  const details = document.getElementById("departures");
+  details.hidden = departures.length === 0;
+  const differences = departures.length === 1 ? "1 difference" : `${departures.length} differences`;
+  details.querySelector("summary").textContent = `${differences} from the paper`;
+  details.querySelector("ul").replaceChildren(...departures.map((text) => createElement("li", { textContent: text })));
 }
 
 // What an experiment that adds seeds until its verdicts are decided may become.
@@ -254,7 +264,7 @@ body.addEventListener("input", () => {
   showFields();
   onEdit();
 });
-for (const one of [webhookUrl, webhookSecret, noReuse]) one.addEventListener("input", () => scheduleCheck());
+for (const one of [webhookUrl, webhookSecret, noReuse, document.getElementById("webhook-format")]) one.addEventListener("input", () => scheduleCheck());
 confirmLong.addEventListener("change", () => scheduleCheck(0));
 document.getElementById("generate-secret").addEventListener("click", () => {
   webhookSecret.value = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))))}`;

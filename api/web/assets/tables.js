@@ -23,7 +23,7 @@ function tableOf(title, columns, rows) {
   const body = rows.map((row) => createElement("tr", {}, ...columns.map((name) => cellOf(name, row[name], name === columns[0]))));
   const table = createElement("table", {}, createElement("caption", { textContent: "Mean ± one standard error; accuracies and differences in percent" }),
     createElement("thead", {}, ...(published.length ? [groups] : []), heads), createElement("tbody", {}, ...body));
-  return createElement("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": title }, table);
+  return createElement("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": title }, table);
 }
 
 function cellOf(name, value, isFirst) {

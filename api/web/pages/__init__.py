@@ -14,12 +14,27 @@ from api.web.pages import (
     guide,
     login,
     queue,
+    run,
+    schemas,
     submit,
     uploads,
 )
 from api.web.templating import WEB
 
-PAGES = (login, experiments, experiment, compare, submit, queue, datasets, uploads, guide, api_docs)
+PAGES = (
+    login,
+    experiments,
+    experiment,
+    run,
+    compare,
+    submit,
+    queue,
+    datasets,
+    uploads,
+    guide,
+    schemas,
+    api_docs,
+)
 """Each has the attribute `router`."""
 
 

@@ -14,7 +14,7 @@ from api.dependencies import State, StateDep
 from api.files.facts import read_dataset_info
 from api.http.problems import ProblemRaised
 from api.http.request_work import Router
-from api.routes.datasets import describe_built_in
+from api.routes.datasets import describe_built_in, list_built_in
 from api.web.templating import render
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from schemas.problems import ProblemCode
@@ -41,7 +41,7 @@ def show_datasets(request: Request, state: StateDep) -> Response:
         request,
         "datasets.html",
         registered=registered,
-        built_in=[describe_built_in(info) for info in BUILTIN_DATASETS.values()],
+        built_in=list_built_in(state.settings.resolved_data_dir),
         max_bytes=state.settings.max_dataset_bytes,
     )
 
@@ -50,7 +50,9 @@ def show_datasets(request: Request, state: StateDep) -> Response:
 def show_dataset(request: Request, state: StateDep, name: str) -> Response:
     """Shape, classes with their counts, a preview, and the experiments that use it."""
     if name in BUILTIN_DATASETS:
-        return _render(request, describe_built_in(BUILTIN_DATASETS[name]))
+        return _render(
+            request, describe_built_in(BUILTIN_DATASETS[name], state.settings.resolved_data_dir)
+        )
     with state.db.read() as session:
         row = _find(session, name)
         users, has_more = list_users(session, row, limit=MAX_USERS)

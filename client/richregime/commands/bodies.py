@@ -7,10 +7,17 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from richregime.yaml_bodies import read_yaml
+
+if TYPE_CHECKING:
+    from richregime.types import Experiment
+
+SCHEMA_PATH = "/schemas/submission.json"
+YAML_ENDINGS = (".yaml", ".yml")
 RANGE = re.compile(r"^(\d+)-(\d+)$")
 NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][\d_]*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 """A number of Python or JavaScript that JSON does not have, such as `.001`, `1.`, `+3`, `1_000`"""
@@ -20,17 +27,42 @@ SPELLINGS = {"True": True, "False": False, "None": None}
 
 
 def read_body(file: str) -> dict[str, Any]:
-    """Read a body or a spec from a JSON file; `-` is standard input.
+    """Read a body or a spec from a JSON or YAML file; `-` is standard input.
 
-    The file may be UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+    A file is YAML if its name ends with `.yaml` or `.yml`; standard input is if it does not begin
+    as an object of JSON. The file may be UTF-8, UTF-16 or UTF-32, with or without a byte order
+    mark.
     """
     try:
-        body = json.loads(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        is_yaml = file.lower().endswith(YAML_ENDINGS) or (file == "-" and text.lstrip()[:1] != "{")
+        body = read_yaml(text) if is_yaml else json.loads(data)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{file}: {error}") from None
     if not isinstance(body, dict):
-        raise typer.BadParameter(f"{file}: a body must be a JSON object")
+        raise typer.BadParameter(f"{file}: a body must be an object with fields")
     return body
+
+
+def body_of(experiment: Experiment) -> dict[str, Any]:
+    """The body that submits the experiment again, complete: `submit` finds the same experiment."""
+    plan = experiment.seed_plan
+    body = {
+        "spec": experiment.spec,
+        "sweep": experiment.sweep,
+        "seeds": experiment.seeds
+        if plan is None
+        else {"until": plan.until, "first": plan.first, "step": plan.step, "at_most": plan.at_most},
+        "claims": [claim.model_dump(mode="json", exclude_none=True) for claim in experiment.claims],
+        "execution": experiment.execution.model_dump(mode="json", exclude_none=True),
+        "name": experiment.name,
+        "labels": experiment.labels,
+        "priority": experiment.priority,
+        "max_seconds": experiment.max_seconds,
+        "keep": str(experiment.keep),
+    }
+    return {name: value for name, value in body.items() if value not in (None, {}, [], 0)}
 
 
 def change_body(

@@ -1,7 +1,8 @@
-"""preset, kinds, dataset, checkpoint(s), workers, queue, limits, audit: what the service has."""
+"""preset, kinds, dataset, checkpoint(s), queue, limits, audit: what the service has."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
@@ -12,6 +13,7 @@ import typer
 
 from richregime.commands.bodies import read_assignments
 from richregime.commands.shared import (
+    PIPE_WIDTH,
     PROGRAM,
     AsJson,
     PresetReading,
@@ -51,7 +53,7 @@ class Colour(StrEnum):
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the number of bytes.")]
 
 
-def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -72,7 +74,7 @@ def list_presets(as_json: AsJson = False, url: Url = None) -> None:
         print_json(found)
         return
     rows = [(one.name, one.scale, one.kind, one.title) for one in found]
-    _print_table(("name", "scale", "kind", "title"), rows)
+    print_table(("name", "scale", "kind", "title"), rows)
     print_hint(f"{PROGRAM} submit --preset NAME --watch")
 
 
@@ -100,7 +102,7 @@ def list_readings(as_json: AsJson = False, url: Url = None) -> None:
     for one in found:
         fields = [f"{path} = {value}" for path, value in one.fields.items()]
         rows.append((one.name, one.sentence, "\n".join(fields)))
-    _print_table(("reading", "why", "fields"), rows)
+    print_table(("reading", "why", "fields"), rows)
     print_hint(f"{PROGRAM} submit --preset fig2 --reading first_epoch --watch")
 
 
@@ -119,7 +121,7 @@ def kinds(
         print_json(found[0] if name else found)
         return
     if not name:
-        _print_table(
+        print_table(
             ("kind", "title", "question"),
             [(one.name, one.title, one.description) for one in found],
         )
@@ -131,7 +133,7 @@ def kinds(
         for field, spec in fields.items()
     ]
     print(f"{kind.title}: {kind.description}\nplots: {', '.join(kind.plots)}")
-    _print_table(("field", "default", "meaning"), rows)
+    print_table(("field", "default", "meaning"), rows)
     print_hint(f"{PROGRAM} submit --kind {name} --set epochs=5 --dry-run")
 
 
@@ -156,7 +158,7 @@ def models(
         print_json(found if name is None else found[0])
         return
     if name is None:
-        _print_table(
+        print_table(
             ("model", "title", "parameters"),
             [
                 (one.name, one.title, "" if one.parameters is None else f"{one.parameters:,}")
@@ -167,7 +169,7 @@ def models(
         return
     (model,) = found
     print(f"{model.name} on {model.dataset}: {model.parameters or 0:,} parameters")
-    _print_table(
+    print_table(
         ("layer", "kind", "parameters", "output", "first tensor"),
         [
             (
@@ -201,7 +203,7 @@ def plugins(as_json: AsJson = False, url: Url = None) -> None:
         )
         for one in found
     ]
-    _print_table(("plug-in", "nets", "problems"), rows)
+    print_table(("plug-in", "nets", "problems"), rows)
     if not found:
         print_hint(
             "put a Python file with MODELS into `plugins/` of the home folder; workers read a new "
@@ -210,29 +212,8 @@ def plugins(as_json: AsJson = False, url: Url = None) -> None:
 
 
 @app.command()
-def workers(as_json: AsJson = False, url: Url = None) -> None:
-    """List the workers and their devices."""
-    with open_client(url) as client:
-        found = [*client.workers()]
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (
-            one.host,
-            one.device,
-            one.device_class,
-            f"{len(one.runs)}/{one.slots}",
-            "listening" if one.listening else ("gone" if one.slots else "not ready"),
-        )
-        for one in found
-    ]
-    _print_table(("host", "device", "class", "busy", "state"), rows)
-
-
-@app.command()
 def queue(as_json: AsJson = False, url: Url = None) -> None:
-    """Show how many runs are queued and running, how many workers listen, and why runs wait."""
+    """Show how many runs are queued and running, which experiments wait, and when they start."""
     with open_client(url) as client:
         found = client.queue()
     if as_json:
@@ -244,6 +225,13 @@ def queue(as_json: AsJson = False, url: Url = None) -> None:
     )
     if found.reason:
         print(f"waiting: {found.reason}")
+    if found.waiting:
+        from rich.console import Console
+
+        from richregime.tables import queue_table
+
+        console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+        console.print(queue_table(found.waiting, console.width), highlight=False)
     if not found.workers_listening:
         print_hint("no worker is listening: `./run` starts the service with workers")
 
@@ -256,13 +244,15 @@ def limits(as_json: AsJson = False, url: Url = None) -> None:
     if as_json:
         print_json(found)
         return
-    values = [(name, value) for name, value in found if name != "used"]
-    _print_table(
+    values = [(name, value) for name, value in found if name not in ("used", "scopes")]
+    print_table(
         ("limit", "value"),
         [(name, "none" if value is None else f"{value:,}") for name, value in values],
     )
     used = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in found.used)
     print(f"used: {used}")
+    if found.scopes is not None:
+        print(f"scopes of the key: {', '.join(map(str, found.scopes))}")
 
 
 @app.command()
@@ -340,7 +330,7 @@ def list_datasets(as_json: AsJson = False, url: Url = None) -> None:
         )
         for one in found
     ]
-    _print_table(("name", "title", "shape", "train", "test", "source"), rows)
+    print_table(("name", "title", "shape", "train", "test", "source"), rows)
 
 
 @datasets.command(name="register")

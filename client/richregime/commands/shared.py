@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 PROGRAM = os.environ.get("RICHREGIME_PROGRAM", "richregime")
 """The program's name in hints; `./run` sets it to its own path."""
 
+PIPE_WIDTH = 400
+"""The width of output that is not a terminal, so that names are not cut and can be searched."""
+
 
 class ExitCode(IntEnum):
     """The exit codes of the commands."""
@@ -47,6 +50,8 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     TIMED_OUT = 6
     """The experiment continues; only the waiting ended."""
+    UNDECIDED = 7
+    """No claim is refuted, but one is not decided, or the experiment has not succeeded."""
 
 
 class Scale(StrEnum):
@@ -104,6 +109,16 @@ PresetReading = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OnlyKind = Annotated[str | None, typer.Option("--kind", help="Only this kind.")]
+OnlyStatus = Annotated[ExperimentStatus | None, typer.Option("--status", help="Only this status.")]
+OnlyLabel = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        help=r"Only with this label: key, key=value or key:value; a colon in the key is `\:`.",
+    ),
+]
+Search = Annotated[str | None, typer.Option("--search", help="Text in the name or the id.")]
 given_key: ContextVar[str | None] = ContextVar("given_key", default=None)
 """The value of `--key`, which is an option of the program, not of a command."""
 Timeout = Annotated[float | None, typer.Option(help="Stop waiting after this many seconds.")]
@@ -135,6 +150,14 @@ def _next_step(problem: Problem) -> str | None:
         case ProblemCode.NOT_FOUND if path.startswith("/models"):
             return f"`{PROGRAM} plugins` tells what workers have read; a new file takes seconds"
     return AFTER_A_PROBLEM.get(problem.code)
+
+
+def label_filter(text: str | None) -> str | None:
+    """The filter of the API: `key=value`, as labels are submitted, means `key:value`."""
+    if text is None or ":" in text or "=" not in text:
+        return text
+    key, _, value = text.partition("=")
+    return f"{key}:{value}"
 
 
 def expand_user(path: Path | None) -> Path | None:

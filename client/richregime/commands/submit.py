@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,9 +34,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+
+class WebhookFormat(StrEnum):
+    """What the body of a webhook's POST is like."""
+
+    STANDARD = "standard"
+    SLACK = "slack"
+
+
 File = Annotated[
     str | None,
-    typer.Argument(help="A JSON file with a body or a spec; `-` is standard input."),
+    typer.Argument(help="A JSON or YAML file with a body or a spec; `-` is standard input."),
 ]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Start from this preset.")]
 PresetScale = Annotated[Scale, typer.Option(help="The scale of the preset.")]
@@ -141,6 +150,9 @@ def submit(
         str | None,
         typer.Option(help="A URL that the service sends a signed POST to at the end."),
     ] = None,
+    webhook_format: Annotated[
+        WebhookFormat, typer.Option(help="slack: a line of text, for Slack and the like.")
+    ] = WebhookFormat.STANDARD,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the points, the runs and the cost.")
     ] = False,
@@ -155,6 +167,8 @@ def submit(
 ) -> None:
     """Submit an experiment and print its id."""
     _require_one(file, preset, kind)
+    if webhook is None and webhook_format is not WebhookFormat.STANDARD:
+        raise typer.BadParameter("--webhook-format needs --webhook")
     _require_preset(preset, reading)
     with open_client(url) as client:
         body = change_body(
@@ -167,7 +181,7 @@ def submit(
             priority=priority,
             max_seconds=max_seconds,
             reuse=False if no_reuse else None,
-            webhook={"url": webhook} if webhook else None,
+            webhook={"url": webhook, "format": webhook_format.value} if webhook else None,
         )
         if dry_run:
             found = client.preview(body)
@@ -204,21 +218,6 @@ def watch(
     """
     with open_client(url) as client:
         _follow(client, experiment_id, timeout, notify, notify_command, curves, as_json)
-
-
-@app.command()
-def cancel(experiment_id: str, as_json: AsJson = False, url: Url = None) -> None:
-    """Cancel an experiment. What it has logged is kept."""
-    with open_client(url) as client:
-        _print_status(client.cancel(experiment_id), as_json)
-
-
-@app.command()
-def retry(experiment_id: str, as_json: AsJson = False, url: Url = None) -> None:
-    """Run the failed runs again. They resume from their last checkpoint."""
-    with open_client(url) as client:
-        _print_status(client.retry(experiment_id), as_json)
-        print_hint(f"{PROGRAM} watch {experiment_id}")
 
 
 @app.command()

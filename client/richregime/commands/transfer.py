@@ -1,9 +1,9 @@
-"""export, import, delete: move experiments between services, and remove them."""
+"""export, report, import, delete: what leaves a service, enters it, or is removed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 import typer
 
@@ -16,16 +16,29 @@ from richregime.commands.shared import (
     print_hint,
     print_json,
 )
+from richregime.text_formats import ReportFormat
 
 app = typer.Typer()
+
+
+SHOWN_BY = {
+    "tensorboard": "tensorboard --logdir {folder}",
+    "mlflow": "mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db",
+    "trackio": "TRACKIO_DIR={folder} trackio show --project richregime",
+    "wandb-offline": "wandb sync {folder}/wandb/offline-run-*",
+}
+"""What shows the files of an experiment tracker"""
 
 
 @app.command()
 def export(
     experiment_id: str,
     export_format: Annotated[
-        Literal["bundle", "csv", "parquet", "tensorboard"],
-        typer.Option("--format", help="A zip file of everything, tables, or event files."),
+        Literal["bundle", "csv", "parquet", "tensorboard", "mlflow", "trackio", "wandb-offline"],
+        typer.Option(
+            "--format",
+            help="A zip file of everything, tables, or files of an experiment tracker.",
+        ),
     ] = "bundle",
     out: Annotated[
         Path | None,
@@ -53,13 +66,43 @@ def export(
         written = client.export_tables(experiment_id, folder, table_format=export_format)
     if as_json:
         print_json({"path": str(folder), "files": [str(path) for path in written]})
-    elif export_format == "tensorboard":
+    elif export_format in SHOWN_BY:
         print(folder)
-        print_hint(f"tensorboard --logdir {folder}")
+        print_hint(SHOWN_BY[export_format].format(folder=folder))
     else:
         print(*written, sep="\n")
         if len(written) == 1:
             print_hint(f"there is no result yet: `{PROGRAM} watch ID` waits for it")
+
+
+@app.command()
+def report(
+    experiment_ids: Annotated[list[str], typer.Argument(help="At most 8.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file; its ending, .pdf, .html or .md, is the format. By default "
+            "ID-report.pdf.",
+            callback=expand_user,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Write one file on experiments: question, answer, verdicts, figures, tables, how to repeat."""
+    path = out or Path(f"{experiment_ids[0]}-report.pdf")
+    ending = path.suffix.removeprefix(".")
+    formats = get_args(ReportFormat)
+    if ending not in formats:
+        raise typer.BadParameter(f"{path} must end in {', '.join(f'.{one}' for one in formats)}")
+    with open_client(url) as client:
+        data = client.report(*experiment_ids, report_format=cast(ReportFormat, ending))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    if as_json:
+        print_json({"path": str(path), "bytes": len(data)})
+    else:
+        print(path)
 
 
 def _export_bundle(
@@ -93,22 +136,3 @@ def import_(
     else:
         print(experiment.id)
         print_hint(f"see {address}")
-
-
-@app.command()
-def delete(
-    experiment_id: str,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print the number of bytes.")
-    ] = False,
-    as_json: AsJson = False,
-    url: Url = None,
-) -> None:
-    """Delete an experiment that has ended, with its files."""
-    with open_client(url) as client:
-        deletion = client.delete(experiment_id, dry_run=dry_run)
-    if as_json:
-        print_json(deletion)
-    else:
-        would = "would be " if dry_run else ""
-        print(f"{deletion.id}: {deletion.runs} runs, {deletion.bytes:,} bytes {would}deleted")

@@ -1,4 +1,4 @@
-"""Exports of an experiment for other tools: CSV, Parquet, and event files of TensorBoard."""
+"""Exports of an experiment for other tools: tables, and experiment trackers."""
 
 from richregime.exporting.source import ExportSource
 from richregime.exporting.writing import TABLE_FORMATS, TableFormat, find_writer

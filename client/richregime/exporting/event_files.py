@@ -15,9 +15,9 @@ from richregime.exporting.event_records import (
     encode_version,
     frame,
 )
-from richregime.exporting.source import ExportSource, flatten
+from richregime.exporting.source import ExportSource
 from richregime.formatting import format_value
-from richregime.types import Experiment, MetricValue, Run
+from richregime.types import MetricValue, Run
 
 UNSAFE = re.compile(r"[^A-Za-z0-9=.,_+-]+")
 MAX_FOLDER_NAME = 120
@@ -45,7 +45,7 @@ def write_event_files(source: ExportSource, folder: Path) -> list[Path]:
             / f"events.out.tfevents.{int(source.experiment.created_at.timestamp())}.richregime"
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_encode_cell(source.experiment, run, seed, items))
+        path.write_bytes(_encode_cell(source, run, seed, items))
         written.append(path)
     return written
 
@@ -57,29 +57,16 @@ def name_folder(index: int, values: Mapping[str, Any], num_digits: int) -> str:
     return UNSAFE.sub("_", name)[:MAX_FOLDER_NAME].rstrip("_.")
 
 
-def _encode_cell(
-    experiment: Experiment, run: Run, seed: int, items: Sequence[MetricValue]
-) -> bytes:
+def _encode_cell(source: ExportSource, run: Run, seed: int, items: Sequence[MetricValue]) -> bytes:
     started = (run.started_at or run.created_at).timestamp()
     names = sorted({item.name for item in items})
     items = sorted(items, key=lambda item: (item.step, item.name))
     events = [
         encode_version(started),
-        *encode_hyperparameters(started, {**_read_spec(experiment, run), "seed": seed}, names),
+        *encode_hyperparameters(started, {**source.spec_of(run), "seed": seed}, names),
         *(encode_scalar(started, item.step, item.name, item.value) for item in items),
     ]
     if run.finished_at is not None:
         succeeded = run.status is RunStatus.SUCCEEDED
         events.append(encode_end(run.finished_at.timestamp(), succeeded=succeeded))
     return b"".join(map(frame, events))
-
-
-def _read_spec(experiment: Experiment, run: Run) -> dict[str, Any]:
-    """The spec of the run by dotted path: the experiment's, with the swept values of the point."""
-    swept = run.point.values
-    fixed = {
-        path: value
-        for path, value in flatten(experiment.spec)
-        if not any(path == axis or path.startswith(f"{axis}.") for axis in swept)
-    }
-    return {**fixed, **dict(flatten(swept))}

@@ -31,6 +31,16 @@ class ExportSource:
         """The runs by point and seed."""
         return {(run.point.index, seed): run for run in self.runs for seed in run.seeds}
 
+    def spec_of(self, run: Run) -> dict[str, Any]:
+        """The spec of a run by dotted path, with the swept values of its point."""
+        swept = run.point.values
+        fixed = {
+            path: value
+            for path, value in flatten(self.experiment.spec)
+            if not any(path == axis or path.startswith(f"{axis}.") for axis in swept)
+        }
+        return {**fixed, **dict(flatten(swept))}
+
     def find_point(self, values: Mapping[str, Any]) -> int:
         """The index of the point with these swept values."""
         wanted = json.dumps(values, sort_keys=True)

@@ -11,18 +11,27 @@ from typing import Any, Literal
 from richregime.errors import ExtraMissing
 from richregime.exporting.columns import Columns, list_tables
 from richregime.exporting.event_files import write_event_files
+from richregime.exporting.mlflow_store import import_mlflow, write_mlflow
 from richregime.exporting.source import ExportSource
+from richregime.exporting.tracker_files import require, write_trackio, write_wandb
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a spreadsheet read a cell as a formula."""
-TableFormat = Literal["csv", "parquet", "tensorboard"]
+TableFormat = Literal["csv", "parquet", "tensorboard", "mlflow", "trackio", "wandb-offline"]
 Writer = Callable[[ExportSource, Path], Sequence[Path]]
 
 
 def find_writer(table_format: TableFormat) -> Writer:
     """The function that writes a format. Raises ExtraMissing if its package is not installed."""
-    if table_format == "parquet":
-        _import_parquet()
+    match table_format:
+        case "parquet":
+            _import_parquet()
+        case "mlflow":
+            import_mlflow()
+        case "trackio":
+            require("trackio")
+        case "wandb-offline":
+            require("wandb")
     return TABLE_FORMATS[table_format]
 
 
@@ -49,6 +58,9 @@ TABLE_FORMATS: Mapping[TableFormat, Writer] = {
     "csv": write_csv,
     "parquet": write_parquet,
     "tensorboard": write_event_files,
+    "mlflow": write_mlflow,
+    "trackio": write_trackio,
+    "wandb-offline": write_wandb,
 }
 
 

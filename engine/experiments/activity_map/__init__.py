@@ -1,5 +1,6 @@
 """The kind `activity_map`: how often a parameter has one of the largest gradients (Section 5)."""
 
+from engine.experiments.activity_map.answer import answer, expect
 from engine.experiments.activity_map.presets import presets
 from engine.experiments.activity_map.result import (
     ActivityMapPointResult,
@@ -27,6 +28,7 @@ KIND = Kind(
             "One rectangle per layer from blue (never active) to red (active in every epoch); each "
             "bin shows its mean (Figures 5, 6 and 17 to 20).",
             view="heatmap",
+            is_answer=True,
         ),
         PlotInfo(
             "activity_map_max",
@@ -49,6 +51,8 @@ KIND = Kind(
     run_path="engine.experiments.activity_map.run:run",
     plots_path="engine.experiments.activity_map.plots",
     judge_path="engine.experiments.activity_map.judge:judge",
+    answer=answer,
+    expect=expect,
     question="Where do the active parameters sit?",
     example={
         "spec": {

@@ -22,7 +22,7 @@ from engine.experiments.activity_map.wording import (
     name_piece,
     title_of_panel,
 )
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.plotting import PlotOptions, add_title, choose_points, describe_left_out, new_figure
 
 COLOR_MAP = "plasma"
@@ -55,7 +55,7 @@ def draw_fitted_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure
     chosen = choose_points(scores, blocks)
     points = [all_points[place] for place in chosen]
     rows = -(-len(points) // columns)
-    names = label_points([point["values"] for point in all_points])
+    names = name_points(all_points)
     panels = figure.subplots(rows, columns, squeeze=False)
     figure.set_panel_height(panels[:, 0], rows * most * row)
     for axes in panels.flat:
@@ -76,7 +76,7 @@ def draw_fitted_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure
             describe_bins(numbers), BAR_SHARE * figure.get_figwidth(), figure.text_size(8.0)
         ),
     )
-    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, all_points)}."
+    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers)}."
     size = figure.text_size(7.0)
     figure.supxlabel(wrap_to(note, 0.95 * figure.get_figwidth(), size), fontsize=size)
     add_title(figure, numbers["title"])

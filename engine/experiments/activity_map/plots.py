@@ -35,7 +35,7 @@ from engine.experiments.activity_map.wording import (
     title_of_panel,
 )
 from engine.kind import PlotInput
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_legend,
@@ -104,7 +104,7 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     num_columns = max(len(point["maps"]) for point in numbers["points"])
     chosen = _choose_points(numbers["points"], num_columns)
     points = [numbers["points"][place] for place in chosen]
-    names = label_points([point["values"] for point in numbers["points"]])
+    names = name_points(numbers["points"])
     heights = [size for point in points for size in (0.36, *[1.0] * len(point["alphas_percent"]))]
     figure = new_figure(options, 1.5 + 1.5 * num_columns, 1.1 + 1.12 * sum(heights))
     grid = figure.add_gridspec(len(heights), num_columns, height_ratios=heights)
@@ -134,7 +134,7 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             row += 1
     figure.colorbar(ScalarMappable(cmap=COLOR_MAP), ax=panels, label=describe_bins(numbers))
     add_title(figure, numbers["title"])
-    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers['points'])}."
+    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers)}."
     figure.supxlabel(
         wrap(note, int(NOTE_LETTERS_PER_INCH * figure.get_figwidth())), fontsize=7.5, color=GREY
     )
@@ -175,7 +175,7 @@ def _choose_points(points: Sequence[Mapping[str, Any]], num_columns: int) -> lis
 
 def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     """A panel for each point: bars by layer and alpha, ticks at the layer's share of parameters."""
-    names = label_points([point["values"] for point in numbers["points"]])
+    names = name_points(numbers["points"])
     scores = [point["test_accuracy"]["mean"] for point in numbers["points"]]
     most = max(len(point["layers"]) for point in numbers["points"])
     usual_columns = min(3, len(names))
@@ -204,7 +204,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         bottom=0
     )  # the panels share this axis; it is set after all bars are drawn
     add_legend(figure, panels[0, 0])
-    left_out = describe_left_out(points, numbers["points"])
+    left_out = describe_left_out(points, numbers)
     note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
     add_title(figure, numbers["title"], note)
     return figure
@@ -263,7 +263,7 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     all_points = numbers["points"]
     chosen = choose_lines([point["test_accuracy"]["mean"] for point in all_points], options)
     points = [all_points[place] for place in chosen]
-    all_names = label_points([point["values"] for point in all_points])
+    all_names = name_points(all_points)
     alphas = sorted({alpha for point in points for alpha in point["alphas_percent"]})
     most = max(len(point["layers"]) for point in points)
     height = 3.7 + legend_height(len(points) + 2)
@@ -291,7 +291,7 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
             axes.set_ylabel(FITTED_RATIO_LABEL if figure.is_fitted else RATIO_LABEL)
     panels[0].yaxis.set_major_formatter("{x:g}")
     _add_concentration_legend(figure, panels[0])
-    left_out = describe_left_out(points, all_points)
+    left_out = describe_left_out(points, numbers)
     note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
     add_title(figure, numbers["title"], note)
     return figure

@@ -1,5 +1,6 @@
 """The kind `gradient_spectrum`: few components of a stochastic gradient are large (Figure 1)."""
 
+from engine.experiments.gradient_spectrum.answer import answer, expect
 from engine.experiments.gradient_spectrum.presets import presets
 from engine.experiments.gradient_spectrum.result import (
     SpectrumPointResult,
@@ -26,6 +27,7 @@ KIND = Kind(
             "Sorted gradient components",
             "Magnitudes in descending order, one line per step, on linear axes with the elbow "
             "enlarged (Figure 1) and on logarithmic axes.",
+            is_answer=True,
         ),
         PlotInfo(
             "share_of_norm",
@@ -37,6 +39,8 @@ KIND = Kind(
     run_path="engine.experiments.gradient_spectrum.run:run",
     judge_path="engine.experiments.gradient_spectrum.judge:judge",
     plots_path="engine.experiments.gradient_spectrum.plots",
+    answer=answer,
+    expect=expect,
     question="How few components hold the gradient?",
     example={
         "spec": {

@@ -18,7 +18,7 @@ from engine.drawing.panels import LABEL_INCHES, count_panel_columns, panel_heigh
 from engine.drawing.text import wrap
 from engine.experiments.gradient_spectrum.curves import spectrum_numbers
 from engine.kind import PlotInput
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_title,
@@ -205,7 +205,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 
 def _list_names(figure: PlotFigure, points: Sequence[Mapping[str, Any]], columns: int) -> list[str]:
     """A title for the panel of each point."""
-    labels = label_points([point["values"] for point in points])
+    labels = name_points(points)
     names = [
         f"{label + ', ' if label else ''}p = {point['p']:,}{' †' if point['untrained'] else ''}"
         for point, label in zip(points, labels, strict=True)
@@ -223,5 +223,5 @@ def _add_title(
     text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
     if any(point["untrained"] for point in points):
         text += "; † not trained"
-    text += describe_left_out(points, numbers["points"], "")
+    text += describe_left_out(points, numbers, "")
     add_title(figure, numbers["title"], text)

@@ -1,5 +1,6 @@
 """The kind `lws`: layer-wise sparse SGD trains only some layers in each epoch (Section 6)."""
 
+from engine.experiments.lws.answer import answer, expect
 from engine.experiments.lws.presets import presets
 from engine.experiments.lws.published import list_published
 from engine.experiments.lws.result import LwsPointResult, LwsSeedResult, summarize_points
@@ -22,22 +23,28 @@ KIND = Kind(
             "accuracy_bars",
             "Test accuracy by policy",
             "Mean and one standard error over seeds, the full net as a line (Figures 7 and 10).",
+            most_points=None,
         ),
         PlotInfo(
             "backward_bars",
             "Back-propagation time by policy",
             "Seconds inside backward over the whole training (Figures 8 and 11).",
+            most_points=None,
         ),
         PlotInfo(
             "error_against_backward_time",
             "Test error against back-propagation time",
             "One marker per point, its size shows rho; nearer the origin is better (Figures 9 and "
             "22).",
+            draws_all=True,
+            most_points=16,
+            is_answer=True,
         ),
         PlotInfo(
             "error_against_train_time",
             "Test error against full training time",
             "The same with load, forward, optimiser and cache added (Figure 12).",
+            draws_all=True,
         ),
         PlotInfo(
             "error_curves",
@@ -52,12 +59,15 @@ KIND = Kind(
             "HTML and CSV.",
             table_path="engine.experiments.lws.table_text:tabulate",
             view="table",
+            draws_all=True,
         ),
     ),
     run_path="engine.experiments.lws.run:run",
     judge_path="engine.experiments.lws.judge:judge",
     list_published=list_published,
     plots_path="engine.experiments.lws.plots",
+    answer=answer,
+    expect=expect,
     question="What does it cost to train only some layers?",
     example={
         "spec": {

@@ -29,8 +29,9 @@ PUBLISHED = ("test_accuracy", "difference", "backward_seconds", "backward_ratio"
 def point_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "points"}`: each point's names and statistics, for bars and scatters."""
     points = []
-    finished = _finished(source)
-    for (point, point_result), setting in zip(finished, _list_settings(finished), strict=True):
+    settings = _list_settings(source)
+    for point, point_result in _finished(source):
+        setting = settings[point.index]
         statistics = {name: _dump(getattr(point_result, name)) for name in OURS}
         points.append(
             {
@@ -50,8 +51,9 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
     """
     metrics = {name: source.read_metric(f"{name}_accuracy") for name in ("test", "train")}
     points = []
-    finished = _finished(source)
-    for (point, _), setting in zip(finished, _list_settings(finished), strict=True):
+    settings = _list_settings(source)
+    for point, _ in _finished(source):
+        setting = settings[point.index]
         results = [result for result in point.results if isinstance(result, LwsSeedResult)]
         epochs = min(len(result.cumulative_backward_seconds) for result in results)
         seconds = [
@@ -128,15 +130,18 @@ def _identity(point: FinishedPoint, setting: str) -> dict[str, Any]:
     }
 
 
-def _list_settings(finished: Sequence[tuple[FinishedPoint, LwsPointResult]]) -> list[str]:
-    """As `label_points`, of the values other than the policy, with the paper's names of inits."""
+def _list_settings(source: PlotInput) -> list[str]:
+    """As `label_points`, of the values other than the policy, with the paper's names of inits.
+
+    Of every point of the experiment, by index.
+    """
     others = [
         {
             name: value
-            for name, value in point.values.items()
+            for name, value in values.items()
             if name != "policy" and not name.startswith("policy.")
         }
-        for point, _ in finished
+        for values in source.values
     ]
     inits = [_name_init(values.get("init")) for values in others]
     if None in inits:

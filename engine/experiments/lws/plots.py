@@ -94,7 +94,8 @@ def _draw_bars(
 ) -> Figure:
     """Bars in the colours of their policies; in a figure of a chosen width, rows."""
     all_points = numbers["points"]
-    chosen = choose_bars([point["test_accuracy"]["mean"] for point in all_points], options)
+    scores = [point["test_accuracy"]["mean"] for point in all_points]
+    chosen = choose_bars(scores, options, [_name(point) for point in all_points])
     points = [all_points[place] for place in chosen]
     is_long = max(len(_name(point)) for point in points) > USUAL_LETTERS
     height = 4.2 + (LONG_NAME_INCHES if is_long else 0.0)
@@ -113,7 +114,7 @@ def _draw_bars(
     else:
         axes.set(ylim=(0, limit), ylabel=label)
         _add_legend(figure, axes)
-    _add_titles(figure, axes, numbers, describe_left_out(points, all_points))
+    _add_titles(figure, axes, numbers, describe_left_out(points, numbers))
     return figure
 
 
@@ -331,7 +332,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     for quantity, axes in panels.items():
         _format_curve_axes(axes, options, quantity.replace("_", " ").capitalize())
     _add_legend(figure, panels["test_error"])
-    note = _describe_seeds(points) + describe_left_out(points, all_points)
+    note = _describe_seeds(points) + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from engine.drawing.figure import PAGE_INCHES
+from engine.drawing.figure import PAGE_INCHES, PlotFigure
 from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.experiments.lws.table_text import tabulate
 from engine.plotting import (
@@ -24,8 +24,9 @@ from engine.tables import TextColumn, TextTable
 ROW_INCHES = 0.235
 LETTER_INCHES = 0.07
 MARGIN_INCHES = 0.3
-MOST_ROWS, MOST_FITTED_ROWS = 60, 30
-"""Rows of the figure, and of one of a chosen width; HTML, CSV and JSON hold all."""
+MOST_ROWS, MOST_FITTED_ROWS, MOST_INCHES = 60, (30, 20, 12, 8, 4), 10.5
+"""Rows of the figure, and of one of a chosen width, tried in turn until it is at most so high;
+HTML, CSV and JSON hold all."""
 EDGE_INCHES, GAPS_INCHES, NAME_SHARE = 0.12, (0.1, 0.06), 0.5
 """In a figure of a chosen width: beside the table, between columns (the second where it saves a
 block), and the most for names."""
@@ -40,12 +41,22 @@ def draw_table(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     In a figure of a chosen width the columns of numbers stand in as many blocks as they need, each
     with the names of the rows.
     """
+    if options.width is None:
+        return _draw_rows(numbers, options, MOST_ROWS)
+    for most in MOST_FITTED_ROWS:
+        figure = _draw_rows(numbers, options, most)
+        if figure.stack_inches <= figure.scaled(MOST_INCHES):
+            break
+    return figure
+
+
+def _draw_rows(numbers: Mapping[str, Any], options: PlotOptions, most: int) -> PlotFigure:
+    """The same with at most so many rows, however high that is."""
     points = numbers["points"]
-    most = MOST_ROWS if options.width is None else MOST_FITTED_ROWS
     chosen = choose_points([point["test_accuracy"]["mean"] for point in points], most)
     table = tabulate({**numbers, "points": [points[place] for place in chosen]})
     notes = [note for note in table.notes if not note.startswith("Departs")]
-    left_out = describe_left_out(chosen, points).removeprefix("; ")
+    left_out = describe_left_out(chosen, numbers).removeprefix("; ")
     notes += [f"Rows: {left_out}."] if left_out else []
     if options.width is not None:
         return _draw_blocks(table, notes, options)
@@ -78,7 +89,7 @@ def draw_table(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     return figure
 
 
-def _draw_blocks(table: TextTable, notes: Sequence[str], options: PlotOptions) -> Figure:
+def _draw_blocks(table: TextTable, notes: Sequence[str], options: PlotOptions) -> PlotFigure:
     figure = new_figure(options, 6.0, 4.0)
     axes = figure.subplots()
     axes.set_axis_off()

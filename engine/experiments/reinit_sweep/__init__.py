@@ -3,13 +3,14 @@
 Measures the test accuracy that is left (paper, Section 4).
 """
 
+from engine.experiments.reinit_sweep.answer import answer, expect
 from engine.experiments.reinit_sweep.presets import presets
 from engine.experiments.reinit_sweep.result import (
     ReinitPointResult,
     ReinitSeedResult,
     summarize_points,
 )
-from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
+from engine.experiments.reinit_sweep.spec import ReinitSweepSpec, needs_mode_layer
 from engine.kind import Kind, PlotInfo
 
 KIND = Kind(
@@ -30,6 +31,7 @@ KIND = Kind(
             "Test accuracy against gamma and epsilon, logarithmic",
             "Active on the left, lazy on the right; one line per point with one standard error. "
             "The axis includes 0 (Figures 2(a), 3(a), 14).",
+            is_answer=True,
         ),
         PlotInfo(
             "curves_linear",
@@ -40,6 +42,7 @@ KIND = Kind(
             "accuracy_bars",
             "Accuracy at initialisation and at convergence",
             "One stacked bar per point, as in Figures 4 and 16.",
+            most_points=None,
         ),
         PlotInfo(
             "layer_robustness",
@@ -48,11 +51,15 @@ KIND = Kind(
             "`reset_to`.",
             default=False,
             view="heatmap",
+            find_obstacle=needs_mode_layer,
+            most_points=None,
         ),
     ),
     judge_path="engine.experiments.reinit_sweep.judge:judge",
     run_path="engine.experiments.reinit_sweep.run:run",
     plots_path="engine.experiments.reinit_sweep.plots",
+    answer=answer,
+    expect=expect,
     question="Which parameters does a trained net need?",
     example={
         "spec": {

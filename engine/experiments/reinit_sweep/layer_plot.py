@@ -16,7 +16,7 @@ from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.drawing.text import wrap
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.kind import PlotInput
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_title,
@@ -79,7 +79,7 @@ def draw_layers(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         [float("nan") if row[place] is None else 100 * row[place] for place in chosen]
         for row in numbers["test_accuracy"]
     ]
-    all_names = label_points([point["values"] for point in numbers["points"]])
+    all_names = name_points(numbers["points"])
     names = [all_names[place] or "net" for place in chosen]
     figure = new_figure(options, 2.6 + COLUMN_INCHES * len(names), 1.5 + 0.42 * len(rows))
     axes = figure.subplots()
@@ -99,7 +99,7 @@ def draw_layers(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     seeds = sorted({point["n"] for point in numbers["points"]})
     counts = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     note = "one seed" if seeds == [1] else f"mean of {counts} seeds"
-    add_title(figure, numbers["title"], note + describe_left_out(chosen, numbers["points"]))
+    add_title(figure, numbers["title"], note + describe_left_out(chosen, numbers))
     return figure
 
 

@@ -25,7 +25,7 @@ from engine.experiments.reinit_sweep.layer_plot import draw_layers, layer_number
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.experiments.reinit_sweep.spec import InitReset, ReinitSweepSpec
 from engine.kind import PlotInput
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.plotting import (
     LINEAR_PART,
     PlotOptions,
@@ -179,7 +179,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
             axes.set_ylabel("Test accuracy (%)")
     set_scales(first, y=options.yscale or "linear")
     _add_legend(figure, first, points)
-    note = _describe_seeds(points) + describe_left_out(points, all_points)
+    note = _describe_seeds(points) + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
 
@@ -257,7 +257,7 @@ def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
 
 
 def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    labels = label_points([point["values"] for point in points])
+    labels = name_points(points)
     return [
         (label or "net") + (" †" if point["outcome"] != "trained" else "")
         for point, label in zip(points, labels, strict=True)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from engine.analysis.fractions import Criterion, Mode, default_grid, is_ascending
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
+from engine.kind import PlotInput
 from engine.models.layout import count_planned_layers, layout
 from engine.models.spec import ReluNetSpec, find_given_start
 from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
@@ -227,3 +228,11 @@ class ReinitSweepSpec(ExperimentSpec):
         if "layer" in self.modes:
             mixtures += len(layout(self.model, info))
         return Work(test_evaluations=mixtures, bytes_per_parameter=SWEEP_BYTES)
+
+
+def needs_mode_layer(source: PlotInput) -> str | None:
+    """Why there is no accuracy with one layer reset, or None."""
+    specs = (point.spec for point in source.points)
+    if any(isinstance(spec, ReinitSweepSpec) and "layer" in spec.modes for spec in specs):
+        return None
+    return "no point has the mode `layer`; add it to `modes`"

@@ -18,7 +18,7 @@ from engine.drawing.panels import add_panels, choose_lines, count_panel_columns
 from engine.drawing.text import wrap
 from engine.experiments.train.result import TrainPointResult
 from engine.kind import PlotInput
-from engine.labels import label_points
+from engine.labels import name_points
 from engine.models.layout import layout
 from engine.plotting import (
     PlotOptions,
@@ -36,6 +36,8 @@ from engine.plotting import (
 CONVOLUTION, LINEAR = "#9ECAE1", "#FDD0A2"
 NAME_LETTERS, LINE_INCHES = 32, 0.165
 """Letters of a line of a point's name beside its bar, and its height."""
+FEW_BARS, DENSE_ROW_INCHES = 12, 0.28
+"""More bars are nearer to one another."""
 PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
 
 
@@ -97,7 +99,7 @@ def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Fi
     points = [all_points[place] for place in chosen]
     figure = new_figure(options, 8.0, 3.8 + legend_height(len(points)))
     accuracy, loss = add_panels(figure, 2)
-    labels = label_points([point["values"] for point in all_points])
+    labels = name_points(all_points)
     styles = series_styles([point["values"] for point in points])
     for place, point, style in zip(chosen, points, styles, strict=True):
         test, train = point["curves"]["test_accuracy"], point["curves"]["train_loss"]
@@ -119,7 +121,7 @@ def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Fi
             axes.locator_params(axis="x", integer=True)
     add_legend(figure, accuracy)
     runs = max((max(point["curves"]["test_accuracy"]["n"]) for point in points), default=0)
-    note = _seeds_note(runs) + describe_left_out(points, all_points)
+    note = _seeds_note(runs) + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note.removeprefix("; "))
     return figure
 
@@ -151,11 +153,12 @@ def _timing_numbers(source: PlotInput) -> dict[str, Any]:
 def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     all_points = numbers["points"]
     totals = [sum(filter(None, point["seconds"].values())) for point in all_points]
-    chosen = choose_bars(totals, options)
+    labels = name_points(all_points)
+    chosen = choose_bars(totals, options, labels)
     points = [all_points[place] for place in chosen]
-    labels = label_points([point["values"] for point in all_points])
     names = [wrap(labels[place] or "net", NAME_LETTERS) for place in chosen]
-    row = max(0.45, LINE_INCHES * max(name.count("\n") + 1 for name in names))
+    usual = 0.45 if len(points) <= FEW_BARS else DENSE_ROW_INCHES
+    row = max(usual, 0.1 + LINE_INCHES * max(name.count("\n") + 1 for name in names))
     figure = new_figure(options, 7.0, max(2.4, 1.5 + row * len(points)))
     axes = figure.subplots()
     left = [0.0] * len(points)
@@ -182,7 +185,7 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.grid(axis="y", visible=False)
     axes.set(xlabel="Seconds a seed (mean)")
     extremes = ", with the longest and the shortest"
-    note = f"where the time goes{describe_left_out(points, all_points, extremes)}"
+    note = f"where the time goes{describe_left_out(points, numbers, extremes)}"
     add_title(figure, numbers["title"], note)
     add_legend(figure, axes)
     return figure
@@ -243,9 +246,11 @@ def _draw_architecture(numbers: Mapping[str, Any], options: PlotOptions) -> Figu
     for axes, point in zip(panels.flat, points, strict=False):
         _draw_net(figure, axes, point, rows, is_deep)
     figure.set_panel_height(panels[:, 0], height * lines)
-    if len(points) < len(numbers["points"]):
+    total = numbers.get("num_points", len(numbers["points"]))
+    if len(points) < total:
+        first = "" if numbers.get("chosen") else "the first "
         figure.supxlabel(
-            f"the first {len(points)} of {len(numbers['points'])} nets",
+            f"{first}{len(points)} of {total} nets",
             fontsize=figure.text_size(7.5),
         )
     return figure

@@ -55,7 +55,7 @@ def _make_bars(scale: Scale) -> list[Preset]:
             data,
             depth,
             "Accuracy at initialisation and at convergence",
-            "Test accuracy of the random and of the trained net, one bar per width.",
+            "Test accuracy of the initial and of the trained net, one bar per width.",
             plots=("accuracy_bars",),
         )
         for name, data, depth in BARS

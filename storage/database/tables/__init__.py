@@ -3,6 +3,7 @@
 from storage.database.tables.access import ApiKeyRow, AuditRow, IdempotencyRow, LoginRow
 from storage.database.tables.delivery import DeliveryRow, WebhookRow
 from storage.database.tables.experiments import (
+    AnswerRow,
     EventRow,
     ExperimentRow,
     MetricRow,
@@ -11,13 +12,15 @@ from storage.database.tables.experiments import (
     RunRow,
 )
 from storage.database.tables.files import ArtifactRow, DatasetRow, TrainingRow, WeightsRow
-from storage.database.tables.monitoring import CounterRow, WorkerRow
+from storage.database.tables.monitoring import CordonRow, CounterRow, WorkerRow
 from storage.database.tables.nets import DescribedNetRow, PluginListingRow
 
 __all__ = [
+    "AnswerRow",
     "ApiKeyRow",
     "ArtifactRow",
     "AuditRow",
+    "CordonRow",
     "CounterRow",
     "DatasetRow",
     "DeliveryRow",

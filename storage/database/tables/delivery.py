@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from schemas.webhooks import DeliveryState
+from schemas.webhooks import DeliveryState, WebhookFormat
 from storage.database.tables.columns import (
     enum_type,
     parent_column,
@@ -30,7 +30,11 @@ class WebhookRow(SQLModel, table=True):
     experiment_id: str = Field(sa_column=parent_column("experiment.id"))
     url: str = Field(sa_column=Column(Text, nullable=False))
     secret: str | None = Field(default=None, sa_column=Column(Text), repr=False)
-    """Null: the setting `webhook_secret` at the time of sending"""
+    """Null: the setting `webhook_secret` at the time of sending; for Slack no signature"""
+    format: WebhookFormat = Field(
+        default=WebhookFormat.STANDARD,
+        sa_column=Column(enum_type(WebhookFormat), nullable=False, server_default="standard"),
+    )
     created_at: datetime = time_field(nullable=False)
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy import UniqueConstraint as Unique
 from sqlmodel import Field, SQLModel
 
+from engine.own_claims.claim import OwnClaim
 from engine.spec import Execution
 from schemas.seed_plan import SeedPlan
 from schemas.status import ExperimentStatus, FailureReason, RunStatus
@@ -55,6 +56,10 @@ class ExperimentRow(JsonRow, table=True):
     """All so far; `seed_plan` may add more"""
     seed_plan: dict[str, Any] | None = Field(default=None, sa_column=optional_json_column(SeedPlan))
     """How it adds seeds until its verdicts are decided; null: its seeds are a list"""
+    claims: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=json_column(list[OwnClaim], "[]")
+    )
+    """Of its submission"""
     execution: dict[str, Any] = Field(default_factory=dict, sa_column=json_column(Execution, "{}"))
     max_seconds: int | None = Field(default=None)
     keep: str = Field(
@@ -88,9 +93,41 @@ class ExperimentRow(JsonRow, table=True):
     summary: dict[str, Any] | None = Field(
         default=None, sa_column=optional_json_column(dict[str, Any])
     )
+    notes: str | None = Field(default=None, sa_column=Column(Text))
+    """Plain text of its owner"""
+    answers_version: int = Field(
+        default=0, sa_column=Column(Integer, nullable=False, index=True, server_default="0")
+    )
+    """Of the code that stored its rows of `answer` from the summary; 0: they are not stored"""
     created_at: datetime = time_field(nullable=False, index=True)
     started_at: datetime | None = time_field()
     finished_at: datetime | None = time_field()
+
+
+class AnswerRow(JsonRow, table=True):
+    """One number of an experiment's result, at its best point: what a list shows and sorts by."""
+
+    __tablename__ = "answer"
+    __table_args__ = (Index(None, "name", "mean"),)
+
+    experiment_id: str = Field(
+        sa_column=Column(
+            String(40), ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True
+        )
+    )
+    name: str = Field(sa_column=Column(String(200), primary_key=True))
+    position: int = Field(sa_column=Column(Integer, nullable=False))
+    """Among the numbers of its kind, the most telling one first"""
+    title: str = Field(sa_column=Column(Text, nullable=False))
+    unit: str = Field(sa_column=Column(String(32), nullable=False))
+    better: str | None = Field(default=None, sa_column=Column(String(8)))
+    mean: float = Field(sa_column=Column(Float, nullable=False))
+    standard_error: float | None = Field(default=None)
+    num_seeds: int = Field(sa_column=Column(Integer, nullable=False))
+    num_points: int = Field(sa_column=Column(Integer, nullable=False))
+    """That have this number"""
+    point: dict[str, Any] = Field(sa_column=json_column(dict[str, Any], "{}"))
+    """The swept fields and values of the best point"""
 
 
 class PointRow(JsonRow, table=True):
@@ -202,6 +239,10 @@ class RunRow(JsonRow, table=True):
         default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
     )
     """Of the ended attempts"""
+    estimated_seconds: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default="0")
+    )
+    """By the model of a CPU, at its submission; 0: unknown"""
     trace_parent: str | None = Field(default=None, sa_column=Column(String(55)))
     """W3C `traceparent` of the request that made it; null where tracing is off"""
     created_at: datetime = time_field(nullable=False)

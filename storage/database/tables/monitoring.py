@@ -1,4 +1,4 @@
-"""Workers, counters and histograms."""
+"""Workers, cordons, counters and histograms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Integer,
@@ -45,6 +46,17 @@ class WorkerRow(JsonRow, table=True):
     """The worker's clock minus the database's; null in rows older than this column"""
     started_at: datetime = time_field(nullable=False)
     seen_at: datetime = time_field(nullable=False)
+
+
+class CordonRow(SQLModel, table=True):
+    """A worker, or all of a host, that claims no more; see `storage.runs.cordons`."""
+
+    __tablename__ = "cordon"
+
+    name: str = Field(sa_column=Column(String(200), primary_key=True))
+    """The worker's id, or the host"""
+    hand_back: bool = Field(sa_column=Column(Boolean, nullable=False))
+    since: datetime = time_field(nullable=False)
 
 
 class CounterRow(SQLModel, table=True):

@@ -1,0 +1,1 @@
+"""Reports of experiments: one self-contained file that a reader can judge and repeat."""

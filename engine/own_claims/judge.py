@@ -1,0 +1,298 @@
+"""Verdicts on the claims that a submission makes, by the statistics of the paper's verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from engine.analysis.pairs import (
+    SEED_QUANTITIES,
+    pair_by_seed,
+    summarize_difference,
+    summarize_timed_difference,
+)
+from engine.analysis.stats import (
+    CONFIDENCE,
+    DIFFERENCE,
+    MIN_SEEDS,
+    POSITIVE,
+    SHARE,
+    UNBOUNDED,
+    Bounds,
+    measured_apart,
+)
+from engine.answers import AnswerColumn, Unit
+from engine.kind import FinishedPoint, Kind
+from engine.labels import label_points
+from engine.own_claims.claim import OwnClaim
+from engine.paper.verdict import Finding, Measurement, VerdictName, judge_bounds
+from engine.result import PointResult, ResultModel, SeedResult, Statistic
+from engine.statistic_text import name_unit, scale_of, tell_interval
+
+_BOUNDS: Mapping[Unit, Bounds] = {
+    "accuracy": SHARE,
+    "share": SHARE,
+    "difference": DIFFERENCE,
+    "seconds": POSITIVE,
+    "ratio": POSITIVE,
+    "loss": POSITIVE,
+    "count": POSITIVE,
+}
+"""What a quantity can be at all; other units have no bounds"""
+_ENDS: Mapping[VerdictName, str] = {
+    "reproduced": "as claimed",
+    "not reproduced": "against the claim",
+    "inconclusive": "which does not decide the claim",
+}
+
+
+class OwnVerdict(ResultModel):
+    """One claim of the submission, judged."""
+
+    name: str
+    """Of the claim."""
+    statement: str
+    """What the claim says, in words."""
+    quantity: str
+    unit: str
+    """Of the value and the interval: that of the quantity; `difference`, in [-1, 1], for accuracies
+    and shares of two points."""
+    point: dict[str, Any]
+    """The swept values of the point."""
+    versus: dict[str, Any] | None
+    """Those of the other point; null where the claim is about one."""
+    verdict: VerdictName
+    sentence: str
+    """What was found, in one plain sentence."""
+    value: float | None
+    interval: tuple[float, float] | None
+    """Over seeds, at `confidence`; null with one seed or without spread."""
+    n: int
+    """Seeds, or separate measurements of time."""
+    confidence: float
+    """Of the interval; 0.95 unless several looks at the seeds share the error rate."""
+    reason: str
+
+
+def judge_own_claims(
+    kind: Kind,
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    claims: Sequence[OwnClaim],
+    confidence: float = CONFIDENCE,
+) -> tuple[OwnVerdict, ...]:
+    """A verdict on each claim, in their order.
+
+    points: all of the experiment. summary: the result of each that has a finished seed, in their
+    order. confidence: of the intervals that decide, in (0, 1).
+    """
+    if not claims:
+        return ()
+    sides = _list_sides(kind, points, summary)
+    return tuple(_judge(claim, sides, confidence) for claim in claims)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A point, as one side of a claim."""
+
+    kind: Kind
+    label: str
+    """Empty where the experiment has one point"""
+    point: FinishedPoint
+    result: PointResult | None
+    """None while no seed has finished"""
+
+    @cached_property
+    def columns(self) -> Mapping[str, AnswerColumn]:
+        return {} if self.result is None else _read_columns(self.kind, self.result)
+
+    def summarize(self, results: Sequence[SeedResult]) -> Mapping[str, AnswerColumn]:
+        """The quantities of some seeds alone."""
+        (found,) = self.kind.summarize([replace(self.point, results=results)])
+        return _read_columns(self.kind, found)
+
+    def _columns_of(self, result: SeedResult) -> Mapping[str, AnswerColumn]:
+        """The quantities of one seed, summarised once for all claims."""
+        if result.seed not in self._by_seed:
+            self._by_seed[result.seed] = self.summarize([result])
+        return self._by_seed[result.seed]
+
+    @cached_property
+    def _by_seed(self) -> dict[int, Mapping[str, AnswerColumn]]:
+        return {}
+
+    def value_of(self, quantity: str) -> Callable[[SeedResult], float | None]:
+        """The quantity of one seed; None where it has none."""
+        if quantity in SEED_QUANTITIES:
+            return SEED_QUANTITIES[quantity]
+
+        def read(result: SeedResult) -> float | None:
+            column = self._columns_of(result).get(quantity)
+            return None if column is None or column.statistic is None else column.statistic.mean
+
+        return read
+
+
+def _read_columns(kind: Kind, result: PointResult) -> dict[str, AnswerColumn]:
+    return {
+        column.name: column
+        for column in kind.read_quantities(result)
+        if column.statistic is not None
+    }
+
+
+def _list_sides(
+    kind: Kind, points: Sequence[FinishedPoint], summary: Sequence[PointResult]
+) -> dict[int, _Side]:
+    """By index of the point."""
+    finished = [point.index for point in points if point.results]
+    results = dict(zip(finished, summary, strict=True))
+    labels = label_points([point.values for point in points]) if len(points) > 1 else [""]
+    return {
+        point.index: _Side(kind, label, point, results.get(point.index))
+        for point, label in zip(points, labels, strict=True)
+    }
+
+
+def _judge(claim: OwnClaim, sides: Mapping[int, _Side], confidence: float) -> OwnVerdict:
+    ours = sides[claim.point]
+    base = None if claim.versus is None else sides[claim.versus]
+    column = ours.columns.get(claim.quantity)
+    unit: Unit = "" if column is None else column.unit
+    if base is not None and unit in ("accuracy", "share"):
+        unit = "difference"
+    what = _name(claim, column, ours, base)
+    wanted = _describe_wanted(claim, unit)
+    measurement = _measure(claim, f"{what} is {wanted}", ours, base)
+    finding = judge_bounds(measurement, confidence)
+    return OwnVerdict(
+        name=claim.name,
+        statement=finding.statement,
+        quantity=claim.quantity,
+        unit=unit,
+        point=dict(ours.point.values),
+        versus=None if base is None else dict(base.point.values),
+        verdict=finding.verdict,
+        sentence=_tell(what, wanted, unit, measurement.statistic, finding, confidence),
+        value=finding.value,
+        interval=finding.interval,
+        n=finding.n,
+        confidence=confidence,
+        reason=finding.reason,
+    )
+
+
+def _name(claim: OwnClaim, column: AnswerColumn | None, ours: _Side, base: _Side | None) -> str:
+    """`Test accuracy at width 100 less that at width 10, paired by seed,`"""
+    title = claim.quantity.replace("_", " ") if column is None else column.title
+    named = f"{title[:1].upper()}{title[1:]}" + (f" at {ours.label}" if ours.label else "")
+    return named if base is None else f"{named} less that at {base.label}, paired by seed,"
+
+
+def _describe_wanted(claim: OwnClaim, unit: Unit) -> str:
+    """`at least 95 %`, in the unit that is shown."""
+    low, high = claim.bounds
+
+    def show(bound: float) -> str:
+        return f"{scale_of(unit) * bound:.6g}"
+
+    if low is None:
+        assert high is not None, "a claim has a bound"
+        return f"at most {name_unit(show(high), unit)}"
+    if high is None:
+        return f"at least {name_unit(show(low), unit)}"
+    return f"between {show(low)} and {name_unit(show(high), unit)}"
+
+
+def _measure(claim: OwnClaim, statement: str, ours: _Side, base: _Side | None) -> Measurement:
+    statistic, reason = (
+        _read_statistic(claim.quantity, ours)
+        if base is None
+        else _read_difference(claim.quantity, ours, base)
+    )
+    column, (low, high) = ours.columns.get(claim.quantity), claim.bounds
+    unit: Unit = "" if column is None else column.unit
+    bounds = _BOUNDS.get(unit, UNBOUNDED)
+    if base is not None:
+        bounds = DIFFERENCE if bounds == SHARE else UNBOUNDED
+    return Measurement(
+        statement,
+        statistic,
+        above=low,
+        below=high,
+        is_inclusive=True,
+        bounds=bounds,
+        reason=reason,
+    )
+
+
+def _read_statistic(quantity: str, side: _Side) -> tuple[Statistic | None, str]:
+    """The quantity as tables of results have it, or why there is none."""
+    column, results = side.columns.get(quantity), side.point.results
+    absent = _explain_absence(quantity, side)
+    if column is None or column.statistic is None or absent is not None:
+        return None, absent or ""
+    if column.unit == "seconds":
+        # Seeds that trained as one stack share one measured time, and are not independent.
+        apart = measured_apart(results, lambda one: (one.timings,))
+        if len(apart) < len(results):
+            return side.summarize(apart)[quantity].statistic, ""
+    if column.unit not in ("seconds", "ratio") and column.statistic.n < len(results):
+        missing = len(results) - column.statistic.n
+        return None, f"{missing} of {len(results)} seeds {_have(missing)} no {quantity}"
+    return column.statistic, ""
+
+
+def _read_difference(quantity: str, ours: _Side, base: _Side) -> tuple[Statistic | None, str]:
+    """The difference, paired by seed, or why there is none."""
+    absent = _explain_absence(quantity, ours) or _explain_absence(quantity, base)
+    if absent is not None:
+        return None, absent
+    pairs = pair_by_seed(ours.point.results, base.point.results)
+    if not pairs:
+        return None, "no seed has finished at both points"
+    values = {
+        id(result): side.value_of(quantity)(result)
+        for pair in pairs
+        for side, result in zip((ours, base), pair, strict=True)
+    }
+    missing = sum(any(values[id(one)] is None for one in pair) for pair in pairs)
+    if missing:
+        return None, f"{missing} of {len(pairs)} seeds {_have(missing)} no {quantity}"
+    unit = ours.columns[quantity].unit
+    if unit == "seconds":
+        return summarize_timed_difference(pairs, lambda one: values[id(one)] or 0.0), ""
+    bounds = DIFFERENCE if _BOUNDS.get(unit) == SHARE else UNBOUNDED
+    return summarize_difference(pairs, lambda one: values[id(one)], bounds), ""
+
+
+def _explain_absence(quantity: str, side: _Side) -> str | None:
+    """Why the point has no such quantity; None where it has."""
+    where = f" at {side.label}" if side.label else ""
+    if not side.point.results:
+        return f"no seed has finished{where}"
+    return None if quantity in side.columns else f"the result{where} has no {quantity}"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
+
+
+def _tell(
+    what: str,
+    wanted: str,
+    unit: Unit,
+    statistic: Statistic | None,
+    finding: Finding,
+    confidence: float,
+) -> str:
+    """The value, its interval, the number of seeds, and what follows for the claim."""
+    if statistic is None:
+        return f"{what} is not known to be {wanted}, because {finding.reason}."
+    measured = f"{what} is {tell_interval(statistic, unit, finding.interval, confidence)}"
+    if finding.n < MIN_SEEDS:
+        return f"{measured}; a verdict on {wanted} needs {MIN_SEEDS} seeds."
+    return f"{measured}, {_ENDS[finding.verdict]}: {wanted}."
