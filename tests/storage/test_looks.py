@@ -426,4 +426,4 @@ def made_verdicts(verdict: str) -> SimpleNamespace:
         "verdict": verdict,
         "findings": (finding,),
     }
-    return SimpleNamespace(verdicts=(SimpleNamespace(**fields),))
+    return SimpleNamespace(verdicts=(SimpleNamespace(**fields),), own_verdicts=())
