@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from engine.result import Statistic, is_statistic
+from engine.spec_fields import MAX_LETTERS
 
 Unit = Literal[
     "accuracy", "share", "difference", "percent", "seconds", "ratio", "loss", "count", ""
@@ -33,6 +35,8 @@ PLACEHOLDER: Mapping[str, Any] = Statistic(
     mean=0.0, standard_error=None, ci95=None, n=1
 ).model_dump(mode="json")
 """Stands for a statistic that will be measured, where a kind tells its quantities beforehand"""
+MAX_LISTED = 20
+"""Names in the message of an unknown one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,16 @@ def list_columns(answers: Iterable[Sequence[AnswerColumn]]) -> list[AnswerColumn
         for column in answer:
             found.setdefault(column.name, column)
     return list(found.values())
+
+
+def explain_unknown_quantity(name: str, known: list[str]) -> str:
+    """What to write instead of a quantity that a point does not have."""
+    near = get_close_matches(name[:MAX_LETTERS], known, n=1)
+    if near:
+        return f"unknown quantity {name[:MAX_LETTERS]!r}; did you mean `{near[0]}`?"
+    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+    listed = ", ".join(known[:MAX_LISTED]) or "none"
+    return f"unknown quantity {name[:MAX_LETTERS]!r}; known: {listed}{more}"
 
 
 def _unit_of(name: str) -> Unit:

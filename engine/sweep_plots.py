@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.answers import AnswerColumn, list_columns
+from engine.answers import AnswerColumn, explain_unknown_quantity, list_columns
 from engine.errors import InvalidSpec
 from engine.kind import PlotInfo, PlotInput
 from engine.labels import SweptField, label_fields, label_points, list_swept_fields
@@ -63,10 +63,8 @@ def find_quantity(columns: Sequence[AnswerColumn], name: str | None) -> AnswerCo
     for column in columns:
         if column.name == name:
             return column
-    known = ", ".join(column.name for column in columns)
-    raise InvalidSpec.single(
-        "#/query/quantity", "unknown-quantity", f"unknown quantity {name[:80]!r}; known: {known}"
-    )
+    detail = explain_unknown_quantity(name, [column.name for column in columns])
+    raise InvalidSpec.single("#/query/quantity", "unknown-quantity", detail)
 
 
 def place_results(
@@ -202,7 +200,8 @@ SWEEP_PLOTS = (
         "sweep_quantity",
         "Answer over the sweep",
         "A number of the answer against a swept field, mean and 95 % interval over seeds; other "
-        "fields as lines.",
+        "fields as lines. Points of several lines stand a little beside their value, so that their "
+        "intervals do not overlap.",
         find_obstacle=_needs_sweep,
         draws_all=True,
         is_of_sweep=True,

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.analysis.stats import DIFFERENCE, bounds_of_difference, difference_interval
-from engine.answers import AnswerColumn, list_columns, list_statistics
+from engine.answers import (
+    AnswerColumn,
+    explain_unknown_quantity,
+    list_columns,
+    list_statistics,
+)
 from engine.experiments.registry import kinds
 from engine.kind import Kind
 from engine.result import Statistic
@@ -60,8 +65,7 @@ def compare_experiments(
     named = {column.name: column for column in columns}
     quantities = sorted(named, key=lambda name: name != FIRST_QUANTITY)
     if quantity is not None and quantity not in quantities:
-        held = f"they hold {', '.join(quantities)}" if quantities else "they hold none"
-        raise NotFound(f"the results hold no statistic {quantity!r}; {held}")
+        raise NotFound(explain_unknown_quantity(quantity, quantities))
     return ExperimentComparison(
         experiments=[
             ComparedExperiment(id=one.id, name=one.name, kind=one.kind, status=one.status)

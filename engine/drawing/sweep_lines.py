@@ -193,7 +193,7 @@ def _choose_scales(numbers: Mapping[str, Any], options: PlotOptions) -> tuple[Sc
     A share in percent stays linear.
     """
     places = _list_places(numbers)
-    means = [point["mean"] for point in numbers["points"] if point["mean"] is not None]
+    means = [point["mean"] for point in numbers["points"]]
     is_share = scale_of(numbers["quantity"]["unit"]) != 1.0
     return (
         options.xscale or ("log" if _are_far_apart(places) else "linear"),
@@ -224,10 +224,10 @@ def _list_shifts(
     return [partial(add, amount) for amount in amounts]
 
 
-def _list_steps(figure: PlotFigure, places: Sequence[float], scale: str) -> list[float]:
-    """Roughly the inches between neighbouring places; empty where they are not known."""
+def _list_steps(figure: PlotFigure, places: Sequence[float], scale: str) -> list[float] | None:
+    """Roughly the inches between neighbouring places; None where they are not known."""
     if scale not in ("linear", "log") or (scale == "log" and places[0] <= 0):
-        return []
+        return None
     width = (1.0 - LABEL_SHARE) * figure.get_figwidth() - figure.scaled(0.5)
     shown = [_on_axis(place, scale) for place in places]
     whole = (shown[-1] - shown[0]) or 1.0
@@ -264,12 +264,11 @@ def _fix_y_ticks(axes: Axes, height: float | None) -> None:
 
 def _set_ticks(figure: PlotFigure, axes: Axes, places: Sequence[float]) -> None:
     """Ticks at the swept values where all of their texts fit."""
-    scale = axes.get_xscale()
-    if len(places) > MOST_TICKS or scale not in ("linear", "log"):
+    steps = _list_steps(figure, places, axes.get_xscale())
+    if len(places) > MOST_TICKS or steps is None:
         return
     size = figure.text_size(9.0) if not figure.is_fitted else figure.text_size(7.0)
     texts = [format_number(place) for place in places]
-    steps = _list_steps(figure, places, scale)
     needs = [
         (text_inches(one, size) + text_inches(other, size)) / 2 + size / POINTS
         for one, other in pairwise(texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from engine.answers import AnswerColumn
+from engine.answers import AnswerColumn, explain_unknown_quantity
 from engine.errors import FieldError
 from engine.own_claims.claim import (
     BOUNDS,
@@ -15,7 +15,7 @@ from engine.own_claims.claim import (
     ONE_BOUND,
     ONE_BOUND_DETAIL,
 )
-from engine.own_claims.quantities import explain_unknown_quantity, is_relative
+from engine.own_claims.quantities import is_relative
 
 Quantities = Callable[[int], Sequence[AnswerColumn] | None]
 """Of a point by its index; None where the kind does not tell them"""

@@ -7,7 +7,6 @@ of one, with a placeholder for every statistic.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -16,10 +15,6 @@ from engine.data.spec import DatasetInfo
 from engine.kind import Kind
 from engine.result import ResultModel, Statistic
 from engine.spec import ExperimentSpec
-from engine.spec_fields import MAX_LETTERS
-
-MAX_LISTED = 20
-"""Names in the message of an unknown one"""
 
 
 def list_claimable(
@@ -35,16 +30,6 @@ def list_claimable(
     except (LookupError, TypeError, ValueError, AttributeError):
         return None
     return [column for column in columns if column.is_mean and column.statistic is not None]
-
-
-def explain_unknown_quantity(name: str, known: list[str]) -> str:
-    """What to write instead of a quantity that a point does not have."""
-    near = get_close_matches(name[:MAX_LETTERS], known, n=1)
-    if near:
-        return f"unknown quantity {name[:MAX_LETTERS]!r}; did you mean `{near[0]}`?"
-    more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
-    listed = ", ".join(known[:MAX_LISTED])
-    return f"unknown quantity {name[:MAX_LETTERS]!r}; known: {listed}{more}"
 
 
 def is_relative(column: AnswerColumn) -> bool:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from engine.experiments.registry import kinds
+from storage.database.tables import RunRow
 from tests.api.api_server import ApiServer
 from tests.api.page_reader import PageReader
 from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
@@ -228,6 +229,13 @@ def test_queued_runs_of_a_large_sweep_share_a_row(api_server: ApiServer) -> None
     ]
     assert [links.count(f"/view/{one}") for one in (large, small)] == [1, 3]
     assert "<summary>5 runs</summary>" in text
+    (begun, *_) = api_server.http.get(f"/experiments/{large}/runs").json()["items"]
+    with api_server.db.write() as session:
+        row = session.get_one(RunRow, begun["id"])
+        row.progress_completed, row.progress_total = 2.0, 9.0
+    text = read(api_server, "/machines")
+    assert "<summary>4 runs</summary>" in text
+    assert f'aria-label="Progress of run {begun["id"]}"' in text
 
 
 def test_uploads_are_listed_with_a_control_that_deletes_each(api_server: ApiServer) -> None:

@@ -308,6 +308,7 @@ def test_points_of_a_plot_are_chosen_by_index_or_value(
     ("plot", "query", "pointer", "detail"),
     [
         ("sweep_quantity", "quantity=beauty", "#/query/quantity", "known: test_accuracy, train"),
+        ("sweep_quantity", "quantity=train_los", "#/query/quantity", "did you mean `train_loss`?"),
         ("learning_curve", "points=median", "#/query/points", "best, worst, spread"),
         ("learning_curve", "points=0,2", "#/query/points", "from 0 to 1"),
         ("sweep_quantity", "points=best", "#/query/points", "shows all points"),

@@ -130,4 +130,4 @@ def test_an_unknown_experiment_or_quantity_is_not_found(api_server: ApiServer, f
     params = {"id": [first, first], "quantity": "taste"}
     response = api_server.http.get("/experiments/compare", params=params)
     assert (response.status_code, response.json()["code"]) == (404, "not-found")
-    assert "they hold test_accuracy" in response.json()["detail"]
+    assert "known: test_accuracy" in response.json()["detail"]

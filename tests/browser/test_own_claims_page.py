@@ -42,5 +42,7 @@ def test_own_claims_have_a_table_before_those_of_the_paper(
     assert "less that at width 40, paired by seed" in rows[2]
     first = "document.querySelector('#comparison table').id"
     assert browser.evaluate(first) == "own-claims"
+    heading = "document.getElementById('paper').textContent"
+    assert browser.evaluate(heading) == "Claims, and comparison with the paper"
     browser.resize(390, 844)
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390

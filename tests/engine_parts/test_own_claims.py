@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.analysis.pairs import compare_pairs, pair_by_seed
+from engine.answers import explain_unknown_quantity
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.activity_map.result import ActivityMapSeedResult, LayerActivity
 from engine.experiments.lws.result import LwsSeedResult
@@ -18,7 +19,7 @@ from engine.kind import FinishedPoint
 from engine.own_claims import judge
 from engine.own_claims.claim import OwnClaim
 from engine.own_claims.judge import OwnVerdict, judge_own_claims
-from engine.own_claims.quantities import explain_unknown_quantity, list_claimable
+from engine.own_claims.quantities import list_claimable
 from engine.paper.comparison import compare
 from engine.paper.looks import confidence_of_look, read_look
 from engine.paper.verdict import Measurement

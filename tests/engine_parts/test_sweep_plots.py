@@ -174,6 +174,11 @@ def test_losses_far_apart_have_a_logarithmic_axis_and_accuracies_never(make: Mak
     assert axes.get_yscale() == "linear", "0.91 is less than 30 times 0.04"
 
 
+def test_swept_numbers_below_zero_have_a_logarithmic_axis_on_demand(make: Make) -> None:
+    (axes,) = draw(make(grid(width=[-1, 1, 2])), "sweep_quantity", xscale="log").axes
+    assert axes.get_xscale() == "log"
+
+
 def test_a_map_has_the_values_in_the_order_of_numbers(make: Make) -> None:
     experiment = make(grid(width=[20, 10], rate=[0.3, 0.1, 0.2]))
     axes, *_ = draw(experiment, "sweep_map").axes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import groupby
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -22,7 +23,7 @@ router = Router(include_in_schema=False)
 MAX_RUNS_SHOWN = 200
 REFRESH_MS = 3000
 MOST_APART = 3
-"""Queued runs of one experiment, one after the other, that have a row each; more share one"""
+"""Runs of one experiment that wait one after the other and have a row each; more share one"""
 
 
 @router.get("/machines")
@@ -43,24 +44,25 @@ def show_queue(request: Request, state: StateDep) -> Response:
         workers=workers,
         groups=[(experiments[group[0].experiment_id], group) for group in _group(runs)],
         num_shown=len(runs),
-        most_apart=MOST_APART,
         may_cordon=state.sees_all,
         has_more_runs=len(rows) > MAX_RUNS_SHOWN,
         refresh_ms=REFRESH_MS,
     )
 
 
-def _group(runs: Sequence[Run]) -> list[list[Run]]:
-    """Neighbours of one experiment that are queued stay together; other runs stand alone."""
+def _group(runs: Iterable[Run]) -> list[list[Run]]:
+    """The runs of each row: many that wait one after the other share one, others stand alone."""
     groups: list[list[Run]] = []
-    for run in runs:
-        last = groups[-1][-1] if groups else None
-        if (
-            last is not None
-            and last.experiment_id == run.experiment_id
-            and last.status == run.status == RunStatus.QUEUED
-        ):
-            groups[-1].append(run)
+    for waits_for, found in groupby(runs, _waits_for):
+        neighbours = list(found)
+        if waits_for is not None and len(neighbours) > MOST_APART:
+            groups.append(neighbours)
         else:
-            groups.append([run])
+            groups += [[run] for run in neighbours]
     return groups
+
+
+def _waits_for(run: Run) -> str | None:
+    """The experiment of a run that nothing has been computed of yet."""
+    is_untouched = run.status == RunStatus.QUEUED and run.progress.fraction == 0
+    return run.experiment_id if is_untouched else None
