@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from engine.spec_fields import UNKNOWN, explain_unknown
+from engine.spec_fields import UNKNOWN, explain_type, explain_unknown
 
 MAX_EXPLAINED = 20
 """Unknown fields of a body that get a suggestion, as finding one takes time"""
@@ -107,7 +107,7 @@ def field_errors(
         ):
             text = repr(value)
             shown = f" (got {text if len(text) <= 80 else text[:77] + '...'})"
-        message = str(error["msg"]).removeprefix("Value error, ")
+        message = explain_type(error, model)
         if error["type"] == "extra_forbidden" and model is not None:
             num_unknown += 1
             is_explained = num_unknown <= MAX_EXPLAINED

@@ -30,7 +30,7 @@ from engine.optim.spec import (
     ScheduleSpec,
 )
 from engine.span import StepSpan, count_steps
-from engine.spec_model import Many, SpecModel
+from engine.spec_model import LIST, NUMBER, OBJECT, WORD, Many, SpecModel, one_of
 
 TRAINING_VERSION = 1
 """Part of every training digest; increased whenever the same spec would give other weights."""
@@ -72,7 +72,11 @@ class Execution(SpecModel):
     stack_seeds: bool = Field(
         True, description="Train the seeds of a small ReLU-Net together as one batched net."
     )
-    seeds_per_run: Literal["auto"] | Annotated[int, Field(ge=1, le=64), Strict()] = Field(
+    seeds_per_run: Annotated[
+        Annotated[Literal["auto"], WORD]
+        | Annotated[Annotated[int, Field(ge=1, le=64), Strict()], NUMBER],
+        one_of('a number of seeds from 1 to 64, or "auto"', "auto"),
+    ] = Field(
         "auto",
         description="How many seeds one run trains; `auto` puts stacked seeds into one run and "
         "gives every other seed its own run.",
@@ -140,7 +144,12 @@ class EvaluateEvery(SpecModel):
     every: int = Field(1, ge=1, le=10_000, description="Epochs from one evaluation to the next.")
 
 
-Evaluate = EvaluateEvery | Many[Epochs] | Literal["log"]
+Evaluate = Annotated[
+    Annotated[EvaluateEvery, OBJECT]
+    | Annotated[Many[Epochs], LIST]
+    | Annotated[Literal["log"], WORD],
+    one_of('{"every": 5}, a list of epochs like [1, 5, 20], or "log"', "log"),
+]
 
 
 class ExperimentSpec(SpecModel):

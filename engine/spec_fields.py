@@ -36,13 +36,40 @@ def explain_unknown(model: type[BaseModel], location: Sequence[int | str]) -> st
     location: of the field, as pydantic tells it, with the tags of unions.
     """
     *parents, name = location
-    known = list(_fields_at(model, parents))
+    known = list(
+        dict.fromkeys(name for one in _models_at(model, parents) for name in one.model_fields)
+    )
     near = get_close_matches(str(name)[:MAX_LETTERS], known, n=1) or [
         path for path in _paths_below(model) if not parents and path.endswith(f".{name}")
     ]
     if near:
         return f"{UNKNOWN}; did you mean `{near[0]}`?"
     return f"{UNKNOWN}; known: {', '.join(known) or 'none'}"
+
+
+def explain_type(error: Mapping[str, Any], model: type[BaseModel] | None) -> str:
+    """What a value must be instead, in JSON's words; other errors keep their message.
+
+    error: of pydantic. model: the model that was validated.
+    """
+    match error["type"]:
+        case "tuple_type" | "list_type":
+            return "must be a list"
+        case "dict_type":
+            return "must be an object"
+        case "model_type" | "model_attributes_type":
+            variants = [] if model is None else _models_at(model, error["loc"])
+            tags = [tag for one in variants if isinstance(tag := _tag_of(one), str)]
+            if not tags:
+                return "must be an object"
+            tag = error["input"] if error["input"] in tags else tags[0]
+            example = f'must be an object like {{"{TAG}": "{tag}"}}'
+            return f"{example}; names: {', '.join(tags)}" if tags[1:] else example
+        case "union_tag_invalid":
+            tags = error["ctx"]["expected_tags"].replace("'", "").split(", ")
+            name = str(error["ctx"]["tag"])[:MAX_LETTERS]
+            return f"there is no {error['loc'][-1]} {name!r}; {suggest_path(name, tags)}"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def suggest_path(path: str, known: Sequence[str]) -> str:
@@ -53,9 +80,10 @@ def suggest_path(path: str, known: Sequence[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
 
 
-def _fields_at(model: type[BaseModel], parents: Sequence[int | str]) -> Iterator[str]:
+def _models_at(model: type[BaseModel], location: Sequence[int | str]) -> list[type[BaseModel]]:
+    """The models that the value may be of."""
     models = [model]
-    for part in parents:
+    for part in location:
         inner = [
             found
             for one in models
@@ -63,12 +91,16 @@ def _fields_at(model: type[BaseModel], parents: Sequence[int | str]) -> Iterator
             for found in _models_in(one.model_fields[str(part)].annotation)
         ]
         models = inner or [one for one in models if _is_tagged(one, part)] or models
-    yield from dict.fromkeys(name for one in models for name in one.model_fields)
+    return models
+
+
+def _tag_of(model: type[BaseModel]) -> Any:
+    tag = model.model_fields.get(TAG)
+    return tag and tag.default
 
 
 def _is_tagged(model: type[BaseModel], part: int | str) -> bool:
-    tag = model.model_fields.get(TAG)
-    return part in (model.__name__, tag and tag.default)
+    return part in (model.__name__, _tag_of(model))
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Strict
+from pydantic import BaseModel, ConfigDict, Discriminator, Strict, Tag
 
 from engine.errors import FieldError
 
@@ -14,6 +14,30 @@ Item = TypeVar("Item")
 
 Many = Annotated[tuple[Item, ...], Strict(False)]
 """A tuple that also accepts a JSON list; a strict tuple would not."""
+OBJECT, LIST, WORD, NUMBER = Tag("<object>"), Tag("<list>"), Tag("<word>"), Tag("<number>")
+"""Mark the members of a union whose member `one_of` chooses."""
+_JSON_TYPES: Mapping[str, Any] = {
+    OBJECT.tag: (Mapping, BaseModel),
+    LIST.tag: (list, tuple),
+    WORD.tag: str,
+    NUMBER.tag: int | float,
+}
+
+
+def one_of(accepted: str, *words: str) -> Discriminator:
+    """Chooses a union's member by the value's JSON type: OBJECT, LIST, WORD or NUMBER.
+
+    accepted: what all members accept, for the error of any other value. words: the only texts.
+    """
+
+    def tag_of(value: object) -> str | None:
+        if isinstance(value, str) and value not in words:
+            return None
+        return next((tag for tag, types in _JSON_TYPES.items() if isinstance(value, types)), None)
+
+    return Discriminator(
+        tag_of, custom_error_type="wrong-type", custom_error_message=f"must be {accepted}"
+    )
 
 
 def _require_tag(schema: dict[str, Any], model: type[SpecModel]) -> None:

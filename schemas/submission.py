@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Strict, StringConstraints, Tag, field_validator
+from pydantic import Field, Strict, StringConstraints, field_validator
 
 from engine.own_claims.claim import MAX_CLAIMS, OwnClaim
 from engine.spec import Execution, Seed
+from engine.spec_model import LIST, OBJECT, one_of
 from engine.sweep import MAX_AXES
 from schemas.base import Request, Resource
 from schemas.seed_plan import MAX_SEEDS, SeedPlan, SeedsUntilDecided
@@ -33,10 +34,6 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 SeedList = Annotated[list[Seed], Strict(False), Field(min_length=1, max_length=MAX_SEEDS)]
 
 
-def _tag_seeds(seeds: object) -> str:
-    return "<until>" if isinstance(seeds, dict | SeedsUntilDecided) else "<list>"
-
-
 class Submission(Request):
     """One experiment: a spec, the fields to sweep, and the seeds of the repetitions."""
 
@@ -50,8 +47,8 @@ class Submission(Request):
         "the values, in the given order.",
     )
     seeds: Annotated[
-        Annotated[SeedList, Tag("<list>")] | Annotated[SeedsUntilDecided, Tag("<until>")],
-        Discriminator(_tag_seeds),
+        Annotated[SeedList, LIST] | Annotated[SeedsUntilDecided, OBJECT],
+        one_of('a list of seeds like [0, 1, 2], or {"until": "decided"}'),
     ] = Field(
         default=[0],
         description="Every point is computed with each seed. Instead of a list, where there are "

@@ -16,7 +16,7 @@ from engine.errors import FieldError
 from engine.labels import format_number
 from engine.models.layout import LayerLayout
 from engine.span import EpochSpan, Span, StepSpan
-from engine.spec_model import Many, SpecModel
+from engine.spec_model import LIST, WORD, Many, SpecModel, one_of
 
 TopLayers = Annotated[
     int, Field(ge=1, le=64, description="Layers trained from the top (the output side).")
@@ -192,9 +192,11 @@ class ScheduleRow(SpecModel):
     """The layers that train from an epoch on."""
 
     epoch: int = Field(ge=1, le=10_000, description="The first of these epochs; 1 is the first.")
-    layers: Literal["all"] | Many[Annotated[int, Field(ge=0, le=9_999)]] = Field(
-        "all", min_length=1, description="Layers counted from 0 at the bottom, or `all`."
-    )
+    layers: Annotated[
+        Annotated[Literal["all"], WORD]
+        | Annotated[Many[Annotated[int, Field(ge=0, le=9_999)]], Field(min_length=1), LIST],
+        one_of('"all", or a list of indices of layers', "all"),
+    ] = Field("all", description="Layers counted from 0 at the bottom, or `all`.")
 
 
 class SchedulePolicy(SpecModel):

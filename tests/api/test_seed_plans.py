@@ -105,6 +105,17 @@ def test_errors_of_a_list_point_into_it(
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
 
 
+@pytest.mark.parametrize("seeds", [3, "0-4", None])
+def test_what_is_no_list_and_no_plan_is_told_what_is_accepted(
+    api_server: ApiServer, seeds: object
+) -> None:
+    response = api_server.http.post("/experiments", json=body_of(1, seeds=seeds))
+    (error,) = response.json()["errors"]
+    accepted = 'must be a list of seeds like [0, 1, 2], or {"until": "decided"}'
+    shown = "" if seeds is None else f" (got {seeds!r})"
+    assert (error["pointer"], error["detail"]) == ("#/seeds", accepted + shown)
+
+
 def test_a_preview_states_the_first_look_and_the_most(api_server: ApiServer) -> None:
     sweep = {"model.width": [10, 20]}
     execution = {"stack_seeds": False}

@@ -67,7 +67,7 @@ export class SpecFields {
     return this.section("experiment", "Experiment", [
       kind,
       this.row("name", "#/name", name, "For you and for lists; up to 200 characters."),
-      this.row("seeds", "#/seeds", input, 'Every point is computed with each seed: "0-4", or "0, 1, 5". Three or more give verdicts.'),
+      this.row("seeds", "#/seeds", input, 'Every point is computed with each seed: "0-4", or "0, 1, 5". Three or more give verdicts; {"until": "decided"} adds seeds until these are decided.'),
     ]);
   }
 

@@ -109,20 +109,20 @@ def read_seeds_or_plan(text: str) -> list[int] | dict[str, Any]:
     """
     word, _, numbers = text.partition(":")
     if word != DECIDED:
-        return read_seeds(text)
+        return read_seeds(text, "write 0-4, 0,1,7 or decided")
     parts = numbers.split(",") if numbers else []
     if len(parts) > len(PLAN_FIELDS) or not all(part.strip().isdecimal() for part in parts):
         raise typer.BadParameter(f"{text!r} is no plan of seeds; write decided or decided:5,5,40")
     return {"until": DECIDED, **dict(zip(PLAN_FIELDS, map(int, parts), strict=False))}
 
 
-def read_seeds(text: str) -> list[int]:
-    """`0-4`, `0,1,7`, or both: `0-2,9`."""
+def read_seeds(text: str, advice: str = "write 0-4 or 0,1,7") -> list[int]:
+    """`0-4`, `0,1,7`, or both: `0-2,9`. advice: what else may be written."""
     found: list[int] = []
     for part in text.split(","):
         span = RANGE.match(part.strip())
         if span is None and not part.strip().isdecimal():
-            raise typer.BadParameter(f"{text!r} is not a list of seeds; write 0-4 or 0,1,7")
+            raise typer.BadParameter(f"{text!r} is not a list of seeds; {advice}")
         low, high = (int(span[1]), int(span[2])) if span else (int(part), int(part))
         if high - low >= 1_000:
             raise typer.BadParameter(f"{text!r} has more than 1,000 seeds")

@@ -16,7 +16,7 @@ from engine.kind import PlotInput
 from engine.models.layout import count_planned_layers, layout
 from engine.models.spec import ReluNetSpec, find_given_start
 from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
-from engine.spec_model import Many, SpecModel
+from engine.spec_model import LIST, WORD, Many, SpecModel, one_of
 
 MAX_FRACTIONS = 254
 """The most cuts that one pass over the parameters can make."""
@@ -109,7 +109,10 @@ class ReinitSweepSpec(ExperimentSpec):
         "(for `fresh` and `zero` to the initial ones); `magnitude`; `magnitude_increase`; or "
         "`random`.",
     )
-    scope: Literal["global", "per_layer"] | ManyLayers = Field(
+    scope: Annotated[
+        Annotated[Literal["global", "per_layer"], WORD] | Annotated[ManyLayers, LIST],
+        one_of('"global", "per_layer", or a list of names of layers', "global", "per_layer"),
+    ] = Field(
         "global",
         description="`global` ranks all parameters together; `per_layer` takes the fraction of "
         'each layer; a list such as `["layers.0"]` resets in these layers only.',
