@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from api.web.formatting import format_point, format_seconds
 from engine.answer_table import AnswerTable
 from engine.answers import Unit
 from engine.findings import describe_findings
+from engine.labels import label_points
 from engine.result import Statistic
 from engine.statistic_text import format_cell, format_heading
 from schemas.resources import Experiment, Run
@@ -28,6 +29,19 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultRow:
+    """A point, or the whole experiment where nothing is swept."""
+
+    index: int
+    name: str
+    """As in the legends of plots"""
+    axes: Sequence[Cell]
+    """Its swept values"""
+    numbers: Sequence[Cell]
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResultTable:
     """A row for each point."""
 
@@ -35,8 +49,7 @@ class ResultTable:
     """Names of the swept fields, as in the legends of plots"""
     columns: Sequence[tuple[str, str, str]]
     """(name, heading with its unit, which value is better or empty)"""
-    rows: Sequence[tuple[Sequence[Cell], Sequence[Cell], str]]
-    """(swept values, numbers, outcome)"""
+    rows: Sequence[ResultRow]
     shows_outcome: bool
     num_left_out: int
     """Columns that only the files hold"""
@@ -48,8 +61,13 @@ class ResultTable:
     """Whether the best row is the first"""
 
 
-def result_table(table: AnswerTable) -> ResultTable:
-    """Findings, and the first columns of the table with what they are sorted by."""
+def result_table(table: AnswerTable, values: Sequence[Mapping[str, Any]]) -> ResultTable:
+    """Findings, and the first columns of the table with what they are sorted by.
+
+    values: the swept fields and values of every point.
+    """
+    places = {repr(one): index for index, one in enumerate(values)}
+    names = label_points(values)
     columns = table.columns[:MAX_COLUMNS]
     shows_seeds = not table.has_equal_seeds()
     return ResultTable(
@@ -59,7 +77,9 @@ def result_table(table: AnswerTable) -> ResultTable:
             *([("seeds", "n", "")] if shows_seeds else []),
         ],
         [
-            (
+            ResultRow(
+                places[repr(row.values)],
+                names[places[repr(row.values)]],
                 [Cell(text, text.replace(",", "")) for text in row.axes],
                 [
                     *(_number_cell(row.statistics.get(one.name), one.unit) for one in columns),

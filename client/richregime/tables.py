@@ -127,7 +127,6 @@ def verdicts_table(comparison: Comparison) -> Table:
     for column in ("claim", "verdict", "found", "points"):
         table.add_column(column, no_wrap=column == "verdict", overflow="fold")
     for one in comparison.verdicts:
-        point = _format_axes(one.point)
         made = (
             "decided by theory" if one.decided_by == "theory" else "",
             f"{one.scale} scale",
@@ -135,7 +134,7 @@ def verdicts_table(comparison: Comparison) -> Table:
             f"departs in {len(one.departures)}: see below" if one.departures else "",
         )
         table.add_row(
-            f"{one.claim}. {one.title}" + (f" ({point})" if point else ""),
+            Text(f"{one.claim}. {one.title}" + (f" ({one.label})" if one.label else "")),
             one.verdict,
             one.sentence,
             ", ".join(filter(None, made)),
@@ -164,7 +163,7 @@ def published_table(comparison: Comparison) -> Table:
         table.add_column(column, overflow="fold")
     for one in comparison.published:
         table.add_row(
-            _format_axes(one.point),
+            Text(one.label),
             one.quantity.replace("_", " "),
             one.printed,
             "" if one.ours is None else show_statistic(one.ours),

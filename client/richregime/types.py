@@ -250,6 +250,8 @@ class PublishedValue(Resource):
     """A field of the result's points, or `parameters`, of the net alone."""
     point: dict[str, Any]
     """The swept values of the point that the number is about."""
+    label: str = ""
+    """Their name, as in tables and legends; empty without a sweep."""
     printed: str
     """As printed in the paper."""
     at_least: float | None
@@ -322,6 +324,8 @@ class Verdict(Resource):
     """The claim is reproduced where all its parts are."""
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
+    label: str = ""
+    """Their name, as in tables and legends; empty for the whole experiment."""
     scale: Literal["paper", "reduced"] | str
     """`paper`: data, epochs, seeds and nets, the widest included, are as large as the paper's."""
     reading: str | None

@@ -14,7 +14,11 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 LEAST_CONTRAST = 2.0
 """Of every line, marker and end of a colour map to white paper; black has 21."""
 DASHES: tuple[Any, ...] = ("-", (0, (4.5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d", "8")
+MARKERS: tuple[Any, ...] = (
+    *("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h", "d", "8"),
+    *((4, 1, 0), (8, 1, 0)),
+)
+"""16; the last two are stars with 4 and 8 points"""
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 """Of the parts of stacked bars, in their order."""
 
@@ -78,6 +82,6 @@ def series_styles(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def series_markers(count: int) -> list[str]:
-    """A marker for each of `count` series; neighbours differ."""
+def series_markers(count: int) -> list[Any]:
+    """A marker for each of `count` series; up to 16 differ."""
     return [MARKERS[index % len(MARKERS)] for index in range(count)]

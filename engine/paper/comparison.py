@@ -6,11 +6,12 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.analysis.stats import CONFIDENCE, MIN_SEEDS, summarize
 from engine.data.spec import BUILTIN_DATASETS
 from engine.kind import FinishedPoint, Kind
+from engine.labels import label_points
 from engine.models.layout import num_parameters
 from engine.own_claims.claim import OwnClaim
 from engine.own_claims.judge import OwnVerdict, judge_own_claims
@@ -28,6 +29,8 @@ class PublishedValue(ResultModel):
     """A field of the result's points, or `parameters`, of the net alone."""
     point: dict[str, Any]
     """The swept values of the point that the number is about."""
+    label: str = ""
+    """Their name, as in tables and legends; empty without a sweep."""
     printed: str
     """As printed in the paper."""
     at_least: float | None
@@ -36,6 +39,9 @@ class PublishedValue(ResultModel):
     ours: Statistic | None
     """Null where this experiment does not measure it, e.g. a ratio without a full point."""
     source: str
+
+
+OfPoint = TypeVar("OfPoint", Verdict, PublishedValue)
 
 
 class PaperComparison(ResultModel):
@@ -67,22 +73,32 @@ def compare(
     """
     finished = [point for point in points if point.results]
     judge = kind.load_judge()
-    verdicts = tuple(judge(points, summary, confidence)) if judge is not None else ()
+    verdicts = _name_points(judge(points, summary, confidence)) if judge is not None else ()
     seeds = min((len(point.results) for point in finished), default=0)
     return PaperComparison(
         verdicts=verdicts,
-        published=tuple(
-            _compare_number(number, point, point_result)
-            for point, point_result in zip(finished, summary, strict=True)
-            for number in (
-                *list_parameter_counts(point.spec.model),
-                *kind.list_published(point.spec),
-            )
+        published=_name_points(
+            [
+                _compare_number(number, point, point_result)
+                for point, point_result in zip(finished, summary, strict=True)
+                for number in (
+                    *list_parameter_counts(point.spec.model),
+                    *kind.list_published(point.spec),
+                )
+            ]
         ),
         departures=list_departures((point.spec for point in finished), seeds),
         choices=list_choices(point.spec for point in finished),
         note=_describe(kind, verdicts, seeds, confidence),
         own_verdicts=judge_own_claims(kind, points, summary, claims, confidence),
+    )
+
+
+def _name_points(found: Sequence[OfPoint]) -> tuple[OfPoint, ...]:
+    """With the label of the point of each."""
+    names = label_points([one.point for one in found])
+    return tuple(
+        one.model_copy(update={"label": name}) for one, name in zip(found, names, strict=True)
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.answers import Unit
-from engine.labels import label_points
 from engine.paper.comparison import PublishedValue
 from engine.paper.verdict import Verdict
 from engine.statistic_text import format_cell, symbol_of
@@ -40,7 +39,6 @@ _UNITS: Mapping[str, Unit] = {
 
 def tabulate_verdicts(title: str, verdicts: Sequence[Verdict]) -> TextTable:
     """A row for each verdict: what was found before what follows from it."""
-    names = label_points([verdict.point for verdict in verdicts])
     return TextTable(
         title,
         [
@@ -53,14 +51,14 @@ def tabulate_verdicts(title: str, verdicts: Sequence[Verdict]) -> TextTable:
         ],
         [
             [
-                _name_claim(verdict, name),
+                _name_claim(verdict),
                 verdict.sentence,
                 verdict.verdict,
                 verdict.scale,
                 verdict.reading or "–",
                 str(verdict.n),
             ]
-            for verdict, name in zip(verdicts, names, strict=True)
+            for verdict in verdicts
         ],
         _describe_verdicts(verdicts),
     )
@@ -94,7 +92,6 @@ def verdict_numbers(title: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 def tabulate_published(title: str, published: Sequence[PublishedValue]) -> TextTable:
     """A row for each printed number, with ours in its unit."""
-    names = label_points([one.point for one in published])
     counts = sorted({one.ours.n for one in published if one.ours is not None})
     told = f" (n = {'–'.join(map(str, (counts[0], counts[-1])[: len(counts)]))})" if counts else ""
     return TextTable(
@@ -109,12 +106,12 @@ def tabulate_published(title: str, published: Sequence[PublishedValue]) -> TextT
         [
             [
                 _name_quantity(one.quantity),
-                name or "–",
+                one.label or "–",
                 one.printed,
                 format_cell(one.ours, _unit_of(one.quantity)),
                 one.source,
             ]
-            for one, name in zip(published, names, strict=True)
+            for one in published
         ],
         [f"This experiment: mean ± one standard error over seeds{told}"],
     )
@@ -137,8 +134,8 @@ def published_numbers(title: str, published: Sequence[PublishedValue]) -> dict[s
     return {"title": title, "columns": list(PUBLISHED_COLUMNS), "points": points}
 
 
-def _name_claim(verdict: Verdict, name: str) -> str:
-    return f"{verdict.claim}. {verdict.title}" + (f" ({name})" if name else "")
+def _name_claim(verdict: Verdict) -> str:
+    return f"{verdict.claim}. {verdict.title}" + (f" ({verdict.label})" if verdict.label else "")
 
 
 def _describe_verdicts(verdicts: Sequence[Verdict]) -> list[str]:

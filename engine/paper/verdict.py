@@ -83,6 +83,8 @@ class Verdict(ResultModel):
     """The claim is reproduced where all its parts are."""
     point: dict[str, Any]
     """The swept values that this verdict is about; empty for the whole experiment."""
+    label: str = ""
+    """Their name, as in tables and legends; empty for the whole experiment."""
     scale: Literal["paper", "reduced"]
     """`paper`: data, epochs, seeds and nets, the widest included, are as large as the paper's."""
     reading: str | None

@@ -35,9 +35,17 @@ def has_run(session: Session, run_id: str) -> bool:
 
 
 def list_runs(
-    session: Session, experiment_id: str, *, limit: int, cursor: str | None = None
+    session: Session,
+    experiment_id: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    point: int | None = None,
 ) -> tuple[list[RunRow], str | None]:
-    """One page, oldest first, and the cursor of the next page. Raises InvalidCursor."""
+    """One page, oldest first, and the cursor of the next page. Raises InvalidCursor.
+
+    point: the index of a point; by default the runs of all points.
+    """
     query = (
         select(RunRow)
         .where(RunRow.experiment_id == experiment_id)
@@ -46,6 +54,8 @@ def list_runs(
     )
     if cursor is not None:
         query = query.where(RunRow.id > decode_cursor(cursor, str)[0])
+    if point is not None:
+        query = query.join(PointRow, RunRow.point_id == PointRow.id).where(PointRow.index == point)
     rows = list(session.scalars(query))
     return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
 

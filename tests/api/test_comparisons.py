@@ -117,6 +117,9 @@ def test_table_1_is_listed_with_our_values(api_server: ApiServer, done: str) -> 
     ratio = by_point["top_k_all_bottoms", "backward_ratio"]
     assert (ratio["at_most"], ratio["ours"]["mean"]) == (0.18, pytest.approx(0.25))
     assert {one["source"] for one in published} == {"Table 1", "Figure 12"}
+    drawn = api_server.get(f"/experiments/{done}/plots/accuracy_bars.json")["points"]
+    labels = list(dict.fromkeys(one["label"] for one in published))
+    assert labels == [point["label"] for point in drawn], "a point has one name everywhere"
 
 
 def test_a_comparison_of_unfinished_runs_is_marked_incomplete(

@@ -57,3 +57,8 @@ def test_curves_of_one_policy_differ_in_colour_and_line() -> None:
     styles = curve_styles(points)
     assert len({style["color"] for style in styles}) == 3
     assert len({style["linestyle"] for style in styles}) == 3
+
+
+def test_sixteen_policies_have_a_marker_each() -> None:
+    styles = family_styles([point(name, name) for name in POLICY_COLORS])
+    assert len({str(marker) for _, marker in styles.values()}) == len(POLICY_COLORS) == 16

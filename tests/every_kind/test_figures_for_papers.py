@@ -265,6 +265,7 @@ def test_neighbouring_series_differ_by_more_than_colour() -> None:
     for points in (widths(16), long_names(16)):
         looks = [(str(one["linestyle"]), one["marker"]) for one in series_styles(points)]
         assert len(set(looks)) == 16
+    assert len(set(series_markers(16))) == 16
     markers = series_markers(40)
     assert all(one != other for one, other in pairwise(markers))
     assert len(set(HATCHES)) == len(HATCHES)

@@ -1,6 +1,6 @@
 // The comparison with the paper: verdicts on its claims, its published numbers, and the departures from it.
 
-import { numberOf, showValue } from "./numbers.js";
+import { numberOf } from "./numbers.js";
 import { createElement, fetchJson, root } from "./service.js";
 import { tableLinks } from "./table_links.js";
 
@@ -51,7 +51,7 @@ function publishedTable(published) {
   const heads = ["Quantity", "Published", "This experiment", "95 % interval", "Source"].map((text) => createElement("th", { scope: "col", textContent: text }));
   const rows = published.map((one) => {
     const [factor, unit] = unitOf(one.quantity);
-    return createElement("tr", {}, createElement("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), pointText(one.point)].filter(Boolean).join(", ") }),
+    return createElement("tr", {}, createElement("th", { scope: "row", textContent: [one.quantity.replaceAll("_", " "), one.label].filter(Boolean).join(", ") }),
       createElement("td", { className: "number", "data-label": "Published", textContent: one.printed }),
       createElement("td", { className: "number", "data-label": "This experiment", textContent: one.ours ? numberOf(factor * one.ours.mean) + unit : "" }),
       createElement("td", { className: "number", "data-label": "95 % interval", textContent: intervalOf(one.ours?.ci95, factor) || spreadOf(one.ours?.mean, one.ours?.n) }),
@@ -61,9 +61,6 @@ function publishedTable(published) {
     createElement("table", { className: "stack" }, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...rows)));
 }
 
-// As the legends of plots name a point.
-const pointText = (point) => Object.entries(point?.values ?? point ?? {}).map(([path, value]) => `${path.split(".").pop()} ${Number.isInteger(value) ? value.toLocaleString("en") : showValue(value)}`).join(", ");
-
 // [factor, unit] that convert our value to the unit of the paper.
 function unitOf(quantity) {
   if (/accuracy|error/.test(quantity)) return [100, " %"];
@@ -72,7 +69,7 @@ function unitOf(quantity) {
 }
 
 function rowOf(verdict, told) {
-  return createElement("tr", {}, claimCell(verdict, pointText(verdict.point)),
+  return createElement("tr", {}, claimCell(verdict, verdict.label),
     createElement("td", {}, createElement("p", { className: "found", textContent: verdict.sentence }), settingOf(verdict),
       departuresOf(verdict.departures ?? [], told), findingsOf(verdict)),
     createElement("td", { "data-label": "Verdict" }, chipOf(verdict.verdict, verdict.decided_by)));
@@ -80,14 +77,14 @@ function rowOf(verdict, told) {
 
 // One row for a claim that is judged at many points: how often each verdict, and every one on demand.
 function mergedRow(verdicts, told) {
-  const each = verdicts.map((verdict) => createElement("li", {}, chipOf(verdict.verdict), ` ${pointText(verdict.point)}: ${verdict.sentence}`));
+  const each = verdicts.map((verdict) => createElement("li", {}, chipOf(verdict.verdict), ` ${verdict.label}: ${verdict.sentence}`));
   const settings = [...new Map(verdicts.map((verdict) => [`${verdict.decided_by} ${verdict.scale} ${verdict.reading}`, settingOf(verdict)])).values()];
   const counts = Object.entries(countBy(verdicts.map((verdict) => verdict.verdict)));
   return createElement("tr", {}, claimCell(verdicts[0], ""),
     createElement("td", {}, createElement("p", { className: "found", textContent: `${counts.map(([name, count]) => `${name} at ${count}`).join(", ")} of ${verdicts.length} settings.` }),
       ...settings, departuresOf([...new Set(verdicts.flatMap((verdict) => verdict.departures ?? []))], told),
       createElement("details", {}, createElement("summary", { textContent: `Each of the ${verdicts.length}` }), createElement("ul", { className: "problems" }, ...each))),
-    createElement("td", { "data-label": "Verdict" }, ...counts.map(([name]) => createElement("div", {}, chipOf(name)))));
+    createElement("td", { "data-label": "Verdict" }, ...counts.map(([name]) => createElement("div", {}, chipOf(name, decidersOf(verdicts, name))))));
 }
 
 function claimCell(verdict, point) {
@@ -97,6 +94,12 @@ function claimCell(verdict, point) {
 
 // What theory decides is no failure of the experiment: it has no colour.
 const chipOf = (name, decidedBy) => createElement("span", { className: `verdict ${decidedBy === "theory" ? "by-theory" : name.replace(" ", "-")}`, textContent: decidedBy === "theory" ? `${name}, by theory` : name });
+
+// What decides all verdicts of the name; nothing where several things do.
+function decidersOf(verdicts, name) {
+  const found = new Set(verdicts.filter((one) => one.verdict === name).map((one) => one.decided_by));
+  return found.size === 1 ? [...found][0] : undefined;
+}
 
 function groupByClaim(verdicts) {
   const groups = new Map();

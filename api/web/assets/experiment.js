@@ -6,13 +6,14 @@ import { refreshCurves } from "./curves.js";
 import { exploreOnClick } from "./heatmaps.js";
 import { refresh } from "./live.js";
 import { loadPlotly } from "./load_plotly.js";
+import { chosenPoints, tellChosen, withChosen } from "./point_ticks.js";
 import { fetchJson, root } from "./service.js";
 import "./sort_table.js";
 import { showTables } from "./tables.js";
 
 const page = document.getElementById("experiment");
 const base = `/experiments/${page.dataset.id}`;
-let series = [JSON.parse(page.dataset.series)];
+let usual = JSON.parse(page.dataset.series);
 const REFRESH_MS = 2500;
 const EVENT_DELAY_MS = 800;
 const AFTER_END_MS = [1500, 10000];
@@ -25,7 +26,8 @@ function isTerminal() {
 
 // Which points are the best changes while runs end.
 document.addEventListener("refreshed", ({ detail: fresh }) => {
-  series = [JSON.parse(fresh.getElementById("experiment").dataset.series)];
+  usual = JSON.parse(fresh.getElementById("experiment").dataset.series);
+  tellChosen();
 });
 
 function announceStatus() {
@@ -49,27 +51,37 @@ const curvesPart = document.getElementById("curves-part");
 function showQuantity(name) {
   for (const figure of document.querySelectorAll("#sweep figure")) {
     const path = figure.dataset.path;
-    for (const link of figure.querySelectorAll("a")) {
-      const address = new URL(link.href);
-      address.searchParams.set("quantity", name);
-      link.href = address.href;
-    }
+    for (const link of figure.querySelectorAll("a")) link.href = withParameter(link.href, "quantity", name);
     const image = figure.querySelector("img");
     if (image) image.src = image.dataset.src = `${path}.png?quantity=${encodeURIComponent(name)}`;
   }
+}
+
+// The curves of the ticked points, and the plots that can show a choice of points.
+async function showChosen() {
+  const chosen = chosenPoints().join(",");
+  for (const figure of document.querySelectorAll("figure[data-takes-points]")) {
+    for (const link of figure.querySelectorAll("a")) link.href = withParameter(link.href, "points", chosen);
+    const image = figure.querySelector("img");
+    if (image) image.src = image.dataset.src = withParameter(image.dataset.src, "points", chosen);
+  }
+  await showCurves();
+}
+
+// The address with the parameter; without it where the value is empty.
+function withParameter(address, name, value) {
+  const changed = new URL(address, window.location.href);
+  if (value) changed.searchParams.set(name, value);
+  else changed.searchParams.delete(name);
+  return changed.href;
 }
 
 // The files of all plots at a width, with or without their title.
 function chooseFiles() {
   const chosen = { width: document.getElementById("file-width").value, title: document.getElementById("file-title").checked ? "" : "none" };
   for (const link of document.querySelectorAll("#answer figcaption a, #plot-grid figcaption a, #sweep figcaption a")) {
-    const address = new URL(link.href);
-    if (!/\.(svg|pdf|png)$/.test(address.pathname)) continue;
-    for (const [name, value] of Object.entries(chosen)) {
-      if (value) address.searchParams.set(name, value);
-      else address.searchParams.delete(name);
-    }
-    link.href = address.href;
+    if (!/\.(svg|pdf|png)$/.test(new URL(link.href).pathname)) continue;
+    for (const [name, value] of Object.entries(chosen)) link.href = withParameter(link.href, name, value);
   }
 }
 
@@ -91,7 +103,7 @@ async function showCurves() {
   togglePlots(false);
   if (curvesPart && !curvesPart.open) return;
   if (curvesPart) await loadPlotly();
-  togglePlots((await refreshCurves(series)) > 0);
+  togglePlots((await refreshCurves([withChosen(usual)])) > 0);
 }
 
 // A wide plot takes the full width; it scrolls sideways before its text becomes too small.
@@ -156,6 +168,7 @@ page.addEventListener("click", (event) => {
   );
 });
 
+document.addEventListener("chosen", () => showErrors(showChosen()));
 page.addEventListener("change", (event) => {
   if (event.target.id === "quantity") showQuantity(event.target.value);
   if (["file-width", "file-title"].includes(event.target.id)) chooseFiles();

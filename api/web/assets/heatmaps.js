@@ -2,7 +2,6 @@
 
 import { CHART_CONFIG, themedLayout } from "./curves.js";
 import { loadPlotly } from "./load_plotly.js";
-import { showValue } from "./numbers.js";
 import { createElement, fetchJson } from "./service.js";
 
 const SCALE = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]];
@@ -32,7 +31,7 @@ function isMap(value) {
   return width > 0 && value.every((row) => Array.isArray(row) && row.length === width && row.every((cell) => cell === null || typeof cell === "number"));
 }
 
-// Yields each map with the properties of the objects around it: point values, layer, bin size and its key.
+// Yields each map with the properties of the objects around it: the point's label, layer, bin size and its key.
 function* findMaps(value, outer, key = "") {
   if (isMap(value)) yield { rows: value, ...outer, key };
   else if (value !== null && typeof value === "object") {
@@ -41,15 +40,14 @@ function* findMaps(value, outer, key = "") {
   }
 }
 
-function pick({ values, layer, parameter, bin_shape }) {
-  return Object.fromEntries(Object.entries({ values, layer, parameter, bin_shape }).filter(([, value]) => value !== undefined && value !== null));
+function pick({ label, layer, parameter, bin_shape }) {
+  return Object.fromEntries(Object.entries({ label, layer, parameter, bin_shape }).filter(([, value]) => value !== undefined && value !== null));
 }
 
-function titleOf({ values = {}, layer, parameter, key }) {
-  const point = Object.entries(values).map(([path, value]) => `${path.split(".").pop()} ${showValue(value)}`).join(", ");
+function titleOf({ label, layer, parameter, key }) {
   const place = layer === undefined ? "" : `layer ${layer}`;
   const alpha = key !== "" && Number.isFinite(Number(key)) ? `largest ${key} %` : key;
-  return [point, [place, parameter && `(${parameter})`].filter(Boolean).join(" "), alpha].filter(Boolean).join(" · ");
+  return [label, [place, parameter && `(${parameter})`].filter(Boolean).join(" "), alpha].filter(Boolean).join(" · ");
 }
 
 function show(target, maps) {

@@ -24,7 +24,7 @@ from engine.answer_table import AnswerTable
 from engine.epoch_answers import read_at
 from engine.experiments.registry import get_kind
 from engine.kind import PlotInfo
-from engine.point_choice import choose_few
+from engine.point_choice import MAX_CHOSEN, choose_few
 from engine.sweep_plots import MAX_QUANTITIES, find_quantity, list_quantities, place_results
 from schemas.events import EventName
 from schemas.resources import MAX_NOTES, Experiment, Run
@@ -82,11 +82,12 @@ def show_experiment(
     quantity: Annotated[str | None, Query(max_length=100)] = None,
     rows: Literal["first", "all"] = "first",
     runs_after: Annotated[str | None, Query(max_length=200)] = None,
+    point: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
 ) -> Response:
     """Progress, result, plots, comparison with the paper, curves, cost, files, runs and events.
 
     Of many points the parts after the comparison are folded. quantity: what the plots of the sweep
-    show.
+    show. point: the index of the only point whose runs are listed.
     """
     with state.db.read() as session:
         row = find.get_experiment(session, experiment_id)
@@ -96,7 +97,7 @@ def show_experiment(
         run_rows, _ = run_resources.list_runs(session, experiment_id, limit=MAX_RUNS_SHOWN)
         runs = run_resources.run_resources(session, run_rows)
         page_rows, next_runs = run_resources.list_runs(
-            session, experiment_id, limit=RUNS_OF_A_PAGE, cursor=runs_after
+            session, experiment_id, limit=RUNS_OF_A_PAGE, cursor=runs_after, point=point
         )
         runs_shown = run_resources.run_resources(session, page_rows)
         newest = events.newest_events(
@@ -125,7 +126,7 @@ def show_experiment(
         spec=json.dumps(experiment.spec, indent=2),
         snippets=submission_snippets(body, str(request.base_url).rstrip("/")),
         series=series,
-        table=None if table is None or not table.rows else result_table(table),
+        table=None if table is None or not table.rows else result_table(table, values),
         at=at,
         is_large=is_large,
         plots=plots,
@@ -137,6 +138,9 @@ def show_experiment(
         runs=[run_row(run, labels.get(repr(run.point.values))) for run in runs_shown],
         runs_after=runs_after,
         next_runs=next_runs,
+        point=point,
+        point_name=series["points"][point] if point in range(len(values)) else "",
+        max_chosen=MAX_CHOSEN,
         cost=cost_cards(experiment, runs, summary, num_bytes),
         files=[
             _file_row(file, labels.get(repr(of_point)))

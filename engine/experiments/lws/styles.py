@@ -50,10 +50,10 @@ MARKERS_OF_FAMILIES = tuple(marker for marker in MARKERS if marker != FULL_MARKE
 LINES = DASHES
 
 
-def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Any]]:
     """(colour, marker) by family: colour for the kind of policy, a marker for each family.
 
-    Up to 14 families differ without the colour.
+    Up to 16 families, `full` among them, differ without the colour.
     """
     kinds = {point["family"]: point["kind_of_policy"] for point in points}
     markers = iter(cycle(MARKERS_OF_FAMILIES))
