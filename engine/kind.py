@@ -108,6 +108,11 @@ class PlotInput(Protocol):
         ...
 
     @property
+    def specs(self) -> Sequence[Mapping[str, Any]]:
+        """The spec of every such point as JSON; cheaper than `points`, which reads results."""
+        ...
+
+    @property
     def point_results(self) -> Sequence[Mapping[str, Any]]:
         """The summary as JSON, of all points of the experiment that have a finished seed."""
         ...

@@ -239,6 +239,10 @@ class LocalExperiment:
         self.values = self.values or [point.values for point in self.points]
 
     @property
+    def specs(self) -> Sequence[Mapping[str, Any]]:
+        return [point.spec.model_dump(mode="json") for point in self.points]
+
+    @property
     def point_results(self) -> Sequence[Mapping[str, Any]]:
         return [result.model_dump(mode="json") for result in self.summary]
 

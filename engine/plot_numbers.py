@@ -33,6 +33,10 @@ class ChosenInput:
         self.title, self.values = source.title, source.values
 
     @property
+    def specs(self) -> Sequence[Mapping[str, Any]]:
+        return self._source.specs
+
+    @property
     def point_results(self) -> Sequence[Mapping[str, Any]]:
         return self._source.point_results
 

@@ -68,9 +68,14 @@ def _read_spec(point: PointRow) -> ExperimentSpec:
 
 def point_values(session: Session, experiment_id: str) -> list[dict[str, Any]]:
     """The swept fields and values of every point, by index; empty where they are unreadable."""
-    query = (
-        select(PointRow.values)
-        .where(PointRow.experiment_id == experiment_id)
-        .order_by(PointRow.index)
-    )
-    return [readable(values) for values in session.scalars(query)]
+    return _read_column(session, experiment_id, PointRow.values)
+
+
+def point_specs(session: Session, experiment_id: str) -> list[dict[str, Any]]:
+    """The spec of every point as JSON, by index; empty where they are unreadable."""
+    return _read_column(session, experiment_id, PointRow.spec)
+
+
+def _read_column(session: Session, experiment_id: str, column: Any) -> list[dict[str, Any]]:
+    query = select(column).where(PointRow.experiment_id == experiment_id).order_by(PointRow.index)
+    return [readable(value) for value in session.scalars(query)]

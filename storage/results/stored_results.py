@@ -21,7 +21,7 @@ from storage.database.engine import Database, Session
 from storage.database.tables import PointRow, RunRow
 from storage.errors import NotFound
 from storage.experiments.find import get_experiment
-from storage.experiments.points import finished_points, point_values
+from storage.experiments.points import finished_points, point_specs, point_values
 from storage.files.artifacts import find_artifact
 from storage.files.blobs import BlobStore
 from storage.results.metrics import read_metrics
@@ -56,6 +56,11 @@ class StoredPlotInput:
     def values(self) -> Sequence[Mapping[str, Any]]:
         with self._db.read() as session:
             return point_values(session, self._id)
+
+    @cached_property
+    def specs(self) -> Sequence[Mapping[str, Any]]:
+        with self._db.read() as session:
+            return point_specs(session, self._id)
 
     @cached_property
     def summary(self) -> Sequence[PointResult]:

@@ -238,6 +238,38 @@ def test_queued_runs_of_a_large_sweep_share_a_row(api_server: ApiServer) -> None
     assert f'aria-label="Progress of run {begun["id"]}"' in text
 
 
+def test_a_row_of_the_result_leads_to_the_runs_of_its_point(api_server: ApiServer) -> None:
+    spec = {"kind": "train", "epochs": 3}
+    made = api_server.submit({"spec": spec, "sweep": {"model.width": [6, 7]}, "seeds": [3]})["id"]
+    api_server.finish_all_runs(made)
+    page = PageReader(read(api_server, f"/view/{made}"))
+    links = [page.with_id(f"runs-of-{index}") for index in (0, 1)]
+    assert [one["aria-label"] for one in links] == ["Runs of width 6", "Runs of width 7"]
+    assert links[1]["href"] == "?point=1#runs"
+    (run,) = [
+        one["id"]
+        for one in api_server.get(f"/experiments/{made}/runs")["items"]
+        if one["point"]["index"] == 1
+    ]
+    text = read(api_server, f"/view/{made}?point=1")
+    shown = [one for one in PageReader(text).ids if one.startswith("run-run_")]
+    assert shown == [f"run-{run}"]
+    assert "Runs of width 7." in text
+
+
+def test_which_plots_a_page_shows_is_known_without_reading_a_result(
+    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = api_server.submit({"spec": {"kind": "reinit_sweep", "epochs": 3}})["id"]
+    layered = api_server.submit({"spec": {"kind": "reinit_sweep", "modes": ["layer"]}})["id"]
+    monkeypatch.setattr("storage.results.stored_results.finished_points", pytest.fail)
+    shown = [
+        'data-plot="layer_robustness"' in read(api_server, f"/view/{one}")
+        for one in (made, layered)
+    ]
+    assert shown == [False, True]
+
+
 def test_uploads_are_listed_with_a_control_that_deletes_each(api_server: ApiServer) -> None:
     assert PageReader(read(api_server, "/uploads")).all("button") == []
     sent: dict[str, Any] = {"params": {"name": "mine", "title": "a <b> set"}}

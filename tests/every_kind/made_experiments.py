@@ -44,6 +44,10 @@ class MadeExperiment:
     def values(self) -> Sequence[Mapping[str, Any]]:
         return [point.values for point in self.points]
 
+    @property
+    def specs(self) -> Sequence[Mapping[str, Any]]:
+        return [point.spec.model_dump(mode="json") for point in self.points]
+
     @cached_property
     def point_results(self) -> Sequence[Mapping[str, Any]]:
         return [result.model_dump(mode="json") for result in self.summary]

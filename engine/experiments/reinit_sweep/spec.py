@@ -235,7 +235,6 @@ class ReinitSweepSpec(ExperimentSpec):
 
 def needs_mode_layer(source: PlotInput) -> str | None:
     """Why there is no accuracy with one layer reset, or None."""
-    specs = (point.spec for point in source.points)
-    if any(isinstance(spec, ReinitSweepSpec) and "layer" in spec.modes for spec in specs):
+    if any("layer" in spec.get("modes", ()) for spec in source.specs):
         return None
     return "no point has the mode `layer`; add it to `modes`"
