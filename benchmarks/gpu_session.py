@@ -17,13 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.durations import format_seconds
+from ops.gallery.alone import name_folder
+from ops.gallery.entries import BEYOND_TWO_CORES
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = ("fig10a", "fig7a", "fig2-first_epoch", "fig6", "fig19")
-"""Entries of the gallery, the most telling first: drawn and static policies of VGG-5, then the
-reference point, then the activity of Conv-Nets"""
-OTHER_PLOTS = {"fig10a": ("fig11a", "fig9a", "fig12a"), "fig7a": ("fig8a",)}
-"""Entries that are other plots of a computed one; they train nothing new"""
 LEAST_SECONDS = 10.0
 """A step does not begin with less"""
 SAVE_SECONDS = 30.0
@@ -63,14 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rehearse", action="store_true", help="on the CPU, with sizes that take seconds"
     )
     chosen = parser.parse_args(arguments)
-    chosen.out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60 * chosen.minutes
-    steps = [
-        step
-        for step in list_steps(chosen.data_dir, chosen.out, is_rehearsal=chosen.rehearse)
-        if not chosen.only or step.name in chosen.only
-    ]
-    ended = [run_step(step, chosen.out, deadline) for step in steps]
+    out = chosen.out / "rehearsal" if chosen.rehearse else chosen.out
+    steps = {
+        step.name: step for step in list_steps(chosen.data_dir, out, is_rehearsal=chosen.rehearse)
+    }
+    unknown = [name for name in chosen.only or () if name not in steps]
+    if unknown:
+        parser.error(f"there is no step {', '.join(unknown)}: {', '.join(steps)}")
+    out.mkdir(parents=True, exist_ok=True)
+    named = [step for step in steps.values() if not chosen.only or step.name in chosen.only]
+    ended = [run_step(step, out, deadline) for step in named]
     for one in ended:
         told = "did not end" if one.exit_code is None else f"exit code {one.exit_code}"
         print(f"{one.name}: {told}, {format_seconds(one.seconds)} {one.detail}".rstrip())
@@ -88,17 +88,25 @@ def list_steps(data_dir: Path, out: Path, *, is_rehearsal: bool) -> Iterator[Ste
     figures = ("--out", str(out / "figures.json"))
     smoke = ("--smoke",) if is_rehearsal else ("--data-dir", str(data_dir))
     yield Step("goals", (python, "-m", "benchmarks", "gpu", *figures, *smoke), 240.0)
-    names = ("table1", "fig1a") if is_rehearsal else EXPERIMENTS
+    groups = [["table1"], ["fig1a"]] if is_rehearsal else list_trainings()
     where = ("--data-dir", str(data_dir), "--out", str(out / "gallery"))
-    how = ("--quick", "--device", "cpu") if is_rehearsal else ("--device", "cuda")
-    for name in names:
-        together = (name,) if is_rehearsal else (name, *OTHER_PLOTS.get(name, ()))
+    entries = "quick" if is_rehearsal else "paper"
+    how = ("--entries", entries, "--device", "cpu" if is_rehearsal else "cuda")
+    for names in groups:
         yield Step(
-            name,
-            (python, "-m", "ops.gallery.alone", *together, *where, *how),
+            names[0],
+            (python, "-m", "ops.gallery.alone", *names, *where, *how),
             120.0 if is_rehearsal else 3_600.0,
             stops_itself=True,
         )
+
+
+def list_trainings() -> list[list[str]]:
+    """The entries beyond two cores by name; together those that are plots of the same trainings."""
+    groups: dict[str, list[str]] = {}
+    for entry in BEYOND_TWO_CORES:
+        groups.setdefault(name_folder(entry.body()), []).append(entry.name)
+    return list(groups.values())
 
 
 def run_step(step: Step, out: Path, deadline: float) -> Ended:

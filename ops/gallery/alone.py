@@ -1,6 +1,6 @@
 """Computes entries of the gallery by the engine alone, where no service can run.
 
-`python -m ops.gallery.alone fig10a fig7a --seconds 300 --device cuda --data-dir D --out FOLDER`
+`python -m ops.gallery.alone fig10a fig7a --entries paper --seconds 300 --data-dir D --out FOLDER`
 """
 
 from __future__ import annotations
@@ -10,16 +10,32 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from engine.determinism import prepare_process
+from engine.drawing.fitting import draw_plot
+from engine.experiments.registry import get_kind, presets
+from engine.hardware import describe_processor
+from engine.local import run_local
+from engine.paper.comparison import compare
+from engine.plot_numbers import plot_numbers
+from engine.plotting import PlotOptions, save
 from engine.spec import sha256_of
-from ops.gallery.entries import Entry, list_entries
+from ops.gallery.entries import BEYOND_TWO_CORES, Entry, list_entries
 from ops.gallery.record import DPI, make_record
 
 TIME_LIMIT_REACHED = 3
+LISTS: dict[str, Callable[[Path], Iterable[Entry]]] = {
+    "gallery": list_entries,
+    "paper": lambda data_dir: BEYOND_TWO_CORES,
+    "quick": lambda data_dir: [Entry(name) for name, scale in presets() if scale == "quick"],
+}
+"""By the value of `--entries`: its entries, for a folder of data sets"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,18 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of data sets")
     parser.add_argument("--out", type=Path, required=True, help="for the records and plots")
     parser.add_argument(
-        "--quick", action="store_true", help="the presets at quick scale, unchanged"
+        "--entries",
+        choices=list(LISTS),
+        default="gallery",
+        help="the gallery's; those beyond two cores at the paper's size; all at quick scale",
     )
     chosen = parser.parse_args(arguments)
     deadline = time.monotonic() + chosen.seconds
-    known = {} if chosen.quick else {one.name: one for one in list_entries(chosen.data_dir)}
+    known = {one.name: one for one in LISTS[chosen.entries](chosen.data_dir)}
+    unknown = [name for name in chosen.names if name not in known]
+    if unknown:
+        parser.error(f"there is no entry {', '.join(unknown)}: {', '.join(known)}")
     for name in chosen.names:
-        entry = Entry(name) if chosen.quick else known.get(name)
-        if entry is None:
-            parser.error(f"there is no entry {name!r}: {', '.join(known)}")
         if (chosen.out / f"{name}.json").exists():
             continue
-        if not compute_alone(entry, chosen.out, chosen.data_dir, chosen.device, deadline):
+        if not compute_alone(known[name], chosen.out, chosen.data_dir, chosen.device, deadline):
             print(f"{name}: the time is over; the same call continues", flush=True)
             return TIME_LIMIT_REACHED
         print(f"{name}: written", flush=True)
@@ -58,20 +77,9 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
 
     What was computed by then is in `out/work`, from which the next call continues.
     """
-    import torch
-
-    from engine.determinism import prepare_process
-    from engine.drawing.fitting import draw_plot
-    from engine.experiments.registry import get_kind
-    from engine.hardware import describe_processor
-    from engine.local import run_local
-    from engine.paper.comparison import compare
-    from engine.plot_numbers import plot_numbers
-    from engine.plotting import PlotOptions, save
-
     prepare_process()
     body = entry.body()
-    folder = out / "work" / _name_folder(body)
+    folder = out / "work" / name_folder(body)
     is_reused = (folder / "result.json").exists()
     began = time.monotonic()
     experiment = run_local(
@@ -110,7 +118,7 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
     return True
 
 
-def _name_folder(body: dict[str, Any]) -> str:
+def name_folder(body: dict[str, Any]) -> str:
     """Equal for entries that are other plots of the same trainings."""
     computed = {name: body[name] for name in ("spec", "sweep", "seeds") if name in body}
     return sha256_of(computed)[:16]

@@ -149,6 +149,26 @@ CHANGES: tuple[Entry, ...] = (
     ),
 )
 """Presets at `quick` scale that the gallery enlarges; those of neither list are unchanged."""
+BEYOND_TWO_CORES: tuple[Entry, ...] = (
+    Entry("fig10a", scale="paper"),
+    Entry("fig11a", scale="paper"),
+    Entry("fig7a", scale="paper"),
+    Entry("fig8a", scale="paper"),
+    Entry("fig2", reading="first_epoch", scale="paper"),
+    Entry(
+        "table1",
+        {"data": {"name": "cifar10-jpeg", "augmentation": "crop_flip"}},
+        {"init": [{"name": "xavier"}]},
+        scale="paper",
+    ),
+    Entry("fig6", scale="paper"),
+    Entry("fig19", scale="paper"),
+    Entry("fig9a", scale="paper"),
+    Entry("fig12a", scale="paper"),
+)
+"""What two cores do not compute in days, at the paper's own size, the most telling first. The
+table's pretrained net is left out, since its weights are a download; its images are the copy that
+can be had without one."""
 
 
 def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:

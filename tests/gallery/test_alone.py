@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpu_session
 from benchmarks.gpu_session import Step, list_steps, run_step
 from engine.experiments.registry import presets
 from ops.gallery import alone
-from ops.gallery.entries import list_entries
+from ops.gallery.entries import BEYOND_TWO_CORES
+from schemas.submission import Submission
 
 DOCS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -29,7 +31,7 @@ def one_tiny_preset(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def call(name: str, folder: Path, seconds: float) -> int:
     where = ["--data-dir", str(folder), "--out", str(folder / "out"), "--device", "cpu"]
-    return alone.main([name, *where, "--quick", "--seconds", str(seconds)])
+    return alone.main([name, *where, "--entries", "quick", "--seconds", str(seconds)])
 
 
 def test_a_record_has_the_fields_of_one_that_a_service_computed(
@@ -54,13 +56,53 @@ def test_a_record_has_the_fields_of_one_that_a_service_computed(
     assert written.stat().st_mtime_ns == before, "what is written is not computed again"
 
 
-def test_every_experiment_of_the_gpu_session_is_an_entry(tmp_path: Path) -> None:
-    known = {entry.name for entry in list_entries()}
+def test_the_gpu_session_trains_each_experiment_of_the_paper_once(tmp_path: Path) -> None:
     steps = list(list_steps(tmp_path, tmp_path, is_rehearsal=False))
     assert [step.name for step in steps][:2] == ["tests", "goals"]
+    called = [step.command[3 : step.command.index("--data-dir")] for step in steps[2:]]
+    assert called == [
+        ("fig10a", "fig11a"),
+        ("fig7a", "fig8a"),
+        ("fig2-first_epoch",),
+        ("table1",),
+        ("fig6",),
+        ("fig19",),
+        ("fig9a", "fig12a"),
+    ]
     for step in steps[2:]:
-        names = step.command[3 : step.command.index("--data-dir")]
-        assert set(names) <= known
+        assert step.command[-4:] == ("--entries", "paper", "--device", "cuda")
+
+
+def test_entries_beyond_two_cores_are_the_paper_s_and_are_accepted() -> None:
+    for entry in BEYOND_TWO_CORES:
+        body = entry.body()
+        Submission.model_validate(body)
+        assert (entry.find_preset().scale, len(body["seeds"])) == ("paper", 5)
+    assert BEYOND_TWO_CORES[4].body()["sweep"]["model.width"][-1] == 100_000
+
+
+def test_an_unknown_name_is_refused_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        alone.main(["fig10a", "fig99", *where, "--entries", "paper", "--seconds", "1"])
+    assert "there is no entry fig99: fig10a, fig11a" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        gpu_session.main(["--minutes", "1", "--only", "goals", "fig99", *where])
+    assert "there is no step fig99: tests, goals, fig10a" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rehearsal_is_no_part_of_the_session(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    step = Step("good", (sys.executable, "-c", "pass"), 60.0)
+    monkeypatch.setattr(gpu_session, "list_steps", lambda *_, **__: iter([step]))
+    call = ["--minutes", "1", "--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert gpu_session.main([*call, "--rehearse"]) == 0
+    assert not (tmp_path / "out" / "good.step.json").exists()
+    assert (tmp_path / "out" / "rehearsal" / "good.step.json").exists()
 
 
 def test_a_step_that_succeeded_is_not_run_again_and_one_that_failed_is(tmp_path: Path) -> None:
