@@ -215,6 +215,7 @@ class ExperimentSpec(SpecModel):
         "checkpoints": {"epochs": [], "steps": []},
         "data.normalization": "standardize",
         "schedule.warmup": None,
+        "init.layer_gains": [],
         "loss": {"name": "cross_entropy", "label_smoothing": 0.0},
         "clip_norm": None,
         "init_seed": None,

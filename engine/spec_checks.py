@@ -7,12 +7,12 @@ from engine.errors import FieldError, ModelRejected
 from engine.models.layout import layout
 from engine.models.spec import (
     ConvNetSpec,
-    DescribedSpec,
     ModelSpec,
     Resnet18Spec,
     TorchvisionSpec,
     Vgg5Spec,
     Vgg11Spec,
+    check_layer_gains,
     validate_model,
 )
 from engine.spec import ExperimentSpec
@@ -31,9 +31,8 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
         return [*validate_data(spec.data, info), *needs_images]
     errors = [*validate_data(spec.data, info), *validate_model(spec.model, spec.init, info)]
     try:
-        if isinstance(spec.model, DescribedSpec):
-            layout(spec.model, info)  # known, and usable
-        return [*errors, *spec.check_data(info)]
+        layers = layout(spec.model, info)
+        return [*errors, *check_layer_gains(spec.init, len(layers)), *spec.check_data(info)]
     except ModelRejected as rejected:
         return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]
 

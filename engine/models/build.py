@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod, sqrt
 from pathlib import Path
 from typing import cast
@@ -60,12 +60,9 @@ def initialise(
     which are downloaded there if allow_download. Raises WeightsUnavailable.
     """
     match init:
-        case XavierSpec():
-            _load_all(net, _draw_normal(net, _xavier_variance, init.gain, seed))
-        case HeSpec():
-            _load_all(net, _draw_normal(net, lambda shape: 2.0 / _fan_in(shape), init.gain, seed))
-        case LecunSpec():
-            _load_all(net, _draw_normal(net, lambda shape: 1.0 / _fan_in(shape), init.gain, seed))
+        case XavierSpec() | HeSpec() | LecunSpec():
+            variance, gains = VARIANCES[init.name], list(init.layer_gains)
+            _load_all(net, _draw_normal(net, variance, init.gain, seed, gains))
         case TorchInitSpec():
             _draw_as_torch(net, seed)
         case PretrainedSpec():
@@ -88,6 +85,14 @@ def _fan_in(shape: torch.Size) -> int:
     return prod(shape[1:])
 
 
+VARIANCES: Mapping[str, Callable[[torch.Size], float]] = {
+    "xavier": _xavier_variance,
+    "he": lambda shape: 2.0 / _fan_in(shape),
+    "lecun": lambda shape: 1.0 / _fan_in(shape),
+}
+"""By the initialisation's name: the variance of a weight of this shape at gain 1"""
+
+
 def _draw_as_torch(net: LayeredNet, seed: int) -> None:
     """Reset every module in the order in which it was made, as if the net were made anew.
 
@@ -105,9 +110,13 @@ def _draw_as_torch(net: LayeredNet, seed: int) -> None:
 
 
 def _draw_normal(
-    net: LayeredNet, variance: Callable[[torch.Size], float], gain: float, seed: int
+    net: LayeredNet,
+    variance: Callable[[torch.Size], float],
+    gain: float,
+    seed: int,
+    layer_gains: Sequence[float] = (),
 ) -> dict[str, Tensor]:
-    """Weights ~ N(0, gain^2 * variance(shape)).
+    """Weights ~ N(0, gain^2 * variance(shape)), a layer's scaled by its gain besides.
 
     Biases and shifts are 0, scales of normalisations 1, its buffers at their initial values. Of
     nets of torchvision and of plug-ins only linear maps, convolutions and attentions are drawn so;
@@ -115,11 +124,16 @@ def _draw_normal(
     Each tensor has its own generator, named after it, so no tensor depends on those drawn before
     it.
     """
+
+    def draw(name: str, shape: torch.Size) -> Tensor:
+        own = layer_gains[_layer_of(name)] if layer_gains else 1.0
+        return _draw_matrix(name, shape, variance, gain * own, seed)
+
     if net.draw_own_start is not None:
         values = net.draw_own_start(seed)
         matrices, biases = list_matrices(net)
         for name in matrices:
-            values[name] = _draw_matrix(name, values[name].shape, variance, gain, seed)
+            values[name] = draw(name, values[name].shape)
         for name in biases:
             values[name] = torch.zeros_like(values[name])
         return values
@@ -127,13 +141,18 @@ def _draw_normal(
     for name, parameter in net.named_parameters():
         shape = parameter.shape
         if len(shape) > 1:
-            values[name] = _draw_matrix(name, shape, variance, gain, seed)
+            values[name] = draw(name, shape)
         else:
             values[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
     for name, buffer in net.named_buffers():
         start = torch.ones_like if name.endswith("running_var") else torch.zeros_like
         values[name] = start(buffer, device="cpu")
     return values
+
+
+def _layer_of(name: str) -> int:
+    """The layer of a parameter named `layers.3.linear.weight`."""
+    return int(name.split(".")[1])
 
 
 def _draw_matrix(

@@ -216,6 +216,16 @@ Gain = Annotated[
 ]
 
 
+LayerGains = Annotated[
+    Many[Gain],
+    Field(
+        max_length=1_000,
+        description="A factor of the standard deviation for each layer, from the input up, beside "
+        "`gain`: as many as the net has layers. Empty: 1 for all.",
+    ),
+]
+
+
 class XavierSpec(SpecModel):
     """Weights ~ N(0, gain^2 * 2 / (fan_in + fan_out)), biases zero."""
 
@@ -223,6 +233,7 @@ class XavierSpec(SpecModel):
 
     name: Literal["xavier"] = "xavier"
     gain: Gain = 1.0
+    layer_gains: LayerGains = ()
 
 
 class HeSpec(SpecModel):
@@ -230,6 +241,7 @@ class HeSpec(SpecModel):
 
     name: Literal["he"] = "he"
     gain: Gain = 1.0
+    layer_gains: LayerGains = ()
 
 
 class LecunSpec(SpecModel):
@@ -237,6 +249,7 @@ class LecunSpec(SpecModel):
 
     name: Literal["lecun"] = "lecun"
     gain: Gain = 1.0
+    layer_gains: LayerGains = ()
 
 
 class TorchInitSpec(SpecModel):
@@ -272,6 +285,9 @@ class CheckpointSpec(SpecModel):
     )
 
 
+DrawnSpec = XavierSpec | HeSpec | LecunSpec
+"""Weights of a normal distribution, whose deviation each layer can scale"""
+
 InitSpec = Annotated[
     XavierSpec | HeSpec | LecunSpec | TorchInitSpec | PretrainedSpec | CheckpointSpec,
     Field(discriminator="name"),
@@ -293,6 +309,17 @@ def find_weights_file(model: ModelSpec, init: InitSpec) -> str | None:
     if isinstance(init, CheckpointSpec) or not isinstance(model, TorchvisionSpec):
         return None
     return None if model.weights is None else architectures()[model.architecture][model.weights]
+
+
+def check_layer_gains(init: InitSpec, num_layers: int) -> list[FieldError]:
+    """The error of a number of gains that is not the number of the net's layers."""
+    if not isinstance(init, DrawnSpec) or len(init.layer_gains) in (0, num_layers):
+        return []
+    detail = (
+        f"{len(init.layer_gains)} gains for a net of {num_layers} layers; give one for each, from "
+        "the input up"
+    )
+    return [FieldError("#/spec/init/layer_gains", "wrong-number", detail)]
 
 
 def validate_model(

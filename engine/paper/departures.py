@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.models.spec import ConvNetSpec, ReluNetSpec, Vgg5Spec
+from engine.models.spec import ConvNetSpec, DrawnSpec, ReluNetSpec, Vgg5Spec
 from engine.optim.spec import (
     AdamSpec,
     ConstantSpec,
@@ -153,6 +153,8 @@ def _net_departures(spec: ExperimentSpec) -> Iterator[str]:
             )
     if getattr(spec.init, "gain", 1.0) != 1.0:
         yield f"initialisation scaled by {getattr(spec.init, 'gain', 1.0):g}"
+    if isinstance(spec.init, DrawnSpec) and any(one != 1.0 for one in spec.init.layer_gains):
+        yield f"layers initialised at {_list_numbers(spec.init.layer_gains)} of their scale"
     if spec.init.name in _OTHER_INITS:
         yield f"{_OTHER_INITS[spec.init.name]} initialisation instead of Xavier's"
     if spec.init.name == "checkpoint":

@@ -21,6 +21,7 @@ from engine.models.spec import (
     ModelSpec,
     ReluNetSpec,
     TorchInitSpec,
+    TorchvisionSpec,
     Vgg5Spec,
     XavierSpec,
 )
@@ -75,6 +76,31 @@ def test_he_and_lecun_draw_with_variance_by_the_inputs(init: InitSpec, variance:
             torch.testing.assert_close(parameter, xavier[name] * ratio)
         else:
             assert torch.equal(parameter, xavier[name])
+
+
+@pytest.mark.parametrize("init", [XavierSpec, HeSpec, LecunSpec])
+def test_layer_gains_scale_the_weights_of_their_layer_alone(
+    init: type[XavierSpec | HeSpec | LecunSpec],
+) -> None:
+    gains = (0.5, 1.0, 4.0, 2.0, 1.0)
+    plain = build(Vgg5Spec(), DIGITS, init(), seed=2)
+    scaled = build(Vgg5Spec(), DIGITS, init(layer_gains=gains), seed=2)
+    for index, gain in enumerate(gains):
+        pairs = zip(
+            plain.parameters_of_layer(index), scaled.parameters_of_layer(index), strict=True
+        )
+        assert all(torch.equal(own, before * gain) for before, own in pairs)
+
+
+def test_layer_gains_scale_the_layers_of_a_traced_net() -> None:
+    model = TorchvisionSpec(architecture="resnet18", stem="small")
+    plain = build(model, DIGITS, XavierSpec(), seed=2)
+    count = len(plain.layers)
+    gains = tuple(2.0 if index == count - 1 else 1.0 for index in range(count))
+    scaled = build(model, DIGITS, XavierSpec(layer_gains=gains), seed=2)
+    for (name, before), own in zip(plain.named_parameters(), scaled.parameters(), strict=True):
+        gain = 2.0 if name == f"layers.{count - 1}.fc.weight" else 1.0
+        assert torch.equal(own, before * gain), name
 
 
 def test_torchs_own_initialisation_is_that_of_new_modules_under_the_seed() -> None:

@@ -97,6 +97,8 @@ def test_a_point_as_in_the_paper_has_no_departure() -> None:
         ({"model": {"name": "conv_net", "depth": 1}}, "depth 1 instead of 2 or 4"),
         ({"model": {"name": "vgg5", "batch_norm": True}}, "VGG-5 with batch normalisation"),
         ({"init": {"name": "xavier", "gain": 2.0}}, "initialisation scaled by 2"),
+        ({"init": {"name": "xavier", "layer_gains": [1.0, 0.5]}},
+         "layers initialised at 1, 0.5 of their scale"),
         ({"batch_size": 64}, "batches of 64 instead of 128"),
     ],
 )  # fmt: skip

@@ -51,6 +51,21 @@ def minimised(spec: ExperimentSpec, logits: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(logits, y, label_smoothing=spec.loss.label_smoothing)
 
 
+@pytest.mark.parametrize("name", ["xavier", "he", "lecun"])
+def test_gains_of_layers_are_as_many_as_the_net_s_layers(name: str) -> None:
+    def check(*gains: float) -> list[tuple[str, str]]:
+        spec = make_spec(model=RELU_NET, init={"name": name, "layer_gains": gains})
+        return [(error.pointer, error.detail) for error in check_spec(spec, DIGITS)]
+
+    assert check() == check(1.0, 2.0, 0.5) == []
+    told = "2 gains for a net of 3 layers; give one for each, from the input up"
+    assert check(1.0, 2.0) == [("#/spec/init/layer_gains", told)]
+    plain = make_spec(model=RELU_NET, init={"name": name})
+    given = make_spec(model=RELU_NET, init={"name": name, "layer_gains": [1.0, 2.0, 0.5]})
+    assert "layer_gains" not in plain.training_spec()["init"]
+    assert given.training_spec()["init"]["layer_gains"] == [1.0, 2.0, 0.5]
+
+
 def train_plainly(folder: Path, spec: ExperimentSpec, theta_0: dict[str, Tensor]) -> nn.Module:
     """The training as a user of torch writes it: AdamW with a cosine after a warm-up."""
     data = load_dataset(
