@@ -143,3 +143,43 @@ def test_runs_are_listed_by_pages_and_named_as_points(page: Browser) -> None:
     assert page.evaluate(f"{rows}.length") == 50
     assert page.evaluate(f"{rows}[0].cells[0].textContent") != first
     assert page.evaluate("document.getElementById('runs-part').open"), "the link opens the section"
+
+
+def test_ticks_choose_the_curves_and_plots_by_keyboard_on_a_narrow_screen(page: Browser) -> None:
+    page.resize(390, 844)
+    first, second = page.evaluate(
+        f"{VISIBLE}.slice(0, 2).map((row) => Number(row.querySelector('input').dataset.point))"
+    )
+    for point in (first, second):
+        page.evaluate(f"document.getElementById('curves-of-{point}').focus(); true")
+        page.press(" ", 32, " ")
+    assert page.evaluate("document.getElementById('chosen').textContent") == "2 ticked."
+    page.evaluate("document.getElementById('to-curves').focus(); true")
+    page.press("Enter", 13, "\r")
+    page.wait_for("document.querySelectorAll('#legend .entry').length === 2")
+    names = page.evaluate(
+        "[...document.querySelectorAll('#legend .entry')].map((one) => one.textContent)"
+    )
+    labels = [f"document.getElementById('curves-of-{one}').ariaLabel" for one in (first, second)]
+    assert sorted(f"Curves of {name}" for name in names) == sorted(map(page.evaluate, labels))
+    chosen = ",".join(map(str, sorted((first, second))))
+    queries = page.evaluate(
+        "[...document.querySelectorAll('figure[data-takes-points] img')]"
+        ".map((one) => new URL(one.src).searchParams.get('points'))"
+    )
+    assert queries
+    assert set(queries) == {chosen}
+    page.evaluate("document.getElementById('untick').click()")
+    page.wait_for("document.querySelectorAll('#legend .entry').length === 6")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_name_of_a_row_leads_to_the_runs_of_its_point(page: Browser) -> None:
+    name = page.evaluate(f"{VISIBLE}[0].querySelector('a').ariaLabel")
+    page.evaluate(f"{VISIBLE}[0].querySelector('a').click()")
+    page.wait_for("location.hash === '#runs' && document.readyState === 'complete'")
+    page.wait_for("document.getElementById('runs-part').open")
+    cells = (
+        "[...document.querySelectorAll('#run-list tbody tr')].map((row) => row.cells[1].innerText)"
+    )
+    assert {f"Runs of {cell}" for cell in page.evaluate(cells)} == {name}
