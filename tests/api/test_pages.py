@@ -334,7 +334,7 @@ def test_the_page_shows_an_experiment_s_result(api_server: ApiServer) -> None:
         "0.90 and 0.91: a standard error of 0.5 points, and t = 12.706"
     )
     assert '<td class="number" data-value="0.905">90.50 ± 0.50</td>' in text
-    assert '<th scope="row" data-value="7">7</th>' in text
+    assert ">7</a></th>" in text
     assert "learning_curve.svg" in text
     best = api_server.http.get(f"/view/{experiment['id']}?at=best").text
     assert "chosen on the test data: such values are optimistic" in best
