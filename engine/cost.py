@@ -15,6 +15,7 @@ from engine.experiments.registry import get_kind
 from engine.models.layout import layout
 from engine.models.spec import ModelSpec
 from engine.optim.spec import OptimizerSpec, SgdSpec
+from engine.probes.cost import NetSize, ProbeWork, measure_work
 from engine.spec import Execution, ExperimentSpec, sha256_of
 
 STACK_BYTES = 2 << 30
@@ -88,10 +89,13 @@ class Cost:
     """checkpoints, resume state and artifacts of all seeds"""
     seconds: float
     basis: Literal["measured", "model"]
+    probe_flops: int = 0
+    probe_seconds: float = 0.0
+    """of `seconds`, those of the spec's `probes`"""
 
     @property
     def flops(self) -> int:
-        return self.train_flops + self.evaluation_flops
+        return self.train_flops + self.evaluation_flops + self.probe_flops
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def estimate(
 
     seconds = RUN_SECONDS + FLOPs * seconds_per_flop + steps * (seconds_per_step + layers *
     seconds_per_layer_step) + the memory traffic of activations and optimiser + the values that the
-    kind sorts and stores; stacked seeds share their steps.
+    kind sorts and stores + the probes of each seed that trains; stacked seeds share their steps.
     With a `calibration` the basis is `measured`, otherwise it is the `model` of `device`.
     execution: None means its defaults. num_loaded: how many of the seeds load a training instead of
     computing it; only the kind's own work remains of them.
@@ -145,6 +149,12 @@ def estimate(
     traffic = (
         activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
     )
+    probes = _probe_work(spec, info)
+    probe_seconds = num_trained * (
+        probes.flops * rates.seconds_per_flop
+        + probes.moved_floats * rates.seconds_per_activation
+        + probes.passes * overhead
+    )
     sorted_values = num_seeds * net.parameters * work.sorted_per_parameter
     return Cost(
         parameters=net.parameters,
@@ -156,8 +166,11 @@ def estimate(
         + (train_flops + evaluation_flops) * rates.seconds_per_flop
         + steps * overhead
         + traffic
-        + sorted_values * rates.seconds_per_sorted_value,
+        + sorted_values * rates.seconds_per_sorted_value
+        + probe_seconds,
         basis="model" if calibration is None else "measured",
+        probe_flops=num_trained * probes.flops,
+        probe_seconds=probe_seconds,
     )
 
 
@@ -188,6 +201,21 @@ def _measure_net(model: ModelSpec, info: DatasetInfo) -> _Net:
         saved_floats=sum(layer.saved_floats for layer in layers),
         layer_sizes=frozenset((layer.saved_floats, layer.num_parameters) for layer in layers),
     )
+
+
+def _probe_work(spec: ExperimentSpec, info: DatasetInfo) -> ProbeWork:
+    if spec.probes is None:
+        return ProbeWork()
+    net = _measure_net(spec.model, info)
+    size = NetSize(
+        net.parameters,
+        net.forward_flops,
+        net.gradient_flops,
+        net.saved_floats,
+        max(saved for saved, _ in net.layer_sizes),
+        info.num_classes,
+    )
+    return measure_work(spec.probes, spec.epochs, size)
 
 
 def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
@@ -307,7 +335,9 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     workspace = (
         _workspace_bytes(net, spec.batch_size) + net.parameters * work.scratch_bytes_per_parameter
     )
-    return PROCESS_BYTES + data + stacked * (seed_bytes(spec, info) + copies) + workspace
+    probes = _probe_work(spec, info)
+    a_seed = seed_bytes(spec, info) + copies + probes.seed_bytes
+    return PROCESS_BYTES + data + stacked * a_seed + workspace + probes.num_bytes
 
 
 def _workspace_bytes(net: _Net, batch_size: int) -> int:

@@ -12,6 +12,7 @@ from engine.answers import AnswerColumn, list_columns, list_statistics
 from engine.context import RunContext
 from engine.data.spec import DatasetInfo
 from engine.paper.published import PublishedNumber
+from engine.probes.quantities import list_probe_columns
 from engine.result import PointResult, SeedResult
 from engine.spec import ExperimentSpec
 from engine.tables import TextTable
@@ -217,10 +218,12 @@ class Kind:
     every kind."""
 
     def read_answer(self, point: PointResult | Mapping[str, Any]) -> list[AnswerColumn]:
-        """The columns of one point of a result, the kind's headline first."""
+        """The columns of one point of a result, the kind's headline first, what `probes` measured
+        last.
+        """
         if isinstance(point, PointResult):
             point = point.model_dump(mode="json")
-        return list(self.answer(point))
+        return [*self.answer(point), *list_probe_columns(point)]
 
     def read_quantities(self, point: PointResult | Mapping[str, Any]) -> list[AnswerColumn]:
         """Every number of a result that has a name: the answer, then the other statistics."""
@@ -250,7 +253,7 @@ class Kind:
         from engine.drawing.kind_plots import KindPlots
 
         own = cast(PlotProcedures, import_module(self.plots_path))
-        return KindPlots(own, self.answer)
+        return KindPlots(own, self.read_answer)
 
 
 def _load(path: str) -> Any:

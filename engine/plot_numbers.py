@@ -136,7 +136,7 @@ def _choose(
     most = plot.most_points
     if points is None and not (for_picture and most is not None and len(source.values) > most):
         return None
-    column, found = read_quantity(source, kind.answer, quantity)
+    column, found = read_quantity(source, kind.read_answer, quantity)
     if column is None:
         first = place_results(source.values, source.point_results)
         return choose_few([None] * len(source.values), None) if not first else None

@@ -57,6 +57,8 @@ class Timings(ResultModel):
     cache_seconds: float = 0.0
     """Filling the frozen-prefix cache beyond what the forward pass computes anyway."""
     checkpoint_seconds: float = 0.0
+    probe_seconds: float = 0.0
+    """Measuring the `probes` of the spec."""
     stacked_seeds: int = Field(
         default=1,
         ge=1,
@@ -67,7 +69,7 @@ class Timings(ResultModel):
     def train_seconds(self) -> float:
         """Full training time: load + forward + backward + optimizer + cache.
 
-        Evaluation and checkpoints are not included.
+        Evaluation, checkpoints and probes are not included.
         """
         return (
             self.load_seconds
@@ -92,6 +94,11 @@ class TimingSummary(ResultModel):
     evaluation_seconds: Statistic
     cache_seconds: Statistic
     train_seconds: Statistic
+    probe_seconds: Statistic | None = Field(
+        default=None,
+        exclude_if=lambda seconds: seconds is None,
+        description="Measuring the spec's `probes`; absent without them.",
+    )
 
 
 class SeedResult(ResultModel):
@@ -109,6 +116,12 @@ class SeedResult(ResultModel):
     """The run that trained this seed's weights, if they were reused."""
     notes: tuple[str, ...] = ()
     """Remarks for the reader, e.g. why the frozen-prefix cache was not used."""
+    probes: Mapping[str, float | None] = Field(
+        default={},
+        exclude_if=lambda probes: not probes,
+        description="What the spec's `probes` measured at their last epoch, by metric; null where "
+        "it was not finite.",
+    )
 
 
 class PointResult(ResultModel):
@@ -122,3 +135,9 @@ class PointResult(ResultModel):
     seeds: tuple[int, ...]
     test_accuracy: Statistic
     notes: tuple[str, ...] = ()
+    probes: Mapping[str, Statistic] = Field(
+        default={},
+        exclude_if=lambda probes: not probes,
+        description="What the spec's `probes` measured at their last epoch, by metric, over the "
+        "seeds with a finite value.",
+    )

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Strict, StringConstraints, model_validator
@@ -20,6 +19,7 @@ from engine.data.bounds import num_batches
 from engine.data.spec import CorruptionSpec, DatasetInfo, DataSpec
 from engine.errors import FieldError
 from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
+from engine.moments import EpochChoice, Epochs, EveryEpochs, Steps, choose_epochs, count_epochs
 from engine.optim.spec import (
     AdamSpec,
     AdamWSpec,
@@ -29,8 +29,9 @@ from engine.optim.spec import (
     OptimizerSpec,
     ScheduleSpec,
 )
+from engine.probes.spec import ProbesSpec, check_probes
 from engine.span import StepSpan, count_steps
-from engine.spec_model import LIST, NUMBER, OBJECT, WORD, Many, SpecModel, one_of
+from engine.spec_model import NUMBER, WORD, Many, SpecModel, one_of
 
 TRAINING_VERSION = 1
 """Part of every training digest; increased whenever the same spec would give other weights."""
@@ -107,8 +108,6 @@ class Work:
     """Values per parameter that the kind sorts and stores compressed."""
 
 
-Epochs = Annotated[int, Field(ge=1, le=10_000)]
-Steps = Annotated[int, Field(ge=1, le=10**9)]
 MAX_MOMENTS = 100
 """The most epochs, and the most steps, at which one training keeps its weights."""
 
@@ -136,20 +135,6 @@ class CheckpointsSpec(SpecModel):
             epochs=tuple(sorted({*self.epochs, *other.epochs})),
             steps=tuple(sorted({*self.steps, *other.steps})),
         )
-
-
-class EvaluateEvery(SpecModel):
-    """Evaluate after every so many epochs."""
-
-    every: int = Field(1, ge=1, le=10_000, description="Epochs from one evaluation to the next.")
-
-
-Evaluate = Annotated[
-    Annotated[EvaluateEvery, OBJECT]
-    | Annotated[Many[Epochs], LIST]
-    | Annotated[Literal["log"], WORD],
-    one_of('{"every": 5}, a list of epochs like [1, 5, 20], or "log"', "log"),
-]
 
 
 class ExperimentSpec(SpecModel):
@@ -199,8 +184,8 @@ class ExperimentSpec(SpecModel):
         le=65_536,
         description="Examples per step; the last batch of an epoch may be smaller.",
     )
-    evaluate: Evaluate = Field(
-        EvaluateEvery(),
+    evaluate: EpochChoice = Field(
+        EveryEpochs(),
         description='When the test set is evaluated: `{"every": n}` epochs, a list of epochs, or '
         "`log` (ten epochs a decade). The initial and the trained net always are.",
     )
@@ -209,10 +194,16 @@ class ExperimentSpec(SpecModel):
         description="Keeps the weights at these moments: to download, as `init.checkpoint`, or to "
         "reset to.",
     )
+    probes: ProbesSpec | None = Field(
+        None,
+        description="Measures how far the net has moved from its start, in parameters, features "
+        "and tangent kernel: which regime it trains in. Null measures nothing.",
+    )
 
     added_fields: ClassVar[Mapping[str, Any]] = {
         "evaluate": {"every": 1},
         "checkpoints": {"epochs": [], "steps": []},
+        "probes": None,
         "data.normalization": "standardize",
         "schedule.warmup": None,
         "init.layer_gains": [],
@@ -242,20 +233,15 @@ class ExperimentSpec(SpecModel):
 
     def evaluated_epochs(self) -> frozenset[int]:
         """The epochs after which the test set is evaluated; 0 is the initial net."""
-        match self.evaluate:
-            case EvaluateEvery(every=every):
-                chosen = set(range(every, self.epochs + 1, every))
-            case "log":
-                chosen = {round(10 ** (step / 10)) for step in range(41)}
-            case epochs:
-                chosen = set(epochs)
-        return frozenset({0, self.epochs} | {one for one in chosen if one <= self.epochs})
+        return choose_epochs(self.evaluate, self.epochs)
 
     def num_evaluations(self) -> int:
         """The number of `evaluated_epochs`; it takes the same time for any number of epochs."""
-        if isinstance(self.evaluate, EvaluateEvery):
-            return 1 + ceil(self.epochs / self.evaluate.every)
-        return len(self.evaluated_epochs())
+        return count_epochs(self.evaluate, self.epochs)
+
+    def probed_epochs(self) -> frozenset[int]:
+        """The epochs after which `probes` measure; none without them."""
+        return frozenset() if self.probes is None else self.probes.choose_epochs(self.epochs)
 
     def steps_per_epoch(self, info: DatasetInfo) -> int:
         """Optimiser steps of an epoch on this data set."""
@@ -278,6 +264,7 @@ class ExperimentSpec(SpecModel):
                 if step > total
             ),
             *self._check_warmup(total, self.steps_per_epoch(info)),
+            *(check_probes(self.probes, self.data, info) if self.probes else ()),
         ]
 
     def _check_warmup(self, total: int, steps_per_epoch: int) -> list[FieldError]:
@@ -411,9 +398,10 @@ FIELDS_WITHOUT_SPEED = frozenset(
 )
 TRAINING_FIELDS = (
     *("data", "model", "init", "init_seed", "order_seed", "optimizer", "schedule", "loss"),
-    *("clip_norm", "epochs", "batch_size", "evaluate"),
+    *("clip_norm", "epochs", "batch_size", "evaluate", "probes"),
 )
-"""The checkpoints are left out: a training that has them is found for a spec that needs fewer."""
+"""With what a training logs, as one that is loaded brings its metrics. The checkpoints are left
+out: a training that has them is found for a spec that needs fewer."""
 
 
 def canonical_json(value: Any) -> str:

@@ -24,7 +24,7 @@ MAX_QUANTITIES = 64
 
 
 Answer = Callable[[Mapping[str, Any]], Sequence[AnswerColumn]]
-"""As `Kind.answer`"""
+"""As `Kind.read_answer`"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,8 @@ class PreviewPoint(Resource):
     flops: float
     memory_bytes: int
     seconds: float
+    probe_seconds: float = 0.0
+    """Of `seconds`, those of the spec's `probes`."""
     basis: Literal["measured", "model"]
     trained_by: int | None
     """The index of the point whose trainings this one loads, as both train the same net.
@@ -184,6 +186,8 @@ class Preview(Resource):
     """Of the largest run."""
     seconds: float
     """Device seconds of all runs together. A training that is loaded takes none, like its FLOPs."""
+    probe_seconds: float = 0.0
+    """Of `seconds`, those of `probes`."""
     basis: Literal["measured", "model"]
     growth: PreviewGrowth | None = None
     """The most that it may become; null for a list of seeds."""

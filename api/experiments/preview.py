@@ -72,6 +72,7 @@ def _preview(
                 flops=float(cost.flops),
                 memory_bytes=cost.memory_bytes,
                 seconds=cost.seconds,
+                probe_seconds=cost.probe_seconds,
                 basis=cost.basis,
                 trained_by=None
                 if len(reused[index]) == len(plan.seeds)
@@ -88,6 +89,7 @@ def _preview(
         flops=float(sum(cost.flops for cost in costs)),
         memory_bytes=max(cost.memory_bytes for cost in costs),
         seconds=sum(cost.seconds for cost in costs),
+        probe_seconds=sum(cost.probe_seconds for cost in costs),
         basis="measured" if all(cost.basis == "measured" for cost in costs) else "model",
         growth=_preview_growth(session, plan),
         reuses_experiment=reusable.id if reusable else None,

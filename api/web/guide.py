@@ -28,6 +28,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "how-to/many-experiments",
         "how-to/decide-seeds",
         "how-to/own-claims",
+        "how-to/which-regime",
         "adding-a-kind",
         "how-to/webhooks",
         "how-to/access",

@@ -915,6 +915,8 @@ class TimingSummary(Resource):
     evaluation_seconds: Statistic
     cache_seconds: Statistic
     train_seconds: Statistic
+    probe_seconds: Statistic | None = None
+    """Measuring the spec's `probes`; absent without them."""
 
 
 class TopKAllBottomsPolicy(Resource):
@@ -1203,6 +1205,8 @@ class PreviewPoint(Resource):
     flops: float
     memory_bytes: int
     seconds: float
+    probe_seconds: float = 0.0
+    """Of `seconds`, those of the spec's `probes`."""
     basis: Literal["measured", "model"] | str
     trained_by: int | None
     """The index of the point whose trainings this one loads, as both train the same net.
@@ -1230,6 +1234,8 @@ class Preview(Resource):
     """Of the largest run."""
     seconds: float
     """Device seconds of all runs together. A training that is loaded takes none, like its FLOPs."""
+    probe_seconds: float = 0.0
+    """Of `seconds`, those of `probes`."""
     basis: Literal["measured", "model"] | str
     growth: PreviewGrowth | None = None
     """The most that it may become; null for a list of seeds."""
@@ -1325,6 +1331,10 @@ class PointResult(Resource):
     seeds: list[int]
     test_accuracy: Statistic
     notes: list[str] = Field(default_factory=list)
+    probes: dict[str, Statistic] = Field(default_factory=dict)
+    """What the spec's `probes` measured at their last epoch, by metric, over the seeds with a
+    finite value.
+    """
 
 
 class Result(Resource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import cos, inf, isfinite, pi, sin, sqrt, tan
 from statistics import fmean, stdev
@@ -136,6 +136,7 @@ def summarize_timings(timings: Sequence[Timings]) -> TimingSummary:
         **{
             name: summarize((getattr(one, name) for one in measured), POSITIVE)
             for name in TimingSummary.model_fields
+            if name != "probe_seconds" or any(one.probe_seconds for one in measured)
         }
     )
 
@@ -180,4 +181,14 @@ def point_fields(point: FinishedPoint) -> dict[str, Any]:
         "seeds": tuple(result.seed for result in point.results),
         "test_accuracy": summarize((result.test_accuracy for result in point.results), SHARE),
         "notes": (*((few,) if few else ()), *notes),
+        "probes": _summarize_probes([result.probes for result in point.results]),
     }
+
+
+def _summarize_probes(measured: Sequence[Mapping[str, float | None]]) -> dict[str, Statistic]:
+    """By metric, over the seeds with a finite value."""
+    names = dict.fromkeys(name for one in measured for name in one)
+    found = {
+        name: [value for one in measured if (value := one.get(name)) is not None] for name in names
+    }
+    return {name: summarize(values, bounds_of(name)) for name, values in found.items() if values}

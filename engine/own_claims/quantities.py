@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin
 from engine.answers import PLACEHOLDER, AnswerColumn
 from engine.data.spec import DatasetInfo
 from engine.kind import Kind
+from engine.probes.quantities import QUANTITIES
 from engine.result import ResultModel, Statistic
 from engine.spec import ExperimentSpec
 
@@ -25,6 +26,10 @@ def list_claimable(
     None for a kind whose answer needs more of a result than `Kind.expect` gives.
     """
     expected = _blank(kind.point_result) | dict(kind.expect(spec, info))
+    if spec.probes is not None:
+        expected["probes"] = {
+            one.name: PLACEHOLDER for one in QUANTITIES if one.group in spec.probes.quantities
+        }
     try:
         columns = kind.read_quantities(expected)
     except (LookupError, TypeError, ValueError, AttributeError):

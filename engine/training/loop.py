@@ -19,6 +19,7 @@ from engine.errors import InvalidSpec
 from engine.models.spec import CheckpointSpec
 from engine.models.start_weights import list_casts
 from engine.models.weights import describe_tensors, load_tensors, save_tensors
+from engine.probes.meter import Meter
 from engine.spec import ExperimentSpec
 from engine.training.layer_schedule import LayerSchedule
 from engine.training.learner import EpochHook, Learner, StepHook
@@ -80,6 +81,7 @@ class _Training:
         self._on_epoch_end, self._on_step = on_epoch_end, on_step
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
         self._needed, self._evaluated = spec.kept_checkpoints(), spec.evaluated_epochs()
+        self._probed = spec.probed_epochs()
         self._kept = self._needed.union(ctx.shared_checkpoints)
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
@@ -90,6 +92,8 @@ class _Training:
         """How the start weights were converted"""
         self._resumed_elsewhere: list[str] = []
         """Differences of the hosts that trained parts of the present group"""
+        self._meter: Meter | None = None
+        """Of the present group, with `probes`"""
 
     def run(self) -> list[TrainedSeed]:
         resume = self._ctx.load_resume()
@@ -173,6 +177,8 @@ class _Training:
         learner = build_learner(self._spec, self._data, seeds, self._ctx, schedule)
         thetas = [learner.parameters(index) for index in range(len(seeds))]
         self._resumed_elsewhere = self._compare_arithmetic(state) if state else []
+        if self._spec.probes is not None:
+            self._meter = Meter(self._spec, self._data, thetas, self._ctx.check)
         if state:
             learner.restore(_under("learner.", tensors))
             histories = [SeedHistory.from_json(entry) for entry in state["histories"]]
@@ -187,6 +193,7 @@ class _Training:
         self._report(learner, first_epoch, first_step)
         if not state:
             self._log_evaluation(learner, histories, epoch=0)
+            self._log_probes(learner, histories, epoch=0)
             self._collect_timings(learner, histories, epoch=0)
         for epoch in range(first_epoch, self._spec.epochs + 1):
             trained = schedule.at(epoch - 1, 0) if schedule else None
@@ -202,6 +209,8 @@ class _Training:
         """Evaluate and keep what later epochs would have: nets that are not finite stay so."""
         if epoch not in self._evaluated:
             self._log_evaluation(learner, histories, epoch)
+        if epoch not in self._probed:
+            self._log_probes(learner, histories, epoch)
         for later in self._kept.epochs:
             if later > epoch:
                 self._keep(learner, f"epoch_{later}")
@@ -234,6 +243,8 @@ class _Training:
             self._keep(learner, f"epoch_{epoch}")
         if epoch in self._evaluated:
             self._log_evaluation(learner, histories, epoch)
+        if epoch in self._probed:
+            self._log_probes(learner, histories, epoch)
         for seed, history, one in zip(learner.seeds, histories, statistics, strict=True):
             history.train_loss = one.train_loss if isfinite(one.train_loss) else None
             self._ctx.log_metrics(
@@ -270,6 +281,16 @@ class _Training:
                 epoch,
                 {"test_accuracy": found.test_accuracy, "test_loss": history.test_loss},
             )
+
+    def _log_probes(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
+        """Measure every seed; a net that is not finite has no values."""
+        if self._meter is None:
+            return
+        with learner.stopwatch.part("probe"):
+            for index, (seed, history) in enumerate(zip(learner.seeds, histories, strict=True)):
+                values = self._meter.measure(index, learner.parameters(index))
+                history.probes = values or dict.fromkeys(history.probes)
+                self._ctx.log_metrics(seed, epoch, history.probes)
 
     def _collect_timings(self, learner: Learner, histories: list[SeedHistory], epoch: int) -> None:
         """Record the epoch's times; each seed of a stacked group gets an equal share."""

@@ -131,6 +131,8 @@ class SeedHistory:
     train_loss: float | None = None
     test_loss: float | None = None
     is_not_finite: bool = False
+    probes: dict[str, float | None] = field(default_factory=dict)
+    """What `probes` measured last, by metric"""
     epoch_timings: list[dict[str, float]] = field(default_factory=list)
     """Seconds by part of each epoch; entry 0 is the evaluation at initialisation."""
 
@@ -170,6 +172,8 @@ class TrainedSeed:
     theta_T: dict[str, Tensor]
     arithmetic: Mapping[str, str]
     """What its bits depend on; see `engine.arithmetic`."""
+    probes: Mapping[str, float | None] = field(default_factory=dict)
+    """What `probes` measured last, by metric"""
     reused_from: str | None = None
 
     def result_fields(self) -> dict[str, Any]:
@@ -181,6 +185,7 @@ class TrainedSeed:
             "initial_test_accuracy",
             "train_loss",
             "timings",
+            "probes",
         )
         return {name: getattr(self, name) for name in (*names, "reused_from", "notes")}
 
@@ -196,6 +201,7 @@ class TrainedSeed:
             "epoch_timings": [timings.model_dump() for timings in self.epoch_timings],
             "notes": list(self.notes),
             "arithmetic": dict(self.arithmetic),
+            "probes": dict(self.probes),
         }
 
     @classmethod
@@ -242,6 +248,7 @@ class TrainedSeed:
             theta_0=load_tensors(found.theta_0),
             theta_T=load_tensors(found.theta_T),
             arithmetic=stored,
+            probes=result.get("probes", {}),
             reused_from=None if found.run_id == run_id else found.run_id,
         )
 
@@ -284,4 +291,5 @@ class TrainedSeed:
             theta_0=theta_0,
             theta_T=theta_T,
             arithmetic=arithmetic,
+            probes=history.probes,
         )

@@ -25,7 +25,8 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec
 from engine.experiments.registry import kinds
 from engine.experiments.train.spec import TrainSpec
-from engine.spec import EvaluateEvery, Execution
+from engine.moments import EveryEpochs
+from engine.spec import Execution
 from runtime.settings import Settings
 from storage.database.engine import Database
 from storage.database.tables import ExperimentRow
@@ -190,9 +191,7 @@ def test_a_long_key_is_not_copied_for_each_value_below_it(size: int) -> None:
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 7, 100])
-@pytest.mark.parametrize(
-    "evaluate", [EvaluateEvery(every=1), EvaluateEvery(every=3), (2, 5), "log"]
-)
+@pytest.mark.parametrize("evaluate", [EveryEpochs(every=1), EveryEpochs(every=3), (2, 5), "log"])
 def test_evaluations_are_counted_without_listing_them(evaluate: Any, epochs: int) -> None:
     spec = TrainSpec(kind="train", epochs=epochs, evaluate=evaluate)
     assert spec.num_evaluations() == len(spec.evaluated_epochs())

@@ -206,6 +206,7 @@ function showPreview(preview) {
       ["Parameters", number.format(preview.parameters), preview.points.length > 1 ? "of the largest model" : ""],
       ["Memory", bytes(preview.memory_bytes), "of the largest run"],
       ["Device time", duration(preview.seconds), preview.basis === "measured" ? "measured on earlier runs" : "estimated"],
+      ...(preview.probe_seconds ? [["Of it for probes", duration(preview.probe_seconds)]] : []),
       ["Operations", flops(preview.flops)],
       ...mostOf(preview.growth),
       ["Trainings reused", `${number.format(reused)} of ${number.format(preview.points.length * preview.num_seeds)}`],
