@@ -46,6 +46,8 @@ def test_a_dark_page_is_printed_light_and_whole(
     closed = "document.querySelectorAll('#comparison details:not([open])').length"
     assert browser.evaluate(closed) == 0
     assert browser.evaluate("document.querySelectorAll('img[loading=lazy]').length") == 0
+    first = "getComputedStyle(document.querySelector('#comparison tbody tr')).breakInside"
+    assert browser.evaluate(first) == "avoid"
     cut = "[...document.querySelectorAll('.scroll')].filter((one) => one.checkVisibility()"
     assert browser.evaluate(f"{cut} && getComputedStyle(one).overflowX !== 'visible').length") == 0
     browser.evaluate("dispatchEvent(new Event('afterprint')); true")

@@ -135,7 +135,7 @@ export class SpecFields {
       const shown = JSON.stringify(value === undefined ? field.default : value);
       input = this.select(idOf(path), options, shown, (text) => set(JSON.parse(text)));
     } else {
-      input = this.input(idOf(path), writeText(value, field.type), field.default === null ? "none" : writeText(field.default, field.type), (text) => set(readText(text, field.type)));
+      input = this.input(idOf(path), writeText(value === null && field.default === null ? undefined : value, field.type), field.default === null ? "none" : writeText(field.default, field.type), (text) => set(readText(text, field.type)));
       if (path.join(".") === "data.name") input.setAttribute("list", "dataset-names");
     }
     return this.row(labelOf(path), pointerOf(path), input, field.help, this.sweepButton(field, path));
