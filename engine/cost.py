@@ -136,8 +136,9 @@ def estimate(
     num_trained = num_seeds - num_loaded
     all_trained = num_trained * train_examples
     all_evaluated = num_trained * test_examples + num_loaded * own_examples
-    train_flops = all_trained * net.gradient_flops
-    evaluation_flops = all_evaluated * net.forward_flops
+    origin_flops = net.forward_flops if _has_origin(spec) else 0
+    train_flops = all_trained * (net.gradient_flops + origin_flops)
+    evaluation_flops = all_evaluated * (net.forward_flops + origin_flops)
     stacked = stack_size(spec, info, execution or Execution())
     steps = ceil(num_trained / stacked) * (
         ceil(train_examples / spec.batch_size) + ceil(test_examples / spec.batch_size)
@@ -225,6 +226,11 @@ def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
     trained = round(spec.epochs * train_size * work.train_fraction)
     evaluations = spec.num_evaluations() + work.test_evaluations
     return trained + work.full_gradients * train_size, evaluations * test_size
+
+
+def _has_origin(spec: ExperimentSpec) -> bool:
+    """Whether every forward pass also computes the output of the initial net."""
+    return spec.output_scale is not None and spec.output_scale.centred
 
 
 def _count_updates(spec: ExperimentSpec, info: DatasetInfo) -> float:
@@ -330,7 +336,8 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     data = examples * (floats + info.bytes_per_example + 16)
     work = spec.work(info)
     copies = net.parameters * (
-        _FLOAT * (3 + optimizer_slots(spec.optimizer)) + work.bytes_per_parameter
+        _FLOAT * (3 + _has_origin(spec) + optimizer_slots(spec.optimizer))
+        + work.bytes_per_parameter
     )
     workspace = (
         _workspace_bytes(net, spec.batch_size) + net.parameters * work.scratch_bytes_per_parameter

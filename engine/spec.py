@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from engine.data.bounds import num_batches
 from engine.data.spec import CorruptionSpec, DatasetInfo, DataSpec
 from engine.errors import FieldError
-from engine.models.spec import InitSpec, ModelSpec, ReluNetSpec, XavierSpec
+from engine.models.spec import InitSpec, ModelSpec, OutputScaleSpec, ReluNetSpec, XavierSpec
 from engine.moments import EpochChoice, Epochs, EveryEpochs, Steps, choose_epochs, count_epochs
 from engine.optim.spec import (
     AdamSpec,
@@ -165,6 +165,11 @@ class ExperimentSpec(SpecModel):
         description="Scales the gradient of the trained layers down to this norm where it is "
         "larger.",
     )
+    output_scale: OutputScaleSpec | None = Field(
+        None,
+        description="Scales the output of the net: large values are lazy, small ones rich. Losses "
+        "and accuracies are those of the scaled output. null: the output as it is.",
+    )
     init_seed: Seed | None = Field(
         None,
         description="Draws the initial weights of every seed, so that all start equal; null draws "
@@ -209,6 +214,7 @@ class ExperimentSpec(SpecModel):
         "init.layer_gains": [],
         "loss": {"name": "cross_entropy", "label_smoothing": 0.0},
         "clip_norm": None,
+        "output_scale": None,
         "init_seed": None,
         "order_seed": None,
         "data.corruption": CorruptionSpec().model_dump(mode="json"),
@@ -313,9 +319,18 @@ class ExperimentSpec(SpecModel):
             fields["loss"] = CrossEntropySpec()
         if self.clip_norm is not None:
             fields["clip_norm"] = None
+        if self.output_scale is not None:
+            fields["output_scale"] = None
         if isinstance(self.optimizer, AdamWSpec) and self.optimizer.decay != "all":
             fields["optimizer"] = AdamWSpec()
         return fields
+
+    def precision(self, execution: Execution) -> str:
+        """The arithmetic of the run: fp32 where the output is scaled.
+
+        A lazy net's output differs from that of its start by less than another precision rounds.
+        """
+        return execution.precision if self.output_scale is None else "fp32"
 
     @classmethod
     def describe_speed(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -330,6 +345,8 @@ class ExperimentSpec(SpecModel):
         data, optimizer = spec.get("data", {}), spec.get("optimizer", {})
         speed["data"] = [data.get("name"), data.get("augmentation")]
         speed["optimizer"] = optimizer.get("name")
+        if speed.get("output_scale"):
+            speed["output_scale"] = speed["output_scale"].get("centred")
         return speed
 
     def canonical_json(self) -> str:
@@ -398,7 +415,7 @@ FIELDS_WITHOUT_SPEED = frozenset(
 )
 TRAINING_FIELDS = (
     *("data", "model", "init", "init_seed", "order_seed", "optimizer", "schedule", "loss"),
-    *("clip_norm", "epochs", "batch_size", "evaluate", "probes"),
+    *("clip_norm", "output_scale", "epochs", "batch_size", "evaluate", "probes"),
 )
 """With what a training logs, as one that is loaded brings its metrics. The checkpoints are left
 out: a training that has them is found for a spec that needs fewer."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.data.spec import DatasetInfo, no_images, validate_data
 from engine.errors import FieldError, ModelRejected
+from engine.models.layer_layout import LayerLayout
 from engine.models.layout import layout
 from engine.models.spec import (
     ConvNetSpec,
@@ -32,9 +35,24 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
     errors = [*validate_data(spec.data, info), *validate_model(spec.model, spec.init, info)]
     try:
         layers = layout(spec.model, info)
-        return [*errors, *check_layer_gains(spec.init, len(layers)), *spec.check_data(info)]
+        gains = check_layer_gains(spec.init, len(layers))
+        return [*errors, *gains, *_check_output_scale(spec, layers), *spec.check_data(info)]
     except ModelRejected as rejected:
         return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]
+
+
+def _check_output_scale(spec: ExperimentSpec, layers: Sequence[LayerLayout]) -> list[FieldError]:
+    """The error of a centred output where the net's output is no function of the image alone."""
+    if spec.output_scale is None or not spec.output_scale.centred:
+        return []
+    if not any(layer.normalises_by_batch or layer.is_random for layer in layers):
+        return []
+    detail = (
+        "the output at the start is subtracted, so that it must depend on the image alone; this "
+        "net normalises by batch or draws random numbers in training. Use a net that does not, "
+        "or `centred: false`"
+    )
+    return [FieldError("#/spec/output_scale/centred", "needs-fixed-output", detail)]
 
 
 def check_model(

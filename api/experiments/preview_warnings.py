@@ -47,6 +47,14 @@ def list_warnings(session: Session, settings: Settings, plan: Plan) -> list[str]
         found.append(
             f"Adam at a learning rate of {shown} leaves all but the shallowest nets at chance"
         )
+    if any(
+        point.spec.output_scale is not None and point.spec.optimizer.name in ("adam", "adamw")
+        for point in plan.points
+    ):
+        found.append(
+            "Adam's steps hardly depend on the scale of the gradient, so output_scale moves a net "
+            "between the regimes less than with SGD"
+        )
     return [*found, *_list_missing_data(settings, plan), *_list_missing_weights(settings, plan)]
 
 

@@ -37,13 +37,14 @@ def kind_markdown(kind: Kind) -> str:
 def _describe_parts(schema: Mapping[str, Any]) -> Iterator[str]:
     """A section for each part of the spec, with a table for each of its variants."""
     for name, field in schema["properties"].items():
-        variants = [_resolve(schema, one) for one in (field, *field.get("oneOf", ()))]
+        nodes = (field, *field.get("oneOf", ()), *field.get("anyOf", ()))
+        variants = [_resolve(schema, one) for one in nodes]
         variants = [one for one in variants if one.get("properties")]
         if not variants:
             continue
         yield f"### `{name}`"
         for one in variants:
-            yield from _describe_variant(schema, name, one, field.get("default", {}))
+            yield from _describe_variant(schema, name, one, field.get("default") or {})
 
 
 def _describe_variant(

@@ -48,6 +48,8 @@ class LayeredNet(nn.Module):
         self.normalises_by_batch, self.is_random = tuple(normalises_by_batch), tuple(is_random)
         self.draw_own_start = draw_own_start
         self.load_pretrained = load_pretrained
+        self.output_scale: Callable[[Tensor, Tensor], Tensor] | None = None
+        """Maps (logits, images) to the output; see `engine.models.output_scale`"""
 
     @property
     def is_traced(self) -> bool:
@@ -59,10 +61,14 @@ class LayeredNet(nn.Module):
 
         x: the input of layer `start`: images [n, channels, height, width] for 0, otherwise the
         result of `forward(images, 0, start)`. Returns the input of layer `stop`; with None logits
-        [n, classes].
+        [n, classes], scaled where the net has a scale, which needs the images.
         """
+        below = x
         for index in range(start, len(self.layers) if stop is None else stop):
             x = self.layers[index](x)
+        if stop is None and self.output_scale is not None:
+            assert start == 0, "the output at the start is that of the images"
+            return self.output_scale(x, below)
         return x
 
     def parameters_of_layer(self, index: int) -> list[nn.Parameter]:

@@ -294,6 +294,19 @@ InitSpec = Annotated[
 ]
 
 
+class OutputScaleSpec(SpecModel):
+    """The net's output f is replaced by h = alpha (f - f_0), and the loss divided by alpha^2.
+
+    f_0 is the output of the initial net. With a large alpha the weights hardly move, and the net
+    trains in the lazy regime; a small alpha is rich (arXiv 1812.07956).
+    """
+
+    alpha: float = Field(1.0, gt=0, le=10_000, description="Factor of the output.")
+    centred: bool = Field(
+        True, description="Whether f_0 is subtracted, so that the training starts from h = 0."
+    )
+
+
 def find_given_start(model: ModelSpec, init: InitSpec) -> str | None:
     """What the net starts from, where that is given; None where its weights are drawn."""
     if isinstance(init, CheckpointSpec | PretrainedSpec):

@@ -184,6 +184,9 @@ def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
         yield f"labels smoothed by {spec.loss.label_smoothing:g}"
     if spec.clip_norm is not None:
         yield f"gradients clipped at norm {spec.clip_norm:g}"
+    if spec.output_scale is not None:
+        centred = ", from its value at the start" if spec.output_scale.centred else ""
+        yield f"the output scaled by {spec.output_scale.alpha:g}{centred}"
     if spec.init_seed is not None:
         yield "all seeds start from the same weights"
     if spec.order_seed is not None:

@@ -45,8 +45,9 @@ class Start:
         and independently, their biases are zero. So for any image each class is as likely as any
         other to be the largest.
         """
+        specs = [net.point.spec for net in nets]
         if not self.is_drawn or not all(
-            isinstance(net.point.spec.init, XavierSpec) for net in nets
+            isinstance(spec.init, XavierSpec) and spec.output_scale is None for spec in specs
         ):
             return None
         return (

@@ -39,7 +39,7 @@ class Meter:
         assert spec.probes is not None
         self._probes, self._starts, self._check = spec.probes, starts, check
         net = build_model(spec.model, data.info).to(data.x_train.device)
-        self._net = ProbeNet(net, draw_batch(spec.probes, data, spec.data.seed))
+        self._net = ProbeNet(net, draw_batch(spec.probes, data, spec.data.seed), spec.output_scale)
         layers = layout(spec.model, data.info)
         self._rows_at_once = rows_at_once(
             spec.probes.count_rows(data.info.num_classes),

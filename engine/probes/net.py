@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from engine.data.resident import ResidentData
 from engine.determinism import make_generator
 from engine.models.net import LayeredNet
+from engine.models.spec import OutputScaleSpec
 from engine.probes.spec import ProbesSpec
 
 Theta = Mapping[str, Tensor]
@@ -48,11 +49,14 @@ def draw_batch(probes: ProbesSpec, data: ResidentData, seed: int) -> ProbeBatch:
 class ProbeNet:
     """A net of which only the structure is used.
 
-    net: on the device of the batch; it is switched to evaluation mode.
+    net: on the device of the batch; it is switched to evaluation mode. output_scale: of the
+    training, which `run` leaves out.
     """
 
-    def __init__(self, net: LayeredNet, batch: ProbeBatch) -> None:
-        self._net, self.batch = net.eval(), batch
+    def __init__(
+        self, net: LayeredNet, batch: ProbeBatch, output_scale: OutputScaleSpec | None = None
+    ) -> None:
+        self._net, self.batch, self.output_scale = net.eval(), batch, output_scale
         self.num_layers = len(net.layers)
         self.parameter_names = tuple(name for name, _ in net.named_parameters())
 

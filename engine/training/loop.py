@@ -49,7 +49,7 @@ def train(
     beyond the training.
     """
     device = torch.device(ctx.execution.device)
-    allow_tf32 = ctx.execution.precision == "tf32"
+    allow_tf32 = spec.precision(ctx.execution) == "tf32"
     with deterministic(ctx.execution.deterministic, ctx.execution.threads, allow_tf32=allow_tf32):
         data = resident_data(spec.data, device, ctx)
         if errors := spec.check_data(data.info):

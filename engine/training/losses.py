@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.models.net import FlatLinear, LayeredNet
+from engine.models.spec import OutputScaleSpec
 from engine.optim.spec import CrossEntropySpec, LossSpec, MseSpec
 
 MEAN = 1
@@ -32,8 +33,11 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 """The mean loss of logits [n, classes] and labels [n]: what a training minimises"""
 
 
-def build_objective(spec: LossSpec) -> Objective:
-    """The loss as a function, equal to torch's own."""
+def build_objective(spec: LossSpec, output_scale: OutputScaleSpec | None) -> Objective:
+    """The loss as a function, equal to torch's own; of a scaled output it is divided by alpha^2."""
+    if output_scale is not None:
+        loss, divisor = build_objective(spec, None), output_scale.alpha**2
+        return lambda logits, y: loss(logits, y) / divisor
     match spec:
         case CrossEntropySpec(label_smoothing=smoothing):
             return partial(functional.cross_entropy, label_smoothing=smoothing)

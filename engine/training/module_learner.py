@@ -16,6 +16,7 @@ from engine.data.augmentation import CropFlips, crop_flip, draw_crop_flips
 from engine.data.resident import BatchBuffers, ResidentData, batch_bounds, epoch_order
 from engine.data.streamed import AnyExamples
 from engine.models.net import LayeredNet
+from engine.models.output_scale import scale_output
 from engine.models.rows import join_rows, select_rows
 from engine.models.stability import count_stable_layers
 from engine.optim.build import build_optimizer, set_learning_rate
@@ -80,6 +81,7 @@ class ModuleLearner:
         self._net = net.to(device)
         if self._channels_last:
             self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        scale_output(self._net, spec.output_scale)
         self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
         self._optimizer = build_optimizer(
             spec.optimizer,
@@ -87,20 +89,20 @@ class ModuleLearner:
             capturable=self._recorder.keeps_memory,
             by_layer=self._periods is not None and bool(self._periods.ends),
         )
-        plain = spec.loss == CrossEntropySpec()
-        self._objective = None if plain else build_objective(spec.loss)
+        plain = spec.loss == CrossEntropySpec() and spec.output_scale is None
+        self._objective = None if plain else build_objective(spec.loss, spec.output_scale)
         self._order_seed = seed if spec.order_seed is None else spec.order_seed
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self._buffers = BatchBuffers(
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
         )
-        self._autocasts = execution.precision == "bf16"
+        self._autocasts = spec.precision(execution) == "bf16"
         self._names = {parameter: name for name, parameter in self._net.named_parameters()}
         self._trained: list[nn.Parameter] = []
         self._layers: frozenset[int] | None = None
         self._frozen_batch = min(spec.batch_size, len(data.y_train))
         self._prefix: FrozenPrefix | None = None
-        if schedule is not None and execution.prefix_cache:
+        if schedule is not None and execution.prefix_cache and spec.output_scale is None:
             self._prefix = build_prefix(spec, data, schedule, self._count_stable_layers)
         self._totals = EpochTotals(device)
         self._train_steps: OrderedDict[tuple[frozenset[int] | None, int], TrainStep] = OrderedDict()
@@ -140,7 +142,8 @@ class ModuleLearner:
             self._prefix.begin_epoch(epoch - 1)
 
     def _freeze_all_but(self, trained: frozenset[int] | None) -> None:
-        self._lowest = 0 if trained is None else min(trained)
+        is_scaled = self._net.output_scale is not None  # by the output at the start, of images
+        self._lowest = 0 if trained is None or is_scaled else min(trained)
         self._layers = trained
         self._trained = []
         for index in range(len(self._net.layers)):
@@ -311,12 +314,16 @@ class ModuleLearner:
         return [Evaluation(correct.item() / len(labels), losses.item() / len(labels))]
 
     def _test_logits(self, start: int, stop: int) -> Tensor:
-        kept = self._prefix.test_input(start, stop) if self._prefix else None
+        prefix = self._prefix
+        if prefix is None:
+            outputs: Tensor = self._net(self._x_test[start:stop])
+            return outputs
+        kept = prefix.test_input(start, stop)
         level, x = (0, self._x_test[start:stop]) if kept is None else kept
         for layer in range(level, len(self._net.layers)):
             x = self._net(x, layer, layer + 1)
-            if self._prefix is not None and self._prefix.keeps_test(layer + 1):
-                self._prefix.keep_test(layer + 1, start, stop, x)
+            if prefix.keeps_test(layer + 1):
+                prefix.keep_test(layer + 1, start, stop, x)
         return x
 
     def parameters(self, index: int) -> dict[str, Tensor]:

@@ -182,6 +182,18 @@ def test_a_preview_warns_of_a_too_large_learning_rate(api_server: ApiServer) -> 
     assert any("0.1" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "is_told"), [("adam", True), ("adamw", True), ("sgd", False)]
+)
+def test_a_preview_warns_of_a_scaled_output_with_adam(
+    api_server: ApiServer, optimizer: str, is_told: bool
+) -> None:
+    spec = {"kind": "train", "optimizer": {"name": optimizer}, "output_scale": {"alpha": 10}}
+    preview = api_server.http.post("/experiments/preview", json={"spec": spec, "seeds": [0, 1, 2]})
+    told = [one for one in preview.json()["warnings"] if "output_scale" in one]
+    assert bool(told) == is_told
+
+
 def test_a_preview_warns_of_data_that_must_be_downloaded(api_server: ApiServer) -> None:
     """Until the files are there; a data set of a dependency, or generated, needs none."""
     folder = api_server.settings.resolved_data_dir

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import jvp
 from torch.nn.functional import linear, log_softmax, one_hot
 
-from engine.models.spec import MlpSpec
+from engine.models.spec import MlpSpec, OutputScaleSpec
 from engine.probes import alignment, features, linearised, movement, net, tangent_kernel
 from engine.probes.cost import rows_at_once
 from engine.probes.quantities import QUANTITIES, read_name
@@ -353,3 +353,23 @@ def test_features_that_are_constant_or_infinite_have_no_rank() -> None:
     assert features.effective_rank(torch.full((3, 2), torch.inf)) != 0.0
     assert features.effective_rank(torch.eye(4)) == pytest.approx(4.0)
     assert features.effective_rank(torch.ones(4, 3)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_linear_model_of_a_scaled_output_is_scaled(centred: bool) -> None:
+    probe, start, now = toy()
+    scale = OutputScaleSpec(alpha=20.0, centred=centred)
+    probe.output_scale = scale
+    batch = probe.batch
+    moved = torch.cat([(now[name].double() - start[name].double()).flatten() for name in start])
+    at_start, at_now = (direct_layers(theta, batch.x)[1][-1] for theta in (start, now))
+    change = (direct_jacobian(start, batch.x) @ moved).view(N, C)
+    outputs = {"linear": at_start + change, "probe": at_now}
+    found = linearised.measure_linearised(probe, start, now)
+    for name, output in outputs.items():
+        h = 20.0 * (output - at_start if centred else output)
+        loss = float(-log_softmax(h, 1)[torch.arange(N), batch.y].mean())
+        assert found[f"{name}_loss"] == pytest.approx(loss, rel=1e-4)
+        assert found[f"{name}_accuracy"] == pytest.approx(
+            float((h.argmax(1) == batch.y).double().mean())
+        )

@@ -26,7 +26,7 @@ def run(spec: ReinitSweepSpec, ctx: RunContext) -> Sequence[SeedResult]:
     the trainings that it had registered.
     """
     device = torch.device(ctx.execution.device)
-    allow_tf32 = ctx.execution.precision == "tf32"
+    allow_tf32 = spec.precision(ctx.execution) == "tf32"
     with deterministic(ctx.execution.deterministic, ctx.execution.threads, allow_tf32=allow_tf32):
         data = resident_data(spec.data, device, ctx)
         epochs = _sweep_epochs(spec, data)

@@ -26,6 +26,7 @@ from engine.experiments.reinit_sweep.spec import (
 )
 from engine.models.build import build_model, initialise
 from engine.models.net import LayeredNet
+from engine.models.output_scale import scale_output
 from engine.models.weights import load_tensors
 from engine.seeds import derive_seed
 from engine.training.outcome import TrainedSeed
@@ -44,6 +45,8 @@ class Sweep:
     ) -> None:
         self._spec, self._ctx, self._data, self._trained = spec, ctx, data, trained
         self._net = build_model(spec.model, data.info).to(data.x_test.device)
+        self._net.load_state_dict(trained.theta_0)
+        scale_output(self._net, spec.output_scale)
         self._layers = layer_spans(self._net)
         self.size = self._layers[-1].stop
         self._theta_R = self._find_reset()
@@ -101,7 +104,7 @@ class Sweep:
             self._spec.model,
             self._data,
             modes,
-            autocasts=self._ctx.execution.precision == "bf16",
+            autocasts=self._spec.precision(self._ctx.execution) == "bf16",
             on_progress=report,
         )
         return {mode: (order, accuracies) for mode, accuracies in found.items()}
@@ -123,7 +126,7 @@ class Sweep:
             self._trained.theta_T,
             [one.name for one in chosen],
             self._data,
-            autocasts=self._ctx.execution.precision == "bf16",
+            autocasts=self._spec.precision(self._ctx.execution) == "bf16",
             on_progress=report,
         )
         return tuple(
