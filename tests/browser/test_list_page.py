@@ -132,6 +132,7 @@ def test_ticks_stay_and_actions_tell_first_what_they_do(
     click(browser, f"#pick-{queued}")
     assert "2 ticked" in browser.evaluate(TICKED)
     go(browser, "#show-ticked")
+    browser.wait_for(f"location.search.includes('sort=created') && {LOADED}")
     assert len(titles(browser)) == 2
     assert browser.evaluate(f"document.getElementById('pick-{ended}').checked") is True
     click(browser, "[data-act=cancel]")
