@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from math import cos, inf, isfinite, pi, sin, sqrt, tan
 from statistics import fmean, stdev
@@ -26,6 +28,7 @@ NO_SPREAD = 1e-12
 """A standard error of rounding alone, of accuracies and ratios"""
 MIN_SEEDS = 3
 """The fewest seeds for a verdict and without a warning."""
+_kept_samples: ContextVar[list[list[float]] | None] = ContextVar("kept_samples", default=None)
 
 
 def bounds_of(quantity: str) -> Bounds:
@@ -76,12 +79,30 @@ def summarize(values: Iterable[float], bounds: Bounds = UNBOUNDED) -> Statistic:
     sample = list(values)
     assert sample, "no values to summarise"
     assert all(map(isfinite, sample)), "only finite values are summarised"
+    kept = _kept_samples.get()
+    if kept is not None:
+        kept.append(sample)
+        return Statistic(mean=len(kept) - 1, standard_error=None, ci95=None, n=len(sample))
     mean = fmean(sample)
     if len(sample) == 1:
         return Statistic(mean=mean, standard_error=None, ci95=None, n=1)
     error = stdev(sample) / sqrt(len(sample))
     found = Statistic(mean=mean, standard_error=error, ci95=None, n=len(sample))
     return found.model_copy(update={"ci95": interval_of(found, CONFIDENCE, bounds)})
+
+
+@contextmanager
+def keep_samples() -> Iterator[list[list[float]]]:
+    """Within it, the mean of each statistic is the index of its values in the returned list.
+
+    So the values of all seeds are found behind any number of a result, at the cost of one summary.
+    """
+    samples: list[list[float]] = []
+    token = _kept_samples.set(samples)
+    try:
+        yield samples
+    finally:
+        _kept_samples.reset(token)
 
 
 def interval_of(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from engine.analysis.pairs import (
-    SEED_QUANTITIES,
     pair_by_seed,
     summarize_difference,
     summarize_timed_difference,
@@ -21,6 +20,7 @@ from engine.analysis.stats import (
     SHARE,
     UNBOUNDED,
     Bounds,
+    keep_samples,
     measured_apart,
 )
 from engine.answers import AnswerColumn, Unit
@@ -114,26 +114,26 @@ class _Side:
         (found,) = self.kind.summarize([replace(self.point, results=results)])
         return _read_columns(self.kind, found)
 
-    def _columns_of(self, result: SeedResult) -> Mapping[str, AnswerColumn]:
-        """The quantities of one seed, summarised once for all claims."""
-        if result.seed not in self._by_seed:
-            self._by_seed[result.seed] = self.summarize([result])
-        return self._by_seed[result.seed]
-
     @cached_property
-    def _by_seed(self) -> dict[int, Mapping[str, AnswerColumn]]:
-        return {}
+    def values(self) -> Mapping[str, Sequence[float]]:
+        """By quantity: the value of each seed, in the order of the results.
 
-    def value_of(self, quantity: str) -> Callable[[SeedResult], float | None]:
-        """The quantity of one seed; None where it has none."""
-        if quantity in SEED_QUANTITIES:
-            return SEED_QUANTITIES[quantity]
+        Omits a quantity that some seed lacks.
+        """
+        results = [_unstack(result) for result in self.point.results]
+        with keep_samples() as samples:
+            columns = self.summarize(results)
+        return {
+            name: samples[int(column.statistic.mean)]
+            for name, column in columns.items()
+            if column.is_mean and column.statistic and column.statistic.n == len(results)
+        }
 
-        def read(result: SeedResult) -> float | None:
-            column = self._columns_of(result).get(quantity)
-            return None if column is None or column.statistic is None else column.statistic.mean
 
-        return read
+def _unstack(result: SeedResult) -> SeedResult:
+    """The result as if its time had been measured alone: its share of the stack's time."""
+    timings = result.timings.model_copy(update={"stacked_seeds": 1})
+    return result.model_copy(update={"timings": timings})
 
 
 def _read_columns(kind: Kind, result: PointResult) -> dict[str, AnswerColumn]:
@@ -241,8 +241,7 @@ def _read_statistic(quantity: str, side: _Side) -> tuple[Statistic | None, str]:
         if len(apart) < len(results):
             return side.summarize(apart)[quantity].statistic, ""
     if column.unit not in ("seconds", "ratio") and column.statistic.n < len(results):
-        missing = len(results) - column.statistic.n
-        return None, f"{missing} of {len(results)} seeds {_have(missing)} no {quantity}"
+        return None, _explain_missing(quantity, side)
     return column.statistic, ""
 
 
@@ -254,17 +253,14 @@ def _read_difference(quantity: str, ours: _Side, base: _Side) -> tuple[Statistic
     pairs = pair_by_seed(ours.point.results, base.point.results)
     if not pairs:
         return None, "no seed has finished at both points"
-    values = {
-        id(result): side.value_of(quantity)(result)
-        for pair in pairs
-        for side, result in zip((ours, base), pair, strict=True)
-    }
-    missing = sum(any(values[id(one)] is None for one in pair) for pair in pairs)
-    if missing:
-        return None, f"{missing} of {len(pairs)} seeds {_have(missing)} no {quantity}"
+    values: dict[int, float] = {}
+    for side in (ours, base):
+        if quantity not in side.values:
+            return None, _explain_missing(quantity, side)
+        values |= zip(map(id, side.point.results), side.values[quantity], strict=True)
     unit = ours.columns[quantity].unit
     if unit == "seconds":
-        return summarize_timed_difference(pairs, lambda one: values[id(one)] or 0.0), ""
+        return summarize_timed_difference(pairs, lambda one: values[id(one)]), ""
     bounds = DIFFERENCE if _BOUNDS.get(unit) == SHARE else UNBOUNDED
     return summarize_difference(pairs, lambda one: values[id(one)], bounds), ""
 
@@ -277,8 +273,12 @@ def _explain_absence(quantity: str, side: _Side) -> str | None:
     return None if quantity in side.columns else f"the result{where} has no {quantity}"
 
 
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
+def _explain_missing(quantity: str, side: _Side) -> str:
+    """How many seeds of the point lack a quantity that others have."""
+    statistic, total = side.columns[quantity].statistic, len(side.point.results)
+    assert statistic is not None, "the point has the quantity"
+    missing = total - statistic.n
+    return f"{missing} of {total} seeds {'has' if missing == 1 else 'have'} no {quantity}"
 
 
 def _tell(

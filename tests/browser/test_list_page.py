@@ -207,3 +207,31 @@ def test_an_experiment_is_edited_extended_and_deleted_on_its_page(
     go(browser, "#delete-confirm")
     assert browser.evaluate("location.pathname") == "/"
     assert api.http.get(f"/experiments/{made}").status_code == 404
+
+
+def test_failed_runs_of_ticked_experiments_are_retried(
+    browser: Browser, service_url: str, api: ApiServer
+) -> None:
+    failed, queued = (
+        api.submit({"spec": {"kind": "train", "epochs": epochs}})["id"] for epochs in (201, 202)
+    )
+    claimed = api.claim_run(failed)
+    assert claimed is not None
+    api.fail_run(claimed)
+    assert api.get(f"/experiments/{failed}")["status"] == "failed"
+    browser.open(f"{service_url}/?sort=-created")
+    browser.wait_for(LOADED)
+    click(browser, "#clear-ticks")
+    for one in (failed, queued):
+        click(browser, f"#pick-{one}")
+    click(browser, "[data-act=retry]")
+    browser.wait_for(f"{SUMMARY} === '1 experiment will be retried; 1 will stay as it is.'")
+    told = browser.evaluate("document.getElementById('action-list').textContent")
+    assert "train, epochs 201: 1 failed run" in told
+    assert "train, epochs 202: none of its runs has failed" in told
+    assert api.get(f"/experiments/{failed}")["status"] == "failed"
+    button = "document.getElementById('action-confirm').textContent"
+    assert browser.evaluate(button) == "Retry 1 experiment"
+    click(browser, "#action-confirm")
+    browser.wait_for(f"{SUMMARY} === '1 experiment is retried.'")
+    assert api.get(f"/experiments/{failed}")["status"] == "queued"

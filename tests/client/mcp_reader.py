@@ -11,6 +11,17 @@ from mcp_types import ImageContent, TextContent, Tool
 
 from tests.client.mcp_sessions import Session, id_in
 
+WORDS = {
+    "presets": ("figures and tables of the paper", "ready to submit"),
+    "preview": ("cost", "Starts nothing"),
+    "submit": ("Submits", "preview tells the price"),
+    "wait": ("Waits until an experiment has ended",),
+    "result": ("result of an experiment that has ended",),
+    "plot": ("as an image",),
+    "comparison": ("Which claims of the paper", "hold in an experiment"),
+}
+"""What a reader looks for in the descriptions, by the name of the tool that it finds"""
+
 
 @dataclass
 class Reader:
@@ -20,8 +31,10 @@ class Reader:
     tools: list[Tool] = field(default_factory=list)
     transcript: list[dict[str, Any]] = field(default_factory=list)
 
-    async def read_descriptions(self) -> None:
+    async def read_descriptions(self) -> dict[str, Tool]:
+        """The tools that reproduce a figure, by `WORDS`."""
         self.tools = (await self.session.client.list_tools()).tools
+        return {name: self.tool(*words) for name, words in WORDS.items()}
 
     def tool(self, *words: str) -> Tool:
         """The first tool whose description has all the words."""
@@ -62,8 +75,8 @@ class Reader:
 
     async def judge(self, figure: str) -> dict[int, str]:
         """Reproduce a figure of the paper at quick scale; returns the verdict on each claim."""
-        await self.read_descriptions()
-        presets = self.tool("figures and tables of the paper", "ready to submit")
+        tools = await self.read_descriptions()
+        presets, wait = tools["presets"], tools["wait"]
         lines = (await self.call(presets)).splitlines()
         number = figure.removeprefix("Figure ")
         line = next(one for one in lines if re.match(rf"fig{number} ", one))
@@ -72,16 +85,13 @@ class Reader:
         assert body["scale"] == "quick"
         assert body["departures"], "these belong to the answer"
 
-        preview, submit = self.tool("cost", "Starts nothing"), self.tool("Submits")
-        of_preset = {self.argument(preview, "name of a preset"): name}
-        price = await self.call(preview, **of_preset)
-        assert "preview tells the price" in (submit.description or "")
+        of_preset = {self.argument(tools["preview"], "name of a preset"): name}
+        price = await self.call(tools["preview"], **of_preset)
         details = json.loads(price[price.index("{") :])
         if "An identical experiment exists" not in price:
             assert details["seconds"] <= details["seconds_without_confirm"], "ask the user"
-        experiment_id = id_in(await self.call(submit, **of_preset))
+        experiment_id = id_in(await self.call(tools["submit"], **of_preset))
 
-        wait = self.tool("Waits until an experiment has ended")
         seconds_name = self.argument(wait, "longest wait")
         longest = wait.input_schema["properties"][seconds_name]["maximum"]
         of_experiment = {self.argument(wait, "Id of an experiment"): experiment_id}
@@ -91,13 +101,12 @@ class Reader:
             ended = '"terminal": true' in text
         assert '"status": "succeeded"' in text
 
-        await self.call(self.tool("result of an experiment that has ended"), **of_experiment)
-        plot = self.tool("as an image")
+        await self.call(tools["result"], **of_experiment)
+        plot = tools["plot"]
         first_plot = (await self.call(plot, **of_experiment)).partition(":")[0]
         picture = {self.argument(plot, "Name of the plot"): first_plot}
         await self.call(plot, **of_experiment, **picture)
-        comparison = self.tool("Which claims of the paper hold")
-        judged = json.loads(await self.call(comparison, **of_experiment))
+        judged = json.loads(await self.call(tools["comparison"], **of_experiment))
         return {one["claim"]: one["verdict"] for one in judged["verdicts"]}
 
 

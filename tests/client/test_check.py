@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from richregime import Client, Comparison, Experiment, ProblemError
+from richregime import AsyncClient, Client, Comparison, Experiment, ProblemError
 from richregime.checks import ClaimCheck, read_check
 from tests.client.conftest import Invoke
 
@@ -164,3 +165,21 @@ def test_without_waiting_an_unfinished_experiment_is_undecided(
             client.check("exp_nothing", wait=False)
     assert (done.exit_code, late.exit_code, ended.exit_code) == (7, 6, 7)
     assert "no run has finished" in done.stdout
+
+
+@pytest.mark.parametrize("options", [{}, {"paper": True}, {"wait": False}])
+def test_both_clients_check_alike(
+    made: Experiment, service_url: str, options: dict[str, bool]
+) -> None:
+    async def check_async(experiment_id: str) -> ClaimCheck:
+        async with AsyncClient(service_url) as client:
+            with pytest.raises(ProblemError, match="not-found"):
+                await client.check("exp_nothing", wait=False)
+            return await client.check(experiment_id, **options)
+
+    with Client(service_url) as client:
+        waits = {"requires": {"nowhere": "yes"}}
+        queued = client.submit(SMALL, seeds=[6, 7, 8], claims=[HOLDS], execution=waits)
+        for experiment_id in [made.id, queued.id] if options.get("wait") is False else [made.id]:
+            assert asyncio.run(check_async(experiment_id)) == client.check(experiment_id, **options)
+        client.cancel(queued.id)

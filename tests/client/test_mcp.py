@@ -32,6 +32,7 @@ from storage.database.engine import Database
 from tests.api.api_server import ApiServer, make_settings, serve_api
 from tests.api.keys import make_key
 from tests.client.mcp_hostile_arguments import HUGE, MAX_ERROR, SMALL, refuse_hostile_arguments
+from tests.client.mcp_reader import WORDS, Reader
 from tests.client.mcp_sessions import Session, id_in, run
 
 NAMES = [
@@ -74,6 +75,16 @@ def test_the_tools_tell_their_arguments_in_few_words(live_url: str) -> None:
         assert read_only == READING
         (destructive,) = [name for name, hint in hints.items() if hint and hint.destructive_hint]
         assert destructive == "cancel"
+
+    run(scenario, live_url)
+
+
+def test_descriptions_lead_to_the_tools_that_reproduce_a_figure(live_url: str) -> None:
+    """The slow test of the transcript follows them to the verdicts."""
+
+    async def scenario(session: Session) -> None:
+        found = await Reader(session).read_descriptions()
+        assert {words: tool.name for words, tool in found.items()} == {name: name for name in WORDS}
 
     run(scenario, live_url)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import sys
 import threading
 from types import ModuleType, SimpleNamespace
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from richregime import AsyncClient, Client, Metrics, WaitTimeout
+from richregime import AsyncClient, Client, WaitTimeout
 from richregime.watching import Shown, notebook_display
 
 BODY: dict[str, Any] = {"spec": {"kind": "train"}, "reuse": False}
@@ -92,13 +91,3 @@ def test_ipython_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -
     terminal.get_ipython = lambda: SimpleNamespace()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", terminal)
     assert notebook_display() is None
-
-
-def test_metrics_become_a_frame_of_polars() -> None:
-    items = [{"point": 0, "seed": 1, "name": "a", "step": step, "value": 0.5} for step in range(2)]
-    table = Metrics.model_validate({"items": items})
-    if importlib.util.find_spec("polars") is None:
-        with pytest.raises(ImportError, match="polars is not installed"):
-            table.to_polars()
-        return
-    assert table.to_polars().to_dict(as_series=False) == table.to_columns()

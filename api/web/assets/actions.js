@@ -8,8 +8,8 @@ import { ticks } from "./ticks.js";
 const dialog = document.getElementById("action");
 const part = (name) => document.getElementById(`action-${name}`);
 const labelForm = document.getElementById("label-form");
-const NAMES = { cancel: "Cancel", delete: "Delete", label: "Label" };
-const DONE = { cancel: "cancelled", delete: "deleted", label: "labelled" };
+const NAMES = { cancel: "Cancel", retry: "Retry", delete: "Delete", label: "Label" };
+const DONE = { cancel: "cancelled", retry: "retried", delete: "deleted", label: "labelled" };
 const plural = (count) => `${count} experiment${count === 1 ? "" : "s"}`;
 let current = null; // {action, ids, labels, most}
 

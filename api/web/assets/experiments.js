@@ -19,7 +19,7 @@ function showTicks() {
   const limit = count > maxCompared ? `; at most ${maxCompared} can be compared` : "";
   document.getElementById("ticked").textContent = count
     ? `${count} ticked${count < 2 ? "; two or more can be compared" : limit}.`
-    : "Tick experiments to compare, label, cancel or delete them.";
+    : "Tick experiments to compare, label, cancel, retry or delete them.";
   document.getElementById("compare").disabled = count < 2 || count > maxCompared;
   document.getElementById("show-ticked").href = `${root}/?${ticks.query()}`;
 }

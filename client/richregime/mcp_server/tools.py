@@ -334,9 +334,9 @@ async def metrics(desk: Desk, args: given.MetricsArguments) -> Answer:
 
 
 def _metric_lines(found: MetricTable) -> str:
-    columns = found.to_columns()
-    if not columns:
+    if not found.items:
         return "no values yet, or no such names"
+    columns = found.to_columns()
     rows = zip(*columns.values(), strict=True)
     return "\n".join([",".join(columns), *(",".join(map(_cell, row)) for row in rows)])
 
