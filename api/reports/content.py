@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.experiments.answer_tables import answer_table
 from api.experiments.body import submission_body
-from api.experiments.comparison_tables import compare_stored, tabulate_comparison
+from api.experiments.comparison_tables import compare_stored
 from api.experiments.drawing_limits import MAX_DRAWN_POINTS
+from api.reports.page_tables import fit_to_page
 from engine.answer_table import AnswerTable
 from engine.durations import format_seconds
 from engine.experiment_titles import title_of
 from engine.findings import describe_findings
+from engine.labels import label_axes
+from engine.models.spec import PluginSpec
 from engine.own_claims.judge import OwnVerdict
 from engine.paper.comparison import PaperComparison
+from engine.paper.comparison_tables import tabulate_published
 from engine.paper.verdict import Verdict
 from engine.plot_numbers import plot_numbers
 from engine.tables import TextTable
@@ -36,8 +39,16 @@ MAX_ROWS = 40
 """Of a table; the files of the experiment hold all."""
 MAX_RUNS = 200
 """Runs whose time and machine are told"""
-NUMBERS = re.compile(r"\[\s+([-\d.,eE+\s]+?)\s+\]")
-"""A list of numbers over several lines of JSON"""
+LINE_LENGTH = 80
+"""Of JSON: what fits into it stands on one line."""
+AGAIN = (
+    "Save the following as body.json and POST it to /experiments of a service of the same version, "
+    "or run it by the engine alone: python -m engine run body.json --out results."
+)
+PLUGIN_FIRST = (
+    "First put the plug-in of the net {name}, the file whose source is {source}, into the folder "
+    "plugins of the home; --plugins FOLDER names another one."
+)
 HOW_TO_CITE = (
     "Xinyan Li and Arindam Banerjee, Experiments with Rich Regime Training for Deep Learning.",
     "richregime {version}: experiments with rich-regime training as a service. Apache-2.0.",
@@ -61,8 +72,8 @@ class ReportClaim:
     verdict: str
     sentence: str
     facts: str
-    """Interval, number of seeds, scale, reading, and whether theory decides; of a claim of the
-    submission, what it says"""
+    """Interval, number of seeds, scale, reading, and whether theory decides; empty for a claim of
+    the submission, whose sentence says all"""
     departures: Sequence[str]
 
 
@@ -86,6 +97,8 @@ class ReportPart:
     choices: Sequence[str]
     notes: str
     facts: Sequence[tuple[str, str]]
+    again: str
+    """How to run it again"""
     body: str
     """The JSON that submits it again"""
 
@@ -138,14 +151,32 @@ def _collect_part(db: Database, blobs: BlobStore, experiment_id: str) -> ReportP
         choices=list(compared.choices) if compared else [],
         notes=experiment.notes or "",
         facts=list(_list_facts(experiment, runs, run_rows, summary)),
-        body=_write_body(experiment),
+        again=" ".join([*_list_plugins(source), AGAIN]),
+        body=_write_json(submission_body(experiment, omit_defaults=True)),
     )
 
 
-def _write_body(experiment: Experiment) -> str:
-    """JSON with a list of numbers on one line."""
-    text = json.dumps(submission_body(experiment, omit_defaults=True), indent=1)
-    return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+def _list_plugins(source: StoredPlotInput) -> list[str]:
+    """What to do first where the net is a plug-in, which the body names by its source alone."""
+    models = (point.spec.model for point in source.points)
+    found = {model.name: model.source for model in models if isinstance(model, PluginSpec)}
+    return [PLUGIN_FIRST.format(name=name, source=known) for name, known in found.items()]
+
+
+def _write_json(value: Any, indent: str = "") -> str:
+    """JSON with each list and object on one line, if it fits."""
+    short = json.dumps(value)
+    if len(indent) + len(short) <= LINE_LENGTH or not isinstance(value, dict | list):
+        return short
+    if isinstance(value, dict):
+        lines = [
+            f"{json.dumps(name)}: {_write_json(one, f'{indent} ')}" for name, one in value.items()
+        ]
+    else:
+        lines = [_write_json(one, f"{indent} ") for one in value]
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    inner = f",\n{indent} ".join(lines)
+    return f"{first}\n{indent} {inner}\n{indent}{last}"
 
 
 def _describe_own(verdict: OwnVerdict) -> ReportClaim:
@@ -153,7 +184,7 @@ def _describe_own(verdict: OwnVerdict) -> ReportClaim:
         name=verdict.name,
         verdict=verdict.verdict,
         sentence=verdict.sentence,
-        facts=f"claimed: {verdict.statement}",
+        facts="",
         departures=(),
     )
 
@@ -186,9 +217,11 @@ def _describe_claim(verdict: Verdict) -> ReportClaim:
 def _list_tables(answers: AnswerTable, compared: PaperComparison | None) -> Iterator[TextTable]:
     if answers.rows:
         ordered = answers.rank() if len(answers.rows) > MAX_ROWS else answers
-        yield _shorten(ordered.to_text())
+        table = replace(ordered.to_text(), title="Results")
+        labels = [row.label for row in ordered.rows]
+        yield from fit_to_page(_shorten(table), len(ordered.axes), labels[:MAX_ROWS])
     if compared is not None and compared.published:
-        yield _shorten(tabulate_comparison("Numbers", compared, "published")[0])
+        yield _shorten(tabulate_published("Numbers that the paper prints", compared.published))
 
 
 def _shorten(table: TextTable) -> TextTable:
@@ -196,7 +229,7 @@ def _shorten(table: TextTable) -> TextTable:
     if left <= 0:
         return table
     note = f"The first {MAX_ROWS} of {len(table.rows):,} rows; the files of the experiment hold all"
-    return TextTable(table.title, table.columns, table.rows[:MAX_ROWS], [*table.notes, note])
+    return replace(table, rows=table.rows[:MAX_ROWS], notes=[*table.notes, note])
 
 
 def _draw_figures(source: StoredPlotInput) -> Iterator[ReportFigure]:
@@ -215,7 +248,9 @@ def _draw_figures(source: StoredPlotInput) -> Iterator[ReportFigure]:
             numbers = plot_numbers(source.kind, plot.name, source, for_picture=True)
             figure = draw_plot(plots, plot.name, numbers, options)
             svg = save(figure, "svg", options).decode()
-            yield ReportFigure(plot.title, plot.description, svg)
+            quantity = numbers.get("quantity")
+            title = f"{plot.title}: {quantity['title']}" if quantity else plot.title
+            yield ReportFigure(title, plot.description, svg)
 
 
 def _list_facts(
@@ -230,7 +265,8 @@ def _list_facts(
     yield "Points", f"{experiment.num_points:,}"
     yield "Seeds", ", ".join(map(str, experiment.seeds))
     for path, values in experiment.sweep.items():
-        yield f"Swept: {path}", ", ".join(json.dumps(value) for value in values)
+        (texts,) = label_axes([{path: value} for value in values]).values()
+        yield f"Swept: {path}", "; ".join(texts)
     yield "Submitted", f"{experiment.created_at:%Y-%m-%d %H:%M} UTC"
     if experiment.finished_at is not None:
         yield "Finished", f"{experiment.finished_at:%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,8 @@ from typing import Literal, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from api.reports.content import Report, ReportPart
-from engine.tables import TextTable, escape_markdown, to_markdown
+from api.reports.page_tables import lay_out
+from engine.tables import escape_markdown, to_markdown
 
 ReportFormat = Literal["html", "md", "pdf"]
 FORMATS: tuple[ReportFormat, ...] = get_args(ReportFormat)
@@ -23,15 +24,6 @@ MEDIA_TYPES: Mapping[ReportFormat, str] = {
     "pdf": "application/pdf",
 }
 FOLDER = Path(__file__).parent
-AGAIN = (
-    "Save the following as body.json and POST it to /experiments of a service of the same version, "
-    "or run it by the engine alone: python -m engine run body.json."
-)
-"""How to run it again"""
-
-
-LONG_CELL = 24
-"""Letters of a cell beyond which its column takes the space that is left, and is aligned left."""
 
 
 def write_report(report: Report, written_as: ReportFormat) -> bytes:
@@ -45,7 +37,7 @@ def write_report(report: Report, written_as: ReportFormat) -> bytes:
 
 
 def _to_html(report: Report) -> bytes:
-    return _template().render(report=report, again=AGAIN, as_address=_data_address).encode()
+    return _template().render(report=report, as_address=_data_address, lay_out=lay_out).encode()
 
 
 @cache
@@ -89,7 +81,8 @@ def _describe_part(part: ReportPart, *, alone: bool) -> Iterator[str]:
             yield f"### {title}\n"
         for claim in claims:
             yield f"- **{escape_markdown(claim.name)}: {escape_markdown(claim.verdict)}.** "
-            yield f"  {escape_markdown(claim.sentence)} ({escape_markdown(claim.facts)})\n"
+            facts = f" ({escape_markdown(claim.facts)})" if claim.facts else ""
+            yield f"  {escape_markdown(claim.sentence)}{facts}\n"
     yield from _list_markdown("Departures from the paper", part.departures)
     yield from _list_markdown("Choices where the paper is silent", part.choices)
     for table in part.tables:
@@ -102,7 +95,7 @@ def _describe_part(part: ReportPart, *, alone: bool) -> Iterator[str]:
     yield "### What was computed, on what\n"
     yield "\n".join(f"- {name}: {escape_markdown(value)}" for name, value in part.facts) + "\n"
     yield "### How to run it again\n"
-    yield f"{AGAIN}\n"
+    yield f"{escape_markdown(part.again)}\n"
     yield "\n".join(f"    {line}" for line in part.body.splitlines()) + "\n"
 
 
@@ -117,9 +110,9 @@ def _to_pdf(report: Report) -> bytes:
     import matplotlib
     import typst
 
-    data = asdict(report) | {"again": AGAIN}
+    data = asdict(report)
     for part, written in zip(report.parts, data["parts"], strict=True):
-        written["tables"] = [_table_data(table) for table in part.tables]
+        written["tables"] = [lay_out(table) for table in part.tables]
     fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
     content = typst.compile(
         str(FOLDER / "report.typ"),
@@ -129,19 +122,3 @@ def _to_pdf(report: Report) -> bytes:
     )
     assert isinstance(content, bytes)
     return content
-
-
-def _table_data(table: TextTable) -> dict[str, object]:
-    return {
-        "title": table.title,
-        "heads": [
-            ": ".join(filter(None, (column.group, column.heading))) for column in table.columns
-        ],
-        "is_text": [column.is_text for column in table.columns],
-        "is_long": [
-            any(len(row[place]) > LONG_CELL for row in table.rows)
-            for place in range(len(table.columns))
-        ],
-        "rows": [[cell.replace("± ", "±\u00a0") for cell in row] for row in table.rows],
-        "notes": list(table.notes),
-    }
