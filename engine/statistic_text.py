@@ -12,6 +12,8 @@ MAX_PLACES = 6
 """Most decimals of a number; one that needs more is written in scientific notation."""
 MAX_DIGITS = 6
 """Most digits before the decimal point, likewise."""
+ROUNDING = 1e-12
+"""An error below this share of the mean is one of rounding: all values are equal."""
 _SHOWN: Mapping[str, tuple[float, str]] = {
     "accuracy": (100.0, "%"),
     "share": (100.0, "%"),
@@ -92,7 +94,7 @@ def format_statistic(mean: float, standard_error: float | None) -> str:
     """
     if standard_error is None:
         return f"{mean:.4g}"
-    if standard_error == 0:
+    if standard_error <= ROUNDING * abs(mean):
         return f"{mean:.4g} ± 0"
     places = _count_places(mean, standard_error)
     if places is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine.paper.comparison import PaperComparison
 from engine.paper.comparison_tables import tabulate_published
 from engine.paper.verdict import Verdict
 from engine.plot_numbers import plot_numbers
+from engine.spec import ExperimentSpec
 from engine.tables import TextTable
 from schemas.resources import Experiment, Run
 from storage.database.engine import Database
@@ -39,7 +40,7 @@ MAX_ROWS = 40
 """Of a table; the files of the experiment hold all."""
 MAX_RUNS = 200
 """Runs whose time and machine are told"""
-LINE_LENGTH = 80
+LINE_LENGTH = 110
 """Of JSON: what fits into it stands on one line."""
 AGAIN = (
     "Save the following as body.json and POST it to /experiments of a service of the same version, "
@@ -151,16 +152,17 @@ def _collect_part(db: Database, blobs: BlobStore, experiment_id: str) -> ReportP
         choices=list(compared.choices) if compared else [],
         notes=experiment.notes or "",
         facts=list(_list_facts(experiment, runs, run_rows, summary)),
-        again=" ".join([*_list_plugins(source), AGAIN]),
+        again=explain_again(point.spec for point in source.points),
         body=_write_json(submission_body(experiment, omit_defaults=True)),
     )
 
 
-def _list_plugins(source: StoredPlotInput) -> list[str]:
-    """What to do first where the net is a plug-in, which the body names by its source alone."""
-    models = (point.spec.model for point in source.points)
-    found = {model.name: model.source for model in models if isinstance(model, PluginSpec)}
-    return [PLUGIN_FIRST.format(name=name, source=known) for name, known in found.items()]
+def explain_again(specs: Iterable[ExperimentSpec]) -> str:
+    """How to run these points again: first the plug-ins, which the body names by their source."""
+    models = (spec.model for spec in specs)
+    plugins = {model.name: model.source for model in models if isinstance(model, PluginSpec)}
+    first = (PLUGIN_FIRST.format(name=name, source=source) for name, source in plugins.items())
+    return " ".join([*first, AGAIN])
 
 
 def _write_json(value: Any, indent: str = "") -> str:

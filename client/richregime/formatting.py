@@ -8,6 +8,8 @@ from typing import Any
 
 MAX_DECIMALS = 6
 """A number that needs more decimals is written in powers of ten."""
+ROUNDING = 1e-12
+"""An error below this share of the mean is one of rounding: all values are equal."""
 MAX_DIGITS = 6
 """A number with more digits before the point is written in powers of ten."""
 
@@ -45,7 +47,7 @@ def format_statistic(mean: float, standard_error: float | None) -> str:
     """
     if standard_error is None:
         return f"{mean:.4g}"
-    if standard_error == 0:
+    if standard_error <= ROUNDING * abs(mean):
         return f"{mean:.4g} ± 0"
     decimals = max(0, 1 - math.floor(math.log10(standard_error)))
     if decimals > MAX_DECIMALS or max(abs(mean), standard_error) >= 10**MAX_DIGITS:

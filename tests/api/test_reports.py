@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import engine
+from api.reports.content import explain_again
+from api.reports.page_tables import fit_to_page
+from engine.experiments.registry import parse_spec
+from engine.models.spec import PluginSpec
+from engine.tables import TextColumn, TextTable
 from tests.api.api_server import ApiServer
 from workers.execution import execute_run
 
@@ -40,6 +51,7 @@ class Reader(HTMLParser):
         self.addresses: list[str] = []
         self.tags: set[str] = set()
         self.text = ""
+        self.headings: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -48,6 +60,8 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self.lasttag == "h3":
+            self.headings.append(data.strip())
 
 
 def compute(api_server: ApiServer, body: dict[str, Any]) -> str:
@@ -85,6 +99,10 @@ def test_the_page_holds_everything_and_refers_to_nothing(
         assert verdict["sentence"] in page.text
     for departure in comparison["departures"]:
         assert departure in page.text
+    (own,) = comparison["own_verdicts"]
+    assert page.text.count(own["sentence"]) == 1
+    assert own["statement"] not in page.text, "the sentence says it"
+    assert "Results" in page.headings
     experiment = api_server.get(f"/experiments/{ended[0]}")
     assert experiment["digest"] in page.text
     assert HOSTILE in page.text, "as text, not as markup"
@@ -96,12 +114,13 @@ def test_every_figure_that_applies_is_in_it(api_server: ApiServer, ended: tuple[
     titles = [one["title"] for one in plots if one["applies"] and "csv" not in one["links"]]
     assert titles
     assert len(page.addresses) == len(titles)
-    assert all(f"{title}." in page.text for title in titles)
+    assert all(f"{title}." in page.text or f"{title}: " in page.text for title in titles)
 
 
 def test_the_body_in_it_is_the_experiment(api_server: ApiServer, ended: tuple[str, str]) -> None:
     markdown = read(api_server, ended[0], "md").decode()
     lines = [line[4:] for line in markdown.splitlines() if line.startswith("    ")]
+    assert '   {"name": "top_k_all_bottoms", "k": 1, "rho": 0.5}' in lines, "one line a policy"
     again = api_server.http.post("/experiments", json=json.loads("\n".join(lines)))
     assert again.json()["id"] == ended[0]
     prose = "\n".join(line for line in markdown.splitlines() if not line.startswith("    "))
@@ -141,3 +160,64 @@ def test_errors(api_server: ApiServer, ended: tuple[str, str]) -> None:
     assert too_many.status_code == 422
     partial = api_server.http.get(f"/experiments/{ended[0]}/report.md", params={"also": waiting})
     assert partial.headers["X-Partial"] == "true"
+
+
+def test_a_report_tells_how_the_engine_runs_it_again(
+    api_server: ApiServer, ended: tuple[str, str], tmp_path: Path
+) -> None:
+    markdown = read(api_server, ended[1], "md").decode()
+    lines = [line[4:] for line in markdown.splitlines() if line.startswith("    ")]
+    (tmp_path / "body.json").write_text("\n".join(lines))
+    (command,) = re.findall(r"python (-m engine run [^.]+\.json --out \w+)\.", markdown)
+    done = subprocess.run(
+        [sys.executable, *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(engine.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "results" / "result.json").read_text())
+    assert len(result["points"]) == 1
+
+
+def test_a_report_names_the_plugin_that_it_needs() -> None:
+    """The body has the sha256 of its file alone."""
+    plain = parse_spec({"kind": "train"})
+    own = plain.model_copy(update={"model": PluginSpec(name="mine", source="sha256:0f")})
+    told = explain_again([own, own, plain])
+    assert told.startswith("First put the plug-in of the net mine, the file whose source is ")
+    assert "sha256:0f, into the folder plugins" in told
+    assert told.count("First put") == 1
+    assert "plug-in" not in explain_again([plain])
+
+
+WIDE = TextTable(
+    "Results",
+    [TextColumn("", "width"), *(TextColumn("", f"number {place}") for place in range(9))],
+    [[str(width), *(f"{width}.{place}" for place in range(9))] for width in range(10)],
+    ["a note"],
+)
+
+
+def test_a_table_that_fits_stays() -> None:
+    narrow = replace(WIDE, columns=WIDE.columns[:8], rows=[row[:8] for row in WIDE.rows])
+    assert list(fit_to_page(narrow, 1, [""] * 10)) == [narrow]
+
+
+def test_a_wide_table_of_few_points_has_a_row_for_each_number() -> None:
+    (turned,) = fit_to_page(replace(WIDE, rows=WIDE.rows[:2]), 1, ["width 0", "width 1"])
+    assert [column.heading for column in turned.columns] == ["", "width 0", "width 1"]
+    assert turned.rows == [[f"number {place}", f"0.{place}", f"1.{place}"] for place in range(9)]
+    assert (turned.title, turned.notes) == ("Results", ["a note"])
+
+
+def test_a_wide_table_of_many_points_is_split_and_loses_nothing() -> None:
+    found = list(fit_to_page(WIDE, 1, [""] * 10))
+    assert [table.title for table in found] == ["Results, 1 of 2", "Results, 2 of 2"]
+    assert [len(table.columns) for table in found] == [8, 3]
+    assert [list(table.notes) for table in found] == [[], ["a note"]]
+    for place, row in enumerate(WIDE.rows):
+        assert [*found[0].rows[place], *found[1].rows[place][1:]] == row
+        assert found[1].rows[place][0] == row[0]

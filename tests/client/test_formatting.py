@@ -33,7 +33,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 NUMBERS = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False)
-ERRORS = st.none() | st.just(0.0) | st.floats(min_value=1e-12, max_value=1e12)
+ERRORS = st.none() | st.just(0.0) | st.floats(min_value=1e-15, max_value=1e12)
 
 
 @given(VALUES)
@@ -58,6 +58,9 @@ def test_statistics_are_formatted_as_on_the_pages(mean: float, error: float | No
         (0.5, None, "0.5"),
         (123.4, 12.3, "123 ± 12"),
         (1.0, 0.0, "1 ± 0"),
+        (0.0, 0.0, "0 ± 0"),
+        (-2.4, 5.6e-15, "-2.4 ± 0"),
+        (-2.4e-13, 5.6e-15, "-2.4e-13 ± 5.6e-15"),
         (1.63e-8, 4.2e-10, "1.63e-08 ± 4.2e-10"),
         (3.1693e20, 2.738e20, "3.169e+20 ± 2.7e+20"),
     ],
