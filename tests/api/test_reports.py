@@ -120,7 +120,9 @@ def test_every_figure_that_applies_is_in_it(api_server: ApiServer, ended: tuple[
 def test_the_body_in_it_is_the_experiment(api_server: ApiServer, ended: tuple[str, str]) -> None:
     markdown = read(api_server, ended[0], "md").decode()
     lines = [line[4:] for line in markdown.splitlines() if line.startswith("    ")]
-    assert '   {"name": "top_k_all_bottoms", "k": 1, "rho": 0.5}' in lines, "one line a policy"
+    (sweep,) = [line for line in lines if line.startswith(' "sweep": ')]
+    assert '[{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.5}]' in sweep
+    assert max(map(len, lines)) < 200, "a longer list has a line for each item"
     again = api_server.http.post("/experiments", json=json.loads("\n".join(lines)))
     assert again.json()["id"] == ended[0]
     prose = "\n".join(line for line in markdown.splitlines() if not line.startswith("    "))
