@@ -1,4 +1,4 @@
-"""What an experiment found, in one or two plain sentences, computed from its table of answers."""
+"""What an experiment found, in a few plain sentences, computed from its table of answers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from math import hypot
 from engine.analysis.stats import difference_interval
 from engine.answer_table import OUTCOME_MEANINGS, AnswerRow, AnswerTable
 from engine.answers import AnswerColumn, Unit
+from engine.probes.reading import QUANTITY, describe_regimes
 from engine.result import Outcome, Statistic
 from engine.statistic_text import scale_of, symbol_of, tell
 
 
 def describe_findings(table: AnswerTable) -> list[str]:
-    """The headline at its extremes with 95 % intervals and n; then points that did not train."""
+    """The headline at its extremes with 95 % intervals and n; the regime, where it was measured;
+    points that did not train.
+    """
     if not table.rows or not table.columns:
         return []
     headline = table.columns[0]
@@ -22,6 +25,9 @@ def describe_findings(table: AnswerTable) -> list[str]:
     ]
     return [
         *([_describe_range(headline, found)] if found else []),
+        *describe_regimes(
+            [(row.label, one) for row in table.rows if (one := row.statistics.get(QUANTITY))]
+        ),
         *(
             told
             for outcome in ("at_chance", "not_finite")

@@ -177,6 +177,25 @@ def measured_apart(
     return list(kept.values())
 
 
+def summarize_series(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dict[str, Any]:
+    """A metric by epoch, over the seeds with a finite value: lists epoch, mean, standard error, n.
+
+    by_seed: (epoch, value) of each seed.
+    """
+    at: dict[int, list[float]] = {}
+    for series in by_seed.values():
+        for step, value in series:
+            if value is not None:
+                at.setdefault(step, []).append(value)
+    found = [(epoch, summarize(values)) for epoch, values in sorted(at.items())]
+    return {
+        "epoch": [epoch for epoch, _ in found],
+        "mean": [statistic.mean for _, statistic in found],
+        "standard_error": [statistic.standard_error for _, statistic in found],
+        "n": [statistic.n for _, statistic in found],
+    }
+
+
 def warn_of_few_seeds(count: int) -> str | None:
     """A warning where `count` seeds are too few for a statistic, else None."""
     if count >= MIN_SEEDS:

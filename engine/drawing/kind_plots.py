@@ -1,4 +1,4 @@
-"""The plots of a kind together with those of every sweep. Imports matplotlib when it draws."""
+"""The plots of a kind with those of every kind: probes and sweeps. Imports matplotlib to draw."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.kind import PlotInput, PlotProcedures
+from engine.probes.plot import PROBE_PLOT, probe_numbers
 from engine.sweep_plots import SWEEP_NAMES, Answer, sweep_numbers
 
 
@@ -23,6 +24,8 @@ class KindPlots:
         """
         if name in SWEEP_NAMES:
             return sweep_numbers(name, source, self._answer, quantity)
+        if name == PROBE_PLOT.name:
+            return probe_numbers(source)
         return self._own.numbers(name, source)
 
     def draw(self, name: str, numbers: Mapping[str, Any], options: Any) -> Any:
@@ -31,4 +34,8 @@ class KindPlots:
             from engine.drawing.sweep import draw_sweep
 
             return draw_sweep(name, numbers, options)
+        if name == PROBE_PLOT.name:
+            from engine.drawing.probes import draw_probes
+
+            return draw_probes(numbers, options)
         return self._own.draw(name, numbers, options)

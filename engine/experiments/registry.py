@@ -23,6 +23,7 @@ from engine.models.host import net_host
 from engine.models.plugin_models import complete_model
 from engine.models.spec import PluginSpec
 from engine.plugins import PluginBroken, load_plugin_kinds
+from engine.probes.plot import PROBE_PLOT
 from engine.spec import ExperimentSpec
 from engine.spec_fields import complete_tags
 from engine.sweep_plots import SWEEP_PLOTS
@@ -30,7 +31,7 @@ from engine.sweep_plots import SWEEP_PLOTS
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All kinds by name, in alphabetical order with `train` first, with the plots of every sweep.
+    """All kinds by name, in alphabetical order with `train` first, with plots of every kind.
 
     Raises PluginBroken.
     """
@@ -46,7 +47,10 @@ def kinds() -> Mapping[str, Kind]:
         found[plugin.name] = plugin
     ordered = sorted(found.items(), key=lambda item: (item[0] != "train", item[0]))
     return MappingProxyType(
-        {name: replace(kind, plots=(*kind.plots, *SWEEP_PLOTS)) for name, kind in ordered}
+        {
+            name: replace(kind, plots=(*kind.plots, PROBE_PLOT, *SWEEP_PLOTS))
+            for name, kind in ordered
+        }
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import isfinite
 
 from torch import Tensor
 
 from engine.data.resident import ResidentData
+from engine.errors import ModelRejected
 from engine.models.build import build_model
 from engine.models.layout import layout
 from engine.probes.cost import rows_at_once
@@ -50,20 +52,25 @@ class Meter:
         """At the start, by index of the seed"""
 
     def measure(self, index: int, theta: Theta) -> Values:
-        """The quantities of the seed at `index`; none where the weights are not finite."""
+        """The quantities of the seed at `index`; none where the weights are not finite.
+
+        Raises ModelRejected for a net that does not allow the derivatives that a quantity needs.
+        """
         if not all(tensor.isfinite().all() for tensor in theta.values()):
             return {}
         net, groups = self._net, self._probes.quantities
         start, now = net.place(self._starts[index]), net.place(theta)
         found: dict[str, float] = {}
         if "tangent_kernel" in groups:
-            if index not in self._kernels:
-                self._kernels[index] = self._compute_kernel(start)
-            found |= measure_kernel(net, self._kernels[index], self._compute_kernel(now))
+            with _refusing("tangent_kernel"):
+                if index not in self._kernels:
+                    self._kernels[index] = self._compute_kernel(start)
+                found |= measure_kernel(net, self._kernels[index], self._compute_kernel(now))
         for group, measure in _MEASURES.items():
             if group in groups:
                 self._check()
-                found |= measure(net, start, now)
+                with _refusing(group):
+                    found |= measure(net, start, now)
         return {name: value if isfinite(value) else None for name, value in found.items()}
 
     def _compute_kernel(self, theta: Theta) -> Tensor:
@@ -76,7 +83,23 @@ class Meter:
         )
 
 
-_MEASURES: Mapping[str, Callable[[ProbeNet, Theta, Theta], dict[str, float]]] = {
+@contextmanager
+def _refusing(group: str) -> Iterator[None]:
+    """Tells which quantity to leave out where torch.func cannot transform the net."""
+    try:
+        yield
+    except RuntimeError as error:  # also NotImplementedError
+        if not any(word in str(error) for word in _OF_TRANSFORMS):
+            raise
+        raise ModelRejected(
+            f"the net does not allow the probe {group!r} ({str(error).splitlines()[0]}); leave it "
+            "out of `probes`"
+        ) from error
+
+
+_OF_TRANSFORMS = ("vmap", "forward AD", "functorch", "torch.func")
+"""In messages of torch about operations without a rule for a transform"""
+_MEASURES: dict[str, Callable[[ProbeNet, Theta, Theta], dict[str, float]]] = {
     "linearised": measure_linearised,
     "movement": measure_movement,
     "features": measure_features,

@@ -7,7 +7,8 @@ pairs of examples. The running statistics belong to the net at t, so they move a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -69,10 +70,19 @@ class ProbeNet:
         return {name: theta[name] for name in self.parameter_names}
 
     def run(self, theta: Theta, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """Layers start to stop with these tensors; by default the logits [n, classes].
-
-        Attention runs as plain products, which every transform of torch.func can take.
-        """
-        with sdpa_kernel(SDPBackend.MATH):
+        """Layers start to stop with these tensors; by default the logits [n, classes]."""
+        with _plain_attention():
             result: Tensor = functional_call(self._net, dict(theta), (x, start, stop))
         return result
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention as plain products: its fused kernels have no forward-mode derivative."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from engine.answers import AnswerColumn
 from engine.context import ResumeState
-from engine.errors import RunInterrupted
+from engine.errors import ModelRejected, RunInterrupted
 from engine.experiments.registry import get_kind, kinds, parse_spec
 from engine.local import LocalRunContext, run_local
+from engine.models.net import LayeredNet
 from engine.models.weights import load_tensors
 from engine.own_claims.quantities import list_claimable
-from engine.probes.net import draw_batch
+from engine.probes import meter
+from engine.probes.linearised import measure_linearised
+from engine.probes.net import ProbeBatch, ProbeNet, draw_batch
 from engine.probes.quantities import QUANTITIES
+from engine.probes.tangent_kernel import tangent_kernel
 from engine.spec import Execution
 from engine.training.loop import train
 from engine.training.outcome import TrainedSeed
@@ -151,3 +156,50 @@ def test_every_kind_answers_with_what_was_measured(tmp_path: Path, kind: str) ->
 
 def columns_of(kind: str, point: Any) -> list[AnswerColumn]:
     return get_kind(kind).read_answer(point)
+
+
+def test_a_net_without_the_derivatives_fails_at_the_start_with_the_quantity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*nets: Any) -> Any:
+        raise NotImplementedError("Trying to use forward AD with aten::one that does not")
+
+    monkeypatch.setitem(meter._MEASURES, "linearised", fail)
+    with pytest.raises(ModelRejected, match="leave it out of `probes`"):
+        run(tmp_path / "refused", make_spec({}))
+    run(tmp_path / "left out", make_spec({"quantities": ["movement"]}))
+
+
+def test_other_faults_are_not_called_refusals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*nets: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setitem(meter._MEASURES, "movement", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(tmp_path, make_spec({}))
+
+
+class Attention(nn.Module):
+    """Attention over the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoderLayer(28, 2, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows: Tensor = self.encoder(x[:, 0])
+        return rows.mean(dim=1)
+
+
+def test_attention_has_every_quantity() -> None:
+    """Its fused kernel, used in evaluation without gradients, has no forward-mode derivative."""
+    layers = [Attention(), nn.Linear(28, 10)]
+    built = LayeredNet(layers, normalises_by_batch=[False] * 2, is_random=[True, False])
+    start = {name: tensor.clone() for name, tensor in built.state_dict().items()}
+    now = {name: 1.01 * tensor for name, tensor in start.items()}
+    net = ProbeNet(built, ProbeBatch(torch.randn(4, 1, 28, 28), torch.tensor([0, 1, 2, 3]), 10))
+    assert 0 < measure_linearised(net, start, now)["linear_error"] < 1
+    assert tangent_kernel(net, start, full=False, at_once=3).shape == (4, 4)
+    assert torch.backends.mha.get_fastpath_enabled()

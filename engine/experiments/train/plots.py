@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from engine.analysis.stats import summarize
+from engine.analysis.stats import summarize_series
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
 from engine.drawing.bars import choose_bars, draw_rows
@@ -69,27 +69,12 @@ def _learning_curve_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
     for point in source.points:
         curves = {
-            metric: _aggregate(series.get(point.index, {})) for metric, series in metrics.items()
+            metric: summarize_series(series.get(point.index, {}))
+            for metric, series in metrics.items()
         }
         if curves["test_accuracy"]["epoch"]:
             points.append({"values": dict(point.values), "curves": curves})
     return {"title": source.title, "points": points}
-
-
-def _aggregate(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dict[str, Any]:
-    """Mean and standard error at each epoch over the seeds with a finite value."""
-    at: dict[int, list[float]] = {}
-    for series in by_seed.values():
-        for step, value in series:
-            if value is not None:
-                at.setdefault(step, []).append(value)
-    found = [(epoch, summarize(values)) for epoch, values in sorted(at.items())]
-    return {
-        "epoch": [epoch for epoch, _ in found],
-        "mean": [statistic.mean for _, statistic in found],
-        "standard_error": [statistic.standard_error for _, statistic in found],
-        "n": [statistic.n for _, statistic in found],
-    }
 
 
 def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:

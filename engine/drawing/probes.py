@@ -1,0 +1,83 @@
+"""Draws the plot of probes: a panel for each quantity, a line for each point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from engine.drawing.colors import series_styles
+from engine.drawing.panels import choose_lines, count_panel_columns, panel_height
+from engine.labels import name_points
+from engine.plotting import (
+    PlotOptions,
+    add_legend,
+    add_title,
+    describe_left_out,
+    draw_message,
+    drawing,
+    legend_height,
+    new_figure,
+    plot_band,
+    set_scales,
+)
+from engine.statistic_text import name_with_unit, scale_of
+
+COLUMNS = 4
+"""Panels side by side"""
+PANEL_INCHES = 2.1
+
+
+def draw_probes(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    """The figure from the numbers of `engine.probes.plot`."""
+    with drawing(options):
+        if not numbers["points"]:
+            return draw_message(options, "No results yet")
+        return _draw(numbers, options)
+
+
+def _draw(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
+    all_points, quantities = numbers["points"], numbers["quantities"]
+    first = quantities[0]["name"]
+    scores = [(point["curves"].get(first, {}).get("mean") or [None])[-1] for point in all_points]
+    chosen = choose_lines(scores, options)
+    points = [all_points[place] for place in chosen]
+    labels = name_points(all_points)
+    rows = -(-len(quantities) // COLUMNS)
+    figure = new_figure(options, 10.0, PANEL_INCHES * rows + 0.6 + legend_height(len(points)))
+    columns = count_panel_columns(figure, len(quantities), COLUMNS)
+    rows = -(-len(quantities) // columns)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    figure.set_panel_height(panels[:, 0], rows * panel_height(figure, columns))
+    for axes in panels.flat[len(quantities) :]:
+        axes.set_axis_off()
+    styles = series_styles([point["values"] for point in points])
+    for index, (axes, quantity) in enumerate(zip(panels.flat, quantities, strict=False)):
+        for place, point, style in zip(chosen, points, styles, strict=True):
+            curve = point["curves"].get(quantity["name"])
+            if curve is not None:
+                if len(curve["epoch"]) < 3:
+                    style = style | {"marker": style["marker"] or "o"}
+                scaled = _scale(curve, scale_of(quantity["unit"]))
+                plot_band(axes, curve["epoch"], scaled, label=labels[place], **style)
+        words = quantity["name"].replace("_", " ").replace("cka", "CKA").replace("relu", "ReLU")
+        axes.set_ylabel(name_with_unit(words, quantity["unit"]))
+        set_scales(axes, x="symlog" if options.xscale == "log" else "linear", y=options.yscale)
+        if options.xscale != "log":
+            axes.locator_params(axis="x", integer=True)
+        if index + columns >= len(quantities):  # no panel below
+            axes.set_xlabel("Epoch")
+    add_legend(figure, panels.flat[0])
+    count = max(max(curve["n"]) for point in points for curve in point["curves"].values())
+    seeds = f"mean of {count} seeds, band: one standard error" if count > 1 else ""
+    note = seeds + describe_left_out(points, numbers)
+    add_title(figure, numbers["title"], note.removeprefix("; "))
+    return figure
+
+
+def _scale(curve: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    return {
+        name: [None if value is None else factor * value for value in curve[name]]
+        for name in ("mean", "standard_error")
+    }
