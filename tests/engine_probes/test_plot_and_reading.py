@@ -51,7 +51,7 @@ def test_the_plot_holds_the_mean_of_the_metrics(measured: LocalExperiment) -> No
 @pytest.mark.parametrize("size", [{}, {"width": 2.0}, {"width": 7.0, "height": 9.0}])
 @pytest.mark.parametrize("scale", [None, "log"])
 def test_the_plot_is_drawn_at_any_size(
-    measured: LocalExperiment, size: dict[str, float], scale: Any
+    measured: LocalExperiment, size: dict[str, Any], scale: Any
 ) -> None:
     options = PlotOptions(dpi=50, xscale=scale, yscale=scale, **size)
     figure = draw_plot(KIND.load_plots(), "probes", plot_numbers(KIND, "probes", measured), options)

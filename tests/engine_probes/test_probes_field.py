@@ -52,7 +52,7 @@ def test_a_training_is_known_by_its_probes_as_it_brings_what_they_measured() -> 
         ({"split": "validation"}, "'train' or 'test'"),
         ({"epochs": {"every": 0}}, "greater than or equal to 1"),
         ({"epoch": [1]}, "did you mean `epochs`"),
-        (True, "valid dictionary"),
+        (True, "must be an object"),
     ],
 )
 def test_bad_probes_are_refused(probes: Any, message: str) -> None:
