@@ -51,7 +51,7 @@ def test_the_steps_lead_to_a_verdict(service_url: str, tmp_path: Path) -> None:
     assert experiment["labels"] == {"asked_by": "agent"}
     assert {"seconds", "warnings", "departures", "reuses_experiment"} <= read("preview").keys()
     with Client(service_url) as client:
-        result = client.result(str(experiment["id"])).model_dump(mode="json")
+        result = client.result(str(experiment["id"])).model_dump(mode="json", exclude_unset=True)
         comparison = client.comparison(str(experiment["id"])).model_dump(mode="json")
     assert read("result")["points"] == result["points"]
     assert read("comparison") == comparison
