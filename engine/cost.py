@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from math import ceil, prod
 from typing import Any, Literal
 
@@ -12,8 +11,7 @@ from engine.data.spec import DatasetInfo, is_streamed
 from engine.durations import format_seconds
 from engine.errors import FieldError
 from engine.experiments.registry import get_kind
-from engine.models.layout import layout
-from engine.models.spec import ModelSpec
+from engine.models.net_totals import NetTotals, measure_net
 from engine.optim.spec import OptimizerSpec, SgdSpec
 from engine.probes.cost import NetSize, ProbeWork, measure_work
 from engine.spec import Execution, ExperimentSpec, sha256_of
@@ -26,6 +24,7 @@ RUN_SECONDS = 0.08
 """Of a run besides its work, in a process that has trained before: to set up, and to store what was
 found. In the first run of a process setting up takes a second, or several for a large data set."""
 _FLOAT = 4
+NO_PROBES = ProbeWork()
 SMALLEST_SHARE = 0.1
 """Of a run's seconds that are work, whatever its set-up took."""
 _EXECUTION_SPEED = ("precision", "deterministic", "prefix_cache", "stack_seeds", "threads")
@@ -129,7 +128,7 @@ def estimate(
     execution: None means its defaults. num_loaded: how many of the seeds load a training instead of
     computing it; only the kind's own work remains of them.
     """
-    net = _measure_net(spec.model, info)
+    net = measure_net(spec.model, info)
     train_examples, test_examples = _count_examples(spec, info)
     work = spec.work(info)
     own_examples = work.test_evaluations * subset_sizes(spec, info)[1]
@@ -175,39 +174,10 @@ def estimate(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Net:
-    """What the cost needs of a net's layout."""
-
-    num_layers: int
-    parameters: int
-    forward_flops: int
-    gradient_flops: int
-    """of the forward and the backward pass; no gradient of the images is computed"""
-    saved_floats: int
-    layer_sizes: frozenset[tuple[int, int]]
-    """(saved floats, parameters) of the layers"""
-
-
-@lru_cache(maxsize=4096)
-def _measure_net(model: ModelSpec, info: DatasetInfo) -> _Net:
-    """Kept for all points of a large sweep, which are estimated several times."""
-    layers = layout(model, info)
-    forward = sum(layer.forward_flops for layer in layers)
-    return _Net(
-        num_layers=len(layers),
-        parameters=sum(layer.num_parameters for layer in layers),
-        forward_flops=forward,
-        gradient_flops=3 * forward - layers[0].forward_flops,
-        saved_floats=sum(layer.saved_floats for layer in layers),
-        layer_sizes=frozenset((layer.saved_floats, layer.num_parameters) for layer in layers),
-    )
-
-
 def _probe_work(spec: ExperimentSpec, info: DatasetInfo) -> ProbeWork:
     if spec.probes is None:
-        return ProbeWork()
-    net = _measure_net(spec.model, info)
+        return NO_PROBES
+    net = measure_net(spec.model, info)
     size = NetSize(
         net.parameters,
         net.forward_flops,
@@ -311,7 +281,7 @@ def seed_bytes(spec: ExperimentSpec, info: DatasetInfo) -> int:
 
     Parameters, gradient, optimiser state, activations and their gradients, and a batch.
     """
-    net = _measure_net(spec.model, info)
+    net = measure_net(spec.model, info)
     state = 2 + optimizer_slots(spec.optimizer)
     floats_per_example = 2 * net.saved_floats + prod(info.shape)
     return _FLOAT * (state * net.parameters + spec.batch_size * floats_per_example)
@@ -329,7 +299,7 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
 
     Each seed also holds theta_0, a copy to save and the kind's own vectors.
     """
-    net = _measure_net(spec.model, info)
+    net = measure_net(spec.model, info)
     examples = sum(subset_sizes(spec, info))
     floats = 0 if is_streamed(examples, info.shape) else prod(info.shape) * _FLOAT
     # floats, the values that they are converted from, labels
@@ -347,7 +317,7 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     return PROCESS_BYTES + data + stacked * a_seed + workspace + probes.num_bytes
 
 
-def _workspace_bytes(net: _Net, batch_size: int) -> int:
+def _workspace_bytes(net: NetTotals, batch_size: int) -> int:
     """Scratch memory of kernels: about a copy of the largest layer's activations and weights."""
     return _FLOAT * max(batch_size * saved + parameters for saved, parameters in net.layer_sizes)
 

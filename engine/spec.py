@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Strict, StringConstraints, model_validator
@@ -365,14 +366,20 @@ class ExperimentSpec(SpecModel):
     def _without_added(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
         """A spec's JSON without the added fields that have their first value, or are missing."""
         kept = dict(spec)
-        for path, value in cls.added_fields.items():
-            parent, _, name = path.rpartition(".")
-            part = dict(kept.get(parent, {})) if parent else kept
+        for parent, name, value in cls._list_added():
+            part = kept.get(parent, {}) if parent else kept
             if name in part and part[name] == value:
+                if parent:
+                    part = kept[parent] = dict(part)
                 del part[name]
-            if parent in kept:
-                kept[parent] = part
         return kept
+
+    @classmethod
+    @cache
+    def _list_added(cls) -> tuple[tuple[str, str, Any], ...]:
+        """(part of the spec or empty, field, first value) of each added field."""
+        paths = [(path.rpartition("."), value) for path, value in cls.added_fields.items()]
+        return tuple((parent, name, value) for (parent, _, name), value in paths)
 
     def training_spec(self) -> dict[str, Any]:
         """The part of the spec that decides the trained weights; kinds that change it add to it."""

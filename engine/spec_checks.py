@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from engine.data.spec import DatasetInfo, no_images, validate_data
 from engine.errors import FieldError, ModelRejected
-from engine.models.layer_layout import LayerLayout
 from engine.models.layout import layout
+from engine.models.net_totals import measure_net
 from engine.models.spec import (
     ConvNetSpec,
+    DescribedSpec,
+    DrawnSpec,
     ModelSpec,
     Resnet18Spec,
     TorchvisionSpec,
     Vgg5Spec,
     Vgg11Spec,
-    check_layer_gains,
     validate_model,
 )
 from engine.spec import ExperimentSpec
@@ -34,25 +33,32 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
         return [*validate_data(spec.data, info), *needs_images]
     errors = [*validate_data(spec.data, info), *validate_model(spec.model, spec.init, info)]
     try:
-        layers = layout(spec.model, info)
-        gains = check_layer_gains(spec.init, len(layers))
-        return [*errors, *gains, *_check_output_scale(spec, layers), *spec.check_data(info)]
+        if isinstance(spec.model, DescribedSpec):
+            layout(spec.model, info)  # known, and usable
+        return [*errors, *_check_regime(spec, info), *spec.check_data(info)]
     except ModelRejected as rejected:
         return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]
 
 
-def _check_output_scale(spec: ExperimentSpec, layers: Sequence[LayerLayout]) -> list[FieldError]:
-    """The error of a centred output where the net's output is no function of the image alone."""
-    if spec.output_scale is None or not spec.output_scale.centred:
-        return []
-    if not any(layer.normalises_by_batch or layer.is_random for layer in layers):
-        return []
-    detail = (
-        "the output at the start is subtracted, so that it must depend on the image alone; this "
-        "net normalises by batch or draws random numbers in training. Use a net that does not, "
-        "or `centred: false`"
-    )
-    return [FieldError("#/spec/output_scale/centred", "needs-fixed-output", detail)]
+def _check_regime(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
+    """The errors of gains of layers and of a scaled output that the net's layers decide."""
+    errors = []
+    if isinstance(spec.init, DrawnSpec) and spec.init.layer_gains:
+        given, wanted = len(spec.init.layer_gains), measure_net(spec.model, info).num_layers
+        if given != wanted:
+            detail = (
+                f"{given} gains for a net of {wanted} layers; give one for each, from the input up"
+            )
+            errors.append(FieldError("#/spec/init/layer_gains", "wrong-number", detail))
+    scale = spec.output_scale
+    if scale is not None and scale.centred and not measure_net(spec.model, info).has_fixed_output:
+        detail = (
+            "the output at the start is subtracted, so that it must depend on the image alone; "
+            "this net normalises by batch or draws random numbers in training. Use a net that does "
+            "not, or `centred: false`"
+        )
+        errors.append(FieldError("#/spec/output_scale/centred", "needs-fixed-output", detail))
+    return errors
 
 
 def check_model(

@@ -16,11 +16,14 @@ Many = Annotated[tuple[Item, ...], Strict(False)]
 """A tuple that also accepts a JSON list; a strict tuple would not."""
 OBJECT, LIST, WORD, NUMBER = Tag("<object>"), Tag("<list>"), Tag("<word>"), Tag("<number>")
 """Mark the members of a union whose member `one_of` chooses."""
-_JSON_TYPES: Mapping[str, Any] = {
-    OBJECT.tag: (Mapping, BaseModel),
-    LIST.tag: (list, tuple),
-    WORD.tag: str,
-    NUMBER.tag: int | float,
+_JSON_TYPES: Mapping[type, str] = {
+    dict: OBJECT.tag,
+    list: LIST.tag,
+    tuple: LIST.tag,
+    str: WORD.tag,
+    bool: NUMBER.tag,
+    int: NUMBER.tag,
+    float: NUMBER.tag,
 }
 
 
@@ -31,9 +34,12 @@ def one_of(accepted: str, *words: str) -> Discriminator:
     """
 
     def tag_of(value: object) -> str | None:
-        if isinstance(value, str) and value not in words:
+        kind = type(value)
+        if kind is str and value not in words:
             return None
-        return next((tag for tag, types in _JSON_TYPES.items() if isinstance(value, types)), None)
+        if kind in _JSON_TYPES:
+            return _JSON_TYPES[kind]
+        return OBJECT.tag if isinstance(value, Mapping | BaseModel) else None
 
     return Discriminator(
         tag_of, custom_error_type="wrong-type", custom_error_message=f"must be {accepted}"

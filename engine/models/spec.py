@@ -324,17 +324,6 @@ def find_weights_file(model: ModelSpec, init: InitSpec) -> str | None:
     return None if model.weights is None else architectures()[model.architecture][model.weights]
 
 
-def check_layer_gains(init: InitSpec, num_layers: int) -> list[FieldError]:
-    """The error of a number of gains that is not the number of the net's layers."""
-    if not isinstance(init, DrawnSpec) or len(init.layer_gains) in (0, num_layers):
-        return []
-    detail = (
-        f"{len(init.layer_gains)} gains for a net of {num_layers} layers; give one for each, from "
-        "the input up"
-    )
-    return [FieldError("#/spec/init/layer_gains", "wrong-number", detail)]
-
-
 def validate_model(
     model: ModelSpec, init: InitSpec, info: DatasetInfo, pointer: str = "#/spec"
 ) -> list[FieldError]:
