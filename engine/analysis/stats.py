@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any, TypeVar
 
 from engine.kind import FinishedPoint
+from engine.probes.quantities import read_name
 from engine.result import Outcome, Statistic, Timings, TimingSummary
 
 Sample = TypeVar("Sample")
@@ -33,6 +34,9 @@ _kept_samples: ContextVar[list[list[float]] | None] = ContextVar("kept_samples",
 
 def bounds_of(quantity: str) -> Bounds:
     """The bounds of a metric or statistic by its name: every kind names them alike."""
+    probe = read_name(quantity)
+    if probe is not None:
+        return probe[0].bounds
     if quantity.endswith(("accuracy", "share", "frequency")):
         return SHARE
     return POSITIVE if quantity.endswith(("seconds", "loss", "ratio")) else UNBOUNDED

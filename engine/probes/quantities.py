@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from engine.answers import AnswerColumn, Unit, make_column
@@ -24,6 +25,8 @@ class Quantity:
     source: str
     has_layers: bool = False
     """Whether there is also a number for each layer."""
+    bounds: tuple[float, float] = (0.0, inf)
+    """What it can be, of the whole net and of a layer"""
 
 
 QUANTITIES: tuple[Quantity, ...] = (
@@ -42,6 +45,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "",
         "1 − ⟨K_t, K_0⟩ / (‖K_t‖ ‖K_0‖): 0 where the kernel has only grown or shrunk",
         "arXiv 2010.15110",
+        bounds=(0.0, 1.0),
     ),
     Quantity(
         "kernel_alignment",
@@ -51,6 +55,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "Centred alignment of K_t and YYᵀ, Y the one-hot labels; of the full kernel, of its mean "
         "over the classes",
         "Cortes, Mohri and Rostamizadeh, JMLR 13 (2012)",
+        bounds=(0.0, 1.0),
     ),
     Quantity(
         "linear_error",
@@ -68,6 +73,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "accuracy",
         "Accuracy of f_lin on the batch",
         "arXiv 2010.15110",
+        bounds=(0.0, 1.0),
     ),
     Quantity(
         "probe_accuracy",
@@ -76,6 +82,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "accuracy",
         "Accuracy of f(θ_t) on the batch",
         "",
+        bounds=(0.0, 1.0),
     ),
     Quantity(
         "linear_loss",
@@ -110,6 +117,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "⟨θ_t, θ_0⟩ / (‖θ_t‖ ‖θ_0‖)",
         "",
         has_layers=True,
+        bounds=(-1.0, 1.0),
     ),
     Quantity(
         "cka",
@@ -119,6 +127,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "Linear CKA of a layer's output on the batch at t and at 0; the whole net: mean of layers",
         "arXiv 1905.00414",
         has_layers=True,
+        bounds=(0.0, 1.0),
     ),
     Quantity(
         "relu_flips",
@@ -129,6 +138,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "reverse",
         "arXiv 1812.07956",
         has_layers=True,
+        bounds=(0.0, 1.0),
     ),
     Quantity(
         "effective_rank",
@@ -137,6 +147,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "",
         "exp(−Σ p log p), p the singular values of the last layer's input [n, d] over their sum",
         "Roy and Vetterli, EUSIPCO 2007",
+        bounds=(1.0, inf),
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import exp, log
+from math import exp, inf, log
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import jvp
 from torch.nn.functional import linear, log_softmax, one_hot
 
+from engine.analysis.stats import bounds_of, summarize
 from engine.models.spec import MlpSpec, OutputScaleSpec
 from engine.probes import alignment, features, linearised, movement, net, tangent_kernel
 from engine.probes.cost import rows_at_once
@@ -373,3 +374,19 @@ def test_the_linear_model_of_a_scaled_output_is_scaled(centred: bool) -> None:
         assert found[f"{name}_accuracy"] == pytest.approx(
             float((h.argmax(1) == batch.y).double().mean())
         )
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_value_is_within_the_bounds_of_its_intervals(pair: str) -> None:
+    measure, _ = PAIRS[pair]
+    for name, value in measure(*toy()).items():
+        low, high = bounds_of(name)
+        assert low - ABSOLUTE <= value <= high + ABSOLUTE, name
+
+
+def test_intervals_end_at_the_bounds_of_their_quantity() -> None:
+    assert bounds_of("kernel_distance") == bounds_of("movement_layer_3") == (0.0, inf)
+    assert bounds_of("cosine_layer_1") == (-1.0, 1.0)
+    assert bounds_of("effective_rank") == (1.0, inf)
+    found = summarize([0.01, 0.09], bounds_of("kernel_distance"))
+    assert found.ci95 == pytest.approx((0.0, 0.5582), abs=1e-4)
