@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from engine.context import RunContext
@@ -47,7 +47,10 @@ def build_learner(
         assert schedule is None, f"{spec.kind!r} has a schedule, so its seeds cannot be stacked"
         return cast(Learner, StackedLearner(spec, data, seeds, nets, recorder))
     assert len(seeds) == 1
-    notes = _explain_unstacked(spec, ctx.execution)
+    notes = [
+        *_explain_unstacked(spec, ctx.execution),
+        *_explain_scaled_output(spec, ctx.execution, schedule),
+    ]
     return ModuleLearner(
         spec, data, seeds[0], nets[0], ctx.execution, recorder, schedule, notes=notes
     )
@@ -59,6 +62,16 @@ def _explain_unstacked(spec: ExperimentSpec, execution: Execution) -> tuple[str,
     if not fields or not spec.model_copy(update=fields).stacks_seeds(execution):
         return ()
     return (f"Seeds train one by one: the batched net does not compute {', '.join(fields)}.",)
+
+
+def _explain_scaled_output(
+    spec: ExperimentSpec, execution: Execution, schedule: LayerSchedule | None
+) -> Iterator[str]:
+    """A note for each part of the execution that a scaled output does not follow."""
+    if spec.precision(execution) != execution.precision:
+        yield (f"Computed in fp32: {execution.precision} would round the scaled output away.")
+    if spec.output_scale is not None and schedule is not None and execution.prefix_cache:
+        yield "The frozen-prefix cache was not used: the scaled output needs the images."
 
 
 def _initial_net(

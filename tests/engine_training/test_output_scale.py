@@ -142,7 +142,10 @@ def test_frozen_layers_stay_and_a_layer_that_trains_is_the_one_of_the_whole(
 ) -> None:
     fields: dict[str, Any] = {"output_scale": {"alpha": 5.0}, "model": {"name": "mlp"}}
     spec = make_spec("lws", policy={"name": "top_k", "k": 1}, **fields)
-    _, ctx = run(tmp_path / "top", spec)
+    result, ctx = run(tmp_path / "top", spec)
+    assert (
+        "The frozen-prefix cache was not used: the scaled output needs the images." in result.notes
+    )
     kept = {name: ctx.load_checkpoint(name, 0) for name in ("theta_0", "theta_T")}
     start, end = (load_tensors(kept[name]) for name in ("theta_0", "theta_T"))
     moved = {name.split(".")[1] for name in start if not torch.equal(start[name], end[name])}
@@ -159,9 +162,9 @@ def test_it_is_computed_in_fp32_and_seeds_are_told_to_train_one_by_one(tmp_path:
     (rough,) = loop.train(spec, make_context(tmp_path / "a", precision="bf16"))
     (exact,) = loop.train(spec, make_context(tmp_path / "b"))
     assert is_equal(rough, exact)
-    assert exact.notes == (
-        "Seeds train one by one: the batched net does not compute output_scale.",
-    )
+    told = "Seeds train one by one: the batched net does not compute output_scale."
+    assert exact.notes == (told,)
+    assert "Computed in fp32: bf16 would round the scaled output away." in rough.notes
 
 
 @pytest.mark.parametrize(
