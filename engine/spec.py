@@ -80,8 +80,8 @@ class Execution(SpecModel):
         one_of('a number of seeds from 1 to 64, or "auto"', "auto"),
     ] = Field(
         "auto",
-        description="How many seeds one run trains; `auto` puts stacked seeds into one run and "
-        "gives every other seed its own run.",
+        description="How many seeds one run trains; `auto` splits stacked seeds over the workers "
+        "that are free, else puts them into one run, and gives every other seed its own run.",
     )
     requires: dict[WorkerLabel, WorkerLabel] = Field(
         default={},

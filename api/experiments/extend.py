@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from api.dependencies import State
 from api.experiments.body import submission_body
 from api.experiments.described_nets import with_described_nets
-from api.experiments.plan import Plan, RunCost, plan_runs, plan_submission
+from api.experiments.plan import Plan, plan_submission
+from api.experiments.plan_runs import RunCost, plan_runs
 from api.experiments.quotas import require_quota
 from api.experiments.show import show
 from api.http.json_body import parse_object
@@ -160,7 +161,7 @@ def _find_missing(
         index, seeds = known[key]
         new_seeds = [seed for seed in plan.seeds if seed not in seeds]
         missing.append((index, point, new_seeds, cost))
-    return points, plan_runs(plan.submission, missing, plan.shared)
+    return points, plan_runs(session, plan.submission, missing, plan.shared)
 
 
 def _append_new(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:

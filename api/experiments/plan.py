@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from api.experiments.check_files import CheckedFiles, check_files
 from api.experiments.check_webhook import check_webhook
+from api.experiments.plan_runs import RunCost, plan_runs, seeds_per_run
 from api.http.problems import ProblemRaised
 from api.http.request_work import require_caller
 from engine.answers import AnswerColumn
@@ -21,7 +22,7 @@ from engine.experiments.registry import get_kind, kinds, parse_spec
 from engine.own_claims.checks import check_claims
 from engine.own_claims.quantities import list_claimable
 from engine.shared_trainings import SharedTraining, find_shared
-from engine.spec import Execution, sha256_of
+from engine.spec import sha256_of
 from engine.sweep import MAX_AXES, MAX_ERRORS, SweepPoint, expand, num_points
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
@@ -32,18 +33,9 @@ from storage.database.tables import ExperimentRow
 from storage.experiments.create import PlannedPoint, PlannedRun
 from storage.experiments.find import find_reusable
 from storage.files.blobs import BlobStore
-from storage.runs.placement import Needs, format_labels, round_up
+from storage.runs.placement import Needs
 
 SCHEMA_FIELD = "$schema"
-DEVICE_CLASSES = {"auto": "any", "cpu": "cpu", "cuda": "gpu"}
-
-
-@dataclass(frozen=True, slots=True)
-class RunCost:
-    """What a run takes, by estimate."""
-
-    memory_bytes: int
-    seconds_per_seed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +86,14 @@ class Plan:
             return None
         return find_reusable(session, self.digest, self.files.used.datasets)
 
+    @property
+    def run_sizes(self) -> Sequence[int]:
+        """By point: the seeds of its largest run."""
+        sizes = [1] * len(self.points)
+        for run in self.runs:
+            sizes[run.point_index] = max(sizes[run.point_index], len(run.seeds))
+        return sizes
+
     def info_of(self, point: SweepPoint) -> DatasetInfo:
         return self.files.infos[point.spec.data.name]
 
@@ -142,6 +142,7 @@ def plan_submission(
         files=files,
         costs=costs,
         runs=plan_runs(
+            session,
             submission,
             [
                 (index, point, seeds, cost)
@@ -155,17 +156,6 @@ def plan_submission(
     )
 
 
-def seeds_per_run(point: SweepPoint, submission: Submission, num_seeds: int) -> int:
-    """Seeds that one run computes, of the `num_seeds` that are planned together.
-
-    With `auto`: all of them where the net is stacked, else one.
-    """
-    execution: Execution = submission.execution
-    if execution.seeds_per_run == "auto":
-        return max(1, num_seeds) if point.spec.stacks_seeds(execution) else 1
-    return execution.seeds_per_run
-
-
 def find_shared_trainings(
     submission: Submission, points: Sequence[SweepPoint]
 ) -> Mapping[int, SharedTraining]:
@@ -173,30 +163,6 @@ def find_shared_trainings(
     if not submission.reuse:
         return {}
     return find_shared([point.spec for point in points], submission.execution)
-
-
-def plan_runs(
-    submission: Submission,
-    wanted: Sequence[tuple[int, SweepPoint, Sequence[int], RunCost]],
-    shared: Mapping[int, SharedTraining],
-) -> list[PlannedRun]:
-    """The runs for (index, point, seeds, cost), in the order in which they start.
-
-    The order is seed by seed. So every point has a first result before any has a second, and runs
-    that are compared by seed are computed at about the same time, which matters for their timings.
-    """
-    device_class = DEVICE_CLASSES[submission.execution.device]
-    requires = format_labels(submission.execution.requires)
-    runs = []
-    for place, (index, point, seeds, cost) in enumerate(wanted):
-        needs = Needs(device_class, round_up(cost.memory_bytes), requires)
-        size = seeds_per_run(point, submission, len(seeds))
-        for start in range(0, len(seeds), size):
-            chosen = tuple(seeds[start : start + size])
-            training = sha256_of([shared[place].digest, chosen]) if place in shared else None
-            seconds = cost.seconds_per_seed * len(chosen)
-            runs.append((start, PlannedRun(index, chosen, needs, training, seconds)))
-    return [run for _, run in sorted(runs, key=lambda one: one[0])]
 
 
 def _parse(body: Mapping[str, Any]) -> tuple[Submission | None, list[FieldError]]:
@@ -263,18 +229,18 @@ def _check_own_claims(
     return check_claims(body.get("claims"), len(points), quantities)
 
 
-def runs_by_look(submission: Submission, points: Sequence[SweepPoint]) -> list[int]:
+def runs_by_look(submission: Submission, sizes: Iterable[int]) -> list[int]:
     """New runs before each look at the verdicts, if the experiment takes all seeds of its plan.
 
-    One number, of all runs, where the seeds are a list.
+    One number, of all runs, where the seeds are a list. sizes: of each point's largest first run;
+    an added run has no more seeds (`storage.experiments.looks`).
     """
     asked, num_seeds = submission.seeds, len(submission.first_seeds)
     added = []
     if isinstance(asked, SeedsUntilDecided):
         starts = range(asked.first, asked.at_most, asked.step)
         added = [min(asked.step, asked.at_most - start) for start in starts]
-    # An added run has no more seeds than the first ones (`storage.experiments.looks`).
-    sizes = [min(num_seeds, seeds_per_run(point, submission, num_seeds)) for point in points]
+    sizes = tuple(sizes)
     return [sum(-(-number // size) for size in sizes) for number in (num_seeds, *added)]
 
 
@@ -282,7 +248,8 @@ def _limit_runs(
     submission: Submission, points: Sequence[SweepPoint], num_seeds: int, settings: Settings
 ) -> None:
     """Limit the runs, with those that the experiment may add: all together and by one look."""
-    first, *added = runs_by_look(submission, points)
+    sizes = (min(num_seeds, seeds_per_run(point, submission, num_seeds)) for point in points)
+    first, *added = runs_by_look(submission, sizes)
     limit = min(settings.max_queued_runs, settings.limit_queued_per_owner)
     if max(added, default=0) > limit:
         detail = f"a step adds {max(added):,} runs; at most {limit:,} may be queued"
@@ -338,7 +305,7 @@ def _digest(
     digests: Sequence[str],
     extended: Sequence[int] | None,
 ) -> str:
-    """Identity of the experiment: equal digests mean the same runs, on any worker.
+    """Identity of the experiment: equal digests mean the same results, on any worker.
 
     Claims are part of it, as an experiment has one list of them; they are part of no training.
     Where an experiment adds seeds by itself, its plan is part of that and the seeds so far are not.

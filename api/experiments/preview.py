@@ -147,7 +147,7 @@ def _preview_growth(session: Session, plan: Plan) -> PreviewGrowth | None:
         looks_planned=seed_plan.looks_planned,
         confidence=seed_plan.confidence,
         num_seeds=asked.at_most,
-        num_runs=sum(runs_by_look(plan.submission, plan.points)),
+        num_runs=sum(runs_by_look(plan.submission, plan.run_sizes)),
         flops=float(sum(cost.flops for cost in costs)),
         seconds=sum(cost.seconds for cost in costs),
     )

@@ -390,8 +390,8 @@ class Execution(Resource):
     stack_seeds: bool = True
     """Train the seeds of a small ReLU-Net together as one batched net."""
     seeds_per_run: Literal["auto"] | str | int = "auto"
-    """How many seeds one run trains; `auto` puts stacked seeds into one run and gives every
-    other seed its own run.
+    """How many seeds one run trains; `auto` splits stacked seeds over the workers that are free,
+    else puts them into one run, and gives every other seed its own run.
     """
     requires: dict[str, str] = Field(default_factory=dict)
     """Labels that a worker must have, as `{"gpu": "h100"}`; operators set them."""

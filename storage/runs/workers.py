@@ -64,6 +64,8 @@ _BUSY = (
     .group_by(RUN.c.worker)
 )
 
+_ANY_QUEUED = select(RUN.c.id).where(RUN.c.status == RunStatus.QUEUED).limit(1)
+
 
 def register_worker(
     session: Session,
@@ -178,6 +180,13 @@ def count_idle(session: Session) -> dict[Capacity, int]:
     for capacity, slots, worker in _listening(session):
         idle[capacity] += max(0, slots - busy[worker])
     return idle
+
+
+def count_free(session: Session) -> dict[Capacity, int]:
+    """Idle slots by capacity, for runs that are still to be stored; none while other runs wait."""
+    if session.execute(_ANY_QUEUED, execution_options=ALL_OWNERS).first() is not None:
+        return {}
+    return count_idle(session)
 
 
 def count_offered(session: Session) -> dict[Capacity, int]:

@@ -6,7 +6,7 @@ from storage.runs.workers import register_worker
 from tests.api.api_server import ApiServer
 
 
-def announce_worker(api_server: ApiServer, **labels: str) -> None:
+def announce_worker(api_server: ApiServer, slots: int = 1, **labels: str) -> None:
     """Register a worker of 2 GiB."""
     with api_server.db.write() as session:
         register_worker(
@@ -15,7 +15,7 @@ def announce_worker(api_server: ApiServer, **labels: str) -> None:
             pid=1,
             device="cpu",
             device_class="cpu",
-            slots=1,
+            slots=slots,
             versions={},
             memory_bytes=2 << 30,
             host_memory_bytes=2 << 30,

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from api.experiments.plan import seeds_per_run
+from api.experiments.plan_runs import seeds_per_run
 from engine.cost import estimate, stack_size
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import get_kind, kinds, parse_spec
