@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.options import Options
 from benchmarks.page import TITLES, print_figure, write_page
+from engine.threads import wait_passively
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="also install MLflow in its own environment and measure it",
     )
     chosen = parser.parse_args(arguments)
+    wait_passively()
     if chosen.names == ["known"]:
         return compare_known(chosen)
     chosen.out = chosen.out or LATEST

@@ -13,6 +13,8 @@ quartiles. `python -m benchmarks all` measures; `python -m benchmarks page` writ
 """
 TITLES = {
     "relu_seeds": "Five seeds of a ReLU-Net",
+    "strong_script": "Five seeds against a strong user's script",
+    "busy_machine": "Beside busy programs",
     "optimizations": "Effect of each optimization",
     "lws": "Layer-wise sparse SGD",
     "sweep": "Re-initialisation sweeps",

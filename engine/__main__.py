@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, InvalidSpec
 from engine.experiments.registry import presets
+from engine.threads import wait_passively
 
 if TYPE_CHECKING:
     from engine.local import LocalExperiment
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    wait_passively()
     import torch
 
     from engine.determinism import prepare_process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -24,6 +23,7 @@ from runtime.addresses import (
     check_database_url,
     check_public_url,
 )
+from runtime.cores import count_cores
 from runtime.home import default_home, expand_user, prepare_folder
 from runtime.logs import LogFormat
 from runtime.root_path import parse_root_path
@@ -113,10 +113,17 @@ class Settings(BaseSettings):
     )
     allow_download: bool = Field(True, description="Download missing data sets and weights.")
     cpu_workers: int = Field(
-        default_factory=lambda: max(1, os.cpu_count() or 1),
+        default_factory=count_cores,
         ge=1,
         le=256,
         description="Runs that a CPU worker executes concurrently.",
+    )
+    worker_niceness: int = Field(
+        0,
+        ge=0,
+        le=19,
+        description="How far runs give way to other programs of the machine, as `nice -n`: at 10 "
+        "an interactive program hardly notices them, and beside busy ones they slow down.",
     )
     worker_labels: Annotated[dict[str, str], NoDecode] = Field(
         default={},

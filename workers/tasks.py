@@ -100,6 +100,7 @@ def start_child(
 
 def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
     """Only children import torch, once; it stays loaded between runs."""
+    os.nice(settings.worker_niceness)
     import torch
 
     from engine.determinism import prepare_process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -100,13 +101,29 @@ def make_net(width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, 10))
 
 
+@cache
+def _compiled_net(width: int, depth: int) -> nn.Sequential:
+    net = make_net(width, depth)
+    net.compile()
+    return net
+
+
 def train(
-    loaders: tuple[Loader, Loader], width: int, depth: int, epochs: int, seed: int = 0
+    loaders: tuple[Loader, Loader],
+    width: int,
+    depth: int,
+    epochs: int,
+    seed: int = 0,
+    *,
+    compiled: bool = False,
 ) -> float:
-    """Train with Adam, test after every epoch; returns the last test accuracy."""
+    """Train with Adam, test after every epoch; returns the last test accuracy.
+
+    compiled: a net by `torch.compile`, kept for the next call.
+    """
     train_loader, test_loader = loaders
     torch.manual_seed(seed)
-    net = make_net(width, depth)
+    net = _compiled_net(width, depth) if compiled else make_net(width, depth)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001)
     accuracy = 0.0
     for _ in range(epochs):

@@ -28,7 +28,10 @@ a plotting backend, another Celery project its broker. The processes of the serv
 and `up` names those that it found:
 """
 COMPUTED_DEFAULTS: Mapping[str, str] = MappingProxyType(
-    {"home": "`~/.richregime`", "cpu_workers": "the number of cores"}
+    {
+        "home": "`~/.richregime`",
+        "cpu_workers": "the number of cores, or a container's quota of them",
+    }
 )
 """Defaults that depend on the machine."""
 
