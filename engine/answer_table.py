@@ -44,6 +44,8 @@ class AnswerRow:
     """By the name of the column."""
     num_seeds: int
     outcome: Outcome
+    sentence: str = ""
+    """The kind's own sentence about the point; empty for most kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +178,12 @@ def tabulate_answers(
     points: Sequence[Mapping[str, Any]],
     answers: Sequence[Sequence[AnswerColumn]],
     notes: Sequence[str] = (),
+    sentences: Sequence[str] = (),
 ) -> AnswerTable:
     """The table of results and of the columns of each, in the same order.
 
     points: each a `PointResult` as JSON. Columns in which no point has a value are left out.
+    sentences: the kind's own about each point; none by default.
     """
     swept = [point["point"] for point in points]
     axes = label_axes(swept)
@@ -201,6 +205,7 @@ def tabulate_answers(
                 found,
                 len(point["seeds"]),
                 point["outcome"],
+                sentences[place] if sentences else "",
             )
             for place, (label, values, point, found) in enumerate(
                 zip(label_points(swept), swept, points, statistics, strict=True)

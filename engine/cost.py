@@ -14,7 +14,7 @@ from engine.experiments.registry import get_kind
 from engine.models.net_totals import NetTotals, measure_net
 from engine.optim.spec import OptimizerSpec, SgdSpec
 from engine.probes.cost import NetSize, ProbeWork, measure_work
-from engine.spec import Execution, ExperimentSpec, sha256_of
+from engine.spec import Execution, ExperimentSpec, Work, sha256_of
 
 STACK_BYTES = 2 << 30
 """Memory limit of the seeds that are stacked into one batched net."""
@@ -129,23 +129,25 @@ def estimate(
     computing it; only the kind's own work remains of them.
     """
     net = measure_net(spec.model, info)
-    train_examples, test_examples = _count_examples(spec, info)
     work = spec.work(info)
-    own_examples = work.test_evaluations * subset_sizes(spec, info)[1]
+    own_trained, own_evaluated = _count_own_examples(spec, info, work)
+    train_examples, test_examples = _count_examples(spec, info, work)
     num_trained = num_seeds - num_loaded
-    all_trained = num_trained * train_examples
-    all_evaluated = num_trained * test_examples + num_loaded * own_examples
+    all_trained = num_trained * train_examples + num_loaded * own_trained
+    all_evaluated = num_trained * test_examples + num_loaded * own_evaluated
     origin_flops = net.forward_flops if _has_origin(spec) else 0
     train_flops = all_trained * (net.gradient_flops + origin_flops)
     evaluation_flops = all_evaluated * (net.forward_flops + origin_flops)
     stacked = stack_size(spec, info, execution or Execution())
     steps = ceil(num_trained / stacked) * (
         ceil(train_examples / spec.batch_size) + ceil(test_examples / spec.batch_size)
-    ) + ceil(num_loaded / stacked) * ceil(own_examples / spec.batch_size)
+    ) + ceil(num_loaded / stacked) * (
+        ceil(own_trained / spec.batch_size) + ceil(own_evaluated / spec.batch_size)
+    )
     rates = calibration or (CUDA_MODEL if device == "cuda" else CPU_MODEL)
     overhead = rates.seconds_per_step + net.num_layers * rates.seconds_per_layer_step
     activations = (3 * all_trained + all_evaluated) * net.saved_floats
-    updates = num_trained * net.parameters * _count_updates(spec, info)
+    updates = net.parameters * _count_updates(spec, info, work, num_trained, num_seeds)
     traffic = (
         activations * rates.seconds_per_activation + updates * rates.seconds_per_parameter_step
     )
@@ -160,8 +162,8 @@ def estimate(
         parameters=net.parameters,
         train_flops=train_flops,
         evaluation_flops=evaluation_flops,
-        memory_bytes=_peak_bytes(spec, info, min(num_seeds, stacked)),
-        disk_bytes=_disk_bytes(spec, info, net.parameters, num_seeds),
+        memory_bytes=_peak_bytes(spec, info, work, min(num_seeds, stacked)),
+        disk_bytes=_disk_bytes(spec, work, net.parameters, num_seeds),
         seconds=RUN_SECONDS
         + (train_flops + evaluation_flops) * rates.seconds_per_flop
         + steps * overhead
@@ -189,13 +191,22 @@ def _probe_work(spec: ExperimentSpec, info: DatasetInfo) -> ProbeWork:
     return measure_work(spec.probes, spec.epochs, size)
 
 
-def _count_examples(spec: ExperimentSpec, info: DatasetInfo) -> tuple[int, int]:
+def _count_examples(spec: ExperimentSpec, info: DatasetInfo, work: Work) -> tuple[int, int]:
     """(forward and backward passes, forward passes alone) of one seed, in examples."""
     train_size, test_size = subset_sizes(spec, info)
-    work = spec.work(info)
-    trained = round(spec.epochs * train_size * work.train_fraction)
-    evaluations = spec.num_evaluations() + work.test_evaluations
-    return trained + work.full_gradients * train_size, evaluations * test_size
+    own_trained, own_evaluated = _count_own_examples(spec, info, work)
+    trained = round(spec.epochs * train_size * work.train_fraction) + own_trained
+    evaluated = spec.num_evaluations() * test_size + own_evaluated
+    return trained + work.full_gradients * train_size, evaluated
+
+
+def _count_own_examples(spec: ExperimentSpec, info: DatasetInfo, work: Work) -> tuple[int, int]:
+    """Those that a seed computes too if its training is loaded: of the kind's own work."""
+    train_size, test_size = subset_sizes(spec, info)
+    return (
+        round(spec.epochs * train_size * work.own_trainings),
+        work.test_evaluations * test_size,
+    )
 
 
 def _has_origin(spec: ExperimentSpec) -> bool:
@@ -203,10 +214,13 @@ def _has_origin(spec: ExperimentSpec) -> bool:
     return spec.output_scale is not None and spec.output_scale.centred
 
 
-def _count_updates(spec: ExperimentSpec, info: DatasetInfo) -> float:
-    """Expected updates of a parameter in the training of one seed."""
+def _count_updates(
+    spec: ExperimentSpec, info: DatasetInfo, work: Work, num_trained: int, num_seeds: int
+) -> float:
+    """Expected updates of a parameter, over all seeds."""
     train_size, _ = subset_sizes(spec, info)
-    return spec.epochs * ceil(train_size / spec.batch_size) * spec.work(info).train_fraction
+    trainings = num_trained * work.train_fraction + num_seeds * work.own_trainings
+    return trainings * spec.epochs * ceil(train_size / spec.batch_size)
 
 
 def calibrate(
@@ -294,7 +308,7 @@ def optimizer_slots(spec: OptimizerSpec) -> int:
     return 2
 
 
-def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
+def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, work: Work, stacked: int) -> int:
     """The process, the data and the stacked seeds.
 
     Each seed also holds theta_0, a copy to save and the kind's own vectors.
@@ -304,7 +318,6 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, stacked: int) -> int:
     floats = 0 if is_streamed(examples, info.shape) else prod(info.shape) * _FLOAT
     # floats, the values that they are converted from, labels
     data = examples * (floats + info.bytes_per_example + 16)
-    work = spec.work(info)
     copies = net.parameters * (
         _FLOAT * (3 + _has_origin(spec) + optimizer_slots(spec.optimizer))
         + work.bytes_per_parameter
@@ -322,9 +335,9 @@ def _workspace_bytes(net: NetTotals, batch_size: int) -> int:
     return _FLOAT * max(batch_size * saved + parameters for saved, parameters in net.layer_sizes)
 
 
-def _disk_bytes(spec: ExperimentSpec, info: DatasetInfo, parameters: int, num_seeds: int) -> int:
+def _disk_bytes(spec: ExperimentSpec, work: Work, parameters: int, num_seeds: int) -> int:
     """theta_0 and theta_T, the kind's artifacts, two copies of the resume state."""
     thetas = 2 + len(spec.kept_checkpoints().names)
-    kept = parameters * (thetas * _FLOAT + spec.work(info).bytes_per_parameter)
+    kept = parameters * (thetas * _FLOAT + work.bytes_per_parameter)
     resume = 2 * parameters * _FLOAT * (2 + optimizer_slots(spec.optimizer))
     return num_seeds * (kept + resume)

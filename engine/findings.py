@@ -12,10 +12,13 @@ from engine.probes.reading import QUANTITY, describe_regimes
 from engine.result import Outcome, Statistic
 from engine.statistic_text import scale_of, symbol_of, tell
 
+MOST_SENTENCES = 3
+"""Points whose own sentences are told"""
+
 
 def describe_findings(table: AnswerTable) -> list[str]:
-    """The headline at its extremes with 95 % intervals and n; the regime, where it was measured;
-    points that did not train.
+    """The kind's own sentences; the headline at its extremes with 95 % intervals and n; the regime,
+    where it was measured; points that did not train.
     """
     if not table.rows or not table.columns:
         return []
@@ -24,6 +27,7 @@ def describe_findings(table: AnswerTable) -> list[str]:
         (row, statistic) for row in table.rows if (statistic := row.statistics.get(headline.name))
     ]
     return [
+        *_list_sentences(table.rows),
         *([_describe_range(headline, found)] if found else []),
         *describe_regimes(
             [(row.label, one) for row in table.rows if (one := row.statistics.get(QUANTITY))]
@@ -34,6 +38,11 @@ def describe_findings(table: AnswerTable) -> list[str]:
             if (told := _describe_outcome(outcome, table.rows))
         ),
     ]
+
+
+def _list_sentences(rows: Sequence[AnswerRow]) -> list[str]:
+    told = [row for row in rows if row.sentence][:MOST_SENTENCES]
+    return [f"{row.label}: {row.sentence}" if row.label else row.sentence for row in told]
 
 
 def _describe_range(column: AnswerColumn, found: Sequence[tuple[AnswerRow, Statistic]]) -> str:

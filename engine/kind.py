@@ -170,6 +170,10 @@ def no_presets() -> Sequence[Preset]:
     return ()
 
 
+def no_sentence(point: Mapping[str, Any]) -> str:
+    return ""
+
+
 def nothing_expected(spec: ExperimentSpec, info: DatasetInfo) -> Mapping[str, Any]:
     return {}
 
@@ -202,6 +206,8 @@ class Kind:
     answer: Callable[[Mapping[str, Any]], Sequence[AnswerColumn]] = field(default=list_statistics)
     """The numbers that answer the question at a point, given as stored: the most telling one first,
     a column for each value that the point could have."""
+    tell: Callable[[Mapping[str, Any]], str] = field(default=no_sentence)
+    """The answer at a point, given as stored, in one plain sentence; empty where numbers do."""
     expect: Callable[[ExperimentSpec, DatasetInfo], Mapping[str, Any]] = field(
         default=nothing_expected
     )

@@ -97,6 +97,9 @@ class Work:
 
     train_fraction: float = 1.0
     """The training's FLOPs as an expected share of those of plain training."""
+    own_trainings: float = 0.0
+    """Further trainings of the kind, in passes over the train set as a share of the training's: a
+    run that loads the training computes them too."""
     full_gradients: int = 0
     """Number of gradients over the whole train set."""
     test_evaluations: int = 0
@@ -298,6 +301,10 @@ class ExperimentSpec(SpecModel):
         info: the data set of `self.data`, whose shape may decide the amount.
         """
         return Work()
+
+    def describe_work(self, info: DatasetInfo) -> tuple[str, ...]:
+        """What a preview tells about the cost of this work; nothing by default."""
+        return ()
 
     def stacks_seeds(self, execution: Execution) -> bool:
         """Whether the seeds of one run train together as one batched net.

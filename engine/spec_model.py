@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Strict, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Strict, Tag, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.errors import FieldError
 
@@ -66,6 +67,25 @@ class SpecModel(BaseModel):
         allow_inf_nan=False,
         validate_default=True,
         use_attribute_docstrings=True,
+    )
+
+
+def refuse(model: type[BaseModel], errors: Sequence[FieldError]) -> None:
+    """Raise all errors at once as pydantic's, each at its field; none raises nothing.
+
+    errors: with pointers below the model, such as `policy/table/0/epoch`.
+    """
+    if errors:
+        raise ValidationError.from_exception_data(
+            model.__name__, [_to_pydantic(error) for error in errors]
+        )
+
+
+def _to_pydantic(error: FieldError) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError(error.code, "{detail}", {"detail": error.detail}),
+        loc=tuple(int(part) if part.isdecimal() else part for part in error.pointer.split("/")),
+        input=None,
     )
 
 

@@ -24,6 +24,7 @@ PICTURES = {
     "activity_map": "layer_shares",
     "gradient_spectrum": "share_of_norm",
     "lws": "accuracy_bars",
+    "sparse_train": "accuracy_by_share",
 }
 """By kind: the plot that shows what it asks"""
 OPTIONS = PlotOptions(width="column", dpi=200, title="none")

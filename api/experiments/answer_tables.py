@@ -29,7 +29,8 @@ def answer_table(
 ) -> AnswerTable:
     """The answers at the points of a stored result, `GET /experiments/{id}/result`."""
     notes = [] if complete else [PARTIAL]
-    return tabulate_answers(title, points, [kind.read_answer(point) for point in points], notes)
+    answers = [kind.read_answer(point) for point in points]
+    return tabulate_answers(title, points, answers, notes, [kind.tell(point) for point in points])
 
 
 def epoch_table(source: StoredPlotInput, title: str, at: At) -> AnswerTable:

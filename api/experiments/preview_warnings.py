@@ -14,6 +14,9 @@ from storage.runs.workers import count_listening, count_offered
 DIVERGING_ADAM_LR = 0.05
 """Deep nets stay at chance at the paper's 0.1; all train at 0.001."""
 
+MOST_TOLD = 20
+"""Points whose own work is told, each text once"""
+
 
 def list_warnings(session: Session, settings: Settings, plan: Plan) -> list[str]:
     """What a submission may fail on or wait for, and what weakens its answer."""
@@ -32,6 +35,11 @@ def list_warnings(session: Session, settings: Settings, plan: Plan) -> list[str]
                     f"no listening worker fits ({needs.describe()}): the runs wait until one does"
                 )
                 break
+    found += dict.fromkeys(
+        told
+        for point in plan.points[:MOST_TOLD]
+        for told in point.spec.describe_work(plan.info_of(point))
+    )
     few = warn_of_few_seeds(len(seeds))
     if few:
         found.append(few)

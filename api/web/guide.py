@@ -29,6 +29,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "how-to/decide-seeds",
         "how-to/own-claims",
         "how-to/which-regime",
+        "how-to/sparse-training",
         "adding-a-kind",
         "how-to/webhooks",
         "how-to/access",

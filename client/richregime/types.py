@@ -1182,6 +1182,20 @@ class PointLayer(Resource):
     test_accuracy: Statistic
 
 
+class PointMask(Resource):
+    """One mask's trainings over the seeds."""
+
+    mask: Literal["movement", "gradient_weight", "random", "by_layer"] | str
+    shares_percent: list[float]
+    """Percent of all parameters that may move."""
+    counts: list[int]
+    """Number of parameters that may move."""
+    test_accuracy: list[Statistic]
+    """At each share."""
+    loss: list[Statistic]
+    """Test accuracy of the training with all parameters less this, paired by seed."""
+
+
 class PreviewGrowth(Resource):
     """What an experiment that adds seeds until its verdicts are decided may become."""
 
@@ -1473,6 +1487,22 @@ class ReinitSweepResult(Result):
     points: tuple[ReinitPointResult, ...]
 
 
+class SparseTrainPointResult(PointResult):
+    """One point over its seeds. `test_accuracy` is of the training with all parameters."""
+
+    initial_test_accuracy: Statistic
+    num_parameters: int
+    curves: list[PointMask]
+    masked_seconds: Statistic
+
+
+class SparseTrainResult(Result):
+    """The result of the kind `sparse_train`."""
+
+    kind: Literal["sparse_train"]
+    points: tuple[SparseTrainPointResult, ...]
+
+
 RESULTS: Mapping[str, type[Result]] = MappingProxyType(
     {
         "train": TrainResult,
@@ -1480,6 +1510,7 @@ RESULTS: Mapping[str, type[Result]] = MappingProxyType(
         "gradient_spectrum": GradientSpectrumResult,
         "lws": LwsResult,
         "reinit_sweep": ReinitSweepResult,
+        "sparse_train": SparseTrainResult,
     }
 )
 """The class of the result of each kind."""

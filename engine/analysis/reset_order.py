@@ -24,6 +24,7 @@ from engine.analysis.movement import (
     read_thresholds,
 )
 from engine.determinism import make_generator
+from engine.models.net import LayeredNet
 
 Scope = Literal["global", "per_layer"] | tuple[str, ...]
 RANDOM_BITS = 2**31 - 1
@@ -55,6 +56,16 @@ class LayerSpan:
     @property
     def size(self) -> int:
         return self.stop - self.start
+
+
+def layer_spans(net: LayeredNet) -> list[LayerSpan]:
+    """The place of each layer in the vector of all parameters, bottom first."""
+    spans, start = [], 0
+    for number, layer in enumerate(net.layers):
+        stop = start + sum(parameter.numel() for parameter in layer.parameters())
+        spans.append(LayerSpan(f"layers.{number}", start, stop))
+        start = stop
+    return spans
 
 
 def order_parameters(

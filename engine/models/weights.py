@@ -32,6 +32,15 @@ def load_tensors(data: bytes) -> dict[str, Tensor]:
     return tensors
 
 
+def select_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
 def describe_tensors(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
     """The tensors without their numbers, by name."""
     return {

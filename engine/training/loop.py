@@ -18,14 +18,21 @@ from engine.determinism import deterministic
 from engine.errors import InvalidSpec
 from engine.models.spec import CheckpointSpec
 from engine.models.start_weights import list_casts
-from engine.models.weights import describe_tensors, load_tensors, save_tensors
+from engine.models.weights import (
+    describe_tensors,
+    load_tensors,
+    save_tensors,
+    select_prefix,
+)
 from engine.probes.meter import Meter
 from engine.spec import ExperimentSpec
 from engine.training.layer_schedule import LayerSchedule
 from engine.training.learner import EpochHook, Learner, StepHook
+from engine.training.masked import MaskedStart
 from engine.training.outcome import SeedHistory, TrainedSeed
 from engine.training.plan import build_learner, plan_groups
 
+StartMasked = Callable[[int], MaskedStart]
 DrawSchedule = Callable[[int, DatasetInfo], LayerSchedule]
 
 
@@ -34,6 +41,7 @@ def train(
     ctx: RunContext,
     *,
     draw_schedule: DrawSchedule | None = None,
+    start_masked: StartMasked | None = None,
     on_epoch_end: EpochHook | None = None,
     on_step: StepHook | None = None,
     epochs_afterwards: float = 0.0,
@@ -42,9 +50,11 @@ def train(
 
     draw_schedule: returns the layers that train in each epoch or step of a seed on a data set,
     called once for each seed before the first one trains; None trains all layers. The spec of a
-    kind that passes it never stacks seeds. The hooks' state is saved and resumed with the training;
-    without hooks a finished training of any run is loaded instead. epochs_afterwards: the caller's
-    later work on each seed, in epochs, for the progress report. Raises RunCancelled,
+    kind that passes it never stacks seeds. start_masked: returns the weights that a seed starts
+    from and the entries that may move, called when it starts; the training's digest does not hold
+    it, so that `engine.training.phases` alone passes it. The hooks' state is saved and resumed with
+    the training; without hooks a finished training of any run is loaded instead. epochs_afterwards:
+    the caller's later work on each seed, in epochs, for the progress report. Raises RunCancelled,
     RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory, and InvalidSpec for steps
     beyond the training.
     """
@@ -56,7 +66,15 @@ def train(
             raise InvalidSpec(errors)
         hooks = [hook for hook in (on_epoch_end, on_step) if hook is not None]
         return _Training(
-            spec, ctx, data, draw_schedule, on_epoch_end, on_step, hooks, epochs_afterwards
+            spec,
+            ctx,
+            data,
+            draw_schedule,
+            start_masked,
+            on_epoch_end,
+            on_step,
+            hooks,
+            epochs_afterwards,
         ).run()
 
 
@@ -69,6 +87,7 @@ class _Training:
         ctx: RunContext,
         data: ResidentData,
         draw_schedule: DrawSchedule | None,
+        start_masked: StartMasked | None,
         on_epoch_end: EpochHook | None,
         on_step: StepHook | None,
         hooks: Sequence[EpochHook | StepHook],
@@ -78,6 +97,7 @@ class _Training:
         self._schedules = (
             {seed: draw_schedule(seed, data.info) for seed in ctx.seeds} if draw_schedule else {}
         )
+        self._start_masked = start_masked
         self._on_epoch_end, self._on_step = on_epoch_end, on_step
         self._hooks, self._epochs_afterwards = hooks, epochs_afterwards
         self._needed, self._evaluated = spec.kept_checkpoints(), spec.evaluated_epochs()
@@ -104,7 +124,7 @@ class _Training:
             tensors, state = load_tensors(resume.tensors), resume.state
             self._finished = list(state["finished"])
             for number, hook in enumerate(self._hooks):
-                hook.restore(_under(f"hook{number}.", tensors))
+                hook.restore(select_prefix(f"hook{number}.", tensors))
         self._load_finished()
         missing = [seed for seed in self._ctx.seeds if seed not in self._done]
         if missing and isinstance(self._spec.init, CheckpointSpec):
@@ -174,13 +194,14 @@ class _Training:
         self, seeds: list[int], state: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> None:
         schedule = self._schedules.get(seeds[0])
-        learner = build_learner(self._spec, self._data, seeds, self._ctx, schedule)
+        masked = [self._start_masked(seed) for seed in seeds] if self._start_masked else None
+        learner = build_learner(self._spec, self._data, seeds, self._ctx, schedule, masked)
         thetas = [learner.parameters(index) for index in range(len(seeds))]
         self._resumed_elsewhere = self._compare_arithmetic(state) if state else []
         if self._spec.probes is not None:
             self._meter = Meter(self._spec, self._data, thetas, self._ctx.check)
         if state:
-            learner.restore(_under("learner.", tensors))
+            learner.restore(select_prefix("learner.", tensors))
             histories = [SeedHistory.from_json(entry) for entry in state["histories"]]
             self._ctx.log_event(
                 "training.resumed", {"seeds": seeds, "epoch": state["epoch"], "step": state["step"]}
@@ -189,7 +210,9 @@ class _Training:
             for seed, theta in zip(seeds, thetas, strict=True):
                 self._ctx.save_checkpoint("theta_0", seed, 0, save_tensors(theta))
             histories = [SeedHistory() for _ in seeds]
-        first_epoch, first_step = int(state.get("epoch", 1)), int(state.get("step", 0))
+        skipped = masked[0].step if masked else 0
+        first_epoch = int(state.get("epoch", 1 + skipped // learner.num_steps))
+        first_step = int(state.get("step", skipped % learner.num_steps))
         self._report(learner, first_epoch, first_step)
         if not state:
             self._log_evaluation(learner, histories, epoch=0)
@@ -368,11 +391,3 @@ class _Training:
 
     def _digest(self, seed: int) -> str:
         return self._spec.training_digest(seed, self._ctx.execution, self._data.sha256)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

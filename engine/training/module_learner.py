@@ -34,6 +34,7 @@ from engine.training.losses import (
     build_objective,
     find_linear_parts,
 )
+from engine.training.masked import FrozenEntries
 from engine.training.prefix_cache import FrozenPrefix, build_prefix
 from engine.training.recorder import Recorder
 from engine.training.train_step import ComputeLoss, EpochTotals, TrainStep
@@ -50,7 +51,8 @@ class ModuleLearner:
     """`Learner` of one seed, trained by autograd.
 
     net: initialised and on the CPU. schedule: the layers that train in each epoch or step;
-    activations below them are cached. None trains all layers.
+    activations below them are cached. None trains all layers. movable: of each parameter, the
+    entries that may move; None lets all move, and a schedule needs all.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ModuleLearner:
         recorder: Recorder,
         schedule: LayerSchedule | None = None,
         *,
+        movable: Mapping[str, Tensor] | None = None,
         notes: Sequence[str] = (),
     ) -> None:
         self._spec, self._data, self._seed, self._recorder = spec, data, seed, recorder
@@ -82,6 +85,12 @@ class ModuleLearner:
         if self._channels_last:
             self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         scale_output(self._net, spec.output_scale)
+        self._frozen: FrozenEntries | None = None
+        if movable is not None:
+            assert schedule is None, "masked training trains all layers"
+            named = dict(self._net.named_parameters())
+            masks = [movable[name] for name in named]
+            self._frozen = FrozenEntries(list(named.values()), masks)
         self._x_train, self._x_test = self._laid_out(data.x_train), self._laid_out(data.x_test)
         self._optimizer = build_optimizer(
             spec.optimizer,
@@ -217,6 +226,7 @@ class ModuleLearner:
                 self._totals,
                 self._recorder,
                 self._spec.clip_norm,
+                self._frozen,
             )
             if len(self._train_steps) > MAX_TRAIN_STEPS:
                 self._train_steps.popitem(last=False)
@@ -374,6 +384,8 @@ class ModuleLearner:
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{position}.{name}"] = value
         tensors |= self._totals.tensors()
+        if self._frozen is not None:
+            tensors |= self._frozen.capture()
         return {
             name: tensor.detach().to("cpu", copy=True).contiguous()
             for name, tensor in tensors.items()
@@ -393,6 +405,8 @@ class ModuleLearner:
                 self._optimizer.state[parameter][entry] = self._like(parameter, value)
         for name, accumulator in self._totals.tensors().items():
             accumulator.copy_(tensors[name])
+        if self._frozen is not None:
+            self._frozen.resume(tensors)
         self._train_steps.clear()  # recorded steps hold the old tensors
 
     @staticmethod

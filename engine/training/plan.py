@@ -14,6 +14,7 @@ from engine.models.net import LayeredNet
 from engine.spec import Execution, ExperimentSpec
 from engine.training.layer_schedule import LayerSchedule
 from engine.training.learner import Learner
+from engine.training.masked import MaskedStart
 from engine.training.module_learner import ModuleLearner
 from engine.training.recorder import build_recorder
 from engine.training.stacked_learner import StackedLearner
@@ -36,23 +37,39 @@ def build_learner(
     seeds: Sequence[int],
     ctx: RunContext,
     schedule: LayerSchedule | None,
+    masked: Sequence[MaskedStart] | None = None,
 ) -> Learner:
     """The learner of a group, with initialised nets.
 
-    schedule: the layers that train, of a group of one seed; None trains all layers.
+    schedule: the layers that train, of a group of one seed; None trains all layers. masked: of each
+    seed, the weights that it starts from instead, and their entries that may move.
     """
-    nets = [_initial_net(spec, data, seed, ctx) for seed in seeds]
+    if masked is None:
+        nets = [_initial_net(spec, data, seed, ctx) for seed in seeds]
+    else:
+        nets = [build_model(spec.model, data.info) for _ in seeds]
+        for net, start in zip(nets, masked, strict=True):
+            net.load_state_dict(dict(start.theta))
+    movable = None if masked is None else [start.movable for start in masked]
     recorder = build_recorder(data.x_train.device, ctx.execution)
     if spec.stacks_seeds(ctx.execution):
         assert schedule is None, f"{spec.kind!r} has a schedule, so its seeds cannot be stacked"
-        return cast(Learner, StackedLearner(spec, data, seeds, nets, recorder))
+        return cast(Learner, StackedLearner(spec, data, seeds, nets, recorder, movable))
     assert len(seeds) == 1
     notes = [
         *_explain_unstacked(spec, ctx.execution),
         *_explain_scaled_output(spec, ctx.execution, schedule),
     ]
     return ModuleLearner(
-        spec, data, seeds[0], nets[0], ctx.execution, recorder, schedule, notes=notes
+        spec,
+        data,
+        seeds[0],
+        nets[0],
+        ctx.execution,
+        recorder,
+        schedule,
+        movable=None if movable is None else movable[0],
+        notes=notes,
     )
 
 

@@ -22,6 +22,7 @@ from engine.optim.spec import AdamSpec, AdamWSpec
 from engine.spec import ExperimentSpec
 from engine.timing import Stopwatch
 from engine.training.learner import EpochStatistics, Evaluation
+from engine.training.masked import FrozenEntries
 from engine.training.products import multiply
 from engine.training.recorder import Part, RecordedStep, Recorder
 from engine.training.stacked_batch import StackedBatch
@@ -38,7 +39,8 @@ EVALUATION_FLOATS = 2**24
 class StackedLearner:
     """`Learner` of K ReLU-Nets.
 
-    nets: the initialised nets, one per seed; their weights are copied.
+    nets: the initialised nets, one per seed; their weights are copied. movable: of each seed and
+    parameter, the entries that may move; None lets all move.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class StackedLearner:
         seeds: Sequence[int],
         nets: Sequence[LayeredNet],
         recorder: Recorder,
+        movable: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> None:
         self._spec, self._data, self._recorder = spec, data, recorder
         self.seeds = tuple(seeds)
@@ -63,6 +66,7 @@ class StackedLearner:
         for row, net in zip(self._theta, nets, strict=True):
             row[: self._size] = torch.cat([p.detach().reshape(-1) for p in net.parameters()])
         self._gradient = torch.zeros_like(self._theta)
+        self._frozen = None if movable is None else self._freeze(movable)
         self._first_moment = torch.zeros_like(self._theta)
         self._second_moment = (
             torch.zeros_like(self._theta)
@@ -92,6 +96,12 @@ class StackedLearner:
         self._epoch = 0
         self._rate: float | None = None
         self._lr: float | Tensor = torch.zeros((), device=device) if recorder.keeps_memory else 0.0
+
+    def _freeze(self, movable: Sequence[Mapping[str, Tensor]]) -> FrozenEntries:
+        masks = torch.zeros(self._theta.shape, dtype=torch.bool)
+        for row, by_name in zip(masks, movable, strict=True):
+            row[: self._size] = torch.cat([by_name[name].reshape(-1) for name in self._names])
+        return FrozenEntries([self._theta], [masks])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -189,6 +199,14 @@ class StackedLearner:
                 )
 
     def _update(self) -> None:
+        if self._frozen is None:
+            self._move()
+            return
+        self._frozen.clear_gradients([self._gradient])
+        self._move()
+        self._frozen.restore()
+
+    def _move(self) -> None:
         optimizer = self._spec.optimizer
         if isinstance(optimizer, AdamSpec | AdamWSpec):
             self._count += 1
@@ -280,11 +298,15 @@ class StackedLearner:
 
     def capture(self) -> dict[str, Tensor]:
         state = {**self._state(), "seen": torch.tensor(self._seen)}
+        if self._frozen is not None:
+            state |= self._frozen.capture()
         return {name: tensor.to("cpu", copy=True) for name, tensor in state.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in self._state().items():
             tensor.copy_(tensors[name])
+        if self._frozen is not None:
+            self._frozen.resume(tensors)
         self._seen = int(tensors["seen"])
 
     def _state(self) -> dict[str, Tensor]:

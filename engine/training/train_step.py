@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from engine.timing import Stopwatch
 from engine.training.losses import Loss
+from engine.training.masked import FrozenEntries
 from engine.training.recorder import RecordedStep, Recorder
 
 ComputeLoss = Callable[[Tensor, Tensor], Loss]
@@ -41,7 +42,10 @@ class TrainStep:
         totals: EpochTotals,
         recorder: Recorder,
         clip_norm: float | None = None,
+        frozen: FrozenEntries | None = None,
     ) -> None:
+        """frozen: the entries of `trained` that may not move, if any."""
+        self._frozen = frozen
         self._trained, self._compute_loss, self._totals = tuple(trained), compute_loss, totals
         self._optimizer, self._clip_norm = optimizer, clip_norm
         self._keeps_memory = recorder.keeps_memory
@@ -91,6 +95,10 @@ class TrainStep:
         self._gradients = tuple(parameter.grad for parameter in self._trained)
 
     def _update(self) -> None:
+        if self._frozen is not None:
+            self._frozen.clear_gradients([parameter.grad for parameter in self._trained])
         if self._clip_norm is not None:
             nn.utils.clip_grad_norm_(self._trained, self._clip_norm)
         self._optimizer.step()
+        if self._frozen is not None:
+            self._frozen.restore()

@@ -194,6 +194,13 @@ def test_a_preview_warns_of_a_scaled_output_with_adam(
     assert bool(told) == is_told
 
 
+def test_a_preview_tells_how_often_a_masked_study_trains(api_server: ApiServer) -> None:
+    spec = {"kind": "sparse_train", "shares_percent": [1, 10, 100]}
+    body = {"spec": spec, "sweep": {"model.width": [50, 100]}, "seeds": [0, 1, 2]}
+    preview = api_server.http.post("/experiments/preview", json=body).json()
+    assert len([one for one in preview["warnings"] if "each seed trains 5 times" in one]) == 1
+
+
 def test_a_preview_warns_of_data_that_must_be_downloaded(api_server: ApiServer) -> None:
     """Until the files are there; a data set of a dependency, or generated, needs none."""
     folder = api_server.settings.resolved_data_dir

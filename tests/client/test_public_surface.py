@@ -38,6 +38,8 @@ RESULTS = {
     "ReinitPointResult",
     "ReinitSweepResult",
     "Result",
+    "SparseTrainPointResult",
+    "SparseTrainResult",
     "SpectrumPointResult",
     "Statistic",
     "TrainPointResult",

@@ -18,6 +18,8 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
     "epochs": 6,
 }
+FEWER_TRAININGS: dict[str, dict[str, Any]] = {"sparse_train": {"shares_percent": [10]}}
+"""Of the kinds that train often"""
 WITH_TIMES = ("training-", "resume", "identity")
 
 
@@ -28,7 +30,8 @@ class Killed(BaseException):
 def body_of(kind: str) -> Mapping[str, Any]:
     example = get_kind(kind).example
     swept = {"optimizer.lr": [0.001, 0.01]}
-    return {"spec": {**example["spec"], **SMALL}, "sweep": swept}
+    spec = {**example["spec"], **SMALL, **FEWER_TRAININGS.get(kind, {})}
+    return {"spec": spec, "sweep": swept}
 
 
 def run(body: Mapping[str, Any], out: Path) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.spec import ExperimentSpec, Work, step_too_late
-from engine.spec_model import Many
+from engine.spec_model import Many, refuse
 
 Step = Annotated[int, Field(ge=1)]
 
@@ -36,10 +35,7 @@ class GradientSpectrumSpec(ExperimentSpec):
     @model_validator(mode="after")
     def _steps_ascend(self) -> GradientSpectrumSpec:
         errors = check_order(self.steps)
-        if errors:
-            raise ValidationError.from_exception_data(
-                type(self).__name__, [_to_pydantic(error) for error in errors]
-            )
+        refuse(type(self), errors)
         return self
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
@@ -70,11 +66,3 @@ def check_order(steps: tuple[int, ...]) -> list[FieldError]:
         for index, (before, step) in enumerate(pairwise(steps), start=1)
         if step <= before
     ]
-
-
-def _to_pydantic(error: FieldError) -> InitErrorDetails:
-    """The error as pydantic's, so that it is raised with all others and points at the step."""
-    name, _, index = error.pointer.partition("/")
-    return InitErrorDetails(
-        type=PydanticCustomError(error.code, error.detail), loc=(name, int(index)), input=None
-    )

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError
@@ -16,6 +15,7 @@ from engine.models.spec import DescribedSpec, ReluNetSpec
 from engine.optim.spec import CosineSpec
 from engine.span import StepSpan
 from engine.spec import Execution, ExperimentSpec, Work
+from engine.spec_model import refuse
 from engine.training.cost_shares import expect_shares
 from engine.training.policies import (
     EACH_EPOCH,
@@ -56,10 +56,7 @@ class LwsSpec(ExperimentSpec):
         if not isinstance(self.model, DescribedSpec):
             layers = layout(self.model, BUILTIN_DATASETS["digits"])
             errors += self._check_layers(layers, pointer="policy")
-        if errors:
-            raise ValidationError.from_exception_data(
-                type(self).__name__, [_to_pydantic(error) for error in errors]
-            )
+        refuse(type(self), errors)
         return self
 
     def _check_layers(self, layers: Sequence[LayerLayout], pointer: str) -> list[FieldError]:
@@ -148,12 +145,3 @@ class LwsSpec(ExperimentSpec):
             if self.frozen_layers != "train":
                 spec["frozen_layers"] = self.frozen_layers
         return spec
-
-
-def _to_pydantic(error: FieldError) -> InitErrorDetails:
-    """The error as pydantic's, so that it is raised with all others and points at the field."""
-    return InitErrorDetails(
-        type=PydanticCustomError(error.code, error.detail),
-        loc=tuple(error.pointer.split("/")),
-        input=None,
-    )

@@ -12,7 +12,12 @@ from torch import Tensor
 from engine.analysis.fractions import Mode
 from engine.analysis.mixture import Mixtures, Theta, flatten
 from engine.analysis.reinit import layer_accuracies, sweep_accuracies
-from engine.analysis.reset_order import LayerSpan, ResetOrder, order_parameters
+from engine.analysis.reset_order import (
+    LayerSpan,
+    ResetOrder,
+    layer_spans,
+    order_parameters,
+)
 from engine.context import RunContext
 from engine.data.resident import ResidentData
 from engine.experiments.reinit_sweep.result import SeedCurve, SeedLayer
@@ -25,7 +30,6 @@ from engine.experiments.reinit_sweep.spec import (
     ZeroReset,
 )
 from engine.models.build import build_model, initialise
-from engine.models.net import LayeredNet
 from engine.models.output_scale import scale_output
 from engine.models.weights import load_tensors
 from engine.seeds import derive_seed
@@ -210,13 +214,3 @@ class Sweep:
         by_group = torch.bincount(groups, minlength=len(ranking.counts) + 1)
         first = by_group.cumsum(0)[: len(ranking.counts)]
         return {"name": layer.name, "num_parameters": layer.size, "counts": first.tolist()}
-
-
-def layer_spans(net: LayeredNet) -> list[LayerSpan]:
-    """The place of each layer in the vector of all parameters, bottom first."""
-    spans, start = [], 0
-    for number, layer in enumerate(net.layers):
-        stop = start + sum(parameter.numel() for parameter in layer.parameters())
-        spans.append(LayerSpan(f"layers.{number}", start, stop))
-        start = stop
-    return spans
