@@ -25,6 +25,7 @@ PICTURES = {
     "gradient_spectrum": "share_of_norm",
     "lws": "accuracy_bars",
     "sparse_train": "accuracy_by_share",
+    "lottery": "accuracy_by_weights_left",
 }
 """By kind: the plot that shows what it asks"""
 OPTIONS = PlotOptions(width="column", dpi=200, title="none")

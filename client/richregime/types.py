@@ -824,6 +824,22 @@ class LisaPolicy(Resource):
     """How long drawn layers train: `{"epochs": n}` or `{"steps": n}`; then they are drawn again."""
 
 
+class PointSeries(Resource):
+    """One series of pruned nets over the seeds, by round."""
+
+    series: Literal["ticket", "fresh", "random"] | str
+    left_percent: list[float]
+    """Percent of the weights that are left."""
+    counts: list[int]
+    """Number of weights that are left."""
+    test_accuracy: list[Statistic]
+    """At the end of each training."""
+    gain: list[Statistic]
+    """Test accuracy less that of the whole net, paired by seed."""
+    stop_epoch: list[Statistic | None]
+    """The evaluated epoch with the lowest test loss; null where a seed has none."""
+
+
 class MiddlePolicy(Resource):
     """All layers except the top one and the bottom one."""
 
@@ -1413,6 +1429,23 @@ class GradientSpectrumResult(Result):
     points: tuple[SpectrumPointResult, ...]
 
 
+class LotteryPointResult(PointResult):
+    """One point over its seeds. `test_accuracy` is of the whole net."""
+
+    initial_test_accuracy: Statistic
+    num_weights: int
+    """Weights that can be pruned."""
+    curves: list[PointSeries]
+    pruned_seconds: Statistic
+
+
+class LotteryResult(Result):
+    """The result of the kind `lottery`."""
+
+    kind: Literal["lottery"]
+    points: tuple[LotteryPointResult, ...]
+
+
 AnyPolicy = Annotated[
     FullPolicy
     | TopKPolicy
@@ -1508,6 +1541,7 @@ RESULTS: Mapping[str, type[Result]] = MappingProxyType(
         "train": TrainResult,
         "activity_map": ActivityMapResult,
         "gradient_spectrum": GradientSpectrumResult,
+        "lottery": LotteryResult,
         "lws": LwsResult,
         "reinit_sweep": ReinitSweepResult,
         "sparse_train": SparseTrainResult,

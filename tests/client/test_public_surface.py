@@ -32,6 +32,8 @@ RESULTS = {
     "ActivityMapPointResult",
     "ActivityMapResult",
     "GradientSpectrumResult",
+    "LotteryPointResult",
+    "LotteryResult",
     "LwsPointResult",
     "LwsResult",
     "PointResult",

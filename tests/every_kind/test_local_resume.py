@@ -18,7 +18,10 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
     "epochs": 6,
 }
-FEWER_TRAININGS: dict[str, dict[str, Any]] = {"sparse_train": {"shares_percent": [10]}}
+FEWER_TRAININGS: dict[str, dict[str, Any]] = {
+    "sparse_train": {"shares_percent": [10]},
+    "lottery": {"rounds": 1},
+}
 """Of the kinds that train often"""
 WITH_TIMES = ("training-", "resume", "identity")
 
