@@ -190,11 +190,11 @@ def _list_places(numbers: Mapping[str, Any]) -> list[float]:
 def _choose_scales(numbers: Mapping[str, Any], options: PlotOptions) -> tuple[Scale, Scale]:
     """(of x, of y): logarithmic where the numbers are positive and far apart.
 
-    A share in percent stays linear.
+    A share in percent stays linear, but for one that can be more than the whole.
     """
     places = _list_places(numbers)
     means = [point["mean"] for point in numbers["points"]]
-    is_share = scale_of(numbers["quantity"]["unit"]) != 1.0
+    is_share = scale_of(numbers["quantity"]["unit"]) != 1.0 and max(means) <= 1.0
     return (
         options.xscale or ("log" if _are_far_apart(places) else "linear"),
         options.yscale or ("log" if not is_share and _are_far_apart(means) else "linear"),

@@ -87,8 +87,8 @@ def _check_quantity(
             return
         if versus is not None and is_relative(named[quantity]):
             detail = (
-                f"{quantity} compares a point with another one already; leave `versus` out, or "
-                "claim a quantity that it compares"
+                f"{quantity} is a ratio to another point already; leave `versus` out, or claim a "
+                "quantity that it compares"
             )
             yield FieldError(pointer, "relative-quantity", detail)
             return

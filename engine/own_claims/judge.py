@@ -102,6 +102,8 @@ class _Side:
     label: str
     """Empty where the experiment has one point"""
     point: FinishedPoint
+    points: Sequence[FinishedPoint]
+    """All of the experiment: some quantities compare the point with another one"""
     result: PointResult | None
     """None while no seed has finished"""
 
@@ -114,15 +116,25 @@ class _Side:
         (found,) = self.kind.summarize([replace(self.point, results=results)])
         return _read_columns(self.kind, found)
 
-    @cached_property
-    def values(self) -> Mapping[str, Sequence[float]]:
-        """By quantity: the value of each seed, in the order of the results.
+    def values(self, quantity: str) -> Sequence[float] | None:
+        """The value of each seed, in the order of the results; None where some seed has none."""
+        return self._values_alone.get(quantity) or self._values_among.get(quantity)
 
-        Omits a quantity that some seed lacks.
-        """
+    @cached_property
+    def _values_alone(self) -> Mapping[str, Sequence[float]]:
+        return self._read_values([self.point])
+
+    @cached_property
+    def _values_among(self) -> Mapping[str, Sequence[float]]:
+        """Also of quantities that compare the point with another one of the experiment."""
+        return self._read_values([one for one in self.points if one.results])
+
+    def _read_values(self, points: Sequence[FinishedPoint]) -> Mapping[str, Sequence[float]]:
         results = [_unstack(result) for result in self.point.results]
+        place = next(place for place, one in enumerate(points) if one is self.point)
+        chosen = [replace(one, results=results) if one is self.point else one for one in points]
         with keep_samples() as samples:
-            columns = self.summarize(results)
+            columns = _read_columns(self.kind, self.kind.summarize(chosen)[place])
         return {
             name: samples[int(column.statistic.mean)]
             for name, column in columns.items()
@@ -152,7 +164,7 @@ def _list_sides(
     results = dict(zip(finished, summary, strict=True))
     labels = label_points([point.values for point in points]) if len(points) > 1 else [""]
     return {
-        point.index: _Side(kind, label, point, results.get(point.index))
+        point.index: _Side(kind, label, point, points, results.get(point.index))
         for point, label in zip(points, labels, strict=True)
     }
 
@@ -255,9 +267,10 @@ def _read_difference(quantity: str, ours: _Side, base: _Side) -> tuple[Statistic
         return None, "no seed has finished at both points"
     values: dict[int, float] = {}
     for side in (ours, base):
-        if quantity not in side.values:
+        found = side.values(quantity)
+        if found is None:
             return None, _explain_missing(quantity, side)
-        values |= zip(map(id, side.point.results), side.values[quantity], strict=True)
+        values |= zip(map(id, side.point.results), found, strict=True)
     unit = ours.columns[quantity].unit
     if unit == "seconds":
         return summarize_timed_difference(pairs, lambda one: values[id(one)]), ""

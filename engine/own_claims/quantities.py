@@ -38,8 +38,8 @@ def list_claimable(
 
 
 def is_relative(column: AnswerColumn) -> bool:
-    """Whether the quantity compares its point with another one already."""
-    return column.unit in ("difference", "ratio")
+    """Whether the quantity is a ratio to another point already."""
+    return column.unit == "ratio"
 
 
 def _blank(model: type[ResultModel]) -> dict[str, Any]:

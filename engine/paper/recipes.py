@@ -60,18 +60,22 @@ def make_preset(
     departures: Sequence[str] = (),
     choices: Sequence[str] = (),
     experiment: str | None = None,
+    claims: Sequence[Mapping[str, Any]] = (),
 ) -> Preset:
     """A body ready to submit.
 
     departures, choices: those that the spec does not show; `list_preset_departures` and
     `list_preset_choices` add the others.
     experiment: the experiment's name and so the title of its plots, where several figures draw one
-    experiment; `title` by default.
+    experiment; `title` by default. claims: of the submission; plots of the sweep show their
+    quantities in the gallery.
     """
     axes = {path: list(values) for path, values in (sweep or {}).items()}
     body: dict[str, Any] = {"spec": dict(spec), "sweep": axes, "seeds": list(seeds)}
     if execution:
         body["execution"] = dict(execution)
+    if claims:
+        body["claims"] = [dict(claim) for claim in claims]
     body |= {"name": experiment or title, "labels": {"preset": name, "scale": scale}}
     return Preset(
         name=name,

@@ -22,6 +22,7 @@ from engine.drawing.fitting import draw_plot
 from engine.experiments.registry import get_kind, presets
 from engine.hardware import describe_processor
 from engine.local import run_local
+from engine.own_claims.claim import OwnClaim
 from engine.paper.comparison import compare
 from engine.plot_numbers import plot_numbers
 from engine.plotting import PlotOptions, save
@@ -96,10 +97,11 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
         return False
     kind = get_kind(body["spec"]["kind"])
     options = PlotOptions(dpi=DPI)
-    for plot in entry.find_preset().plots:
-        numbers = plot_numbers(kind, plot, experiment, for_picture=True)
-        figure = draw_plot(kind.load_plots(), plot, numbers, options)
-        (out / f"{entry.name}-{plot}.png").write_bytes(save(figure, "png", options))
+    for one in entry.list_pictures():
+        numbers = plot_numbers(kind, one.plot, experiment, quantity=one.quantity, for_picture=True)
+        figure = draw_plot(kind.load_plots(), one.plot, numbers, options)
+        (out / f"{entry.name}-{one.name}.png").write_bytes(save(figure, "png", options))
+    claims = [OwnClaim.model_validate(claim) for claim in body.get("claims", ())]
     record = make_record(
         entry,
         digest=None,
@@ -112,7 +114,9 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
         },
         reused_trainings=is_reused,
         points=[point.model_dump(mode="json") for point in experiment.summary],
-        comparison=compare(kind, experiment.points, experiment.summary).model_dump(mode="json"),
+        comparison=compare(kind, experiment.points, experiment.summary, claims=claims).model_dump(
+            mode="json"
+        ),
     )
     _write(out / f"{entry.name}.json", record)
     return True

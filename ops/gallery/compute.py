@@ -85,11 +85,12 @@ def _write(client: Client, entry: Entry, ended: Experiment, out: Path, console: 
     if ended.status != ExperimentStatus.SUCCEEDED:
         console.print(f"{ended.reason}: {ended.detail or ''}")
         return False
-    preset = entry.find_preset()
     if ended.name != entry.title:  # two figures can be plots of one experiment
         ended = client.update(ended.id, name=entry.title)
-    for plot in preset.plots:
-        (out / f"{entry.name}-{plot}.png").write_bytes(client.plot(ended.id, plot, dpi=DPI))
+    for one in entry.list_pictures():
+        quantity = {} if one.quantity is None else {"quantity": one.quantity}
+        picture = client.plot(ended.id, one.plot, dpi=DPI, **quantity)
+        (out / f"{entry.name}-{one.name}.png").write_bytes(picture)
     record = _describe(client, entry, ended)
     (out / f"{entry.name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return True

@@ -14,6 +14,7 @@ from engine.kind import Preset
 from engine.paper.preset_readings import apply_reading
 from engine.paper.readings import ReadingName
 from engine.paper.recipes import Scale
+from engine.sweep_plots import SWEEP_NAMES
 
 THREE_SEEDS = (0, 1, 2)
 CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
@@ -110,6 +111,29 @@ class Entry:
         """The body of its submission."""
         return dict(self.find_preset().body) | {"name": self.title}
 
+    def list_pictures(self) -> list[Picture]:
+        """Those of its plots; one of the sweep shows each quantity that the preset claims."""
+        preset = self.find_preset()
+        claimed = dict.fromkeys(one["quantity"] for one in preset.body.get("claims", ()))
+        return [
+            Picture(plot, quantity)
+            for plot in preset.plots
+            for quantity in (claimed if plot in SWEEP_NAMES else [None])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A plot, and for one of the sweep the quantity that it shows."""
+
+    plot: str
+    quantity: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Part of its file's name."""
+        return self.plot if self.quantity is None else f"{self.plot}-{self.quantity}"
+
 
 def _list_at_size() -> Iterator[Entry]:
     """The figures that two cores compute at the paper's size, but for the widest nets."""
@@ -147,6 +171,13 @@ CHANGES: tuple[Entry, ...] = (
         {"data": CIFAR10_JPEG, "model": {"name": "vgg11", "width_multiplier": 0.25}, "epochs": 12},
         seeds=THREE_SEEDS,
     ),
+    Entry("lazy_to_rich", {"data": {"name": "mnist", "train_size": 10_000}}),
+    Entry(
+        "regime_reinit",
+        {"data": {"name": "mnist", "train_size": 10_000, "normalization": "unit"}},
+    ),
+    Entry("regime_activity", {"data": {"name": "mnist", "train_size": 2_000}}),
+    Entry("regime_lws", {"data": {"name": "mnist", "train_size": 2_000}}),
 )
 """Presets at `quick` scale that the gallery enlarges; those of neither list are unchanged."""
 BEYOND_TWO_CORES: tuple[Entry, ...] = (

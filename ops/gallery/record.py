@@ -36,7 +36,7 @@ def make_record(
         "reading": entry.reading,
         "title": entry.title,
         "description": preset.description,
-        "plots": list(preset.plots),
+        "plots": [one.name for one in entry.list_pictures()],
         "body": entry.body(),
         "departures": list(list_preset_departures(replace(preset, body=entry.body()))),
         "choices": list(list_preset_choices(preset)),

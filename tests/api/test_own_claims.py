@@ -117,12 +117,14 @@ def test_a_quantity_is_one_of_its_own_point(api_server: ApiServer) -> None:
     assert errors_of(api_server, body) == {"#/claims/0/quantity": "unknown-quantity"}
 
 
-def test_a_quantity_that_compares_points_takes_no_versus(api_server: ApiServer) -> None:
+def test_a_ratio_to_another_point_takes_no_versus(api_server: ApiServer) -> None:
     claim = {"name": "same", "quantity": "difference", "at_least": -0.01, "point": 1}
     policies = [{"name": "full"}, {"name": "top_k_all_bottoms", "k": 1, "rho": 0.25}]
     body = {"spec": {"kind": "lws"}, "sweep": {"policy": policies}, "claims": [claim]}
     assert api_server.http.post("/experiments/preview", json=body).status_code == 200
     body["claims"] = [{**claim, "versus": 0}]
+    assert api_server.http.post("/experiments/preview", json=body).status_code == 200
+    body["claims"] = [{**claim, "versus": 0, "quantity": "backward_ratio"}]
     assert errors_of(api_server, body) == {"#/claims/0/quantity": "relative-quantity"}
 
 

@@ -1,4 +1,4 @@
-"""Figures 5, 6 and 17 to 20 of the paper."""
+"""Figures 5, 6 and 17 to 20 of the paper, and activity by regime."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.kind import Preset
-from engine.paper.recipes import make_preset, paper_spec
+from engine.paper.recipes import Scale, make_preset, paper_spec
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
 
 PLOTS = ("activity_map", "activity_map_max", "layer_shares", "concentration")
 QUICK_SEEDS = (0, 1, 2)
@@ -47,8 +48,9 @@ _FIGURES = (
 
 
 def presets() -> Sequence[Preset]:
-    """Each figure at both scales."""
-    return tuple(preset for figure in _FIGURES for preset in _make_scales(figure))
+    """Each figure, and activity by regime, at both scales."""
+    figures = (preset for figure in _FIGURES for preset in _make_scales(figure))
+    return (*figures, _make_by_regime("paper"), _make_by_regime("quick"))
 
 
 def _make_scales(figure: _Figure) -> Iterator[Preset]:
@@ -85,4 +87,36 @@ def _make_scales(figure: _Figure) -> Iterator[Preset]:
         seeds=QUICK_SEEDS,
         plots=PLOTS,
         choices=(f"a wide net of width {figure.quick_widths[1]}",),
+    )
+
+
+def _make_by_regime(scale: Scale) -> Preset:
+    """The narrow ReLU-Net of Figure 5 from rich to lazy."""
+    depth = 4
+    spec = paper_spec("activity_map", "mnist", {"name": "relu_net", "depth": depth, "width": 100})
+    if scale == "quick":
+        sizes = {"train_size": QUICK_TRAIN_SIZE, "test_size": QUICK_TEST_SIZE}
+        spec |= {"data": {"name": "digits", **sizes}, **QUICK_TRAINING}
+    ends = rich, lazy = 0, len(ALPHAS) - 1
+    return make_preset(
+        "regime_activity",
+        scale,
+        f"Activity from rich to lazy: {depth + 1}-layer ReLU-Nets on {WORDS[spec['data']['name']]}",
+        "The share of the 1 % largest gradients that the top and the bottom layer hold, against "
+        "alpha, the factor of the output.",
+        scaled(spec, {"name": "sgd", "lr": 0.001}),
+        sweep={ALPHA: ALPHAS},
+        plots=("concentration", "sweep_quantity"),
+        claims=[
+            *(
+                rich_less_lazy(
+                    f"the {name} layer is as active in both regimes",
+                    f"share_of_layers.{layer}_at_alpha_1",
+                    ends,
+                    within=[-0.05, 0.05],
+                )
+                for name, layer in (("top", depth), ("bottom", 0))
+            ),
+            *claim_regimes(rich, lazy),
+        ],
     )

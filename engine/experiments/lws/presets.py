@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.experiments.lws.regime_presets import make_by_regime
 from engine.experiments.lws.spec import LwsSpec
 from engine.kind import Preset
 from engine.models.layout import count_planned_layers
@@ -56,12 +57,13 @@ _QUICK_SEEDS = {"static": range(3), "drawn": range(5)}
 
 
 def presets() -> Sequence[Preset]:
-    """Every figure at both scales."""
-    return tuple(
+    """Every figure, and the policies by regime, at both scales."""
+    figures = (
         preset
         for scale in _SCALES
         for preset in (*_static_figures(scale), *_drawn_figures(scale), *_late_figures(scale))
     )
+    return (*figures, *make_by_regime(_SCALES))
 
 
 SAME_K_AND_Q = "of Top k Bottom q the pairs with k = q, as in Figure 8(b)"

@@ -8,12 +8,11 @@ from typing import Any
 from engine.analysis.fractions import percent_key
 from engine.answers import PLACEHOLDER, AnswerColumn, make_column
 from engine.data.spec import DatasetInfo
+from engine.experiments.reinit_sweep.result import PERCENTS
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec, layer_names
 from engine.models.layout import layout
 from engine.spec import ExperimentSpec
 
-PERCENTS = (0.1, 1.0, 10.0)
-"""The fractions of interest, each where it was swept"""
 _FRACTION = {"active": "gamma", "lazy": "epsilon", "random": "random gamma"}
 """What the fraction of a mode is called"""
 
@@ -21,7 +20,8 @@ _FRACTION = {"active": "gamma", "lazy": "epsilon", "random": "random gamma"}
 def answer(point: Mapping[str, Any]) -> list[AnswerColumn]:
     """The low point, accuracies at the fractions of interest and of each layer reset.
 
-    Then the accuracy of the trained net and of the random one, for reference.
+    Then the accuracy of the trained net and of the random one, for reference, and what is lost at
+    the fractions of interest.
     """
     curves = point["curves"]
     return [
@@ -42,6 +42,7 @@ def answer(point: Mapping[str, Any]) -> list[AnswerColumn]:
         make_column(
             "initial_test_accuracy", "accuracy of the random net", point["initial_test_accuracy"]
         ),
+        *(column for curve in curves for column in _lost(curve)),
     ]
 
 
@@ -55,6 +56,11 @@ def expect(spec: ExperimentSpec, info: DatasetInfo) -> dict[str, Any]:
                 "mode": mode,
                 "fractions_percent": fractions,
                 "test_accuracy": [PLACEHOLDER] * len(fractions),
+                "lost": {
+                    percent_key(percent): PLACEHOLDER
+                    for percent in PERCENTS
+                    if percent in fractions
+                },
             }
             for mode in spec.modes
             if mode != "layer"
@@ -96,4 +102,19 @@ def _at_percents(curve: Mapping[str, Any]) -> list[AnswerColumn]:
         )
         for percent in PERCENTS
         if percent in found
+    ]
+
+
+def _lost(curve: Mapping[str, Any]) -> list[AnswerColumn]:
+    """Paired by seed; none of a result that was stored before they were computed."""
+    fraction = _FRACTION[curve["mode"]]
+    return [
+        make_column(
+            f"lost_at_{fraction.replace(' ', '_')}_{percent}",
+            f"accuracy lost at {fraction} = {percent} %",
+            lost,
+            unit="difference",
+            better="lower",
+        )
+        for percent, lost in curve.get("lost", {}).items()
     ]

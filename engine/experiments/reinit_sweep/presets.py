@@ -1,4 +1,4 @@
-"""Named bodies of the kind `reinit_sweep`: Figures 2, 3, 14 and 15."""
+"""Named bodies of the kind `reinit_sweep`: Figures 2, 3, 14 and 15, and by regime."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset, paper_spec
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
 from engine.paper.width_figures import (
     QUICK_DATA,
     QUICK_EPOCHS,
@@ -37,7 +38,7 @@ REFERENCE_WIDTH = 100
 
 
 def presets() -> Sequence[Preset]:
-    """Each figure at both scales, and the comparison of reference points.
+    """Each figure at both scales, the comparison of reference points, and the crossing by regime.
 
     Figures 14 and 15 draw one experiment on two axes.
     """
@@ -56,7 +57,7 @@ def presets() -> Sequence[Preset]:
         for name, data, depth, plots in FIGURES
         for scale in SCALES
     ]
-    return [*map(_make_reference_point, SCALES), *figures]
+    return [*map(_make_reference_point, SCALES), *map(_make_by_regime, SCALES), *figures]
 
 
 def _make_reference_point(scale: Scale) -> Preset:
@@ -81,4 +82,58 @@ def _make_reference_point(scale: Scale) -> Preset:
         spec,
         sweep={"reset_to": REFERENCE_POINTS},
         plots=("curves_log", "curves_linear"),
+    )
+
+
+def _make_by_regime(scale: Scale) -> Preset:
+    """The net of the reference points from rich to lazy, by two readings of initial."""
+    spec = paper_spec(
+        "reinit_sweep",
+        "mnist",
+        {"name": "relu_net", "depth": 1, "width": REFERENCE_WIDTH},
+        modes=["active", "lazy", "random"],
+    )
+    if scale == "quick":
+        spec |= {"data": {"name": "digits"}, "epochs": 20}
+    spec["data"] = spec["data"] | {"normalization": "unit"}
+    resets = REFERENCE_POINTS[0], REFERENCE_POINTS[2]
+    rich, lazy = 0, (len(ALPHAS) - 1) * len(resets)
+    return make_preset(
+        "regime_reinit",
+        scale,
+        f"Re-initialisation from rich to lazy: a ReLU-Net of width {REFERENCE_WIDTH} on "
+        f"{TITLES[spec['data']['name']]}",
+        "The accuracy lost where the 10 % most active parameters are reset, where only they are "
+        "kept, and where as many drawn at random are reset, against alpha, the factor of the "
+        "output; towards the random net and towards the net after the first epoch.",
+        scaled(spec),
+        sweep={ALPHA: ALPHAS, "reset_to": resets},
+        plots=("sweep_quantity",),
+        claims=[
+            rich_less_lazy(
+                "resetting the most active costs more when rich",
+                "lost_at_gamma_10",
+                (rich, lazy),
+                at_least=0.0,
+            ),
+            rich_less_lazy(
+                "the same towards the net after the first epoch",
+                "lost_at_gamma_10",
+                (rich + 1, lazy + 1),
+                at_least=0.0,
+            ),
+            rich_less_lazy(
+                "keeping the most active restores more when rich",
+                "lost_at_epsilon_10",
+                (rich, lazy),
+                at_most=0.0,
+            ),
+            rich_less_lazy(
+                "resetting as many at random costs the same in both regimes",
+                "lost_at_random_gamma_10",
+                (rich, lazy),
+                within=[-0.05, 0.05],
+            ),
+            *claim_regimes(rich, lazy),
+        ],
     )

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_timings
+from pydantic import Field
+
+from engine.analysis.fractions import percent_key
+from engine.analysis.stats import (
+    DIFFERENCE,
+    POSITIVE,
+    SHARE,
+    point_fields,
+    summarize,
+    summarize_timings,
+)
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic, TimingSummary
 
 CurveMode = Literal["active", "lazy", "random"]
 """`random`: as many parameters as in `active` are reset, drawn at random."""
+PERCENTS = (0.1, 1.0, 10.0)
+"""The fractions of interest, each where it was swept"""
 
 
 class SeedCurve(ResultModel):
@@ -61,6 +73,9 @@ class PointCurve(ResultModel):
     """Number of parameters in each fraction."""
     test_accuracy: tuple[Statistic, ...]
     """At each fraction."""
+    lost: dict[str, Statistic] = Field(default_factory=dict)
+    """At 0.1, 1 and 10 %, where they were swept: accuracy of the trained net less that at the
+    fraction, paired by seed."""
 
 
 class ReinitPointResult(PointResult):
@@ -91,7 +106,7 @@ def _summarize_point(point: FinishedPoint) -> ReinitPointResult:
         ),
         num_parameters=results[0].num_parameters,
         curves=tuple(
-            _summarize_curve(curves)
+            _summarize_curve(curves, [result.test_accuracy for result in results])
             for curves in zip(*(result.curves for result in results), strict=True)
         ),
         layers=tuple(
@@ -110,15 +125,27 @@ def reinit_results(point: FinishedPoint) -> list[ReinitSeedResult]:
     return results
 
 
-def _summarize_curve(curves: Sequence[SeedCurve]) -> PointCurve:
-    """The seeds of a point share one spec, hence one grid of fractions."""
+def _summarize_curve(curves: Sequence[SeedCurve], trained: Sequence[float]) -> PointCurve:
+    """The seeds of a point share one spec, hence one grid of fractions.
+
+    trained: the accuracy of each seed's trained net.
+    """
     first = curves[0]
-    by_fraction = zip(*(curve.test_accuracy for curve in curves), strict=True)
+    by_fraction = list(zip(*(curve.test_accuracy for curve in curves), strict=True))
+    found = dict(zip(first.fractions_percent, by_fraction, strict=True))
     return PointCurve(
         mode=first.mode,
         fractions_percent=first.fractions_percent,
         counts=first.counts,
         test_accuracy=tuple(summarize(accuracies, SHARE) for accuracies in by_fraction),
+        lost={
+            percent_key(percent): summarize(
+                (before - after for before, after in zip(trained, found[percent], strict=True)),
+                DIFFERENCE,
+            )
+            for percent in PERCENTS
+            if percent in found
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Named bodies of the kind `train`: the demo, Figures 4, 13 and 16."""
+"""Named bodies of the kind `train`: the demo, Figures 4, 13 and 16, and from rich to lazy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset
-from engine.paper.width_figures import Data, Depth, make_width_preset
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
+from engine.paper.width_figures import TITLES, Data, Depth, make_width_preset
 
 BARS: Sequence[tuple[str, Data, Depth]] = (
     ("fig4a", "mnist", 1),
@@ -19,10 +20,11 @@ NETS: Sequence[tuple[str, str, str, str]] = (
     ("fig13b", "VGG-11", "vgg11", "cifar10"),
 )
 SCALES: tuple[Scale, ...] = ("paper", "quick")
+LAZY_WIDTHS = (32, 128, 512)
 
 
 def presets() -> Sequence[Preset]:
-    """The demo, and Figures 4, 13 and 16 at both scales.
+    """The demo, and Figures 4, 13 and 16 and from rich to lazy at both scales.
 
     Figures 4 and 16 use the nets of Figures 2, 3, 14 and 15, so each net is trained once. Figure 13
     describes a net and needs no training.
@@ -30,6 +32,7 @@ def presets() -> Sequence[Preset]:
     return (
         _make_demo(),
         *(preset for scale in SCALES for preset in (*_make_bars(scale), *_make_nets(scale))),
+        *map(_make_lazy_to_rich, SCALES),
     )
 
 
@@ -90,3 +93,36 @@ def _make_nets(scale: Scale) -> list[Preset]:
             )
         )
     return presets
+
+
+def _make_lazy_to_rich(scale: Scale) -> Preset:
+    """The kernel's distance and the accuracy by alpha and width (arXiv 1812.07956).
+
+    As in the source: plain SGD, and the cross-entropy, with which it trains classifiers.
+    """
+    spec = {
+        "kind": "train",
+        "data": {"name": "digits"},
+        "epochs": 20,
+    }
+    if scale == "paper":
+        spec |= {"data": {"name": "mnist", "train_size": 10_000}, "epochs": 100}
+    middle = LAZY_WIDTHS.index(128)
+    rich, lazy = (place * len(LAZY_WIDTHS) + middle for place in (0, len(ALPHAS) - 1))
+    return make_preset(
+        "lazy_to_rich",
+        scale,
+        f"From rich to lazy: ReLU-Nets of three widths on {TITLES[spec['data']['name']]}",
+        "Test accuracy and the distance of the tangent kernel from its start against alpha, the "
+        "factor of the output around that of the initial net, one line per width (arXiv "
+        "1812.07956). Plain SGD at one learning rate.",
+        scaled(spec, {"name": "sgd", "lr": 0.03, "momentum": 0.0}),
+        sweep={ALPHA: ALPHAS, "model.width": LAZY_WIDTHS},
+        plots=("sweep_quantity",),
+        claims=[
+            rich_less_lazy(
+                "rich nets generalise better", "test_accuracy", (rich, lazy), at_least=0.0
+            ),
+            *claim_regimes(rich, lazy),
+        ],
+    )
