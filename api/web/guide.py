@@ -52,6 +52,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "reference/performance",
         "reference/known-answers",
         "paper-map",
+        "regime",
     ),
     "Explanation": (
         "explanation/concepts",

@@ -1171,6 +1171,10 @@ class PointCurve(Resource):
     """Number of parameters in each fraction."""
     test_accuracy: list[Statistic]
     """At each fraction."""
+    lost: dict[str, Statistic] = Field(default_factory=dict)
+    """At 0.1, 1 and 10 %, where they were swept: accuracy of the trained net less that at the
+    fraction, paired by seed.
+    """
 
 
 class PointDifference(Resource):

@@ -28,6 +28,7 @@ from engine.kind import FinishedPoint, Kind
 from engine.labels import label_points
 from engine.own_claims.claim import OwnClaim
 from engine.paper.verdict import Finding, Measurement, VerdictName, judge_bounds
+from engine.probes.quantities import read_name
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 from engine.statistic_text import name_unit, scale_of, tell_interval
 
@@ -41,6 +42,14 @@ _BOUNDS: Mapping[Unit, Bounds] = {
     "count": POSITIVE,
 }
 """What a quantity can be at all; other units have no bounds"""
+
+
+def _bounds_of(quantity: str, unit: Unit) -> Bounds:
+    """A probe's own: the movement of a kernel is a share that can be more than 1."""
+    probe = read_name(quantity)
+    return _BOUNDS.get(unit, UNBOUNDED) if probe is None else probe[0].bounds
+
+
 _ENDS: Mapping[VerdictName, str] = {
     "reproduced": "as claimed",
     "not reproduced": "against the claim",
@@ -226,8 +235,7 @@ def _measure(claim: OwnClaim, statement: str, ours: _Side, base: _Side | None) -
         else _read_difference(claim.quantity, ours, base)
     )
     column, (low, high) = ours.columns.get(claim.quantity), claim.bounds
-    unit: Unit = "" if column is None else column.unit
-    bounds = _BOUNDS.get(unit, UNBOUNDED)
+    bounds = _bounds_of(claim.quantity, "" if column is None else column.unit)
     if base is not None:
         bounds = DIFFERENCE if bounds == SHARE else UNBOUNDED
     return Measurement(
@@ -274,7 +282,7 @@ def _read_difference(quantity: str, ours: _Side, base: _Side) -> tuple[Statistic
     unit = ours.columns[quantity].unit
     if unit == "seconds":
         return summarize_timed_difference(pairs, lambda one: values[id(one)]), ""
-    bounds = DIFFERENCE if _BOUNDS.get(unit) == SHARE else UNBOUNDED
+    bounds = DIFFERENCE if _bounds_of(quantity, unit) == SHARE else UNBOUNDED
     return summarize_difference(pairs, lambda one: values[id(one)], bounds), ""
 
 

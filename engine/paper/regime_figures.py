@@ -48,7 +48,7 @@ def claim_regimes(rich: int, lazy: int) -> list[Claim]:
     ]
 
 
-def rich_less_lazy(name: str, quantity: str, points: Sequence[int], **bound: Any) -> Claim:
-    """A claim on the difference of a quantity, paired by seed. points: (rich, lazy)."""
-    rich, lazy = points
-    return {"name": name, "quantity": quantity, "point": rich, "versus": lazy, **bound}
+def claim_difference(name: str, quantity: str, points: Sequence[int], **bound: Any) -> Claim:
+    """A claim on the quantity at the first of two points less that at the second, by seed."""
+    point, versus = points
+    return {"name": name, "quantity": quantity, "point": point, "versus": versus, **bound}

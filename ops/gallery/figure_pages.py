@@ -60,6 +60,10 @@ def _figure_section(record: Record, folder: str) -> str:
             for one in verdict["findings"]
             if one.get("role") == "beside" and one["value"] is not None
         ]
+    lines += [
+        f"- Claimed before, {one['name']}: **{one['verdict']}**. {one['sentence']}"
+        for one in (record["comparison"] or {}).get("own_verdicts", ())
+    ]
     departures = _departures(record)
     if departures:
         lines.append(f"- Departures from the paper: {'; '.join(departures)}.")

@@ -12,7 +12,8 @@ from engine.paper.claims import CLAIMS, PaperClaim
 from engine.paper.readings import READINGS
 from ops.gallery.entries import paper_order
 from ops.gallery.figure_pages import write_figure_pages
-from ops.gallery.texts import Record, data_of, escape_cell, sentence_of, value_of
+from ops.gallery.regime_page import write_regime_page
+from ops.gallery.texts import MARKS, Record, data_of, escape_cell, sentence_of, value_of
 
 HEAD = """# The paper, claim by claim
 
@@ -26,16 +27,14 @@ One command computes everything; if interrupted, run it again and it continues:
 ./run gallery --data-dir FOLDER
 ```
 
+The page [on the regime](regime.md) tells what of this depends on whether a net trains lazily.
+
 The paper leaves choices open, so each experiment names its *reading*:
 
 """
-MARKS = {
-    "reproduced": "✔ reproduced",
-    "not reproduced": "✘ not reproduced",
-    "inconclusive": "– inconclusive",
-}
 DECIDED = ("reproduced", "not reproduced")
 REFERENCE_POINT = "reference_point"
+REGIME_PAGE = "regime.md"
 NO_READING = "other"
 PICTURES = {
     1: ("fig2", "curves_log"),
@@ -51,9 +50,9 @@ PICTURES = {
 
 
 def write_pages(results: Path, page: Path) -> None:
-    """Write the page, and one for each figure, of all records in the folder `results`.
+    """Write the page, one for each figure, and that on the regime, of all records in `results`.
 
-    Both folders are in that of the page.
+    All folders are in that of the page.
     """
     records = read_records(results)
     folder = results.relative_to(page.parent).as_posix()
@@ -63,6 +62,7 @@ def write_pages(results: Path, page: Path) -> None:
     parts += [_overview(records), *(_claim_section(records, claim, folder) for claim in CLAIMS)]
     page.write_text("\n".join([*filter(None, parts), _index_section(records)]), encoding="utf-8")
     write_figure_pages(records, page.parent / "figures", f"../{folder}")
+    write_regime_page(records, page.parent / REGIME_PAGE, folder)
 
 
 def read_records(results: Path) -> list[Record]:

@@ -8,6 +8,11 @@ from typing import Any
 from richregime.tables import format_cell
 
 Record = Mapping[str, Any]
+MARKS = {
+    "reproduced": "✔ reproduced",
+    "not reproduced": "✘ not reproduced",
+    "inconclusive": "– inconclusive",
+}
 
 
 def data_of(record: Record) -> str:

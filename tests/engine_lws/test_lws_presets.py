@@ -31,7 +31,11 @@ FIGURES = (
     ),
     *("fig12a", "fig12b", "fig12c", "fig21", "fig22a", "fig22b", "fig23", "table1"),
 )
-FOUND = [preset for preset in presets().values() if preset.body["spec"]["kind"] == "lws"]
+FOUND = [
+    preset
+    for preset in presets().values()
+    if preset.body["spec"]["kind"] == "lws" and not preset.name.startswith("regime_")
+]
 
 
 def specs_of(preset: Preset) -> list[LwsSpec]:

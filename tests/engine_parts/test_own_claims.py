@@ -228,6 +228,24 @@ def test_seeds_without_a_value_are_counted() -> None:
         assert found.reason == "1 of 3 seeds has no share_of_layers.0_at_alpha_1"
 
 
+def test_the_movement_of_a_kernel_can_be_more_than_the_whole() -> None:
+    """Shares of a whole end at 1: the interval of the claim did, and was below its own mean."""
+
+    def moved(*distances: float) -> list[SeedResult]:
+        return [
+            one.model_copy(update={"probes": {"kernel_distance": distance}})
+            for one, distance in zip(results_of(WIDE), distances, strict=True)
+        ]
+
+    points = points_of(moved(3.0, 3.0, 3.0), moved(8.0, 8.1, 8.2))
+    for claim, value in zip(ALONE_AND_PAIRED, (8.1, 5.1), strict=True):
+        found = judge_one(points, quantity="kernel_distance", at_least=2.0, **claim)
+        assert found.value == pytest.approx(value)
+        assert found.verdict == "reproduced"
+        reach = 10 * REACH
+        assert found.interval == pytest.approx((value - reach, value + reach), abs=1e-5)
+
+
 def test_a_point_is_summarised_once_whatever_its_claims_and_seeds() -> None:
     """A summary for each seed made one request of 40 points and 1,000 seeds take half a minute."""
     points = points_of(results_of([0.5] * 50), results_of([0.6] * 50))

@@ -169,6 +169,11 @@ def test_losses_far_apart_have_a_logarithmic_axis_and_accuracies_never(make: Mak
         numbers["quantity"]["unit"] = unit
         (axes,) = draw_plot(KIND.load_plots(), "sweep_quantity", numbers, PlotOptions()).axes
         assert axes.get_yscale() == scale
+    distances = numbers_of(experiment, "sweep_quantity")
+    distances["quantity"]["unit"] = "share"
+    distances["points"][1] |= {"mean": 13.0, "ci95": [12.0, 14.0]}
+    (axes,) = draw_plot(KIND.load_plots(), "sweep_quantity", distances, PlotOptions()).axes
+    assert axes.get_yscale() == "log", "a kernel that has moved by 1300 %"
     numbers["points"][0] |= {"mean": 0.04, "ci95": [0.039, 0.041]}
     (axes,) = draw_plot(KIND.load_plots(), "sweep_quantity", numbers, PlotOptions()).axes
     assert axes.get_yscale() == "linear", "0.91 is less than 30 times 0.04"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset, paper_spec
-from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_difference, claim_regimes, scaled
 
 PLOTS = ("activity_map", "activity_map_max", "layer_shares", "concentration")
 QUICK_SEEDS = (0, 1, 2)
@@ -102,14 +102,14 @@ def _make_by_regime(scale: Scale) -> Preset:
         "regime_activity",
         scale,
         f"Activity from rich to lazy: {depth + 1}-layer ReLU-Nets on {WORDS[spec['data']['name']]}",
-        "The share of the 1 % largest gradients that the top and the bottom layer hold, against "
-        "alpha, the factor of the output.",
+        "The share of the 1 % largest gradients (alpha = 1 %) that the top and the bottom layer "
+        "hold, against the factor of the output, which is called alpha as well.",
         scaled(spec, {"name": "sgd", "lr": 0.001}),
         sweep={ALPHA: ALPHAS},
         plots=("concentration", "sweep_quantity"),
         claims=[
             *(
-                rich_less_lazy(
+                claim_difference(
                     f"the {name} layer is as active in both regimes",
                     f"share_of_layers.{layer}_at_alpha_1",
                     ends,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset, paper_spec
-from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_difference, claim_regimes, scaled
 from engine.paper.width_figures import TITLES
 
 DEPTH, JUDGED_K = 4, 2
@@ -42,7 +42,7 @@ def _make(scale: Scale) -> Preset:
         sweep={ALPHA: ALPHAS, "policy": POLICIES},
         plots=("sweep_quantity",),
         claims=[
-            rich_less_lazy(
+            claim_difference(
                 f"training the top {JUDGED_K} layers alone costs more when rich",
                 "difference",
                 ends,

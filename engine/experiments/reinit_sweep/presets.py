@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset, paper_spec
-from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_difference, claim_regimes, scaled
 from engine.paper.width_figures import (
     QUICK_DATA,
     QUICK_EPOCHS,
@@ -110,25 +110,25 @@ def _make_by_regime(scale: Scale) -> Preset:
         sweep={ALPHA: ALPHAS, "reset_to": resets},
         plots=("sweep_quantity",),
         claims=[
-            rich_less_lazy(
+            claim_difference(
                 "resetting the most active costs more when rich",
                 "lost_at_gamma_10",
                 (rich, lazy),
                 at_least=0.0,
             ),
-            rich_less_lazy(
+            claim_difference(
                 "the same towards the net after the first epoch",
                 "lost_at_gamma_10",
                 (rich + 1, lazy + 1),
                 at_least=0.0,
             ),
-            rich_less_lazy(
+            claim_difference(
                 "keeping the most active restores more when rich",
                 "lost_at_epsilon_10",
                 (rich, lazy),
                 at_most=0.0,
             ),
-            rich_less_lazy(
+            claim_difference(
                 "resetting as many at random costs the same in both regimes",
                 "lost_at_random_gamma_10",
                 (rich, lazy),

@@ -1,12 +1,13 @@
-"""Named bodies of the kind `train`: the demo, Figures 4, 13 and 16, and from rich to lazy."""
+"""Named bodies of the kind `train`: the demo, Figures 4, 13 and 16, and two on the regime."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from engine.kind import Preset
 from engine.paper.recipes import Scale, make_preset
-from engine.paper.regime_figures import ALPHA, ALPHAS, claim_regimes, rich_less_lazy, scaled
+from engine.paper.regime_figures import ALPHA, ALPHAS, claim_difference, claim_regimes, scaled
 from engine.paper.width_figures import TITLES, Data, Depth, make_width_preset
 
 BARS: Sequence[tuple[str, Data, Depth]] = (
@@ -21,10 +22,14 @@ NETS: Sequence[tuple[str, str, str, str]] = (
 )
 SCALES: tuple[Scale, ...] = ("paper", "quick")
 LAZY_WIDTHS = (32, 128, 512)
+GROKKING_IMAGES, GROKKING_ALPHAS = 256, (0.001, 0.5)
+GROKKING_GAIN = 4.62
+"""8 / sqrt(3): torch's modules draw a third of the variance 1 / fan_in, and the source scales their
+weights by 8"""
 
 
 def presets() -> Sequence[Preset]:
-    """The demo, and Figures 4, 13 and 16 and from rich to lazy at both scales.
+    """The demo; Figures 4, 13 and 16, from rich to lazy, and late generalisation at both scales.
 
     Figures 4 and 16 use the nets of Figures 2, 3, 14 and 15, so each net is trained once. Figure 13
     describes a net and needs no training.
@@ -33,6 +38,7 @@ def presets() -> Sequence[Preset]:
         _make_demo(),
         *(preset for scale in SCALES for preset in (*_make_bars(scale), *_make_nets(scale))),
         *map(_make_lazy_to_rich, SCALES),
+        *map(_make_grokking, SCALES),
     )
 
 
@@ -100,19 +106,16 @@ def _make_lazy_to_rich(scale: Scale) -> Preset:
 
     As in the source: plain SGD, and the cross-entropy, with which it trains classifiers.
     """
-    spec = {
-        "kind": "train",
-        "data": {"name": "digits"},
-        "epochs": 20,
-    }
+    data: dict[str, Any] = {"name": "digits"}
     if scale == "paper":
-        spec |= {"data": {"name": "mnist", "train_size": 10_000}, "epochs": 100}
+        data = {"name": "mnist", "train_size": 10_000}
+    spec = {"kind": "train", "data": data, "epochs": 20 if scale == "quick" else 100}
     middle = LAZY_WIDTHS.index(128)
     rich, lazy = (place * len(LAZY_WIDTHS) + middle for place in (0, len(ALPHAS) - 1))
     return make_preset(
         "lazy_to_rich",
         scale,
-        f"From rich to lazy: ReLU-Nets of three widths on {TITLES[spec['data']['name']]}",
+        f"From rich to lazy: ReLU-Nets of three widths on {TITLES[data['name']]}",
         "Test accuracy and the distance of the tangent kernel from its start against alpha, the "
         "factor of the output around that of the initial net, one line per width (arXiv "
         "1812.07956). Plain SGD at one learning rate.",
@@ -120,9 +123,72 @@ def _make_lazy_to_rich(scale: Scale) -> Preset:
         sweep={ALPHA: ALPHAS, "model.width": LAZY_WIDTHS},
         plots=("sweep_quantity",),
         claims=[
-            rich_less_lazy(
+            claim_difference(
                 "rich nets generalise better", "test_accuracy", (rich, lazy), at_least=0.0
             ),
             *claim_regimes(rich, lazy),
+        ],
+    )
+
+
+def _make_grokking(scale: Scale) -> Preset:
+    """The MNIST experiment of arXiv 2310.06110, with net and loss of arXiv 2210.01117."""
+    data = {"name": "digits" if scale == "quick" else "mnist", "train_size": GROKKING_IMAGES}
+    if scale == "quick":
+        data |= {"test_size": 1_000}
+    early, late = 40, 1_500 if scale == "quick" else 6_250
+    spec = {
+        "kind": "train",
+        "data": data | {"normalization": "unit"},
+        "model": {"name": "relu_net", "depth": 2, "width": 200},
+        "init": {"name": "lecun", "gain": GROKKING_GAIN},
+        "loss": {"name": "mse"},
+        "optimizer": {"name": "adam", "lr": 0.001},
+        "batch_size": 16,
+        "epochs": late,
+        "evaluate": "log",
+        "output_scale": {"alpha": 1.0, "centred": False},
+        "probes": {"epochs": "log", "quantities": ["linearised", "tangent_kernel"]},
+    }
+    rich_early, rich_late, slow_early, slow_late = range(4)
+    return make_preset(
+        "grokking",
+        scale,
+        f"Late generalisation: ReLU-Nets on {TITLES[data['name']]}, {GROKKING_IMAGES} images",
+        f"Test accuracy of nets with eight times the usual weights that fit {GROKKING_IMAGES} "
+        f"images within {early} epochs: with a small alpha it is high by then, with a larger one it "
+        f"rises long after (arXiv 2310.06110). No weight decay.",
+        spec,
+        sweep={ALPHA: GROKKING_ALPHAS, "epochs": [early, late]},
+        plots=("learning_curve", "probes"),
+        choices=[
+            "weights are normal, with 64 times the variance that torch's modules draw; biases "
+            "start at zero"
+        ],
+        claims=[
+            claim_difference(
+                "the larger alpha generalises late",
+                "test_accuracy",
+                (slow_late, slow_early),
+                at_least=0.2,
+            ),
+            {
+                "name": "when it has fit the train images",
+                "quantity": "probe_accuracy",
+                "point": slow_early,
+                "at_least": 0.95,
+            },
+            claim_difference(
+                "the small alpha generalises early",
+                "test_accuracy",
+                (rich_late, rich_early),
+                at_most=0.1,
+            ),
+            claim_difference(
+                "by then the small alpha is ahead",
+                "test_accuracy",
+                (rich_early, slow_early),
+                at_least=0.2,
+            ),
         ],
     )
