@@ -156,8 +156,8 @@ def _make_grokking(scale: Scale) -> Preset:
         scale,
         f"Late generalisation: ReLU-Nets on {TITLES[data['name']]}, {GROKKING_IMAGES} images",
         f"Test accuracy of nets with eight times the usual weights that fit {GROKKING_IMAGES} "
-        f"images within {early} epochs: with a small alpha it is high by then, with a larger one it "
-        f"rises long after (arXiv 2310.06110). No weight decay.",
+        f"images within {early} epochs: with a small alpha it is high by then, with a larger one "
+        "it rises long after (arXiv 2310.06110). No weight decay.",
         spec,
         sweep={ALPHA: GROKKING_ALPHAS, "epochs": [early, late]},
         plots=("learning_curve", "probes"),
