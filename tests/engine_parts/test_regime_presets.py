@@ -11,6 +11,7 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.lws.result import LwsSeedResult
 from engine.experiments.registry import get_kind, parse_spec, presets
 from engine.experiments.reinit_sweep.result import ReinitPointResult, ReinitSeedResult, SeedCurve
+from engine.experiments.train.presets import GROKKING_ALPHAS
 from engine.kind import FinishedPoint, Preset
 from engine.own_claims.claim import OwnClaim
 from engine.own_claims.judge import judge_own_claims
@@ -54,6 +55,31 @@ def test_every_claim_is_of_the_ends_of_alpha_and_of_a_quantity_that_is_measured(
         elif claim.quantity == "kernel_distance":
             is_rich = points[claim.point].values[ALPHA] == ALPHAS[0]
             assert is_rich == (claim.at_least is not None)
+
+
+@pytest.mark.parametrize("scale", ["paper", "quick"])
+def test_late_generalisation_compares_an_early_with_a_late_epoch(scale: str) -> None:
+    preset = presets()["grokking", scale]
+    points = expand(preset.body["spec"], preset.body["sweep"])
+    kind = get_kind("train")
+    early, late = preset.body["sweep"]["epochs"]
+    compared = []
+    for claim in (OwnClaim.model_validate(one) for one in preset.body["claims"]):
+        spec = points[claim.point].spec
+        claimable = list_claimable(kind, spec, BUILTIN_DATASETS[spec.data.name])
+        assert claimable is not None
+        assert claim.quantity in {one.name for one in claimable}
+        if claim.versus is not None:
+            compared.append(
+                [tuple(points[one].values.values()) for one in (claim.point, claim.versus)]
+            )
+    small, large = GROKKING_ALPHAS
+    assert compared == [
+        [(large, late), (large, early)],
+        [(small, late), (small, early)],
+        [(small, early), (large, early)],
+    ]
+    assert points[0].spec.optimizer.weight_decay == 0.0
 
 
 def seed_fields(seed: int, accuracy: float) -> dict[str, Any]:

@@ -133,13 +133,11 @@ def _make_lazy_to_rich(scale: Scale) -> Preset:
 
 def _make_grokking(scale: Scale) -> Preset:
     """The MNIST experiment of arXiv 2310.06110, with net and loss of arXiv 2210.01117."""
-    data = {"name": "digits" if scale == "quick" else "mnist", "train_size": GROKKING_IMAGES}
-    if scale == "quick":
-        data |= {"test_size": 1_000}
+    name = "digits" if scale == "quick" else "mnist"
     early, late = 40, 1_500 if scale == "quick" else 6_250
     spec = {
         "kind": "train",
-        "data": data | {"normalization": "unit"},
+        "data": {"name": name, "train_size": GROKKING_IMAGES, "normalization": "unit"},
         "model": {"name": "relu_net", "depth": 2, "width": 200},
         "init": {"name": "lecun", "gain": GROKKING_GAIN},
         "loss": {"name": "mse"},
@@ -154,7 +152,7 @@ def _make_grokking(scale: Scale) -> Preset:
     return make_preset(
         "grokking",
         scale,
-        f"Late generalisation: ReLU-Nets on {TITLES[data['name']]}, {GROKKING_IMAGES} images",
+        f"Late generalisation: ReLU-Nets on {TITLES[name]}, {GROKKING_IMAGES} images",
         f"Test accuracy of nets with eight times the usual weights that fit {GROKKING_IMAGES} "
         f"images within {early} epochs: with a small alpha it is high by then, with a larger one "
         "it rises long after (arXiv 2310.06110). No weight decay.",
