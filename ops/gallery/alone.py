@@ -31,6 +31,8 @@ from ops.gallery.entries import BEYOND_TWO_CORES, Entry, list_entries
 from ops.gallery.record import DPI, make_record
 
 TIME_LIMIT_REACHED = 3
+COMPLETE = "complete"
+"""A file in the folder of an experiment that was computed to its end"""
 LISTS: dict[str, Callable[[Path], Iterable[Entry]]] = {
     "gallery": list_entries,
     "paper": lambda data_dir: BEYOND_TWO_CORES,
@@ -81,7 +83,7 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
     prepare_process()
     body = entry.body()
     folder = out / "work" / name_folder(body)
-    is_reused = (folder / "result.json").exists()
+    is_reused = (folder / COMPLETE).exists()
     began = time.monotonic()
     experiment = run_local(
         body,
@@ -95,6 +97,7 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
     seconds = _add_seconds(folder, time.monotonic() - began)
     if not experiment.is_complete:
         return False
+    (folder / COMPLETE).touch()
     kind = get_kind(body["spec"]["kind"])
     options = PlotOptions(dpi=DPI)
     for one in entry.list_pictures():

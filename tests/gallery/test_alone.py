@@ -39,11 +39,14 @@ def test_a_record_has_the_fields_of_one_that_a_service_computed(
 ) -> None:
     assert call(one_tiny_preset, tmp_path, 0.0) == alone.TIME_LIMIT_REACHED
     assert not (tmp_path / "out" / f"{one_tiny_preset}.json").exists()
+    (folder,) = (tmp_path / "out" / "work").iterdir()
+    (folder / "result.json").write_text("of the points before the time was over")
     assert call(one_tiny_preset, tmp_path, 100.0) == 0
     written = tmp_path / "out" / f"{one_tiny_preset}.json"
     record = json.loads(written.read_text())
     stored = json.loads((DOCS / "fig16a-trainable.json").read_text())
     assert record.keys() == stored.keys()
+    assert not record["reused_trainings"], "a call that continues an interrupted one trains itself"
     assert [point["point"] for point in record["points"]] == [
         {"model.width": 2},
         {"model.width": 3},
