@@ -19,10 +19,11 @@ one, by changing its features. `output_scale` moves a net between the two, and
 experiments of [the paper](paper-map.md).
 
 What is claimed of each was written into its preset before anything was computed, and is judged as
-[the paper's claims](explanation/verdicts.md) are. All nets of a section train for the same epochs
-at the same learning rate, with the loss divided by alpha², so that a step changes the output of
-lazy and rich nets by about as much at the start. Lazy nets end with a larger train loss, so a
-difference between the regimes is one of whole trainings, not of nets with equal loss.
+[the paper's claims](explanation/verdicts.md) are. Where alpha goes from 0.1 to 100, all nets train
+for the same epochs at the same learning rate, with the loss divided by alpha², so that a step
+changes the output of lazy and rich nets by about as much at the start. Lazy nets end with a larger
+train loss, so a difference between the regimes is one of whole trainings, not of nets with equal
+loss.
 
 ```sh
 ./run gallery {options} --data-dir FOLDER
@@ -33,7 +34,7 @@ QUESTIONS = {
     "regime_reinit": "Do the most active parameters matter more when rich?",
     "regime_activity": "Where are the active parameters?",
     "regime_lws": "Does training only the top layers cost more when rich?",
-    "grokking": "Does generalisation come late when lazy?",
+    "grokking": "Does generalisation come late with a larger alpha?",
 }
 """By preset, in the order of the page"""
 
