@@ -19,6 +19,12 @@ from pydantic_core import PydanticCustomError
 from engine.data.bounds import num_batches
 from engine.data.spec import CorruptionSpec, DatasetInfo, DataSpec
 from engine.errors import FieldError
+from engine.models.parametrization import (
+    ParametrizationSpec,
+    StandardSpec,
+    TensorScale,
+    find_scales,
+)
 from engine.models.spec import InitSpec, ModelSpec, OutputScaleSpec, ReluNetSpec, XavierSpec
 from engine.moments import EpochChoice, Epochs, EveryEpochs, Steps, choose_epochs, count_epochs
 from engine.optim.spec import (
@@ -174,6 +180,13 @@ class ExperimentSpec(SpecModel):
         description="Scales the output of the net: large values are lazy, small ones rich. Losses "
         "and accuracies are those of the scaled output. null: the output as it is.",
     )
+    parametrization: ParametrizationSpec = Field(
+        StandardSpec(),
+        description="How the parameters that train become weights: as they are (`standard`), or "
+        "times factors of the width, so that one learning rate serves all widths in the lazy "
+        "(`ntk`) or the rich (`mup`) regime. Checkpoints, movement and probes are those of the "
+        "parameters.",
+    )
     init_seed: Seed | None = Field(
         None,
         description="Draws the initial weights of every seed, so that all start equal; null draws "
@@ -219,6 +232,7 @@ class ExperimentSpec(SpecModel):
         "loss": {"name": "cross_entropy", "label_smoothing": 0.0},
         "clip_norm": None,
         "output_scale": None,
+        "parametrization": {"name": "standard"},
         "init_seed": None,
         "order_seed": None,
         "data.corruption": CorruptionSpec().model_dump(mode="json"),
@@ -329,9 +343,16 @@ class ExperimentSpec(SpecModel):
             fields["clip_norm"] = None
         if self.output_scale is not None:
             fields["output_scale"] = None
+        if self.parametrization != StandardSpec():
+            fields["parametrization"] = StandardSpec()
         if isinstance(self.optimizer, AdamWSpec) and self.optimizer.decay != "all":
             fields["optimizer"] = AdamWSpec()
         return fields
+
+    def find_scales(self, info: DatasetInfo) -> Mapping[str, TensorScale]:
+        """The parametrisation of each of the net's parameters; empty for the standard one."""
+        is_adam = isinstance(self.optimizer, AdamSpec | AdamWSpec)
+        return find_scales(self.parametrization, self.model, info, is_adam=is_adam)
 
     def precision(self, execution: Execution) -> str:
         """The arithmetic of the run: fp32 where the output is scaled.
@@ -355,6 +376,8 @@ class ExperimentSpec(SpecModel):
         speed["optimizer"] = optimizer.get("name")
         if speed.get("output_scale"):
             speed["output_scale"] = speed["output_scale"].get("centred")
+        if speed.get("parametrization"):
+            speed["parametrization"] = speed["parametrization"].get("name")
         return speed
 
     def canonical_json(self) -> str:
@@ -429,7 +452,8 @@ FIELDS_WITHOUT_SPEED = frozenset(
 )
 TRAINING_FIELDS = (
     *("data", "model", "init", "init_seed", "order_seed", "optimizer", "schedule", "loss"),
-    *("clip_norm", "output_scale", "epochs", "batch_size", "evaluate", "probes"),
+    *("clip_norm", "output_scale", "parametrization", "epochs", "batch_size", "evaluate"),
+    "probes",
 )
 """With what a training logs, as one that is loaded brings its metrics. The checkpoints are left
 out: a training that has them is found for a spec that needs fewer."""

@@ -7,20 +7,24 @@ from engine.errors import FieldError, ModelRejected
 from engine.models.layout import layout
 from engine.models.net_totals import measure_net
 from engine.models.spec import (
+    CheckpointSpec,
     ConvNetSpec,
     DescribedSpec,
     DrawnSpec,
     ModelSpec,
+    PlannedSpec,
     Resnet18Spec,
     TorchvisionSpec,
     Vgg5Spec,
     Vgg11Spec,
     validate_model,
 )
+from engine.optim.spec import AdamSpec, SgdSpec
 from engine.spec import ExperimentSpec
 
 CONVOLUTIONAL = (ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec, TorchvisionSpec)
 """Models that take images only"""
+PARAMETRIZATION = "#/spec/parametrization"
 
 
 def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
@@ -28,14 +32,20 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
 
     Raises NetNotDescribed where the layers of the net are not known yet.
     """
-    needs_images = check_model(spec.model, info)
-    if needs_images:
-        return [*validate_data(spec.data, info), *needs_images]
-    errors = [*validate_data(spec.data, info), *validate_model(spec.model, spec.init, info)]
+    errors = validate_data(spec.data, info)
+    wrong_net = [*check_model(spec.model, info), *_check_widths(spec)]
+    if wrong_net:
+        return [*errors, *wrong_net]
+    errors = [*errors, *validate_model(spec.model, spec.init, info)]
     try:
         if isinstance(spec.model, DescribedSpec):
             layout(spec.model, info)  # known, and usable
-        return [*errors, *_check_regime(spec, info), *spec.check_data(info)]
+        return [
+            *errors,
+            *_check_regime(spec, info),
+            *_check_parametrization(spec),
+            *spec.check_data(info),
+        ]
     except ModelRejected as rejected:
         return [*errors, FieldError("#/spec/model", "model-rejected", str(rejected))]
 
@@ -59,6 +69,41 @@ def _check_regime(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
         )
         errors.append(FieldError("#/spec/output_scale/centred", "needs-fixed-output", detail))
     return errors
+
+
+def _check_widths(spec: ExperimentSpec) -> list[FieldError]:
+    """The error of a parametrisation by width for a net whose widths are not known."""
+    if spec.parametrization.name == "standard" or isinstance(spec.model, PlannedSpec):
+        return []
+    detail = (
+        f"the model is {spec.model.name!r}, whose widths are not known; use a net of this project, "
+        "such as 'relu_net' or 'vgg5', or `standard`"
+    )
+    return [FieldError(PARAMETRIZATION, "needs-planned-net", detail)]
+
+
+def _check_parametrization(spec: ExperimentSpec) -> list[FieldError]:
+    """An error for each other field with which the parametrisation would be wrong."""
+    name, optimizer = spec.parametrization.name, spec.optimizer
+    if name == "standard":
+        return []
+    found: dict[str, str] = {}
+    if not isinstance(spec.init, DrawnSpec | CheckpointSpec):
+        found["needs-drawn-weights"] = (
+            f"init {spec.init.name!r} gives the weights of a standard net; use 'xavier', 'he' or "
+            "'lecun', or a checkpoint of a training with this parametrisation"
+        )
+    if name == "ntk" and not isinstance(optimizer, SgdSpec):
+        found["needs-sgd"] = (
+            f"the steps of {optimizer.name!r} do not follow the gradient's scale, so that they "
+            "grow with the width under `ntk`; use 'sgd', or `mup`"
+        )
+    if name == "mup" and isinstance(optimizer, AdamSpec) and optimizer.weight_decay:
+        found["needs-decoupled-decay"] = (
+            "adam adds weight_decay to a gradient whose scale depends on the width; use 'adamw', "
+            "or no weight_decay"
+        )
+    return [FieldError(PARAMETRIZATION, code, detail) for code, detail in found.items()]
 
 
 def check_model(

@@ -30,9 +30,10 @@ def sweep_accuracies(
     """Test accuracy of each mode at each count of the ranking.
 
     A ReLU-Net's first layer is linear in the parameters reset, so both modes share one product
-    (`reinit_relu`). The two ends, all mixtures of other nets, of nets that are not finite or whose
-    output is scaled, and all in bf16, are evaluated as nets. autocasts: evaluate in bf16.
-    on_progress: called between evaluations with the completed share, 0 to 1.
+    (`reinit_relu`). The two ends, all mixtures of other nets, of nets that are not finite, whose
+    output is scaled or whose parameters have multipliers, and all in bf16, are evaluated as nets.
+    autocasts: evaluate in bf16. on_progress: called between evaluations with the completed share, 0
+    to 1.
     """
     evaluation = _Evaluation(mixtures, data, autocasts)
     counts = mixtures.ranking.counts
@@ -40,7 +41,9 @@ def sweep_accuracies(
     inner = [position for position in positions if 0 < counts[position] < mixtures.num_parameters]
     wanted = [(mode, position) for mode in modes for position in positions]
     correct: dict[tuple[Mode, int], int] = {}
-    is_plain = mixtures.net.output_scale is None and bool(torch.isfinite(mixtures.flat_T).all())
+    net = mixtures.net
+    is_plain = net.output_scale is None and not net.scales
+    is_plain = is_plain and bool(torch.isfinite(mixtures.flat_T).all())
     if isinstance(model, ReluNetSpec) and is_plain and not autocasts:
         shared = len(modes) * len(inner) / len(wanted)
         correct |= count_correct_relu(

@@ -14,6 +14,7 @@ from engine.data.spec import DatasetInfo
 from engine.determinism import derive_seed, make_generator
 from engine.errors import WeightsUnavailable
 from engine.models.net import LayeredNet, build_on_cpu
+from engine.models.parametrization import TensorScale
 from engine.models.plans import plan_model
 from engine.models.pretrained import load_vgg11_convolutions
 from engine.models.spec import (
@@ -32,14 +33,18 @@ from engine.models.traced.build import build_described
 from engine.models.weights import describe_tensors, load_tensors
 
 
-def build_model(spec: ModelSpec, info: DatasetInfo) -> LayeredNet:
+def build_model(
+    spec: ModelSpec, info: DatasetInfo, scales: Mapping[str, TensorScale] | None = None
+) -> LayeredNet:
     """The net on the CPU in fp32, its weights uninitialised; call `initialise` next.
+
+    scales: of every parameter of a net of plans, where the parametrisation is not the standard one.
 
     Raises ModelRejected for a net of torchvision or of a plug-in that cannot be used.
     """
     if isinstance(spec, DescribedSpec):
         return build_described(spec, info)
-    return build_on_cpu(plan_model(spec, info))
+    return build_on_cpu(plan_model(spec, info), scales)
 
 
 def initialise(
@@ -118,6 +123,8 @@ def _draw_normal(
 ) -> dict[str, Tensor]:
     """Weights ~ N(0, gain^2 * variance(shape)), a layer's scaled by its gain besides.
 
+    What is drawn are the parameters of the net's `scales`, so that its weights are so distributed.
+
     Biases and shifts are 0, scales of normalisations 1, its buffers at their initial values. Of
     nets of torchvision and of plug-ins only linear maps, convolutions and attentions are drawn so;
     all else keeps what the author gives it under the seed.
@@ -127,7 +134,11 @@ def _draw_normal(
 
     def draw(name: str, shape: torch.Size) -> Tensor:
         own = layer_gains[_layer_of(name)] if layer_gains else 1.0
-        return _draw_matrix(name, shape, variance, gain * own, seed)
+        scale = net.scales.get(name)
+        if scale is None:
+            return _draw_matrix(name, shape, gain * own * sqrt(variance(shape)), seed)
+        deviation = gain * own * sqrt(variance(torch.Size(scale.draw_shape)))
+        return _draw_matrix(name, shape, deviation * scale.draw_factor, seed)
 
     if net.draw_own_start is not None:
         values = net.draw_own_start(seed)
@@ -143,10 +154,11 @@ def _draw_normal(
         if len(shape) > 1:
             values[name] = draw(name, shape)
         else:
-            values[name] = torch.ones(shape) if name.endswith(".weight") else torch.zeros(shape)
+            start = 1.0 if name not in net.scales else net.scales[name].draw_factor
+            values[name] = torch.full(shape, start if name.endswith(".weight") else 0.0)
     for name, buffer in net.named_buffers():
-        start = torch.ones_like if name.endswith("running_var") else torch.zeros_like
-        values[name] = start(buffer, device="cpu")
+        fill = torch.ones_like if name.endswith("running_var") else torch.zeros_like
+        values[name] = fill(buffer, device="cpu")
     return values
 
 
@@ -155,15 +167,9 @@ def _layer_of(name: str) -> int:
     return int(name.split(".")[1])
 
 
-def _draw_matrix(
-    name: str,
-    shape: torch.Size,
-    variance: Callable[[torch.Size], float],
-    gain: float,
-    seed: int,
-) -> Tensor:
+def _draw_matrix(name: str, shape: torch.Size, deviation: float, seed: int) -> Tensor:
     generator = make_generator(seed, "init", name)
-    return torch.empty(shape).normal_(0.0, gain * sqrt(variance(shape)), generator=generator)
+    return torch.empty(shape).normal_(0.0, deviation, generator=generator)
 
 
 def list_matrices(net: LayeredNet) -> tuple[list[str], list[str]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
+from engine.models.parametrization import TensorScale
 from engine.models.parts import (
     Conv,
     Gelu,
@@ -31,7 +33,8 @@ class LayeredNet(nn.Module):
     others of the batch, or on random numbers, in training. draw_own_start: returns the weights and
     buffers that the net's author gives it under a seed, by name; None for nets of plans.
     load_pretrained: returns those tensors by name that replace what is drawn, from a folder of
-    weights, downloaded there if allowed; None for nets without.
+    weights, downloaded there if allowed; None for nets without. scales: of every parameter, by
+    which its layers compute; empty where parameters are the weights.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class LayeredNet(nn.Module):
         is_random: Sequence[bool],
         draw_own_start: Callable[[int], dict[str, Tensor]] | None = None,
         load_pretrained: Callable[[Path, bool], dict[str, Tensor]] | None = None,
+        scales: Mapping[str, TensorScale] | None = None,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.normalises_by_batch, self.is_random = tuple(normalises_by_batch), tuple(is_random)
         self.draw_own_start = draw_own_start
         self.load_pretrained = load_pretrained
+        self.scales = scales or {}
         self.output_scale: Callable[[Tensor, Tensor], Tensor] | None = None
         """Maps (logits, images) to the output; see `engine.models.output_scale`"""
 
@@ -77,10 +82,14 @@ class LayeredNet(nn.Module):
 
 
 class Layer(nn.Module):
-    """The pieces of one layer as named children; it computes what `LayerPlan` says."""
+    """The pieces of one layer as named children; it computes what `LayerPlan` says.
 
-    def __init__(self, plan: LayerPlan) -> None:
+    multipliers: of the parameters that have another than 1, by piece and name in the piece.
+    """
+
+    def __init__(self, plan: LayerPlan, multipliers: Mapping[str, Mapping[str, float]]) -> None:
         super().__init__()
+        self._multipliers = multipliers
         for part in plan.all_parts():
             self.add_module(part.name, _build_part(part))
         self._names = [part.name for part in plan.parts]
@@ -99,8 +108,16 @@ class Layer(nn.Module):
         for name in names:
             child = children[name]
             assert child is not None
-            x = child(x)
+            multipliers = self._multipliers.get(name)
+            x = child(x) if multipliers is None else _run_scaled(child, multipliers, x)
         return x
+
+
+def _run_scaled(piece: nn.Module, multipliers: Mapping[str, float], x: Tensor) -> Tensor:
+    own = dict(piece.named_parameters())
+    weights = {name: own[name] * multiplier for name, multiplier in multipliers.items()}
+    result: Tensor = functional_call(piece, weights, (x,))
+    return result
 
 
 class FlatLinear(nn.Linear):
@@ -153,18 +170,26 @@ def _build_part(part: Part) -> nn.Module:
             return ImageMean()
 
 
-def build_on_cpu(plans: Sequence[LayerPlan]) -> LayeredNet:
+def build_on_cpu(
+    plans: Sequence[LayerPlan], scales: Mapping[str, TensorScale] | None = None
+) -> LayeredNet:
     """The net in fp32 on the CPU, its weights uninitialised.
 
     Buffers of batch normalisation have their initial values.
     """
+    multipliers: list[dict[str, dict[str, float]]] = [{} for _ in plans]
+    for path, scale in (scales or {}).items():
+        _, index, piece, name = path.split(".")
+        if scale.multiplier != 1.0:
+            multipliers[int(index)].setdefault(piece, {})[name] = scale.multiplier
     with torch.device("meta"):
         net = LayeredNet(
-            [Layer(plan) for plan in plans],
+            [Layer(plan, own) for plan, own in zip(plans, multipliers, strict=True)],
             normalises_by_batch=[
                 any(isinstance(part, Norm) for part in plan.all_parts()) for plan in plans
             ],
             is_random=[False] * len(plans),
+            scales=scales,
         )
     net.to_empty(device="cpu")
     for module in net.modules():

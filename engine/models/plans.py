@@ -45,6 +45,8 @@ _VGG11_CONVS = (
 )
 """(channels, followed by a pool)"""
 _VGG11_HIDDEN = (512, 512)
+VGG_AND_RESNET_WIDTH = 64
+"""Channels of the first convolution at width_multiplier 1"""
 _RESNET18_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 """(channels, stride of the first block); two blocks each"""
 _ACTIVATIONS: Mapping[str, Part] = {"relu": Relu(), "gelu": Gelu(), "tanh": Tanh()}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.models.parametrization import MupSpec, NtkSpec
 from engine.models.spec import ConvNetSpec, DrawnSpec, ReluNetSpec, Vgg5Spec
 from engine.optim.spec import (
     AdamSpec,
@@ -187,6 +188,11 @@ def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
     if spec.output_scale is not None:
         centred = ", from its value at the start" if spec.output_scale.centred else ""
         yield f"the output scaled by {spec.output_scale.alpha:g}{centred}"
+    if isinstance(spec.parametrization, NtkSpec):
+        yield "the NTK parametrisation of the weights"
+    if isinstance(spec.parametrization, MupSpec):
+        base = spec.parametrization.base_width
+        yield f"the maximal-update parametrisation of the weights, from width {base}"
     if spec.init_seed is not None:
         yield "all seeds start from the same weights"
     if spec.order_seed is not None:

@@ -40,7 +40,8 @@ class Meter:
     ) -> None:
         assert spec.probes is not None
         self._probes, self._starts, self._check = spec.probes, starts, check
-        net = build_model(spec.model, data.info).to(data.x_train.device)
+        net = build_model(spec.model, data.info, spec.find_scales(data.info))
+        net = net.to(data.x_train.device)
         self._net = ProbeNet(net, draw_batch(spec.probes, data, spec.data.seed), spec.output_scale)
         layers = layout(spec.model, data.info)
         self._rows_at_once = rows_at_once(

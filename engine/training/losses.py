@@ -133,7 +133,9 @@ class LinearLoss:
 def find_linear_parts(net: LayeredNet, start: int) -> tuple[nn.Module, ...] | None:
     """The pieces of the layers from `start` up, the first a linear map.
 
-    None if any piece is neither a linear map nor a ReLU.
+    None if any piece is neither a linear map nor a ReLU, or has multipliers.
     """
+    if net.scales:
+        return None
     parts = tuple(part for layer in net.layers[start:] for part in layer.children())
     return parts if all(isinstance(part, FlatLinear | nn.ReLU) for part in parts) else None

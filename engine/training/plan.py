@@ -94,7 +94,7 @@ def _explain_scaled_output(
 def _initial_net(
     spec: ExperimentSpec, data: ResidentData, seed: int, ctx: RunContext
 ) -> LayeredNet:
-    net = build_model(spec.model, data.info)
+    net = build_model(spec.model, data.info, spec.find_scales(data.info))
     initialise(
         net,
         spec.init,
