@@ -10,8 +10,8 @@ from torch import Tensor
 
 from engine.data.resident import ResidentData
 from engine.errors import ModelRejected
-from engine.models.build import build_model
 from engine.models.layout import layout
+from engine.nets import build_net
 from engine.probes.cost import rows_at_once
 from engine.probes.features import measure_features
 from engine.probes.linearised import measure_linearised
@@ -40,8 +40,7 @@ class Meter:
     ) -> None:
         assert spec.probes is not None
         self._probes, self._starts, self._check = spec.probes, starts, check
-        net = build_model(spec.model, data.info, spec.find_scales(data.info))
-        net = net.to(data.x_train.device)
+        net = build_net(spec, data.info).to(data.x_train.device)
         self._net = ProbeNet(net, draw_batch(spec.probes, data, spec.data.seed), spec.output_scale)
         layers = layout(spec.model, data.info)
         self._rows_at_once = rows_at_once(

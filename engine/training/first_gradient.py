@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from engine.data.resident import ResidentData, batch_bounds, epoch_order
-from engine.models.build import build_model
 from engine.models.output_scale import scale_output
+from engine.nets import build_net
 from engine.seeds import derive_seed
 from engine.spec import ExperimentSpec
 from engine.training.losses import build_objective
@@ -27,7 +27,7 @@ def measure_first_gradient(
     In the order of `named_parameters()`, on the CPU, in fp32, of the images without augmentation;
     layers work as in training.
     """
-    net = build_model(spec.model, data.info)
+    net = build_net(spec, data.info)
     net.load_state_dict(dict(theta))
     net.to(data.x_train.device).train()
     scale_output(net, spec.output_scale)

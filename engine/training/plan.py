@@ -9,8 +9,9 @@ from engine.context import RunContext
 from engine.cost import stack_size
 from engine.data.resident import ResidentData
 from engine.data.spec import DatasetInfo
-from engine.models.build import build_model, initialise
+from engine.models.build import initialise
 from engine.models.net import LayeredNet
+from engine.nets import build_net
 from engine.spec import Execution, ExperimentSpec
 from engine.training.layer_schedule import LayerSchedule
 from engine.training.learner import Learner
@@ -47,7 +48,7 @@ def build_learner(
     if masked is None:
         nets = [_initial_net(spec, data, seed, ctx) for seed in seeds]
     else:
-        nets = [build_model(spec.model, data.info) for _ in seeds]
+        nets = [build_net(spec, data.info) for _ in seeds]
         for net, start in zip(nets, masked, strict=True):
             net.load_state_dict(dict(start.theta))
     movable = None if masked is None else [start.movable for start in masked]
@@ -94,7 +95,7 @@ def _explain_scaled_output(
 def _initial_net(
     spec: ExperimentSpec, data: ResidentData, seed: int, ctx: RunContext
 ) -> LayeredNet:
-    net = build_model(spec.model, data.info, spec.find_scales(data.info))
+    net = build_net(spec, data.info)
     initialise(
         net,
         spec.init,

@@ -20,9 +20,10 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.determinism import deterministic
 from engine.experiments.registry import get_kind, parse_spec
 from engine.local import LocalRunContext
-from engine.models.build import build_model, initialise
+from engine.models.build import initialise
 from engine.models.net import LayeredNet
 from engine.models.weights import load_tensors
+from engine.nets import build_net
 from engine.paper.departures import list_departures
 from engine.probes.linearised import measure_linearised
 from engine.probes.movement import measure_movement
@@ -66,7 +67,7 @@ def is_equal(one: TrainedSeed, other: TrainedSeed) -> bool:
 
 
 def load_net(spec: ExperimentSpec, theta: dict[str, Tensor]) -> LayeredNet:
-    net = build_model(spec.model, DIGITS, spec.find_scales(DIGITS))
+    net = build_net(spec, DIGITS)
     net.load_state_dict(theta)
     return net.eval()
 
@@ -239,7 +240,7 @@ def test_mixtures_of_a_sweep_are_nets_of_the_parametrisation(
 def test_a_net_drawn_afresh_is_of_the_parametrisation(tmp_path: Path) -> None:
     spec = make_spec(kind="reinit_sweep", parametrization=NTK, reset_to={"name": "fresh"})
     result, ctx = run(tmp_path, spec)
-    net = build_model(spec.model, DIGITS, spec.find_scales(DIGITS))
+    net = build_net(spec, DIGITS)
     initialise(
         net,
         spec.init,
@@ -343,6 +344,12 @@ def test_what_cannot_be_right_is_refused(fields: dict[str, Any], codes: list[str
     errors = check_spec(make_spec(**fields), DIGITS)
     assert [error.code for error in errors] == codes
     assert all(error.pointer == "#/spec/parametrization" for error in errors)
+
+
+def test_every_net_of_a_spec_is_built_in_its_parametrisation() -> None:
+    engine = Path(__file__).parents[2] / "engine"
+    callers = [path.name for path in engine.rglob("*.py") if "build_model(" in path.read_text()]
+    assert sorted(callers) == ["build.py", "nets.py"]
 
 
 def test_it_is_told_and_part_of_the_training() -> None:

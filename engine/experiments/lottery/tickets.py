@@ -13,9 +13,10 @@ from engine.context import RunContext
 from engine.data.resident import ResidentData
 from engine.determinism import make_generator
 from engine.experiments.lottery.spec import LotterySpec, Series
-from engine.models.build import build_model, initialise
+from engine.models.build import initialise
 from engine.models.layout import layout
 from engine.models.weights import load_tensors
+from engine.nets import build_net
 from engine.seeds import derive_seed
 from engine.training.masked import MaskedStart
 from engine.training.outcome import TrainedSeed
@@ -105,7 +106,7 @@ class Tickets:
 
     def _draw_weights(self, number: int) -> Theta:
         """Another draw of the initialisation for each round."""
-        net = build_model(self._spec.model, self._data.info)
+        net = build_net(self._spec, self._data.info)
         initialise(
             net,
             self._spec.init,

@@ -29,9 +29,10 @@ from engine.experiments.reinit_sweep.spec import (
     StepReset,
     ZeroReset,
 )
-from engine.models.build import build_model, initialise
+from engine.models.build import initialise
 from engine.models.output_scale import scale_output
 from engine.models.weights import load_tensors
+from engine.nets import build_net
 from engine.seeds import derive_seed
 from engine.training.outcome import TrainedSeed
 
@@ -48,7 +49,7 @@ class Sweep:
         self, spec: ReinitSweepSpec, ctx: RunContext, data: ResidentData, trained: TrainedSeed
     ) -> None:
         self._spec, self._ctx, self._data, self._trained = spec, ctx, data, trained
-        self._net = self._build().to(data.x_test.device)
+        self._net = build_net(spec, data.info).to(data.x_test.device)
         self._net.load_state_dict(trained.theta_0)
         scale_output(self._net, spec.output_scale)
         self._layers = layer_spans(self._net)
@@ -58,10 +59,6 @@ class Sweep:
         self._reference = flatten(self._net, self._theta_R if is_of_training else trained.theta_0)
         self._theta_T = flatten(self._net, trained.theta_T)
         self._order = self._order_by(spec.criterion)
-
-    def _build(self) -> LayeredNet:
-        info = self._data.info
-        return build_model(self._spec.model, info, self._spec.find_scales(info))
 
     def evaluate(
         self, report: Callable[[float], None]
@@ -167,7 +164,7 @@ class Sweep:
         return load_tensors(self._ctx.load_checkpoint(name, self._trained.seed))
 
     def _draw(self) -> Theta:
-        net = self._build()
+        net = build_net(self._spec, self._data.info)
         initialise(
             net,
             self._spec.init,

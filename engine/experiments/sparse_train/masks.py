@@ -12,8 +12,8 @@ from engine.analysis.movement import magnitude_bits, rank_magnitudes
 from engine.data.resident import ResidentData
 from engine.determinism import make_generator
 from engine.experiments.sparse_train.spec import Mask, SparseTrainSpec
-from engine.models.build import build_model
 from engine.models.layout import layout
+from engine.nets import build_net
 from engine.training.first_gradient import measure_first_gradient
 from engine.training.masked import MaskedStart
 from engine.training.outcome import TrainedSeed
@@ -26,7 +26,7 @@ class Masks:
 
     def __init__(self, spec: SparseTrainSpec, data: ResidentData, trained: TrainedSeed) -> None:
         self._spec, self._data, self._trained = spec, data, trained
-        self._net = build_model(spec.model, data.info)
+        self._net = build_net(spec, data.info)
         self._theta_0 = flatten(self._net, trained.theta_0)
         self._layers = layout(spec.model, data.info)
         self._keys: dict[Mask, Tensor] = {}
