@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,12 +13,14 @@ from benchmarks.known import (
     at_most,
     contains,
     could_be_drawn,
+    lies_between,
     list_answers,
     mean_interval,
     measure,
     write_page,
 )
 from benchmarks.options import Options
+from benchmarks.width_slopes import slope_over
 from engine.experiments.registry import parse_spec
 
 SMOKE = Options(Path("unused"), None, smoke=True, peers=False)
@@ -34,13 +37,17 @@ def test_the_rules_by_hand() -> None:
     assert not could_be_drawn(0.5 + 4.31 * 0.1 * (4 / 3) ** 0.5)(values)
     assert at_most(0.5 + 4.31 * reach)(values)
     assert not at_most(0.5 + 4.30 * reach)(values)
+    assert lies_between(0.5 - 4.31 * reach, 0.5 + 4.31 * reach)(values)
+    assert not lies_between(0.5 - 4.30 * reach, 0.9)(values)
+    assert not lies_between(0.1, 0.5 + 4.30 * reach)(values)
 
 
 def test_every_row_has_a_valid_spec_and_says_where_its_number_comes_from() -> None:
     answers = list(list_answers(Options(Path("unused"), Path("data"), smoke=False, peers=False)))
     assert len({(one.setting, one.identity(None)) for one in answers}) == len(answers)
     for one in answers:
-        parse_spec(dict(one.spec))
+        for spec in (one.spec, *one.further):
+            parse_spec(dict(spec))
         assert one.source
         assert one.rule
         assert one.seeds >= 2, "an interval needs two"
@@ -56,6 +63,13 @@ def test_a_stored_row_is_not_computed_again(tmp_path: Path) -> None:
     again = next(measure(options, [{**asdict(row), "identity": "other"}]))
     assert len(again.values) == first.seeds
     assert all(0 <= value <= 0.5 for value in again.values)
+
+
+def test_a_number_of_several_specs_is_of_the_results_of_each_seed() -> None:
+    """A power law of width 8 and 16."""
+    slope = slope_over(SMOKE, "movement")
+    narrow, wide = (SimpleNamespace(probes={"movement": 3 * width**-0.5}) for width in (8, 16))
+    assert slope(narrow, wide) == pytest.approx(-0.5)
 
 
 def test_the_page_tells_values_rule_and_agreement() -> None:
