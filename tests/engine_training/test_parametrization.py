@@ -212,8 +212,10 @@ def run(folder: Path, spec: ExperimentSpec, **execution: Any) -> tuple[Any, Loca
 
 @pytest.mark.parametrize("parametrization", [NTK, MUP], ids=["ntk", "mup"])
 def test_mixtures_of_a_sweep_are_nets_of_the_parametrisation(
-    tmp_path: Path, parametrization: dict[str, Any]
+    tmp_path: Path, parametrization: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # the shared product takes parameters for weights; where biases are small its classes are equal
+    monkeypatch.setattr("engine.analysis.reinit.count_correct_relu", None)
     fast = SGD | {"lr": 10.0} if parametrization is NTK else SGD
     fields: dict[str, Any] = {"parametrization": parametrization, "optimizer": fast}
     spec = make_spec(kind="reinit_sweep", epochs=4, **fields)
@@ -238,7 +240,13 @@ def test_mixtures_of_a_sweep_are_nets_of_the_parametrisation(
 
 
 def test_a_net_drawn_afresh_is_of_the_parametrisation(tmp_path: Path) -> None:
-    spec = make_spec(kind="reinit_sweep", parametrization=NTK, reset_to={"name": "fresh"})
+    spec = make_spec(
+        kind="reinit_sweep",
+        model={"name": "mlp", "widths": [12], "activation": "tanh"},  # not homogeneous as ReLU is
+        init={"name": "lecun", "gain": 3.0},
+        parametrization=NTK,
+        reset_to={"name": "fresh"},
+    )
     result, ctx = run(tmp_path, spec)
     net = build_net(spec, DIGITS)
     initialise(
@@ -249,7 +257,6 @@ def test_a_net_drawn_afresh_is_of_the_parametrisation(tmp_path: Path) -> None:
         weights_dir=tmp_path,
         allow_download=False,
     )
-    assert 0.9 < net.layers[1].linear.weight.std() < 1.1
     data = load_dataset(
         spec.data, data_dir=tmp_path, allow_download=False, registered=lambda name: None
     )
