@@ -46,18 +46,29 @@ def write_regime_page(records: Sequence[Record], page: Path, results: str) -> No
     """
     found = {record["preset"]: record for record in records if record["preset"] in QUESTIONS}
     options = " ".join(f"--only {name}" for name in QUESTIONS if name in found)
-    parts = [HEAD.format(options=options)]
+    answers = [
+        f"- [{QUESTIONS[name]}](#{name}) {_answer(found[name])}\n"
+        for name in QUESTIONS
+        if name in found
+    ]
+    parts = [HEAD.format(options=options), "".join(answers)]
     parts += [_section(found[name], results) for name in QUESTIONS if name in found]
     page.write_text("\n".join(parts), encoding="utf-8")
 
 
+def _answer(record: Record) -> str:
+    """The first claim, the verdict on it, and what was found."""
+    first, *_ = record["comparison"]["own_verdicts"]
+    name = first["name"][0].upper() + first["name"][1:]
+    return f"*{name}*: **{MARKS[first['verdict']]}**. {first['sentence']}"
+
+
 def _section(record: Record, results: str) -> str:
-    """The first claim answers the question."""
     name, verdicts = record["preset"], record["comparison"]["own_verdicts"]
     lines = [
         f'## <a id="{name}"></a>{QUESTIONS[name]}',
         "",
-        f"**{MARKS[verdicts[0]['verdict']]}**. {verdicts[0]['sentence']}",
+        _answer(record),
         "",
         *_describe_regime(record),
         "",

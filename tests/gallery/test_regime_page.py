@@ -65,8 +65,9 @@ def test_the_first_claim_answers_and_the_regime_is_told_as_measured(tmp_path: Pa
     text = (tmp_path / "regime.md").read_text()
     assert "./run gallery --only regime_lws --data-dir FOLDER" in text
     assert text.count("\n## ") == 1
+    assert "?](#regime_lws) *Costs more when rich*: **✔ reproduced**. Found 3 points" in text
     section = text[text.index('<a id="regime_lws">') :]
-    assert "**✔ reproduced**. Found 3 points more." in section
+    assert "*: **✔ reproduced**. Found 3 points more." in section
     assert "5.0 % (95 % interval 5.0 to 5.0, n = 5): lazy at alpha 100" in section
     assert "300.0 % (95 % interval 300.0 to 300.0, n = 5): rich at alpha 0.1" in section
     assert "| another | – inconclusive | 0.03 [0.01, 0.05] | 5 | Found 3 points more. |" in section
