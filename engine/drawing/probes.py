@@ -1,4 +1,4 @@
-"""Draws the plot of probes: a panel for each quantity, a line for each point."""
+"""Draws the plot of probes: panels by epoch and by layer, a line for each point."""
 
 from __future__ import annotations
 
@@ -44,30 +44,36 @@ def _draw(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     chosen = choose_lines(scores, options)
     points = [all_points[place] for place in chosen]
     labels = name_points(all_points)
-    rows = -(-len(quantities) // COLUMNS)
+    panels_of = [(quantity, "curves", "epoch") for quantity in quantities]
+    panels_of += [
+        (quantity, "layers", "layer")
+        for quantity in quantities
+        if any(quantity["name"] in point["layers"] for point in points)
+    ]
+    rows = -(-len(panels_of) // COLUMNS)
     figure = new_figure(options, 10.0, PANEL_INCHES * rows + 0.6 + legend_height(len(points)))
-    columns = count_panel_columns(figure, len(quantities), COLUMNS)
-    rows = -(-len(quantities) // columns)
+    columns = count_panel_columns(figure, len(panels_of), COLUMNS)
+    rows = -(-len(panels_of) // columns)
     panels = figure.subplots(rows, columns, squeeze=False)
     figure.set_panel_height(panels[:, 0], rows * panel_height(figure, columns))
-    for axes in panels.flat[len(quantities) :]:
+    for axes in panels.flat[len(panels_of) :]:
         axes.set_axis_off()
     styles = series_styles([point["values"] for point in points])
-    for index, (axes, quantity) in enumerate(zip(panels.flat, quantities, strict=False)):
+    for axes, (quantity, part, along) in zip(panels.flat, panels_of, strict=False):
         for place, point, style in zip(chosen, points, styles, strict=True):
-            curve = point["curves"].get(quantity["name"])
+            curve = point[part].get(quantity["name"])
             if curve is not None:
-                if len(curve["epoch"]) < 3:
+                if part == "layers" or len(curve[along]) < 3:
                     style = style | {"marker": style["marker"] or "o"}
                 scaled = _scale(curve, scale_of(quantity["unit"]))
-                plot_band(axes, curve["epoch"], scaled, label=labels[place], **style)
+                plot_band(axes, curve[along], scaled, label=labels[place], **style)
         words = quantity["name"].replace("_", " ").replace("cka", "CKA").replace("relu", "ReLU")
         axes.set_ylabel(name_with_unit(words, quantity["unit"]))
-        set_scales(axes, x="symlog" if options.xscale == "log" else "linear", y=options.yscale)
-        if options.xscale != "log":
+        is_log = options.xscale == "log" and part == "curves"
+        set_scales(axes, x="symlog" if is_log else "linear", y=options.yscale)
+        if not is_log:
             axes.locator_params(axis="x", integer=True)
-        if index + columns >= len(quantities):  # no panel below
-            axes.set_xlabel("Epoch")
+        axes.set_xlabel("Epoch" if part == "curves" else "Layer, from the bottom")
     add_legend(figure, panels.flat[0])
     count = max(max(curve["n"]) for point in points for curve in point["curves"].values())
     seeds = f"mean of {count} seeds, band: one standard error" if count > 1 else ""

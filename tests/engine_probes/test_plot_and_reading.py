@@ -48,6 +48,21 @@ def test_the_plot_holds_the_mean_of_the_metrics(measured: LocalExperiment) -> No
     assert numbers["points"][0]["label"] == "gain 1"
 
 
+def test_the_plot_holds_the_layers_after_the_last_epoch(measured: LocalExperiment) -> None:
+    numbers = plot_numbers(KIND, "probes", measured)
+    for point, result in zip(numbers["points"], measured.summary, strict=True):
+        assert set(point["layers"]) == {"movement", "cosine", "cka", "relu_flips"}
+        for name, lists in point["layers"].items():
+            assert lists["layer"] == ([0] if name == "relu_flips" else [0, 1])
+            for layer, mean, error in zip(
+                lists["layer"], lists["mean"], lists["standard_error"], strict=True
+            ):
+                statistic = result.probes[f"{name}_layer_{layer}"]
+                assert (mean, error) == (statistic.mean, statistic.standard_error)
+    first, second = numbers["points"]
+    assert first["layers"]["movement"] != second["layers"]["movement"]
+
+
 @pytest.mark.parametrize("size", [{}, {"width": 2.0}, {"width": 7.0, "height": 9.0}])
 @pytest.mark.parametrize("scale", [None, "log"])
 def test_the_plot_is_drawn_at_any_size(
@@ -56,7 +71,7 @@ def test_the_plot_is_drawn_at_any_size(
     options = PlotOptions(dpi=50, xscale=scale, yscale=scale, **size)
     figure = draw_plot(KIND.load_plots(), "probes", plot_numbers(KIND, "probes", measured), options)
     panels = [axes for axes in figure.axes if axes.get_ylabel()]
-    assert len(panels) == len(QUANTITIES)
+    assert len(panels) == len(QUANTITIES) + sum(one.has_layers for one in QUANTITIES)
     assert all(len(axes.lines) == 2 for axes in panels)
     assert not has_overlaps(figure)
 
