@@ -12,7 +12,7 @@ from engine.paper.claims import CLAIMS, PaperClaim
 from engine.paper.readings import READINGS
 from ops.gallery.entries import paper_order
 from ops.gallery.figure_pages import write_figure_pages
-from ops.gallery.regime_page import write_regime_page
+from ops.gallery.regime_page import QUESTIONS, write_regime_page
 from ops.gallery.texts import MARKS, Record, data_of, escape_cell, sentence_of, value_of
 
 HEAD = """# The paper, claim by claim
@@ -59,7 +59,9 @@ def write_pages(results: Path, page: Path) -> None:
     readings = [f"- `{one.name}`: {one.sentence}" for one in READINGS]
     readings.append(f"- `{NO_READING}`: None of these; the figure's page tells the departures.")
     parts = [HEAD + "\n".join(readings) + "\n", _reference_section(records, folder)]
-    parts += [_overview(records), *(_claim_section(records, claim, folder) for claim in CLAIMS)]
+    # The others cross the regime with it, and ask what depends on that.
+    of_paper = [record for record in records if record["preset"] not in QUESTIONS]
+    parts += [_overview(of_paper), *(_claim_section(of_paper, claim, folder) for claim in CLAIMS)]
     page.write_text("\n".join([*filter(None, parts), _index_section(records)]), encoding="utf-8")
     write_figure_pages(records, page.parent / "figures", f"../{folder}")
     write_regime_page(records, page.parent / REGIME_PAGE, folder)

@@ -8,7 +8,9 @@ from typing import Any
 
 from ops.gallery.entries import Entry, Picture
 from ops.gallery.figure_pages import write_figure_pages
+from ops.gallery.page import write_pages
 from ops.gallery.regime_page import write_regime_page
+from tests.gallery.test_gallery import verdict
 
 VERDICT: dict[str, Any] = {
     "name": "costs more when rich",
@@ -73,6 +75,17 @@ def test_the_first_claim_answers_and_the_regime_is_told_as_measured(tmp_path: Pa
     assert "| another | – inconclusive | 0.03 [0.01, 0.05] | 5 | Found 3 points more. |" in section
     assert "(results/regime_lws-sweep_quantity-difference.png)" in section
     assert "mnist, 2,000 train images, 5 seeds" in section
+
+
+def test_the_crossings_do_not_judge_the_paper(tmp_path: Path) -> None:
+    """Its claims are about nets at one output scale; the page of the preset has these verdicts."""
+    (tmp_path / "results").mkdir()
+    comparison = {**RECORD["comparison"], "verdicts": [verdict(1, "not reproduced", "other")]}
+    record = {**RECORD, "comparison": comparison}
+    (tmp_path / "results" / "regime_lws.json").write_text(json.dumps(record))
+    write_pages(tmp_path / "results", tmp_path / "paper-map.md")
+    assert "Found not reproduced" not in (tmp_path / "paper-map.md").read_text()
+    assert "Found not reproduced" in (tmp_path / "figures" / "regime_lws.md").read_text()
 
 
 def test_the_page_of_the_preset_tells_what_was_claimed(tmp_path: Path) -> None:
