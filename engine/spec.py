@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -319,6 +319,10 @@ class ExperimentSpec(SpecModel):
     def describe_work(self, info: DatasetInfo) -> tuple[str, ...]:
         """What a preview tells about the cost of this work; nothing by default."""
         return ()
+
+    def order_seeds(self, seeds: Sequence[int]) -> tuple[int, ...]:
+        """What draws the order of the examples and their augmentation, for each of the seeds."""
+        return tuple(seed if self.order_seed is None else self.order_seed for seed in seeds)
 
     def stacks_seeds(self, execution: Execution) -> bool:
         """Whether the seeds of one run train together as one batched net.

@@ -26,6 +26,7 @@ PICTURES = {
     "lws": "accuracy_bars",
     "sparse_train": "accuracy_by_share",
     "lottery": "accuracy_by_weights_left",
+    "connectivity": "line_error",
 }
 """By kind: the plot that shows what it asks"""
 OPTIONS = PlotOptions(width="column", dpi=200, title="none")

@@ -30,6 +30,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "how-to/own-claims",
         "how-to/which-regime",
         "how-to/sparse-training",
+        "how-to/connectivity",
         "adding-a-kind",
         "how-to/webhooks",
         "how-to/access",

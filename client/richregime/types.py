@@ -360,6 +360,42 @@ class Comparison(Resource):
     """How to read the comparison."""
 
 
+class LayerInstability(Resource):
+    """One layer that moves along the lines alone, over the seeds."""
+
+    name: str
+    instability: Statistic
+
+
+class PointSplit(Resource):
+    """The children that part after one step, over the seeds."""
+
+    step: int
+    test_error: list[Statistic]
+    train_error: list[Statistic]
+    instability: Statistic
+    train_instability: Statistic
+    layers: list[LayerInstability] = Field(default_factory=list)
+
+
+class TimingSummary(Resource):
+    """Timings over the seeds of a point.
+
+    Seeds of one stack count as one measurement, so `n` and the error are of independent
+    measurements.
+    """
+
+    load_seconds: Statistic
+    forward_seconds: Statistic
+    backward_seconds: Statistic
+    optimizer_seconds: Statistic
+    evaluation_seconds: Statistic
+    cache_seconds: Statistic
+    train_seconds: Statistic
+    probe_seconds: Statistic | None = None
+    """Measuring the spec's `probes`; absent without them."""
+
+
 class Cordon(Resource):
     """Why a worker takes no runs: an operator cordoned it, or its host."""
 
@@ -917,24 +953,6 @@ class SchedulePolicy(Resource):
     """Rows by ascending epoch, the first at epoch 1."""
 
 
-class TimingSummary(Resource):
-    """Timings over the seeds of a point.
-
-    Seeds of one stack count as one measurement, so `n` and the error are of independent
-    measurements.
-    """
-
-    load_seconds: Statistic
-    forward_seconds: Statistic
-    backward_seconds: Statistic
-    optimizer_seconds: Statistic
-    evaluation_seconds: Statistic
-    cache_seconds: Statistic
-    train_seconds: Statistic
-    probe_seconds: Statistic | None = None
-    """Measuring the spec's `probes`; absent without them."""
-
-
 class TopKAllBottomsPolicy(Resource):
     """The top k layers in every epoch; with probability rho the whole net."""
 
@@ -1419,6 +1437,27 @@ class ActivityMapResult(Result):
     points: tuple[ActivityMapPointResult, ...]
 
 
+class ConnectivityPointResult(PointResult):
+    """One point over its seeds. `test_accuracy` is of child 1."""
+
+    initial_test_accuracy: Statistic
+    splits: list[PointSplit]
+    """Ascending; over the seeds whose children are finite."""
+    stable_from_step: int | None
+    """The first split from which on the mean instability is below 2 % at every split; null where
+    there is none, or where the net did not train.
+    """
+    timings: TimingSummary
+    """Of the training that is child 1."""
+
+
+class ConnectivityResult(Result):
+    """The result of the kind `connectivity`."""
+
+    kind: Literal["connectivity"]
+    points: tuple[ConnectivityPointResult, ...]
+
+
 class SpectrumPointResult(PointResult):
     """One point over its seeds."""
 
@@ -1544,6 +1583,7 @@ RESULTS: Mapping[str, type[Result]] = MappingProxyType(
     {
         "train": TrainResult,
         "activity_map": ActivityMapResult,
+        "connectivity": ConnectivityResult,
         "gradient_spectrum": GradientSpectrumResult,
         "lottery": LotteryResult,
         "lws": LwsResult,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import torch
-from torch import nn
 
 from engine.analysis.fractions import Mode
 from engine.analysis.mixture import Mixtures, Theta
+from engine.analysis.net_counter import NetCounter
 from engine.analysis.reinit_relu import count_correct_relu
-from engine.data.bounds import batch_bounds
 from engine.data.resident import ResidentData
 from engine.models.net import LayeredNet
 from engine.models.spec import ModelSpec, ReluNetSpec
-from engine.training.module_learner import EVALUATION_BATCH
 
 
 def sweep_accuracies(
@@ -73,7 +70,7 @@ def layer_accuracies(
 
     Buffers stay at theta_T (arXiv 1902.01996). autocasts, on_progress: as in `sweep_accuracies`.
     """
-    counter = _NetCounter(net, data, autocasts)
+    counter = NetCounter(net, data.x_test, data.y_test, autocasts)
     of_layer = [
         {name for name, _ in net.named_parameters() if name.startswith(f"{layer}.")}
         for layer in layers
@@ -94,7 +91,7 @@ class _Evaluation:
 
     def __init__(self, mixtures: Mixtures, data: ResidentData, autocasts: bool) -> None:
         self._mixtures = mixtures
-        self._counter = _NetCounter(mixtures.net, data, autocasts)
+        self._counter = NetCounter(mixtures.net, data.x_test, data.y_test, autocasts)
         self._ends: dict[int, int] = {}
 
     def count_correct(self, mode: Mode, position: int) -> int:
@@ -107,30 +104,3 @@ class _Evaluation:
         if end is not None:
             self._ends[id(end)] = correct
         return correct
-
-
-class _NetCounter:
-    """Counts the test images that a net classifies correctly."""
-
-    def __init__(self, net: LayeredNet, data: ResidentData, autocasts: bool) -> None:
-        self._net, self._autocasts = net, autocasts
-        self._images, self._labels = data.x_test, data.y_test
-        if any(isinstance(module, nn.Conv2d) for module in net.modules()):
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._images = data.x_test.contiguous(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def count_correct(self) -> int:
-        """With the weights that the net has now."""
-        net = self._net.eval()
-        device = self._labels.device
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        for start, stop in batch_bounds(len(self._labels), EVALUATION_BATCH):
-            with (
-                torch.autocast(device.type, dtype=torch.bfloat16)
-                if self._autocasts
-                else nullcontext()
-            ):
-                logits = net(self._images[start:stop]).float()
-            correct += (logits.argmax(dim=1) == self._labels[start:stop]).sum()
-        return int(correct)

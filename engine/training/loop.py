@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.arithmetic import describe_arithmetic, list_differences
-from engine.context import FinishedTraining, ResumeState, RunContext
+from engine.context import FinishedTraining, RunContext
 from engine.data.bounds import num_batches
 from engine.data.resident import ResidentData, resident_data
 from engine.data.spec import DatasetInfo
@@ -31,6 +31,7 @@ from engine.training.learner import EpochHook, Learner, StepHook
 from engine.training.masked import MaskedStart
 from engine.training.outcome import SeedHistory, TrainedSeed
 from engine.training.plan import build_learner, plan_groups
+from engine.training.saves import Saves
 
 StartMasked = Callable[[int], MaskedStart]
 DrawSchedule = Callable[[int, DatasetInfo], LayerSchedule]
@@ -45,6 +46,7 @@ def train(
     on_epoch_end: EpochHook | None = None,
     on_step: StepHook | None = None,
     epochs_afterwards: float = 0.0,
+    saves: Saves | None = None,
 ) -> list[TrainedSeed]:
     """Train every seed of `ctx.seeds` and return them in that order.
 
@@ -54,7 +56,8 @@ def train(
     from and the entries that may move, called when it starts; the training's digest does not hold
     it, so that `engine.training.phases` alone passes it. The hooks' state is saved and resumed with
     the training; without hooks a finished training of any run is loaded instead. epochs_afterwards:
-    the caller's later work on each seed, in epochs, for the progress report. Raises RunCancelled,
+    the caller's later work on each seed, in epochs, for the progress report. saves: of the run,
+    where that work has saves too. Raises RunCancelled,
     RunInterrupted, DatasetUnavailable, WeightsUnavailable, OutOfMemory, and InvalidSpec for steps
     beyond the training.
     """
@@ -75,6 +78,7 @@ def train(
             on_step,
             hooks,
             epochs_afterwards,
+            saves or Saves(ctx),
         ).run()
 
 
@@ -92,6 +96,7 @@ class _Training:
         on_step: StepHook | None,
         hooks: Sequence[EpochHook | StepHook],
         epochs_afterwards: float,
+        saves: Saves,
     ) -> None:
         self._spec, self._ctx, self._data = spec, ctx, data
         self._schedules = (
@@ -106,7 +111,7 @@ class _Training:
         self._done: dict[int, TrainedSeed] = {}
         self._finished: list[int] = []
         """Finished seeds of this run, part of the resume state; the hooks' state covers them."""
-        self._saves = 0
+        self._saves = saves
         self._arithmetic = describe_arithmetic(ctx.execution.device)
         self._start_notes: list[str] = []
         """How the start weights were converted"""
@@ -116,11 +121,10 @@ class _Training:
         """Of the present group, with `probes`"""
 
     def run(self) -> list[TrainedSeed]:
-        resume = self._ctx.load_resume()
+        resume = self._saves.loaded
         tensors: Mapping[str, Tensor] = {}
         state: Mapping[str, Any] = {}
         if resume is not None:
-            self._saves = resume.step
             tensors, state = load_tensors(resume.tensors), resume.state
             self._finished = list(state["finished"])
             for number, hook in enumerate(self._hooks):
@@ -345,9 +349,8 @@ class _Training:
     def _write_resume(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         for number, hook in enumerate(self._hooks):
             tensors |= {f"hook{number}.{name}": tensor for name, tensor in hook.capture().items()}
-        self._saves += 1
         state["finished"] = self._finished
-        self._ctx.save_resume(ResumeState(self._saves, save_tensors(tensors), state))
+        self._saves.write(state, tensors)
 
     def _finish_group(
         self,

@@ -52,7 +52,8 @@ class ModuleLearner:
 
     net: initialised and on the CPU. schedule: the layers that train in each epoch or step;
     activations below them are cached. None trains all layers. movable: of each parameter, the
-    entries that may move; None lets all move, and a schedule needs all.
+    entries that may move; None lets all move, and a schedule needs all. order: what draws the order
+    of the examples, their augmentation and dropout; None takes the spec's.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ModuleLearner:
         *,
         movable: Mapping[str, Tensor] | None = None,
         notes: Sequence[str] = (),
+        order: int | None = None,
     ) -> None:
         self._spec, self._data, self._seed, self._recorder = spec, data, seed, recorder
         self._notes = tuple(notes)
@@ -100,7 +102,8 @@ class ModuleLearner:
         )
         plain = spec.loss == CrossEntropySpec() and spec.output_scale is None
         self._objective = None if plain else build_objective(spec.loss, spec.output_scale)
-        self._order_seed = seed if spec.order_seed is None else spec.order_seed
+        self._order_seed = spec.order_seeds([seed])[0] if order is None else order
+        self._layer_seed = seed if order is None else order
         self._bounds = batch_bounds(len(data.y_train), spec.batch_size)
         self._buffers = BatchBuffers(
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
@@ -185,7 +188,7 @@ class ModuleLearner:
         level, x, y = self._load(indices, start)
         watch.lap("load")
         if self._is_random:  # dropout and the like draw from torch's own generator
-            torch.manual_seed(derive_seed(self._seed, "layers", self._epoch, step))
+            torch.manual_seed(derive_seed(self._layer_seed, "layers", self._epoch, step))
         with self._arithmetic():
             x = self._run_frozen_layers(level, x, indices)
         self._get_train_step(len(y)).run(x, y, watch)

@@ -39,11 +39,14 @@ def build_learner(
     ctx: RunContext,
     schedule: LayerSchedule | None,
     masked: Sequence[MaskedStart] | None = None,
+    orders: Sequence[int] | None = None,
 ) -> Learner:
     """The learner of a group, with initialised nets.
 
     schedule: the layers that train, of a group of one seed; None trains all layers. masked: of each
-    seed, the weights that it starts from instead, and their entries that may move.
+    seed, the weights that it starts from instead, and their entries that may move. orders: what
+    draws the order of the examples, their augmentation and dropout for each seed; None takes those
+    of the spec.
     """
     if masked is None:
         nets = [_initial_net(spec, data, seed, ctx) for seed in seeds]
@@ -55,7 +58,8 @@ def build_learner(
     recorder = build_recorder(data.x_train.device, ctx.execution)
     if spec.stacks_seeds(ctx.execution):
         assert schedule is None, f"{spec.kind!r} has a schedule, so its seeds cannot be stacked"
-        return cast(Learner, StackedLearner(spec, data, seeds, nets, recorder, movable))
+        stacked = StackedLearner(spec, data, seeds, nets, recorder, movable, orders)
+        return cast(Learner, stacked)
     assert len(seeds) == 1
     notes = [
         *_explain_unstacked(spec, ctx.execution),
@@ -71,6 +75,7 @@ def build_learner(
         schedule,
         movable=None if movable is None else movable[0],
         notes=notes,
+        order=None if orders is None else orders[0],
     )
 
 

@@ -40,7 +40,8 @@ class StackedLearner:
     """`Learner` of K ReLU-Nets.
 
     nets: the initialised nets, one per seed; their weights are copied. movable: of each seed and
-    parameter, the entries that may move; None lets all move.
+    parameter, the entries that may move; None lets all move. orders: what draws the order of the
+    examples for each seed; None takes those of the spec.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class StackedLearner:
         nets: Sequence[LayeredNet],
         recorder: Recorder,
         movable: Sequence[Mapping[str, Tensor]] | None = None,
+        orders: Sequence[int] | None = None,
     ) -> None:
         self._spec, self._data, self._recorder = spec, data, recorder
         self.seeds = tuple(seeds)
+        self._orders = tuple(orders or spec.order_seeds(seeds))
         device = data.x_train.device
         self.stopwatch = Stopwatch(device)
         self._names = {name: parameter.shape for name, parameter in nets[0].named_parameters()}
@@ -110,9 +113,9 @@ class StackedLearner:
     def begin_epoch(self, epoch: int, trained: frozenset[int] | None) -> None:
         assert trained is None, "stacked nets train every layer"
         self._epoch = epoch
-        count, device, fixed = len(self._data.y_train), self._theta.device, self._spec.order_seed
-        seeds = self.seeds if fixed is None else [fixed] * len(self.seeds)
-        order = torch.stack([epoch_order(seed, epoch - 1, count) for seed in seeds]).to(device)
+        count, device = len(self._data.y_train), self._theta.device
+        orders = [epoch_order(seed, epoch - 1, count) for seed in self._orders]
+        order = torch.stack(orders).to(device)
         labels = self._data.y_train[order]
         self._indices, self._labels = [], []
         for (start, stop), batch in zip(self._bounds, self._batches, strict=True):

@@ -49,6 +49,10 @@ ONE_KIND: dict[str, tuple[dict[str, Any], str]] = {
         {"steps": [1, 81], "epochs": 2, "batch_size": 100},
         "#/spec/steps/1",
     ),
+    "connectivity": (
+        {"splits": {"steps": [0, 80]}, "epochs": 2, "batch_size": 100},
+        "#/spec/splits/steps/1",
+    ),
     "reinit_sweep": (
         {"reset_to": {"name": "step", "step": 81}, "epochs": 2, "batch_size": 100},
         "#/spec/reset_to/step",

@@ -49,6 +49,7 @@ def experiments(client: Client) -> dict[str, str]:
         "gradient_spectrum": client.submit(
             {"kind": "gradient_spectrum", **spec, "steps": [1, 4]}, seeds=seeds
         ),
+        "connectivity": client.submit({"kind": "connectivity", **spec}, seeds=seeds),
         "not finite": client.submit(
             {"kind": "train", **spec, "optimizer": {"name": "sgd", "lr": 100.0}}, seeds=seeds
         ),

@@ -128,6 +128,8 @@ def test_a_kinds_own_fields_are_part_of_the_shape_unless_the_kind_leaves_them_ou
     assert shape("activity_map", alphas_percent=[1.0]) != shape("activity_map")
     assert shape("reinit_sweep", modes=["lazy"], fractions_percent=[1.0]) == shape("reinit_sweep")
     assert shape("gradient_spectrum", steps=[2]) == shape("gradient_spectrum")
+    splits = {"steps": [0, 9]}
+    assert shape("connectivity", splits=splits, children=3) == shape("connectivity")
 
 
 def test_fields_of_a_new_kind_are_part_of_the_shape() -> None:

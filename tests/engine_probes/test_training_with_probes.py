@@ -134,11 +134,18 @@ def test_all_seeds_are_measured_on_the_same_examples(tmp_path: Path) -> None:
     assert set(test) <= set(data.x_test.flatten(1).sum(1).tolist())  # type: ignore[union-attr]
 
 
+ONE_STEP: dict[str, dict[str, Any]] = {
+    "gradient_spectrum": {"steps": [1]},
+    "connectivity": {"splits": {"steps": [0]}},
+}
+"""Fields with which a kind takes a training of few steps"""
+
+
 @pytest.mark.parametrize("kind", kinds())
 def test_every_kind_answers_with_what_was_measured(tmp_path: Path, kind: str) -> None:
     example = get_kind(kind).example["spec"]
-    steps = {"steps": [1]} if kind == "gradient_spectrum" else {}
-    spec = {**example, **steps, "data": SMALL, "model": RELU_NET, "epochs": 1, "probes": {}}
+    spec = {**example, **ONE_STEP.get(kind, {}), "data": SMALL, "model": RELU_NET}
+    spec |= {"epochs": 1, "probes": {}}
     found = run_local({"spec": spec}, tmp_path, seeds=[0, 1], data_dir=tmp_path, device="cpu")
     point = found.point_results[0]
     names = {column.name for column in columns_of(kind, point)}

@@ -21,6 +21,7 @@ SMALL: dict[str, Any] = {
 FEWER_TRAININGS: dict[str, dict[str, Any]] = {
     "sparse_train": {"shares_percent": [10]},
     "lottery": {"rounds": 1},
+    "connectivity": {"splits": {"steps": [0, 7]}, "points": 3},
 }
 """Of the kinds that train often"""
 WITH_TIMES = ("training-", "resume", "identity")

@@ -12,7 +12,7 @@ from engine.errors import InvalidSpec
 from engine.experiments.registry import kinds, parse_spec
 from engine.local import run_local
 
-NEED_STEPS = {"activity_map", "gradient_spectrum"}
+NEED_STEPS = {"activity_map", "connectivity", "gradient_spectrum"}
 DATA = {"name": "digits", "train_size": 200, "test_size": 100}
 
 
