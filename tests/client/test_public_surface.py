@@ -31,6 +31,8 @@ ERRORS = {
 RESULTS = {
     "ActivityMapPointResult",
     "ActivityMapResult",
+    "ConnectivityPointResult",
+    "ConnectivityResult",
     "GradientSpectrumResult",
     "LotteryPointResult",
     "LotteryResult",
