@@ -20,6 +20,7 @@ from engine.models.spec import (
     validate_model,
 )
 from engine.optim.spec import AdamSpec, SgdSpec
+from engine.probes.spec import check_derivatives
 from engine.spec import ExperimentSpec
 
 CONVOLUTIONAL = (ConvNetSpec, Vgg5Spec, Vgg11Spec, Resnet18Spec, TorchvisionSpec)
@@ -38,10 +39,11 @@ def check_spec(spec: ExperimentSpec, info: DatasetInfo) -> list[FieldError]:
         return [*errors, *wrong_net]
     errors = [*errors, *validate_model(spec.model, spec.init, info)]
     try:
-        if isinstance(spec.model, DescribedSpec):
-            layout(spec.model, info)  # known, and usable
+        # A described net is known, and usable; of others all derivatives are.
+        layers = layout(spec.model, info) if isinstance(spec.model, DescribedSpec) else ()
         return [
             *errors,
+            *(check_derivatives(spec.probes, layers) if spec.probes else ()),
             *_check_regime(spec, info),
             *_check_parametrization(spec),
             *spec.check_data(info),

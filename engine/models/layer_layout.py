@@ -8,6 +8,9 @@ from typing import Literal
 
 from engine.models.parts import Shape
 
+Derivative = Literal["per_example", "forward"]
+"""Of one example alone, by reverse mode under a `vmap`; or along one direction, by forward mode"""
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
@@ -47,3 +50,5 @@ class LayerLayout:
     """whether, in training, its output for an example depends on the others of the batch"""
     is_random: bool = False
     """whether it draws random numbers in training, as dropout does"""
+    lacks: tuple[Derivative, ...] = ()
+    """derivatives that an operation of it has no rule for"""

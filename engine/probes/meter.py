@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.data.resident import ResidentData
 from engine.errors import ModelRejected
 from engine.models.layout import layout
+from engine.models.traced.derivatives import lacks_rule
 from engine.nets import build_net
 from engine.probes.cost import rows_at_once
 from engine.probes.features import measure_features
@@ -89,7 +90,7 @@ def _refusing(group: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # also NotImplementedError
-        if not any(word in str(error) for word in _OF_TRANSFORMS):
+        if not lacks_rule(error):
             raise
         raise ModelRejected(
             f"the net does not allow the probe {group!r} ({str(error).splitlines()[0]}); leave it "
@@ -97,8 +98,6 @@ def _refusing(group: str) -> Iterator[None]:
         ) from error
 
 
-_OF_TRANSFORMS = ("vmap", "forward AD", "functorch", "torch.func")
-"""In messages of torch about operations without a rule for a transform"""
 _MEASURES: dict[str, Callable[[ProbeNet, Theta, Theta], dict[str, float]]] = {
     "linearised": measure_linearised,
     "movement": measure_movement,

@@ -7,17 +7,16 @@ pairs of examples. The running statistics belong to the net at t, so they move a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.data.resident import ResidentData
 from engine.determinism import make_generator
+from engine.models.attention import plain_attention
 from engine.models.net import LayeredNet
 from engine.models.spec import OutputScaleSpec
 from engine.probes.spec import ProbesSpec
@@ -71,18 +70,6 @@ class ProbeNet:
 
     def run(self, theta: Theta, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Layers start to stop with these tensors; by default the logits [n, classes]."""
-        with _plain_attention():
+        with plain_attention():
             result: Tensor = functional_call(self._net, dict(theta), (x, start, stop))
         return result
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention as plain products: its fused kernels have no forward-mode derivative."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

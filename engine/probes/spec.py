@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from engine.data.spec import DatasetInfo, DataSpec
 from engine.errors import FieldError
+from engine.models.layer_layout import Derivative, LayerLayout
 from engine.moments import EpochChoice, choose_epochs, count_epochs
 from engine.spec_model import Many, SpecModel
 
@@ -56,6 +58,23 @@ class ProbesSpec(SpecModel):
     def count_rows(self, num_classes: int) -> int:
         """Rows of the tangent kernel."""
         return self.examples * (num_classes if self.kernel == "full" else 1)
+
+
+_NEEDS: Mapping[Group, Derivative] = {"tangent_kernel": "per_example", "linearised": "forward"}
+
+
+def check_derivatives(probes: ProbesSpec, layers: Sequence[LayerLayout]) -> list[FieldError]:
+    """An error for each quantity whose derivative a layer of the net does not allow."""
+    errors = []
+    for group, derivative in _NEEDS.items():
+        lacking = [layer.name for layer in layers if derivative in layer.lacks]
+        if group in probes.quantities and lacking:
+            detail = (
+                f"{group!r} needs a derivative for which torch has no rule in {lacking[0]} of this "
+                "net; leave it out"
+            )
+            errors.append(FieldError("#/spec/probes/quantities", "no-derivative", detail))
+    return errors
 
 
 def check_probes(probes: ProbesSpec, data: DataSpec, info: DatasetInfo) -> list[FieldError]:

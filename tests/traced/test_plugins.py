@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from engine.data.spec import BUILTIN_DATASETS
 from engine.errors import InvalidSpec, ModelRejected
 from engine.experiments.registry import parse_spec
+from engine.local import LocalRunContext
 from engine.models import plugin_files, plugin_loading
 from engine.models.host import net_host, set_net_host
 from engine.models.local_host import LocalHost
@@ -26,6 +28,8 @@ from engine.models.process_state import MAX_PRINTED, UnchangedProcess
 from engine.models.spec import PluginSpec
 from engine.models.traced.build import build_described, describe_net
 from engine.spec import Execution, ExperimentSpec
+from engine.spec_checks import check_spec
+from engine.training.loop import train
 
 Write = Callable[[str, str], LocalHost]
 DIGITS = BUILTIN_DATASETS["digits"]
@@ -427,6 +431,75 @@ def test_a_net_that_cannot_be_used_is_told(write_plugin: Write, body: str, messa
     )
     assert settings.changes == ()
     assert settings.printed == ""
+
+
+WITHOUT_RULES = (
+    TOP
+    + """
+class Sampled(nn.Module):
+    def forward(self, x):
+        grid = x[:, :, :3, :3].movedim(1, 3)
+        return nn.functional.grid_sample(x, grid, align_corners=False)
+
+
+class Half(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x / 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient / 2
+
+
+@torch.fx.wrap
+def half(x):
+    return Half.apply(x)
+
+
+class Halved(nn.Module):
+    def forward(self, x):
+        return half(x)
+
+
+def sampled(shape, num_classes):
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 2, 3), Sampled(), nn.Flatten(), nn.Linear(18, num_classes)
+    )
+
+
+def halved(shape, num_classes):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(prod(shape), 4), Halved(), nn.Linear(4, num_classes)
+    )
+
+
+MODELS = {"sampled": sampled, "halved": halved}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [("small", []), ("sampled", ["linearised"]), ("halved", ["tangent_kernel", "linearised"])],
+)
+def test_probes_without_a_rule_for_their_derivative_are_refused_at_submission(
+    write_plugin: Write, net: str, expected: list[str], tmp_path: Path
+) -> None:
+    """They are those that fail in a run."""
+    write_plugin("nets.py", SMALL if net == "small" else WITHOUT_RULES)
+    base: dict[str, Any] = {"kind": "train", "model": {"name": net}, "epochs": 1, "probes": {}}
+    base["data"] = {"name": "digits", "train_size": 128, "test_size": 10}
+    errors = check_spec(parse_spec(base), DIGITS)
+    assert [(one.pointer, one.code) for one in errors] == [
+        ("#/spec/probes/quantities", "no-derivative") for _ in expected
+    ]
+    assert [one.detail.split("'")[1] for one in errors] == expected
+    for group in ("tangent_kernel", "linearised", "movement", "features"):
+        spec = parse_spec({**base, "probes": {"quantities": [group]}})
+        ctx = LocalRunContext(tmp_path / group, [0], Execution(device="cpu"), data_dir=tmp_path)
+        with pytest.raises(ModelRejected) if group in expected else nullcontext():
+            train(spec, ctx)
 
 
 def test_what_a_factory_prints_is_not_shown(

@@ -47,6 +47,10 @@ class ModuleSource:
     place: tuple[str, str] = ("", "")
     """The author's file and where in it the net is made; empty for a net of torchvision"""
 
+    @property
+    def is_of_plugin(self) -> bool:
+        return bool(self.place[0])
+
 
 def build_described(spec: DescribedSpec, info: DatasetInfo) -> LayeredNet:
     """The net on the CPU in fp32, its weights uninitialised. Raises ModelRejected."""
@@ -113,10 +117,10 @@ def describe_net(spec: DescribedSpec, info: DatasetInfo) -> DescribedNet:
     try:
         with torch.device("meta"):
             module = _make(source, 0)
-        return _describe(module, source.groups, info)
+        return _describe(module, source, info)
     except Exception:  # noqa: BLE001 - the CPU decides, and tells the reason
         with _naming_the_file(source):
-            return _describe(_make(source, 0), source.groups, info)
+            return _describe(_make(source, 0), source, info)
 
 
 @contextmanager
@@ -131,12 +135,15 @@ def _naming_the_file(source: ModuleSource) -> Iterator[None]:
         raise ModelRejected(f"{rejected} ({file}{place})") from rejected
 
 
-def _describe(module: nn.Module, groups: Groups | None, info: DatasetInfo) -> DescribedNet:
-    plans = plan_layers(module, info.shape, groups)
+def _describe(module: nn.Module, source: ModuleSource, info: DatasetInfo) -> DescribedNet:
+    plans = plan_layers(module, info.shape, source.groups)
     unchanged = build_layers(module, plans, [False] * len(plans))
     changes = tuple(find_input_changes(unchanged, info.shape))
     layers = build_layers(module, plans, changes)
-    return DescribedNet(plans, changes, describe_layers(layers, info.shape, info.num_classes))
+    described = describe_layers(
+        layers, info.shape, info.num_classes, tries_derivatives=source.is_of_plugin
+    )
+    return DescribedNet(plans, changes, described)
 
 
 def find_source(spec: DescribedSpec, info: DatasetInfo) -> ModuleSource:

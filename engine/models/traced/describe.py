@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.errors import ModelRejected
-from engine.models.layer_layout import LayerLayout, ParameterLayout
+from engine.models.layer_layout import Derivative, LayerLayout, ParameterLayout
 from engine.models.parts import Shape
+from engine.models.traced.derivatives import find_missing_derivatives
 from engine.models.traced.graph import BATCHES, find_device, kept_buffers, switched, tell
 from engine.models.traced.layer import TracedLayer
 
@@ -32,11 +33,16 @@ class _Seen:
 
 
 def describe_layers(
-    layers: Sequence[TracedLayer], shape: Sequence[int], num_classes: int
+    layers: Sequence[TracedLayer],
+    shape: Sequence[int],
+    num_classes: int,
+    *,
+    tries_derivatives: bool = False,
 ) -> tuple[LayerLayout, ...]:
     """The layout of traced layers, bottom first.
 
-    layers: on the meta device nothing is computed. shape: of one example. Raises ModelRejected for
+    layers: on the meta device nothing is computed. shape: of one example. tries_derivatives: find
+    out which ones they lack; takes as long as all else. Raises ModelRejected for
     scores of another shape than [examples, num_classes].
     """
     described = []
@@ -45,7 +51,8 @@ def describe_layers(
         with switched(layer, True), kept_buffers(layer):
             runs = [_run(layer, x) for x in inputs]
         outputs = [run.output for run in runs]
-        described.append(_describe(f"layers.{index}", layer, inputs, runs))
+        lacks = find_missing_derivatives(layer, inputs[0]) if tries_derivatives else ()
+        described.append(_describe(f"layers.{index}", layer, inputs, runs, lacks))
         inputs = outputs
     if tuple(inputs[0].shape) != (BATCHES[0], num_classes):
         raise ModelRejected(
@@ -134,7 +141,11 @@ def _drops(func: Any, args: Any, kwargs: Any) -> bool:
 
 
 def _describe(
-    name: str, layer: TracedLayer, inputs: Sequence[Tensor], runs: Sequence[_Run]
+    name: str,
+    layer: TracedLayer,
+    inputs: Sequence[Tensor],
+    runs: Sequence[_Run],
+    lacks: tuple[Derivative, ...],
 ) -> LayerLayout:
     few, more = runs
     output: Shape = tuple(few.output.shape[1:])
@@ -160,6 +171,7 @@ def _describe(
         buffers=buffers,
         normalises_by_batch=few.seen.normalises_by_batch,
         is_random=few.seen.is_random,
+        lacks=lacks,
     )
 
 
