@@ -18,6 +18,7 @@ MAX_LETTERS = 100
 _ALONE = ("name", "architecture")
 """Fields whose value stands for itself"""
 _ABSENT = object()
+_NUMBERS = frozenset((int, float))
 
 
 def title_of(
@@ -96,19 +97,16 @@ def _describe(name: str, value: Any) -> str:
 
 
 def _describe_values(values: Sequence[Any]) -> str:
+    # A list of experiments has a title for each, and a sweep may have thousands of numbers.
+    if len(values) > 2 and {type(one) for one in values} <= _NUMBERS:
+        return f"{format_leaf(min(values))} to {format_leaf(max(values))}"
     names = [
         str(one.get("name", "")) if isinstance(one, Mapping) else format_leaf(one) for one in values
     ]
-    if len(values) > 2 and all(_is_number(one) for one in values):
-        return f"{format_leaf(min(values))} to {format_leaf(max(values))}"
     distinct = list(dict.fromkeys(names))
     if len(distinct) <= 3:
         return " and ".join(distinct)
     return f"{distinct[0]} and {len(distinct) - 1} others"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _last(path: str) -> str:
