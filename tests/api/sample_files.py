@@ -21,6 +21,9 @@ CHECKPOINT_SHAPES = {
     for parameter in layer.parameters
 }
 
+FROM_GIVEN_WEIGHTS: dict[str, dict[str, Any]] = {"lottery": {"controls": ["random"]}}
+"""By kind: fields with which it starts from weights that are not drawn"""
+
 
 def make_npz(count: int = 20, **changes: Any) -> bytes:
     arrays = {

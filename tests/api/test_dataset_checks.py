@@ -13,7 +13,7 @@ from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import kinds
 from storage.database.tables import DatasetRow
 from tests.api.api_server import ApiServer
-from tests.api.sample_files import CHECKPOINT_SHAPES, make_checkpoint, make_npz
+from tests.api.sample_files import CHECKPOINT_SHAPES, FROM_GIVEN_WEIGHTS, make_checkpoint, make_npz
 
 TWIN = "twin"
 """A registered data set of the same sizes, classes and shape as `digits`"""
@@ -104,6 +104,8 @@ def test_a_wrong_spec_is_refused_for_registered_data_sets_as_for_built_in_ones(
 ) -> None:
     shapes = {**CHECKPOINT_SHAPES, "layers.0.linear.weight": [6, 785]}
     weights = with_twin.http.post("/checkpoints", content=make_checkpoint(shapes)).json()["id"]
+    if parts.get("init"):
+        parts = {**FROM_GIVEN_WEIGHTS.get(kind, {}), **parts}
     if parts.get("init", {}).get("checkpoint"):
         parts = {**parts, "init": {**parts["init"], "checkpoint": weights}}
     with with_twin.db.write() as session:

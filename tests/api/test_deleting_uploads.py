@@ -25,6 +25,7 @@ from tests.api.api_server import ApiServer
 from tests.api.keys import make_key, request_with_key
 from tests.api.sample_files import (
     CHECKPOINT_SHAPES,
+    FROM_GIVEN_WEIGHTS,
     body_from_checkpoint,
     make_checkpoint,
     make_npz,
@@ -217,6 +218,7 @@ def save_checkpoint(api: ApiServer, claim: Claim, name: str = "epoch_1", **heade
 def submit_from(api: ApiServer, checkpoint: str, kind: str = "train") -> str:
     body = body_from_checkpoint(checkpoint)
     spec = {**dict(kinds()[kind].example)["spec"], **body["spec"], "kind": kind, "epochs": 5}
+    spec |= FROM_GIVEN_WEIGHTS.get(kind, {})
     spec["data"] = {"name": "digits"}
     return str(api.submit({"spec": spec})["id"])
 
