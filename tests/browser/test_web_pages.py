@@ -143,7 +143,9 @@ def test_a_plan_of_seeds_is_previewed_with_the_most_that_it_may_cost(
     browser.open(f"{service_url}/submit?kind=train")
     browser.wait_for(PREVIEWED)
     seeds = '{"until": "decided", "first": 3, "step": 2, "at_most": 8}'
-    type_body(browser, f'{{"spec": {{"kind": "train"}}, "seeds": {seeds}}}')
+    # Else the free workers of the machine would split the first seeds.
+    fixed = '"execution": {"seeds_per_run": 8}'
+    type_body(browser, f'{{"spec": {{"kind": "train"}}, "seeds": {seeds}, {fixed}}}')
     browser.wait_for("cost.textContent.includes('Looks at the verdicts')")
     shown = browser.evaluate("document.getElementById('cost').textContent")
     assert "Looks at the verdictsat most 4" in shown
