@@ -97,7 +97,7 @@ def parse_spec(data: Any, pointer: str = "#/spec") -> ExperimentSpec:
 
 @cache
 def presets() -> Mapping[tuple[str, str], Preset]:
-    """All presets by (name, scale), in the order of the paper's figures, quick before paper."""
+    """All presets by (name, scale), quick before paper: the demo, the paper's, the others."""
     found = sorted(
         (preset for kind in kinds().values() for preset in kind.presets()), key=_sort_key
     )
@@ -108,7 +108,15 @@ def presets() -> Mapping[tuple[str, str], Preset]:
     return MappingProxyType(by_name)
 
 
-def _sort_key(preset: Preset) -> tuple[list[str | int], bool]:
+_FIRST = ("demo", "fig", "table")
+"""How the names of the first presets begin, in their order"""
+
+
+def _sort_key(preset: Preset) -> tuple[int, list[str | int], bool]:
     """Numbers in names sort as numbers: fig2 before fig10a."""
+    group = next(
+        (n for n, start in enumerate(_FIRST) if preset.name.startswith(start)), len(_FIRST)
+    )
     parts = re.split(r"(\d+)", preset.name)
-    return [int(part) if part.isdecimal() else part for part in parts], preset.scale != "quick"
+    numbered = [int(part) if part.isdecimal() else part for part in parts]
+    return group, numbered, preset.scale != "quick"
