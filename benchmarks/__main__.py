@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.options import Options
 from benchmarks.page import TITLES, print_figure, write_page
-from engine.threads import wait_passively
+from engine.threads import wait_briefly
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="also install MLflow in its own environment and measure it",
     )
     chosen = parser.parse_args(arguments)
-    wait_passively()
+    wait_briefly()
     if chosen.names == ["known"]:
         return compare_known(chosen)
     chosen.out = chosen.out or LATEST

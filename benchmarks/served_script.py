@@ -67,10 +67,10 @@ def served_engine(
     seeds: Sequence[int],
     threads: int = 1,
     *,
-    passive: bool = True,
+    brief: bool = True,
 ) -> ServedScript:
-    """passive: as shipped; else its threads keep their cores busy while they wait."""
-    asked = {"spec": spec, "seeds": list(seeds), "threads": threads, "passive": passive}
+    """brief: its threads wait as shipped; else they keep their cores busy while they wait."""
+    asked = {"spec": spec, "seeds": list(seeds), "threads": threads, "brief": brief}
     module = "benchmarks.baselines.serve_engine"
     data = "" if options.data_dir is None else str(options.data_dir.resolve())
     return ServedScript([sys.executable, "-m", module, json.dumps(asked), data])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, InvalidSpec
 from engine.experiments.registry import presets
-from engine.threads import wait_passively
+from engine.threads import wait_briefly
 
 if TYPE_CHECKING:
     from engine.local import LocalExperiment
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    wait_passively()
+    wait_briefly()
     import torch
 
     from engine.determinism import prepare_process

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from engine.threads import wait_passively
+from engine.threads import wait_briefly
 from runtime.environment import remove_leftovers
 from runtime.home import make_new_files_private
 from runtime.logs import set_up_logging
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     remove_leftovers(os.environ)
-    wait_passively()
+    wait_briefly()
     settings = settings_of_command(chosen.home, needs_home=False)
     make_new_files_private()
     set_up_logging(settings.log_format, f"worker-{chosen.device_class}")

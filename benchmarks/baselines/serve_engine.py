@@ -12,15 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.threads import wait_passively
+from engine.threads import wait_briefly
 
 
 def main() -> None:
     """In a process of its own, as a worker's child computes."""
     asked, data_dir = json.loads(sys.argv[1]), sys.argv[2]
-    os.environ.pop("OMP_WAIT_POLICY", None)
-    if asked["passive"]:
-        wait_passively()
+    os.environ.pop("GOMP_SPINCOUNT", None)
+    if asked["brief"]:
+        wait_briefly()
     import torch
 
     from benchmarks.engine_runs import train_seeds

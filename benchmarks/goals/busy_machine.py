@@ -35,7 +35,7 @@ def measure(options: Options) -> Iterator[Figure]:
             for threads in (1, 2)
         }
         scripts["2 threads that wait actively, as before"] = served_engine(
-            options, spec, SEEDS, 2, passive=False
+            options, spec, SEEDS, 2, brief=False
         )
         if options.peers:
             jax = Jax(options)
