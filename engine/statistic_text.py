@@ -34,6 +34,16 @@ def symbol_of(unit: str) -> str:
     return _SHOWN.get(unit, (1.0, ""))[1]
 
 
+def tell_percent(share: float) -> str:
+    """`91.2 %`: a share in a sentence."""
+    return f"{100 * share:.1f} %"
+
+
+def count_seeds(number: int) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{number} {'seed' if number == 1 else 'seeds'}"
+
+
 def name_with_unit(title: str, unit: str) -> str:
     """`test accuracy (%)`."""
     symbol = symbol_of(unit)

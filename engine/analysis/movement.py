@@ -48,6 +48,11 @@ def magnitude_bits(values: Tensor) -> Tensor:
     return values.detach().reshape(-1).view(torch.int32) & _SIGN_MASK
 
 
+def draw_bits(count: int, generator: torch.Generator) -> Tensor:
+    """int32 [count], on the CPU: random values that `rank_magnitudes` ranks."""
+    return torch.randint(2**31 - 1, (count,), generator=generator, dtype=torch.int32)
+
+
 def rank_magnitudes(bits: Tensor, counts: Sequence[int]) -> Ranking:
     """Cut the order of `magnitude_bits` exactly at each of `counts`, in one pass.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from engine.analysis.fractions import Criterion, count_of, distinct_counts
 from engine.analysis.movement import (
     Ranking,
+    draw_bits,
     magnitude_bits,
     rank_by_sorting,
     rank_magnitudes,
@@ -27,7 +28,6 @@ from engine.determinism import make_generator
 from engine.models.net import LayeredNet
 
 Scope = Literal["global", "per_layer"] | tuple[str, ...]
-RANDOM_BITS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,7 @@ class _Keys:
                 self._values = trained.abs() - reference.abs()
             case "random":
                 generator = make_generator(seed, "reset order")
-                drawn = torch.randint(
-                    RANDOM_BITS, trained.shape, generator=generator, dtype=torch.int32
-                )
-                self._values = drawn.to(trained.device)
+                self._values = draw_bits(len(trained), generator).to(trained.device)
 
     def __len__(self) -> int:
         return len(self._values)

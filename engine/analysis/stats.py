@@ -95,6 +95,11 @@ def summarize(values: Iterable[float], bounds: Bounds = UNBOUNDED) -> Statistic:
     return found.model_copy(update={"ci95": interval_of(found, CONFIDENCE, bounds)})
 
 
+def summarize_less(values: Iterable[float], others: Iterable[float]) -> Statistic:
+    """Statistic of one accuracy less another, paired in their order."""
+    return summarize((one - other for one, other in zip(values, others, strict=True)), DIFFERENCE)
+
+
 @contextmanager
 def keep_samples() -> Iterator[list[list[float]]]:
     """Within it, the mean of each statistic is the index of its values in the returned list.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from engine.drawing.colors import DASHES, OKABE_ITO, series_markers
 from engine.drawing.panels import add_panels, choose_lines
+from engine.kind import PlotInput
 from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
@@ -27,12 +28,42 @@ from engine.plotting import (
     series_colors,
     set_scales,
 )
+from engine.result import PointResult, Statistic
 
 FEW_DECADES = 100.0
 GREY = "#777777"
 REFERENCE = (0, (1.0, 2.0))
 """Line style of the reference: the training with all parameters."""
 Style = dict[str, Any]
+ShareCurve = tuple[str, Sequence[float], Sequence[Statistic]]
+"""(series, percent of the parameters, test accuracy at each)"""
+
+
+def list_share_curves(
+    source: PlotInput, read: Callable[[PointResult], Iterable[ShareCurve]]
+) -> dict[str, Any]:
+    """The numbers that `draw_share_curves` draws. read: the curves of a point's result."""
+    return {
+        "title": source.title,
+        "points": [
+            {
+                "values": dict(result.point),
+                "n": result.test_accuracy.n,
+                "outcome": result.outcome,
+                "reference": result.test_accuracy.mean,
+                "curves": [
+                    {
+                        "series": series,
+                        "percent": list(percents),
+                        "mean": [one.mean for one in accuracies],
+                        "standard_error": [one.standard_error for one in accuracies],
+                    }
+                    for series, percents, accuracies in read(result)
+                ],
+            }
+            for result in source.summary
+        ],
+    }
 
 
 def draw_share_curves(
@@ -46,8 +77,7 @@ def draw_share_curves(
 ) -> Figure:
     """One line for each point and series, and a dotted one for the reference of each point.
 
-    numbers: `title` and `points`, each with `values`, `n`, `outcome`, `reference` and `curves`:
-    `series`, `percent`, `mean`, `standard_error`, in [0, 1]. titles: of the series, in the order of
+    numbers: of `list_share_curves`; accuracies in [0, 1]. titles: of the series, in the order of
     the legend. falling: the share falls from left to right.
     """
     with drawing(options):

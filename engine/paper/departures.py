@@ -25,6 +25,7 @@ from engine.optim.spec import (
 )
 from engine.span import Span, StepSpan
 from engine.spec import ExperimentSpec
+from engine.statistic_text import count_seeds
 from engine.training.policies import (
     EACH_EPOCH,
     FieldPolicy,
@@ -85,9 +86,7 @@ def list_departures(specs: Iterable[ExperimentSpec], num_seeds: int) -> tuple[st
         for line in (*_size_departures(spec), *_other_departures(spec)):
             found[line] = None
     if num_seeds < PAPER_SEEDS:
-        found[f"{num_seeds} {'seed' if num_seeds == 1 else 'seeds'} instead of {PAPER_SEEDS}"] = (
-            None
-        )
+        found[f"{count_seeds(num_seeds)} instead of {PAPER_SEEDS}"] = None
     return tuple(found)
 
 

@@ -35,7 +35,7 @@ def measure_first_gradient(
     parameters = list(net.parameters())
     total = [torch.zeros_like(parameter) for parameter in parameters]
     count = len(data.y_train)
-    order_seed = seed if spec.order_seed is None else spec.order_seed
+    (order_seed,) = spec.order_seeds([seed])
     order = epoch_order(order_seed, 0, count).to(data.x_train.device)
     for number, (start, stop) in enumerate(batch_bounds(count, spec.batch_size)[:num_batches]):
         torch.manual_seed(derive_seed(seed, "first gradient", number))  # for dropout and the like

@@ -18,6 +18,7 @@ from engine.result import Outcome, ResultModel
 from engine.spec import CheckpointsSpec, Execution, ExperimentSpec
 from engine.training.loop import StartMasked, train
 from engine.training.outcome import TrainedSeed
+from engine.training.saves import Saves
 
 Curves = dict[str, dict[str, list[float | None]]]
 """By metric: `epoch`s and `value`s, in their order"""
@@ -63,16 +64,13 @@ class Phases:
     def __init__(self, spec: ExperimentSpec, ctx: RunContext, num_phases: int) -> None:
         """num_phases: how many masked trainings of each seed will follow the plain one."""
         self._spec, self._ctx, self._num_phases = spec, ctx, num_phases
-        self._saves, self._state = 0, _State()
+        self._saves, self._state = Saves(ctx), _State()
         self._inner: ResumeState | None = None
         self._thetas: dict[str, bytes] = {}
         """Of the present phase: `theta_0.SEED` where a seed begins, `theta_T.SEED` where it ends"""
         self.kept: dict[str, Tensor] = {}
-        resume = ctx.load_resume()
-        if resume is None:
-            return
-        self._saves = resume.step
-        if "phases" in resume.state:
+        resume = self._saves.loaded
+        if resume is not None and "phases" in resume.state:
             tensors = load_tensors(resume.tensors)
             self._state = _State(**resume.state["phases"])
             inner = save_tensors(select_prefix("inner.", tensors))
@@ -86,7 +84,7 @@ class Phases:
     def train_plain(self) -> list[TrainedSeed]:
         """The training of the spec, or one that was loaded instead."""
         afterwards = self._spec.epochs * self._num_phases
-        return train(self._spec, _NumberedContext(self._ctx, self), epochs_afterwards=afterwards)
+        return train(self._spec, self._ctx, epochs_afterwards=afterwards, saves=self._saves)
 
     def train_masked(
         self,
@@ -179,20 +177,17 @@ class Phases:
             "thetas": list(self._thetas),
             "inner": dict(inner.state),
         }
-        self.save_as_next(save_tensors(tensors), state)
-
-    def save_as_next(self, tensors: bytes, state: Mapping[str, Any]) -> None:
-        """Save with a number above those of all saves of the run."""
-        self._saves += 1
-        self._ctx.save_resume(ResumeState(self._saves, tensors, state))
+        self._saves.write(state, tensors)
 
     def load(self) -> ResumeState | None:
         """The resume state of the present phase, if the run was killed in it."""
         return self._inner
 
 
-class _NumberedContext:
-    """The `RunContext` of the run, with saves that are numbered over all its trainings."""
+class _PhaseContext:
+    """`RunContext` of a masked training: what it logs, saves and finds stays within the run."""
+
+    shared_checkpoints = CheckpointsSpec()
 
     def __init__(self, ctx: RunContext, phases: Phases) -> None:
         self._ctx, self._phases = ctx, phases
@@ -210,10 +205,6 @@ class _NumberedContext:
         return self._ctx.execution
 
     @property
-    def shared_checkpoints(self) -> CheckpointsSpec:
-        return self._ctx.shared_checkpoints
-
-    @property
     def data_dir(self) -> Path:
         return self._ctx.data_dir
 
@@ -228,52 +219,6 @@ class _NumberedContext:
         return self._ctx.read_checkpoint(reference)
 
     def log_metrics(self, seed: int, step: int, values: Mapping[str, float | None]) -> None:
-        self._ctx.log_metrics(seed, step, values)
-
-    def report_progress(self, completed: float, total: float, unit: str) -> None:
-        self._ctx.report_progress(completed, total, unit)
-
-    def log_event(self, name: str, data: Mapping[str, Any]) -> None:
-        self._ctx.log_event(name, data)
-
-    def check(self) -> None:
-        self._ctx.check()
-
-    def should_save(self) -> bool:
-        return self._ctx.should_save()
-
-    def save_resume(self, resume: ResumeState) -> None:
-        self._phases.save_as_next(resume.tensors, resume.state)
-
-    def load_resume(self) -> ResumeState | None:
-        return self._ctx.load_resume()
-
-    def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
-        self._ctx.save_checkpoint(name, seed, epoch, data)
-
-    def load_checkpoint(self, name: str, seed: int) -> bytes:
-        return self._ctx.load_checkpoint(name, seed)
-
-    def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
-        self._ctx.save_artifact(name, seed, media_type, data)
-
-    def find_training(
-        self, digest: str, seed: int, names: Sequence[str] = ()
-    ) -> FinishedTraining | None:
-        return self._ctx.find_training(digest, seed, names)
-
-    def register_training(self, digest: str, seed: int, result: Mapping[str, Any]) -> None:
-        self._ctx.register_training(digest, seed, result)
-
-
-class _PhaseContext(_NumberedContext):
-    """`RunContext` of a masked training: what it saves and finds stays within the run."""
-
-    @property
-    def shared_checkpoints(self) -> CheckpointsSpec:
-        return CheckpointsSpec()
-
-    def log_metrics(self, seed: int, step: int, values: Mapping[str, float | None]) -> None:
         self._phases.log(seed, step, values)
 
     def report_progress(self, completed: float, total: float, unit: str) -> None:
@@ -281,6 +226,12 @@ class _PhaseContext(_NumberedContext):
 
     def log_event(self, name: str, data: Mapping[str, Any]) -> None:
         self._ctx.log_event(name, {**data, "training": self._phases.present})
+
+    def check(self) -> None:
+        self._ctx.check()
+
+    def should_save(self) -> bool:
+        return self._ctx.should_save()
 
     def save_resume(self, resume: ResumeState) -> None:
         self._phases.save(resume)
@@ -291,6 +242,12 @@ class _PhaseContext(_NumberedContext):
     def save_checkpoint(self, name: str, seed: int, epoch: int, data: bytes) -> None:
         if name in ("theta_0", "theta_T"):
             self._phases.keep_theta(name, seed, data)
+
+    def load_checkpoint(self, name: str, seed: int) -> bytes:
+        return self._ctx.load_checkpoint(name, seed)
+
+    def save_artifact(self, name: str, seed: int | None, media_type: str, data: bytes) -> None:
+        self._ctx.save_artifact(name, seed, media_type, data)
 
     def find_training(
         self, digest: str, seed: int, names: Sequence[str] = ()

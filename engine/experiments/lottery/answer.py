@@ -11,6 +11,7 @@ from engine.data.spec import DatasetInfo
 from engine.experiments.lottery.spec import LotterySpec
 from engine.models.layout import layout
 from engine.spec import ExperimentSpec
+from engine.statistic_text import count_seeds, tell_percent
 
 TOLD_PERCENT = 21.0
 """The sentence is about the round nearest to it: there the source's fresh draws have fallen"""
@@ -73,22 +74,17 @@ def tell(point: Mapping[str, Any]) -> str:
     place = min(range(len(percents)), key=lambda one: abs(log(percents[one] / TOLD_PERCENT)))
     parts = list(_tell_series(point, place))
     whole = point["test_accuracy"]
-    seeds = f"{whole['n']} {'seed' if whole['n'] == 1 else 'seeds'}"
     return (
         f"With {percents[place]:.3g} % of the weights left, {', '.join(parts)}, the whole net "
-        f"{_percent(whole)} test accuracy ({seeds})."
+        f"{tell_percent(whole['mean'])} test accuracy ({count_seeds(whole['n'])})."
     )
 
 
 def _tell_series(point: Mapping[str, Any], place: int) -> Iterator[str]:
     for curve in point["curves"]:
         reaches = "reaches " if curve["series"] == "ticket" else ""
-        accuracy = _percent(curve["test_accuracy"][place])
+        accuracy = tell_percent(curve["test_accuracy"][place]["mean"])
         yield f"{TITLES[curve['series']]} {reaches}{accuracy}"
-
-
-def _percent(statistic: Mapping[str, Any]) -> str:
-    return f"{100 * statistic['mean']:.1f} %"
 
 
 _FIELDS = {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from engine.drawing.share_curves import draw_share_curves
+from engine.drawing.share_curves import ShareCurve, draw_share_curves, list_share_curves
 from engine.experiments.lottery.result import LotteryPointResult
 from engine.kind import PlotInput
 from engine.plotting import PlotOptions
+from engine.result import PointResult
 
 TITLES = {
     "ticket": "rewound (ticket)",
@@ -21,27 +22,13 @@ TITLES = {
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
     """Accuracy by series and round; the kind's README lists the fields."""
-    points = []
-    for result in source.summary:
-        assert isinstance(result, LotteryPointResult)
-        points.append(
-            {
-                "values": dict(result.point),
-                "n": result.test_accuracy.n,
-                "outcome": result.outcome,
-                "reference": result.test_accuracy.mean,
-                "curves": [
-                    {
-                        "series": curve.series,
-                        "percent": list(curve.left_percent),
-                        "mean": [one.mean for one in curve.test_accuracy],
-                        "standard_error": [one.standard_error for one in curve.test_accuracy],
-                    }
-                    for curve in result.curves
-                ],
-            }
-        )
-    return {"title": source.title, "points": points}
+    return list_share_curves(source, _read)
+
+
+def _read(result: PointResult) -> Iterator[ShareCurve]:
+    assert isinstance(result, LotteryPointResult)
+    for curve in result.curves:
+        yield curve.series, curve.left_percent, curve.test_accuracy
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.analysis.stats import DIFFERENCE, POSITIVE, SHARE, point_fields, summarize
+from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_less
 from engine.experiments.lottery.spec import Series
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
@@ -90,12 +90,7 @@ def _summarize_series(curves: Sequence[SeedSeries], whole: Sequence[float]) -> P
         left_percent=first.left_percent,
         counts=first.counts,
         test_accuracy=tuple(summarize(accuracies, SHARE) for accuracies in by_round),
-        gain=tuple(
-            summarize(
-                (one - before for one, before in zip(accuracies, whole, strict=True)), DIFFERENCE
-            )
-            for accuracies in by_round
-        ),
+        gain=tuple(summarize_less(accuracies, whole) for accuracies in by_round),
         stop_epoch=tuple(_summarize_stops(epochs) for epochs in stops),
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.analysis.mixture import Theta
-from engine.analysis.movement import magnitude_bits, rank_magnitudes
+from engine.analysis.movement import draw_bits, magnitude_bits, rank_magnitudes
 from engine.context import RunContext
 from engine.data.resident import ResidentData
 from engine.determinism import make_generator
@@ -21,7 +21,7 @@ from engine.seeds import derive_seed
 from engine.training.masked import MaskedStart
 from engine.training.outcome import TrainedSeed
 
-RANDOM_BITS = LARGEST = 2**31 - 1
+LARGEST = 2**31 - 1
 
 
 class Tickets:
@@ -95,9 +95,7 @@ class Tickets:
         found = {}
         for name, one in self._weights():
             generator = make_generator(self._seed, "lottery mask", name)
-            keys = torch.randint(
-                RANDOM_BITS, (one.numel(),), generator=generator, dtype=torch.int32
-            )
+            keys = draw_bits(one.numel(), generator)
             found[name] = self._first(keys, number, name).view(one.shape)
         return found
 

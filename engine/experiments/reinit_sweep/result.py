@@ -9,11 +9,11 @@ from pydantic import Field
 
 from engine.analysis.fractions import percent_key
 from engine.analysis.stats import (
-    DIFFERENCE,
     POSITIVE,
     SHARE,
     point_fields,
     summarize,
+    summarize_less,
     summarize_timings,
 )
 from engine.kind import FinishedPoint
@@ -139,10 +139,7 @@ def _summarize_curve(curves: Sequence[SeedCurve], trained: Sequence[float]) -> P
         counts=first.counts,
         test_accuracy=tuple(summarize(accuracies, SHARE) for accuracies in by_fraction),
         lost={
-            percent_key(percent): summarize(
-                (before - after for before, after in zip(trained, found[percent], strict=True)),
-                DIFFERENCE,
-            )
+            percent_key(percent): summarize_less(trained, found[percent])
             for percent in PERCENTS
             if percent in found
         },

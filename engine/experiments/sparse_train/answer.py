@@ -12,6 +12,7 @@ from engine.data.spec import DatasetInfo
 from engine.experiments.sparse_train.spec import SparseTrainSpec
 from engine.models.layout import layout
 from engine.spec import ExperimentSpec
+from engine.statistic_text import count_seeds, tell_percent
 
 TENTH = 10.0
 """The share that the paper's claim 4 names"""
@@ -82,16 +83,13 @@ def tell(point: Mapping[str, Any]) -> str:
             place = list(curve["shares_percent"]).index(percent)
             what = TITLES[curve["mask"]].format(f"{percent:.3g}")
             gives = "" if parts else "gives "
-            parts.append(f"{what} {gives}{_percent(curve['test_accuracy'][place])}")
+            accuracy = tell_percent(curve["test_accuracy"][place]["mean"])
+            parts.append(f"{what} {gives}{accuracy}")
     if not parts:
         return ""
     whole = point["test_accuracy"]
-    seeds = f"{whole['n']} {'seed' if whole['n'] == 1 else 'seeds'}"
-    return f"Training {', '.join(parts)}, all {_percent(whole)} test accuracy ({seeds})."
-
-
-def _percent(statistic: Mapping[str, Any]) -> str:
-    return f"{100 * statistic['mean']:.1f} %"
+    whole_accuracy, seeds = tell_percent(whole["mean"]), count_seeds(whole["n"])
+    return f"Training {', '.join(parts)}, all {whole_accuracy} test accuracy ({seeds})."
 
 
 def _at(

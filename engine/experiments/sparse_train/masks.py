@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.analysis.mixture import flatten
-from engine.analysis.movement import magnitude_bits, rank_magnitudes
+from engine.analysis.movement import draw_bits, magnitude_bits, rank_magnitudes
 from engine.data.resident import ResidentData
 from engine.determinism import make_generator
 from engine.experiments.sparse_train.spec import Mask, SparseTrainSpec
@@ -17,8 +17,6 @@ from engine.nets import build_net
 from engine.training.first_gradient import measure_first_gradient
 from engine.training.masked import MaskedStart
 from engine.training.outcome import TrainedSeed
-
-RANDOM_BITS = 2**31 - 1
 
 
 class Masks:
@@ -73,8 +71,7 @@ class Masks:
                 )
                 return magnitude_bits(gradient * self._theta_0)
         generator = make_generator(self._trained.seed, "sparse mask")
-        size = self._theta_0.shape
-        return torch.randint(RANDOM_BITS, size, generator=generator, dtype=torch.int32)
+        return draw_bits(len(self._theta_0), generator)
 
     def _by_name(self, movable: Tensor) -> Mapping[str, Tensor]:
         named = dict(self._net.named_parameters())

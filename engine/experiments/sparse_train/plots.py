@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from engine.drawing.share_curves import draw_share_curves
+from engine.drawing.share_curves import ShareCurve, draw_share_curves, list_share_curves
 from engine.experiments.sparse_train.result import SparseTrainPointResult
 from engine.kind import PlotInput
 from engine.plotting import PlotOptions
+from engine.result import PointResult
 
 TITLES = {
     "movement": "those that move most",
@@ -22,27 +23,13 @@ TITLES = {
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
     """Accuracy by mask and share; the kind's README lists the fields."""
-    points = []
-    for result in source.summary:
-        assert isinstance(result, SparseTrainPointResult)
-        points.append(
-            {
-                "values": dict(result.point),
-                "n": result.test_accuracy.n,
-                "outcome": result.outcome,
-                "reference": result.test_accuracy.mean,
-                "curves": [
-                    {
-                        "series": curve.mask,
-                        "percent": list(curve.shares_percent),
-                        "mean": [one.mean for one in curve.test_accuracy],
-                        "standard_error": [one.standard_error for one in curve.test_accuracy],
-                    }
-                    for curve in result.curves
-                ],
-            }
-        )
-    return {"title": source.title, "points": points}
+    return list_share_curves(source, _read)
+
+
+def _read(result: PointResult) -> Iterator[ShareCurve]:
+    assert isinstance(result, SparseTrainPointResult)
+    for curve in result.curves:
+        yield curve.mask, curve.shares_percent, curve.test_accuracy
 
 
 def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:

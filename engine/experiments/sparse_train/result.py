@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.analysis.stats import DIFFERENCE, POSITIVE, SHARE, point_fields, summarize
+from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_less
 from engine.experiments.sparse_train.spec import Mask
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
@@ -84,10 +84,5 @@ def _summarize_mask(masks: Sequence[SeedMask], dense: Sequence[float]) -> PointM
         shares_percent=first.shares_percent,
         counts=first.counts,
         test_accuracy=tuple(summarize(accuracies, SHARE) for accuracies in by_share),
-        loss=tuple(
-            summarize(
-                (whole - one for whole, one in zip(dense, accuracies, strict=True)), DIFFERENCE
-            )
-            for accuracies in by_share
-        ),
+        loss=tuple(summarize_less(dense, accuracies) for accuracies in by_share),
     )
