@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     remove_leftovers(os.environ)
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # NVML's; CUDA's is by speed
     wait_briefly()
     settings = settings_of_command(chosen.home, needs_home=False)
     make_new_files_private()

@@ -21,6 +21,7 @@ from storage.files.blobs import BlobStore, open_blobs
 from storage.runs.claim import Claim, claim_next
 from storage.runs.placement import Capacity
 from workers.child_slots import ChildSlots, delay_after, wait_unless
+from workers.devices import check_gpu
 from workers.execution import DeviceBroken, execute_run
 from workers.process_control import DrainRequest
 
@@ -108,6 +109,8 @@ def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) 
 
     torch.set_num_threads(1)  # each run sets its own
     prepare_process()
+    if capacity.device_class == "gpu":
+        check_gpu()  # else every run would fail on it
     _preload_kinds()
     use_local_host(settings.resolved_plugins_dir)
     start_tracing("worker")

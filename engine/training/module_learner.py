@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -109,6 +109,11 @@ class ModuleLearner:
             self._x_train, data.y_train, max(stop - start for start, stop in self._bounds)
         )
         self._autocasts = spec.precision(execution) == "bf16"
+        self._arithmetic: Callable[[], AbstractContextManager[Any]] = (
+            partial(torch.autocast, device.type, dtype=torch.bfloat16)
+            if self._autocasts
+            else nullcontext
+        )
         self._names = {parameter: name for name, parameter in self._net.named_parameters()}
         self._trained: list[nn.Parameter] = []
         self._layers: frozenset[int] | None = None
@@ -244,8 +249,10 @@ class ModuleLearner:
             if linear_parts is not None:
                 return partial(LinearLoss, linear_parts)
 
+        arithmetic = self._arithmetic  # not this learner, which would never be freed
+
         def compute(x: Tensor, y: Tensor) -> Loss:
-            with self._arithmetic():
+            with arithmetic():
                 return AutogradLoss(net, lowest, x, y, objective)
 
         return compute
@@ -426,8 +433,3 @@ class ModuleLearner:
             if self._channels_last and x.dim() == 4
             else x
         )
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        if self._autocasts:
-            return torch.autocast(self._data.x_train.device.type, dtype=torch.bfloat16)
-        return nullcontext()

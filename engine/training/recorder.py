@@ -59,23 +59,27 @@ class Recorder:
 
 
 class RecordedStep:
-    """The parts of a repeated step, each with the name under which its time is measured.
+    """A step that is repeated, recorded if it can be.
 
-    The first run is not recorded: it loads kernels and creates the optimiser's state.
+    The first run is not recorded: it loads kernels and creates the optimiser's state. The parts are
+    those of the owner of this object, which would never be freed if it were kept here: a graph and
+    its memory would outlast their training until Python's cycle collector runs.
     """
 
-    def __init__(self, recorder: Recorder, parts: Sequence[tuple[str, Part]]) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._names = [name for name, _ in parts]
-        self._parts = [part for _, part in parts]
         self._recorded: list[Part] | None = None
         self._has_run = False
 
-    def run(self, stopwatch: Stopwatch) -> None:
-        """Run the parts in order; the stopwatch must be started."""
+    def run(self, parts: Sequence[tuple[str, Part]], stopwatch: Stopwatch) -> None:
+        """Run the parts in order, each timed by its name; the stopwatch must be started.
+
+        parts: the same in each call.
+        """
+        plain = [part for _, part in parts]
         if self._has_run and self._recorded is None and self._recorder.records:
-            self._recorded = self._recorder.record(self._parts)
-        for name, part in zip(self._names, self._recorded or self._parts, strict=True):
+            self._recorded = self._recorder.record(plain)
+        for (name, _), part in zip(parts, self._recorded or plain, strict=True):
             part()
             stopwatch.lap(name)
         self._has_run = True

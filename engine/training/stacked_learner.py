@@ -91,7 +91,7 @@ class StackedLearner:
         }
         self._batches = [by_count[stop - start] for start, stop in self._bounds]
         """One entry per step"""
-        self._steps = {count: self._plan_step(batch) for count, batch in by_count.items()}
+        self._steps = {count: RecordedStep(recorder) for count in by_count}
         self._distinct_batches = list(by_count.values())
         self._indices: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -136,7 +136,7 @@ class StackedLearner:
         if isinstance(self._x_train, StreamedExamples):
             batch.inputs.flatten(0, 1).copy_(self._x_train[self._indices[step]])
             self.stopwatch.lap("load")
-        self._steps[batch.count].run(self.stopwatch)
+        self._steps[batch.count].run(self._list_parts(batch), self.stopwatch)
         self._seen += batch.count
 
     def _set_learning_rate(self, step: int) -> None:
@@ -152,16 +152,16 @@ class StackedLearner:
             self._lr = self._lr.fill_(rate) if isinstance(self._lr, Tensor) else rate
             self._rate = rate
 
-    def _plan_step(self, batch: StackedBatch) -> RecordedStep:
-        parts: list[tuple[str, Part]] = [
-            *self._plan_load(batch),
+    def _list_parts(self, batch: StackedBatch) -> list[tuple[str, Part]]:
+        """Of a step of this batch size."""
+        return [
+            *self._list_loads(batch),
             ("forward", partial(self._forward, batch)),
             ("backward", partial(self._backward, batch)),
             ("optimizer", self._update),
         ]
-        return RecordedStep(self._recorder, parts)
 
-    def _plan_load(self, batch: StackedBatch) -> list[tuple[str, Part]]:
+    def _list_loads(self, batch: StackedBatch) -> list[tuple[str, Part]]:
         """Nothing for streamed examples, which come from the host in each step."""
         x = self._x_train
         if isinstance(x, StreamedExamples):

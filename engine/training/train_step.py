@@ -53,14 +53,7 @@ class TrainStep:
         self._y: Tensor | None = None
         self._loss: Loss | None = None
         self._gradients: tuple[Tensor | None, ...] = ()
-        self._step = RecordedStep(
-            recorder,
-            [
-                ("forward", self._forward),
-                ("backward", self._backward),
-                ("optimizer", self._update),
-            ],
-        )
+        self._step = RecordedStep(recorder)
 
     def run(self, x: Tensor, y: Tensor, stopwatch: Stopwatch) -> None:
         """Run one step. x: input of the lowest layer that trains, for a batch; y: labels [n]."""
@@ -71,7 +64,12 @@ class TrainStep:
             self._x, self._y = x.clone(), y.clone()
         else:
             self._x, self._y = x, y
-        self._step.run(stopwatch)
+        parts = (
+            ("forward", self._forward),
+            ("backward", self._backward),
+            ("optimizer", self._update),
+        )
+        self._step.run(parts, stopwatch)
         if self._keeps_memory:
             # a replay writes to the memory of the gradients but does not set `grad`
             for parameter, gradient in zip(self._trained, self._gradients, strict=True):

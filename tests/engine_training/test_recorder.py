@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -71,8 +73,10 @@ def record_by(monkeypatch: pytest.MonkeyPatch, record: Record | None) -> list[Re
     return made
 
 
-def make_context(folder: Path, seeds: Sequence[int] = (0, 1)) -> LocalRunContext:
-    execution = Execution(device="cpu")
+def make_context(
+    folder: Path, seeds: Sequence[int] = (0, 1), precision: Literal["fp32", "bf16"] = "fp32"
+) -> LocalRunContext:
+    execution = Execution(device="cpu", precision=precision)
     return LocalRunContext(folder, list(seeds), execution, data_dir=folder, allow_download=False)
 
 
@@ -144,6 +148,40 @@ def test_steps_that_cannot_be_recorded_are_run_and_noted(
     assert made[-1].notes == (
         "steps are not recorded as CUDA graphs: operation not permitted when stream is capturing",
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("fields", NETS.values(), ids=NETS)
+def test_a_learner_and_its_recorded_steps_are_freed_without_the_cycle_collector(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, Any],
+    precision: Literal["fp32", "bf16"],
+) -> None:
+    """On a GPU a graph holds its memory, and the collector may not run before it is needed."""
+    recorded: list[weakref.ref[Callable[[], object]]] = []
+
+    def record(part: Callable[[], object]) -> Callable[[], object]:
+        recorded.append(weakref.ref(replay := record_on_tape(part)))
+        return replay
+
+    record_by(monkeypatch, record)
+    spec = make_spec(**fields)
+    ctx = make_context(tmp_path, [0], precision=precision)
+    learner = build_learner(spec, resident_data(spec.data, "cpu", ctx), [0], ctx, None)
+    learner.begin_epoch(1, None)
+    for step in range(2):
+        learner.train_step(step)
+    assert recorded
+    assert all(one() for one in recorded)
+    freed = weakref.ref(learner)
+    gc.disable()
+    try:
+        del learner
+        assert freed() is None
+        assert not any(one() for one in recorded)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("fields", NETS.values(), ids=NETS)
