@@ -30,6 +30,8 @@ def postgres_server() -> Iterator[str]:
     external = os.environ.get("RICHREGIME_TEST_PG_URL")
     if external:
         yield external
+        if external in _templates:
+            _execute(external, f"DROP DATABASE {_templates.pop(external)}")
         return
     with temporary_server() as server:
         yield server.url
@@ -80,21 +82,38 @@ def temporary_server() -> Iterator[TemporaryServer]:
 
 @contextmanager
 def new_database(server: str) -> Iterator[str]:
-    """The URL of a new, migrated database on the server; dropped afterwards."""
-    address = server.replace("postgresql+psycopg://", "postgresql://")
+    """The URL of a new, migrated database on the server; dropped afterwards.
+
+    It is a copy of a template, which the first call on a server migrates.
+    """
+    if server not in _templates:
+        template = f"template_{uuid4().hex[:12]}"
+        _execute(server, f"CREATE DATABASE {template}")
+        db = Database(_url_of(server, template))
+        db.upgrade()
+        db.dispose()
+        _templates[server] = template
     name = f"test_{uuid4().hex[:12]}"
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    url = make_url(address).set(drivername="postgresql+psycopg", database=name)
-    text = url.render_as_string(hide_password=False)
-    db = Database(text)
-    db.upgrade()
-    db.dispose()
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {_templates[server]}")
     try:
-        yield text
+        yield _url_of(server, name)
     finally:
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_templates: dict[str, str] = {}
+"""The name of the migrated database that is copied, by server"""
+
+
+def _execute(server: str, statement: str) -> None:
+    address = server.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _url_of(server: str, database: str) -> str:
+    url = make_url(server).set(drivername="postgresql+psycopg", database=database)
+    return url.render_as_string(hide_password=False)
 
 
 def _find_binaries() -> Path:
