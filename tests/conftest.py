@@ -21,9 +21,14 @@ LONGEST_FIRST = ("faults", "client", "stack", "workers", "architecture")
 """Folders with long tests, which start first, so that both test processes end together."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests; those of a file run in one process, which sets up their fixtures once."""
     order = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
 
 
 def pytest_collection_finish() -> None:
