@@ -25,7 +25,7 @@ from storage.database.engine import Database
 from storage.delivery.wake_ups import WakeUps, make_celery
 from storage.files.blobs import BlobStore, open_blobs
 from storage.runs.clock_watch import ClockWatch
-from storage.runs.reconcile import Reconciler, reconcile
+from storage.runs.reconcile import Reconciler, reconcile_in_turn
 
 log = logging.getLogger("richregime.api")
 
@@ -76,7 +76,7 @@ def make_state(settings: Settings) -> State:
     audit_cleanup = CachedValue(lambda: forget_entries(db, keep), AUDIT_CLEANUP_SECONDS)
 
     def one_pass() -> None:
-        reconcile(db, blobs, settings, wake_ups.send, clock)
+        reconcile_in_turn(db, blobs, settings, wake_ups.send, clock)
         audit_cleanup.get()
 
     return State(

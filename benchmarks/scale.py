@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,13 @@ from benchmarks.simulated_workers import (
     end_running_runs,
 )
 from storage.database.engine import Database
+from storage.files.blobs import BlobStore
 from tests.postgres import new_database, postgres_server
 
 WORKERS = (1, 10, 100, 1_000)
 WAITING = (1_000, 10_000, 100_000)
+SLOTS = (1, 8)
+"""Of a parent; with 1 every run sends a heartbeat of its own"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,20 @@ class Measurement:
 
     database: str
     workers: int
+    slots: int
+    """Children of each parent, whose heartbeats are sent together"""
     waiting: int
     claims: int
     claim_ms_p50: float
     claim_ms_p99: float
     claim_cpu_ms: float
     """Median CPU time of the client, for SQLite including the database"""
-    heartbeat_ms_p50: float
+    heartbeats_ms_p50: float
+    """Of a transaction with those of one parent"""
     heartbeats_kept: float
-    """Share of the due heartbeats that were sent within the measurement"""
+    """Share of the due heartbeats of single runs that were sent within the measurement"""
+    passes: int
+    """Reconciliations that all parents made"""
     latest_seconds: float
     """Longest wait of an action for a connection"""
     statements_per_second: float
@@ -69,32 +78,38 @@ def _count_statement(*_: Any) -> None:
 
 
 def measure(
-    name: str, db: Database, workers: int, waiting: int, seconds: float, server: int | None
+    name: str,
+    db: Database,
+    blobs: BlobStore,
+    workers: int,
+    slots: int,
+    waiting: int,
+    seconds: float,
+    server: int | None,
 ) -> Measurement:
     held = claim_many(db, workers - 1) if workers > 1 else []
     STATEMENTS.clear()
     cpu, server_cpu = time.process_time(), _cpu_seconds(server)
     began = time.perf_counter()
-    simulated = SimulatedWorkers(db, workers, began + seconds)
+    simulated = SimulatedWorkers(db, blobs, workers, slots, began + seconds)
     simulated.run(held)
     wall = time.perf_counter() - began
     cpu, server_cpu_end = time.process_time() - cpu, _cpu_seconds(server)
     end_running_runs(db)
-    heartbeats = len(simulated.durations["heartbeat"])
-    overdue = sum(
-        action == "heartbeat" and at < simulated.until for at, _, action, _ in simulated.due
-    )
+    heartbeats, overdue = simulated.heartbeats, simulated.overdue
     claims = simulated.durations["claim"]
     return Measurement(
         database=name,
         workers=workers,
+        slots=slots,
         waiting=waiting,
         claims=len(claims),
         claim_ms_p50=_percentile(claims, 0.5) * 1e3,
         claim_ms_p99=_percentile(claims, 0.99) * 1e3,
         claim_cpu_ms=_percentile(simulated.claim_cpu_seconds, 0.5) * 1e3,
-        heartbeat_ms_p50=_percentile(simulated.durations["heartbeat"], 0.5) * 1e3,
+        heartbeats_ms_p50=_percentile(simulated.durations["heartbeats"], 0.5) * 1e3,
         heartbeats_kept=heartbeats / (heartbeats + overdue) if heartbeats else 1.0,
+        passes=simulated.passes,
         latest_seconds=simulated.longest_delay,
         statements_per_second=STATEMENTS["all"] / wall,
         client_cores=cpu / wall,
@@ -145,12 +160,14 @@ def open_database(name: str) -> Iterator[tuple[Database, int | None]]:
 HEADER = (
     "database",
     "workers",
+    "slots",
     "waiting",
     "claims",
     "claim p50, p99",
     "claim CPU",
-    "heartbeat p50",
+    "heartbeats p50",
     "heartbeats kept",
+    "passes",
     "latest",
     "statements/s",
     "cores",
@@ -164,12 +181,14 @@ def show(row: Measurement) -> tuple[str, ...]:
     return (
         row.database,
         f"{row.workers:,}",
+        str(row.slots),
         f"{row.waiting:,}",
         f"{row.claims:,}",
         f"{row.claim_ms_p50:.1f}, {row.claim_ms_p99:.1f} ms",
         f"{row.claim_cpu_ms:.1f} ms",
-        f"{row.heartbeat_ms_p50:.1f} ms",
+        f"{row.heartbeats_ms_p50:.1f} ms",
         f"{100 * row.heartbeats_kept:.0f} %",
+        str(row.passes),
         f"{row.latest_seconds:.1f} s",
         f"{row.statements_per_second:,.0f}",
         cores,
@@ -186,6 +205,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--workers", type=int, nargs="+", default=WORKERS, help="numbers of workers"
     )
     parser.add_argument(
+        "--slots", type=int, nargs="+", default=SLOTS, help="children of each parent"
+    )
+    parser.add_argument(
         "--waiting", type=int, nargs="+", default=WAITING, help="numbers of waiting runs"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"))
@@ -194,13 +216,19 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Measurement] = []
     print(" | ".join(HEADER), flush=True)
     for name in chosen.databases:
-        with open_database(name) as (db, server):
+        with (
+            open_database(name) as (db, server),
+            tempfile.TemporaryDirectory(prefix="richregime-scale-") as folder,
+        ):
+            blobs = BlobStore(Path(folder))
             num_waiting = 0
             for waiting in sorted(chosen.waiting):
-                for workers in chosen.workers:
+                for workers, slots in product(chosen.workers, chosen.slots):
                     wanted = waiting + workers
                     add_waiting_runs(db, max(0, wanted - num_waiting))
-                    rows.append(measure(name, db, workers, waiting, chosen.seconds, server))
+                    rows.append(
+                        measure(name, db, blobs, workers, slots, waiting, chosen.seconds, server)
+                    )
                     num_waiting = max(num_waiting, wanted) - workers - rows[-1].claims
                     print(" | ".join(show(rows[-1])), flush=True)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

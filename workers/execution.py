@@ -45,6 +45,7 @@ from workers.context import (
 from workers.devices import describe_device
 from workers.lease import Lease
 from workers.looks import look
+from workers.shared_heartbeats import SlotHeartbeats
 
 NOT_HELD = "is no longer held by this worker"
 
@@ -62,6 +63,7 @@ def execute_run(
     claim: Claim,
     device: str,
     should_yield: Callable[[], bool],
+    heartbeats: SlotHeartbeats | None = None,
 ) -> None:
     """Execute a claimed run and store its results and its final status.
 
@@ -76,7 +78,7 @@ def execute_run(
         claim.attempts,
     )
     broken: Exception | None = None
-    with Lease(db, settings, claim.run_id, claim.fence, claim.elapsed_seconds) as lease:
+    with Lease(db, settings, claim.run_id, claim.fence, claim.elapsed_seconds, heartbeats) as lease:
         ctx = StoredRunContext(
             db,
             blobs,

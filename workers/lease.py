@@ -11,7 +11,8 @@ from statistics import median
 
 from runtime.settings import Settings
 from storage.database.engine import Database, DatabaseUnavailable
-from storage.runs.transitions import heartbeat
+from storage.runs.heartbeats import Beat, Heartbeat, send_heartbeat, send_heartbeats
+from workers.shared_heartbeats import SlotHeartbeats, seconds_to_tick
 
 FENCE_AFTER = 2 / 3
 """A worker stops its run after this share of the lease without a renewal, before another worker
@@ -19,6 +20,9 @@ may claim the run."""
 
 MAX_DELAY_SECONDS = 10.0
 """How late the thread may be; a longer delay is a pause of the process, and no computing time"""
+
+PATIENT_BEATS = 2
+"""For how many heartbeats' time it waits until another child has sent its own"""
 
 REMEMBERED_STEPS = 101
 """Number of recent steps whose median is reported as the time of a step."""
@@ -29,7 +33,8 @@ log = logging.getLogger("richregime.worker")
 class Lease:
     """Held while a run is executed. The run reads `is_lost` and `is_cancelled` between steps.
 
-    elapsed_seconds: computing time of earlier attempts.
+    elapsed_seconds: computing time of earlier attempts. shared: sends its heartbeats together with
+    those of the parent's other children.
     """
 
     def __init__(
@@ -39,8 +44,9 @@ class Lease:
         run_id: str,
         fence: int,
         elapsed_seconds: float = 0.0,
+        shared: SlotHeartbeats | None = None,
     ) -> None:
-        self._db, self._settings = db, settings
+        self._db, self._settings, self._shared = db, settings, shared
         self._run_id, self._fence = run_id, fence
         self._stop = threading.Event()
         self._lost = threading.Event()
@@ -112,9 +118,9 @@ class Lease:
         self._thread.join(timeout=20)
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._settings.heartbeat_seconds):
+        while not self._stop.wait(seconds_to_tick(self._settings.heartbeat_seconds)):
             self._count()
-            if not self.beat():
+            if not self._beat_with_others():
                 return
             self._count()
 
@@ -127,29 +133,53 @@ class Lease:
 
         Progress is sent only if the run was active since the last heartbeat.
         """
-        began = time.monotonic()
-        is_active, self._is_active = self._is_active, False
-        progress = self._progress if is_active else None
+        return self._send_alone(self._next_beat())
+
+    def _beat_with_others(self) -> bool:
+        """As `beat`, in one transaction with the parent's other children where that works."""
+        if self._shared is None:
+            return self.beat()
+        beat, began = self._next_beat(), time.monotonic()
+        lease_seconds = self._settings.lease_seconds
+        patience = min(PATIENT_BEATS * self._settings.heartbeat_seconds, lease_seconds / 6)
         try:
-            step_seconds = median(steps) if (steps := list(self._steps)) else 0.0
-            lease_seconds = self._settings.lease_seconds
-            response = heartbeat(
-                self._db,
-                self._run_id,
-                self._fence,
-                lease_seconds,
-                progress,
-                step_seconds,
-                self.elapsed_seconds,
+            answer = self._shared.renew(
+                beat, lambda beats: send_heartbeats(self._db, beats, lease_seconds), patience
             )
         except DatabaseUnavailable as error:
-            log.warning("run %s: the heartbeat failed (%s)", self._run_id, type(error).__name__)
-            return True
-        self._renewed_at = began
-        if not response.alive:
+            return self._note_failure(error)
+        return self._send_alone(beat) if answer is None else self._receive(answer, began)
+
+    def _send_alone(self, beat: Beat) -> bool:
+        began = time.monotonic()
+        try:
+            answer = send_heartbeat(self._db, beat, self._settings.lease_seconds)
+        except DatabaseUnavailable as error:
+            return self._note_failure(error)
+        return self._receive(answer, began)
+
+    def _note_failure(self, error: DatabaseUnavailable) -> bool:
+        log.warning("run %s: the heartbeat failed (%s)", self._run_id, type(error).__name__)
+        return True
+
+    def _next_beat(self) -> Beat:
+        is_active, self._is_active = self._is_active, False
+        steps = list(self._steps)
+        return Beat(
+            self._run_id,
+            self._fence,
+            self._progress if is_active else None,
+            median(steps) if steps else 0.0,
+            self.elapsed_seconds,
+        )
+
+    def _receive(self, answer: Heartbeat, began: float) -> bool:
+        """began: a moment before the lease was renewed."""
+        self._renewed_at = max(self._renewed_at, began)
+        if not answer.alive:
             self._lost.set()
             return False
-        self._hand_back = response.hand_back
-        if response.cancel_requested:
+        self._hand_back = answer.hand_back
+        if answer.cancel_requested:
             self._cancelled.set()
         return True

@@ -30,8 +30,9 @@ from storage.files.blobs import open_blobs
 from storage.files.retention import sweep_orphans
 from storage.runs.clock_watch import ClockWatch
 from storage.runs.lease_expiry import expire_worker
+from storage.runs.passes import begin_pass
 from storage.runs.placement import Needs
-from storage.runs.reconcile import Reconciler, reconcile
+from storage.runs.reconcile import Reconciler, reconcile_in_turn
 from storage.runs.running import workers_with_runs
 from storage.runs.workers import count_idle, note_worker_seen, register_worker, remove_worker
 from workers.child_slots import ChildSlots
@@ -40,6 +41,7 @@ from workers.devices import describe_device, make_capacity
 from workers.local_wake_ups import LocalWakeUps
 from workers.looks import look_at_all
 from workers.process_control import DrainRequest, ForkGuard, is_running
+from workers.shared_heartbeats import SharedHeartbeats
 from workers.tasks import register_task, start_child
 from workers.watchdog import Watchdog
 
@@ -72,6 +74,7 @@ class Worker:
         self._pool: Any = None
         self._id = ""
         self._children = ChildSlots(slots)
+        self._heartbeats = SharedHeartbeats(slots)
         self._ready = 0
         """How many slots were ready at the last report"""
         self._swept_at = time.monotonic()
@@ -131,7 +134,7 @@ class Worker:
                 self._db.dispose()
 
     def _on_child(self, **_: Any) -> None:
-        start_child(self.settings, self.capacity, self._drain, self._children)
+        start_child(self.settings, self.capacity, self._drain, self._children, self._heartbeats)
 
     def _on_ready(self, sender: Any, **_: Any) -> None:
         self._pool = sender.pool
@@ -199,13 +202,17 @@ class Worker:
                 self._watchdog.kill_unresponsive_children(self._db, self._child_prefix())
                 self._local_wake_ups.check(self._db, self._child_prefix(), self._ready)
                 self._look()
-                reconcile(self._db, self._blobs, self.settings, self._send_wake_ups, self._clock)
+                reconcile_in_turn(
+                    self._db, self._blobs, self.settings, self._send_wake_ups, self._clock
+                )
                 self._sweep()
             finally:
                 self._db.dispose()
 
     def _look(self) -> None:
-        """Make the looks that a child could not make."""
+        """Make the looks that a child could not make, where no other parent does."""
+        if not begin_pass(self._db, "looks", self.settings.reconcile_seconds):
+            return
         needs = look_at_all(self._db, self._blobs, self.settings)
         if needs:
             self._send_wake_ups(needs)

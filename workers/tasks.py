@@ -24,6 +24,7 @@ from workers.child_slots import ChildSlots, delay_after, wait_unless
 from workers.devices import check_gpu
 from workers.execution import DeviceBroken, execute_run
 from workers.process_control import DrainRequest
+from workers.shared_heartbeats import SharedHeartbeats, SlotHeartbeats
 
 log = logging.getLogger("richregime.worker")
 
@@ -39,6 +40,7 @@ class Child:
     drain: DrainRequest
     worker: str
     """`host:parent:child` (process ids), so that a parent finds the runs of its dead children"""
+    heartbeats: SlotHeartbeats | None = None
 
     def claim(self) -> tuple[Claim, str] | None:
         """The first run that fits and the device for it. A GPU worker also takes runs for a CPU."""
@@ -67,7 +69,11 @@ _this_child: Child | None = None
 
 
 def start_child(
-    settings: Settings, capacity: Capacity, drain: DrainRequest, slots: ChildSlots
+    settings: Settings,
+    capacity: Capacity,
+    drain: DrainRequest,
+    slots: ChildSlots,
+    heartbeats: SharedHeartbeats,
 ) -> None:
     """Prepare this new child of the pool and report it as ready; not after a drain request.
 
@@ -88,7 +94,7 @@ def start_child(
     if drain.is_set():
         return
     try:
-        child = _prepare_child(settings, capacity, drain)
+        child = _prepare_child(settings, capacity, drain, SlotHeartbeats(heartbeats, slot))
     except Exception as error:
         text = f"slot {slot}: the start of a child failed: {type(error).__name__}: {error}"
         log.error(text, exc_info=error if not failed else None)
@@ -99,7 +105,9 @@ def start_child(
     slots.note_ready(slot)
 
 
-def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) -> Child:
+def _prepare_child(
+    settings: Settings, capacity: Capacity, drain: DrainRequest, heartbeats: SlotHeartbeats
+) -> Child:
     """Only children import torch, once; it stays loaded between runs."""
     os.nice(settings.worker_niceness)
     import torch
@@ -121,6 +129,7 @@ def _prepare_child(settings: Settings, capacity: Capacity, drain: DrainRequest) 
         capacity,
         drain,
         f"{socket.gethostname()}:{os.getppid()}:{os.getpid()}",
+        heartbeats,
     )
 
 
@@ -152,7 +161,13 @@ def work(child: Child) -> None:
                 span(f"run {claim.kind}", claim.trace_parent, fields),
             ):
                 execute_run(
-                    child.db, child.blobs, child.settings, claim, device, child.drain.is_set
+                    child.db,
+                    child.blobs,
+                    child.settings,
+                    claim,
+                    device,
+                    child.drain.is_set,
+                    child.heartbeats,
                 )
         except DeviceBroken:
             log.exception("this process can no longer use the device; it exits and is replaced")

@@ -1,6 +1,7 @@
 """One pass over the tables that repairs lost wake-ups, expired leases and missing summaries.
 
-It needs neither the broker nor a leader: every process may run it at any time.
+It needs neither the broker nor a leader: every process may run it at any time. Of all processes
+that do so regularly, one at a time runs it for all.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from storage.experiments.hidden import remove_abandoned
 from storage.files.blobs import BlobStore
 from storage.runs.clock_watch import ClockWatch
 from storage.runs.lease_expiry import expire_leases, shorten_leases
+from storage.runs.passes import begin_pass
 from storage.runs.placement import Needs
 from storage.runs.transitions import list_runs_to_wake, mark_woken
 
@@ -52,6 +54,25 @@ def reconcile(
     finalize_all(db, blobs)
     if clock.is_settled:
         remove_abandoned(db)
+
+
+def reconcile_in_turn(
+    db: Database,
+    blobs: BlobStore,
+    settings: Settings,
+    send_wake_ups: SendWakeUps,
+    clock: ClockWatch,
+) -> bool:
+    """As `reconcile`, unless another process has done so within `reconcile_seconds`.
+
+    Returns whether it did.
+    """
+    if begin_pass(db, "reconcile", settings.reconcile_seconds):
+        reconcile(db, blobs, settings, send_wake_ups, clock)
+        return True
+    with db.read() as session:
+        clock.compare(database_now(session))
+    return False
 
 
 class Reconciler:

@@ -1,4 +1,4 @@
-"""The state transitions of a claimed run, and its heartbeats and wake-up times.
+"""The state transitions of a claimed run, and its wake-up times.
 
 Each transition is one conditional UPDATE on (id, fence, status). If it changes no row, the caller
 has lost the run and must stop.
@@ -7,7 +7,6 @@ has lost the run and must stop.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -22,66 +21,12 @@ from storage.experiments.status import refresh_status
 from storage.files.resume_state import drop_resume_state
 from storage.monitoring.counters import HistogramName, observe
 from storage.results.events import append_event
-from storage.runs.cordons import find_cordon
 from storage.runs.placement import Needs
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """The answer to a heartbeat."""
-
-    alive: bool
-    """False: the lease is lost, and the worker must write nothing more"""
-    cancel_requested: bool
-    hand_back: bool
-    """Whether the run is to be saved and queued again, because its worker is drained"""
-
-
-def heartbeat(
-    db: Database,
-    run_id: str,
-    fence: int,
-    lease_seconds: float,
-    progress: tuple[float, float, str] | None = None,
-    step_seconds: float = 0.0,
-    elapsed_seconds: float | None = None,
-) -> Heartbeat:
-    """Renew the lease, and store progress and median step where there is progress.
-
-    progress: (completed, total, unit); None where the run was not active since the last heartbeat.
-    elapsed_seconds: computing time of all attempts, by the worker's own clock; None keeps it.
-    """
-    with db.write(durable=False) as session:
-        now = database_now(session)
-        values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds)}
-        if elapsed_seconds is not None:
-            values["elapsed_seconds"] = elapsed_seconds
-        if progress is not None:
-            completed, total, unit = progress
-            values |= {
-                "progress_completed": completed,
-                "progress_total": total,
-                "progress_unit": unit,
-            }
-            values |= {"progress_at": now, "step_seconds": step_seconds}
-        found = session.execute(
-            update(RunRow)
-            .where(_held(run_id, fence))
-            .values(**values)
-            .returning(RunRow.cancel_requested_at, RunRow.worker)
-        ).first()
-        if found is None:
-            return Heartbeat(alive=False, cancel_requested=False, hand_back=False)
-        return Heartbeat(
-            alive=True,
-            cancel_requested=found[0] is not None,
-            hand_back=bool(find_cordon(session, found[1])),
-        )
 
 
 def holds_run(session: Session, run_id: str, fence: int) -> bool:
     """Whether this fence is current; locks the run's row until the transaction ends."""
-    query = select(RunRow.id).where(_held(run_id, fence)).with_for_update()
+    query = select(RunRow.id).where(is_held(run_id, fence)).with_for_update()
     return session.execute(query).first() is not None
 
 
@@ -95,7 +40,7 @@ def finish_run(
 ) -> bool:
     """running → succeeded, with one result a seed. False for a lost fence.
 
-    elapsed_seconds: as in `heartbeat`.
+    elapsed_seconds: as in a `Beat`.
     """
     stored = [dict(result) for result in results]
     row = _end(
@@ -133,7 +78,7 @@ def fail_run(
     manifest: Mapping[str, Any] | None = None,
     elapsed_seconds: float | None = None,
 ) -> bool:
-    """running → failed. False for a lost fence. elapsed_seconds: as in `heartbeat`."""
+    """running → failed. False for a lost fence. elapsed_seconds: as in a `Beat`."""
     row = _end(
         session,
         run_id,
@@ -162,7 +107,7 @@ def cancel_run(
 ) -> bool:
     """running → cancelled, once its worker has stopped. False for a lost fence.
 
-    elapsed_seconds: as in `heartbeat`.
+    elapsed_seconds: as in a `Beat`.
     """
     row = _end(session, run_id, fence, RunStatus.CANCELLED, elapsed_seconds)
     if row is None:
@@ -178,7 +123,7 @@ def release_run(
     """running → queued, as its worker shuts down; the attempt does not count.
 
     A run with a cancel request becomes cancelled instead. False for a lost fence.
-    elapsed_seconds: as in `heartbeat`.
+    elapsed_seconds: as in a `Beat`.
     """
     row = session.get(RunRow, run_id, with_for_update=True)
     if row is not None and row.cancel_requested_at is not None:
@@ -188,7 +133,7 @@ def release_run(
         return cancelled
     released = session.execute(
         update(RunRow)
-        .where(_held(run_id, fence))
+        .where(is_held(run_id, fence))
         .values(
             status=RunStatus.QUEUED,
             worker=None,
@@ -266,7 +211,8 @@ def mark_woken(db: Database, run_ids: Sequence[str]) -> None:
         )
 
 
-def _held(run_id: str, fence: int) -> Any:
+def is_held(run_id: str, fence: int) -> Any:
+    """A condition on rows of runs: this fence is current."""
     return and_(RunRow.id == run_id, RunRow.fence == fence, RunRow.status == RunStatus.RUNNING)
 
 
@@ -281,7 +227,7 @@ def _end(
     row = session.get(RunRow, run_id)
     ended = session.execute(
         update(RunRow)
-        .where(_held(run_id, fence))
+        .where(is_held(run_id, fence))
         .values(
             status=status,
             finished_at=database_now(session),

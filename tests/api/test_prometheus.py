@@ -14,8 +14,8 @@ from sqlalchemy import event
 
 from api.background.prometheus import PrometheusCollector
 from storage.runs.claim import claim_next
+from storage.runs.heartbeats import Beat, send_heartbeat
 from storage.runs.lease_expiry import expire_worker
-from storage.runs.transitions import heartbeat
 from tests.api.api_server import ApiServer
 
 MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
@@ -80,7 +80,9 @@ def test_every_process_counts_the_same_transitions_of_a_run(
         api_server.db, worker="host:1:4", device_class="gpu", device="cuda", lease_seconds=60
     )
     assert again is not None
-    heartbeat(api_server.db, again.run_id, again.fence, 60, (1, 2, "epochs"), step_seconds=0.02)
+    send_heartbeat(
+        api_server.db, Beat(again.run_id, again.fence, (1, 2, "epochs"), step_seconds=0.02), 60
+    )
     api_server.finish_run(again)
     after = collect(api_server)
     assert (

@@ -25,8 +25,9 @@ from storage.files.blobs import BlobStore
 from storage.runs import claim as claim_module
 from storage.runs import lease_expiry, transitions
 from storage.runs.clock_watch import ClockWatch
+from storage.runs.heartbeats import Beat, send_heartbeat
 from storage.runs.lease_expiry import expire_leases
-from storage.runs.transitions import heartbeat, list_runs_to_wake, mark_woken
+from storage.runs.transitions import list_runs_to_wake, mark_woken
 from storage.runs.workers import (
     count_idle,
     count_listening,
@@ -111,11 +112,11 @@ def test_leases_follow_the_database_clock_when_a_worker_s_clock_is_wrong(
         with monkeypatch.context() as patch:
             set_worker_clock(patch, hours, protected)
             claim = worker.require_claim()
-            assert heartbeat(worker.db, run_id, claim.fence, 30.0).alive
+            assert send_heartbeat(worker.db, Beat(run_id, claim.fence), 30.0).alive
         is_kept = expire_leases(worker.db, 3) == []
         with monkeypatch.context() as patch:
             set_worker_clock(patch, hours, protected)
-            heartbeat(worker.db, run_id, claim.fence, -1.0)
+            send_heartbeat(worker.db, Beat(run_id, claim.fence), -1.0)
         is_expired = expire_leases(worker.db, 3) == [run_id]
         worker.db.dispose()
         assert (is_kept and is_expired) == protected
@@ -143,7 +144,7 @@ def test_a_jump_ahead_ends_no_lease_that_its_worker_renews_afterwards(
         worker.reconcile()
     assert "the clock jumped ahead by 15 min" in caplog.text
     assert worker.run(run_id).status == "running"
-    assert heartbeat(worker.db, run_id, claim.fence, LEASE_SECONDS).alive
+    assert send_heartbeat(worker.db, Beat(run_id, claim.fence), LEASE_SECONDS).alive
     own.now += LEASE_SECONDS + 1
     worker.reconcile()
     assert worker.run(run_id).status == "running"
@@ -246,7 +247,7 @@ def test_a_worker_keeps_its_run_while_the_clock_is_set_back(
     worker.reconcile()
     shifted.shift(0)
     worker.reconcile()
-    assert heartbeat(worker.db, run_id, claim.fence, LEASE_SECONDS).alive
+    assert send_heartbeat(worker.db, Beat(run_id, claim.fence), LEASE_SECONDS).alive
     own.now += LEASE_SECONDS
     shifted.shift(LEASE_SECONDS - 1)
     worker.reconcile()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from storage.runs import claim as claims
-from storage.runs import transitions
+from storage.runs import heartbeats
 from storage.runs.cordons import remove_cordon, set_cordon
 from storage.runs.lease_expiry import expire_worker
 from storage.runs.workers import register_worker
@@ -23,7 +23,7 @@ DRAINED_AT_STEP = 3
 MUTATIONS: list[tuple[str, Callable[[Patch], None], str]] = [
     (
         "a heartbeat tells the worker to hand its run back",
-        lambda patch: patch.setattr(transitions, "find_cordon", lambda *_: None),
+        lambda patch: patch.setattr(heartbeats, "find_cordon", lambda *_: None),
         "is succeeded",
     ),
     (

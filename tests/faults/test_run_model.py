@@ -29,8 +29,9 @@ from storage.files.artifacts import register_artifact
 from storage.files.blobs import BlobStore
 from storage.results.metrics import write_metrics
 from storage.runs.claim import Claim, claim_next
+from storage.runs.heartbeats import Beat, send_heartbeat
 from storage.runs.lease_expiry import expire_leases, expire_worker
-from storage.runs.transitions import cancel_run, fail_run, finish_run, heartbeat, release_run
+from storage.runs.transitions import cancel_run, fail_run, finish_run, release_run
 from tests.postgres import new_database
 from tests.workers.worker_harness import WorkerHarness
 
@@ -119,7 +120,7 @@ class RunTransitions(RuleBasedStateMachine):
         """Write a metric and a file under a fence that may be outdated."""
         if claim is None:
             return
-        alive = heartbeat(self.harness.db, claim.run_id, claim.fence, 60.0).alive
+        alive = send_heartbeat(self.harness.db, Beat(claim.run_id, claim.fence), 60.0).alive
         with self.harness.db.write() as session:
             is_written = write_metrics(
                 session, claim.run_id, claim.fence, [(0, "loss", claim.fence, 1.0)]

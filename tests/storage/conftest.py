@@ -26,7 +26,16 @@ from storage.runs.transitions import cancel_run, fail_run, finish_run, release_r
 from tests.postgres import new_database
 
 SPEC: dict[str, Any] = {"kind": "train"}
-TABLES = ("experiment", "worker", "idempotency", "dataset", "weights", "api_key", "cordon")
+TABLES = (
+    "experiment",
+    "worker",
+    "idempotency",
+    "dataset",
+    "weights",
+    "api_key",
+    "cordon",
+    "due_pass",
+)
 """The rows of the other tables are deleted with these."""
 
 

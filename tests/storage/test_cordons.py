@@ -7,7 +7,7 @@ import pytest
 from storage.errors import NotFound
 from storage.runs.claim import Claim, claim_next
 from storage.runs.cordons import find_cordon, remove_cordon, set_cordon
-from storage.runs.transitions import heartbeat
+from storage.runs.heartbeats import Beat, send_heartbeat
 from storage.runs.waiting import AbsentWorkers
 from storage.runs.workers import (
     count_absent,
@@ -116,7 +116,7 @@ def test_a_heartbeat_tells_that_the_run_is_handed_back(store: Store) -> None:
     assert held is not None
 
     def is_handed_back() -> bool:
-        answer = heartbeat(store.db, held.run_id, held.fence, 30.0)
+        answer = send_heartbeat(store.db, Beat(held.run_id, held.fence), 30.0)
         assert answer.alive
         return answer.hand_back
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from runtime.settings import Settings
 from storage.database.engine import Database
-from storage.runs.transitions import heartbeat, mark_woken
+from storage.runs.heartbeats import Beat, send_heartbeat
+from storage.runs.transitions import mark_woken
 from tests.storage.conftest import Store
 
 NORMAL, FULL = 1, 2
@@ -53,6 +54,6 @@ def test_heartbeats_claims_and_wake_ups_are_not(store: Store, levels: list[bool]
     _, (run_id,) = store.submit()
     levels.clear()
     claim = store.claim()
-    heartbeat(store.db, run_id, claim.fence, 60.0)
+    send_heartbeat(store.db, Beat(run_id, claim.fence), 60.0)
     mark_woken(store.db, [run_id])
     assert levels == [False, False, False]

@@ -19,9 +19,10 @@ from storage.files.blobs import StoredBlob
 from storage.files.trainings import register_training
 from storage.results.events import list_events
 from storage.results.metrics import read_metrics, write_metrics
+from storage.runs.heartbeats import Beat, send_heartbeat, send_heartbeats
 from storage.runs.lease_expiry import expire_leases, expire_worker
 from storage.runs.placement import Needs
-from storage.runs.transitions import heartbeat, release_run
+from storage.runs.transitions import release_run
 from tests.storage.conftest import Store
 
 pytestmark = pytest.mark.xdist_group("storage")
@@ -36,8 +37,12 @@ TRANSITIONS: dict[str, tuple[Transition, RunStatus]] = {
 }
 
 
-def send_heartbeat(store: Store, run_id: str, fence: int) -> bool:
-    return heartbeat(store.db, run_id, fence, 60, (1.0, 2.0, "epochs")).alive
+def renew_lease(store: Store, run_id: str, fence: int) -> bool:
+    return send_heartbeat(store.db, Beat(run_id, fence, (1.0, 2.0, "epochs")), 60).alive
+
+
+def renew_leases(store: Store, run_id: str, fence: int) -> bool:
+    return run_id in send_heartbeats(store.db, [Beat(run_id, fence, (1.0, 2.0, "epochs"))], 60)
 
 
 def store_metric(store: Store, run_id: str, fence: int) -> bool:
@@ -75,7 +80,8 @@ def store_artifact(store: Store, run_id: str, fence: int) -> bool:
 
 
 WRITES: dict[str, Transition] = {
-    "heartbeat": send_heartbeat,
+    "heartbeat": renew_lease,
+    "heartbeats of several": renew_leases,
     "metrics": store_metric,
     "artifact": store_artifact,
     "training": store_training,
@@ -134,14 +140,15 @@ def test_nothing_is_written_to_a_run_that_has_ended(store: Store, name: str) -> 
 def test_a_heartbeat_renews_the_lease_and_returns_the_cancel_request(store: Store) -> None:
     experiment_id, (run_id,) = store.submit()
     fence = store.claim(lease_seconds=0.0).fence
-    assert heartbeat(store.db, run_id, fence, 60, (3.0, 10.0, "epochs")).cancel_requested is False
+    beat = Beat(run_id, fence, (3.0, 10.0, "epochs"))
+    assert send_heartbeat(store.db, beat, 60).cancel_requested is False
     assert expire_leases(store.db, max_attempts=4) == []
     row = store.run(run_id)
     assert (row.progress_completed, row.progress_total, row.progress_unit) == (3.0, 10.0, "epochs")
     with store.db.write() as session:
         cancel_experiment(session, experiment_id)
     assert store.run(run_id).status is RunStatus.RUNNING
-    assert heartbeat(store.db, run_id, fence, 60).cancel_requested is True
+    assert send_heartbeat(store.db, Beat(run_id, fence), 60).cancel_requested is True
 
 
 def test_a_released_run_keeps_its_attempts(store: Store) -> None:

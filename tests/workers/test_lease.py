@@ -54,7 +54,7 @@ def test_a_worker_that_cannot_renew_its_lease_stops_before_the_lease_expires(
     def fail(*_: object) -> None:
         raise DatabaseUnavailable("no response", None, TimeoutError())
 
-    monkeypatch.setattr(lease_module, "heartbeat", fail)
+    monkeypatch.setattr(lease_module, "send_heartbeat", fail)
     assert not short_lease.is_lost
     time.sleep(0.25)
     assert short_lease.is_lost

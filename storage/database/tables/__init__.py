@@ -12,7 +12,7 @@ from storage.database.tables.experiments import (
     RunRow,
 )
 from storage.database.tables.files import ArtifactRow, DatasetRow, TrainingRow, WeightsRow
-from storage.database.tables.monitoring import CordonRow, CounterRow, WorkerRow
+from storage.database.tables.monitoring import CordonRow, CounterRow, DuePassRow, WorkerRow
 from storage.database.tables.nets import DescribedNetRow, PluginListingRow
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "DatasetRow",
     "DeliveryRow",
     "DescribedNetRow",
+    "DuePassRow",
     "EventRow",
     "ExperimentRow",
     "IdempotencyRow",

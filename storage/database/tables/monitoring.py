@@ -1,4 +1,4 @@
-"""Workers, cordons, counters and histograms."""
+"""Workers, cordons, due passes, counters and histograms."""
 
 from __future__ import annotations
 
@@ -57,6 +57,15 @@ class CordonRow(SQLModel, table=True):
     """The worker's id, or the host"""
     hand_back: bool = Field(sa_column=Column(Boolean, nullable=False))
     since: datetime = time_field(nullable=False)
+
+
+class DuePassRow(SQLModel, table=True):
+    """When a pass that one process of all makes is due; see `storage.runs.passes`."""
+
+    __tablename__ = "due_pass"
+
+    name: str = Field(sa_column=Column(String(32), primary_key=True))
+    due_at: datetime = time_field(nullable=False)
 
 
 class CounterRow(SQLModel, table=True):
