@@ -203,7 +203,7 @@ def add_waiting_runs(db: Database, number: int) -> None:
                 "experiment_id": experiment_id,
                 "index": 0,
                 "values": {},
-                "spec": {},
+                "spec": {"kind": "train"},
             }
             session.execute(insert(PointRow), [{**point, "digest": point_id}])
             session.execute(insert(RunRow), runs)

@@ -23,7 +23,7 @@ from storage.delivery.webhooks import add_webhook, claim_deliveries
 from storage.files.artifacts import list_artifacts
 from storage.files.blobs import BlobStore
 from storage.runs import claim as claim_module
-from storage.runs import lease_expiry, transitions
+from storage.runs import heartbeats, lease_expiry, transitions
 from storage.runs.clock_watch import ClockWatch
 from storage.runs.heartbeats import Beat, send_heartbeat
 from storage.runs.lease_expiry import expire_leases
@@ -126,7 +126,7 @@ def set_worker_clock(patch: pytest.MonkeyPatch, hours: float, protected: bool) -
     """Shift this process's clock; if not protected, leases follow it."""
     patch.setattr(fault_points, "clock_shift", lambda: hours * HOUR)
     if not protected:
-        for module in (claim_module, lease_expiry, transitions):
+        for module in (claim_module, heartbeats, lease_expiry, transitions):
             patch.setattr(module, "database_now", lambda session: clock_module.wall_clock())
 
 

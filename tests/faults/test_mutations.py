@@ -148,7 +148,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None], Scenario, str]] = [
     ),
     (
         "transitions carry the fence",
-        lambda patch: patch.setattr(transitions, "_held", held_by_any_worker),
+        lambda patch: patch.setattr(transitions, "is_held", held_by_any_worker),
         finish_as_zombie,
         "ended",
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, update
-from sqlmodel import select
+from sqlmodel import col, select
 
 from schemas.status import RunStatus
 from storage.database.tables import RunRow
@@ -82,7 +82,7 @@ def test_a_row_in_another_transaction_is_left_out_and_not_waited_for(store: Stor
         return  # where a transaction locks all rows
     (_, busy, first), (_, free, second) = store.start_run(), store.start_run()
     with store.db.write() as session:
-        session.execute(update(RunRow).where(RunRow.id == busy).values(priority=3))
+        session.execute(update(RunRow).where(col(RunRow.id) == busy).values(priority=3))
         beats = [Beat(busy, first), Beat(free, second)]
         assert send_heartbeats(store.db, beats, 60) == {free: GOES_ON}
     assert send_heartbeats(store.db, beats, 60) == {busy: GOES_ON, free: GOES_ON}

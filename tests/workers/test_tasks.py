@@ -40,6 +40,7 @@ def test_only_log_lines_within_a_run_carry_its_ids(
         db=None,
         blobs=None,
         settings=None,
+        heartbeats=None,
     )
     monkeypatch.setattr(tasks, "execute_run", execute)
     work(cast(Child, child))

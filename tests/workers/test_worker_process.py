@@ -184,3 +184,22 @@ def test_a_terminated_worker_releases_its_run_without_counting_an_attempt(
     assert not os.path.exists(f"/proc/{child}")
     with harness.db.read() as session:
         assert list_workers(session) == []
+
+
+def test_children_of_one_worker_renew_their_leases_in_one_transaction(
+    make_harness: Callable[..., WorkerHarness],
+) -> None:
+    harness = make_harness()
+    harness.start_worker(slots=2)
+    submitted = [harness.submit(ENDLESS) for _ in range(2)]
+    runs = [run_id for _, run_id in submitted]
+
+    def are_renewed_together() -> bool:
+        first, second = (harness.run(run_id).lease_until for run_id in runs)
+        return first is not None and first == second
+
+    wait_until(are_renewed_together, 60)
+    for experiment_id, run_id in submitted:
+        with harness.db.write() as session:
+            cancel_experiment(session, experiment_id)
+        harness.wait(run_id, "cancelled")
