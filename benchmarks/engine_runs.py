@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -72,3 +72,10 @@ def train_seeds(
 def run_kind(spec: ExperimentSpec, ctx: Context) -> Sequence[Any]:
     """The results of a kind's procedure, one per seed."""
     return get_kind(spec.kind).load_run()(spec, ctx)
+
+
+def choose_gpu(options: Options) -> Literal["cpu", "cuda"] | None:
+    """The GPU; in a smoke test the CPU where there is none, else None: nothing is measured."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "cpu" if options.smoke else None

@@ -25,7 +25,12 @@ TITLES = {
     "peers": "Comparison with MLflow",
     "cost": "Preview estimates",
     "scaling": "Scaling of cost",
-    "gpu": "GPU",
+    "memory": "Memory of the processes",
+    "gpu": "GPU: recorded steps",
+    "gpu_layers": "GPU: layer-wise sparse SGD",
+    "gpu_sweep": "GPU: re-initialisation sweep",
+    "gpu_precision": "GPU: tf32 and bf16",
+    "gpu_memory": "GPU: memory",
 }
 
 

@@ -118,6 +118,12 @@ class Service:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that started the others."""
+        assert self._process is not None
+        return self._process.pid
+
     def connect(self) -> JsonClient:
         return JsonClient("127.0.0.1", self.port)
 

@@ -205,6 +205,10 @@ class _Ending:
             return False
 
 
+NO_DETERMINISTIC_KERNEL = "does not have a deterministic implementation"
+"""In torch's error of an operation in deterministic mode"""
+
+
 def is_device_broken(error: BaseException) -> bool:
     """Whether this process can no longer use the device: CUDA errors persist until it ends."""
     return "CUDA error" in str(error) or type(error).__name__ == "AcceleratorError"
@@ -242,6 +246,13 @@ def classify(error: BaseException) -> tuple[FailureReason, str]:
         return (
             FailureReason.OUT_OF_MEMORY,
             "the device does not have the memory that this run needs",
+        )
+    if NO_DETERMINISTIC_KERNEL in str(error):
+        operation = str(error).split(NO_DETERMINISTIC_KERNEL)[0].strip()
+        return (
+            FailureReason.MODEL_REJECTED,
+            f"{operation} has no deterministic kernel on this device; submit the experiment with "
+            "`execution.deterministic` false, or use another layer",
         )
     if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in FULL):
         return FailureReason.STORAGE_FULL, "the disk of the service is full"

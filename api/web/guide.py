@@ -63,6 +63,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "explanation/layer-policies",
         "explanation/reliability",
         "explanation/scaling",
+        "explanation/gpu",
     ),
 }
 """The documents of each group, by path in `docs/` without the suffix."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu_session
-from benchmarks.gpu_session import Step, list_steps, run_step
+from benchmarks.gpu_session import GOALS, Step, list_steps, run_step
+from benchmarks.page import TITLES
 from engine.experiments.registry import presets
 from ops.gallery import alone
 from ops.gallery.entries import BEYOND_TWO_CORES
@@ -61,8 +62,10 @@ def test_a_record_has_the_fields_of_one_that_a_service_computed(
 
 def test_the_gpu_session_trains_each_experiment_of_the_paper_once(tmp_path: Path) -> None:
     steps = list(list_steps(tmp_path, tmp_path, is_rehearsal=False))
-    assert [step.name for step in steps][:2] == ["tests", "goals"]
-    called = [step.command[3 : step.command.index("--data-dir")] for step in steps[2:]]
+    first = len(GOALS) + 1
+    assert [step.name for step in steps][:first] == ["tests", *GOALS]
+    assert set(GOALS) == {name for name in TITLES if name.startswith("gpu")}
+    called = [step.command[3 : step.command.index("--data-dir")] for step in steps[first:]]
     assert called == [
         ("fig10a", "fig11a"),
         ("fig7a", "fig8a"),
@@ -72,7 +75,7 @@ def test_the_gpu_session_trains_each_experiment_of_the_paper_once(tmp_path: Path
         ("fig19",),
         ("fig9a", "fig12a"),
     ]
-    for step in steps[2:]:
+    for step in steps[first:]:
         assert step.command[-4:] == ("--entries", "paper", "--device", "cuda")
 
 
@@ -92,8 +95,8 @@ def test_an_unknown_name_is_refused_before_anything_is_computed(
         alone.main(["fig10a", "fig99", *where, "--entries", "paper", "--seconds", "1"])
     assert "there is no entry fig99: fig10a, fig11a" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        gpu_session.main(["--minutes", "1", "--only", "goals", "fig99", *where])
-    assert "there is no step fig99: tests, goals, fig10a" in capsys.readouterr().err
+        gpu_session.main(["--minutes", "1", "--only", "gpu", "fig99", *where])
+    assert "there is no step fig99: tests, gpu, gpu_layers" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -6,8 +6,10 @@ import errno
 from typing import Any
 
 import pytest
+import torch
 
 from engine.context import ResumeState
+from engine.determinism import deterministic
 from engine.errors import (
     DatasetUnavailable,
     InvalidSpec,
@@ -41,6 +43,14 @@ def test_every_error_has_a_failure_reason(error: Exception, reason: str) -> None
     found, detail = execution.classify(error)
     assert found == reason
     assert "secret" not in detail
+
+
+def test_an_operation_without_a_deterministic_kernel_is_named() -> None:
+    with deterministic(), pytest.raises(RuntimeError) as raised:
+        torch.zeros(3).put_(torch.tensor([0]), torch.ones(1))
+    found, detail = execution.classify(raised.value)
+    assert found == "model_rejected"
+    assert detail.startswith("put_ has no deterministic kernel on this device; submit")
 
 
 def test_a_kind_that_raises_fails_the_run_without_a_traceback(
