@@ -15,7 +15,7 @@ EngineError
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -123,34 +123,61 @@ def sort_by_document(errors: Iterable[FieldError], document: object) -> list[Fie
 
     The error of a missing field comes after those of the fields that the object has.
     """
-    starts: dict[str, int] = {}
-    ends: dict[str, int] = {}
-    _count_places(document, "#", starts, ends)
-
-    def place_of(error: FieldError) -> tuple[int, bool]:
-        pointer = error.pointer
-        if pointer in starts:
-            return starts[pointer], False
-        while pointer not in ends and "/" in pointer:
-            pointer = pointer.rpartition("/")[0]
-        return ends.get(pointer, len(starts)), True
-
-    return sorted(dict.fromkeys(errors), key=place_of)
+    unique = list(dict.fromkeys(errors))
+    root = _Place()
+    for error in unique:
+        place = root
+        for part in error.pointer.split("/")[1:]:
+            place = place.inner.setdefault(part, _Place())
+    _number_values(document, root, 0)
+    return sorted(unique, key=lambda error: _find_place(root, error.pointer))
 
 
-def _count_places(
-    value: object, pointer: str, starts: dict[str, int], ends: dict[str, int]
-) -> None:
-    """Number the values in their order: each pointer's own place, and the last one within it."""
-    starts[pointer] = len(starts)
+@dataclass
+class _Place:
+    """A place that an error points to or through.
+
+    Only these have pointers: a key may be as long as the document, and hold as many values.
+    """
+
+    first: int | None = None
+    """The number of its value; None if the document has none there"""
+    last: int = 0
+    """The number of the last value within"""
+    inner: dict[str, _Place] = field(default_factory=dict)
+
+
+def _number_values(value: object, place: _Place | None, number: int) -> int:
+    """Number the values in their order, from `number` on, and note it in the places.
+
+    Returns the next number.
+    """
+    if place is not None:
+        place.first = number
+    number += 1
     inner: Iterable[tuple[object, object]] = ()
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, list | tuple):
         inner = enumerate(value)
     for key, one in inner:
-        _count_places(one, f"{pointer}/{_escape(key)}", starts, ends)
-    ends[pointer] = len(starts) - 1
+        its_place = None if place is None else place.inner.get(_escape(key))
+        number = _number_values(one, its_place, number)
+    if place is not None:
+        place.last = number - 1
+    return number
+
+
+def _find_place(root: _Place, pointer: str) -> tuple[int, bool]:
+    """The number to sort by, and whether the value is missing: then it comes after its object."""
+    place = root
+    for part in pointer.split("/")[1:]:
+        inner = place.inner[part]
+        if inner.first is None:
+            return place.last, True
+        place = inner
+    assert place.first is not None
+    return place.first, False
 
 
 def _escape(part: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -187,3 +188,14 @@ def test_errors_are_in_the_order_of_the_document_and_missing_fields_come_last() 
         *("#/sweep/a.b/1", "#/spec/epochs", "#/spec/model/width", "#/spec/other", "#/seeds"),
         "#/name",
     ]
+
+
+def test_sorting_errors_copies_no_long_key_for_the_values_below_it() -> None:
+    key = "a" * 100_000
+    errors = [FieldError(f"#/{key}", "code", "detail"), FieldError(f"#/{key}/7", "code", "detail")]
+    document = {key: [0] * 1_000}
+    tracemalloc.start()
+    assert sort_by_document(reversed(errors), document) == errors
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * len(key)
