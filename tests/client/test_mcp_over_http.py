@@ -264,17 +264,29 @@ def test_a_missing_package_is_named() -> None:
     assert done.stderr == "RICHREGIME_MCP: mcp is not installed: pip install 'richregime[mcp]'\n"
 
 
-@pytest.mark.parametrize("mode", ERAS)
-def test_a_whole_service_computes_what_is_submitted(tmp_path: Path, mode: str) -> None:
+@pytest.fixture(scope="module")
+def whole_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of broker, API and workers."""
+    home = tmp_path_factory.mktemp("whole")
+    with Stack(home, 0, settings=make_settings(home, mcp=True)) as stack:
+        yield stack.url
+
+
+@pytest.mark.parametrize(("mode", "seed"), [("auto", 0), ("legacy", 4)])
+def test_a_whole_service_computes_what_is_submitted(
+    whole_service: str, mode: str, seed: int
+) -> None:
     async def scenario(session: Session) -> None:
-        submitted = await session.answer("submit", body={"spec": SMALL, "seeds": [0, 1]})
+        seeds = [seed, seed + 1]
+        submitted = await session.answer("submit", body={"spec": SMALL, "seeds": seeds})
         experiment_id = id_in(submitted)
         waited = json.loads(await session.answer("wait", id=experiment_id, seconds=55))
         assert (waited["status"], waited["terminal"]) == ("succeeded", True)
         assert session.progress
         assert session.progress[-1][:2] == (100.0, 100.0)
         assert "accuracy" in await session.answer("result", id=experiment_id)
-        second = id_in(await session.answer("submit", body={"spec": SMALL, "seeds": [2, 3]}))
+        others = [seed + 2, seed + 3]
+        second = id_in(await session.answer("submit", body={"spec": SMALL, "seeds": others}))
         await session.answer("wait", id=second, seconds=55)
         report = await session.answer("report", id=experiment_id, also=[second])
         while "[cut: " in report[-300:]:
@@ -288,6 +300,4 @@ def test_a_whole_service_computes_what_is_submitted(tmp_path: Path, mode: str) -
         assert not failed
         assert len(image) > 1_000
 
-    settings = make_settings(tmp_path, mcp=True)
-    with Stack(tmp_path, 0, settings=settings) as stack:
-        run_over_http(scenario, stack.url, mode=mode)
+    run_over_http(scenario, whole_service, mode=mode)
