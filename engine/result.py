@@ -46,7 +46,8 @@ def is_statistic(value: Any) -> bool:
 class Timings(ResultModel):
     """Seconds of one seed's training, device-synchronised (protocol, section 6).
 
-    A stacked run's time is divided evenly among its seeds.
+    On a CPU with one thread they are computing time, which other programs do not lengthen. A
+    stacked run's time is divided evenly among its seeds.
     """
 
     load_seconds: float = 0.0

@@ -19,11 +19,14 @@ class Stopwatch:
 
     `start()` sets a mark; `lap(name)` adds the time since the mark to `name` and sets the next
     mark; `skip()` discards it. On a CUDA device a mark is an event in the stream: nothing waits
-    until `collect()`, which synchronises once (call it at the end of an epoch).
+    until `collect()`, which synchronises once (call it at the end of an epoch). On a CPU where
+    torch computes with one thread it is that thread's computing time, which other programs on the
+    machine do not lengthen by taking the core; with more threads it is the time that passed.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._on_cuda = torch.device(device).type == "cuda"
+        self._now = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
         self._seconds: dict[str, float] = {}
         self._mark = 0.0
         self._last_event: torch.cuda.Event | None = None
@@ -34,7 +37,7 @@ class Stopwatch:
         if self._on_cuda:
             self._last_event = self._record()
         else:
-            self._mark = time.perf_counter()
+            self._mark = self._now()
 
     skip = start
 
@@ -46,7 +49,7 @@ class Stopwatch:
             self._laps.append((name, self._last_event, event))
             self._last_event = event
         else:
-            now = time.perf_counter()
+            now = self._now()
             self._seconds[name] = self._seconds.get(name, 0.0) + (now - self._mark)
             self._mark = now
 
