@@ -76,6 +76,6 @@ def at_most(value: float) -> Goal:
     return Goal("at most", value)
 
 
-def in_seconds(name: str, measured: Sequence[float], goal: Goal, note: str) -> Figure:
+def in_seconds(name: str, measured: Sequence[float], goal: Goal, note: str = "") -> Figure:
     """A time that has no fair baseline."""
     return Figure(name, "", "s", spread(measured), goal, note=note)

@@ -21,6 +21,7 @@ TITLES = {
     "activity": "Activity maps",
     "precision": "bf16 and memory formats",
     "service": "The service",
+    "pages": "Commands and pages",
     "hostile_owner": "One hostile key",
     "peers": "Comparison with MLflow",
     "cost": "Preview estimates",
