@@ -17,8 +17,8 @@ from storage.delivery.wake_ups import socket_path
 from storage.files.blobs import BlobStore
 from tests.postgres import postgres_server as open_postgres_server
 
-LONGEST_FIRST = ("faults", "client", "stack", "workers", "architecture")
-"""Folders with long tests, which start first, so that both test processes end together."""
+LONGEST_FIRST = ("faults", "client", "stack", "workers", "architecture", "every_kind", "storage")
+"""Folders with long files, which start first, so that both test processes end together."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
