@@ -27,7 +27,7 @@ def clean_strings(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {clean_text(name): clean_strings(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [clean_strings(inner) for inner in value]
+        return [one if isinstance(one, float) else clean_strings(one) for one in value]
     return value
 
 

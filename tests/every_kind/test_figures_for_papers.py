@@ -120,7 +120,10 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, LocalExpe
 
 
 def make_numbers(examples: Mapping[str, LocalExperiment], kind: str, case: str) -> dict[str, Any]:
-    """The numbers of every plot of the kind for the case, by the plot's name."""
+    """The numbers of every plot of the kind for the case, by the plot's name.
+
+    A case of other layers has the plots that show layers.
+    """
     values, seeds, layers = CASES[case]
     first = examples[kind].points[0].spec
     specs = [first] * len(values)
@@ -135,7 +138,8 @@ def make_numbers(examples: Mapping[str, LocalExperiment], kind: str, case: str) 
         if plot.explain_absence(experiment) is None
     }
     if layers is not None:
-        numbers = {name: deepen(found, layers) for name, found in numbers.items()}
+        deep = {name: deepen(found, layers) for name, found in numbers.items()}
+        numbers = {name: found for name, found in deep.items() if found != numbers[name]}
     return numbers
 
 
@@ -185,10 +189,11 @@ def test_no_text_overlaps_leaves_the_figure_or_is_too_small(
             assert figure.axes, f"{where} is drawn, not only mentioned"
             assert figure.get_figwidth() == WIDTH_INCHES[width]
             assert figure.get_figheight() <= MOST_PAGE_INCHES, where
-            assert find_overlaps(figure) == [], where
-            assert find_outside(figure) == [], where
+            texts = list_texts(figure)
+            assert find_overlaps(texts) == [], where
+            assert find_outside(texts, figure) == [], where
             assert find_legends_over_axes(figure) == 0, where
-            assert smallest_text(figure) >= LEAST_POINTS, where
+            assert smallest_text(texts) >= LEAST_POINTS, where
 
 
 def test_text_has_7_to_8_points_and_more_on_a_slide(
@@ -200,9 +205,10 @@ def test_text_has_7_to_8_points_and_more_on_a_slide(
             assert min(column) >= 7.0, name
             assert max(column) <= 8.0, name
             slide = draw(kind, name, numbers, width="slide")
-            assert find_overlaps(slide) == [], name
-            assert find_outside(slide) == [], name
-            assert smallest_text(slide) >= 12.0, name
+            texts = list_texts(slide)
+            assert find_overlaps(texts) == [], name
+            assert find_outside(texts, slide) == [], name
+            assert smallest_text(texts) >= 12.0, name
 
 
 def test_the_title_is_left_to_the_caption_where_asked_and_the_note_stays(

@@ -103,28 +103,38 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(LocalRunContext, "check", check)
 
 
-@pytest.mark.parametrize("kind", list(kinds()))
+@pytest.fixture(scope="module", params=list(kinds()))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kind: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a run that is called once."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    run(body_of(kind), out)
+    found = files_of(out)
+    assert found["metrics.csv"].count(b"\n") > 20
+    return found
+
+
 def test_a_run_called_again_leaves_the_same_files(
-    kind: str, tmp_path: Path, save_at_every_check: None
+    kind: str, undisturbed: dict[str, bytes], tmp_path: Path, save_at_every_check: None
 ) -> None:
-    run(body_of(kind), tmp_path / "out")
-    first = files_of(tmp_path / "out")
-    assert first["metrics.csv"].count(b"\n") > 20
-    for _ in range(2):
+    for _ in range(3):
         run(body_of(kind), tmp_path / "out")
-        assert files_of(tmp_path / "out") == first
+        assert files_of(tmp_path / "out") == undisturbed
 
 
 @pytest.mark.parametrize("number", [4, 7])
-@pytest.mark.parametrize("kind", list(kinds()))
 def test_a_run_killed_repeatedly_gives_the_files_of_an_undisturbed_run(
     kind: str,
     number: int,
+    undisturbed: dict[str, bytes],
     tmp_path: Path,
     save_at_every_check: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run(body_of(kind), tmp_path / "undisturbed")
     kill_at(monkeypatch, number)
     kills = 0
     while True:
@@ -135,7 +145,7 @@ def test_a_run_killed_repeatedly_gives_the_files_of_an_undisturbed_run(
             kills += 1
             assert kills < 100, "the run does not progress"
     assert kills >= 2
-    assert files_of(tmp_path / "killed") == files_of(tmp_path / "undisturbed")
+    assert files_of(tmp_path / "killed") == undisturbed
 
 
 def test_a_folder_with_the_results_of_another_spec_is_refused(tmp_path: Path) -> None:

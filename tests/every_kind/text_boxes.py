@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -59,27 +58,27 @@ def _list_hidden_ticks(figure: Figure) -> Iterator[Text]:
                 yield axis.offsetText
 
 
-def find_overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of texts that overlap."""
-    return [
-        (one.text, other.text)
-        for one, other in combinations(list_texts(figure), 2)
-        if _overlap(one.box, other.box)
-    ]
+def find_overlaps(texts: Sequence[DrawnText]) -> list[tuple[str, str]]:
+    """Pairs of texts that overlap: sorted from left to right, only neighbours are compared."""
+    found = []
+    boxes = sorted(((*map(float, one.box.extents),), one.text) for one in texts)
+    for place, ((_, low, right, high), text) in enumerate(boxes):
+        for (other_left, other_low, other_right, other_high), other in boxes[place + 1 :]:
+            if right - other_left <= SLACK_POINTS:
+                break
+            width = min(right, other_right) - other_left
+            height = min(high, other_high) - max(low, other_low)
+            if min(width, height) > SLACK_POINTS:
+                found.append((text, other))
+    return found
 
 
-def _overlap(one: Bbox, other: Bbox) -> bool:
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return bool(min(width, height) > SLACK_POINTS)
-
-
-def find_outside(figure: Figure) -> list[str]:
+def find_outside(texts: Sequence[DrawnText], figure: Figure) -> list[str]:
     """Texts that leave the figure."""
     width, height = POINTS * figure.get_size_inches()
     return [
         one.text
-        for one in list_texts(figure)
+        for one in texts
         if min(one.box.x0, one.box.y0) < -SLACK_POINTS
         or one.box.x1 > width + SLACK_POINTS
         or one.box.y1 > height + SLACK_POINTS
@@ -100,6 +99,6 @@ def find_legends_over_axes(figure: Figure) -> int:
     )
 
 
-def smallest_text(figure: Figure) -> float:
+def smallest_text(texts: Sequence[DrawnText]) -> float:
     """Points."""
-    return min(one.size for one in list_texts(figure))
+    return min(one.size for one in texts)
