@@ -93,8 +93,8 @@ def list_steps(data_dir: Path, out: Path, *, is_rehearsal: bool) -> Iterator[Ste
     """The steps in their order."""
     python = sys.executable
     tests = "tests/engine_training/test_gpu_training.py"
-    plain = ("--noconftest", "-p", "no:cacheprovider", "-o", "addopts=", "-q")
-    yield Step("tests", (python, "-m", "pytest", *plain, "-m", "gpu", tests), 120.0)
+    plain = ("--noconftest", "-p", "no:cacheprovider", "-o", "addopts=", "-v")
+    yield Step("tests", (python, "-m", "pytest", *plain, "-m", "gpu", tests), 180.0)
     figures = ("--out", str(out / "figures.json"))
     smoke = ("--smoke",) if is_rehearsal else ("--data-dir", str(data_dir))
     for name, most_seconds in GOALS.items():

@@ -311,7 +311,8 @@ def optimizer_slots(spec: OptimizerSpec) -> int:
 def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, work: Work, stacked: int) -> int:
     """The process, the data and the stacked seeds.
 
-    Each seed also holds theta_0, a copy to save and the kind's own vectors.
+    Each seed also holds theta_0, its state and that state's bytes when it is saved, and the kind's
+    own vectors.
     """
     net = measure_net(spec.model, info)
     examples = sum(subset_sizes(spec, info))
@@ -319,7 +320,7 @@ def _peak_bytes(spec: ExperimentSpec, info: DatasetInfo, work: Work, stacked: in
     # floats, the values that they are converted from, labels
     data = examples * (floats + info.bytes_per_example + 16)
     copies = net.parameters * (
-        _FLOAT * (3 + _has_origin(spec) + optimizer_slots(spec.optimizer))
+        _FLOAT * (1 + _has_origin(spec) + 2 * (1 + optimizer_slots(spec.optimizer)))
         + work.bytes_per_parameter
     )
     workspace = (

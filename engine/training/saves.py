@@ -23,10 +23,15 @@ class Saves:
         """The save that the run continues from; None at its first attempt"""
         self._number = 0 if self.loaded is None else self.loaded.step
 
-    def write(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Store a save. state: JSON. Raises RunInterrupted if the run must yield."""
+    def write(self, state: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Store a save. state: JSON. Raises RunInterrupted if the run must yield.
+
+        tensors: emptied as soon as their bytes are made, so that no number is held three times.
+        """
         self._number += 1
-        self._ctx.save_resume(ResumeState(self._number, save_tensors(tensors), state))
+        data = save_tensors(tensors)
+        tensors.clear()
+        self._ctx.save_resume(ResumeState(self._number, data, state))
 
 
 class Afterwards:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+import safetensors.torch
 import torch
 
 from engine.errors import WeightsUnavailable
-from engine.models.weights import load_tensors, save_tensors
+from engine.models.weights import DTYPES, load_tensors, save_tensors
 
 
 def test_tensors_survive_a_round_trip_and_equal_tensors_give_equal_bytes() -> None:
@@ -23,3 +26,17 @@ def test_bytes_that_are_not_safetensors_are_rejected() -> None:
     for data in (b"", b"rubbish that is long enough", save_tensors({"a": torch.ones(3)})[:-2]):
         with pytest.raises(WeightsUnavailable, match="safetensors"):
             load_tensors(data)
+
+
+def test_a_file_has_the_bytes_of_the_format_s_own_library() -> None:
+    tensors = {
+        f"{name}.{place}": torch.arange(math.prod(shape)).to(dtype).reshape(shape)
+        for place, dtype in enumerate(DTYPES)
+        for name, shape in (("weight", (2, 3)), ("count", ()), ('"\\é\n', (0, 4)))
+    }
+    assert save_tensors(tensors) == safetensors.torch.save(tensors)
+    assert save_tensors({}) == safetensors.torch.save({})
+    rows = torch.arange(12.0).reshape(3, 4)
+    views = {"transposed": rows.t(), "row": rows[1]}
+    clones = {name: view.contiguous().clone() for name, view in views.items()}
+    assert save_tensors(views) == safetensors.torch.save(clones)
