@@ -1,8 +1,10 @@
-"""The API's image: linted, built without a container engine, run unprivileged on a read-only root.
+"""The images: linted, built without a container engine, run unprivileged on a read-only root.
 
 Needs root, buildah and mmdebstrap (Debian: apt-get install buildah mmdebstrap). The base image is
 made of Debian's packages, so that no image is downloaded. RICHREGIME_TEST_BASE names a root file
-system (tar) to use instead.
+system (tar) to use instead. The worker's image gets torch's build for the CPU, from where
+PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL says; NVIDIA's base and torch's build for CUDA are then all
+that differs from one for a GPU.
 """
 
 from __future__ import annotations
@@ -111,61 +113,81 @@ class Image:
             return process.returncode, output.read()
 
 
+@dataclass(frozen=True)
+class Builder:
+    """buildah with a storage of its own, which holds the base image."""
+
+    folder: Path
+
+    def call(self, *arguments: object) -> str:
+        storage = ("--root", self.folder / "storage", "--runroot", self.folder / "run")
+        return run("buildah", *storage, "--storage-driver", "vfs", *arguments)
+
+    def add_base(self) -> None:
+        base = os.environ.get("RICHREGIME_TEST_BASE")
+        if base is None:
+            base = str(self.folder / "base.tar")
+            run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", base)
+        blank = self.call("from", "scratch").strip()
+        self.call("add", blank, base, "/")
+        self.call("commit", "--rm", blank, "localhost/base")
+
+    def build(self, name: str, *options: str) -> Image:
+        """The image of `docker/<name>.Dockerfile`, from the checkout."""
+        certificates = {os.environ.get("SSL_CERT_FILE")} - {None}
+        shared = [f"--volume={path}:{path}:ro" for path in certificates]
+        started = time.monotonic()
+        file = DOCKER / f"{name}.Dockerfile"
+        how = ("--isolation=chroot", "--format=docker", "--build-arg=BASE=localhost/base")
+        ignored = f"--ignorefile={file}.dockerignore"
+        self.call("bud", *how, *shared, *options, ignored, "-f", file, "-t", name, ROOT)
+        found = self.call("inspect", "--type=image", f"localhost/{name}")
+        described = json.loads(found)["Docker"]["config"]
+        container = self.call("from", f"localhost/{name}").strip()
+        root = Path(self.call("mount", container).strip())
+        image = Image(
+            root,
+            described["Env"],
+            described["Cmd"],
+            described["Healthcheck"]["Test"][1:],
+            sum(path.lstat().st_size for path in _files(root)),
+        )
+        assert described["User"] == f"{USER}:{USER}"
+        seconds = time.monotonic() - started
+        print(f"{name}: built in {seconds:.0f} s; {image.num_bytes / 1e6:.0f} MB")
+        return image
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The API's image, built from the checkout."""
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
     for program in ("buildah", "mmdebstrap", "unshare"):
         assert shutil.which(program), f"{program} is needed"
-    folder = tmp_path_factory.mktemp("image")
-    base = os.environ.get("RICHREGIME_TEST_BASE")
-    if base is None:
-        base = str(folder / "base.tar")
-        run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", base)
-    buildah = (
-        "buildah",
-        "--root",
-        folder / "storage",
-        "--runroot",
-        folder / "run",
-        "--storage-driver",
-        "vfs",
-    )
-    blank = run(*buildah, "from", "scratch").strip()
-    run(*buildah, "add", blank, base, "/")
-    run(*buildah, "commit", "--rm", blank, "localhost/base")
-    shared = [f"--volume={path}:{path}:ro" for path in {os.environ.get("SSL_CERT_FILE")} - {None}]
-    started = time.monotonic()
-    file = DOCKER / "api.Dockerfile"
-    options = ("--isolation=chroot", "--format=docker", "--build-arg=BASE=localhost/base", *shared)
-    run(
-        *buildah,
-        "bud",
-        *options,
-        f"--ignorefile={file}.dockerignore",
-        "-f",
-        file,
-        "-t",
-        "api",
-        ROOT,
-    )
-    described = json.loads(run(*buildah, "inspect", "--type=image", "localhost/api"))["Docker"]
-    (listed,) = json.loads(run(*buildah, "images", "--json", "localhost/api"))
-    container = run(*buildah, "from", "localhost/api").strip()
-    image = Image(
-        Path(run(*buildah, "mount", container).strip()),
-        described["config"]["Env"],
-        described["config"]["Cmd"],
-        described["config"]["Healthcheck"]["Test"][1:],
-        sum(
-            path.lstat().st_size for path in _files(Path(run(*buildah, "mount", container).strip()))
-        ),
-    )
-    assert described["config"]["User"] == f"{USER}:{USER}"
-    size = f"{image.num_bytes / 1e6:.0f} MB ({listed['size']})"
-    print(f"built in {time.monotonic() - started:.0f} s; {size}")
-    yield image
-    run(*buildah, "rm", "--all")
-    shutil.rmtree(folder)
+    builder = Builder(tmp_path_factory.mktemp("image"))
+    builder.add_base()
+    yield builder
+    builder.call("rm", "--all")
+    shutil.rmtree(builder.folder)
+
+
+@pytest.fixture(scope="module")
+def image(builder: Builder) -> Image:
+    return builder.build("api")
+
+
+@pytest.fixture(scope="module")
+def worker_image(builder: Builder) -> Image:
+    """pip's own variables name where torch's build for the CPU is: an index, or a folder."""
+    found = {
+        name: os.environ.get(f"PIP_{name.upper()}") for name in ("find_links", "extra_index_url")
+    }
+    given = {name: value for name, value in found.items() if value}
+    assert given, "PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL must name torch's build for the CPU"
+    configuration = builder.folder / "pip.conf"
+    lines = [f"{name.replace('_', '-')} = {value}\n" for name, value in given.items()]
+    configuration.write_text("[global]\n" + "".join(lines))
+    folders = [path for path in given.get("find_links", "").split() if Path(path).is_dir()]
+    volumes = [f"{configuration}:/etc/pip.conf", *(f"{path}:{path}" for path in folders)]
+    return builder.build("worker", *(f"--volume={volume}:ro" for volume in volumes))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -214,13 +236,8 @@ def test_it_refuses_to_listen_on_all_addresses_without_a_key(image: Image, data:
 def test_it_starts_passes_its_health_check_and_accepts_an_experiment_for_a_worker_outside(
     image: Image, data: Path, tmp_path: Path
 ) -> None:
-    exit_code, output = image.run(
-        data, "richregime", "keys", "create", "--owner", "ada", "--scope", "admin"
-    )
-    assert exit_code == 0, output
-    key = output.split()[0]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    key = create_key(image, data)
+    port = free_port()
     log = tmp_path / "api.log"
     with (
         log.open("w") as api_output,
@@ -249,6 +266,70 @@ def test_it_starts_passes_its_health_check_and_accepts_an_experiment_for_a_worke
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"request"} <= {line["message"] for line in lines}
     assert key not in log.read_text()
+
+
+def test_a_worker_of_its_image_registers_and_computes(
+    worker_image: Image, data: Path, tmp_path: Path
+) -> None:
+    code = "import torch; print(torch.version.cuda, torch.cuda.is_available())"
+    assert worker_image.run(data, "python", "-c", code) == (0, "None False\n")
+    key = create_key(worker_image, data)
+    port = free_port()
+    command = [*worker_image.command[:-1], "/data/seen"]  # its own /tmp is not seen from here
+    with (
+        (tmp_path / "api.log").open("w") as api_output,
+        (tmp_path / "worker.log").open("w") as worker_output,
+        valkey(tmp_path) as broker,
+        worker_image.running(
+            data,
+            api_output,
+            *("python", "-m", "api.app"),
+            RICHREGIME_PORT=port,
+            RICHREGIME_BROKER_URL=broker,
+        ) as api,
+        worker_image.running(data, worker_output, *command, RICHREGIME_BROKER_URL=broker) as worker,
+    ):
+        client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=300,
+        )
+        wait_until(lambda: responds(client), 300, api)
+        wait_until(lambda: client.get("/workers").json()["items"], 300, worker)
+        (registered,) = client.get("/workers").json()["items"]
+        assert registered["device_class"] == "cpu"
+        wait_until((data / "seen").exists, 60, worker)
+        experiment = f"/experiments/{client.post('/experiments', json=BODY).json()['id']}"
+        wait_until(lambda: client.get(experiment).json()["terminal"], 600, worker)
+        assert client.get(experiment).json()["status"] == "succeeded"
+
+
+def create_key(image: Image, data: Path) -> str:
+    """The database is made too; lines of other news may stand before the key."""
+    command = ("richregime", "keys", "create", "--owner", "ada", "--scope", "admin")
+    exit_code, output = image.run(data, *command)
+    assert exit_code == 0, output
+    return next(word for word in output.split() if word.startswith("rrk_"))
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
+
+
+@contextmanager
+def valkey(folder: Path) -> Iterator[str]:
+    """A broker that listens on the loopback; yields its URL."""
+    from ops.broker import find_server
+
+    port = free_port()
+    command = [find_server(), "--port", port, "--bind", "127.0.0.1", "--dir", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
 
 
 def responds(client: httpx.Client) -> bool:
