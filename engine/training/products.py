@@ -9,7 +9,7 @@ a trial shows that each then has the bits of a single call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 
 ONEDNN_MULTIPLICATIONS = 2_000_000
 """From this many multiplications on, oneDNN is faster despite its start-up time."""
+
+SHARED_COLUMNS = 512
+"""The most columns of a product shared by several right operands: above, sharing is not faster."""
 
 Product = Callable[[], object]
 """A product with fixed operands and output memory; each call computes it again."""
@@ -56,6 +59,57 @@ def plan_products(
         batched = partial(torch.baddbmm, bias[:, None], left, right.transpose(1, 2), out=out)
     operands = [left, right] if bias is None else [left, right, bias]
     return [batched] if _have_equal_bits(single, batched, operands, out) else single
+
+
+class SharedProducts:
+    """Products of one left operand with the transposes of K right ones [n, k], plus biases [n].
+
+    Where right operands are narrow, several are side by side in one product, which then reads the
+    left one once for all, if a trial shows that each has the bits of a single `multiply`. rights,
+    biases: [K, n, k] and [K, n], as they are now: they may be copied.
+    """
+
+    def __init__(self, rights: Tensor, biases: Tensor) -> None:
+        self._rights, self._biases = rights, biases
+        at_once = max(1, SHARED_COLUMNS // rights.shape[1])
+        self._joint = [
+            (one, other, one.flatten(0, 1), other.flatten())
+            for one, other in zip(
+                torch.split(rights, at_once), torch.split(biases, at_once), strict=True
+            )
+        ]
+
+    def multiply(self, left: Tensor) -> Iterator[Tensor]:
+        """The K products with left [m, k], in order: [m, n] each, there may be gaps in between."""
+        for rights, biases, joint_right, joint_bias in self._joint:
+            if _shares(left, rights):
+                joint = multiply(left, joint_right, joint_bias)
+                yield from torch.split(joint, rights.shape[1], dim=1)
+            else:
+                yield from (multiply(left, *pair) for pair in zip(rights, biases, strict=True))
+
+
+def _shares(left: Tensor, rights: Tensor) -> bool:
+    return (
+        len(rights) > 1
+        and _suits_onednn(left, rights[0])
+        and _sharing_has_equal_bits(len(left), *rights.shape, torch.get_num_threads())
+    )
+
+
+@cache
+def _sharing_has_equal_bits(m: int, count: int, n: int, k: int, num_threads: int) -> bool:
+    """Whether products have equal bits in one shared product and alone: a trial on random
+    numbers."""
+    generator = torch.Generator().manual_seed(0)
+    left, rights, biases = (
+        torch.randn(shape, generator=generator) for shape in ((m, k), (count, n, k), (count, n))
+    )
+    joint = multiply(left, rights.flatten(0, 1), biases.flatten())
+    return all(
+        torch.equal(multiply(left, right, bias), part)
+        for right, bias, part in zip(rights, biases, torch.split(joint, n, dim=1), strict=True)
+    )
 
 
 def _have_equal_bits(

@@ -26,6 +26,7 @@ from engine.training.masked import FrozenEntries
 from engine.training.products import multiply
 from engine.training.recorder import Part, RecordedStep, Recorder
 from engine.training.stacked_batch import StackedBatch
+from engine.training.stacked_evaluation import evaluate_nets, list_activations
 
 ROW_MULTIPLE = 64
 """A seed's parameters are padded to a multiple of this many floats: element-wise kernels round an
@@ -263,17 +264,13 @@ class StackedLearner:
 
     def evaluate(self) -> Sequence[Evaluation]:
         with self.stopwatch.part("evaluation"):
-            return [self._evaluate_one(k) for k in range(len(self.seeds))]
-
-    def _evaluate_one(self, k: int) -> Evaluation:
-        labels, count = self._data.y_test, len(self._data.y_test)
-        losses = torch.zeros((), dtype=torch.float64, device=labels.device)
-        correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-        for start, stop in batch_bounds(count, self._rows_at_once(1024, EVALUATION_FLOATS)):
-            logits = self._activations(k, self._x_test[start:stop])[-1]
-            losses += torch.nn.functional.cross_entropy(logits, labels[start:stop], reduction="sum")
-            correct += (logits.argmax(dim=1) == labels[start:stop]).sum()
-        return Evaluation(correct.item() / count, losses.item() / count)
+            return evaluate_nets(
+                self._x_test,
+                self._data.y_test,
+                self._weights,
+                self._biases,
+                self._rows_at_once(1024, EVALUATION_FLOATS),
+            )
 
     def parameters(self, index: int) -> dict[str, Tensor]:
         return _unflatten(self._theta[index, : self._size].to("cpu", copy=True), self._names)
@@ -282,9 +279,10 @@ class StackedLearner:
         count = len(self._data.y_train)
         gradient = self._theta.new_zeros(self._size)
         weights, biases = _layer_views(gradient[None], self._names)
+        layers = [(w[index], b[index]) for w, b in zip(self._weights, self._biases, strict=True)]
         for start, stop in batch_bounds(count, self._rows_at_once(2048, 4 * EVALUATION_FLOATS)):
             x, labels = self._x_train[start:stop], self._data.y_train[start:stop]
-            inputs = [x, *self._activations(index, x)]
+            inputs = [x, *list_activations(x, layers)]
             delta = torch.softmax(inputs.pop(), dim=1)
             delta.scatter_add_(1, labels[:, None], delta.new_full((len(labels), 1), -1.0)).div_(
                 count
@@ -320,14 +318,6 @@ class StackedLearner:
         for batch in self._distinct_batches:
             state |= batch.capture()
         return state
-
-    def _activations(self, k: int, x: Tensor) -> list[Tensor]:
-        """Each layer's output [n, width] for seed index k: after its ReLU; logits at the top."""
-        outputs: list[Tensor] = []
-        for weight, bias in zip(self._weights, self._biases, strict=True):
-            x = multiply(x, weight[k], bias[k])
-            outputs.append(x.relu_() if len(outputs) + 1 < len(self._weights) else x)
-        return outputs
 
     def _rows_at_once(self, most: int, floats: int) -> int:
         widest = max(weight.shape[1] for weight in self._weights)
