@@ -63,6 +63,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "explanation/layer-policies",
         "explanation/reliability",
         "explanation/scaling",
+        "explanation/speed",
         "explanation/gpu",
     ),
 }

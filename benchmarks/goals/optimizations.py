@@ -13,6 +13,7 @@ from benchmarks.goals.relu_seeds import per_seed_epoch
 from benchmarks.images import user_images
 from benchmarks.interleave import interleave, speed_up, timed
 from benchmarks.options import Options
+from engine.training.stacked_evaluation import evaluate_nets
 
 DENORMAL = 1e-41
 ADAM_STEPS = 200
@@ -23,6 +24,7 @@ def measure(options: Options) -> Iterator[Figure]:
     yield from _without_resident_batches(options)
     yield from _without_fused_optimizer(options)
     yield from _without_buffers(options)
+    yield from _without_shared_evaluation(options)
 
 
 def _without_stacking(options: Options) -> Iterator[Figure]:
@@ -140,3 +142,27 @@ def _without_buffers(options: Options) -> Iterator[Figure]:
         found["new"],
         baseline="a new tensor each step",
     )
+
+
+def _without_shared_evaluation(options: Options) -> Iterator[Figure]:
+    """Five nets evaluated together, compared with one after the other."""
+    x = torch.randn(options.size(10_000, 600), 784)
+    labels = torch.arange(len(x)) % 10
+    for width in (10, 100):
+        sizes = ((width, 784), (10, width))
+        weights = [torch.randn(5, *size) / size[1] ** 0.5 for size in sizes]
+        biases = [torch.zeros(5, size[0]) for size in sizes]
+        alone = [
+            ([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases]) for k in range(5)
+        ]
+        together = timed(evaluate_nets, x, labels, weights, biases, 1024)
+        one_by_one = timed(
+            lambda nets=alone: [evaluate_nets(x, labels, *net, rows_at_once=1024) for net in nets]
+        )
+        found = interleave({"together": together, "one by one": one_by_one}, options.rounds(9))
+        yield speed_up(
+            f"evaluation of 5 seeds, w={width} d=1",
+            found["together"],
+            found["one by one"],
+            baseline="each net evaluated alone",
+        )
