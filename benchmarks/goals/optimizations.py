@@ -157,7 +157,7 @@ def _without_shared_evaluation(options: Options) -> Iterator[Figure]:
         ]
         together = timed(evaluate_nets, x, labels, weights, biases, 1024)
         one_by_one = timed(
-            lambda nets=alone: [evaluate_nets(x, labels, *net, rows_at_once=1024) for net in nets]
+            lambda nets=alone: [evaluate_nets(x, labels, w, b, 1024) for w, b in nets]
         )
         found = interleave({"together": together, "one by one": one_by_one}, options.rounds(9))
         yield speed_up(
