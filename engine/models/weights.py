@@ -36,8 +36,13 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """The tensors as one safetensors file.
 
     Equal tensors give equal bytes, for any device, memory layout and order of insertion. The bytes
-    are those of the format's own library, which would hold each number twice meanwhile.
+    are those of the format's own library, which would hold each number twice meanwhile; it writes
+    what has a rare type.
     """
+    if any(tensor.dtype not in DTYPES for tensor in tensors.values()):
+        return safetensors.torch.save(
+            {name: one.detach().cpu().contiguous() for name, one in tensors.items()}
+        )
     order = list(DTYPES)
     header: dict[str, Any] = {}
     parts: list[bytes | memoryview] = []

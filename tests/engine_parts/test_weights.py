@@ -40,3 +40,14 @@ def test_a_file_has_the_bytes_of_the_format_s_own_library() -> None:
     views = {"transposed": rows.t(), "row": rows[1]}
     clones = {name: view.contiguous().clone() for name, view in views.items()}
     assert save_tensors(views) == safetensors.torch.save(clones)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e5m2])
+def test_tensors_of_rare_types_are_written_by_the_library(dtype: torch.dtype) -> None:
+    tensors = {"rare": torch.zeros(6, dtype=dtype), "usual": torch.arange(3.0)}
+    found = load_tensors(save_tensors(tensors))
+    assert {name: one.dtype for name, one in found.items()} == {
+        "rare": dtype,
+        "usual": torch.float32,
+    }
+    assert torch.equal(found["usual"], tensors["usual"])
