@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pynvml
 
 from runtime.settings import Settings
 from storage.runs.placement import Capacity, format_labels
+
+log = logging.getLogger("richregime.worker")
 
 DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg")
 """One is there where NVIDIA's driver is, the second under WSL"""
@@ -155,5 +158,8 @@ def _ask_torch() -> list[Device]:
         command, capture_output=True, text=True, check=False
     )
     if done.returncode:
+        log.warning(
+            "torch cannot list the GPUs: %s", (done.stderr.splitlines() or ["no reason"])[-1]
+        )
         return []
     return [Device(name, memory) for name, memory in json.loads(done.stdout)]

@@ -23,6 +23,8 @@ MAX_DELAY_SECONDS = 10.0
 
 PATIENT_BEATS = 2
 """For how many heartbeats' time it waits until another child has sent its own"""
+PATIENT_SHARE = 1 / 6
+"""Of a lease: it waits no longer, so that a heartbeat of its own still comes in time"""
 
 REMEMBERED_STEPS = 101
 """Number of recent steps whose median is reported as the time of a step."""
@@ -141,7 +143,9 @@ class Lease:
             return self.beat()
         beat, began = self._next_beat(), time.monotonic()
         lease_seconds = self._settings.lease_seconds
-        patience = min(PATIENT_BEATS * self._settings.heartbeat_seconds, lease_seconds / 6)
+        patience = min(
+            PATIENT_BEATS * self._settings.heartbeat_seconds, PATIENT_SHARE * lease_seconds
+        )
         try:
             answer = self._shared.renew(
                 beat, lambda beats: send_heartbeats(self._db, beats, lease_seconds), patience

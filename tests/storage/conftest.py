@@ -23,6 +23,7 @@ from storage.files.blobs import BlobStore, StoredBlob
 from storage.runs.claim import Claim, claim_next
 from storage.runs.placement import Needs
 from storage.runs.transitions import cancel_run, fail_run, finish_run, release_run
+from storage.runs.workers import register_worker
 from tests.postgres import new_database
 
 SPEC: dict[str, Any] = {"kind": "train"}
@@ -137,6 +138,21 @@ class Store:
         """Let the lease expire, as if the worker had sent no heartbeat."""
         with self.db.write() as session:
             session.get_one(RunRow, run_id).lease_until = session.get_one(RunRow, run_id).created_at
+
+
+def register(store: Store, host: str = "lab7", pid: int = 100, slots: int = 1) -> str:
+    """Of a worker; returns its id."""
+    with store.db.write() as session:
+        return register_worker(
+            session,
+            host=host,
+            pid=pid,
+            device="cpu",
+            device_class="cpu",
+            slots=slots,
+            memory_bytes=0,
+            versions={},
+        )
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])

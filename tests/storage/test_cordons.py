@@ -14,24 +14,9 @@ from storage.runs.workers import (
     count_idle,
     count_listening,
     list_workers,
-    register_worker,
     remove_worker,
 )
-from tests.storage.conftest import Store
-
-
-def register(store: Store, host: str = "lab7", pid: int = 100, slots: int = 1) -> str:
-    with store.db.write() as session:
-        return register_worker(
-            session,
-            host=host,
-            pid=pid,
-            device="cpu",
-            device_class="cpu",
-            slots=slots,
-            memory_bytes=0,
-            versions={},
-        )
+from tests.storage.conftest import Store, register
 
 
 def cordon(store: Store, name: str, *, hand_back: bool = False) -> None:

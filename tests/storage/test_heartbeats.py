@@ -13,8 +13,7 @@ from storage.database.tables import RunRow
 from storage.experiments.cancel import cancel_experiment
 from storage.runs.cordons import set_cordon
 from storage.runs.heartbeats import Beat, Heartbeat, send_heartbeat, send_heartbeats
-from storage.runs.workers import register_worker
-from tests.storage.conftest import Store
+from tests.storage.conftest import Store, register
 
 ACTIVE = ((3.0, 10.0, "epochs"), 0.25, 7.5)
 SILENT = (None, 0.0, None)
@@ -52,18 +51,9 @@ def test_each_has_its_own_answer_and_one_lease(store: Store) -> None:
 
 
 def test_only_the_drained_worker_hands_back(store: Store) -> None:
+    for host in ("lab7", "other"):
+        register(store, host, pid=1)
     with store.db.write() as session:
-        for host in ("lab7", "other"):
-            register_worker(
-                session,
-                host=host,
-                pid=1,
-                device="cpu",
-                device_class="cpu",
-                slots=2,
-                memory_bytes=0,
-                versions={},
-            )
         set_cordon(session, "lab7", hand_back=True)
     held = {}
     for worker in ("lab7:1:2", "other:1:2"):

@@ -112,7 +112,7 @@ def test_a_gpu_is_found_by_the_beginning_of_its_uuid(monkeypatch: pytest.MonkeyP
 
 
 def test_without_nvml_a_process_of_its_own_asks_torch(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(devices, "pynvml", Nvml())
     monkeypatch.setattr(devices, "DRIVER_FILES", (str(tmp_path / "none"),))
@@ -124,6 +124,7 @@ def test_without_nvml_a_process_of_its_own_asks_torch(
     assert describe_device("gpu") == Device("first", 5)
     monkeypatch.setattr(devices, "ASK_TORCH", "import sys; sys.exit('no driver')")
     assert list_gpus() == []
+    assert caplog.messages == ["torch cannot list the GPUs: no driver"]
 
 
 def test_torch_is_asked_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
