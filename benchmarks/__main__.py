@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.options import Options
 from benchmarks.page import TITLES, print_figure, write_page
+from engine.process_memory import keep_freed_memory
 from engine.threads import wait_briefly
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     wait_briefly()
+    keep_freed_memory()
     if chosen.names == ["known"]:
         return compare_known(chosen)
     chosen.out = chosen.out or LATEST

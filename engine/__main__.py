@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError, InvalidSpec
 from engine.experiments.registry import presets
+from engine.process_memory import keep_freed_memory
 from engine.threads import wait_briefly
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     wait_briefly()
+    keep_freed_memory()
     import torch
 
     from engine.determinism import prepare_process

@@ -12,6 +12,7 @@ from billiard.process import current_process
 from celery.worker.request import Request
 
 from engine.durations import format_seconds
+from engine.process_memory import keep_freed_memory, return_freed_memory
 from runtime.logs import log_context
 from runtime.settings import Settings
 from runtime.tracing import flush, span, start_tracing
@@ -117,6 +118,7 @@ def _prepare_child(
 
     torch.set_num_threads(1)  # each run sets its own
     prepare_process()
+    keep_freed_memory()
     if capacity.device_class == "gpu":
         check_gpu()  # else every run would fail on it
     _preload_kinds()
@@ -149,9 +151,12 @@ def _preload_kinds() -> None:
 
 def work(child: Child) -> None:
     """Execute queued runs until none fits or a drain is requested, so that few wake-ups suffice."""
+    executed = False
     while not child.drain.is_set():
         claimed = child.claim()
         if claimed is None:
+            if executed:
+                return_freed_memory()
             return
         claim, device = claimed
         try:
@@ -169,6 +174,7 @@ def work(child: Child) -> None:
                     child.drain.is_set,
                     child.heartbeats,
                 )
+            executed = True
         except DeviceBroken:
             log.exception("this process can no longer use the device; it exits and is replaced")
             logging.shutdown()

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from engine.process_memory import keep_freed_memory
 from engine.threads import wait_briefly
 
 
@@ -21,6 +22,8 @@ def main() -> None:
     os.environ.pop("GOMP_SPINCOUNT", None)
     if asked["brief"]:
         wait_briefly()
+    if asked["keeps_memory"]:
+        keep_freed_memory()
     import torch
 
     from benchmarks.engine_runs import train_seeds

@@ -26,6 +26,7 @@ from engine.own_claims.claim import OwnClaim
 from engine.paper.comparison import compare
 from engine.plot_numbers import plot_numbers
 from engine.plotting import PlotOptions, save
+from engine.process_memory import keep_freed_memory
 from engine.spec import sha256_of
 from ops.gallery.entries import BEYOND_TWO_CORES, Entry, list_entries
 from ops.gallery.record import DPI, make_record
@@ -81,6 +82,7 @@ def compute_alone(entry: Entry, out: Path, data_dir: Path, device: str, deadline
     What was computed by then is in `out/work`, from which the next call continues.
     """
     prepare_process()
+    keep_freed_memory()
     body = entry.body()
     folder = out / "work" / name_folder(body)
     is_reused = (folder / COMPLETE).exists()
