@@ -72,9 +72,19 @@ def served_engine(
     threads: int = 1,
     *,
     brief: bool = True,
+    keeps_memory: bool = True,
 ) -> ServedScript:
-    """brief: its threads wait as shipped; else they keep their cores busy while they wait."""
-    asked = {"spec": spec, "seeds": list(seeds), "threads": threads, "brief": brief}
+    """brief: its threads wait as shipped; else they keep their cores busy while they wait.
+
+    keeps_memory: its freed memory stays with it, as shipped; else the C library decides.
+    """
+    asked = {
+        "spec": spec,
+        "seeds": list(seeds),
+        "threads": threads,
+        "brief": brief,
+        "keeps_memory": keeps_memory,
+    }
     module = "benchmarks.baselines.serve_engine"
     data = "" if options.data_dir is None else str(options.data_dir.resolve())
     return ServedScript([sys.executable, "-m", module, json.dumps(asked), data])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from benchmarks.goals.relu_seeds import per_seed_epoch
 from benchmarks.images import user_images
 from benchmarks.interleave import interleave, speed_up, timed
 from benchmarks.options import Options
+from benchmarks.served_script import served_engine
 from engine.training.stacked_evaluation import evaluate_nets
 
 DENORMAL = 1e-41
@@ -25,6 +27,7 @@ def measure(options: Options) -> Iterator[Figure]:
     yield from _without_fused_optimizer(options)
     yield from _without_buffers(options)
     yield from _without_shared_evaluation(options)
+    yield from _without_kept_memory(options)
 
 
 def _without_stacking(options: Options) -> Iterator[Figure]:
@@ -165,4 +168,27 @@ def _without_shared_evaluation(options: Options) -> Iterator[Figure]:
             found["together"],
             found["one by one"],
             baseline="each net evaluated alone",
+        )
+
+
+def _without_kept_memory(options: Options) -> Iterator[Figure]:
+    """Trainings of convolutional nets, in a process of its own each."""
+    for model, size in (("vgg5", 1_000), ("resnet18", 256)):
+        examples = options.size(size, 20)
+        spec: dict[str, Any] = {
+            "data": {**options.digits(), "train_size": examples, "test_size": examples},
+            "model": {"name": model},
+            "epochs": 1,
+        }
+        with (
+            served_engine(options, spec, (0,)) as kept,
+            served_engine(options, spec, (0,), keeps_memory=False) as returned,
+        ):
+            candidates = {"kept": kept.train, "returned": returned.train}
+            found = interleave(candidates, options.rounds(9))
+        yield speed_up(
+            f"freed memory kept, {model}, one thread",
+            found["kept"],
+            found["returned"],
+            baseline="the C library returns it to the system",
         )

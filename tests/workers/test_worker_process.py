@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,21 @@ def test_children_wait_briefly_and_give_way_to_other_programs(harness: WorkerHar
     own = os.getpriority(os.PRIO_PROCESS, 0)
     child = os.getpriority(os.PRIO_PROCESS, harness.child_of(run_id))
     assert child == min(19, own + 3)
+
+
+def test_an_idle_child_has_returned_the_memory_of_its_run(harness: WorkerHarness) -> None:
+    data = {"name": "digits", "train_size": 256, "test_size": 250}
+    spec = {"kind": "train", "epochs": 1, "data": data, "model": {"name": "vgg5"}}
+    _, run_id = harness.submit(spec)
+    harness.wait(run_id, "succeeded")
+    child = harness.child_of(run_id)
+    wait_until(lambda: _memory(child, "VmHWM") - _memory(child, "VmRSS") > 50)
+
+
+def _memory(process: int, name: str) -> float:
+    """MiB, from `/proc`."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def test_a_manifest_names_spec_data_device_and_versions(harness: WorkerHarness) -> None:
