@@ -198,7 +198,7 @@ def gallery(
     ] = None,
     out: Annotated[
         Path,
-        typer.Option(help="Folder for paper-map.md, figures/, results/.", callback=expand_user),
+        typer.Option(help="Folder for the pages, figures/ and results/.", callback=expand_user),
     ] = Path("docs"),
     page_only: Annotated[
         bool, typer.Option(help="Only write the page, from the results in the folder.")
@@ -206,8 +206,9 @@ def gallery(
 ) -> None:
     """Compute every figure and table of the paper, most of them at its size.
 
-    Writes paper-map.md with an answer for each claim, and a page for each figure. On two cores it
-    takes a day. Records of experiments that have ended are kept.
+    Writes paper-map.md with an answer for each claim, paper-experiments.md with what every
+    experiment found, and a page for each figure. On two cores it takes a day. Records of
+    experiments that have ended are kept.
     """
     from rich.console import Console
 

@@ -53,6 +53,7 @@ ORDER: Mapping[str, tuple[str, ...]] = {
         "reference/performance",
         "reference/known-answers",
         "paper-map",
+        "paper-experiments",
         "regime",
     ),
     "Explanation": (

@@ -1,4 +1,7 @@
-"""Writes docs/paper-map.md: an answer for each claim of the paper, from records of `compute`."""
+"""Writes docs/paper-map.md, an answer for each claim of the paper, from records of `compute`.
+
+Beside it docs/paper-experiments.md, with every experiment that a claim was judged on.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,37 @@ from ops.gallery.texts import MARKS, Record, data_of, escape_cell, sentence_of, 
 HEAD = """# The paper, claim by claim
 
 Does what Li & Banerjee, *Experiments with Rich Regime Training for Deep Learning*, saw come out
-again? This page has a sentence for each claim, and links each to the experiments behind it. How a
-verdict is reached, and how often it is wrong, is on the page [verdicts](explanation/verdicts.md).
-One command computes everything; if interrupted, run it again and it continues:
-
-```sh
-# FOLDER has MNIST and Fashion-MNIST; without it they are downloaded
-./run gallery --data-dir FOLDER
-```
-
-The page [on the regime](regime.md) tells what of this depends on whether a net trains lazily.
+again? One experiment answers for each claim, chosen before it was computed, and the sentence beside
+it tells what the others found. See also [every experiment](paper-experiments.md), [how a verdict is
+reached](explanation/verdicts.md) and [what depends on the regime](regime.md).
 
 The paper leaves choices open, so each experiment names its *reading*:
 
 """
 DECIDED = ("reproduced", "not reproduced")
+EXPERIMENTS_PAGE = "paper-experiments.md"
+EXPERIMENTS_HEAD = """# The paper, every experiment
+
+All experiments that a claim of the paper was judged on; [the paper, claim by claim](paper-map.md)
+has the answers. One command computes them; if interrupted, run it again and it continues:
+
+```sh
+# FOLDER has MNIST and Fashion-MNIST; without it they are downloaded
+./run gallery --data-dir FOLDER
+```
+"""
+_MIDDLE_WIDTHS = "fig2-first_epoch-widths_100_1000"
+ANSWERS = {
+    1: _MIDDLE_WIDTHS,
+    2: _MIDDLE_WIDTHS,
+    3: _MIDDLE_WIDTHS,
+    4: _MIDDLE_WIDTHS,
+    5: "fig5",
+    6: "fig7a",
+    7: "fig10a",
+    8: "fig1a",
+}
+"""By claim: the experiment that answers, whatever it finds; no result may change the choice"""
 REFERENCE_POINT = "reference_point"
 REGIME_PAGE = "regime.md"
 NO_READING = "other"
@@ -50,7 +69,7 @@ PICTURES = {
 
 
 def write_pages(results: Path, page: Path) -> None:
-    """Write the page, one for each figure, and that on the regime, of all records in `results`.
+    """Write the page, that of every experiment, one for each figure, and that on the regime.
 
     All folders are in that of the page.
     """
@@ -62,7 +81,10 @@ def write_pages(results: Path, page: Path) -> None:
     # The others cross the regime with it, and ask what depends on that.
     of_paper = [record for record in records if record["preset"] not in QUESTIONS]
     parts += [_overview(of_paper), *(_claim_section(of_paper, claim, folder) for claim in CLAIMS)]
-    page.write_text("\n".join([*filter(None, parts), _index_section(records)]), encoding="utf-8")
+    page.write_text("\n".join(filter(None, parts)), encoding="utf-8")
+    parts = [EXPERIMENTS_HEAD, *(_experiments_section(of_paper, claim) for claim in CLAIMS)]
+    parts.append(_index_section(records))
+    (page.parent / EXPERIMENTS_PAGE).write_text("\n".join(parts), encoding="utf-8")
     write_figure_pages(records, page.parent / "figures", f"../{folder}")
     write_regime_page(records, page.parent / REGIME_PAGE, folder)
 
@@ -123,7 +145,7 @@ def _name_reset(reset_to: Record) -> str:
 
 
 def _overview(records: Sequence[Record]) -> str:
-    """A row for each claim, a column for each reading."""
+    """The answer to each claim in a sentence; then a column for each reading."""
     names: list[str] = [one.name for one in READINGS]
     verdicts = {claim.number: list(_list_verdicts(records, claim)) for claim in CLAIMS}
     used = [
@@ -134,29 +156,46 @@ def _overview(records: Sequence[Record]) -> str:
     lines = [
         "## The eight claims",
         "",
+        "| claim | answer | reading | what was found |",
+        "|---|---|---|---|",
+        *(_answer_row(verdicts[claim.number], claim) for claim in CLAIMS),
+        "",
+        "By reading, with the number of experiments:",
+        "",
         f"| claim | {' | '.join(f'`{name}`' for name in used)} |",
         f"|---|{'---|' * len(used)}",
     ]
     for claim in CLAIMS:
         cells = [_summarize(verdicts[claim.number], name) for name in used]
-        lines.append(
-            f"| [{claim.number}. {claim.title}](#claim-{claim.number}) | {' | '.join(cells)} |"
-        )
+        lines.append(f"| {_link_claim(claim)} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
+def _answer_row(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> str:
+    if not verdicts:
+        return f"| {_link_claim(claim)} |  |  | Not computed here. |"
+    _, verdict = _choose(verdicts, claim)
+    mark, sentence = MARKS[verdict["verdict"]], escape_cell(sentence_of(verdict))
+    return f"| {_link_claim(claim)} | {mark} | `{_reading_of(verdict)}` | {sentence} |"
+
+
+def _link_claim(claim: PaperClaim) -> str:
+    return f"[{claim.number}. {claim.title}](#claim-{claim.number})"
+
+
 def _summarize(verdicts: Sequence[tuple[Record, Record]], reading: str) -> str:
-    """The verdicts by one reading with their numbers, e.g. `2 ✔ reproduced`; paper scale first."""
+    """The verdicts by one reading with their numbers, e.g. `✔ reproduced (2)`."""
     chosen = [verdict for _, verdict in verdicts if _reading_of(verdict) == reading]
     parts = []
     for name, mark in MARKS.items():
         count = sum(verdict["verdict"] == name for verdict in chosen)
         if count:
-            parts.append(mark if len(chosen) == 1 else f"{mark} ({count})")
+            parts.append(f"{mark} ({count})")
     return ", ".join(parts)
 
 
 def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) -> str:
+    """The answer in one sentence, a row for each reading, and a figure."""
     verdicts = list(_list_verdicts(records, claim))
     lines = [
         f'## <a id="claim-{claim.number}"></a>{claim.number}. {claim.title}',
@@ -166,23 +205,70 @@ def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) ->
     ]
     if not verdicts:
         return "\n".join([*lines, "Not computed here.", ""])
-    _, telling = verdicts[0]
     lines += [
-        f"**{MARKS[telling['verdict']]}**{_describe_setting(telling)}. {sentence_of(telling)}",
+        _answer(verdicts, claim),
+        "",
+        "| reading | verdicts | experiment | value, interval | n | scale |",
+        "|---|---|---|---|---:|---|",
+        *_reading_rows(verdicts, claim),
+    ]
+    picture = _picture(records, claim, folder)
+    return "\n".join([*lines, "", *([picture, ""] if picture else [])])
+
+
+def _answer(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> str:
+    """What the experiment that answers found, and how many others by its reading agree."""
+    record, verdict = _choose(verdicts, claim)
+    reading = _reading_of(verdict)
+    others = [one for _, one in verdicts if _reading_of(one) == reading and one is not verdict]
+    counts = _summarize([(record, one) for one in others], reading)
+    beside = f" Other experiments by this reading: {counts}." if counts else ""
+    return (
+        f"**{MARKS[verdict['verdict']]}**{_describe_setting(verdict)} ({_link(record)}). "
+        f"{sentence_of(verdict)}{'' if sentence_of(verdict).endswith('.') else '.'}{beside}"
+    )
+
+
+def _reading_rows(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> Iterator[str]:
+    for reading in dict.fromkeys(_reading_of(verdict) for _, verdict in verdicts):
+        found = [pair for pair in verdicts if _reading_of(pair[1]) == reading]
+        record, verdict = _choose(found, claim)
+        link = f"[{len(found)}]({EXPERIMENTS_PAGE}#claim-{claim.number})"
+        cells = (
+            *(f"`{reading}`", f"{_summarize(found, reading)} of {link}"),
+            *(_link(record), value_of(verdict), str(verdict.get("n", "") or "")),
+            verdict.get("scale", ""),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _choose(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> tuple[Record, Record]:
+    """That of the experiment that answers; else of its preset, else the most telling one."""
+    answer = ANSWERS[claim.number]
+    preset = answer.split("-")[0]
+    return min(verdicts, key=lambda pair: (pair[0]["name"] != answer, pair[0]["preset"] != preset))
+
+
+def _experiments_section(records: Sequence[Record], claim: PaperClaim) -> str:
+    """A row for each experiment."""
+    lines = [
+        f'## <a id="claim-{claim.number}"></a>{claim.number}. {claim.title}',
         "",
         "| reading | scale | figure | verdict | value, interval | n | found |",
         "|---|---|---|---|---|---:|---|",
     ]
-    for record, verdict in verdicts:
-        name = f"[{record['preset']}](figures/{record['preset']}.md#{record['name']})"
+    for record, verdict in _list_verdicts(records, claim):
         cells = (
-            *(f"`{_reading_of(verdict)}`", verdict.get("scale", ""), name),
+            *(f"`{_reading_of(verdict)}`", verdict.get("scale", ""), _link(record)),
             *(MARKS[verdict["verdict"]], value_of(verdict), str(verdict.get("n", "") or "")),
             escape_cell(sentence_of(verdict)),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    picture = _picture(records, claim, folder)
-    return "\n".join([*lines, "", *([picture, ""] if picture else [])])
+    return "\n".join([*lines, ""])
+
+
+def _link(record: Record) -> str:
+    return f"[{record['preset']}](figures/{record['preset']}.md#{record['name']})"
 
 
 def _picture(records: Sequence[Record], claim: PaperClaim, folder: str) -> str:

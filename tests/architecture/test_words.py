@@ -14,6 +14,7 @@ SUFFIXES = {".py", ".md", ".html", ".js", ".css", ".yaml", ".ipynb", ".toml", ".
 COMMANDS = {"run", "test"}
 GENERATED_LINES = (
     "docs/paper-map.md",
+    "docs/paper-experiments.md",
     "docs/regime.md",
     "docs/figures/",
     "docs/reference/known-answers.md",

@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from engine.experiments.registry import presets
+from engine.paper.claims import CLAIMS
 from engine.sweep import expand
 from ops.gallery import compute as computing
 from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries
-from ops.gallery.page import write_pages
+from ops.gallery.page import ANSWERS, write_pages
 
 SMALL = {
     "kind": "train",
@@ -201,11 +202,13 @@ def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path)
     write_record(results, "fig2", "first_epoch", [rises, inconclusive])
     write_pages(results, page)
     text = page.read_text()
-    assert "| [2. Wide nets recover as more is reset](#claim-2) | ✘ not reproduced |" in text
+    row = "| [2. Wide nets recover as more is reset](#claim-2) |"
+    assert f"{row} ✔ reproduced | `first_epoch` | Found reproduced by first_epoch. |" in text
+    assert f"{row} ✘ not reproduced (1) | ✔ reproduced (1) |" in text
     section = text[text.index('<a id="claim-2">') : text.index('<a id="claim-3">')]
     assert (
-        "**✔ reproduced**, by the reading `first_epoch`, at paper scale. Found reproduced by "
-        "first_epoch." in section
+        "**✔ reproduced**, by the reading `first_epoch`, at paper scale "
+        "([fig2](figures/fig2.md#fig2-first_epoch)). Found reproduced by first_epoch.\n" in section
     )
     assert section.index("| `first_epoch` |") < section.index("| `trainable` |")
     assert "(results/fig2-first_epoch-curves_linear.png)" not in section, "it was not drawn"
@@ -215,6 +218,40 @@ def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path)
     assert "decided by theory" in figure
     assert "\n  - Beside it: Width 100 rises: reproduced, -0.25 [-0.5, -0.125].\n" in figure
     assert "Choices where the paper is silent: a choice." in figure
+
+
+def test_an_experiment_named_in_advance_answers_and_the_others_are_counted(tmp_path: Path) -> None:
+    """A choice among results, as of the first decided one, is wrong more often than told."""
+    results = tmp_path / "results"
+    results.mkdir()
+    undecided = verdict(5, "inconclusive", "trainable", scale="reduced")
+    write_record(results, "fig5", None, [undecided])
+    found = verdict(5, "reproduced", "trainable", reason="of fig6")
+    write_record(results, "fig6", None, [found])
+    missed = verdict(5, "not reproduced", "trainable", reason="of fig18", sentence="a | b")
+    write_record(results, "fig18", None, [missed])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    section = text[text.index('<a id="claim-5">') : text.index('<a id="claim-6">')]
+    assert (
+        "**– inconclusive**, by the reading `trainable`, at reduced scale "
+        "([fig5](figures/fig5.md#fig5)). Found inconclusive by trainable. Other experiments by "
+        "this reading: ✔ reproduced (1), ✘ not reproduced (1).\n" in section
+    )
+    assert (
+        "| `trainable` | ✔ reproduced (1), ✘ not reproduced (1), – inconclusive (1) of "
+        "[3](paper-experiments.md#claim-5) | [fig5](figures/fig5.md#fig5) | -0.5 [-0.6, -0.4] | 5 "
+        "| reduced |" in section
+    )
+    every = (tmp_path / "paper-experiments.md").read_text()
+    assert every.count("| `trainable` |") == 3
+    assert "| ✘ not reproduced | -0.5 [-0.6, -0.4] | 5 | a \\| b |" in every
+
+
+def test_the_experiments_that_answer_are_in_the_gallery() -> None:
+    names = {entry.name for entry in list_entries()}
+    assert set(ANSWERS.values()) <= names
+    assert list(ANSWERS) == [claim.number for claim in CLAIMS]
 
 
 def test_points_that_do_not_measure_a_claim_are_not_on_the_page(tmp_path: Path) -> None:
