@@ -160,13 +160,13 @@ def _overview(records: Sequence[Record]) -> str:
         "|---|---|---|---|",
         *(_answer_row(verdicts[claim.number], claim) for claim in CLAIMS),
         "",
-        "By reading, with the number of experiments:",
+        "Experiments by reading: ✔ reproduced, ✘ not reproduced, – inconclusive.",
         "",
         f"| claim | {' | '.join(f'`{name}`' for name in used)} |",
         f"|---|{'---|' * len(used)}",
     ]
     for claim in CLAIMS:
-        cells = [_summarize(verdicts[claim.number], name) for name in used]
+        cells = [_count(verdicts[claim.number], name) for name in used]
         lines.append(f"| {_link_claim(claim)} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
@@ -185,13 +185,20 @@ def _link_claim(claim: PaperClaim) -> str:
 
 def _summarize(verdicts: Sequence[tuple[Record, Record]], reading: str) -> str:
     """The verdicts by one reading with their numbers, e.g. `✔ reproduced (2)`."""
-    chosen = [verdict for _, verdict in verdicts if _reading_of(verdict) == reading]
-    parts = []
-    for name, mark in MARKS.items():
-        count = sum(verdict["verdict"] == name for verdict in chosen)
-        if count:
-            parts.append(f"{mark} ({count})")
-    return ", ".join(parts)
+    counts = _count_verdicts(verdicts, reading)
+    return ", ".join(f"{MARKS[name]} ({count})" for name, count in counts.items())
+
+
+def _count(verdicts: Sequence[tuple[Record, Record]], reading: str) -> str:
+    """The same in a narrow cell, e.g. `✔ 2`."""
+    counts = _count_verdicts(verdicts, reading)
+    return ", ".join(f"{MARKS[name][0]} {count}" for name, count in counts.items())
+
+
+def _count_verdicts(verdicts: Sequence[tuple[Record, Record]], reading: str) -> dict[str, int]:
+    """How many experiments have each verdict, in the order of `MARKS`; those that occur."""
+    found = [verdict["verdict"] for _, verdict in verdicts if _reading_of(verdict) == reading]
+    return {name: found.count(name) for name in MARKS if name in found}
 
 
 def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) -> str:
