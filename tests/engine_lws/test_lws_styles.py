@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.experiments.lws.plots import _bar_text
 from engine.experiments.lws.styles import POLICY_COLORS, POLICY_NAMES, curve_styles, family_styles
 from engine.training.policies import STATIC_POLICIES
 
@@ -62,3 +63,13 @@ def test_curves_of_one_policy_differ_in_colour_and_line() -> None:
 def test_sixteen_policies_have_a_marker_each() -> None:
     styles = family_styles([point(name, name) for name in POLICY_COLORS])
     assert len({str(marker) for _, marker in styles.values()}) == len(POLICY_COLORS) == 16
+
+
+def test_a_small_ratio_of_times_is_not_shown_as_zero() -> None:
+    def text(ratio: float) -> str:
+        point = {"outcome": "trained", "backward_ratio": {"mean": ratio}}
+        return _bar_text(point, "backward_seconds", 1.3436)
+
+    assert text(0.002857) == "1.34\n(0.003x)"
+    assert text(0.0785) == "1.34\n(0.08x)"
+    assert text(0.378) == "1.34\n(0.38x)"

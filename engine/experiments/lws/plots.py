@@ -197,7 +197,12 @@ def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
         return f"{mean:.1f}{mark}"
     ratio = point["backward_ratio"]
     seconds = f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"
-    return seconds + mark + (f"\n({ratio['mean']:.2f}x)" if ratio else "")
+    return seconds + mark + (f"\n({_format_ratio(ratio['mean'])}x)" if ratio else "")
+
+
+def _format_ratio(ratio: float) -> str:
+    """Two decimals; of a ratio below 0.1 one digit, so that it is not shown as 0.00."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
 def _draw_scatter(
