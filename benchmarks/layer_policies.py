@@ -28,6 +28,7 @@ from engine.determinism import prepare_process
 from engine.experiments.lws.result import LwsSeedResult
 from engine.experiments.lws.spec import LwsSpec
 from engine.models.layout import layout
+from engine.process_memory import keep_freed_memory
 from engine.training import module_learner
 from engine.training.cost_shares import expect_shares
 from engine.training.layer_schedule import draw_schedule
@@ -178,6 +179,7 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="print the table, write nothing")
     chosen = parser.parse_args()
     prepare_process()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory(prefix="richregime-policies-") as folder:
         options = Options(Path(folder), None, smoke=False, peers=False)
         rows = measure(options, chosen.epochs, chosen.seeds)

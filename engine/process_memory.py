@@ -9,7 +9,8 @@ LARGEST_KEPT = 256 << 20
 """Bytes of the largest tensor whose memory is kept: the activations of a convolutional net's layer
 take tens of MB. Larger ones, such as the weights of the widest nets, are returned at once, so that
 the peak is that of the tensors in use."""
-_LARGEST_KEPT_BEFORE_GLIBC_2_35 = 32 << 20
+_LARGEST_OF_OLD_VERSIONS = 32 << 20
+"""The most that `mallopt` accepts by its manual page; newer versions of glibc accept more."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the parameters of `mallopt`, from malloc.h
 _NEVER = -1
 
@@ -28,7 +29,7 @@ def keep_freed_memory() -> bool:
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):
         return False
-    sizes = (LARGEST_KEPT, _LARGEST_KEPT_BEFORE_GLIBC_2_35)
+    sizes = (LARGEST_KEPT, _LARGEST_OF_OLD_VERSIONS)
     return any(library.mallopt(_MMAP_THRESHOLD, size) for size in sizes) and bool(
         library.mallopt(_TRIM_THRESHOLD, _NEVER)
     )

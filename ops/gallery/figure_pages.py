@@ -116,7 +116,7 @@ def _provenance(record: Record) -> str:
     reused = "; trainings of an earlier figure were reused" if record["reused_trainings"] else ""
     return (
         f"{changed}; {data_of(record)}; mean ± one standard error; "
-        f"{format_seconds(record['run_seconds'])} of computing on "
+        f"its runs took {format_seconds(record['run_seconds'])} on "
         f"{machine.get('processor', machine['device'])} "
         f"({machine['threads']} thread per run; {versions}){reused}.\n"
     )

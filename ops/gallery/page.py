@@ -21,9 +21,10 @@ from ops.gallery.texts import MARKS, Record, data_of, escape_cell, sentence_of, 
 HEAD = """# The paper, claim by claim
 
 Does what Li & Banerjee, *Experiments with Rich Regime Training for Deep Learning*, saw come out
-again? One experiment answers for each claim, chosen before it was computed, and the sentence beside
-it tells what the others found. See also [every experiment](paper-experiments.md), [how a verdict is
-reached](explanation/verdicts.md) and [what depends on the regime](regime.md).
+again? One experiment answers for each claim, [by a rule that no result
+enters](explanation/verdicts.md#which-experiment-answers), and what the others found is counted
+beside it. See also [every experiment](paper-experiments.md) and [what depends on the
+regime](regime.md).
 
 The paper leaves choices open, so each experiment names its *reading*:
 
@@ -40,18 +41,18 @@ has the answers. One command computes them; if interrupted, run it again and it 
 ./run gallery --data-dir FOLDER
 ```
 """
-_MIDDLE_WIDTHS = "fig2-first_epoch-widths_100_1000"
 ANSWERS = {
-    1: _MIDDLE_WIDTHS,
-    2: _MIDDLE_WIDTHS,
-    3: _MIDDLE_WIDTHS,
-    4: _MIDDLE_WIDTHS,
+    1: "fig2-first_epoch-widths_100_1000",
+    2: "fig2-first_epoch-widths_100_1000",
+    3: "fig4a-first_epoch",
+    4: "fig2-first_epoch",
     5: "fig5",
     6: "fig7a",
     7: "fig10a",
     8: "fig1a",
 }
-"""By claim: the experiment that answers, whatever it finds; no result may change the choice"""
+"""By claim: the experiment that answers, by the rule in docs/explanation/verdicts.md. No result may
+change the choice."""
 REFERENCE_POINT = "reference_point"
 REGIME_PAGE = "regime.md"
 NO_READING = "other"
@@ -156,11 +157,11 @@ def _overview(records: Sequence[Record]) -> str:
     lines = [
         "## The eight claims",
         "",
-        "| claim | answer | reading | what was found |",
-        "|---|---|---|---|",
+        "| claim | answer | reading | what was found | others by this reading |",
+        "|---|---|---|---|---|",
         *(_answer_row(verdicts[claim.number], claim) for claim in CLAIMS),
         "",
-        "Experiments by reading: ✔ reproduced, ✘ not reproduced, – inconclusive.",
+        "All experiments by reading: ✔ reproduced, ✘ not reproduced, – inconclusive.",
         "",
         f"| claim | {' | '.join(f'`{name}`' for name in used)} |",
         f"|---|{'---|' * len(used)}",
@@ -173,10 +174,14 @@ def _overview(records: Sequence[Record]) -> str:
 
 def _answer_row(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> str:
     if not verdicts:
-        return f"| {_link_claim(claim)} |  |  | Not computed here. |"
+        return f"| {_link_claim(claim)} |  |  | Not computed here. |  |"
     _, verdict = _choose(verdicts, claim)
-    mark, sentence = MARKS[verdict["verdict"]], escape_cell(sentence_of(verdict))
-    return f"| {_link_claim(claim)} | {mark} | `{_reading_of(verdict)}` | {sentence} |"
+    reading = _reading_of(verdict)
+    cells = (
+        *(_link_claim(claim), MARKS[verdict["verdict"]], f"`{reading}`"),
+        *(escape_cell(sentence_of(verdict)), _count(_others(verdicts, verdict), reading)),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _link_claim(claim: PaperClaim) -> str:
@@ -215,6 +220,7 @@ def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) ->
     lines += [
         _answer(verdicts, claim),
         "",
+        *_tell_departures(_choose(verdicts, claim)[1]),
         "| reading | verdicts | experiment | value, interval | n | scale |",
         "|---|---|---|---|---:|---|",
         *_reading_rows(verdicts, claim),
@@ -223,17 +229,27 @@ def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) ->
     return "\n".join([*lines, "", *([picture, ""] if picture else [])])
 
 
+def _tell_departures(verdict: Record) -> list[str]:
+    departures = verdict["departures"]
+    return [f"Departures from the paper: {'; '.join(departures)}.", ""] if departures else []
+
+
 def _answer(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> str:
     """What the experiment that answers found, and how many others by its reading agree."""
     record, verdict = _choose(verdicts, claim)
     reading = _reading_of(verdict)
-    others = [one for _, one in verdicts if _reading_of(one) == reading and one is not verdict]
-    counts = _summarize([(record, one) for one in others], reading)
+    counts = _summarize(_others(verdicts, verdict), reading)
     beside = f" Other experiments by this reading: {counts}." if counts else ""
     return (
         f"**{MARKS[verdict['verdict']]}**{_describe_setting(verdict)} ({_link(record)}). "
         f"{sentence_of(verdict)}{'' if sentence_of(verdict).endswith('.') else '.'}{beside}"
     )
+
+
+def _others(
+    verdicts: Sequence[tuple[Record, Record]], verdict: Record
+) -> list[tuple[Record, Record]]:
+    return [pair for pair in verdicts if pair[1] is not verdict]
 
 
 def _reading_rows(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> Iterator[str]:
@@ -250,10 +266,24 @@ def _reading_rows(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) 
 
 
 def _choose(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> tuple[Record, Record]:
-    """That of the experiment that answers; else of its preset, else the most telling one."""
+    """That of the experiment that answers; else of its preset, else of the paper's first figure.
+
+    No verdict enters the choice.
+    """
+    return min(
+        verdicts,
+        key=lambda pair: (
+            _is_answer(pair[0], claim),
+            paper_order(pair[0]["preset"]),
+            pair[0]["name"],
+        ),
+    )
+
+
+def _is_answer(record: Record, claim: PaperClaim) -> tuple[bool, bool]:
+    """A sort key: the experiment that answers, then others of its preset."""
     answer = ANSWERS[claim.number]
-    preset = answer.split("-")[0]
-    return min(verdicts, key=lambda pair: (pair[0]["name"] != answer, pair[0]["preset"] != preset))
+    return record["name"] != answer, record["preset"] != answer.split("-")[0]
 
 
 def _experiments_section(records: Sequence[Record], claim: PaperClaim) -> str:
@@ -300,12 +330,12 @@ def _describe_setting(verdict: Record) -> str:
 def _list_verdicts(records: Sequence[Record], claim: PaperClaim) -> Iterator[tuple[Record, Record]]:
     """The verdicts on a claim, each once, the most telling first.
 
-    Figures of the same trainings have equal ones. Decided verdicts come before others, the paper's
-    scale before a reduced one, and `first_epoch` before the other readings. Points that do not
-    measure the claim are left out.
+    Figures of the same trainings have equal ones; that of the claim's own figure is kept. Decided
+    verdicts come before others, the paper's scale before a reduced one, and `first_epoch` before
+    the other readings. Points that do not measure the claim are left out.
     """
     found: dict[str, tuple[Record, Record]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda record: _is_answer(record, claim)):
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
             key = json.dumps(
                 [verdict["point"], verdict["value"], verdict["reason"]], sort_keys=True

@@ -248,6 +248,38 @@ def test_an_experiment_named_in_advance_answers_and_the_others_are_counted(tmp_p
     assert "| ✘ not reproduced | -0.5 [-0.6, -0.4] | 5 | a \\| b |" in every
 
 
+def test_no_verdict_enters_the_choice_where_the_answering_experiment_is_missing(
+    tmp_path: Path,
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    undecided = verdict(5, "inconclusive", "trainable", departures=["fewer epochs"])
+    write_record(results, "fig6", None, [undecided])
+    found = verdict(5, "reproduced", "trainable", departures=["another net"])
+    write_record(results, "fig18", None, [found])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    row = "| [5. Active parameters concentrate at the ends](#claim-5) |"
+    assert f"{row} – inconclusive | `trainable` | Found inconclusive by trainable. | ✔ 1 |" in text
+    section = text[text.index('<a id="claim-5">') : text.index('<a id="claim-6">')]
+    assert "\nDepartures from the paper: fewer epochs.\n" in section
+
+
+def test_of_equal_verdicts_that_of_the_answering_experiment_is_kept(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    shared = verdict(3, "not reproduced", "first_epoch")
+    for preset in ("fig2", "fig4a"):
+        write_record(results, preset, "first_epoch", [shared])
+    write_record(results, "fig3", "first_epoch", [verdict(3, "reproduced", "first_epoch")])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    section = text[text.index('<a id="claim-3">') : text.index('<a id="claim-4">')]
+    assert "**✘ not reproduced**" in section
+    assert "([fig4a](figures/fig4a.md#fig4a-first_epoch))" in section
+    assert "#fig2-first_epoch" not in section
+
+
 def test_the_experiments_that_answer_are_in_the_gallery() -> None:
     names = {entry.name for entry in list_entries()}
     assert set(ANSWERS.values()) <= names
