@@ -12,10 +12,8 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from benchmarks.options import Options
@@ -26,15 +24,20 @@ from engine.threads import wait_briefly
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
-KNOWN = ROOT / "benchmarks" / "results" / "known.json"
-KNOWN_PAGE = ROOT / "docs" / "reference" / "known-answers.md"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0 if every measured goal was met, else 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    wait_briefly()
+    keep_freed_memory()
+    if arguments[:1] == ["known"]:
+        from benchmarks import known
+
+        return known.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="+", choices=["all", "page", "known", *TITLES], help="what to measure"
+        "names", nargs="+", choices=["all", "page", *TITLES], help="what to measure"
     )
     parser.add_argument(
         "--out",
@@ -55,10 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
         help="also install MLflow in its own environment and measure it",
     )
     chosen = parser.parse_args(arguments)
-    wait_briefly()
-    keep_freed_memory()
-    if chosen.names == ["known"]:
-        return compare_known(chosen)
     chosen.out = chosen.out or LATEST
     if chosen.names == ["page"]:
         PAGE.write_text(write_page(json.loads(chosen.out.read_text())), encoding="utf-8")
@@ -66,9 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Ends the services too, because they are stopped when their blocks are left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     names = (
-        list(TITLES)
-        if "all" in chosen.names
-        else [name for name in chosen.names if name not in ("page", "known")]
+        list(TITLES) if "all" in chosen.names else [name for name in chosen.names if name != "page"]
     )
     with tempfile.TemporaryDirectory(prefix="richregime-benchmarks-") as folder:
         document = measure_all(names, chosen, Path(folder))
@@ -78,35 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
     missed = [figure["name"] for figure in measured if figure["is_met"] is False]
     print(f"written to {chosen.out}; {len(missed)} goals missed")
     return 1 if missed else 0
-
-
-def compare_known(chosen: argparse.Namespace) -> int:
-    """Compute the rows of `benchmarks.known`; returns 0 if all agree, else 1."""
-    from engine.determinism import prepare_process
-
-    prepare_process()
-    from benchmarks import known
-    from benchmarks.machine import describe_machine
-
-    out = chosen.out or KNOWN
-    rows: list[dict[str, Any]] = []
-    stored = known.read_stored(out)
-    with tempfile.TemporaryDirectory(prefix="richregime-known-") as folder:
-        options = Options(Path(folder), chosen.data_dir, chosen.smoke, chosen.peers)
-        for row in known.measure(options, stored):
-            rows.append(asdict(row))
-            agrees = "agrees" if row.agrees else "DOES NOT AGREE"
-            print(f"{row.setting}: {fmean(row.values):.4f} ({row.published}) {agrees}", flush=True)
-            document = {
-                "machine": describe_machine(),
-                "data": options.data_description,
-                "rows": rows,
-            }
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(document, indent=1) + "\n")
-    if chosen.out is None:
-        KNOWN_PAGE.write_text(known.write_page(document), encoding="utf-8")
-    return 0 if chosen.smoke or all(row["agrees"] for row in rows) else 1
 
 
 def measure_all(names: list[str], chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:

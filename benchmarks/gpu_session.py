@@ -110,6 +110,13 @@ def list_steps(data_dir: Path, out: Path, *, is_rehearsal: bool) -> Iterator[Ste
             120.0 if is_rehearsal else 3_600.0,
             stops_itself=True,
         )
+    answers = ("--out", str(out / "known_gpu.json"), "--gpu", str(out / "known"))
+    yield Step(
+        "known",
+        (python, "-m", "benchmarks", "known", *answers, *smoke),
+        120.0 if is_rehearsal else 3_600.0,
+        stops_itself=True,
+    )
 
 
 def list_trainings() -> list[list[str]]:

@@ -2,26 +2,55 @@
 
 `python -m benchmarks known --data-dir FOLDER` computes each row, writes it to
 benchmarks/results/known.json as soon as it is known, and writes docs/reference/known-answers.md. A
-row that the file holds for the same specs and versions is not computed again.
+row that the file holds for the same specs and versions is not computed again. With `--gpu FOLDER`
+it computes the rows that need a GPU instead, to known_gpu.json, and keeps what it has begun in
+FOLDER.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.engine_runs import make_context, run_kind
-from benchmarks.known_rows import list_answers, write_colour_sets
-from benchmarks.known_rules import mean_interval
+from benchmarks.engine_runs import choose_gpu, make_context, run_kind
+from benchmarks.known_rows import find_colour_file, list_answers, write_colour_sets
+from benchmarks.known_rules import Answer, mean_interval
+from benchmarks.machine import describe_machine
 from benchmarks.options import Options
+from engine.determinism import prepare_process
 from engine.experiments.registry import parse_spec
+from engine.local import run_local
 from engine.spec import sha256_of
+from engine.timing import monotonic
 
+ROOT = Path(__file__).parents[1]
+STORED = ROOT / "benchmarks" / "results" / "known.json"
+STORED_GPU = STORED.with_name("known_gpu.json")
+PAGE = ROOT / "docs" / "reference" / "known-answers.md"
 SEEDS_AT_ONCE = 20
+TIME_LIMIT_REACHED = 3
+NEEDS = {
+    "cifar10-jpeg": "`cifar10-jpeg.npz` in the data folder, and an hour",
+    "gpu": "a GPU: `python -m benchmarks known --data-dir FOLDER --gpu FOLDER`",
+}
+"""What a row that is missing needs"""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuWork:
+    """How the rows that need a GPU are computed."""
+
+    device: str
+    folder: Path
+    """What one call has begun is there, and the next goes on from it"""
+    deadline: float | None = None
+    """The time of `engine.timing.monotonic()` after which a training saves and ends"""
 
 
 @dataclass(slots=True)
@@ -39,13 +68,71 @@ class Row:
     spec: dict[str, Any] = field(default_factory=dict)
 
 
-def measure(options: Options, stored: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """Each row that this machine can compute; those of `stored` with equal identity are kept."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 where all rows agree, 1 where one does not, 3 where the time was over before."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks known", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, help="folder with MNIST; default: digits")
+    parser.add_argument("--out", type=Path, help="the JSON file; without it the page is written")
+    parser.add_argument("--gpu", type=Path, metavar="FOLDER", help="the rows that need a GPU")
+    parser.add_argument("--seconds", type=float, help="with --gpu: save and end after so long")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: checks that it runs")
+    chosen = parser.parse_args(arguments)
+    if chosen.seconds is not None and chosen.gpu is None:
+        parser.error("--seconds needs --gpu: the other rows do not go on from what they saved")
+    if chosen.smoke and chosen.out is None:
+        parser.error("--smoke needs --out: what it computes is no answer")
+    prepare_process()
+    out = chosen.out or (STORED if chosen.gpu is None else STORED_GPU)
+    with tempfile.TemporaryDirectory(prefix="richregime-known-") as folder:
+        options = Options(Path(folder), chosen.data_dir, chosen.smoke, peers=False)
+        work = None if chosen.gpu is None else _plan_gpu_work(parser, chosen, options)
+        rows = []
+        for row in measure(options, read_stored(out), work):
+            rows.append(row)
+            agrees = "agrees" if row.agrees else "DOES NOT AGREE"
+            print(f"{row.setting}: {fmean(row.values):.4f} ({row.published}) {agrees}", flush=True)
+            _write(out, options, rows)
+        missing = list_missing(options, [asdict(row) for row in rows])
+    left = [answer for answer in missing if (answer.needs == "gpu") == (work is not None)]
+    for answer in left:
+        why = f"it needs {NEEDS[answer.needs]}" if work is None else "the same call goes on"
+        print(f"{answer.setting}: not computed; {why}")
+    if chosen.out is None:
+        documents = [json.loads(one.read_text()) for one in (STORED, STORED_GPU) if one.exists()]
+        every = [row for document in documents for row in document["rows"]]
+        PAGE.write_text(write_page(documents, list_missing(options, every)), encoding="utf-8")
+    if work is not None and left:
+        return TIME_LIMIT_REACHED
+    return 0 if chosen.smoke or all(row.agrees for row in rows) else 1
+
+
+def _plan_gpu_work(
+    parser: argparse.ArgumentParser, chosen: argparse.Namespace, options: Options
+) -> GpuWork:
+    """Ends the process with a message where the machine cannot do it."""
+    device = choose_gpu(options)
+    if device is None:
+        parser.error("--gpu: this machine has no GPU that torch can use")
+    if not chosen.smoke and find_colour_file(options) is None:
+        parser.error(f"--gpu: cifar10-jpeg.npz is not in --data-dir {chosen.data_dir}")
+    deadline = None if chosen.seconds is None else monotonic() + chosen.seconds
+    return GpuWork(device, chosen.gpu, deadline)
+
+
+def measure(
+    options: Options, stored: Sequence[Mapping[str, Any]], gpu: GpuWork | None = None
+) -> Iterator[Row]:
+    """Each row that this machine can compute; those of `stored` with equal identity are kept.
+
+    gpu: computes the rows that need one, instead of all others.
+    """
     known = {(row["setting"], row["identity"]): Row(**row) for row in stored}
-    registered = write_colour_sets(options)
+    registered = {} if gpu is not None else write_colour_sets(options)
     computed: dict[str, Sequence[Any]] = {}
     for answer in list_answers(options):
         identity = answer.identity(options.data_dir)
+        if (answer.needs == "gpu") != (gpu is not None):
+            continue
         if (answer.setting, identity) in known:
             yield replace(known[answer.setting, identity], note=answer.note)
             continue
@@ -55,9 +142,15 @@ def measure(options: Options, stored: Sequence[Mapping[str, Any]]) -> Iterator[R
         for spec in (answer.spec, *answer.further):
             key = sha256_of([dict(spec), answer.seeds])
             if key not in computed:
-                computed[key] = list(_run_seeds(options, spec, answer.seeds, registered))
+                computed[key] = (
+                    list(_run_seeds(options, spec, answer.seeds, registered))
+                    if gpu is None
+                    else _run_to_deadline(options, spec, answer.seeds, gpu, gpu.folder / key[:16])
+                )
             found.append(computed[key])
         values = [answer.value(*results) for results in zip(*found, strict=True)]
+        if not values:
+            continue
         yield Row(
             answer.setting,
             answer.published,
@@ -71,6 +164,12 @@ def measure(options: Options, stored: Sequence[Mapping[str, Any]]) -> Iterator[R
         )
 
 
+def list_missing(options: Options, rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    """The answers whose setting no row has."""
+    known = {row["setting"] for row in rows}
+    return [answer for answer in list_answers(options) if answer.setting not in known]
+
+
 def _run_seeds(
     options: Options, spec: Mapping[str, Any], number: int, registered: dict[str, Path]
 ) -> Iterator[Any]:
@@ -82,8 +181,27 @@ def _run_seeds(
         ctx.discard()
 
 
-def write_page(document: Mapping[str, Any]) -> str:
-    """docs/reference/known-answers.md."""
+def _run_to_deadline(
+    options: Options, spec: Mapping[str, Any], number: int, gpu: GpuWork, folder: Path
+) -> Sequence[Any]:
+    """The result of each seed, from where an earlier call ended; none where the time is over."""
+    experiment = run_local(
+        spec,
+        folder,
+        seeds=range(number),
+        data_dir=options.data_dir or options.work_dir,
+        device=gpu.device,
+        allow_download=False,
+        deadline=gpu.deadline,
+    )
+    return experiment.points[0].results if experiment.is_complete else ()
+
+
+def write_page(documents: Sequence[Mapping[str, Any]], missing: Sequence[Answer]) -> str:
+    """docs/reference/known-answers.md.
+
+    documents: one for each machine. missing: what none of them has.
+    """
     lines = [
         "# Known answers",
         "",
@@ -94,7 +212,7 @@ def write_page(document: Mapping[str, Any]) -> str:
         "| setting | published | source | ours, 95 % interval of the mean | n | agrees |",
         "|---|---|---|---|---:|---|",
     ]
-    for row in document["rows"]:
+    for row in (row for document in documents for row in document["rows"]):
         values = row["values"]
         low, high = mean_interval(values)
         note = f" ({row['note']})" if row["note"] else ""
@@ -102,12 +220,34 @@ def write_page(document: Mapping[str, Any]) -> str:
         ours = f"{fmean(values):.4f} [{low:.4f}, {high:.4f}]"
         cells = (f"{row['setting']}{note}", row["published"], row["source"], ours)
         lines.append(f"| {' | '.join(cells)} | {len(values)} | {verdict} |")
-    machine = document["machine"]
-    versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
-    lines += ["", f"Computed on {machine['processor']} ({versions}); data: {document['data']}.", ""]
+    lines.append("")
+    for document in documents:
+        machine = document["machine"]
+        where = ", ".join([machine["processor"], *machine.get("gpus", ())])
+        versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
+        rows = len(document["rows"])
+        told = "row" if rows == 1 else "rows"
+        lines += [f"{rows} {told} computed on {where} ({versions}); data: {document['data']}.", ""]
+    if missing:
+        lines += ["## Not computed yet", "", "| setting | published | source | needs |"]
+        lines.append("|---|---|---|---|")
+        for one in missing:
+            cells = (f"{one.setting} ({one.note})", one.published, one.source, NEEDS[one.needs])
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
     return "\n".join(lines)
 
 
 def read_stored(path: Path) -> list[Mapping[str, Any]]:
     """The rows of an earlier call; none without the file."""
     return list(json.loads(path.read_text())["rows"]) if path.exists() else []
+
+
+def _write(path: Path, options: Options, rows: Sequence[Row]) -> None:
+    document = {
+        "machine": describe_machine(),
+        "data": options.data_description,
+        "rows": [asdict(row) for row in rows],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")

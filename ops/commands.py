@@ -213,14 +213,21 @@ def gallery(
     from rich.console import Console
 
     from ops.gallery.compute import compute
-    from ops.gallery.entries import list_entries
+    from ops.gallery.entries import list_entries, list_left_out
     from ops.gallery.page import write_pages
 
     entries = [entry for entry in list_entries(data_dir) if not only or entry.preset in only]
     missing = set(only or ()) - {entry.preset for entry in entries}
     if missing:
         raise typer.BadParameter(f"unknown presets at quick scale: {', '.join(sorted(missing))}")
-    succeeded = page_only or compute(entries, home, data_dir, out / "results", Console())
+    console = Console()
+    for entry in list_left_out(data_dir):
+        if entry.preset in {one.preset for one in entries} and not page_only:
+            console.print(
+                f"{entry.name}: {entry.data_file} is not in --data-dir; the quick preset is "
+                "computed instead"
+            )
+    succeeded = page_only or compute(entries, home, data_dir, out / "results", console)
     write_pages(out / "results", out / "paper-map.md")
     raise typer.Exit(0 if succeeded else 1)
 

@@ -28,7 +28,7 @@ from engine.plot_numbers import plot_numbers
 from engine.plotting import PlotOptions, save
 from engine.process_memory import keep_freed_memory
 from engine.spec import sha256_of
-from ops.gallery.entries import BEYOND_TWO_CORES, Entry, list_entries
+from ops.gallery.entries import BEYOND_TWO_CORES, Entry, list_entries, list_left_out
 from ops.gallery.record import DPI, make_record
 
 TIME_LIMIT_REACHED = 3
@@ -66,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in chosen.names if name not in known]
     if unknown:
         parser.error(f"there is no entry {', '.join(unknown)}: {', '.join(known)}")
+    if chosen.entries == "gallery":
+        for entry in list_left_out(chosen.data_dir):
+            if entry.name in chosen.names:
+                parser.error(f"{entry.name} needs {entry.data_file} in --data-dir")
     for name in chosen.names:
         if (chosen.out / f"{name}.json").exists():
             continue

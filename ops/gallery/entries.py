@@ -220,6 +220,11 @@ def list_entries(data_dir: Path | None = None) -> tuple[Entry, ...]:
     return (*AT_SIZE, *others)
 
 
+def list_left_out(data_dir: Path | None = None) -> list[Entry]:
+    """The changed entries in whose place `list_entries` has the unchanged preset."""
+    return [entry for entry in CHANGES if not _has_data(entry, data_dir)]
+
+
 def _has_data(entry: Entry, data_dir: Path | None) -> bool:
     return entry.data_file is None or (
         data_dir is not None and (data_dir / entry.data_file).is_file()

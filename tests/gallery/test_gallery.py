@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from engine.experiments.registry import presets
 from engine.paper.claims import CLAIMS
 from engine.sweep import expand
+from ops.commands import app
 from ops.gallery import compute as computing
-from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries
+from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries, list_left_out
 from ops.gallery.page import ANSWERS, write_pages
 
 SMALL = {
@@ -87,9 +89,23 @@ def test_changes_are_left_out_if_their_file_is_missing(tmp_path: Path) -> None:
     needing = [entry for entry in CHANGES if entry.data_file is not None]
     assert needing
     assert not any(entry in list_entries(tmp_path) for entry in needing)
+    assert list_left_out(tmp_path) == needing
     for entry in needing:
         (tmp_path / str(entry.data_file)).touch()
     assert all(entry in list_entries(tmp_path) for entry in needing)
+    assert list_left_out(tmp_path) == []
+
+
+def test_the_command_tells_which_entry_it_does_not_enlarge(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(computing, "compute", lambda *_: True)
+    monkeypatch.setattr("ops.gallery.page.write_pages", lambda *_: None)
+    for only, is_told in (("fig23", True), ("fig22a", False)):
+        call = ["gallery", "--only", only, "--data-dir", str(tmp_path), "--out", str(tmp_path)]
+        told = CliRunner().invoke(app, call)
+        assert told.exit_code == 0, told.output
+        assert ("cifar10-jpeg.npz is not in --data-dir" in told.output) is is_told
 
 
 def test_an_entry_waits_for_an_earlier_one_that_trains_the_same_nets(

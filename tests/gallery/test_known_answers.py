@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.known import Row, measure, write_page
+from benchmarks import known
+from benchmarks.known import GpuWork, Row, measure, write_page
 from benchmarks.known_rows import list_answers
 from benchmarks.known_rules import (
     at_most,
@@ -22,6 +23,7 @@ from benchmarks.width_slopes import slope_over
 from engine.experiments.registry import parse_spec
 
 SMOKE = Options(Path("unused"), None, smoke=True, peers=False)
+PUBLISHED = Options(Path("unused"), Path("data"), smoke=False, peers=False)
 
 
 def test_the_rules_by_hand() -> None:
@@ -41,7 +43,7 @@ def test_the_rules_by_hand() -> None:
 
 
 def test_every_row_has_a_valid_spec_and_says_where_its_number_comes_from() -> None:
-    answers = list(list_answers(Options(Path("unused"), Path("data"), smoke=False, peers=False)))
+    answers = list(list_answers(PUBLISHED))
     assert len({(one.setting, one.identity(None)) for one in answers}) == len(answers)
     for one in answers:
         for spec in (one.spec, *one.further):
@@ -73,9 +75,55 @@ def test_a_number_of_several_specs_is_of_the_results_of_each_seed() -> None:
 def test_the_page_tells_values_rule_and_agreement() -> None:
     row = Row("a net", "0.5", "a source", [0.4, 0.5, 0.6], "the rule", False, "smaller", "id")
     machine = {"processor": "CPU", "versions": {"torch": "2"}}
-    page = write_page({"machine": machine, "data": "MNIST", "rows": [asdict(row)]})
+    (missing,) = (one for one in list_answers(SMOKE) if one.source == "the paper, Table 1")
+    page = write_page([{"machine": machine, "data": "MNIST", "rows": [asdict(row)]}], [missing])
     assert (
         "| a net (smaller) | 0.5 | a source | 0.5000 [0.2516, 0.7484] | 3 | **no**: the rule |"
         in page
     )
-    assert "CPU (torch 2); data: MNIST" in page
+    assert "1 row computed on CPU (torch 2); data: MNIST" in page
+    assert f"| {missing.setting} ({missing.note}) | 0.9080 | the paper, Table 1 | a GPU: " in page
+
+
+def test_the_published_page_tells_every_answer_computed_or_not() -> None:
+    page = known.PAGE.read_text()
+    for answer in list_answers(PUBLISHED):
+        assert f"| {answer.setting} (" in page or f"| {answer.setting} |" in page
+
+
+def test_rows_that_need_a_gpu_go_on_from_what_an_earlier_call_saved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (answer,) = (one for one in list_answers(SMOKE) if one.source == "the paper, Table 1")
+    small = {
+        "kind": "train",
+        "data": {"name": "digits", "train_size": 64, "test_size": 32},
+        "model": {"name": "relu_net", "width": 4},
+        "epochs": 2,
+    }
+    monkeypatch.setattr(known, "list_answers", lambda _: iter([replace(answer, spec=small)]))
+    options = Options(tmp_path, None, smoke=True, peers=False)
+    assert list(measure(options, [])) == [], "it needs a GPU"
+    (folder, other) = (tmp_path / "begun", tmp_path / "other")
+    assert list(measure(options, [], GpuWork("cpu", folder, deadline=0.0))) == []
+    saved = {path.name for path in folder.rglob("resume*")}
+    (row,) = measure(options, [], GpuWork("cpu", folder))
+    (alone,) = measure(options, [], GpuWork("cpu", other))
+    assert saved
+    assert (row.values, len(row.values)) == (alone.values, 3)
+    assert list(measure(options, [asdict(row)], GpuWork("cpu", folder, deadline=0.0))) == [row]
+
+
+def test_calls_that_would_spoil_the_page_or_cannot_be_done_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(known, "choose_gpu", lambda _: "cuda")
+    out = str(tmp_path / "out.json")
+    for call, told in (
+        (["--smoke"], "--smoke needs --out"),
+        (["--seconds", "1"], "--seconds needs --gpu"),
+        (["--gpu", str(tmp_path), "--data-dir", str(tmp_path), "--out", out], "cifar10-jpeg.npz"),
+    ):
+        with pytest.raises(SystemExit):
+            known.main(call)
+        assert told in capsys.readouterr().err
