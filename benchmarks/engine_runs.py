@@ -17,6 +17,9 @@ from engine.spec import Execution, ExperimentSpec
 from engine.training.loop import train
 from engine.training.outcome import TrainedSeed
 
+SAVE_SECONDS = 30.0
+"""Between the saves of a run that is kept"""
+
 _numbers = count()
 
 
@@ -29,22 +32,31 @@ class Context(LocalRunContext):
         seeds: Sequence[int],
         registered: dict[str, Path],
         execution: Execution,
+        keep: Path | None = None,
+        deadline: float | None = None,
     ) -> None:
+        """keep: a folder in whose place the scratch folder is, and which a later context resumes.
+
+        deadline: as in `LocalRunContext`.
+        """
         super().__init__(
-            options.work_dir / f"run{next(_numbers)}",
+            keep or options.work_dir / f"run{next(_numbers)}",
             seeds,
             execution,
             data_dir=options.data_dir or options.work_dir,
             allow_download=False,
-            save_every_seconds=1e9,
+            save_every_seconds=1e9 if keep is None else SAVE_SECONDS,
+            deadline=deadline,
         )
-        self._registered = registered
+        self._registered, self._is_kept = registered, keep is not None
 
     def registered_dataset(self, name: str) -> Path | None:
         return self._registered.get(name)
 
     def discard(self) -> None:
-        shutil.rmtree(self._folder)
+        """Delete the scratch folder; what is to be kept stays."""
+        if not self._is_kept:
+            shutil.rmtree(self._folder)
 
 
 def make_context(
@@ -52,11 +64,13 @@ def make_context(
     seeds: Sequence[int],
     *,
     registered: dict[str, Path] | None = None,
+    keep: Path | None = None,
+    deadline: float | None = None,
     **execution: Any,
 ) -> Context:
     """A context with these execution options; default: the CPU with all of torch's threads."""
-    defaults = {"device": "cpu", "threads": torch.get_num_threads()}
-    return Context(options, seeds, registered or {}, Execution(**{**defaults, **execution}))
+    options_of_run = Execution(**{"device": "cpu", "threads": torch.get_num_threads(), **execution})
+    return Context(options, seeds, registered or {}, options_of_run, keep, deadline)
 
 
 def train_seeds(

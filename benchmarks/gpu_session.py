@@ -110,7 +110,7 @@ def list_steps(data_dir: Path, out: Path, *, is_rehearsal: bool) -> Iterator[Ste
             120.0 if is_rehearsal else 3_600.0,
             stops_itself=True,
         )
-    answers = ("--out", str(out / "known_gpu.json"), "--gpu", str(out / "known"))
+    answers = ("--gpu", "--out", str(out / "known_gpu.json"), "--keep", str(out / "known"))
     yield Step(
         "known",
         (python, "-m", "benchmarks", "known", *answers, *smoke),

@@ -2,9 +2,9 @@
 
 `python -m benchmarks known --data-dir FOLDER` computes each row, writes it to
 benchmarks/results/known.json as soon as it is known, and writes docs/reference/known-answers.md. A
-row that the file holds for the same specs and versions is not computed again. With `--gpu FOLDER`
-it computes the rows that need a GPU instead, to known_gpu.json, and keeps what it has begun in
-FOLDER.
+row that the file holds for the same specs and versions is not computed again. With `--keep FOLDER`
+the next call goes on with a row that this one has begun. With `--gpu` it computes the rows that
+need a GPU instead, to known_gpu.json.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.engine_runs import choose_gpu, make_context, run_kind
 from benchmarks.known_rows import find_colour_file, list_answers, write_colour_sets
@@ -24,8 +24,8 @@ from benchmarks.known_rules import Answer, mean_interval
 from benchmarks.machine import describe_machine
 from benchmarks.options import Options
 from engine.determinism import prepare_process
+from engine.errors import RunInterrupted
 from engine.experiments.registry import parse_spec
-from engine.local import run_local
 from engine.spec import sha256_of
 from engine.timing import monotonic
 
@@ -37,18 +37,20 @@ SEEDS_AT_ONCE = 20
 TIME_LIMIT_REACHED = 3
 NEEDS = {
     "cifar10-jpeg": "`cifar10-jpeg.npz` in the data folder, and an hour",
-    "gpu": "a GPU: `python -m benchmarks known --data-dir FOLDER --gpu FOLDER`",
+    "gpu": "a GPU, and `--gpu`",
 }
-"""What a row that is missing needs"""
+"""What a missing row needs"""
 
 
 @dataclass(frozen=True, slots=True)
-class GpuWork:
-    """How the rows that need a GPU are computed."""
+class Work:
+    """How the rows are computed."""
 
-    device: str
-    folder: Path
-    """What one call has begun is there, and the next goes on from it"""
+    device: Literal["cpu", "cuda"] = "cpu"
+    needs_gpu: bool = False
+    """Whether the rows are those that need a GPU; else all others"""
+    keep: Path | None = None
+    """What one call has begun is there, and the next goes on from it; None: nothing is kept"""
     deadline: float | None = None
     """The time of `engine.timing.monotonic()` after which a training saves and ends"""
 
@@ -73,66 +75,77 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks known", description=__doc__)
     parser.add_argument("--data-dir", type=Path, help="folder with MNIST; default: digits")
     parser.add_argument("--out", type=Path, help="the JSON file; without it the page is written")
-    parser.add_argument("--gpu", type=Path, metavar="FOLDER", help="the rows that need a GPU")
-    parser.add_argument("--seconds", type=float, help="with --gpu: save and end after so long")
+    parser.add_argument("--gpu", action="store_true", help="the rows that need a GPU")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a later call goes on from it")
+    parser.add_argument("--seconds", type=float, help="with --keep: save and end after so long")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: checks that it runs")
     chosen = parser.parse_args(arguments)
-    if chosen.seconds is not None and chosen.gpu is None:
-        parser.error("--seconds needs --gpu: the other rows do not go on from what they saved")
+    if chosen.seconds is not None and chosen.keep is None:
+        parser.error("--seconds needs --keep: what is begun would be lost")
     if chosen.smoke and chosen.out is None:
         parser.error("--smoke needs --out: what it computes is no answer")
     prepare_process()
-    out = chosen.out or (STORED if chosen.gpu is None else STORED_GPU)
+    out = chosen.out or (STORED_GPU if chosen.gpu else STORED)
     with tempfile.TemporaryDirectory(prefix="richregime-known-") as folder:
         options = Options(Path(folder), chosen.data_dir, chosen.smoke, peers=False)
-        work = None if chosen.gpu is None else _plan_gpu_work(parser, chosen, options)
+        work = _plan_work(parser, chosen, options)
         rows = []
         for row in measure(options, read_stored(out), work):
             rows.append(row)
             agrees = "agrees" if row.agrees else "DOES NOT AGREE"
             print(f"{row.setting}: {fmean(row.values):.4f} ({row.published}) {agrees}", flush=True)
             _write(out, options, rows)
-        missing = list_missing(options, [asdict(row) for row in rows])
-    left = [answer for answer in missing if (answer.needs == "gpu") == (work is not None)]
-    for answer in left:
-        why = f"it needs {NEEDS[answer.needs]}" if work is None else "the same call goes on"
+        missing = [
+            answer
+            for answer in list_missing(options, [asdict(row) for row in rows])
+            if _is_asked(answer, work)
+        ]
+    is_late = work.deadline is not None and monotonic() > work.deadline
+    for answer in missing:
+        why = "the same call goes on" if is_late else f"it needs {NEEDS[answer.needs]}"
         print(f"{answer.setting}: not computed; {why}")
     if chosen.out is None:
         documents = [json.loads(one.read_text()) for one in (STORED, STORED_GPU) if one.exists()]
         every = [row for document in documents for row in document["rows"]]
         PAGE.write_text(write_page(documents, list_missing(options, every)), encoding="utf-8")
-    if work is not None and left:
+    if is_late and missing:
         return TIME_LIMIT_REACHED
     return 0 if chosen.smoke or all(row.agrees for row in rows) else 1
 
 
-def _plan_gpu_work(
+def _plan_work(
     parser: argparse.ArgumentParser, chosen: argparse.Namespace, options: Options
-) -> GpuWork:
+) -> Work:
     """Ends the process with a message where the machine cannot do it."""
+    deadline = None if chosen.seconds is None else monotonic() + chosen.seconds
+    if not chosen.gpu:
+        return Work(keep=chosen.keep, deadline=deadline)
     device = choose_gpu(options)
     if device is None:
         parser.error("--gpu: this machine has no GPU that torch can use")
     if not chosen.smoke and find_colour_file(options) is None:
         parser.error(f"--gpu: cifar10-jpeg.npz is not in --data-dir {chosen.data_dir}")
-    deadline = None if chosen.seconds is None else monotonic() + chosen.seconds
-    return GpuWork(device, chosen.gpu, deadline)
+    return Work(device, True, chosen.keep, deadline)
+
+
+def _is_asked(answer: Answer, work: Work) -> bool:
+    return (answer.needs == "gpu") == work.needs_gpu
 
 
 def measure(
-    options: Options, stored: Sequence[Mapping[str, Any]], gpu: GpuWork | None = None
+    options: Options, stored: Sequence[Mapping[str, Any]], work: Work = Work()
 ) -> Iterator[Row]:
-    """Each row that this machine can compute; those of `stored` with equal identity are kept.
+    """Each row that is asked for; those of `stored` with equal identity are kept.
 
-    gpu: computes the rows that need one, instead of all others.
+    A row without its file, or not ended by the deadline, is left out.
     """
     known = {(row["setting"], row["identity"]): Row(**row) for row in stored}
-    registered = {} if gpu is not None else write_colour_sets(options)
+    registered = {} if work.needs_gpu else write_colour_sets(options)
     computed: dict[str, Sequence[Any]] = {}
     for answer in list_answers(options):
-        identity = answer.identity(options.data_dir)
-        if (answer.needs == "gpu") != (gpu is not None):
+        if not _is_asked(answer, work):
             continue
+        identity = answer.identity(options.data_dir)
         if (answer.setting, identity) in known:
             yield replace(known[answer.setting, identity], note=answer.note)
             continue
@@ -142,11 +155,7 @@ def measure(
         for spec in (answer.spec, *answer.further):
             key = sha256_of([dict(spec), answer.seeds])
             if key not in computed:
-                computed[key] = (
-                    list(_run_seeds(options, spec, answer.seeds, registered))
-                    if gpu is None
-                    else _run_to_deadline(options, spec, answer.seeds, gpu, gpu.folder / key[:16])
-                )
+                computed[key] = _run_seeds(options, spec, answer.seeds, registered, work)
             found.append(computed[key])
         values = [answer.value(*results) for results in zip(*found, strict=True)]
         if not values:
@@ -171,30 +180,35 @@ def list_missing(options: Options, rows: Sequence[Mapping[str, Any]]) -> list[An
 
 
 def _run_seeds(
-    options: Options, spec: Mapping[str, Any], number: int, registered: dict[str, Path]
-) -> Iterator[Any]:
-    """The result of each seed; `SEEDS_AT_ONCE` train together, so that memory stays small."""
+    options: Options,
+    spec: Mapping[str, Any],
+    number: int,
+    registered: dict[str, Path],
+    work: Work,
+) -> list[Any]:
+    """The result of each seed; none where the time is over before.
+
+    `SEEDS_AT_ONCE` train together, so that memory stays small.
+    """
+    results: list[Any] = []
     for start in range(0, number, SEEDS_AT_ONCE):
         seeds = range(start, min(start + SEEDS_AT_ONCE, number))
-        ctx = make_context(options, seeds, registered=registered, threads=1)
-        yield from run_kind(parse_spec(dict(spec)), ctx)
+        keep = work.keep and work.keep / sha256_of([dict(spec), list(seeds)])[:16]
+        ctx = make_context(
+            options,
+            seeds,
+            registered=registered,
+            keep=keep,
+            deadline=work.deadline,
+            device=work.device,
+            threads=1,
+        )
+        try:
+            results += run_kind(parse_spec(dict(spec)), ctx)
+        except RunInterrupted:
+            return []
         ctx.discard()
-
-
-def _run_to_deadline(
-    options: Options, spec: Mapping[str, Any], number: int, gpu: GpuWork, folder: Path
-) -> Sequence[Any]:
-    """The result of each seed, from where an earlier call ended; none where the time is over."""
-    experiment = run_local(
-        spec,
-        folder,
-        seeds=range(number),
-        data_dir=options.data_dir or options.work_dir,
-        device=gpu.device,
-        allow_download=False,
-        deadline=gpu.deadline,
-    )
-    return experiment.points[0].results if experiment.is_complete else ()
+    return results
 
 
 def write_page(documents: Sequence[Mapping[str, Any]], missing: Sequence[Answer]) -> str:

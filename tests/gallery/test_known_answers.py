@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import known
-from benchmarks.known import GpuWork, Row, measure, write_page
+from benchmarks.known import Row, Work, measure, write_page
 from benchmarks.known_rows import list_answers
 from benchmarks.known_rules import (
     at_most,
@@ -82,7 +82,10 @@ def test_the_page_tells_values_rule_and_agreement() -> None:
         in page
     )
     assert "1 row computed on CPU (torch 2); data: MNIST" in page
-    assert f"| {missing.setting} ({missing.note}) | 0.9080 | the paper, Table 1 | a GPU: " in page
+    assert (
+        f"| {missing.setting} ({missing.note}) | 0.9080 | the paper, Table 1 | a GPU, and `--gpu` |"
+        in page
+    )
 
 
 def test_the_published_page_tells_every_answer_computed_or_not() -> None:
@@ -91,10 +94,12 @@ def test_the_published_page_tells_every_answer_computed_or_not() -> None:
         assert f"| {answer.setting} (" in page or f"| {answer.setting} |" in page
 
 
-def test_rows_that_need_a_gpu_go_on_from_what_an_earlier_call_saved(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("needs_gpu", [False, True])
+def test_a_row_goes_on_from_what_an_earlier_call_kept(
+    needs_gpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (answer,) = (one for one in list_answers(SMOKE) if one.source == "the paper, Table 1")
+    source = "the paper, Table 1" if needs_gpu else "arXiv 1804.08838"
+    (answer,) = (one for one in list_answers(SMOKE) if one.source == source)
     small = {
         "kind": "train",
         "data": {"name": "digits", "train_size": 64, "test_size": 32},
@@ -103,15 +108,15 @@ def test_rows_that_need_a_gpu_go_on_from_what_an_earlier_call_saved(
     }
     monkeypatch.setattr(known, "list_answers", lambda _: iter([replace(answer, spec=small)]))
     options = Options(tmp_path, None, smoke=True, peers=False)
-    assert list(measure(options, [])) == [], "it needs a GPU"
-    (folder, other) = (tmp_path / "begun", tmp_path / "other")
-    assert list(measure(options, [], GpuWork("cpu", folder, deadline=0.0))) == []
-    saved = {path.name for path in folder.rglob("resume*")}
-    (row,) = measure(options, [], GpuWork("cpu", folder))
-    (alone,) = measure(options, [], GpuWork("cpu", other))
-    assert saved
+    assert list(measure(options, [], Work(needs_gpu=not needs_gpu))) == [], "it is not asked for"
+    work = Work(needs_gpu=needs_gpu, keep=tmp_path / "kept")
+    late = replace(work, deadline=0.0)
+    assert list(measure(options, [], late)) == []
+    assert list((tmp_path / "kept").rglob("resume*"))
+    (row,) = measure(options, [], work)
+    (alone,) = measure(options, [], Work(needs_gpu=needs_gpu))
     assert (row.values, len(row.values)) == (alone.values, 3)
-    assert list(measure(options, [asdict(row)], GpuWork("cpu", folder, deadline=0.0))) == [row]
+    assert list(measure(options, [asdict(row)], late)) == [row]
 
 
 def test_calls_that_would_spoil_the_page_or_cannot_be_done_are_refused(
@@ -121,8 +126,8 @@ def test_calls_that_would_spoil_the_page_or_cannot_be_done_are_refused(
     out = str(tmp_path / "out.json")
     for call, told in (
         (["--smoke"], "--smoke needs --out"),
-        (["--seconds", "1"], "--seconds needs --gpu"),
-        (["--gpu", str(tmp_path), "--data-dir", str(tmp_path), "--out", out], "cifar10-jpeg.npz"),
+        (["--seconds", "1"], "--seconds needs --keep"),
+        (["--gpu", "--data-dir", str(tmp_path), "--out", out], "cifar10-jpeg.npz"),
     ):
         with pytest.raises(SystemExit):
             known.main(call)
