@@ -57,16 +57,16 @@ REFERENCE_POINT = "reference_point"
 REGIME_PAGE = "regime.md"
 NO_READING = "other"
 PICTURES = {
-    1: ("fig2", "curves_log"),
-    2: ("fig2", "curves_linear"),
-    3: ("fig4a", "accuracy_bars"),
-    4: ("fig2", "curves_log"),
-    5: ("fig5", "concentration"),
-    6: ("fig7a", "accuracy_bars"),
-    7: ("fig10a", "accuracy_bars"),
-    8: ("fig1a", "share_of_norm"),
+    1: "curves_log",
+    2: "curves_linear",
+    3: "accuracy_bars",
+    4: "curves_log",
+    5: "concentration",
+    6: "accuracy_bars",
+    7: "accuracy_bars",
+    8: "share_of_norm",
 }
-"""By claim: the preset and its plot that show it"""
+"""By claim: the plot of the experiment that answers, which shows it"""
 
 
 def write_pages(results: Path, page: Path) -> None:
@@ -225,7 +225,7 @@ def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) ->
         "|---|---|---|---|---:|---|",
         *_reading_rows(verdicts, claim),
     ]
-    picture = _picture(records, claim, folder)
+    picture = _picture(_choose(verdicts, claim)[0], claim, folder)
     return "\n".join([*lines, "", *([picture, ""] if picture else [])])
 
 
@@ -308,14 +308,12 @@ def _link(record: Record) -> str:
     return f"[{record['preset']}](figures/{record['preset']}.md#{record['name']})"
 
 
-def _picture(records: Sequence[Record], claim: PaperClaim, folder: str) -> str:
-    """The claim's figure by the most telling reading; empty where it was not computed."""
-    preset, plot = PICTURES[claim.number]
-    found = [one for one in records if one["preset"] == preset and plot in one["plots"]]
-    if not found:
+def _picture(record: Record, claim: PaperClaim, folder: str) -> str:
+    """The plot of the experiment that answers; empty where it has none."""
+    plot = PICTURES[claim.number]
+    if plot not in record["plots"]:
         return ""
-    best = min(found, key=lambda record: _telling(record.get("reading")))
-    return f"![{best['title']}]({folder}/{best['name']}-{plot}.png)"
+    return f"![{record['title']}]({folder}/{record['name']}-{plot}.png)"
 
 
 def _describe_setting(verdict: Record) -> str:
@@ -360,7 +358,7 @@ def _reading_of(verdict: Record) -> str:
 
 
 def _telling(reading: str | None) -> int:
-    """The leading explanation first, then the others in their order."""
+    """A sort key: the leading explanation first, then the others in their order."""
     order = ["first_epoch", "few_steps", "trainable", "printed"]
     return order.index(reading) if reading in order else len(order)
 

@@ -296,6 +296,20 @@ def test_of_equal_verdicts_that_of_the_answering_experiment_is_kept(tmp_path: Pa
     assert "#fig2-first_epoch" not in section
 
 
+def test_the_picture_of_a_claim_is_of_the_experiment_that_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ANSWERS, 4, "fig2-trainable")
+    results = tmp_path / "results"
+    results.mkdir()
+    for reading in ("first_epoch", "trainable"):
+        write_record(results, "fig2", reading, [verdict(4, "reproduced", reading)])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    assert text.count("![") == 1
+    assert "![Title of fig2-trainable](results/fig2-trainable-curves_log.png)" in text
+
+
 def test_the_experiments_that_answer_are_in_the_gallery() -> None:
     names = {entry.name for entry in list_entries()}
     assert set(ANSWERS.values()) <= names
