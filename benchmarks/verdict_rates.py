@@ -21,9 +21,11 @@ from engine.experiments.gradient_spectrum.result import SpectrumSeedResult, Step
 from engine.experiments.lws.result import LwsSeedResult
 from engine.experiments.registry import get_kind, parse_spec
 from engine.experiments.reinit_sweep.result import CurveMode, ReinitSeedResult, SeedCurve
-from engine.kind import FinishedPoint
+from engine.kind import FinishedPoint, Kind
+from engine.own_claims.claim import OwnClaim
+from engine.own_claims.judge import judge_own_claims
 from engine.paper.verdict import VerdictName
-from engine.result import Timings
+from engine.result import PointResult, Timings
 from engine.spec import ExperimentSpec
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "verdicts.md"
@@ -53,12 +55,18 @@ Draw = Callable[[random.Random, int], list[FinishedPoint]]
 class Scenario:
     """Experiments of which it is known whether they agree with a claim."""
 
-    claim: int
+    claim: int | OwnClaim
+    """Of the paper by its number, or one as a submission makes it"""
     name: str
     truth: Truth
     kind: str
     draw: Draw
     """From a generator and a number of seeds"""
+
+    @property
+    def label(self) -> str:
+        """In the table."""
+        return str(self.claim) if isinstance(self.claim, int) else "own"
 
     @property
     def errors(self) -> tuple[VerdictName, ...]:
@@ -76,20 +84,31 @@ def count_verdicts(
     scenario: Scenario, num_seeds: int, runs: int, seed: int = 0
 ) -> dict[VerdictName, int]:
     """How many of `runs` experiments of `num_seeds` seeds had each verdict."""
-    name = f"{scenario.claim}/{scenario.name}/{num_seeds}/{seed}"
+    name = f"{scenario.label}/{scenario.name}/{num_seeds}/{seed}"
     generator = random.Random(name)  # noqa: S311 - simulated noise
     kind = get_kind(scenario.kind)
-    judge = kind.load_judge()
-    assert judge is not None
     found: dict[VerdictName, int] = {"reproduced": 0, "not reproduced": 0, "inconclusive": 0}
     for _ in range(runs):
         points = scenario.draw(generator, num_seeds)
         # The judge of re-initialisation reads the seeds alone; summaries take half of the time.
         summary = () if scenario.kind == "reinit_sweep" else kind.summarize(points)
-        verdicts = judge(points, summary)
-        (verdict,) = (one for one in verdicts if one.claim == scenario.claim)
-        found[verdict.verdict] += 1
+        found[_judge(kind, points, summary, scenario.claim)] += 1
     return found
+
+
+def _judge(
+    kind: Kind,
+    points: Sequence[FinishedPoint],
+    summary: Sequence[PointResult],
+    claim: int | OwnClaim,
+) -> VerdictName:
+    if isinstance(claim, OwnClaim):
+        (own,) = judge_own_claims(kind, points, summary, [claim])
+        return own.verdict
+    judge = kind.load_judge()
+    assert judge is not None
+    (verdict,) = (one for one in judge(points, summary) if one.claim == claim)
+    return verdict.verdict
 
 
 # --- Claims 1 to 4: curves of accuracy
@@ -280,6 +299,8 @@ POLICIES: Mapping[str, Mapping[str, Any]] = {
     "top 2 bottom 2": {"name": "top_k_bottom_q", "k": 2, "q": 2},
     "middle": {"name": "middle"},
     "all bottoms": {"name": "top_k_all_bottoms", "k": 2, "rho": 0.1},
+    "all bottoms of top 1": {"name": "top_k_all_bottoms", "k": 1, "rho": 0.1},
+    "all bottoms of top 4": {"name": "top_k_all_bottoms", "k": 4, "rho": 0.1},
 }
 
 
@@ -361,6 +382,8 @@ STATIC_EDGE: Costs = {
     "middle": (0.96, 1.0),
 }
 DRAWN: Costs = {"full": (0.98, 1.0), "all bottoms": (0.975, 0.3)}
+OTHER_K: Costs = {"all bottoms of top 1": (0.93, 0.1), "all bottoms of top 4": (0.98, 0.8)}
+"""Of which neither decides: one loses accuracy, the other takes too long"""
 DRAWN_EDGE: Costs = {"full": (0.98, 1.0), "all bottoms": (0.96, 0.5)}
 
 # --- Claim 8: spectra
@@ -405,6 +428,14 @@ def _spectra(near_zero: Sequence[float], share_of_norm: Sequence[float]) -> Draw
 
     return draw
 
+
+# --- Claims of a submission
+
+ACCURATE = OwnClaim(name="accurate", quantity="test_accuracy", at_least=0.97)
+LOSES_LITTLE = OwnClaim(
+    name="loses little", quantity="test_accuracy", point=1, versus=0, at_least=-0.02
+)
+HALVES = OwnClaim(name="halves", quantity="backward_ratio", point=1, at_most=0.5)
 
 # --- All scenarios
 
@@ -528,6 +559,13 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(7, "as in the paper", "true", "lws", draw_costs(DRAWN)),
     Scenario(
+        7,
+        "as in the paper at k = 2, not at k = 1 and 4",
+        "true",
+        "lws",
+        draw_costs({**DRAWN, **OTHER_K}),
+    ),
+    Scenario(
         8,
         "every step at both bounds",
         "edge",
@@ -549,7 +587,50 @@ SCENARIOS: tuple[Scenario, ...] = (
         _spectra((0.8,) * 5 + (0.4,), (0.95,) * 6),
     ),
     Scenario(8, "skewed", "true", "gradient_spectrum", _spectra((0.6,) * 6, (0.93,) * 6)),
+    Scenario(ACCURATE, "an accuracy at its bound", "edge", "lws", draw_costs({"full": (0.97, 1)})),
+    Scenario(
+        ACCURATE, "an accuracy 2 points short", "false", "lws", draw_costs({"full": (0.95, 1)})
+    ),
+    Scenario(
+        ACCURATE, "an accuracy 1 point beyond", "true", "lws", draw_costs({"full": (0.98, 1)})
+    ),
+    Scenario(LOSES_LITTLE, "a difference at its bound", "edge", "lws", draw_costs(DRAWN_EDGE)),
+    Scenario(
+        LOSES_LITTLE,
+        "a difference 1 point beyond its bound",
+        "false",
+        "lws",
+        draw_costs({**DRAWN, "all bottoms": (0.95, 0.3)}),
+    ),
+    Scenario(
+        LOSES_LITTLE,
+        "a difference of 0.5 where 2 points are allowed",
+        "true",
+        "lws",
+        draw_costs(DRAWN),
+    ),
+    Scenario(HALVES, "a ratio at its bound", "edge", "lws", draw_costs(DRAWN_EDGE)),
+    Scenario(
+        HALVES,
+        "a ratio of 0.7 where 0.5 is allowed",
+        "false",
+        "lws",
+        draw_costs({**DRAWN, "all bottoms": (0.98, 0.7)}),
+    ),
+    Scenario(HALVES, "a ratio of 0.3 where 0.5 is allowed", "true", "lws", draw_costs(DRAWN)),
 )
+
+
+def read_rates() -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """The page's table: by claim and name, (reproduced, not reproduced) in percent by `SEEDS`."""
+    table = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    found = {}
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 3 + len(SEEDS) and "/" in cells[-1]:
+            rates = [cell.split("/") for cell in cells[3:]]
+            found[cells[0], cells[1]] = [(float(one), float(other)) for one, other in rates]
+    return found
 
 
 def write_table(runs: int = RUNS) -> Iterator[str]:
@@ -565,7 +646,7 @@ def write_table(runs: int = RUNS) -> Iterator[str]:
             rates = (found["reproduced"], found["not reproduced"])
             cells.append(" / ".join(f"{100 * count / runs:.1f}" for count in rates))
         truth = TRUTHS[scenario.truth]
-        yield f"| {scenario.claim} | {scenario.name} | {truth} | {' | '.join(cells)} |"
+        yield f"| {scenario.label} | {scenario.name} | {truth} | {' | '.join(cells)} |"
 
 
 def main() -> None:
