@@ -107,8 +107,9 @@ def _judge(
         return own.verdict
     judge = kind.load_judge()
     assert judge is not None
-    (verdict,) = (one for one in judge(points, summary) if one.claim == claim)
-    return verdict.verdict
+    (found,) = (one.verdict for one in judge(points, summary) if one.claim == claim)
+    name: VerdictName = found
+    return name
 
 
 # --- Claims 1 to 4: curves of accuracy

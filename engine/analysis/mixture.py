@@ -37,6 +37,8 @@ class Mixtures:
 
         in_scope: bool [p], the parameters that may be reset; the others stay at theta_T. None: all.
         """
+        if in_scope is not None and bool(in_scope.all()):
+            in_scope = None
         self.net = net
         self.theta_R, self.theta_T = theta_R, theta_T
         self.flat_R, self.flat_T = flatten(net, theta_R), flatten(net, theta_T)
@@ -45,6 +47,7 @@ class Mixtures:
             ranking = rank_magnitudes(magnitude_bits(self.flat_T - self.flat_R), ranking)
         if in_scope is not None:
             self.flat_R = torch.where(in_scope, self.flat_R, self.flat_T)
+        self.num_in_scope = len(self.flat_R) if in_scope is None else int(in_scope.sum())
         self.ranking = ranking
 
     @property
@@ -61,7 +64,7 @@ class Mixtures:
     def end_of(self, mode: Mode, position: int) -> Theta | None:
         """`theta_R` or `theta_T` where the mixture is exactly that net, else None."""
         count = self.ranking.counts[position]
-        if count not in (0, self.num_parameters):
+        if count not in (0, self.num_in_scope):
             return None
         if (count == 0) == (mode == "active"):
             return self.theta_T

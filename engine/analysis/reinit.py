@@ -35,7 +35,7 @@ def sweep_accuracies(
     evaluation = _Evaluation(mixtures, data, autocasts)
     counts = mixtures.ranking.counts
     positions = range(len(counts))
-    inner = [position for position in positions if 0 < counts[position] < mixtures.num_parameters]
+    inner = [position for position in positions if 0 < counts[position] < mixtures.num_in_scope]
     wanted = [(mode, position) for mode in modes for position in positions]
     correct: dict[tuple[Mode, int], int] = {}
     net = mixtures.net

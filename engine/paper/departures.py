@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.data.spec import CorruptionSpec
 from engine.models.parametrization import MupSpec, NtkSpec
 from engine.models.spec import ConvNetSpec, DrawnSpec, ReluNetSpec, Vgg5Spec
 from engine.optim.spec import (
@@ -70,8 +71,19 @@ _TRAINED_ON: Mapping[str, tuple[str, ...]] = {
     "vgg11": ("cifar10",),
     "resnet18": ("cifar10",),
 }
+TRAINED_BY: Mapping[str, tuple[str, ...]] = {
+    "reinit_sweep": ("relu_net",),
+    "activity_map": ("relu_net", "conv_net"),
+    "lws": ("vgg5", "vgg11"),
+    "gradient_spectrum": ("vgg5", "resnet18"),
+}
+"""By kind, the nets of its section; a kind that is not here trains any"""
 _DEPTHS: Mapping[str, tuple[int, int]] = {"relu_net": (1, 4), "conv_net": (2, 4)}
 _OTHER_INITS: Mapping[str, str] = {"he": "He's", "lecun": "LeCun's", "torch": "torch's"}
+_OTHER_RESETS: Mapping[str, str] = {
+    "fresh": "reset to a fresh draw instead of the initial weights",
+    "zero": "reset to zero instead of the initial weights",
+}
 _FULL_SIZES = {"cifar10": 50_000}
 _FULL_TEST_SIZE = 10_000
 _RHOS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -112,6 +124,8 @@ def _size_departures(spec: ExperimentSpec) -> Iterator[str]:
     recipe, data = find_recipe(spec), spec.data
     if spec.model.name not in _TRAINED_ON:
         yield f"the net {spec.model.name}, which the paper does not train"
+    elif spec.model.name not in (nets := TRAINED_BY.get(spec.kind, tuple(_TRAINED_ON))):
+        yield f"the net {spec.model.name} instead of {' or '.join(nets)}"
     datasets = _TRAINED_ON.get(spec.model.name, tuple(RECIPES))
     if data.name not in datasets:
         yield f"data set {data.name} instead of {' or '.join(datasets)}"
@@ -167,8 +181,18 @@ def _is_figure_1(spec: ExperimentSpec) -> bool:
     return spec.kind == "gradient_spectrum"
 
 
+def _corruption_departures(corruption: CorruptionSpec) -> Iterator[str]:
+    if corruption.label_noise:
+        yield f"{100 * corruption.label_noise:g} % of the train labels drawn anew"
+    if corruption.permuted_labels:
+        yield "the train labels permuted"
+    if corruption.shuffled_pixels:
+        yield "the pixels shuffled"
+
+
 def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
     recipe = find_recipe(spec)
+    yield from _corruption_departures(spec.data.corruption)
     if spec.data.augmentation != "none":
         yield "random crop and flip, of which the paper says nothing"
     if spec.optimizer != recipe.optimizer:
@@ -199,7 +223,8 @@ def _training_departures(spec: ExperimentSpec) -> Iterator[str]:
 
 
 def _kind_departures(spec: ExperimentSpec) -> Iterator[str]:
-    """Of fields that some kinds have: the policy of layers, the shares of an activity map."""
+    """Of fields that some kinds have: the policy of layers, the shares of an activity map, which
+    parameters are reset. What they are reset to is a reading."""
     policy: PolicySpec | None = getattr(spec, "policy", None)
     if isinstance(policy, FieldPolicy):
         yield f"the policy {policy.name}, which the paper does not have"
@@ -213,6 +238,16 @@ def _kind_departures(spec: ExperimentSpec) -> Iterator[str]:
     alphas = getattr(spec, "alphas_percent", _ALPHAS_PERCENT)
     if alphas != _ALPHAS_PERCENT:
         yield (f"alpha of {_list_numbers(alphas)} % instead of {_list_numbers(_ALPHAS_PERCENT)} %")
+    criterion = getattr(spec, "criterion", "movement")
+    if spec.kind == "reinit_sweep" and criterion != "movement":
+        yield f"parameters ranked by {criterion} instead of by movement"
+    scope = getattr(spec, "scope", "global")
+    if scope == "per_layer":
+        yield "the same share of each layer reset instead of the share of all parameters"
+    elif scope != "global":
+        yield f"only parameters of {', '.join(scope)} reset"
+    if (reset_to := getattr(spec, "reset_to", None)) is not None and reset_to.name in _OTHER_RESETS:
+        yield _OTHER_RESETS[reset_to.name]
 
 
 def _list_numbers(numbers: Iterable[float]) -> str:

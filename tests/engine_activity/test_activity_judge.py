@@ -92,3 +92,25 @@ def test_a_net_of_two_layers_is_inconclusive() -> None:
         for index, width in enumerate((10, 100))
     ]
     assert "two layers" in judge(*points).reason
+
+
+def test_the_narrow_width_of_the_figures_is_asked_for() -> None:
+    for model, wanted in (("relu_net", 100), ("conv_net", 10)):
+        line = f"the narrow net has width 3 instead of {wanted}"
+        for width, is_told in ((3, True), (wanted, False)):
+            narrow = make_point(width, [[10, 80, 10]] * 3, model=model)
+            wide = make_point(1_000, [[30, 40, 30]] * 3, index=1, model=model)
+            assert (line in judge(narrow, wide).departures) is is_told
+
+
+def test_intervals_stay_within_what_a_concentration_can_be() -> None:
+    """The bottom layer has a tenth of the parameters: at most ten times its share."""
+    narrow = make_point(NARROW, [[10, 80, 10], [60, 30, 10]])
+    wide = make_point(WIDE, [[98, 1, 1], [60, 39, 1]], index=1)
+    (_, result) = summarize_points([narrow, wide])
+    interval = result.layers[0].concentration["1"].ci95
+    assert interval is not None
+    assert interval[1] == 10.0
+    concentrated, grows, *_ = judge(narrow, wide).findings
+    assert concentrated.interval[1] == 10.0
+    assert (grows.interval[0], grows.interval[1]) == (-10.0, 10.0)

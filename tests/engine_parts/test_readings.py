@@ -9,7 +9,7 @@ import pytest
 from engine.experiments.registry import parse_spec, presets
 from engine.kind import Preset
 from engine.paper.choices import list_choices
-from engine.paper.departures import is_paper_scale, list_departures
+from engine.paper.departures import TRAINED_BY, is_paper_scale, list_departures
 from engine.paper.preset_departures import list_preset_choices
 from engine.paper.preset_readings import apply_reading, find_preset_reading
 from engine.paper.readings import READINGS, ReadingName, find_reading, get_reading
@@ -100,6 +100,12 @@ def test_a_point_as_in_the_paper_has_no_departure() -> None:
         ({"init": {"name": "xavier", "layer_gains": [1.0, 0.5]}},
          "layers initialised at 1, 0.5 of their scale"),
         ({"batch_size": 64}, "batches of 64 instead of 128"),
+        ({"data": {**PAPER_TRAINING["data"], "corruption": {"label_noise": 0.5}}},
+         "50 % of the train labels drawn anew"),
+        ({"data": {**PAPER_TRAINING["data"], "corruption": {"permuted_labels": True}}},
+         "the train labels permuted"),
+        ({"data": {**PAPER_TRAINING["data"], "corruption": {"shuffled_pixels": True}}},
+         "the pixels shuffled"),
     ],
 )  # fmt: skip
 def test_every_difference_is_told(fields: dict[str, Any], line: str) -> None:
@@ -129,6 +135,37 @@ def test_shares_of_an_activity_map_are_told() -> None:
     model = {"name": "relu_net", "depth": 4}
     found = departures("activity_map", model=model, alphas_percent=[5.0])
     assert found == ("alpha of 5 % instead of 1, 10, 30 %",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"criterion": "magnitude"}, "parameters ranked by magnitude instead of by movement"),
+        ({"scope": "per_layer"},
+         "the same share of each layer reset instead of the share of all parameters"),
+        ({"scope": ["layers.1", "layers.2"]}, "only parameters of layers.1, layers.2 reset"),
+        ({"reset_to": {"name": "fresh"}}, "reset to a fresh draw instead of the initial weights"),
+        ({"reset_to": {"name": "zero"}}, "reset to zero instead of the initial weights"),
+    ],
+)  # fmt: skip
+def test_which_parameters_are_reset_is_told(fields: dict[str, Any], line: str) -> None:
+    model = {"name": "relu_net", "depth": 4}
+    assert departures("reinit_sweep", model=model, **fields) == (line,)
+
+
+def test_the_nets_that_a_kind_trains_are_those_of_its_presets() -> None:
+    for kind, nets in TRAINED_BY.items():
+        found = {
+            point.spec.model.name
+            for (_, scale), preset in presets().items()
+            if scale == "paper" and preset.body["labels"]["preset"][:3] in ("fig", "tab")
+            for point in expand(preset.body["spec"], preset.body["sweep"])
+            if point.spec.kind == kind
+        }
+        assert found == set(nets)
+    other = {"name": "relu_net", "depth": 4}
+    assert "the net relu_net instead of vgg5 or vgg11" in departures("lws", model=other)
+    assert not is_paper_scale([parse_spec({"kind": "lws", **PAPER_TRAINING, "model": other})], 5)
 
 
 def test_choices_are_told_for_every_preset() -> None:

@@ -49,8 +49,8 @@ def flat(mixtures: Mixtures) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in mixtures.net.parameters()])
 
 
-def assert_ends_are_the_two_nets() -> None:
-    mixtures = make_mixtures()
+def assert_ends_are_the_two_nets(mixtures: Mixtures | None = None) -> None:
+    mixtures = mixtures or make_mixtures()
     last = len(mixtures.ranking.counts) - 1
     ends: tuple[tuple[Mode, int, Theta], ...] = (
         ("active", 0, mixtures.theta_T),
@@ -63,6 +63,14 @@ def assert_ends_are_the_two_nets() -> None:
         state = mixtures.net.state_dict()
         assert state.keys() == theta.keys()
         assert all(torch.equal(state[name], theta[name]) for name in theta), (mode, position)
+
+
+def test_all_layers_by_name_are_the_whole_net_with_its_buffers() -> None:
+    whole = make_mixtures()
+    every = torch.ones(whole.num_parameters, dtype=torch.bool)
+    assert_ends_are_the_two_nets(
+        Mixtures(whole.net, whole.theta_R, whole.theta_T, whole.ranking, every)
+    )
 
 
 def assert_active_resets_what_lazy_keeps() -> None:

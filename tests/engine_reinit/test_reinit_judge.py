@@ -254,6 +254,29 @@ def test_theory_says_nothing_of_other_nets(parts: dict[str, Any]) -> None:
     assert found[2].verdict == found[3].verdict == "reproduced"
 
 
+@pytest.mark.parametrize(
+    ("parts", "reason", "claims"),
+    [
+        ({"scope": ["layers.0"]}, "only parameters of layers.0 were reset", {1, 2, 3, 4}),
+        ({"criterion": "random"}, "the parameters were ranked by random", {1, 2, 4}),
+        ({"criterion": "magnitude"}, "the parameters were ranked by magnitude", {1, 2, 4}),
+    ],
+)
+def test_curves_of_other_parameters_decide_no_claim_on_those_that_moved_most(
+    parts: dict[str, Any], reason: str, claims: set[int]
+) -> None:
+    """Nor does theory: with the top layer trained the outputs are not exchangeable."""
+    for reset_to in ({"name": "init"}, {"name": "epoch", "epoch": 1}):
+        found = judge(make_points(AS_PUBLISHED, **parts, reset_to=reset_to))
+        undecided = {claim for claim, one in found.items() if reason in one.sentence}
+        assert undecided == claims
+        for claim in claims:
+            assert (found[claim].verdict, found[claim].decided_by) == (
+                "inconclusive",
+                "measurement",
+            )
+
+
 def test_claims_2_and_3_are_about_the_net_reset_to() -> None:
     found = judge(make_points(AS_PUBLISHED))
     assert "Nets after epoch 1: test accuracy at width 1,000" in found[3].findings[0].statement

@@ -99,6 +99,47 @@ def test_the_control_and_the_layers_are_drawn(sweep: Sweep, make_spec: SpecMaker
     assert image.get_size() == (2, 2)
 
 
+def test_a_curve_of_some_layers_ends_where_it_was_measured(
+    sweep: Sweep, make_spec: SpecMaker
+) -> None:
+    parts = {"fractions_percent": FRACTIONS, "epochs": 3, "scope": ["layers.0"]}
+    seed_results, _ = sweep(**parts)
+    points = [FinishedPoint(0, {}, parse_spec(make_spec(**parts)), seed_results)]
+    results = LocalExperiment("title", points, [], KIND.summarize(points))
+    numbers = plots.numbers("curves_log", results)
+    (point,) = numbers["points"]
+    ends = {curve["mode"]: curve["mean"] for curve in point["curves"]}
+    assert ends["active"][-1] == ends["lazy"][0] != point["random_test_accuracy"]
+    figure = plots.draw("curves_log", numbers, PlotOptions())
+    hollow = [
+        line.get_ydata()[0]
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_markerfacecolor() == "white"
+    ]
+    assert hollow == [100 * ends["active"][-1]] * 2
+    assert "random net" not in {text.get_text() for text in figure.legends[0].get_texts()}
+    (bar,) = plots.numbers("accuracy_bars", results)["points"]
+    assert bar["initial_test_accuracy"]["mean"] == ends["active"][-1]
+
+
+@pytest.mark.parametrize("modes", [["random"], ["random", "lazy"]])
+def test_the_points_are_named_also_where_the_first_panel_has_the_control_only(
+    sweep: Sweep, make_spec: SpecMaker, modes: list[str]
+) -> None:
+    points = []
+    for index, width in enumerate((4, 8)):
+        model = {"name": "relu_net", "width": width}
+        parts = {"fractions_percent": FRACTIONS, "epochs": 1, "modes": modes, "model": model}
+        seed_results, _ = sweep(folder=f"run{index}", **parts)
+        values = {"model.width": width}
+        points.append(FinishedPoint(index, values, parse_spec(make_spec(**parts)), seed_results))
+    results = LocalExperiment("title", points, [], KIND.summarize(points))
+    figure = plots.draw("curves_log", plots.numbers("curves_log", results), PlotOptions())
+    texts = {text.get_text().removesuffix(" †") for text in figure.legends[0].get_texts()}
+    assert {"width 4", "width 8", "as many at random"} <= texts
+
+
 def test_a_sweep_without_layers_or_curves_says_so(results: LocalExperiment) -> None:
     figure = plots.draw(
         "layer_robustness", plots.numbers("layer_robustness", results), PlotOptions()

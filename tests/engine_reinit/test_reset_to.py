@@ -82,7 +82,9 @@ def test_everything_reset_gives_the_net_that_is_reset_to(
     assert [layer.name for layer in result.layers] == ["layers.0", "layers.1"]
 
 
-@pytest.mark.parametrize("scope", ["global", "per_layer", ["layers.1"]])
+@pytest.mark.parametrize(
+    "scope", ["global", "per_layer", ["layers.0"], ["layers.1"], ["layers.0", "layers.1"]], ids=str
+)
 @pytest.mark.parametrize("criterion", ["movement", "magnitude", "magnitude_increase"])
 @pytest.mark.parametrize("reset", ["init", "epoch_1", "step_2", "zero"])
 def test_the_curves_equal_ten_lines_of_torch_on_the_stored_files(
@@ -105,7 +107,8 @@ def test_the_curves_equal_ten_lines_of_torch_on_the_stored_files(
         return torch.abs(last) - torch.abs(base[name])
 
     groups = [names[:2], names[2:]] if scope == "per_layer" else [names]
-    groups = [names[2:]] if isinstance(scope, list) else groups
+    if isinstance(scope, list):
+        groups = [[name for name in names if name.rsplit(".", 2)[0] in scope]]
     for place, percent in enumerate(FRACTIONS):
         nets = {"active": dict(trained), "lazy": dict(trained)}
         for group in groups:
@@ -120,6 +123,18 @@ def test_the_curves_equal_ten_lines_of_torch_on_the_stored_files(
                 nets["lazy"][name] = torch.where(mask, trained[name], target[name])
         for mode, net in nets.items():
             assert curve(result, mode)[place] == accuracy(net, ctx, make_spec(**parts)), percent
+
+
+@pytest.mark.parametrize("scope", [["layers.0"], ["layers.1"], ["layers.0", "layers.1"]], ids=str)
+def test_the_ends_of_both_curves_are_the_same_two_nets_in_some_layers_too(
+    sweep: RunSweep, scope: Any
+) -> None:
+    """The first layer set to zero gives every image the same logits, up to rounding."""
+    parts = {"scope": scope, "reset_to": RESETS["zero"], "fractions_percent": FRACTIONS}
+    (result,), _ = sweep(**parts, epochs=0, model={"name": "relu_net", "width": 200})
+    active, lazy = curve(result, "active"), curve(result, "lazy")
+    assert (active[0], active[-1]) == (lazy[-1], lazy[0])
+    assert active[0] == result.test_accuracy
 
 
 def test_the_control_resets_as_many_parameters_drawn_at_random(

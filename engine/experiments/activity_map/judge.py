@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from math import log
 
 from engine.analysis.fractions import percent_key
-from engine.analysis.stats import CONFIDENCE, POSITIVE, summarize
+from engine.analysis.stats import CONFIDENCE, Bounds, summarize
 from engine.experiments.activity_map.result import (
     ActivityMapPointResult,
     as_activity,
+    concentration_bounds,
     concentration_of_layer,
 )
 from engine.experiments.activity_map.spec import ActivityMapSpec
@@ -26,6 +27,9 @@ JUDGED_ALPHA_PERCENT = 1.0
 
 A layer's concentration is at most 100 / alpha, which leaves little room to grow at larger alphas.
 """
+
+NARROW_WIDTH = {"relu_net": 100, "conv_net": 10}
+"""By net, the narrow width of Figures 5, 6 and 17 to 20; the paper names no wide one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class _Cell:
             for result in self.point.results
         }
         return {seed: value for seed, value in found.items() if value is not None}
+
+    def bounds(self, layer: int) -> Bounds:
+        """Of the layer's concentration."""
+        return concentration_bounds(as_activity(self.point.results[0]), layer)
 
 
 def judge(
@@ -76,10 +84,16 @@ def _group_points(
 
 def _describe(group: Sequence[_Cell]) -> Subject:
     values = group[0].point.values
+    narrow, wanted = group[0].width, NARROW_WIDTH[group[0].spec.model.name]
     return Subject(
         specs=[cell.spec for cell in group],
         num_seeds=min(len(cell.point.results) for cell in group),
         values={name: value for name, value in values.items() if name != "model.width"},
+        departures=(
+            (f"the narrow net has width {narrow:,} instead of {wanted}",)
+            if narrow != wanted
+            else ()
+        ),
     )
 
 
@@ -126,8 +140,9 @@ def _is_concentrated(wide: _Cell, end: str, layer: int, alpha: str) -> Measureme
         "parameters",
         unit="ratio",
     )
+    bounds = wide.bounds(layer)
     return Measurement(
-        statement, summarize(ratios.values(), POSITIVE), wording, above=1.0, bounds=POSITIVE
+        statement, summarize(ratios.values(), bounds), wording, above=1.0, bounds=bounds
     )
 
 
@@ -146,4 +161,5 @@ def _grows(narrow: _Cell, wide: _Cell, end: str, layer: int, alpha: str) -> Meas
         "over its share of the parameters"
     )
     wording = Wording(f"{what} grows by {{}}", f"{what} falls by {{}}", unit="number")
-    return Measurement(statement, summarize(differences), wording, above=0.0)
+    bounds = (-narrow.bounds(layer)[1], wide.bounds(layer)[1])
+    return Measurement(statement, summarize(differences, bounds), wording, above=0.0, bounds=bounds)

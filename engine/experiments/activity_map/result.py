@@ -91,6 +91,11 @@ def concentration_of_layer(result: ActivityMapSeedResult, layer: int, alpha: str
     return None if share is None else share / _parameter_share(result, layer)
 
 
+def concentration_bounds(result: ActivityMapSeedResult, layer: int) -> Bounds:
+    """What the concentration of a layer can be: all of the active set may be in it."""
+    return 0.0, 1 / _parameter_share(result, layer)
+
+
 def _parameter_share(result: ActivityMapSeedResult, layer: int) -> float:
     return result.layers[layer].parameters / _count_parameters(result)
 
@@ -116,7 +121,8 @@ def _summarize_point(point: FinishedPoint) -> ActivityMapPointResult:
 
 
 def _summarize_layer(results: Sequence[ActivityMapSeedResult], layer: int) -> LayerSummary:
-    first = results[0].layers[layer]
+    first_result = results[0]
+    first = first_result.layers[layer]
 
     def by_alpha(quantity: _OfLayer, bounds: Bounds) -> dict[str, Statistic | None]:
         return {
@@ -128,9 +134,9 @@ def _summarize_layer(results: Sequence[ActivityMapSeedResult], layer: int) -> La
         name=first.name,
         shape=first.shape,
         parameters=first.parameters,
-        parameter_share=_parameter_share(results[0], layer),
+        parameter_share=_parameter_share(first_result, layer),
         share=by_alpha(share_of_layer, SHARE),
-        concentration=by_alpha(concentration_of_layer, POSITIVE),
+        concentration=by_alpha(concentration_of_layer, concentration_bounds(first_result, layer)),
         mean_frequency=by_alpha(_mean_frequency, SHARE),
     )
 

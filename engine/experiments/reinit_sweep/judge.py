@@ -11,6 +11,7 @@ from engine.analysis.stats import CONFIDENCE, DIFFERENCE, summarize
 from engine.experiments.reinit_sweep.result import CurveMode, ReinitSeedResult, reinit_results
 from engine.experiments.reinit_sweep.spec import ReinitSweepSpec
 from engine.kind import FinishedPoint
+from engine.paper.claims import get_claim
 from engine.paper.sentences import Wording
 from engine.paper.verdict import Measurement, Role, Verdict, unmeasured
 from engine.paper.width_claim import (
@@ -59,9 +60,29 @@ def judge(
             (4, _measure_recovery),
         ):
             measurements = measure(nets)
+            why_not = _explain_other(nets[0], claim)
+            if measurements and why_not:
+                measurements = [unmeasured(get_claim(claim).title, why_not)]
             if measurements:
                 verdicts.append(conclude_on_nets(claim, measurements, nets, confidence))
     return verdicts
+
+
+def _explain_other(net: Net, claim: int) -> str | None:
+    """Why the curves are not those that the claim is about; None where they are."""
+    spec = net.point.spec
+    assert isinstance(spec, ReinitSweepSpec)
+    if spec.scope_layers:
+        return (
+            f"only parameters of {', '.join(spec.scope_layers)} were reset, and the claim is about "
+            "those of the whole net"
+        )
+    if claim != WIDTH_CLAIM and spec.criterion != "movement":
+        return (
+            f"the parameters were ranked by {spec.criterion}, and the claim is about those that "
+            "moved most"
+        )
+    return None
 
 
 def describe_start(net: Net) -> Start:

@@ -84,7 +84,8 @@ def draw(name: str, numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
 def _bar_numbers(source: PlotInput) -> dict[str, Any]:
     """As of `train`, but the bars start at the net that is reset to: the random net by default.
 
-    A point without the end of a curve at which every parameter is reset has no bar.
+    With a list of layers as scope, at the net with all of these reset. A point without the end of a
+    curve has no bar.
     """
     numbers = accuracy_numbers(source)
     finished = [point for point in source.points if point.results]
@@ -92,13 +93,13 @@ def _bar_numbers(source: PlotInput) -> dict[str, Any]:
     for bar, point, point_result in zip(numbers["points"], finished, source.summary, strict=True):
         assert isinstance(point.spec, ReinitSweepSpec)
         assert isinstance(point_result, ReinitPointResult)
-        if not isinstance(point.spec.reset_to, InitReset):
+        if point.spec.scope_layers or not isinstance(point.spec.reset_to, InitReset):
             start = _all_reset(point_result)
             if start is None:
                 continue
             bar["initial_test_accuracy"] = start.model_dump()
         bars.append(bar)
-        resets.add(point.spec.reset_to.name)
+        resets.add("layers" if point.spec.scope_layers else point.spec.reset_to.name)
     start_label = AT_INITIALISATION if resets <= {"init"} else "net that is reset to"
     return {**numbers, "start": start_label, "points": bars}
 
@@ -125,6 +126,7 @@ def _curve_numbers(source: PlotInput) -> dict[str, Any]:
                 "outcome": point_result.outcome,
                 "trained_test_accuracy": point_result.test_accuracy.mean,
                 "random_test_accuracy": point_result.initial_test_accuracy.mean,
+                "layers": list(point.spec.scope_layers),
                 "reset_to": point.spec.reset_to.model_dump(mode="json"),
                 "curves": [
                     {
@@ -178,7 +180,11 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
         if is_first_column(axes):
             axes.set_ylabel("Test accuracy (%)")
     set_scales(first, y=options.yscale or "linear")
-    _add_legend(figure, first, points)
+    lines = [
+        Line2D([], [], color=color, marker=marker, markersize=figure.scaled(3.0))
+        for color, marker in zip(colors, markers, strict=True)
+    ]
+    _add_legend(figure, lines, [all_names[place] for place in chosen], points)
     note = _describe_seeds(points) + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
@@ -234,11 +240,16 @@ def _draw_curve(
 def _reset_accuracy(
     point: Mapping[str, Any], curve: Mapping[str, Any], percent: float
 ) -> float | None:
-    """Of the net with every parameter reset; None where the curve does not reach it."""
-    if point["reset_to"]["name"] == "init":
-        return float(point["random_test_accuracy"])
+    """Of the net with every parameter of the scope reset; None where it is not known."""
     fractions = curve["fractions_percent"]
-    return curve["mean"][fractions.index(percent)] if percent in fractions else None
+    if percent in fractions:
+        return float(curve["mean"][fractions.index(percent)])
+    return float(point["random_test_accuracy"]) if _ends_at_random(point) else None
+
+
+def _ends_at_random(point: Mapping[str, Any]) -> bool:
+    """Whether the net with every parameter reset is the random net."""
+    return point["reset_to"]["name"] == "init" and not point["layers"]
 
 
 def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
@@ -264,10 +275,17 @@ def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _add_legend(figure: Figure, axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
-    """The points by colour, then the markers at the ends and the control."""
-    handles, labels = axes.get_legend_handles_labels()
-    is_random = all(point["reset_to"]["name"] == "init" for point in points)
+def _add_legend(
+    figure: Figure,
+    handles: list[Line2D],
+    labels: list[str],
+    points: Sequence[Mapping[str, Any]],
+) -> None:
+    """The points by colour, then the markers at the ends and the control.
+
+    handles, labels: of the points; more are appended.
+    """
+    is_random = all(map(_ends_at_random, points))
     reset = "random net" if is_random else "net that is reset to"
     for label, fill in (("trained net", "#777777"), (reset, "white")):
         handles.append(
