@@ -125,11 +125,19 @@ def value_text(found: ComparedStatistic | None, scale: float) -> str:
 
 
 def difference_text(found: ComparedStatistic | None, scale: float) -> str:
-    """`+1.2 [+0.1, +2.3]`; empty where there is no difference."""
+    """`+1.2 [+0.1, +2.3]`, or `+1.2 (no spread)`; empty where there is no difference."""
     if found is None or found.difference is None:
         return ""
     difference = found.difference
+    if has_no_spread(found):
+        return f"{scale * difference.mean:+.4g} (no spread)"
     return f"{scale * difference.mean:+.4g}{_interval_text(difference.ci95, scale, '+')}"
+
+
+def has_no_spread(found: ComparedStatistic) -> bool:
+    """Whether a difference has no interval although there are several values: all are equal."""
+    difference = found.difference
+    return difference is not None and difference.ci95 is None and found.n > 1 and found.ci95 is None
 
 
 def _interval_text(interval: tuple[float, float] | None, scale: float, sign: str = "") -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from api.experiments.difference_tables import (
     difference_text,
+    has_no_spread,
     list_fields,
     name_points,
     value_text,
@@ -74,19 +75,21 @@ def sum_up(comparison: ExperimentComparison, quantity: str) -> list[str]:
 def _sum_up_one(compared: ComparedQuantity, id_: str, name: str, letter: str, scale: float) -> str:
     found = [row.values.get(id_) for row in compared.points]
     judged = [
-        (one.difference.mean, one.difference.ci95)
+        (one.difference.mean, one.difference.ci95, has_no_spread(one))
         for one in found
         if one is not None and one.difference is not None
     ]
     if not judged:
         return ""
     if len(judged) == 1:
-        ((mean, ci95),) = judged
+        ((mean, ci95, is_constant),) = judged
         if ci95 is None:
-            return (
-                f"{name}: {letter} less {LETTERS[0]} is {scale * mean:+.3g}; an interval needs "
-                "two seeds of each."
+            why = (
+                "no interval, as the values of each have no spread"
+                if is_constant
+                else "an interval needs two seeds of each"
             )
+            return f"{name}: {letter} less {LETTERS[0]} is {scale * mean:+.3g}; {why}."
         size = f"{scale * abs(mean):.3g}"
         low, high = (scale * end for end in ci95)
         if not _excludes_zero(ci95):
@@ -100,8 +103,8 @@ def _sum_up_one(compared: ComparedQuantity, id_: str, name: str, letter: str, sc
             f"{name}: {letter} is {side} {LETTERS[0]} by {size} (95 % interval {ends[0]:.3g} to "
             f"{ends[1]:.3g})."
         )
-    above = sum(_excludes_zero(ci95) and mean > 0 for mean, ci95 in judged)
-    below = sum(_excludes_zero(ci95) and mean < 0 for mean, ci95 in judged)
+    above = sum(_excludes_zero(ci95) and mean > 0 for mean, ci95, _ in judged)
+    below = sum(_excludes_zero(ci95) and mean < 0 for mean, ci95, _ in judged)
     return (
         f"{name}: of {len(judged)} common points, {letter} is above {LETTERS[0]} at {above} and "
         f"below at {below}; at {len(judged) - above - below} they are not told apart."

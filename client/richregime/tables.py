@@ -118,7 +118,7 @@ def _long_table(result: Result, title: str) -> Table:
 
 
 def verdicts_table(comparison: Comparison) -> Table:
-    """A row per verdict: the claim, what was found, how the points were made."""
+    """A row per verdict: the claim, what was found, how the points were made, all departures."""
     table = Table(
         title=f"claims of the paper, {comparison.experiment_id}",
         box=SIMPLE_HEAVY,
@@ -131,13 +131,13 @@ def verdicts_table(comparison: Comparison) -> Table:
             "decided by theory" if one.decided_by == "theory" else "",
             f"{one.scale} scale",
             f"reading {one.reading}" if one.reading else "",
-            f"departs in {len(one.departures)}: see below" if one.departures else "",
+            f"departs from the paper: {'; '.join(one.departures)}" if one.departures else "",
         )
         table.add_row(
             Text(f"{one.claim}. {one.title}" + (f" ({one.label})" if one.label else "")),
             one.verdict,
             one.sentence,
-            ", ".join(filter(None, made)),
+            Text(", ".join(filter(None, made))),
         )
     return table
 
@@ -406,7 +406,10 @@ def _difference_cell(statistic: ComparedStatistic | None) -> str:
         return ""
     difference = statistic.difference
     star = " *" if _excludes_zero(difference) else ""
-    return f"{difference.mean:+.4g}{_interval(difference.ci95, '+')}{star}"
+    told = _interval(difference.ci95, "+")
+    if difference.ci95 is None and statistic.n > 1 and statistic.ci95 is None:
+        told = " (no spread)"
+    return f"{difference.mean:+.4g}{told}{star}"
 
 
 def _interval(interval: tuple[float, float] | None, sign: str) -> str:

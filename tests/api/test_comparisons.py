@@ -244,7 +244,12 @@ def test_the_client_s_tables_hold_every_verdict_and_number(
 ) -> None:
     found = api_server.get(f"/experiments/{done}/comparison")
     comparison = Comparison.model_validate(found)
-    assert verdicts_table(comparison).row_count == len(found["verdicts"]) > 0
+    table = verdicts_table(comparison)
+    assert table.row_count == len(found["verdicts"]) > 0
+    shown = [str(cell) for cell in table.columns[-1].cells]
+    for cell, verdict in zip(shown, found["verdicts"], strict=True):
+        assert verdict["departures"]
+        assert all(departure in cell for departure in verdict["departures"])
     assert published_table(comparison).row_count == len(found["published"]) > 0
 
 

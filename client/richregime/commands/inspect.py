@@ -223,8 +223,10 @@ def comparison(
         console.print(verdicts_table(found))
     if found.published:
         console.print(published_table(found))
+    told = {departure for one in found.verdicts for departure in one.departures}
     for departure in found.departures:
-        console.print(f"departs from the paper: {departure}", markup=False, highlight=False)
+        if departure not in told:
+            console.print(f"departs from the paper: {departure}", markup=False, highlight=False)
     for choice in found.choices:
         console.print(f"the paper is silent: {choice}", markup=False, highlight=False)
     console.print(found.note, markup=False, highlight=False)
