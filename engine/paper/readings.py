@@ -101,9 +101,9 @@ def _makes_choices(spec: ExperimentSpec, reading: Reading) -> bool:
     recipe = find_recipe(spec)
     if reading.as_printed:
         return (spec.optimizer, spec.schedule) == (recipe.optimizer, recipe.schedule)
-    if isinstance(recipe.optimizer, AdamSpec):
-        return isinstance(spec.optimizer, AdamSpec) and spec.optimizer.lr == reading.adam_lr
-    return True
+    is_adam = isinstance(recipe.optimizer, AdamSpec)
+    wanted = (recipe.optimizer.name, reading.adam_lr if is_adam else recipe.optimizer.lr)
+    return (spec.optimizer.name, spec.optimizer.lr) == wanted
 
 
 def _reset_of(spec: ExperimentSpec) -> dict[str, Any]:

@@ -77,6 +77,14 @@ def test_other_choices_are_no_reading() -> None:
     assert find_reading(parse_spec({"kind": "activity_map", "data": unit})) == "first_epoch"
 
 
+def test_where_the_paper_prints_sgd_no_reading_has_another_optimizer() -> None:
+    printed = presets()["table1", "paper"].body["spec"]
+    spec = {**printed, "policy": {"name": "full"}}
+    assert find_reading(parse_spec(spec)) == "trainable"
+    for optimizer in ({"name": "adam", "lr": 0.01}, {**printed["optimizer"], "lr": 0.1}):
+        assert find_reading(parse_spec({**spec, "optimizer": optimizer})) is None
+
+
 def test_a_point_as_in_the_paper_has_no_departure() -> None:
     assert departures() == ()
     assert is_paper_scale([parse_spec({"kind": "train", **PAPER_TRAINING})], 5)
