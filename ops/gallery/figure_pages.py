@@ -11,13 +11,13 @@ from engine.result import Statistic
 from ops.gallery.texts import (
     Record,
     data_of,
+    name_value,
     sentence_of,
     setting_of,
     value_of,
     where,
 )
 from richregime.formatting import format_statistic
-from richregime.tables import format_cell
 
 FIELDS_SHOWN = 6
 BACK = "[The paper, claim by claim](../paper-map.md)"
@@ -92,7 +92,7 @@ def _result_table(points: Sequence[Record]) -> list[str]:
         f"|{'---|' * len(axes)}{'---:|' * (len(fields) + 1)}",
     ]
     for point in points:
-        values = [format_cell(point["point"].get(axis, "")) for axis in axes]
+        values = [name_value(axis, point["point"].get(axis, "")) for axis in axes]
         shown = [_format_statistic(point.get(field)) for field in fields]
         dagger = " †" if point["outcome"] != "trained" else ""
         lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
@@ -128,7 +128,7 @@ def _departures(record: Record) -> list[str]:
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]
         for line in verdict["departures"]
     ]
-    return list(dict.fromkeys([*found, *(record["departures"] if not found else [])]))
+    return list(dict.fromkeys([*found, *record["departures"]]))
 
 
 def _is_statistic(value: Any) -> bool:
