@@ -527,3 +527,33 @@ def test_tables_name_policies_as_plots_do(tmp_path: Path) -> None:
     write_pages(results, tmp_path / "paper-map.md")
     figure = (tmp_path / "figures" / "fig10a.md").read_text()
     assert "| Top 1 Bottom 1 (rho = 0.1) | 3 | 1 |" in figure
+
+
+def test_published_numbers_stand_beside_ours(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    ours = {"mean": 0.88, "standard_error": 0.01, "ci95": [0.86, 0.9], "n": 3}
+    points, published = [], []
+    for k, accuracy in ((1, 0.7711), (4, 0.851)):
+        where = {"policy": {"name": "top_k", "k": k}}
+        values = {"test_accuracy": ours, "backward_seconds": ours, "backward_ratio": ours}
+        points.append({"point": where, "seeds": [0, 1, 2], "outcome": "trained", **values})
+        for quantity, low, high in (
+            ("test_accuracy", accuracy, accuracy),
+            ("backward_seconds", 2995.86, 2995.86),
+            ("backward_ratio", 0.2, 0.5),
+        ):
+            bounds = {"at_least": low, "at_most": high, "printed": "", "source": "Table 1"}
+            published.append({"quantity": quantity, "point": where, **bounds})
+    write_record(results, "table1", None, [], points)
+    record = json.loads((results / "table1.json").read_text())
+    record["comparison"]["published"] = published
+    (results / "table1.json").write_text(json.dumps(record))
+    write_pages(results, tmp_path / "paper-map.md")
+    figure = (tmp_path / "figures" / "table1.md").read_text()
+    heads = (
+        "| policy | test accuracy | backward seconds | backward ratio | test accuracy, published"
+    )
+    assert f"{heads} | n |" in figure, "no seconds of another machine, no vague bounds"
+    row = "0.880 ± 0.010 | 0.880 ± 0.010 | 0.880 ± 0.010"
+    assert f"| Top 1 | {row} | 0.7711 | 3 |\n| Top 4 | {row} | 0.851 | 3 |" in figure
