@@ -14,10 +14,10 @@ from ops.gallery.texts import (
     name_value,
     sentence_of,
     setting_of,
+    tell_statistic,
     value_of,
     where,
 )
-from richregime.formatting import format_statistic
 
 FIELDS_SHOWN = 6
 _NAMES = {"initial_test_accuracy": "test accuracy before training"}
@@ -74,13 +74,6 @@ def _figure_section(record: Record, folder: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_statistic(value: Mapping[str, Any] | None) -> str:
-    if not value:
-        return ""
-    statistic = Statistic.model_validate(value)
-    return format_statistic(statistic.mean, statistic.standard_error)
-
-
 def _result_table(record: Record) -> list[str]:
     """The swept values and the first `FIELDS_SHOWN` statistics of each point.
 
@@ -102,7 +95,7 @@ def _result_table(record: Record) -> list[str]:
     ]
     for point in points:
         values = [name_value(axis, point["point"].get(axis, "")) for axis in axes]
-        shown = [_format_statistic(point.get(field)) for field in fields]
+        shown = [tell_statistic(point.get(field)) for field in fields]
         shown += [published.get((repr(point["point"]), one), "") for one in quantities]
         dagger = " †" if point["outcome"] != "trained" else ""
         lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from engine.result import Statistic
 from engine.training.policies import PolicySpec, title_of
+from richregime.formatting import format_statistic
 from richregime.tables import format_cell
 
 Record = Mapping[str, Any]
@@ -89,6 +91,14 @@ def value_of(verdict: Record) -> str:
 def _no_spread(verdict: Record) -> str:
     """Several values without an interval are all equal."""
     return " (no spread)" if verdict.get("n", 0) > 1 else ""
+
+
+def tell_statistic(value: Mapping[str, Any] | None) -> str:
+    """Mean and standard error; empty without a value."""
+    if not value:
+        return ""
+    statistic = Statistic.model_validate(value)
+    return format_statistic(statistic.mean, statistic.standard_error)
 
 
 def escape_cell(text: str) -> str:
