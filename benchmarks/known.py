@@ -251,8 +251,7 @@ def write_page(documents: Sequence[Mapping[str, Any]], missing: Sequence[Answer]
         lines.append("|---|---|---|---|")
         for one in missing:
             setting = one.setting + _refer(one.note, notes)
-            cells = (setting, one.published, one.source, NEEDS[one.needs])
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(f"| {setting} | {one.published} | {one.source} | {NEEDS[one.needs]} |")
         lines.append("")
     if notes:
         lines += ["## Notes", "", *(f"{number}. {note}." for note, number in notes.items()), ""]

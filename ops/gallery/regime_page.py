@@ -22,8 +22,8 @@ What is claimed of each was written into its preset before anything was computed
 [the paper's claims](explanation/verdicts.md) are. Where alpha goes from 0.1 to 100, all nets train
 for the same epochs at the same learning rate, with the loss divided by alpha², so that a step
 changes the output of lazy and rich nets by about as much at the start. They do not end with equal
-losses: the tables have the loss at the end, on the batch that the probes use. So a difference
-between the regimes is one of whole trainings.
+losses: the tables have the cross-entropy at the end, on the batch that the probes use. So a
+difference between the regimes is one of whole trainings.
 
 ```sh
 ./run gallery {options} --data-dir FOLDER
@@ -95,7 +95,7 @@ def _list_points(record: Record) -> list[str]:
     """How far the kernel of each point moved, and how well its nets fit."""
     labels = label_points([point["point"] for point in record["points"]])
     lines = [
-        "| point | the tangent kernel moved by | loss at the end | test accuracy |",
+        "| point | the tangent kernel moved by | cross-entropy at the end | test accuracy |",
         "|---|---|---:|---:|",
     ]
     for label, point in zip(labels, record["points"], strict=True):

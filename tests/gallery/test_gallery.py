@@ -557,3 +557,16 @@ def test_published_numbers_stand_beside_ours(tmp_path: Path) -> None:
     assert heads in figure, "no seconds of another machine, no vague bounds"
     row = " | ".join(4 * ["0.880 ± 0.010"])
     assert f"| Top 1 | {row} | 0.7711 | 3 |\n| Top 4 | {row} | 0.851 | 3 |" in figure
+
+
+def test_the_words_of_the_page_are_in_the_glossary_that_it_links(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    write_pages(tmp_path / "results", tmp_path / "paper-map.md")
+    assert "(reference/glossary.md#the-paper)" in (tmp_path / "paper-map.md").read_text()
+    glossary = (Path(__file__).parents[2] / "docs" / "reference" / "glossary.md").read_text()
+    section = glossary[glossary.index("## The paper") : glossary.index("## The service")]
+    words = ("gamma", "epsilon", "rho", "active set", "reading", "n", "finding", "bound")
+    meanings = ("scale (of a verdict)", "alpha (of the active set)", "alpha (of the output)")
+    policies = ("Top k", "Bottom q", "Top k Bottom q", "Top k All Bottoms")
+    for word in (*words, *meanings, *policies):
+        assert f"\n| {word} | " in section
