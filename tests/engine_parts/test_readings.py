@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -79,9 +81,15 @@ def test_a_preset_by_a_reading_names_the_net_that_is_reset_to() -> None:
     assert "around that of the initial net" in unchanged, "it resets nothing"
 
 
-def test_no_reading_tells_of_more_nets_than_rise_again() -> None:
+def test_the_sentence_of_first_epoch_tells_of_the_nets_that_rise_again_in_the_records() -> None:
     """At width 10,000 on MNIST, and with four hidden layers, no rise is shown."""
     assert "one hidden layer and width 100 or 1,000" in get_reading("first_epoch").sentence
+    results = Path(__file__).parents[2] / "docs" / "results"
+    for name in ("fig2-first_epoch", "fig14a-first_epoch"):
+        verdicts = json.loads((results / f"{name}.json").read_text())["comparison"]["verdicts"]
+        found = [one for rise in verdicts if rise["claim"] == 2 for one in rise["findings"]]
+        rises = {one["statement"].partition(":")[0]: one["verdict"] for one in found}
+        assert rises["Width 100"] == rises["Width 1,000"] == "reproduced"
 
 
 def test_other_choices_are_no_reading() -> None:
