@@ -96,7 +96,8 @@ class Entry:
         title = self.find_preset().title.removesuffix(f" (reading {self.reading})")
         if "data" in self.spec:
             name = self.spec["data"]["name"]
-            title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
+            for replaced in ("on digits", "on CIFAR-10"):
+                title = title.replace(replaced, f"on {_TITLES.get(name, name)}")
         told = [f"reading {self.reading}" if self.reading else "", self.part]
         shown = ", ".join(filter(None, told))
         return f"{title} ({shown})" if shown else title

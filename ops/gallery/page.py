@@ -43,8 +43,8 @@ The paper leaves choices open, so each experiment names its *reading*:
 
 """
 COUNTS = """All experiments by reading: ✔ reproduced, ✘ not reproduced, – inconclusive. Some are
-plots or parts of the same trainings, as `fig2-first_epoch`, its widths 100 and 1,000, and
-`reference_point` are. So a count is not one of independent experiments.
+plots or parts of the same trainings: so are `fig2-first_epoch`, its widths 100 and 1,000, and
+`reference_point`. A count is then not one of independent experiments.
 
 In the tables of findings, a *bound* is what a claim asks of the value. Where the paper names no
 number, it is this project's own."""

@@ -16,7 +16,14 @@ from engine.paper.claims import CLAIMS
 from engine.sweep import expand
 from ops.commands import app
 from ops.gallery import compute as computing
-from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries, list_left_out
+from ops.gallery.entries import (
+    AT_SIZE,
+    BEYOND_TWO_CORES,
+    CHANGES,
+    Entry,
+    list_entries,
+    list_left_out,
+)
 from ops.gallery.page import ANSWERS, write_pages
 
 SMALL = {
@@ -59,6 +66,12 @@ def test_an_entry_of_some_widths_has_a_name_and_a_title_of_its_own() -> None:
     assert entry.name == "fig2-first_epoch-widths_100_1000"
     assert entry.title.endswith("(reading first_epoch, widths 100, 1000)")
     assert entry.body()["sweep"]["model.width"] == [100, 1_000]
+
+
+def test_a_title_names_the_data_that_an_entry_uses() -> None:
+    titles = [entry.title for entry in (*CHANGES, *BEYOND_TWO_CORES) if "data" in entry.spec]
+    assert "Table 1: VGG-11 on JPEG copies of CIFAR-10" in titles
+    assert not any("on digits" in title or "on CIFAR-10" in title for title in titles)
 
 
 def test_an_entry_by_a_reading_makes_its_choices_and_says_so() -> None:
