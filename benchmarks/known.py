@@ -135,7 +135,7 @@ def _is_asked(answer: Answer, work: Work) -> bool:
 def measure(
     options: Options, stored: Sequence[Mapping[str, Any]], work: Work = Work()
 ) -> Iterator[Row]:
-    """Each row that is asked for; those of `stored` with equal identity are kept.
+    """Each row that is asked for; the values of `stored` with equal identity are kept.
 
     A row without its file, or not ended by the deadline, is left out.
     """
@@ -147,7 +147,8 @@ def measure(
             continue
         identity = answer.identity(options.data_dir)
         if (answer.setting, identity) in known:
-            yield replace(known[answer.setting, identity], note=answer.note)
+            kept = known[answer.setting, identity]
+            yield replace(kept, note=answer.note, rule=answer.rule)
             continue
         if answer.needs == "cifar10-jpeg" and not registered:
             continue
@@ -223,17 +224,19 @@ def write_page(documents: Sequence[Mapping[str, Any]], missing: Sequence[Answer]
         "engine. The rule by which a row agrees was written before the row was computed. The page",
         "is written by `python -m benchmarks known --data-dir FOLDER`.",
         "",
-        "| setting | published | source | ours, 95 % interval of the mean | n | agrees |",
-        "|---|---|---|---|---:|---|",
+        "| setting | published | source | ours, 95 % interval of the mean | n | rule | agrees |",
+        "|---|---|---|---|---:|---|---|",
     ]
+    notes: dict[str, int] = {}
     for row in (row for document in documents for row in document["rows"]):
         values = row["values"]
         low, high = mean_interval(values)
-        note = f" ({row['note']})" if row["note"] else ""
-        verdict = f"{'yes' if row['agrees'] else '**no**'}: {row['rule']}"
         ours = f"{fmean(values):.4f} [{low:.4f}, {high:.4f}]"
-        cells = (f"{row['setting']}{note}", row["published"], row["source"], ours)
-        lines.append(f"| {' | '.join(cells)} | {len(values)} | {verdict} |")
+        cells = (
+            *(row["setting"] + _refer(row["note"], notes), row["published"], row["source"], ours),
+            *(str(len(values)), row["rule"], "yes" if row["agrees"] else "**no**"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
     for document in documents:
         machine = document["machine"]
@@ -241,15 +244,29 @@ def write_page(documents: Sequence[Mapping[str, Any]], missing: Sequence[Answer]
         versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
         rows = len(document["rows"])
         told = "row" if rows == 1 else "rows"
-        lines += [f"{rows} {told} computed on {where} ({versions}); data: {document['data']}.", ""]
+        data = document["data"] + (" and JPEG copies of CIFAR-10" if _has_colour(document) else "")
+        lines += [f"{rows} {told} computed on {where} ({versions}); data: {data}.", ""]
     if missing:
         lines += ["## Not computed yet", "", "| setting | published | source | needs |"]
         lines.append("|---|---|---|---|")
         for one in missing:
-            cells = (f"{one.setting} ({one.note})", one.published, one.source, NEEDS[one.needs])
-            lines.append(f"| {' | '.join(cells)} |")
+            setting = one.setting + _refer(one.note, notes)
+            lines.append(f"| {setting} | {one.published} | {one.source} | {NEEDS[one.needs]} |")
         lines.append("")
+    if notes:
+        lines += ["## Notes", "", *(f"{number}. {note}." for note, number in notes.items()), ""]
     return "\n".join(lines)
+
+
+def _refer(note: str, notes: dict[str, int]) -> str:
+    """E.g. ` (note 2)`; equal notes have one number, which `notes` holds."""
+    return f" ([note {notes.setdefault(note, len(notes) + 1)}](#notes))" if note else ""
+
+
+def _has_colour(document: Mapping[str, Any]) -> bool:
+    """Whether a row is of other images than the document names."""
+    names = [row["spec"].get("data", {}).get("name", "") for row in document["rows"]]
+    return any(name.startswith("cifar10-jpeg") for name in names)
 
 
 def read_stored(path: Path) -> list[Mapping[str, Any]]:

@@ -14,6 +14,9 @@ from engine.paper.readings import INITIAL_NET, ReadingName, find_reading, get_re
 from engine.sweep import expand
 
 BARS = "accuracy_bars"
+INITIAL = "initial net"
+"""How titles and descriptions of presets name it; a reading that calls a later net initial names
+that one"""
 
 
 def apply_reading(preset: Preset, name: ReadingName) -> Preset:
@@ -37,14 +40,16 @@ def apply_reading(preset: Preset, name: ReadingName) -> Preset:
     if reading.reset_to != INITIAL_NET and spec["kind"] == "train" and BARS in plots:
         spec |= {"kind": "reinit_sweep", "modes": ["active"], "fractions_percent": [0.0, 100.0]}
         plots = (BARS,)
+    initial = INITIAL
     if spec["kind"] == "reinit_sweep" and "reset_to" not in body["sweep"]:
         spec["reset_to"] = dict(reading.reset_to)
-    body["name"] = f"{body['name']} (reading {name})"
+        initial = reading.initial_net
+    body["name"] = f"{body['name'].replace(INITIAL, initial)} (reading {name})"
     body["labels"] = body["labels"] | {"reading": name}
     return replace(
         preset,
-        title=f"{preset.title} (reading {name})",
-        description=f"{preset.description} {reading.sentence}",
+        title=f"{preset.title.replace(INITIAL, initial)} (reading {name})",
+        description=f"{preset.description.replace(INITIAL, initial)} {reading.sentence}",
         body=body,
         plots=plots,
     )

@@ -32,7 +32,7 @@ QUICK_DATA: Mapping[Data, Mapping[str, Any]] = {
 }
 QUICK_SEEDS_PER_RUN = 2
 """Lets two processes share the seeds of the widest net."""
-GUESSED_WIDTHS = "the widths between the narrowest and the widest, which the paper does not name"
+GUESSED_WIDTHS = "widths between the paper's narrowest and its widest, which it does not name"
 TITLES: Mapping[str, str] = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "digits": "digits"}
 
 

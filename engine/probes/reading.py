@@ -15,6 +15,8 @@ from engine.statistic_text import tell
 
 QUANTITY = "kernel_distance"
 LAZY_BELOW, RICH_FROM = 0.1, 10**-0.5
+ROUNDING = 1e-5
+"""Kernels that are equal but for float32 differ by less, as where only the last layer trains."""
 
 
 def name_regime(distance: float) -> str:
@@ -31,15 +33,17 @@ def describe_regimes(found: Sequence[tuple[str, Statistic]]) -> list[str]:
     lowest = min(found, key=lambda one: one[1].mean)
     highest = max(found, key=lambda one: one[1].mean)
     if len(found) == 1:
-        return [f"The tangent kernel moved by {_tell(lowest[1])}."]
+        return [f"The tangent kernel moved by {tell_distance(lowest[1])}."]
     return [
-        f"The tangent kernel moved by {_tell(lowest[1])} at {lowest[0]}, and by "
-        f"{_tell(highest[1])} at {highest[0]}."
+        f"The tangent kernel moved by {tell_distance(lowest[1])} at {lowest[0]}, and by "
+        f"{tell_distance(highest[1])} at {highest[0]}."
     ]
 
 
-def _tell(distance: Statistic) -> str:
+def tell_distance(distance: Statistic) -> str:
     """`61 % (95 % interval 55 to 67, n = 5): rich`; all words that the interval allows."""
     ends = distance.ci95 or (distance.mean, distance.mean)
+    if ends[1] < ROUNDING:
+        return f"less than {100 * ROUNDING:g} %, which is rounding: lazy"
     words = dict.fromkeys(name_regime(value) for value in (ends[0], distance.mean, ends[1]))
     return f"{tell(distance, 'share')}: {' or '.join(words)}"

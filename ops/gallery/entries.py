@@ -15,12 +15,15 @@ from engine.paper.preset_readings import apply_reading
 from engine.paper.readings import ReadingName
 from engine.paper.recipes import Scale
 from engine.sweep_plots import SWEEP_NAMES
+from ops.gallery.texts import POLICY, name_values
 
 THREE_SEEDS = (0, 1, 2)
+WIDTH = "model.width"
 CIFAR10_JPEG = {"name": "cifar10-jpeg", "train_size": 5_000, "test_size": 2_000}
 """CIFAR-10 from JPEG-compressed copies of its images; titles say so, as results differ from
 CIFAR-10's."""
 _TITLES = {"mnist": "MNIST", "cifar10-jpeg": "JPEG copies of CIFAR-10"}
+_AXES = {WIDTH: "widths", POLICY: "policies", "init": "initialisations"}
 ALL_MODES = {"modes": ["active", "lazy", "random"]}
 READ_BY: tuple[ReadingName, ...] = ("first_epoch", "trainable", "printed")
 """The readings by which claims 1 to 4 are judged, the most telling first"""
@@ -90,10 +93,11 @@ class Entry:
     @property
     def title(self) -> str:
         """The preset's title, adapted to the changes."""
-        title = presets()[self.preset, self.scale].title
+        title = self.find_preset().title.removesuffix(f" (reading {self.reading})")
         if "data" in self.spec:
             name = self.spec["data"]["name"]
-            title = title.replace("on digits", f"on {_TITLES.get(name, name)}")
+            for replaced in ("on digits", "on CIFAR-10"):
+                title = title.replace(replaced, f"on {_TITLES.get(name, name)}")
         told = [f"reading {self.reading}" if self.reading else "", self.part]
         shown = ", ".join(filter(None, told))
         return f"{title} ({shown})" if shown else title
@@ -103,10 +107,20 @@ class Entry:
         preset = presets()[self.preset, self.scale]
         body: dict[str, Any] = deepcopy(dict(preset.body))
         body["spec"] |= deepcopy(dict(self.spec))
+        left_out = [
+            _tell_left_out(axis, list(body["sweep"].get(axis, ())), values)
+            for axis, values in self.sweep.items()
+        ]
         body["sweep"] |= deepcopy(dict(self.sweep))
         if self.seeds:
             body["seeds"] = list(self.seeds)
-        changed = replace(preset, body=body)
+        changed = replace(
+            preset,
+            body=body,
+            departures=(*preset.departures, *filter(None, left_out)),
+            # those of policies tell which ones the preset has
+            choices=() if POLICY in self.sweep else preset.choices,
+        )
         return apply_reading(changed, self.reading) if self.reading else changed
 
     def body(self) -> dict[str, Any]:
@@ -122,6 +136,15 @@ class Entry:
             for plot in preset.plots
             for quantity in (claimed if plot in SWEEP_NAMES else [None])
         ]
+
+
+def _tell_left_out(axis: str, of_preset: list[Any], computed: list[Any]) -> str:
+    """Which values of the preset's axis an entry leaves out, and what it has; empty for none."""
+    left_out = [value for value in of_preset if value not in computed]
+    if not left_out:
+        return ""
+    told, others = name_values(axis, left_out), name_values(axis, computed)
+    return f"{_AXES.get(axis, axis)} left out: {told} (computed: {others})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +163,7 @@ class Picture:
 def _list_at_size() -> Iterator[Entry]:
     """The figures that two cores compute at the paper's size, but for the widest nets."""
     yield Entry("reference_point", scale="paper")
-    widths = {"model.width": MIDDLE_WIDTHS}
+    widths = {WIDTH: MIDDLE_WIDTHS}
     part = f"widths {', '.join(map(str, MIDDLE_WIDTHS))}"
     yield Entry("fig2", ALL_MODES, widths, reading="first_epoch", scale="paper", part=part)
     for reading in READ_BY:
@@ -151,19 +174,19 @@ def _list_at_size() -> Iterator[Entry]:
             (("fig14b", "fig15b"), "fig16b", 4),
         ):
             of_reading = WIDTHS if reading == READ_BY[0] else WIDTHS_OF_OTHERS
-            widths = {"model.width": of_reading[depth]}
+            widths = {WIDTH: of_reading[depth]}
             for name in sweeps:
                 yield Entry(name, ALL_MODES, widths, reading=reading, scale="paper")
             yield Entry(bars, {}, widths, reading=reading, scale="paper")
     for name in ("fig5", "fig18"):
         yield Entry(name, seeds=THREE_SEEDS, scale="paper")
     for name in ("fig6", "fig19", "fig17", "fig20"):
-        yield Entry(name, {}, {"model.width": CONV_WIDTHS}, THREE_SEEDS, scale="paper")
+        yield Entry(name, {}, {WIDTH: CONV_WIDTHS}, THREE_SEEDS, scale="paper")
     for name in ("fig10a", "fig11a", "fig9a", "fig12a"):
-        yield Entry(name, SELDOM, {"policy": DRAWN}, THREE_SEEDS, scale="paper")
+        yield Entry(name, SELDOM, {POLICY: DRAWN}, THREE_SEEDS, scale="paper")
     for name in ("fig7a", "fig8a"):
         epochs = {"epochs": STATIC_EPOCHS, **SELDOM}
-        yield Entry(name, epochs, {"policy": STATIC}, THREE_SEEDS, scale="paper")
+        yield Entry(name, epochs, {POLICY: STATIC}, THREE_SEEDS, scale="paper")
 
 
 AT_SIZE: tuple[Entry, ...] = tuple(_list_at_size())

@@ -11,15 +11,17 @@ from engine.result import Statistic
 from ops.gallery.texts import (
     Record,
     data_of,
+    name_value,
     sentence_of,
     setting_of,
+    tell_statistic,
     value_of,
     where,
 )
-from richregime.formatting import format_statistic
-from richregime.tables import format_cell
 
 FIELDS_SHOWN = 6
+_NAMES = {"initial_test_accuracy": "test accuracy before training"}
+"""A reading may call a later net initial"""
 BACK = "[The paper, claim by claim](../paper-map.md)"
 
 
@@ -48,7 +50,7 @@ def _figure_section(record: Record, folder: str) -> str:
         f"![{record['title']}: {plot}]({folder}/{record['name']}-{plot}.png)\n"
         for plot in record["plots"]
     ]
-    lines += _result_table(record["points"])
+    lines += _result_table(record)
     lines.append(_provenance(record))
     for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]:
         claim = f"Claim {verdict['claim']}, {verdict['title']} {where(verdict)}".strip()
@@ -72,28 +74,29 @@ def _figure_section(record: Record, folder: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_statistic(value: Mapping[str, Any] | None) -> str:
-    if not value:
-        return ""
-    statistic = Statistic.model_validate(value)
-    return format_statistic(statistic.mean, statistic.standard_error)
+def _result_table(record: Record) -> list[str]:
+    """The swept values and the first `FIELDS_SHOWN` statistics of each point.
 
-
-def _result_table(points: Sequence[Record]) -> list[str]:
-    """The swept values and the first `FIELDS_SHOWN` statistics of each point."""
+    The numbers that the paper prints of these statistics follow them.
+    """
+    points = record["points"]
     axes = list(dict.fromkeys(axis for point in points for axis in point["point"]))
     fields = list(
         dict.fromkeys(
             name for point in points for name, value in point.items() if _is_statistic(value)
         )
     )[:FIELDS_SHOWN]
+    published = _list_published(record, fields)
+    quantities = list(dict.fromkeys(quantity for _, quantity in published))
+    names = [*fields, *(f"{one}, published" for one in quantities), "n"]
     lines = [
-        f"| {' | '.join([*axes, *(field.replace('_', ' ') for field in fields), 'n'])} |",
-        f"|{'---|' * len(axes)}{'---:|' * (len(fields) + 1)}",
+        f"| {' | '.join([*axes, *(_NAMES.get(name, name.replace('_', ' ')) for name in names)])} |",
+        f"|{'---|' * len(axes)}{'---:|' * len(names)}",
     ]
     for point in points:
-        values = [format_cell(point["point"].get(axis, "")) for axis in axes]
-        shown = [_format_statistic(point.get(field)) for field in fields]
+        values = [name_value(axis, point["point"].get(axis, "")) for axis in axes]
+        shown = [tell_statistic(point.get(field)) for field in fields]
+        shown += [published.get((repr(point["point"]), one), "") for one in quantities]
         dagger = " †" if point["outcome"] != "trained" else ""
         lines.append(f"| {' | '.join([*values, *shown, str(len(point['seeds'])) + dagger])} |")
     if any(point["outcome"] != "trained" for point in points):
@@ -101,6 +104,17 @@ def _result_table(points: Sequence[Record]) -> list[str]:
             "\n† not trained: the loss became infinite or NaN, or the net is no better than chance."
         )
     return [*lines, ""]
+
+
+def _list_published(record: Record, fields: Sequence[str]) -> dict[tuple[str, str], str]:
+    """By point and quantity: the paper's numbers. Its seconds are of another machine."""
+    return {
+        (repr(one["point"]), one["quantity"]): f"{one['at_least']:g}"
+        for one in (record["comparison"] or {}).get("published", ())
+        if one["quantity"] in fields
+        and not one["quantity"].endswith("seconds")
+        and one["at_least"] == one["at_most"]
+    }
 
 
 def _provenance(record: Record) -> str:
@@ -128,7 +142,7 @@ def _departures(record: Record) -> list[str]:
         for verdict in (record["comparison"] or {"verdicts": []})["verdicts"]
         for line in verdict["departures"]
     ]
-    return list(dict.fromkeys([*found, *(record["departures"] if not found else [])]))
+    return list(dict.fromkeys([*found, *record["departures"]]))
 
 
 def _is_statistic(value: Any) -> bool:

@@ -15,26 +15,46 @@ from engine.paper.claims import CLAIMS, PaperClaim
 from engine.paper.readings import READINGS
 from ops.gallery.entries import paper_order
 from ops.gallery.figure_pages import write_figure_pages
+from ops.gallery.findings import tell_findings, tell_other_parts
+from ops.gallery.record import renew_texts
 from ops.gallery.regime_page import QUESTIONS, write_regime_page
-from ops.gallery.texts import MARKS, Record, data_of, escape_cell, sentence_of, value_of
+from ops.gallery.texts import (
+    EARLIER,
+    MARKS,
+    Record,
+    data_of,
+    escape_cell,
+    link,
+    scale_of,
+    sentence_of,
+    value_of,
+)
 
 HEAD = """# The paper, claim by claim
 
 Does what Li & Banerjee, *Experiments with Rich Regime Training for Deep Learning*, saw come out
-again? One experiment answers for each claim, [by a rule that no result
-enters](explanation/verdicts.md#which-experiment-answers), and what the others found is counted
-beside it. See also [every experiment](paper-experiments.md) and [what depends on the
-regime](regime.md).
+again? One experiment answers for each claim, by
+[a rule](explanation/verdicts.md#which-experiment-answers) that looks at no verdict; it was written
+when most results were known. What the others found is counted beside it. See also
+[every experiment](paper-experiments.md), [what depends on the regime](regime.md) and
+[what the words mean](reference/glossary.md#the-paper).
 
 The paper leaves choices open, so each experiment names its *reading*:
 
 """
+COUNTS = """All experiments by reading: ✔ reproduced, ✘ not reproduced, – inconclusive. Some are
+plots or parts of the same trainings: so are `fig2-first_epoch`, its widths 100 and 1,000, and
+`reference_point`. A count is then not one of independent experiments.
+
+In the tables of findings, a *bound* is what a claim asks of the value. Where the paper names no
+number, it is this project's own."""
 DECIDED = ("reproduced", "not reproduced")
 EXPERIMENTS_PAGE = "paper-experiments.md"
 EXPERIMENTS_HEAD = """# The paper, every experiment
 
 All experiments that a claim of the paper was judged on; [the paper, claim by claim](paper-map.md)
-has the answers. One command computes them; if interrupted, run it again and it continues:
+has the answers. Some are plots or parts of the same trainings, so they are not independent. One
+command computes them; if interrupted, run it again and it continues:
 
 ```sh
 # FOLDER has MNIST and Fashion-MNIST; without it they are downloaded
@@ -68,6 +88,11 @@ PICTURES = {
 }
 """By claim: the plot of the experiment that answers, which shows it"""
 
+REMARKS = {
+    2: 'The paper adds that "the increase is more for wider networks"; the table has other widths.'
+}
+"""By claim: what its section of the paper says beyond the claim that is judged"""
+
 
 def write_pages(results: Path, page: Path) -> None:
     """Write the page, that of every experiment, one for each figure, and that on the regime.
@@ -77,7 +102,10 @@ def write_pages(results: Path, page: Path) -> None:
     records = read_records(results)
     folder = results.relative_to(page.parent).as_posix()
     readings = [f"- `{one.name}`: {one.sentence}" for one in READINGS]
-    readings.append(f"- `{NO_READING}`: None of these; the figure's page tells the departures.")
+    readings.append(
+        f"- `{NO_READING}`: None of these, or judged by an earlier version, which named none; the "
+        "figure's page tells the departures."
+    )
     parts = [HEAD + "\n".join(readings) + "\n", _reference_section(records, folder)]
     # The others cross the regime with it, and ask what depends on that.
     of_paper = [record for record in records if record["preset"] not in QUESTIONS]
@@ -92,7 +120,9 @@ def write_pages(results: Path, page: Path) -> None:
 
 def read_records(results: Path) -> list[Record]:
     """The records that `compute` has written, in the order of the paper and of the readings."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
+    records = [
+        renew_texts(json.loads(path.read_text(encoding="utf-8"))) for path in results.glob("*.json")
+    ]
     order = [one.name for one in READINGS]
     return sorted(
         records,
@@ -161,7 +191,7 @@ def _overview(records: Sequence[Record]) -> str:
         "|---|---|---|---|---|",
         *(_answer_row(verdicts[claim.number], claim) for claim in CLAIMS),
         "",
-        "All experiments by reading: ✔ reproduced, ✘ not reproduced, – inconclusive.",
+        COUNTS,
         "",
         f"| claim | {' | '.join(f'`{name}`' for name in used)} |",
         f"|---|{'---|' * len(used)}",
@@ -179,7 +209,8 @@ def _answer_row(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) ->
     reading = _reading_of(verdict)
     cells = (
         *(_link_claim(claim), MARKS[verdict["verdict"]], f"`{reading}`"),
-        *(escape_cell(sentence_of(verdict)), _count(_others(verdicts, verdict), reading)),
+        escape_cell(_end(sentence_of(verdict)) + tell_other_parts(verdict)),
+        _count(_others(verdicts, verdict), reading),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -215,22 +246,26 @@ def _claim_section(records: Sequence[Record], claim: PaperClaim, folder: str) ->
         f"*{claim.statement}* ({claim.section})",
         "",
     ]
+    if claim.number in REMARKS:
+        lines += [REMARKS[claim.number], ""]
     if not verdicts:
         return "\n".join([*lines, "Not computed here.", ""])
+    record, verdict = _choose(verdicts, claim)
     lines += [
         _answer(verdicts, claim),
         "",
-        *_tell_departures(_choose(verdicts, claim)[1]),
+        *_tell_departures(record, verdict),
+        tell_findings(record, verdict, verdicts),
         "| reading | verdicts | experiment | value, interval | n | scale |",
         "|---|---|---|---|---:|---|",
         *_reading_rows(verdicts, claim),
     ]
-    picture = _picture(_choose(verdicts, claim)[0], claim, folder)
+    picture = _picture(record, claim, folder)
     return "\n".join([*lines, "", *([picture, ""] if picture else [])])
 
 
-def _tell_departures(verdict: Record) -> list[str]:
-    departures = verdict["departures"]
+def _tell_departures(record: Record, verdict: Record) -> list[str]:
+    departures = list(dict.fromkeys([*verdict["departures"], *record["departures"]]))
     return [f"Departures from the paper: {'; '.join(departures)}.", ""] if departures else []
 
 
@@ -241,9 +276,13 @@ def _answer(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) -> str
     counts = _summarize(_others(verdicts, verdict), reading)
     beside = f" Other experiments by this reading: {counts}." if counts else ""
     return (
-        f"**{MARKS[verdict['verdict']]}**{_describe_setting(verdict)} ({_link(record)}). "
-        f"{sentence_of(verdict)}{'' if sentence_of(verdict).endswith('.') else '.'}{beside}"
+        f"**{MARKS[verdict['verdict']]}**{_describe_setting(verdict)} ({link(record)}). "
+        f"{_end(sentence_of(verdict))}{tell_other_parts(verdict)}{beside}"
     )
+
+
+def _end(sentence: str) -> str:
+    return sentence if sentence.endswith(".") else f"{sentence}."
 
 
 def _others(
@@ -256,11 +295,11 @@ def _reading_rows(verdicts: Sequence[tuple[Record, Record]], claim: PaperClaim) 
     for reading in dict.fromkeys(_reading_of(verdict) for _, verdict in verdicts):
         found = [pair for pair in verdicts if _reading_of(pair[1]) == reading]
         record, verdict = _choose(found, claim)
-        link = f"[{len(found)}]({EXPERIMENTS_PAGE}#claim-{claim.number})"
+        every = f"[{len(found)}]({EXPERIMENTS_PAGE}#claim-{claim.number})"
         cells = (
-            *(f"`{reading}`", f"{_summarize(found, reading)} of {link}"),
-            *(_link(record), value_of(verdict), str(verdict.get("n", "") or "")),
-            verdict.get("scale", ""),
+            *(f"`{reading}`", f"{_summarize(found, reading)} of {every}"),
+            *(link(record), value_of(verdict), str(verdict.get("n", "") or "")),
+            scale_of(verdict),
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -296,16 +335,12 @@ def _experiments_section(records: Sequence[Record], claim: PaperClaim) -> str:
     ]
     for record, verdict in _list_verdicts(records, claim):
         cells = (
-            *(f"`{_reading_of(verdict)}`", verdict.get("scale", ""), _link(record)),
+            *(f"`{_reading_of(verdict)}`", scale_of(verdict), link(record)),
             *(MARKS[verdict["verdict"]], value_of(verdict), str(verdict.get("n", "") or "")),
             escape_cell(sentence_of(verdict)),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
-
-
-def _link(record: Record) -> str:
-    return f"[{record['preset']}](figures/{record['preset']}.md#{record['name']})"
 
 
 def _picture(record: Record, claim: PaperClaim, folder: str) -> str:
@@ -319,7 +354,7 @@ def _picture(record: Record, claim: PaperClaim, folder: str) -> str:
 def _describe_setting(verdict: Record) -> str:
     parts = [
         f"by the reading `{verdict['reading']}`" if verdict.get("reading") else "",
-        f"at {verdict['scale']} scale" if "scale" in verdict else "",
+        f"at {verdict['scale']} scale" if "scale" in verdict else EARLIER,
         "decided by theory" if verdict.get("decided_by") == "theory" else "",
     ]
     return "".join(f", {part}" for part in parts if part)
@@ -364,30 +399,36 @@ def _telling(reading: str | None) -> int:
 
 
 def _index_section(records: Sequence[Record]) -> str:
+    """A row for each record, and one for each preset without a record."""
     lines = [
         "## Figures and presets",
         "",
         "Every experiment is a preset: `GET /presets/NAME?scale=paper&reading=first_epoch` returns "
         "it.",
         "",
-        "| preset | title | scales | computed here |",
+        "| preset | title | scale | computed here |",
         "|---|---|---|---|",
     ]
-    computed: dict[str, list[Record]] = {}
+    by_preset: dict[str, list[Record]] = {}
     for record in records:
-        computed.setdefault(record["preset"], []).append(record)
-    by_name: dict[str, list[str]] = {}
+        by_preset.setdefault(record["preset"], []).append(record)
+    scales: dict[str, list[str]] = {}
     for (name, scale), preset in presets().items():
         if preset.body["labels"].get("preset") != "demo":
-            by_name.setdefault(name, []).append(scale)
-    for name in sorted(by_name, key=paper_order):
-        scales = by_name[name]
-        title, found = presets()[name, scales[0]].title, computed.get(name, [])
-        linked = f"[`{name}`](figures/{name}.md)" if found else f"`{name}`"
-        how = "; ".join(
-            f"{one.get('reading') or 'as preset'}: {data_of(one)}, {len(one['body']['seeds'])} "
-            f"seeds, {format_seconds(one['run_seconds'])}"
-            for one in found
-        )
-        lines.append(f"| {linked} | {title} | {', '.join(sorted(scales))} | {how or 'no'} |")
+            scales.setdefault(name, []).append(scale)
+    for name in sorted(scales, key=paper_order):
+        lines += [_index_row(record) for record in by_preset.get(name, ())]
+        if name not in by_preset:
+            title = presets()[name, scales[name][0]].title
+            lines.append(f"| `{name}` | {title} | {', '.join(sorted(scales[name]))} | no |")
     return "\n".join(lines) + "\n"
+
+
+def _index_row(record: Record) -> str:
+    seeds, seconds = len(record["body"]["seeds"]), format_seconds(record["run_seconds"])
+    cells = (
+        *(link(record), record["title"]),
+        f"{record['scale']}{', preset with changes' if record['is_changed'] else ''}",
+        f"{data_of(record)}, {seeds} seeds, {seconds}",
+    )
+    return f"| {' | '.join(cells)} |"

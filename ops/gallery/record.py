@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from engine.paper.preset_departures import list_preset_choices, list_preset_departures
-from ops.gallery.entries import Entry
+from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries
+from ops.gallery.texts import Record
 
 DPI = 110
 """Resolution of the stored plots: enough for a page, small enough for a repository"""
@@ -34,12 +35,9 @@ def make_record(
         "preset": preset.name,
         "scale": preset.scale,
         "reading": entry.reading,
-        "title": entry.title,
-        "description": preset.description,
+        **_texts_of(entry),
         "plots": [one.name for one in entry.list_pictures()],
         "body": entry.body(),
-        "departures": list(list_preset_departures(replace(preset, body=entry.body()))),
-        "choices": list(list_preset_choices(preset)),
         "is_changed": entry.is_changed,
         "digest": digest,
         "run_seconds": run_seconds,
@@ -47,4 +45,31 @@ def make_record(
         "reused_trainings": reused_trainings,
         "points": [dict(point) for point in points],
         "comparison": None if comparison is None else dict(comparison),
+    }
+
+
+def renew_texts(record: Record) -> Record:
+    """The record with today's texts of its entry, which needs no computing.
+
+    As it is where the entry now computes something else.
+    """
+    for entry in (*AT_SIZE, *CHANGES, *list_entries()):
+        if entry.name == record["name"] and _computes(entry, record):
+            return {**record, **_texts_of(entry)}
+    return record
+
+
+def _computes(entry: Entry, record: Record) -> bool:
+    body = json.loads(json.dumps(entry.body()))
+    return all(body[part] == record["body"].get(part) for part in ("spec", "sweep", "seeds"))
+
+
+def _texts_of(entry: Entry) -> dict[str, Any]:
+    """What the record tells that is no result."""
+    preset = entry.find_preset()
+    return {
+        "title": entry.title,
+        "description": preset.description,
+        "departures": list(list_preset_departures(preset)),
+        "choices": list(list_preset_choices(preset)),
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.durations import format_seconds
 from engine.labels import label_points
-from engine.probes.reading import QUANTITY, describe_regimes
+from engine.probes.reading import QUANTITY, tell_distance
 from engine.result import Statistic
-from ops.gallery.texts import MARKS, Record, data_of, escape_cell, value_of
+from ops.gallery.texts import MARKS, Record, data_of, escape_cell, tell_statistic, value_of
 
 HEAD = """# Does it depend on the regime?
 
@@ -21,9 +21,9 @@ experiments of [the paper](paper-map.md).
 What is claimed of each was written into its preset before anything was computed, and is judged as
 [the paper's claims](explanation/verdicts.md) are. Where alpha goes from 0.1 to 100, all nets train
 for the same epochs at the same learning rate, with the loss divided by alpha², so that a step
-changes the output of lazy and rich nets by about as much at the start. Lazy nets end with a larger
-train loss, so a difference between the regimes is one of whole trainings, not of nets with equal
-loss.
+changes the output of lazy and rich nets by about as much at the start. They do not end with equal
+losses: the tables have the cross-entropy at the end, on the batch that the probes use. So a
+difference between the regimes is one of whole trainings.
 
 ```sh
 ./run gallery {options} --data-dir FOLDER
@@ -47,7 +47,7 @@ def write_regime_page(records: Sequence[Record], page: Path, results: str) -> No
     found = {record["preset"]: record for record in records if record["preset"] in QUESTIONS}
     options = " ".join(f"--only {name}" for name in QUESTIONS if name in found)
     answers = [
-        f"- [{QUESTIONS[name]}](#{name}) {_answer(found[name])}\n"
+        f"- [{QUESTIONS[name]}](#{name}) {_verdict(found[name])}\n"
         for name in QUESTIONS
         if name in found
     ]
@@ -56,11 +56,11 @@ def write_regime_page(records: Sequence[Record], page: Path, results: str) -> No
     page.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _answer(record: Record) -> str:
-    """The first claim, the verdict on it, and what was found."""
+def _verdict(record: Record) -> str:
+    """The first claim, and the verdict on it."""
     first, *_ = record["comparison"]["own_verdicts"]
     name = first["name"][0].upper() + first["name"][1:]
-    return f"*{name}*: **{MARKS[first['verdict']]}**. {first['sentence']}"
+    return f"*{name}*: **{MARKS[first['verdict']]}**."
 
 
 def _section(record: Record, results: str) -> str:
@@ -68,9 +68,9 @@ def _section(record: Record, results: str) -> str:
     lines = [
         f'## <a id="{name}"></a>{QUESTIONS[name]}',
         "",
-        _answer(record),
+        f"{_verdict(record)} {verdicts[0]['sentence']}",
         "",
-        *_describe_regime(record),
+        *_list_points(record),
         "",
         "| claim | verdict | value, interval | n | found |",
         "|---|---|---|---:|---|",
@@ -83,19 +83,33 @@ def _section(record: Record, results: str) -> str:
         *(f"![{record['title']}: {plot}]({results}/{name}-{plot}.png)" for plot in record["plots"]),
         "",
         f"Preset [`{name}`](figures/{name}.md): {data_of(record)}, "
-        f"{len(record['body']['seeds'])} seeds, {format_seconds(record['run_seconds'])}. "
+        f"{_epochs_of(record)}{len(record['body']['seeds'])} seeds, "
+        f"{format_seconds(record['run_seconds'])}. "
         f"{record['description']}",
         "",
     ]
     return "\n".join(lines)
 
 
-def _describe_regime(record: Record) -> Iterator[str]:
+def _list_points(record: Record) -> list[str]:
+    """How far the kernel of each point moved, and how well its nets fit."""
     labels = label_points([point["point"] for point in record["points"]])
-    yield from describe_regimes(
-        [
-            (label, Statistic.model_validate(point["probes"][QUANTITY]))
-            for label, point in zip(labels, record["points"], strict=True)
-            if QUANTITY in (point.get("probes") or {})
-        ]
-    )
+    lines = [
+        "| point | the tangent kernel moved by | cross-entropy at the end | test accuracy |",
+        "|---|---|---:|---:|",
+    ]
+    for label, point in zip(labels, record["points"], strict=True):
+        probes = point.get("probes") or {}
+        distance = probes.get(QUANTITY)
+        cells = (
+            *(label, tell_distance(Statistic.model_validate(distance)) if distance else ""),
+            *(tell_statistic(probes.get("probe_loss")), tell_statistic(point.get("test_accuracy"))),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _epochs_of(record: Record) -> str:
+    """Empty where they are swept, as the table tells them."""
+    spec, sweep = record["body"]["spec"], record["body"].get("sweep", {})
+    return f"{spec['epochs']} epochs, " if "epochs" in spec and "epochs" not in sweep else ""

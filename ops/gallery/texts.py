@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from engine.result import Statistic
+from engine.training.policies import PolicySpec, title_of
+from richregime.formatting import format_statistic
 from richregime.tables import format_cell
 
 Record = Mapping[str, Any]
+EARLIER = "judged by an earlier version"
+"""Of a verdict without scale, reading and sentence"""
+POLICY = "policy"
+_POLICIES: TypeAdapter[PolicySpec] = TypeAdapter(PolicySpec)
 MARKS = {
     "reproduced": "✔ reproduced",
     "not reproduced": "✘ not reproduced",
@@ -21,16 +30,44 @@ def data_of(record: Record) -> str:
     return f"{data.get('name', 'digits')}{f', {size:,} train images' if size else ''}"
 
 
+def name_value(axis: str, value: Any) -> str:
+    """A swept value; a policy by its name in the paper, as in the plots."""
+    if axis == POLICY and value:
+        return title_of(_POLICIES.validate_python(value))
+    return format_cell(value)
+
+
+def name_values(axis: str, values: Iterable[Any]) -> str:
+    """Swept values in a line; policies that differ only in rho share a name."""
+    numbers: dict[str, list[str]] = {}
+    for value in values:
+        told = f"{value:,}" if isinstance(value, int) else name_value(axis, value)
+        name, _, rho = told.partition(" (rho = ")
+        numbers.setdefault(name, []).append(rho.removesuffix(")"))
+    return ", ".join(
+        f"{name} (rho = {', '.join(rhos)})" if any(rhos) else name for name, rhos in numbers.items()
+    )
+
+
 def where(verdict: Record) -> str:
-    values = (f"{path} = {format_cell(value)}" for path, value in verdict["point"].items())
+    values = (f"{path} = {name_value(path, value)}" for path, value in verdict["point"].items())
     return f"({', '.join(values)})" if verdict["point"] else ""
 
 
+def link(record: Record) -> str:
+    """To its section on the page of its figure."""
+    return f"[{record['preset']}](figures/{record['preset']}.md#{record['name']})"
+
+
+def scale_of(verdict: Record) -> str:
+    return str(verdict.get("scale", EARLIER))
+
+
 def setting_of(verdict: Record) -> str:
-    """How its points were made; empty for a record without it."""
+    """How its points were made, and whether this version judged it."""
     parts = [
         "decided by theory" if verdict.get("decided_by") == "theory" else "",
-        f"{verdict['scale']} scale" if "scale" in verdict else "",
+        f"{verdict['scale']} scale" if "scale" in verdict else EARLIER,
         f"reading `{verdict['reading']}`" if verdict.get("reading") else "",
     ]
     shown = ", ".join(filter(None, parts))
@@ -54,6 +91,14 @@ def value_of(verdict: Record) -> str:
 def _no_spread(verdict: Record) -> str:
     """Several values without an interval are all equal."""
     return " (no spread)" if verdict.get("n", 0) > 1 else ""
+
+
+def tell_statistic(value: Mapping[str, Any] | None) -> str:
+    """Mean and standard error; empty without a value."""
+    if not value:
+        return ""
+    statistic = Statistic.model_validate(value)
+    return format_statistic(statistic.mean, statistic.standard_error)
 
 
 def escape_cell(text: str) -> str:

@@ -122,6 +122,10 @@ def statistic(mean: float, low: float, high: float) -> Statistic:
 def test_one_sentence_tells_one_point_or_the_extremes() -> None:
     one, wide = statistic(0.61, 0.57, 0.65), statistic(0.09, 0.05, 0.13)
     assert describe_regimes([]) == []
+    still = statistic(4.4e-7, 2.8e-7, 6.0e-7)
+    assert describe_regimes([("a", still)]) == [
+        "The tangent kernel moved by less than 0.001 %, which is rounding: lazy."
+    ]
     assert describe_regimes([("a", one)]) == [
         "The tangent kernel moved by 61.0 % (95 % interval 57.0 to 65.0, n = 3): rich."
     ]

@@ -16,7 +16,14 @@ from engine.paper.claims import CLAIMS
 from engine.sweep import expand
 from ops.commands import app
 from ops.gallery import compute as computing
-from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries, list_left_out
+from ops.gallery.entries import (
+    AT_SIZE,
+    BEYOND_TWO_CORES,
+    CHANGES,
+    Entry,
+    list_entries,
+    list_left_out,
+)
 from ops.gallery.page import ANSWERS, write_pages
 
 SMALL = {
@@ -59,6 +66,12 @@ def test_an_entry_of_some_widths_has_a_name_and_a_title_of_its_own() -> None:
     assert entry.name == "fig2-first_epoch-widths_100_1000"
     assert entry.title.endswith("(reading first_epoch, widths 100, 1000)")
     assert entry.body()["sweep"]["model.width"] == [100, 1_000]
+
+
+def test_a_title_names_the_data_that_an_entry_uses() -> None:
+    titles = [entry.title for entry in (*CHANGES, *BEYOND_TWO_CORES) if "data" in entry.spec]
+    assert "Table 1: VGG-11 on JPEG copies of CIFAR-10" in titles
+    assert not any("on digits" in title or "on CIFAR-10" in title for title in titles)
 
 
 def test_an_entry_by_a_reading_makes_its_choices_and_says_so() -> None:
@@ -213,6 +226,8 @@ def test_the_page_answers_each_claim_by_the_most_telling_reading(tmp_path: Path)
         "role": "beside",
         "value": -0.25,
         "interval": [-0.5, -0.125],
+        "n": 5,
+        "reason": "95 % interval [-0.5, -0.125] is below 0",
     }
     inconclusive = verdict(1, "inconclusive", "first_epoch", findings=[beside])
     write_record(results, "fig2", "first_epoch", [rises, inconclusive])
@@ -361,3 +376,210 @@ def test_pages_of_figures_that_are_gone_are_removed(tmp_path: Path) -> None:
     write_record(tmp_path / "results", "fig2", "printed", [])
     write_pages(tmp_path / "results", tmp_path / "paper-map.md")
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["fig2.md"]
+
+
+def finding(statement: str, name: str, **fields: Any) -> dict[str, Any]:
+    reason = "95 % interval [-0.6, -0.4] is not above 0.9, but this may be chance"
+    measured = {"value": -0.5, "interval": [-0.6, -0.4], "n": 5, "reason": reason}
+    return {"statement": statement, "verdict": name, "role": "part", **measured, **fields}
+
+
+def test_a_claim_s_section_has_every_part_with_its_bound_and_what_stands_beside(
+    tmp_path: Path,
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    deciding = finding("The top grows", "not reproduced")
+    unmeasured = {"value": None, "interval": None, "n": 0, "reason": "no | pair has finished"}
+    findings = [
+        finding("Narrow nets too", "reproduced", role="beside"),
+        deciding,
+        finding("The bottom grows", "reproduced"),
+        finding("Both grow", "inconclusive", **unmeasured),
+    ]
+    answering = verdict(
+        5,
+        "not reproduced",
+        "trainable",
+        findings=findings,
+        reason=f"{deciding['statement']}: {deciding['reason']}",
+    )
+    write_record(results, "fig5", None, [answering])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    assert text.count("Found not reproduced by trainable. Other parts: ✔ 1, not measured 1.") == 2
+    section = text[text.index('<a id="claim-5">') : text.index('<a id="claim-6">')]
+    rows = (
+        "| part | The top grows | above 0.9 | ✘ | -0.5 [-0.6, -0.4] | 5 |\n"
+        "| part | The bottom grows | above 0.9 | ✔ | -0.5 [-0.6, -0.4] | 5 |\n"
+        "| part | Both grow |  | not measured | no \\| pair has finished |  |\n"
+        "| beside | Narrow nets too | above 0.9 | ✔ | -0.5 [-0.6, -0.4] | 5 |\n"
+    )
+    assert rows in section
+
+
+def test_other_widths_of_the_same_figure_stand_beside_the_answer(tmp_path: Path) -> None:
+    """A rise that is smaller in the wider nets of another experiment would be missed."""
+    results = tmp_path / "results"
+    results.mkdir()
+    for name, width in ((ANSWERS[2], 1_000), ("fig2-first_epoch", 10_000), ("fig3", 50)):
+        found = [finding(f"Width {one:,} rises", "inconclusive") for one in (100, width)]
+        judged = verdict(2, "inconclusive", "first_epoch", reason=name, findings=found)
+        write_record(results, name.split("-")[0], "first_epoch", [judged])
+        (results / f"{name.split('-')[0]}-first_epoch.json").rename(results / f"{name}.json")
+        record = json.loads((results / f"{name}.json").read_text())
+        (results / f"{name}.json").write_text(json.dumps({**record, "name": name}))
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    section = text[text.index('<a id="claim-2">') : text.index('<a id="claim-3">')]
+    assert section.count("| part | Width 1,000 rises |") == 1
+    assert section.count("Width 100 rises") == 1, "both experiments tell it"
+    beside = "| beside, [fig2](figures/fig2.md#fig2-first_epoch) | Width 10,000 rises |"
+    assert beside in section
+    assert "Width 50 rises" not in section, "of another figure"
+
+
+def test_many_findings_beside_the_parts_are_folded(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    found = [finding(f"Control {one}", "reproduced", role="beside") for one in range(7)]
+    parts = [finding("It falls", "reproduced")]
+    judged = verdict(1, "reproduced", "first_epoch", findings=[*found, *parts])
+    write_record(results, "fig2", "first_epoch", [judged])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    assert text.index("It falls") < text.index("<summary>7 findings beside the parts</summary>")
+    assert text.index("</summary>\n\n| role |") < text.index("Control 0") < text.index("</details>")
+
+
+def test_a_verdict_of_an_earlier_version_is_marked_on_every_page(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    older = verdict(7, "not reproduced", "", findings=[finding("It is fast", "not reproduced")])
+    for field in ("scale", "reading", "sentence", "decided_by", "n"):
+        del older[field]
+    del older["findings"][0]["role"]
+    write_record(results, "fig10a", None, [older])
+    write_pages(results, tmp_path / "paper-map.md")
+    text = (tmp_path / "paper-map.md").read_text()
+    assert "**✘ not reproduced**, judged by an earlier version ([fig10a]" in text
+    assert "| part | It is fast | above 0.9 | ✘ |" in text
+    every = (tmp_path / "paper-experiments.md").read_text()
+    assert "| `other` | judged by an earlier version | [fig10a]" in every
+    figure = (tmp_path / "figures" / "fig10a.md").read_text()
+    assert "**not reproduced** (judged by an earlier version)." in figure
+
+
+def test_every_record_has_its_own_title_in_the_list_of_presets(tmp_path: Path) -> None:
+    """That of the preset's other scale names other data and another net."""
+    results = tmp_path / "results"
+    results.mkdir()
+    for reading in ("first_epoch", "printed"):
+        write_record(results, "fig2", reading, [])
+    record = json.loads((results / "fig2-printed.json").read_text())
+    (results / "fig2-printed.json").write_text(json.dumps({**record, "is_changed": True}))
+    write_pages(results, tmp_path / "paper-map.md")
+    every = (tmp_path / "paper-experiments.md").read_text()
+    for name, scale in (
+        ("fig2-first_epoch", "paper"),
+        ("fig2-printed", "paper, preset with changes"),
+    ):
+        cells = f"[fig2](figures/fig2.md#{name}) | Title of {name} | {scale} | mnist, 5 seeds, 1 s"
+        assert f"| {cells} |" in every
+    assert "| `fig3` | " in every, "a preset without a record is listed"
+
+
+def test_experiments_that_the_page_calls_parts_of_the_same_trainings_are() -> None:
+    nets = {entry.name: computing.trained_nets(entry) for entry in list_entries()}
+    assert nets[ANSWERS[2]] < nets["fig2-first_epoch"]
+    assert nets["reference_point"] < nets["fig2-first_epoch"]
+
+
+def test_an_entry_with_another_sweep_tells_what_it_leaves_out() -> None:
+    entries = {entry.name: entry for entry in list_entries()}
+    narrow, static = (entries[name].find_preset() for name in ("fig6", "fig7a"))
+    assert "widths left out: 100 (computed: 10, 32)" in narrow.departures
+    assert not any("width 100" in choice for choice in narrow.choices)
+    (left_out,) = static.departures
+    assert left_out.startswith("policies left out: Top 2, Bottom 1, Bottom 2, Bottom 3, Bottom 4, ")
+    assert left_out.endswith(
+        "(computed: Full, Top 1, Top 3, Top 4, Top 1 Bottom 1, Top 2 Bottom 2, Middle Only)"
+    )
+    (drawn,) = entries["fig9a"].find_preset().departures
+    assert "Top 3 All Bottoms (rho = 0.1, 0.2, 0.3, 0.4, 0.5)" in drawn
+    assert entries["fig9a"].find_preset().choices == (), "they tell of policies left out"
+    assert Entry("fig9a", scale="paper").find_preset().choices
+
+
+def test_pages_have_today_s_texts_of_an_entry_that_computes_the_same(tmp_path: Path) -> None:
+    (entry,) = (one for one in list_entries() if one.name == "fig4a-first_epoch")
+    results = tmp_path / "results"
+    results.mkdir()
+    write_record(results, "fig4a", "first_epoch", [])
+    path = results / "fig4a-first_epoch.json"
+    record = json.loads(path.read_text()) | {"departures": ["one that is told no more"]}
+    path.write_text(json.dumps({**record, "body": entry.body()}))
+    write_pages(results, tmp_path / "paper-map.md")
+    figure = (tmp_path / "figures" / "fig4a.md").read_text()
+    assert "Accuracy of the net after epoch 1 and of the trained net: ReLU-Nets" in figure
+    assert "Test accuracy of the net after epoch 1 and of the trained net" in figure
+    assert "- Departures from the paper: widths left out: 100,000 (computed: 10, " in figure
+    path.write_text(json.dumps({**record, "body": {**entry.body(), "seeds": [0]}}))
+    write_pages(results, tmp_path / "paper-map.md")
+    figure = (tmp_path / "figures" / "fig4a.md").read_text()
+    assert "Title of fig4a-first_epoch" in figure, "the entry computes other seeds"
+    assert "- Departures from the paper: one that is told no more." in figure
+
+
+def test_tables_name_policies_as_plots_do(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    policy = {"name": "prob_top_k_bottom_q", "k": 1, "q": 1, "rho": 0.1}
+    point = {"point": {"policy": policy, "epochs": 3}, "seeds": [0], "outcome": "trained"}
+    write_record(results, "fig10a", None, [], [point])
+    write_pages(results, tmp_path / "paper-map.md")
+    figure = (tmp_path / "figures" / "fig10a.md").read_text()
+    assert "| Top 1 Bottom 1 (rho = 0.1) | 3 | 1 |" in figure
+
+
+def test_published_numbers_stand_beside_ours(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    ours = {"mean": 0.88, "standard_error": 0.01, "ci95": [0.86, 0.9], "n": 3}
+    points, published = [], []
+    for k, accuracy in ((1, 0.7711), (4, 0.851)):
+        where = {"policy": {"name": "top_k", "k": k}}
+        values = {"test_accuracy": ours, "initial_test_accuracy": ours}
+        values |= {"backward_seconds": ours, "backward_ratio": ours}
+        points.append({"point": where, "seeds": [0, 1, 2], "outcome": "trained", **values})
+        for quantity, low, high in (
+            ("test_accuracy", accuracy, accuracy),
+            ("backward_seconds", 2995.86, 2995.86),
+            ("backward_ratio", 0.2, 0.5),
+        ):
+            bounds = {"at_least": low, "at_most": high, "printed": "", "source": "Table 1"}
+            published.append({"quantity": quantity, "point": where, **bounds})
+    write_record(results, "table1", None, [], points)
+    record = json.loads((results / "table1.json").read_text())
+    record["comparison"]["published"] = published
+    (results / "table1.json").write_text(json.dumps(record))
+    write_pages(results, tmp_path / "paper-map.md")
+    figure = (tmp_path / "figures" / "table1.md").read_text()
+    assert "| policy | test accuracy | test accuracy before training | backward seconds |" in figure
+    heads = "| backward ratio | test accuracy, published | n |"
+    assert heads in figure, "no seconds of another machine, no vague bounds"
+    row = " | ".join(4 * ["0.880 ± 0.010"])
+    assert f"| Top 1 | {row} | 0.7711 | 3 |\n| Top 4 | {row} | 0.851 | 3 |" in figure
+
+
+def test_the_words_of_the_page_are_in_the_glossary_that_it_links(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    write_pages(tmp_path / "results", tmp_path / "paper-map.md")
+    assert "(reference/glossary.md#the-paper)" in (tmp_path / "paper-map.md").read_text()
+    glossary = (Path(__file__).parents[2] / "docs" / "reference" / "glossary.md").read_text()
+    section = glossary[glossary.index("## The paper") : glossary.index("## The service")]
+    words = ("gamma", "epsilon", "rho", "active set", "reading", "n", "finding", "bound")
+    meanings = ("scale (of a verdict)", "alpha (of the active set)", "alpha (of the output)")
+    policies = ("Top k", "Bottom q", "Top k Bottom q", "Top k All Bottoms")
+    for word in (*words, *meanings, *policies):
+        assert f"\n| {word} | " in section

@@ -59,7 +59,7 @@ def test_a_stored_row_is_not_computed_again(tmp_path: Path) -> None:
         first.setting, "0.1", "source", [0.1, 0.2], "rule", True, "note", first.identity(None)
     )
     options = Options(tmp_path, None, smoke=True, peers=False)
-    assert next(measure(options, [asdict(row)])) == replace(row, note=first.note)
+    assert next(measure(options, [asdict(row)])) == replace(row, note=first.note, rule=first.rule)
     again = next(measure(options, [{**asdict(row), "identity": "other"}]))
     assert len(again.values) == first.seeds
     assert all(0 <= value <= 0.5 for value in again.values)
@@ -76,22 +76,37 @@ def test_the_page_tells_values_rule_and_agreement() -> None:
     row = Row("a net", "0.5", "a source", [0.4, 0.5, 0.6], "the rule", False, "smaller", "id")
     machine = {"processor": "CPU", "versions": {"torch": "2"}}
     (missing,) = (one for one in list_answers(SMOKE) if one.source == "the paper, Table 1")
-    page = write_page([{"machine": machine, "data": "MNIST", "rows": [asdict(row)]}], [missing])
-    assert (
-        "| a net (smaller) | 0.5 | a source | 0.5000 [0.2516, 0.7484] | 3 | **no**: the rule |"
-        in page
-    )
-    assert "1 row computed on CPU (torch 2); data: MNIST" in page
-    assert (
-        f"| {missing.setting} ({missing.note}) | 0.9080 | the paper, Table 1 | a GPU, and `--gpu` |"
-        in page
-    )
+    other = replace(row, setting="another", agrees=True, spec={"data": {"name": "cifar10-jpeg"}})
+    document = {"machine": machine, "data": "MNIST", "rows": [asdict(row), asdict(other)]}
+    page = write_page([document], [missing])
+    first, second = "([note 1](#notes))", "([note 2](#notes))"
+    ours = "0.5000 [0.2516, 0.7484] | 3"
+    assert f"| a net {first} | 0.5 | a source | {ours} | the rule | **no** |" in page
+    assert f"| another {first} | 0.5 | a source | {ours} | the rule | yes |" in page
+    told = "2 rows computed on CPU (torch 2); data: MNIST and JPEG copies of CIFAR-10."
+    assert told in page
+    needs = "0.9080 | the paper, Table 1 | a GPU, and `--gpu` |"
+    assert f"| {missing.setting} {second} | {needs}" in page
+    assert f"\n1. smaller.\n2. {missing.note}.\n" in page
 
 
 def test_the_published_page_tells_every_answer_computed_or_not() -> None:
     page = known.PAGE.read_text()
     for answer in list_answers(PUBLISHED):
         assert f"| {answer.setting} (" in page or f"| {answer.setting} |" in page
+        assert answer.note in page
+
+
+def test_random_nets_that_classify_as_another_row_s_say_so() -> None:
+    """Of the stored values: each seed of these nets has the accuracy of the net of width 100."""
+    values = {row["setting"]: row["values"] for row in known.read_stored(known.STORED)}
+    net = "random ReLU-Net of width 100"
+    same = values[f"{net}, one hidden layer: test accuracy"]
+    for answer in list_answers(PUBLISHED):
+        if answer.setting.startswith("random ReLU-Net"):
+            is_repeated = answer.setting.startswith(f"{net} ")
+            assert ("no further evidence" in answer.note) is is_repeated
+            assert (values[answer.setting] == same) is (is_repeated or f"{net}," in answer.setting)
 
 
 @pytest.mark.parametrize("needs_gpu", [False, True])

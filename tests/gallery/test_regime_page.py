@@ -29,7 +29,10 @@ RECORD: dict[str, Any] = {
     "title": "A title",
     "description": "What it varies.",
     "plots": ["sweep_quantity-difference"],
-    "body": {"spec": {"data": {"name": "mnist", "train_size": 2_000}}, "seeds": [0, 1, 2, 3, 4]},
+    "body": {
+        "spec": {"data": {"name": "mnist", "train_size": 2_000}, "epochs": 30},
+        "seeds": [0, 1, 2, 3, 4],
+    },
     "departures": [],
     "is_changed": True,
     "run_seconds": 90.0,
@@ -40,7 +43,11 @@ RECORD: dict[str, Any] = {
             "point": {"output_scale.alpha": alpha},
             "outcome": "trained",
             "seeds": [0, 1, 2, 3, 4],
-            "probes": {"kernel_distance": DISTANCE | {"mean": mean, "ci95": [mean, mean]}},
+            "test_accuracy": DISTANCE,
+            "probes": {
+                "kernel_distance": DISTANCE | {"mean": mean, "ci95": [mean, mean]},
+                "probe_loss": DISTANCE | {"mean": 0.25},
+            },
         }
         for alpha, mean in ((0.1, 3.0), (100.0, 0.05))
     ],
@@ -67,14 +74,15 @@ def test_the_first_claim_answers_and_the_regime_is_told_as_measured(tmp_path: Pa
     text = (tmp_path / "regime.md").read_text()
     assert "./run gallery --only regime_lws --data-dir FOLDER" in text
     assert text.count("\n## ") == 1
-    assert "?](#regime_lws) *Costs more when rich*: **✔ reproduced**. Found 3 points" in text
+    assert "?](#regime_lws) *Costs more when rich*: **✔ reproduced**.\n" in text
     section = text[text.index('<a id="regime_lws">') :]
     assert "*: **✔ reproduced**. Found 3 points more." in section
-    assert "5.0 % (95 % interval 5.0 to 5.0, n = 5): lazy at alpha 100" in section
-    assert "300.0 % (95 % interval 300.0 to 300.0, n = 5): rich at alpha 0.1" in section
+    rich, lazy = "300.0 % (95 % interval 300.0 to 300.0, n = 5): rich", "5.0 % (95 % interval 5.0"
+    assert f"| alpha 0.1 | {rich} | 0.250 ± 0.010 | 0.050 ± 0.010 |" in section
+    assert f"| alpha 100 | {lazy} to 5.0, n = 5): lazy | 0.250 ± 0.010 |" in section
     assert "| another | – inconclusive | 0.03 [0.01, 0.05] | 5 | Found 3 points more. |" in section
     assert "(results/regime_lws-sweep_quantity-difference.png)" in section
-    assert "mnist, 2,000 train images, 5 seeds" in section
+    assert "mnist, 2,000 train images, 30 epochs, 5 seeds" in section
 
 
 def test_the_crossings_do_not_judge_the_paper(tmp_path: Path) -> None:

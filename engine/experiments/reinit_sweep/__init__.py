@@ -40,7 +40,7 @@ KIND = Kind(
         ),
         PlotInfo(
             "accuracy_bars",
-            "Accuracy at initialisation and at convergence",
+            "Accuracy of the net that is reset to and of the trained net",
             "One stacked bar per point, as in Figures 4 and 16.",
             most_points=None,
         ),

@@ -51,7 +51,7 @@ def presets() -> Sequence[Preset]:
             depth,
             "Active and lazy re-initialisation",
             "Test accuracy against gamma (the most active parameters are reset) and epsilon (only "
-            "they are kept), one line per width. The ends are the trained and the initial net.",
+            "they are kept), one line per width. The ends are the trained net and the initial net.",
             plots=plots,
         )
         for name, data, depth, plots in FIGURES

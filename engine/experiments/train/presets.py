@@ -63,8 +63,8 @@ def _make_bars(scale: Scale) -> list[Preset]:
             "train",
             data,
             depth,
-            "Accuracy at initialisation and at convergence",
-            "Test accuracy of the initial and of the trained net, one bar per width.",
+            "Accuracy of the initial net and of the trained net",
+            "Test accuracy of the initial net and of the trained net, one bar per width.",
             plots=("accuracy_bars",),
         )
         for name, data, depth in BARS
