@@ -385,7 +385,9 @@ STATIC_EDGE: Costs = {
 DRAWN: Costs = {"full": (0.98, 1.0), "all bottoms": (0.975, 0.3)}
 OTHER_K: Costs = {"all bottoms of top 1": (0.93, 0.1), "all bottoms of top 4": (0.98, 0.8)}
 """Of which neither decides: one loses accuracy, the other takes too long"""
+ANY_K = ("all bottoms", *OTHER_K)
 DRAWN_EDGE: Costs = {"full": (0.98, 1.0), "all bottoms": (0.96, 0.5)}
+EDGE_OF_ANY_K: Costs = {**DRAWN_EDGE, **dict.fromkeys(ANY_K, (0.96, 0.5))}
 
 # --- Claim 8: spectra
 
@@ -565,6 +567,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         "true",
         "lws",
         draw_costs({**DRAWN, **OTHER_K}),
+    ),
+    Scenario(7, "all parts of three k at their bounds", "edge", "lws", draw_costs(EDGE_OF_ANY_K)),
+    Scenario(
+        7,
+        "one part of each of three k at its bound",
+        "edge",
+        "lws",
+        draw_costs({**DRAWN, **dict.fromkeys(ANY_K, (0.96, 0.3))}),
+    ),
+    Scenario(
+        7,
+        "back-propagation of three k takes 0.7 of the time",
+        "false",
+        "lws",
+        draw_costs({**DRAWN, **dict.fromkeys(ANY_K, (0.98, 0.7))}),
     ),
     Scenario(
         8,

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.analysis.stats import DIFFERENCE, bounds_of_difference, difference_interval
+from engine.analysis.stats import bounds_of_difference, difference_interval
 from engine.answers import (
     AnswerColumn,
     explain_unknown_quantity,
@@ -182,8 +182,7 @@ def _difference(
 ) -> StatisticDifference | None:
     if first is None:
         return None
-    is_share = column.unit in ("accuracy", "share")
-    bounds = DIFFERENCE if is_share else bounds_of_difference(column.name)
+    bounds = bounds_of_difference(column.name, column.unit)
     return StatisticDifference(
         mean=value.mean - first.mean, ci95=difference_interval(value, first, bounds)
     )

@@ -78,8 +78,10 @@ def summarize_ratio(
     """Statistic of result over baseline: the mean of one ratio for each separate measurement.
 
     Seeds that trained as one stack, on either side, share one measured time; their pairs give one
-    ratio, of the means of both sides. None without pairs, or where a baseline is zero.
+    ratio, of the means of both sides. Pairs with a training that ended early are left out. None
+    without pairs, or where a baseline is zero.
     """
+    pairs = [pair for pair in pairs if not any(map(ended_early, pair))]
     if not pairs or any(quantity(base) <= 0 for _, base in pairs):
         return None
     ratios = (
@@ -125,13 +127,25 @@ def _measurements(results: Sequence[AnySeedResult]) -> list[AnySeedResult]:
 
 
 def list_timing_notes(pairs: Sequence[tuple[SeedResult, SeedResult]]) -> tuple[str, ...]:
-    """A warning where the times of a pair come from different runs."""
+    """Warnings where the times of a pair come from different runs, or of fewer epochs."""
+    notes = []
     if any(ours.reused_from != base.reused_from for ours, base in pairs if ours is not base):
-        return (
+        notes.append(
             "Some of the compared times were measured by an earlier run, perhaps on another "
-            "machine.",
+            "machine."
         )
-    return ()
+    early = sum(any(map(ended_early, pair)) for pair in pairs)
+    if early:
+        notes.append(
+            f"Ratios of times leave out {early} of {len(pairs)} seeds: their loss was not finite, "
+            "so the training ended early."
+        )
+    return tuple(notes)
+
+
+def ended_early(result: SeedResult) -> bool:
+    """Whether a training ended at a loss that was not finite: its times are of fewer epochs."""
+    return result.outcome == "not_finite"
 
 
 SEED_QUANTITIES: dict[str, Callable[[SeedResult], float | None]] = {

@@ -32,19 +32,35 @@ MIN_SEEDS = 3
 _kept_samples: ContextVar[list[list[float]] | None] = ContextVar("kept_samples", default=None)
 
 
-def bounds_of(quantity: str) -> Bounds:
-    """The bounds of a metric or statistic by its name: every kind names them alike."""
+BOUNDS_OF_UNIT: Mapping[str, Bounds] = {
+    "accuracy": SHARE,
+    "share": SHARE,
+    "difference": DIFFERENCE,
+    "seconds": POSITIVE,
+    "ratio": POSITIVE,
+    "loss": POSITIVE,
+    "count": POSITIVE,
+}
+"""By unit of an answer's column; other units have none"""
+
+
+def bounds_of(quantity: str, unit: str = "") -> Bounds:
+    """The bounds of a metric or statistic by its unit, else by its name: every kind names them
+    alike."""
     probe = read_name(quantity)
     if probe is not None:
         return probe[0].bounds
+    if unit in BOUNDS_OF_UNIT:
+        return BOUNDS_OF_UNIT[unit]
     if quantity.endswith(("accuracy", "share", "frequency")):
         return SHARE
     return POSITIVE if quantity.endswith(("seconds", "loss", "ratio")) else UNBOUNDED
 
 
-def bounds_of_difference(quantity: str) -> Bounds:
+def bounds_of_difference(quantity: str, unit: str = "") -> Bounds:
     """The bounds of a difference of two values of the quantity."""
-    return DIFFERENCE if bounds_of(quantity) == SHARE else UNBOUNDED
+    low, high = bounds_of(quantity, unit)
+    return low - high, high - low
 
 
 @lru_cache(maxsize=1024)
@@ -184,6 +200,17 @@ def measured_apart(
         was_shared = any(one.stacked_seeds > 1 for one in timings)
         kept.setdefault(timings if was_shared else index, sample)
     return list(kept.values())
+
+
+def summarize_shared_times(times: Iterable[tuple[float, int]]) -> Statistic:
+    """Over the separate measurements. times: of each seed, and of how many seeds it is a share.
+
+    Seeds that trained as one stack have equal shares of one measured time.
+    """
+    kept: dict[Hashable, float] = {}
+    for index, (seconds, stacked_seeds) in enumerate(times):
+        kept.setdefault(("shared", seconds) if stacked_seeds > 1 else index, seconds)
+    return summarize(kept.values(), POSITIVE)
 
 
 def summarize_series(by_seed: Mapping[int, Sequence[tuple[int, float | None]]]) -> dict[str, Any]:

@@ -14,12 +14,9 @@ from engine.analysis.pairs import (
 )
 from engine.analysis.stats import (
     CONFIDENCE,
-    DIFFERENCE,
     MIN_SEEDS,
-    POSITIVE,
-    SHARE,
-    UNBOUNDED,
-    Bounds,
+    bounds_of,
+    bounds_of_difference,
     keep_samples,
     measured_apart,
 )
@@ -28,27 +25,8 @@ from engine.kind import FinishedPoint, Kind
 from engine.labels import label_points
 from engine.own_claims.claim import OwnClaim
 from engine.paper.verdict import Finding, Measurement, VerdictName, judge_bounds
-from engine.probes.quantities import read_name
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
 from engine.statistic_text import name_unit, scale_of, tell_interval
-
-_BOUNDS: Mapping[Unit, Bounds] = {
-    "accuracy": SHARE,
-    "share": SHARE,
-    "difference": DIFFERENCE,
-    "seconds": POSITIVE,
-    "ratio": POSITIVE,
-    "loss": POSITIVE,
-    "count": POSITIVE,
-}
-"""What a quantity can be at all; other units have no bounds"""
-
-
-def _bounds_of(quantity: str, unit: Unit) -> Bounds:
-    """A probe's own: the movement of a kernel is a share that can be more than 1."""
-    probe = read_name(quantity)
-    return _BOUNDS.get(unit, UNBOUNDED) if probe is None else probe[0].bounds
-
 
 _ENDS: Mapping[VerdictName, str] = {
     "reproduced": "as claimed",
@@ -152,9 +130,11 @@ class _Side:
 
 
 def _unstack(result: SeedResult) -> SeedResult:
-    """The result as if its time had been measured alone: its share of the stack's time."""
-    timings = result.timings.model_copy(update={"stacked_seeds": 1})
-    return result.model_copy(update={"timings": timings})
+    """The result as if its times had been measured alone: its shares of the stack's times."""
+    alone = {"stacked_seeds": 1}
+    timings = result.timings.model_copy(update=alone)
+    has_own = "stacked_seeds" in type(result).model_fields
+    return result.model_copy(update={"timings": timings} | (alone if has_own else {}))
 
 
 def _read_columns(kind: Kind, result: PointResult) -> dict[str, AnswerColumn]:
@@ -235,9 +215,8 @@ def _measure(claim: OwnClaim, statement: str, ours: _Side, base: _Side | None) -
         else _read_difference(claim.quantity, ours, base)
     )
     column, (low, high) = ours.columns.get(claim.quantity), claim.bounds
-    bounds = _bounds_of(claim.quantity, "" if column is None else column.unit)
-    if base is not None:
-        bounds = DIFFERENCE if bounds == SHARE else UNBOUNDED
+    find_bounds = bounds_of if base is None else bounds_of_difference
+    bounds = find_bounds(claim.quantity, "" if column is None else column.unit)
     return Measurement(
         statement,
         statistic,
@@ -282,7 +261,7 @@ def _read_difference(quantity: str, ours: _Side, base: _Side) -> tuple[Statistic
     unit = ours.columns[quantity].unit
     if unit == "seconds":
         return summarize_timed_difference(pairs, lambda one: values[id(one)]), ""
-    bounds = DIFFERENCE if _bounds_of(quantity, unit) == SHARE else UNBOUNDED
+    bounds = bounds_of_difference(quantity, unit)
     return summarize_difference(pairs, lambda one: values[id(one)], bounds), ""
 
 

@@ -45,6 +45,8 @@ def _policy_choices(spec: ExperimentSpec) -> Iterator[str]:
     if policy is None or policy.name == "full":
         return
     yield "the optimiser's buffers of a frozen layer wait unchanged, and it has no weight decay"
+    if getattr(spec, "frozen_layers", "train") == "eval":
+        yield "frozen layers use the running statistics of their batch normalisation"
     if hasattr(policy, "rho"):
         yield "a seed draws its epochs alike for every rho: those of a smaller rho are among them"
     if isinstance(policy, RandomUniformPolicy | RandomBetaPolicy):

@@ -8,11 +8,15 @@ called reproduced, a claim that is true is called not reproduced.
   wider interval: intersection-union test (Berger, Technometrics 24, 1982).
 - Not reproduced: some interval lies outside its bounds. As one is enough, the intervals of m parts
   are wider: the confidence is 1 - (1 - confidence) / m (Bonferroni).
+
+A claim can also be that its parts hold in some case of several, which `conclude_any` judges: it is
+reproduced where one case is at a confidence that pays for their number (Bonferroni), and not
+reproduced where every case is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
@@ -25,6 +29,7 @@ from engine.analysis.stats import (
     Bounds,
     decisive_interval,
 )
+from engine.kind import FinishedPoint
 from engine.paper.claims import PaperClaim
 from engine.paper.departures import is_paper_scale, list_departures
 from engine.paper.readings import find_reading
@@ -167,6 +172,27 @@ class Subject:
     """Departures in size from the paper, beside those that each spec shows"""
 
 
+def shared_values(points: Sequence[FinishedPoint]) -> dict[str, Any]:
+    """The swept values that all points have in common; of a swept part of a spec, its equal fields.
+
+    points: at least one, of one sweep.
+    """
+    first, *others = (point.values for point in points)
+    found: dict[str, Any] = {}
+    for name, value in first.items():
+        rest = [values[name] for values in others]
+        if isinstance(value, Mapping) and all(isinstance(one, Mapping) for one in rest):
+            equal = {
+                field: part
+                for field, part in value.items()
+                if all(field in one and one[field] == part for one in rest)
+            }
+            found |= {name: equal} if equal else {}
+        elif all(one == value for one in rest):
+            found[name] = value
+    return found
+
+
 def judge_bounds(
     measurement: Measurement, confidence: float = CONFIDENCE, num_parts: int = 1
 ) -> Finding:
@@ -232,6 +258,28 @@ def conclude(
         reading=readings.pop() if len(readings) == 1 else None,
         departures=(*subject.departures, *list_departures(subject.specs, subject.num_seeds)),
     )
+
+
+def conclude_any(
+    claim: PaperClaim,
+    cases: Sequence[Sequence[Measurement]],
+    subject: Subject,
+    confidence: float = CONFIDENCE,
+) -> Verdict:
+    """Reproduced where some case is, not reproduced where every case is not, else inconclusive.
+
+    cases: the parts of each; at least one. The findings of the cases that do not decide stand
+    beside those of the case that does.
+    """
+    found = [conclude(claim, parts, subject, confidence) for parts in cases]
+    if not all(one.verdict == "not reproduced" for one in found):
+        paying = 1 - (1 - confidence) / len(cases)
+        found = [conclude(claim, parts, subject, paying) for parts in cases]
+    chosen = max(found, key=lambda one: _ORDER.index(one.verdict))
+    others = [finding for one in found if one is not chosen for finding in one.findings]
+    if chosen.verdict != "not reproduced":
+        others = [finding.model_copy(update={"role": "beside"}) for finding in others]
+    return chosen.model_copy(update={"findings": (*chosen.findings, *others)})
 
 
 def _scale_of(subject: Subject) -> Literal["paper", "reduced"]:

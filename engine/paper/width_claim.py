@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from engine.analysis.stats import CONFIDENCE, DIFFERENCE, summarize
 from engine.kind import FinishedPoint
 from engine.models.spec import ReluNetSpec, XavierSpec
 from engine.paper.claims import get_claim
 from engine.paper.sentences import Wording
-from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
+from engine.paper.verdict import (
+    Measurement,
+    Subject,
+    Verdict,
+    conclude,
+    shared_values,
+    unmeasured,
+)
 from engine.paper.width_figures import FASHION_WIDTH
 from engine.result import SeedResult
 
@@ -100,7 +106,7 @@ def conclude_on_nets(
         Subject(
             specs=[net.point.spec for net in nets],
             num_seeds=min(len(net.point.results) for net in nets),
-            values=_shared_values(nets),
+            values=shared_values([net.point for net in nets]),
             departures=_list_departures(nets, claim),
         ),
         confidence,
@@ -153,16 +159,6 @@ def measure_width_effects(nets: Sequence[Net], start: Start = RANDOM_START) -> l
     )
     gain = summarize(gains, DIFFERENCE)
     return [first, Measurement(trained, gain, wording, above=0.0, bounds=DIFFERENCE)]
-
-
-def _shared_values(nets: Sequence[Net]) -> dict[str, Any]:
-    """The swept values that all nets have in common."""
-    first = nets[0].point.values
-    return {
-        name: value
-        for name, value in first.items()
-        if all(net.point.values.get(name) == value for net in nets)
-    }
 
 
 def _list_departures(nets: Sequence[Net], claim: int) -> tuple[str, ...]:

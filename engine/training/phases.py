@@ -37,6 +37,8 @@ class MaskedTraining(ResultModel):
     loss was finite."""
     train_seconds: float
     """Load, forward, backward and optimiser."""
+    stacked_seeds: int = 1
+    """Seeds in the stack that it trained in: their times are one measurement"""
     notes: tuple[str, ...] = ()
 
 
@@ -132,6 +134,7 @@ class Phases:
             test_accuracy=trained.test_accuracy,
             best_epoch=int(min(finite)[1]) if finite else None,
             train_seconds=trained.timings.train_seconds,
+            stacked_seeds=trained.timings.stacked_seeds,
             notes=trained.notes,
         )
 

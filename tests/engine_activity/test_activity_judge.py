@@ -114,3 +114,17 @@ def test_intervals_stay_within_what_a_concentration_can_be() -> None:
     concentrated, grows, *_ = judge(narrow, wide).findings
     assert concentrated.interval[1] == 10.0
     assert (grows.interval[0], grows.interval[1]) == (-10.0, 10.0)
+
+
+def test_a_verdict_on_two_nets_is_not_named_after_one_of_them() -> None:
+    """Where the whole `model` is swept; two depths are told apart."""
+    points = []
+    for depth in (2, 3):
+        for width in (NARROW, WIDE):
+            point = make_point(width, [[10, 80, 10]] * 3, index=len(points))
+            model = point.spec.model.model_copy(update={"depth": depth})
+            values = {"model": {"name": "relu_net", "depth": depth, "width": width}}
+            spec = point.spec.model_copy(update={"model": model})
+            points.append(FinishedPoint(point.index, values, spec, point.results))
+    found = [one.point for one in judge_points(points, summarize_points(points))]
+    assert found == [{"model": {"name": "relu_net", "depth": depth}} for depth in (2, 3)]

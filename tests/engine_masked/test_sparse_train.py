@@ -23,7 +23,7 @@ from engine.findings import describe_findings
 from engine.kind import FinishedPoint
 from engine.training.loop import train
 from engine.training.outcome import TrainedSeed
-from tests.engine_masked.small_runs import DATA, STACKED, make_context
+from tests.engine_masked.small_runs import ALONE, DATA, STACKED, make_context
 
 KIND = get_kind("sparse_train")
 DIGITS = BUILTIN_DATASETS["digits"]
@@ -141,6 +141,17 @@ def test_the_ends_of_a_curve_are_the_initial_and_the_plain_net(
         for curve in (movement, random):
             assert curve.test_accuracy[:2] == (result.initial_test_accuracy,) * 2
             assert curve.test_accuracy[3] == result.test_accuracy
+
+
+def test_the_time_that_a_stack_of_seeds_shares_is_one_measurement(tmp_path: Path) -> None:
+    for model, stacked in ((STACKED, 2), (ALONE, 1)):
+        spec = make_spec(model=model, shares_percent=(10.0,), masks=("movement",))
+        ctx = make_context(tmp_path / str(stacked), seeds=(0, 1))
+        found = [one for one in run(spec, ctx) if isinstance(one, SparseTrainSeedResult)]
+        assert [one.stacked_seeds for one in found] == [stacked] * 2
+        (point,) = KIND.summarize([FinishedPoint(0, {}, spec, found)])
+        assert isinstance(point, SparseTrainPointResult)
+        assert point.masked_seconds.n == 2 / stacked
 
 
 def test_the_loss_is_paired_by_seed_and_a_sentence_tells_the_answer(

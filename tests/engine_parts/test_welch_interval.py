@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from scipy.special import stdtrit
 from scipy.stats import ttest_ind
@@ -15,6 +17,7 @@ from engine.analysis.stats import (
     difference_interval,
     student_t,
     summarize,
+    summarize_shared_times,
 )
 
 
@@ -44,6 +47,30 @@ def test_a_difference_of_two_accuracies_ends_at_one_also_for_two_seeds() -> None
     assert free[1] > 1, "the interval would end above the largest possible difference"
     bounds = bounds_of_difference("test_accuracy")
     assert difference_interval(ours, theirs, bounds) == (free[0], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "bounds"),
+    [
+        ("test_accuracy", "", (-1.0, 1.0)),
+        ("test_accuracy", "accuracy", (-1.0, 1.0)),
+        ("gain_of_ticket", "difference", (-2.0, 2.0)),
+        ("train_loss", "loss", (-inf, inf)),
+        ("slope", "", (-inf, inf)),
+    ],
+)
+def test_a_difference_ends_at_what_both_values_can_be(
+    quantity: str, unit: str, bounds: tuple[float, float]
+) -> None:
+    """Also of quantities that are differences themselves."""
+    assert bounds_of_difference(quantity, unit) == bounds
+
+
+def test_equal_shares_of_one_measured_time_are_one_measurement() -> None:
+    assert summarize_shared_times([(2.0, 3), (2.0, 3), (2.0, 3)]).n == 1
+    two_stacks = summarize_shared_times([(2.0, 2), (2.0, 2), (4.0, 2), (4.0, 2)])
+    assert (two_stacks.n, two_stacks.mean) == (2, 3.0)
+    assert summarize_shared_times([(2.0, 1), (2.0, 1)]).n == 2
 
 
 @pytest.mark.parametrize("degrees", [*range(1, 40), 99, 100, 1_000])

@@ -19,7 +19,14 @@ from engine.kind import FinishedPoint
 from engine.models.spec import ConvNetSpec, ReluNetSpec
 from engine.paper.claims import get_claim
 from engine.paper.sentences import Wording
-from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
+from engine.paper.verdict import (
+    Measurement,
+    Subject,
+    Verdict,
+    conclude,
+    shared_values,
+    unmeasured,
+)
 from engine.result import PointResult
 
 JUDGED_ALPHA_PERCENT = 1.0
@@ -83,12 +90,11 @@ def _group_points(
 
 
 def _describe(group: Sequence[_Cell]) -> Subject:
-    values = group[0].point.values
     narrow, wanted = group[0].width, NARROW_WIDTH[group[0].spec.model.name]
     return Subject(
         specs=[cell.spec for cell in group],
         num_seeds=min(len(cell.point.results) for cell in group),
-        values={name: value for name, value in values.items() if name != "model.width"},
+        values=shared_values([cell.point for cell in group]),
         departures=(
             (f"the narrow net has width {narrow:,} instead of {wanted}",)
             if narrow != wanted

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_less
+from engine.analysis.stats import (
+    POSITIVE,
+    SHARE,
+    point_fields,
+    summarize,
+    summarize_less,
+    summarize_shared_times,
+)
 from engine.experiments.lottery.spec import Series
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
@@ -32,6 +39,8 @@ class LotterySeedResult(SeedResult):
     curves: tuple[SeedSeries, ...]
     pruned_seconds: float
     """Time of the trainings after the first."""
+    stacked_seeds: int = 1
+    """Seeds in the stack in which these trained: their times are one measurement."""
 
 
 class PointSeries(ResultModel):
@@ -77,7 +86,9 @@ def _summarize_point(point: FinishedPoint) -> LotteryPointResult:
             _summarize_series(curves, whole)
             for curves in zip(*(result.curves for result in results), strict=True)
         ),
-        pruned_seconds=summarize((one.pruned_seconds for one in results), POSITIVE),
+        pruned_seconds=summarize_shared_times(
+            (one.pruned_seconds, one.stacked_seeds) for one in results
+        ),
     )
 
 

@@ -98,4 +98,5 @@ def _fill_result(
         num_weights=whole,
         curves=curves,
         pruned_seconds=sum(one.train_seconds for one in found.values()),
+        stacked_seeds=max((one.stacked_seeds for one in found.values()), default=1),
     )

@@ -12,7 +12,7 @@ from engine.experiments.lws.spec import LwsSpec
 from engine.kind import FinishedPoint
 from engine.paper.claims import get_claim
 from engine.paper.sentences import Wording
-from engine.paper.verdict import Measurement, Subject, Verdict, conclude, unmeasured
+from engine.paper.verdict import Measurement, Subject, Verdict, conclude, conclude_any, unmeasured
 from engine.result import PointResult
 from engine.training.policies import (
     BottomQPolicy,
@@ -31,6 +31,9 @@ SIMILAR_TIME = (0.8, 1.25)
 """Bounds on the ratio of two similar back-propagation times; the paper names no number."""
 HALF_TIME = 0.6
 """Upper bound for the paper's "approximately half": 0.5, and 0.1 for "approximately"."""
+NOT_TIMED = "no seed has finished its training under both policies"
+CLAIMED_RHO = 0.1
+KEEPS_ACCURACY = f"Top k All Bottoms loses less than {ACCURACY_MARGIN:.0%} of accuracy against full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +57,11 @@ def judge(
     """A verdict on claims 6 and 7 for every group of points that differ only in policy."""
     verdicts = []
     for group in _group_points(points, summary):
-        for number, measure in ((6, _measure_static), (7, _measure_probabilistic)):
-            measurements = measure(group)
-            if measurements:
-                verdicts.append(
-                    conclude(
-                        get_claim(number),
-                        measurements,
-                        _describe(group),
-                        confidence,
-                    )
-                )
+        subject = _describe(group)
+        if measurements := _measure_static(group):
+            verdicts.append(conclude(get_claim(6), measurements, subject, confidence))
+        if cases := _measure_probabilistic(group):
+            verdicts.append(conclude_any(get_claim(7), cases, subject, confidence))
     return verdicts
 
 
@@ -186,34 +183,35 @@ def _bottom_costs_as_much(group: Sequence[_Cell]) -> list[Measurement]:
     return measurements or [unmeasured(statement, "no pair of points with the same q has finished")]
 
 
-def _measure_probabilistic(group: Sequence[_Cell]) -> list[Measurement]:
-    """Claim 7, at the rho nearest to 0.1; empty without a Top k All Bottoms.
+def _measure_probabilistic(group: Sequence[_Cell]) -> list[list[Measurement]]:
+    """Claim 7, the parts for each k at the claim's rho; empty without a Top k All Bottoms.
 
-    The paper claims it of a suitable k (Section 6.2). Neither accuracies nor times choose it: it is
-    the largest that trains at most half of the layers all the time, as with more the others are too
-    few to save half the time; without such a k, the smallest.
+    The paper claims it of a suitable k (Section 6.2), so one k is enough.
     """
-    cells = [cell for cell in group if isinstance(cell.policy, TopKAllBottomsPolicy)]
-    if not cells:
-        return []
+    cells = {
+        cell.policy.k: cell
+        for cell in group
+        if isinstance(cell.policy, TopKAllBottomsPolicy) and cell.policy.rho == CLAIMED_RHO
+    }
+    if cells:
+        return [_measure_all_bottoms(cells[k], group) for k in sorted(cells)]
+    if any(isinstance(cell.policy, TopKAllBottomsPolicy) for cell in group):
+        reason = f"no Top k All Bottoms at rho = {CLAIMED_RHO:g} has finished"
+        return [[unmeasured(KEEPS_ACCURACY, reason)]]
+    return []
 
-    def rank(cell: _Cell) -> tuple[float, bool, int]:
-        assert isinstance(cell.policy, TopKAllBottomsPolicy)
-        k, num_layers = cell.policy.k, len(cell.point_result.epochs_by_lowest_layer)
-        is_most = 2 * k > num_layers
-        return abs(cell.policy.rho - 0.1), is_most, k if is_most else -k
 
-    cell = min(cells, key=rank)
+def _measure_all_bottoms(cell: _Cell, group: Sequence[_Cell]) -> list[Measurement]:
+    """Accuracy, time of back-propagation and time of training, each against `full`."""
     name = title_of(cell.policy)
-    keeps = f"Top k All Bottoms loses less than {ACCURACY_MARGIN:.0%} of accuracy against full"
     if cell.spec.model.name == "vgg11" and cell.spec.init.name != "pretrained":
         reason = (
             "the paper claims it of VGG-11 from pretrained weights; from Xavier its Table 1 shows "
             "a loss of 13.69 points"
         )
-        measurements = [unmeasured(keeps, reason)]
+        measurements = [unmeasured(KEEPS_ACCURACY, reason)]
     else:
-        measurements = [_keeps_accuracy(keeps, cell, group)]
+        measurements = [_keeps_accuracy(KEEPS_ACCURACY, cell, group)]
     for statement, told, ratio, bound in (
         (
             f"Back-propagation of {name} takes at most half the time of full",
@@ -229,9 +227,7 @@ def _measure_probabilistic(group: Sequence[_Cell]) -> list[Measurement]:
         ),
     ):
         if ratio is None:
-            measurements.append(
-                unmeasured(statement, "no full point with the same seeds has finished")
-            )
+            measurements.append(unmeasured(statement, NOT_TIMED))
         else:
             measurements.append(
                 Measurement(
@@ -255,7 +251,7 @@ def _measure_ratio(
         lambda result: result.timings.backward_seconds,
     )
     if ratio is None:
-        return unmeasured(statement, "no seed was timed under both policies")
+        return unmeasured(statement, NOT_TIMED)
     told = (
         f"Back-propagation of {title_of(cell.policy)} takes {{}} the time of "
         f"{title_of(other.policy)}"

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from engine.analysis.pairs import (
+    ended_early,
     list_timing_notes,
     pair_by_seed,
     summarize_difference,
@@ -53,7 +54,8 @@ class LwsPointResult(PointResult):
     difference_to_xavier: Statistic | None
     """The same to `full` from Xavier initialisation, as Table 1 prints it of pretrained nets."""
     backward_seconds: Statistic
-    """Time inside backward, summed over training."""
+    """Time inside backward, summed over training. Of the seeds whose training did not end early,
+    where there are any."""
     backward_ratio: Statistic | None
     train_seconds: Statistic
     """Load, forward, backward, optimiser and cache."""
@@ -107,6 +109,7 @@ def _summarize_point(
     assert isinstance(point.spec, LwsSpec)
     results = [_as_lws(result) for result in point.results]
     pairs = pair_by_seed(results, _results_of(full))
+    timed = [result for result in results if not ended_early(result)] or results
     by_layer = zip(*(result.epochs_by_lowest_layer for result in results), strict=True)
     fields = point_fields(point)
     fields["notes"] = (*fields["notes"], *list_timing_notes(pairs))
@@ -118,11 +121,9 @@ def _summarize_point(
         ),
         difference=_difference(pairs),
         difference_to_xavier=_difference(pair_by_seed(results, _results_of(full_from_xavier))),
-        backward_seconds=summarize(
-            (result.timings.backward_seconds for result in results), POSITIVE
-        ),
+        backward_seconds=summarize((result.timings.backward_seconds for result in timed), POSITIVE),
         backward_ratio=summarize_ratio(pairs, lambda result: result.timings.backward_seconds),
-        train_seconds=summarize((result.timings.train_seconds for result in results), POSITIVE),
+        train_seconds=summarize((result.timings.train_seconds for result in timed), POSITIVE),
         train_ratio=summarize_ratio(pairs, lambda result: result.timings.train_seconds),
         epochs_by_lowest_layer=tuple(summarize(counts, POSITIVE) for counts in by_layer),
         timings=summarize_timings([result.timings for result in results]),

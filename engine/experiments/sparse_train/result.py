@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.analysis.stats import POSITIVE, SHARE, point_fields, summarize, summarize_less
+from engine.analysis.stats import (
+    SHARE,
+    point_fields,
+    summarize,
+    summarize_less,
+    summarize_shared_times,
+)
 from engine.experiments.sparse_train.spec import Mask
 from engine.kind import FinishedPoint
 from engine.result import PointResult, ResultModel, SeedResult, Statistic
@@ -29,6 +35,8 @@ class SparseTrainSeedResult(SeedResult):
     curves: tuple[SeedMask, ...]
     masked_seconds: float
     """Time of the masked trainings."""
+    stacked_seeds: int = 1
+    """Seeds in the stack in which these trained: their times are one measurement."""
 
 
 class PointMask(ResultModel):
@@ -71,7 +79,9 @@ def _summarize_point(point: FinishedPoint) -> SparseTrainPointResult:
             _summarize_mask(masks, dense)
             for masks in zip(*(result.curves for result in results), strict=True)
         ),
-        masked_seconds=summarize((one.masked_seconds for one in results), POSITIVE),
+        masked_seconds=summarize_shared_times(
+            (one.masked_seconds, one.stacked_seeds) for one in results
+        ),
     )
 
 

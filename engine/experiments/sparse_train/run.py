@@ -117,6 +117,7 @@ def _fill_result(
         num_parameters=size,
         curves=curves,
         masked_seconds=sum(one.train_seconds for one in found.values()),
+        stacked_seeds=max((one.stacked_seeds for one in found.values()), default=1),
     )
 
 
