@@ -68,7 +68,7 @@ ANSWERS = {
     4: "fig2-first_epoch",
     5: "fig5",
     6: "fig7a",
-    7: "fig10a",
+    7: "fig9a",
     8: "fig1a",
 }
 """By claim: the experiment that answers, by the rule in docs/explanation/verdicts.md. No result may
@@ -83,7 +83,7 @@ PICTURES = {
     4: "curves_log",
     5: "concentration",
     6: "accuracy_bars",
-    7: "accuracy_bars",
+    7: "error_against_backward_time",
     8: "share_of_norm",
 }
 """By claim: the plot of the experiment that answers, which shows it"""
