@@ -95,6 +95,22 @@ def test_every_error_of_a_plan_is_told(
     assert found == {"#/priority", *(f"#/seeds/{pointer}" for pointer in pointers)}
 
 
+@pytest.mark.parametrize("first", [41, 45, 50, 1000])
+@pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
+def test_more_first_seeds_than_the_most_by_default_are_refused(
+    api_server: ApiServer, path: str, first: int
+) -> None:
+    body = body_of(1, seeds={"until": "decided", "first": first})
+    response = api_server.http.post(path, json=body)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert (error["pointer"], error["detail"]) == (
+        "#/seeds/at_most",
+        f"must be at least `first`, {first:,}, and is 40 if it is left out; name a larger "
+        "`at_most`, or a smaller `first` (got 40)",
+    )
+
+
 @pytest.mark.parametrize(
     ("seeds", "pointer"), [([0, 0], "#/seeds"), ([], "#/seeds"), ([0, -1], "#/seeds/1")]
 )
