@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.spec import CheckpointsSpec, Execution
+from engine.spec import Execution, KeptCheckpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RunContext(Protocol):
         ...
 
     @property
-    def shared_checkpoints(self) -> CheckpointsSpec:
+    def shared_checkpoints(self) -> KeptCheckpoints:
         """Moments at which a training of this run keeps its weights for other points that use it.
 
         They are in addition to those that the spec needs.

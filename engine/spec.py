@@ -119,10 +119,33 @@ class Work:
 
 
 MAX_MOMENTS = 100
-"""The most epochs, and the most steps, at which one training keeps its weights."""
+"""The most epochs, and the most steps, that the field `checkpoints` of a spec may hold."""
 
 
-class CheckpointsSpec(SpecModel):
+class KeptCheckpoints(SpecModel):
+    """At which moments a training keeps the weights, for its own spec and for others; any number.
+
+    Besides them it keeps its start and its end.
+    """
+
+    epochs: Many[Epochs] = ()
+    steps: Many[Steps] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the kept checkpoints."""
+        return (*(f"epoch_{one}" for one in self.epochs), *(f"step_{one}" for one in self.steps))
+
+    def union(self, *others: KeptCheckpoints) -> KeptCheckpoints:
+        """The moments of all, ascending."""
+        every = (self, *others)
+        return KeptCheckpoints(
+            epochs=tuple(sorted({epoch for one in every for epoch in one.epochs})),
+            steps=tuple(sorted({step for one in every for step in one.steps})),
+        )
+
+
+class CheckpointsSpec(KeptCheckpoints):
     """At which moments the training keeps the weights, besides its start and its end."""
 
     epochs: Many[Epochs] = Field(
@@ -133,18 +156,6 @@ class CheckpointsSpec(SpecModel):
         max_length=MAX_MOMENTS,
         description="After these steps of the whole training: `step_20`, ...",
     )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the kept checkpoints."""
-        return (*(f"epoch_{one}" for one in self.epochs), *(f"step_{one}" for one in self.steps))
-
-    def union(self, other: CheckpointsSpec) -> CheckpointsSpec:
-        """The moments of both, ascending."""
-        return CheckpointsSpec(
-            epochs=tuple(sorted({*self.epochs, *other.epochs})),
-            steps=tuple(sorted({*self.steps, *other.steps})),
-        )
 
 
 class ExperimentSpec(SpecModel):
@@ -251,7 +262,7 @@ class ExperimentSpec(SpecModel):
             )
         return self
 
-    def kept_checkpoints(self) -> CheckpointsSpec:
+    def kept_checkpoints(self) -> KeptCheckpoints:
         """The checkpoints that the training must keep; kinds that reset to one add it."""
         return self.checkpoints
 

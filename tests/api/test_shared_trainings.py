@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlmodel import col, select
 
 from engine.cost import estimate
 from engine.data.spec import BUILTIN_DATASETS
 from engine.experiments.registry import parse_spec
 from engine.models.layout import layout
+from engine.spec import MAX_MOMENTS
 from storage.database.tables import PointRow, RunRow
 from tests.api.api_server import ApiServer
 
@@ -68,3 +70,38 @@ def test_runs_of_a_shared_training_are_stored_with_it(api_server: ApiServer) -> 
     assert len({(width, seeds) for width, seeds, _ in trainings}) == len(trainings)
     assert kept[3] == {"epochs": [1], "steps": [3]}
     assert kept[5] == {"epochs": [1], "steps": [3, 5]}
+
+
+MOMENTS = list(range(1, MAX_MOMENTS + 1))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"checkpoints": {"epochs": MOMENTS}, "reset_to": {"name": "epoch", "epoch": 150}},
+        {"checkpoints": {"steps": MOMENTS}, "reset_to": {"name": "step", "step": 150}},
+        {"kind": "lottery", "checkpoints": {"steps": MOMENTS}, "rewind_step": 150},
+    ],
+)
+def test_all_checkpoints_and_one_to_reset_to_are_accepted(
+    api_server: ApiServer, spec: dict[str, Any]
+) -> None:
+    body = {"spec": {"kind": "reinit_sweep", "epochs": 200, **spec}}
+    parsed = parse_spec(body["spec"])
+    assert len(parsed.kept_checkpoints().names) == MAX_MOMENTS + 1
+    post(api_server, "/experiments/preview", body)
+    post(api_server, "/experiments", body)
+
+
+def test_the_moments_that_a_worker_gets_may_be_more_than_a_spec_may_hold(
+    api_server: ApiServer,
+) -> None:
+    resets = [{"name": "step", "step": step} for step in (*MOMENTS, 150)]
+    body = {"spec": {**BODY["spec"], "epochs": 20}, "sweep": {"reset_to": resets}}
+    points = post(api_server, "/experiments/preview", body)["points"]
+    assert [point["trained_by"] for point in points] == [None, *[0] * MAX_MOMENTS]
+    created = post(api_server, "/experiments", body)
+    with api_server.db.read() as session:
+        query = select(PointRow).where(PointRow.experiment_id == created["id"])
+        kept = {str(point.shared_checkpoints) for point in session.exec(query)}
+    assert kept == {str({"epochs": [], "steps": [*MOMENTS, 150]})}

@@ -11,7 +11,7 @@ from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.models.layer_layout import LayerLayout
 from engine.models.spec import find_given_start
-from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
+from engine.spec import ExperimentSpec, KeptCheckpoints, Work, step_too_late
 from engine.spec_model import Many, refuse
 
 Control = Literal["fresh", "random"]
@@ -70,11 +70,11 @@ class LotterySpec(ExperimentSpec):
         """The trainings of a round, in their order."""
         return ("ticket", *self.controls)
 
-    def kept_checkpoints(self) -> CheckpointsSpec:
+    def kept_checkpoints(self) -> KeptCheckpoints:
         """Those of the spec, and the step to rewind to."""
         if not self.rewind_step:
             return self.checkpoints
-        return self.checkpoints.union(CheckpointsSpec(steps=(self.rewind_step,)))
+        return self.checkpoints.union(KeptCheckpoints(steps=(self.rewind_step,)))
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
         """Also an error for a step to rewind to that leaves nothing to train."""

@@ -15,7 +15,7 @@ from engine.errors import FieldError
 from engine.kind import PlotInput
 from engine.models.layout import count_planned_layers, layout
 from engine.models.spec import ReluNetSpec, find_given_start
-from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
+from engine.spec import ExperimentSpec, KeptCheckpoints, Work, step_too_late
 from engine.spec_model import LIST, WORD, Many, SpecModel, one_of
 
 MAX_FRACTIONS = 254
@@ -190,13 +190,13 @@ class ReinitSweepSpec(ExperimentSpec):
         """The modes that follow the order by `criterion`."""
         return tuple(mode for mode in self.modes if mode in ("active", "lazy"))
 
-    def kept_checkpoints(self) -> CheckpointsSpec:
+    def kept_checkpoints(self) -> KeptCheckpoints:
         """Those of the spec, and the point that is reset to."""
         match self.reset_to:
             case EpochReset(epoch=epoch):
-                return self.checkpoints.union(CheckpointsSpec(epochs=(epoch,)))
+                return self.checkpoints.union(KeptCheckpoints(epochs=(epoch,)))
             case StepReset(step=step):
-                return self.checkpoints.union(CheckpointsSpec(steps=(step,)))
+                return self.checkpoints.union(KeptCheckpoints(steps=(step,)))
         return self.checkpoints
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
