@@ -9,7 +9,7 @@ from pydantic import Field, Strict, StringConstraints, field_validator
 
 from engine.own_claims.claim import MAX_CLAIMS, OwnClaim
 from engine.spec import Execution, Seed
-from engine.spec_model import LIST, OBJECT, one_of
+from engine.spec_model import LIST, OBJECT, one_of, require_distinct
 from engine.sweep import MAX_AXES
 from schemas.base import Request, Resource
 from schemas.seed_plan import MAX_SEEDS, SeedPlan, SeedsUntilDecided
@@ -91,12 +91,7 @@ class Submission(Request):
         description="Receives a signed POST when the experiment succeeds, fails or is cancelled.",
     )
 
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_are_distinct(cls, seeds: list[int] | SeedsUntilDecided) -> Any:
-        if isinstance(seeds, list) and len(set(seeds)) != len(seeds):
-            raise ValueError("seeds must be distinct")
-        return seeds
+    _seeds_are_distinct = field_validator("seeds")(require_distinct)
 
     @property
     def first_seeds(self) -> list[int]:

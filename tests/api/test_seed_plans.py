@@ -112,7 +112,7 @@ def test_more_first_seeds_than_the_most_by_default_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("seeds", "pointer"), [([0, 0], "#/seeds"), ([], "#/seeds"), ([0, -1], "#/seeds/1")]
+    ("seeds", "pointer"), [([0, 0], "#/seeds/1"), ([], "#/seeds"), ([0, -1], "#/seeds/1")]
 )
 def test_errors_of_a_list_point_into_it(
     api_server: ApiServer, seeds: list[int], pointer: str
@@ -353,7 +353,7 @@ def test_an_export_keeps_the_plan_and_an_import_is_never_looked_at(api_server: A
         ({"seed_plan": {"step": 1}}, "#/seed_plan"),
         ({"seed_plan": None}, "#/seed_plan"),
         ({"seeds": None}, "#/seed_plan"),
-        ({"seeds": [0, 1, 2, 2]}, "#/seeds"),
+        ({"seeds": [0, 1, 2, 2]}, "#/seeds/3"),
         ({"seed_plan": {"confidence": 1.0}}, "#/seed_plan/confidence"),
     ],
 )
