@@ -220,9 +220,10 @@ def _check_bundle(
 def _check_seed_plan(bundle: Bundle, submission: Submission, seeds: Sequence[int]) -> None:
     """The plan must be the submission's, and have ended unless a run did not succeed."""
     plan, errors = bundle.seed_plan, []
-    asked = submission.seeds if isinstance(submission.seeds, SeedsUntilDecided) else None
-    planned = None if plan is None else plan.asked
-    if planned != asked or (plan is None) != (bundle.seeds is None):
+    asked = submission.seeds
+    wanted = asked.model_dump() if isinstance(asked, SeedsUntilDecided) else None
+    planned = None if plan is None else plan.model_dump(include=set(SeedsUntilDecided.model_fields))
+    if planned != wanted or (plan is None) != (bundle.seeds is None):
         detail = "must be the plan of the submission's seeds, beside the seeds that it came to"
         errors.append(FieldError("#/seed_plan", "other-plan", detail))
     errors += find_repeated(seeds, "#/seeds/")

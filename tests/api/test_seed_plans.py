@@ -351,6 +351,7 @@ def test_an_export_keeps_the_plan_and_an_import_is_never_looked_at(api_server: A
     [
         ({"seed_plan": {"ended": None}}, "#/seed_plan/ended"),
         ({"seed_plan": {"step": 1}}, "#/seed_plan"),
+        ({"seed_plan": {"first": 9}}, "#/seed_plan"),
         ({"seed_plan": None}, "#/seed_plan"),
         ({"seeds": None}, "#/seed_plan"),
         ({"seeds": [0, 1, 2, 2]}, "#/seeds/3"),
