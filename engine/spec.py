@@ -230,8 +230,8 @@ class ExperimentSpec(SpecModel):
     )
     checkpoints: CheckpointsSpec = Field(
         CheckpointsSpec(),
-        description="Keeps the weights at these moments: to download, as `init.checkpoint`, or to "
-        "reset to.",
+        description="Keeps the weights at these moments, whatever `keep` says: to download, as "
+        "`init.checkpoint`, or to reset to.",
     )
     probes: ProbesSpec | None = Field(
         None,

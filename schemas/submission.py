@@ -17,7 +17,10 @@ from schemas.webhooks import Webhook
 
 
 class Keep(StrEnum):
-    """Which checkpoints are kept when the experiment has ended."""
+    """Which checkpoints are kept when the experiment has ended.
+
+    Those of the spec's field `checkpoints` always are.
+    """
 
     ALL = "all"
     """theta_0 and theta_T of every seed"""
@@ -80,7 +83,8 @@ class Submission(Request):
     keep: Annotated[Keep, Strict(False)] = Field(
         Keep.ALL,
         description="Checkpoints to keep when the experiment has ended: `all` (theta_0 and theta_T "
-        "of every seed), `last` (theta_T), `best` (theta_T of each point's best seed), `none`.",
+        "of every seed), `last` (theta_T), `best` (theta_T of each point's best seed), `none`. "
+        "Those of the spec's field `checkpoints` are always kept.",
     )
     reuse: bool = Field(
         True,
