@@ -134,7 +134,8 @@ class RunContext(Protocol):
         """A finished training with this digest that has kept the checkpoints `names`, or None.
 
         Trainings of earlier attempts of this run are always found; those of other runs only if the
-        user allows reuse.
+        user allows reuse, and if they have kept `shared_checkpoints` too: else a point that needs
+        fewer would load one, and each of the others would train.
         """
         ...
 

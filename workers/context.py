@@ -345,7 +345,8 @@ class StoredRunContext:
     ) -> FinishedTraining | None:
         with reading_as_owner(self._db, self.run_id) as session:
             wanted = ("theta_0", "theta_T", *names)
-            for row in find_trainings(session, digest, seed, prefer_run=self.run_id):
+            others = {*wanted, *self.shared_checkpoints.names}
+            for row in find_trainings(session, digest, seed, self.run_id, others):
                 if row.run_id != self.run_id and not self._claim.reuse:
                     return None
                 files = {
