@@ -70,8 +70,7 @@ def test_runs_of_a_shared_training_are_stored_with_it(api_server: ApiServer) -> 
         kept = {point.values["reset_to"].get("step"): point.shared_checkpoints for _, point in rows}
     assert all(training is not None for *_, training in trainings)
     assert len({(width, seeds) for width, seeds, _ in trainings}) == len(trainings)
-    assert kept[3] == {"epochs": [1], "steps": [3]}
-    assert kept[5] == {"epochs": [1], "steps": [3, 5]}
+    assert all(one == {"epochs": [1], "steps": [3, 5]} for one in kept.values())
 
 
 MOMENTS = list(range(1, MAX_MOMENTS + 1))
@@ -186,3 +185,23 @@ def test_a_sweep_trains_each_seed_once_after_a_training_that_has_kept_less(
         assert claim is not None
         execute(api_server, claim)
     assert list_trained(api_server, experiment_id) == [(0, 0)]
+
+
+def test_an_extension_trains_each_seed_once_for_what_it_adds(api_server: ApiServer) -> None:
+    body = tiny_body(21, kind="reinit_sweep", fractions_percent=[0, 100])
+    experiment_id = compute(api_server, {**body, "sweep": {"reset_to": RESETS}, "seeds": [0]})
+    added = [{"name": "step", "step": 5}, {"name": "step", "step": 6}]
+    extension = {"sweep": {"reset_to": added}, "seeds": [1]}
+    post(api_server, f"/experiments/{experiment_id}/extend", extension)
+    while (claim := api_server.claim_run(experiment_id)) is not None:
+        execute(api_server, claim)
+    assert list_trained(api_server, experiment_id) == [(0, 0), (0, 1), (3, 0)]
+    with api_server.db.read() as session:
+        query = (
+            select(PointRow.index, RunRow.training)
+            .join(RunRow, col(RunRow.point_id) == PointRow.id)
+            .where(RunRow.experiment_id == experiment_id, RunRow.seeds == [0])
+        )
+        trainings = dict(session.exec(query).all())
+    # The points that were added wait for the first of them, not for one that has succeeded.
+    assert trainings[0] == trainings[1] == trainings[2] != trainings[3] == trainings[4]
