@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.spec import CheckpointsSpec, Execution
+from engine.spec import Execution, KeptCheckpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RunContext(Protocol):
         ...
 
     @property
-    def shared_checkpoints(self) -> CheckpointsSpec:
+    def shared_checkpoints(self) -> KeptCheckpoints:
         """Moments at which a training of this run keeps its weights for other points that use it.
 
         They are in addition to those that the spec needs.
@@ -134,7 +134,8 @@ class RunContext(Protocol):
         """A finished training with this digest that has kept the checkpoints `names`, or None.
 
         Trainings of earlier attempts of this run are always found; those of other runs only if the
-        user allows reuse.
+        user allows reuse, and if they have kept `shared_checkpoints` too: else a point that needs
+        fewer would load one, and each of the others would train.
         """
         ...
 

@@ -21,7 +21,7 @@ from engine.plot_numbers import ChosenInput, plot_numbers
 from engine.plotting import PlotOptions, save
 from engine.result import PointResult, SeedResult
 from engine.shared_trainings import find_shared
-from engine.spec import CheckpointsSpec, Execution, canonical_json
+from engine.spec import Execution, KeptCheckpoints, canonical_json
 from engine.spec_checks import check_spec
 from engine.sweep import SweepPoint, expand
 from engine.timing import monotonic
@@ -55,7 +55,7 @@ class LocalRunContext:
         data_dir: Path,
         allow_download: bool = True,
         save_every_seconds: float = 10.0,
-        shared_checkpoints: CheckpointsSpec = CheckpointsSpec(),
+        shared_checkpoints: KeptCheckpoints = KeptCheckpoints(),
         shared_with: Sequence[Path] = (),
         deadline: float | None = None,
     ) -> None:
@@ -314,7 +314,7 @@ def run_local(
             data_dir=data_dir,
             allow_download=allow_download,
             shared_checkpoints=(
-                shared[index].checkpoints if index in shared else CheckpointsSpec()
+                shared[index].checkpoints if index in shared else KeptCheckpoints()
             ),
             shared_with=[
                 out / f"point{other}"

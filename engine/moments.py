@@ -7,10 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.spec_model import LIST, OBJECT, WORD, Many, SpecModel, one_of
+from engine.spec_model import LIST, OBJECT, WORD, Many, SpecModel, one_of, unordered
 
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
+
+
+EpochList = Annotated[Many[Epochs], unordered()]
+StepList = Annotated[Many[Steps], unordered()]
 
 
 class EveryEpochs(SpecModel):
@@ -20,9 +24,7 @@ class EveryEpochs(SpecModel):
 
 
 EpochChoice = Annotated[
-    Annotated[EveryEpochs, OBJECT]
-    | Annotated[Many[Epochs], LIST]
-    | Annotated[Literal["log"], WORD],
+    Annotated[EveryEpochs, OBJECT] | Annotated[EpochList, LIST] | Annotated[Literal["log"], WORD],
     one_of('{"every": 5}, a list of epochs like [1, 5, 20], or "log"', "log"),
 ]
 """`log`: ten epochs a decade"""

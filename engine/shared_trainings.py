@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.spec import MAX_MOMENTS, CheckpointsSpec, Execution, ExperimentSpec
+from engine.spec import Execution, ExperimentSpec, KeptCheckpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,28 +19,24 @@ class SharedTraining:
     """`ExperimentSpec.training_spec_digest`"""
     first_point: int
     """Place of the first of its points"""
-    checkpoints: CheckpointsSpec
+    checkpoints: KeptCheckpoints
     """The moments that any of its points needs"""
 
 
 def find_shared(
     specs: Sequence[ExperimentSpec], execution: Execution
 ) -> Mapping[int, SharedTraining]:
-    """By place of the point: the training that it shares with others; without all other points.
-
-    Points that need more than `MAX_MOMENTS` moments together share nothing.
-    """
+    """By place of the point: the training that it shares with others; without all other points."""
     places: dict[str, list[int]] = {}
     for place, spec in enumerate(specs):
         if spec.loads_trainings:
             places.setdefault(spec.training_spec_digest(execution), []).append(place)
     found: dict[int, SharedTraining] = {}
     for digest, members in places.items():
-        moments = [specs[place].kept_checkpoints() for place in members]
-        epochs = sorted({epoch for one in moments for epoch in one.epochs})
-        steps = sorted({step for one in moments for step in one.steps})
-        if len(members) > 1 and max(len(epochs), len(steps)) <= MAX_MOMENTS:
-            checkpoints = CheckpointsSpec(epochs=tuple(epochs), steps=tuple(steps))
+        if len(members) > 1:
+            checkpoints = KeptCheckpoints().union(
+                *(specs[place].kept_checkpoints() for place in members)
+            )
             shared = SharedTraining(digest, members[0], checkpoints)
             found |= dict.fromkeys(members, shared)
     return found

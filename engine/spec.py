@@ -1,7 +1,7 @@
 """Specs: the complete, immutable input of one point, with a digest.
 
 Every field has a default, every number a range, and unknown fields are rejected. Specs with the
-same digest are equal.
+same digest are equal, but for the order of lists whose order means nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Strict, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
 
 from engine.data.bounds import num_batches
 from engine.data.spec import CorruptionSpec, DatasetInfo, DataSpec
@@ -26,7 +25,14 @@ from engine.models.parametrization import (
     find_scales,
 )
 from engine.models.spec import InitSpec, ModelSpec, OutputScaleSpec, ReluNetSpec, XavierSpec
-from engine.moments import EpochChoice, Epochs, EveryEpochs, Steps, choose_epochs, count_epochs
+from engine.moments import (
+    EpochChoice,
+    EpochList,
+    EveryEpochs,
+    StepList,
+    choose_epochs,
+    count_epochs,
+)
 from engine.optim.spec import (
     AdamSpec,
     AdamWSpec,
@@ -38,7 +44,7 @@ from engine.optim.spec import (
 )
 from engine.probes.spec import ProbesSpec, check_probes
 from engine.span import StepSpan, count_steps
-from engine.spec_model import NUMBER, WORD, Many, SpecModel, one_of
+from engine.spec_model import FOR_DIGEST, NUMBER, WORD, SpecModel, one_of, refuse
 
 TRAINING_VERSION = 1
 """Part of every training digest; increased whenever the same spec would give other weights."""
@@ -119,32 +125,43 @@ class Work:
 
 
 MAX_MOMENTS = 100
-"""The most epochs, and the most steps, at which one training keeps its weights."""
+"""The most epochs, and the most steps, that the field `checkpoints` of a spec may hold."""
 
 
-class CheckpointsSpec(SpecModel):
-    """At which moments the training keeps the weights, besides its start and its end."""
+class KeptCheckpoints(SpecModel):
+    """At which moments a training keeps the weights, for its own spec and for others; any number.
 
-    epochs: Many[Epochs] = Field(
-        (), max_length=MAX_MOMENTS, description="After these epochs: `epoch_1`, ..."
-    )
-    steps: Many[Steps] = Field(
-        (),
-        max_length=MAX_MOMENTS,
-        description="After these steps of the whole training: `step_20`, ...",
-    )
+    Besides them it keeps its start and its end.
+    """
+
+    epochs: EpochList = ()
+    steps: StepList = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the kept checkpoints."""
         return (*(f"epoch_{one}" for one in self.epochs), *(f"step_{one}" for one in self.steps))
 
-    def union(self, other: CheckpointsSpec) -> CheckpointsSpec:
-        """The moments of both, ascending."""
-        return CheckpointsSpec(
-            epochs=tuple(sorted({*self.epochs, *other.epochs})),
-            steps=tuple(sorted({*self.steps, *other.steps})),
+    def union(self, *others: KeptCheckpoints) -> KeptCheckpoints:
+        """The moments of all, ascending."""
+        every = (self, *others)
+        return KeptCheckpoints(
+            epochs=tuple(sorted({epoch for one in every for epoch in one.epochs})),
+            steps=tuple(sorted({step for one in every for step in one.steps})),
         )
+
+
+class CheckpointsSpec(KeptCheckpoints):
+    """At which moments the training keeps the weights, besides its start and its end."""
+
+    epochs: EpochList = Field(
+        (), max_length=MAX_MOMENTS, description="After these epochs: `epoch_1`, ..."
+    )
+    steps: StepList = Field(
+        (),
+        max_length=MAX_MOMENTS,
+        description="After these steps of the whole training: `step_20`, ...",
+    )
 
 
 class ExperimentSpec(SpecModel):
@@ -213,8 +230,8 @@ class ExperimentSpec(SpecModel):
     )
     checkpoints: CheckpointsSpec = Field(
         CheckpointsSpec(),
-        description="Keeps the weights at these moments: to download, as `init.checkpoint`, or to "
-        "reset to.",
+        description="Keeps the weights at these moments, whatever `keep` says: to download, as "
+        "`init.checkpoint`, or to reset to.",
     )
     probes: ProbesSpec | None = Field(
         None,
@@ -241,17 +258,22 @@ class ExperimentSpec(SpecModel):
     A digest leaves a field with this value out, so that equal specs keep equal digests."""
 
     @model_validator(mode="after")
-    def _moments_are_in_the_training(self) -> Self:
-        late = [epoch for epoch in self.checkpoints.epochs if epoch > self.epochs]
-        if late:
-            raise PydanticCustomError(
-                "checkpoint-too-late",
-                "checkpoints.epochs holds {epoch}, but the training has {epochs} epochs",
-                {"epoch": late[0], "epochs": self.epochs},
-            )
+    def _fields_fit(self) -> Self:
+        refuse(type(self), self.check_fields())
         return self
 
-    def kept_checkpoints(self) -> CheckpointsSpec:
+    def check_fields(self) -> list[FieldError]:
+        """The errors of fields that do not fit one another, at pointers such as `reset_to/epoch`.
+
+        A kind that has such fields overrides this and adds its own.
+        """
+        return [
+            epoch_too_late(f"checkpoints/epochs/{index}", epoch, self.epochs)
+            for index, epoch in enumerate(self.checkpoints.epochs)
+            if epoch > self.epochs
+        ]
+
+    def kept_checkpoints(self) -> KeptCheckpoints:
         """The checkpoints that the training must keep; kinds that reset to one add it."""
         return self.checkpoints
 
@@ -394,7 +416,7 @@ class ExperimentSpec(SpecModel):
 
     def _identity(self) -> dict[str, Any]:
         """The spec as JSON without the added fields that have their first value."""
-        return self._without_added(self.model_dump(mode="json"))
+        return self._without_added(self.model_dump(mode="json", context=FOR_DIGEST))
 
     @classmethod
     def _without_added(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -439,6 +461,16 @@ class ExperimentSpec(SpecModel):
             "execution": arithmetic,
             "version": TRAINING_VERSION,
         }
+
+
+def epoch_too_late(pointer: str, epoch: int, epochs: int) -> FieldError:
+    """The error for an epoch beyond the training's."""
+    return FieldError(
+        pointer,
+        "beyond-the-training",
+        f"epoch {epoch:,} is beyond the training's {epochs:,} epochs; name an earlier one, or "
+        "train for more epochs",
+    )
 
 
 def step_too_late(pointer: str, step: int, total: int) -> FieldError:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Strict, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    PlainSerializer,
+    Strict,
+    Tag,
+    ValidationError,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.errors import FieldError
@@ -68,6 +77,68 @@ class SpecModel(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+
+FOR_DIGEST = "for a digest"
+"""The context of `model_dump` for a digest."""
+
+
+def unordered(key: Callable[[Any], Any] | None = None) -> PlainSerializer:
+    """Marks a list whose order means nothing: digests sort it by `key`, and hold no value twice.
+
+    The spec itself keeps the list as it was sent, so that errors point into it.
+    """
+
+    def order(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(sorted(values, key=key)))
+
+    # A function with a return type would replace the list's JSON schema.
+    return PlainSerializer(
+        lambda values, info: order(values) if info.context == FOR_DIGEST else values
+    )
+
+
+def layer_order(name: str) -> tuple[int, str]:
+    """Sorts the names of layers, bottom first: `layers.2` before `layers.10`."""
+    return len(name), name
+
+
+def find_repeated(values: Sequence[Any], prefix: str = "") -> list[FieldError]:
+    """An error for each value of a list that occurs before it."""
+    first = {value: index for index, value in reversed(list(enumerate(values)))}
+    return [
+        FieldError(
+            f"{prefix}{index}", "repeated", f"{value!r} occurs more than once; leave it out here"
+        )
+        for index, value in enumerate(values)
+        if first[value] < index
+    ]
+
+
+def find_not_ascending(values: Sequence[float], prefix: str = "") -> list[FieldError]:
+    """An error for each number of a list that is not larger than the one before it."""
+    return [
+        FieldError(
+            f"{prefix}{index}",
+            "not-ascending",
+            f"{value} does not come after {before}; sort the list, each number once",
+        )
+        for index, (before, value) in enumerate(pairwise(values), start=1)
+        if value <= before
+    ]
+
+
+def require_distinct(values: Any) -> Any:
+    """A field's validator: refuses a list with a value that occurs twice."""
+    if isinstance(values, list | tuple):
+        refuse(SpecModel, find_repeated(values))
+    return values
+
+
+def require_ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """A field's validator: refuses a list that does not ascend strictly."""
+    refuse(SpecModel, find_not_ascending(values))
+    return values
 
 
 def refuse(model: type[BaseModel], errors: Sequence[FieldError]) -> None:

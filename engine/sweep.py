@@ -123,7 +123,7 @@ def _expand_points(
                 _set(data, path, value)
             values = {path: value for path, (_, value) in chosen.items()}
             point = SweepPoint(values, parse_spec(data), chosen)
-            same = seen.setdefault(point.spec.canonical_json(), chosen)
+            same = seen.setdefault(point.spec.digest(), chosen)
             if same is not chosen:
                 raise InvalidSpec([_describe_duplicate(chosen, same)])
             points.append(point)

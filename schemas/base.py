@@ -38,10 +38,18 @@ class StoredResource(Resource):
 
 
 class Request(BaseModel):
-    """The body of a request: no unknown fields, no conversion of types."""
+    """The body of a request: no unknown fields, no conversion of types.
+
+    Defaults are validated too, as a field that is given may forbid the default of another.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
     )
 
 

@@ -14,6 +14,7 @@ from schemas.base import Request, Resource
 
 MAX_SEEDS = 1_000
 """Of one experiment"""
+MOST_BY_DEFAULT = 40
 
 
 class SeedsUntilDecided(Request):
@@ -28,7 +29,10 @@ class SeedsUntilDecided(Request):
     )
     step: int = Field(5, ge=1, le=MAX_SEEDS, description="Seeds that are added after each look.")
     at_most: int = Field(
-        40, ge=MIN_SEEDS, le=MAX_SEEDS, description="The most seeds, `first` or more."
+        MOST_BY_DEFAULT,
+        ge=MIN_SEEDS,
+        le=MAX_SEEDS,
+        description="The most seeds, `first` or more.",
     )
 
     @field_validator("at_most")
@@ -36,7 +40,10 @@ class SeedsUntilDecided(Request):
     def _at_least_first(cls, at_most: int, info: ValidationInfo) -> int:
         first = info.data.get("first")
         if first is not None and at_most < first:
-            raise ValueError(f"must not be less than first, {first:,}")
+            raise ValueError(
+                f"must be at least `first`, {first:,}, and is {MOST_BY_DEFAULT} if it is left out; "
+                "name a larger `at_most`, or a smaller `first`"
+            )
         return at_most
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, Strict, StringConstraints, field_validator
 
 from engine.own_claims.claim import MAX_CLAIMS, OwnClaim
 from engine.spec import Execution, Seed
-from engine.spec_model import LIST, OBJECT, one_of
+from engine.spec_model import LIST, OBJECT, one_of, require_distinct
 from engine.sweep import MAX_AXES
 from schemas.base import Request, Resource
 from schemas.seed_plan import MAX_SEEDS, SeedPlan, SeedsUntilDecided
@@ -17,7 +17,10 @@ from schemas.webhooks import Webhook
 
 
 class Keep(StrEnum):
-    """Which checkpoints are kept when the experiment has ended."""
+    """Which checkpoints are kept when the experiment has ended.
+
+    Those of the spec's field `checkpoints` always are.
+    """
 
     ALL = "all"
     """theta_0 and theta_T of every seed"""
@@ -80,7 +83,8 @@ class Submission(Request):
     keep: Annotated[Keep, Strict(False)] = Field(
         Keep.ALL,
         description="Checkpoints to keep when the experiment has ended: `all` (theta_0 and theta_T "
-        "of every seed), `last` (theta_T), `best` (theta_T of each point's best seed), `none`.",
+        "of every seed), `last` (theta_T), `best` (theta_T of each point's best seed), `none`. "
+        "Those of the spec's field `checkpoints` are always kept.",
     )
     reuse: bool = Field(
         True,
@@ -91,12 +95,7 @@ class Submission(Request):
         description="Receives a signed POST when the experiment succeeds, fails or is cancelled.",
     )
 
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_are_distinct(cls, seeds: list[int] | SeedsUntilDecided) -> Any:
-        if isinstance(seeds, list) and len(set(seeds)) != len(seeds):
-            raise ValueError("seeds must be distinct")
-        return seeds
+    _seeds_are_distinct = field_validator("seeds")(require_distinct)
 
     @property
     def first_seeds(self) -> list[int]:

@@ -13,7 +13,7 @@ from engine.context import FinishedTraining, ResumeState
 from engine.durations import format_seconds
 from engine.errors import RunCancelled, RunInterrupted, RunStopped, WeightsUnavailable
 from engine.experiments.registry import get_kind, parse_spec
-from engine.spec import TRAINING_VERSION, CheckpointsSpec, Execution, canonical_json
+from engine.spec import TRAINING_VERSION, Execution, KeptCheckpoints, canonical_json
 from runtime.fault_points import reach
 from runtime.settings import Settings
 from schemas.events import EventName
@@ -109,7 +109,7 @@ class StoredRunContext:
         self.run_id = claim.run_id
         self.seeds = claim.seeds
         self.execution = Execution.model_validate({**claim.execution, "device": device})
-        self.shared_checkpoints = CheckpointsSpec.model_validate(claim.shared_checkpoints or {})
+        self.shared_checkpoints = KeptCheckpoints.model_validate(claim.shared_checkpoints or {})
         self.data_dir = settings.resolved_data_dir
         self.allow_download = settings.allow_download
         self._patient_blobs = PatientBlobs(blobs, self._stop_or_go_on)
@@ -345,7 +345,8 @@ class StoredRunContext:
     ) -> FinishedTraining | None:
         with reading_as_owner(self._db, self.run_id) as session:
             wanted = ("theta_0", "theta_T", *names)
-            for row in find_trainings(session, digest, seed, prefer_run=self.run_id):
+            others = {*wanted, *self.shared_checkpoints.names}
+            for row in find_trainings(session, digest, seed, self.run_id, others):
                 if row.run_id != self.run_id and not self._claim.reuse:
                     return None
                 files = {

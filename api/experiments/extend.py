@@ -57,7 +57,7 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
         # Another extension came first, or the experiment added seeds by itself.
         if (row.digest, row.seeds) != (before.digest, before.seeds):
             plan = _plan_extended(state, session, row, document)
-        points, runs = _find_missing(session, experiment_id, plan)
+        points, runs, shared = _find_missing(session, experiment_id, plan)
         needs: list[Needs] = []
         if runs:
             with restricted_to_owner(session, row.owner):
@@ -72,6 +72,7 @@ def extend(state: State, experiment_id: str, body: bytes) -> Experiment:
                 digest=plan.digest,
                 points=points,
                 runs=runs,
+                shared_checkpoints=shared,
             )
             record(session, Action.EXTENDED, experiment_id)
         experiment = show(state, session, row)
@@ -147,21 +148,27 @@ def _plan_extended(
 
 def _find_missing(
     session: Session, experiment_id: str, plan: Plan
-) -> tuple[list[PlannedPoint], list[PlannedRun]]:
-    """The points and runs that are not stored yet. Stored points keep their index."""
+) -> tuple[list[PlannedPoint], list[PlannedRun], dict[int, Mapping[str, Any]]]:
+    """The points and runs that are not stored yet. Stored points keep their index.
+
+    Also, by index of all points, what trainings that they share keep from now on.
+    """
     stored = list_planned(session, experiment_id)
     known = {canonical_json(values): (index, seeds) for index, values, seeds in stored}
     points: list[PlannedPoint] = []
     missing: list[tuple[int, SweepPoint, Sequence[int], RunCost]] = []
+    shared: dict[int, Mapping[str, Any]] = {}
     for point, planned, cost in zip(plan.points, plan.planned_points(), plan.costs, strict=True):
         key = canonical_json(point.values)
         if key not in known:
             known[key] = (len(stored) + len(points), set())
             points.append(replace(planned, index=known[key][0]))
         index, seeds = known[key]
+        if planned.shared_checkpoints is not None:
+            shared[index] = planned.shared_checkpoints
         new_seeds = [seed for seed in plan.seeds if seed not in seeds]
         missing.append((index, point, new_seeds, cost))
-    return points, plan_runs(session, plan.submission, missing, plan.shared)
+    return points, plan_runs(session, plan.submission, missing, plan.shared), shared
 
 
 def _append_new(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:

@@ -29,7 +29,7 @@ from engine.errors import FieldError, InvalidSpec, field_errors
 from engine.experiments.registry import get_kind, parse_spec
 from engine.own_claims.checks import check_claims
 from engine.spec import ExperimentSpec
-from engine.spec_model import find_numbers
+from engine.spec_model import find_numbers, find_repeated
 from runtime.settings import Settings
 from schemas.audit import Action
 from schemas.bundle import BUNDLE_FILE, CHECKSUM_FILE, METRICS_FILE, Bundle, BundledRun
@@ -220,13 +220,13 @@ def _check_bundle(
 def _check_seed_plan(bundle: Bundle, submission: Submission, seeds: Sequence[int]) -> None:
     """The plan must be the submission's, and have ended unless a run did not succeed."""
     plan, errors = bundle.seed_plan, []
-    asked = submission.seeds if isinstance(submission.seeds, SeedsUntilDecided) else None
-    planned = None if plan is None else plan.asked
-    if planned != asked or (plan is None) != (bundle.seeds is None):
+    asked = submission.seeds
+    wanted = asked.model_dump() if isinstance(asked, SeedsUntilDecided) else None
+    planned = None if plan is None else plan.model_dump(include=set(SeedsUntilDecided.model_fields))
+    if planned != wanted or (plan is None) != (bundle.seeds is None):
         detail = "must be the plan of the submission's seeds, beside the seeds that it came to"
         errors.append(FieldError("#/seed_plan", "other-plan", detail))
-    if len(set(seeds)) != len(seeds):
-        errors.append(FieldError("#/seeds", "value_error", "seeds must be distinct"))
+    errors += find_repeated(seeds, "#/seeds/")
     succeeded = all(run.status is RunStatus.SUCCEEDED for run in bundle.runs)
     if plan is not None and plan.ended is None and succeeded:
         detail = "only an experiment that adds no more seeds is imported"

@@ -22,7 +22,7 @@ from engine.experiments.registry import get_kind, kinds, parse_spec
 from engine.own_claims.checks import check_claims
 from engine.own_claims.quantities import list_claimable
 from engine.shared_trainings import SharedTraining, find_shared
-from engine.spec import sha256_of
+from engine.spec import KeptCheckpoints, sha256_of
 from engine.sweep import MAX_AXES, MAX_ERRORS, SweepPoint, expand, num_points
 from runtime.settings import Settings
 from schemas.problems import ProblemCode
@@ -74,6 +74,11 @@ class Plan:
     def _shared_checkpoints(self, index: int) -> Mapping[str, Any] | None:
         shared = self.shared.get(index)
         return None if shared is None else shared.checkpoints.model_dump(mode="json")
+
+    def kept_checkpoints(self, index: int) -> KeptCheckpoints:
+        """What the training of a point keeps, with what other points of it need."""
+        shared = self.shared.get(index)
+        return self.points[index].spec.kept_checkpoints() if shared is None else shared.checkpoints
 
     @property
     def needs(self) -> list[Needs]:

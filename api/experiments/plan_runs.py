@@ -88,7 +88,11 @@ def _plan_runs(
         size = -(-seeds_per_run(point, submission, len(seeds)) // pieces)
         for start in range(0, len(seeds), size):
             chosen = tuple(seeds[start : start + size])
-            training = sha256_of([shared[place].digest, chosen]) if place in shared else None
+            training = None
+            if place in shared:
+                # With what it keeps: an extension that needs more waits for a training of its own.
+                names = shared[place].checkpoints.names
+                training = sha256_of([shared[place].digest, names, chosen])
             seconds = cost.seconds_per_seed * len(chosen)
             runs.append((start, PlannedRun(index, chosen, needs, training, seconds)))
     return [run for _, run in sorted(runs, key=lambda one: one[0])]

@@ -122,9 +122,16 @@ def _find_reused(session: Session, plan: Plan) -> list[list[ReusedTraining]]:
         for point, digest in zip(plan.points, digests, strict=True)
         if digest is not None and submission.reuse
     }
+    alike: dict[frozenset[str], set[str]] = {}
+    for index, digest in enumerate(digests):
+        if digest in wanted:
+            alike.setdefault(frozenset(plan.kept_checkpoints(index).names), set()).add(digest)
     trained: dict[str, dict[int, str]] = {}
-    for (digest, seed), run_id in find_trained_specs(session, wanted, plan.seeds).items():
-        trained.setdefault(digest, {})[seed] = run_id
+    for names, group in alike.items():
+        datasets = {digest: wanted[digest] for digest in group}
+        found = find_trained_specs(session, datasets, plan.seeds, names)
+        for (digest, seed), run_id in found.items():
+            trained.setdefault(digest, {})[seed] = run_id
     return [
         [
             ReusedTraining(point=index, seed=seed, run_id=trained[digest][seed])

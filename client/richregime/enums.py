@@ -58,7 +58,10 @@ class FailureReason(StrEnum):
 
 
 class Keep(StrEnum):
-    """Which checkpoints are kept when the experiment has ended."""
+    """Which checkpoints are kept when the experiment has ended.
+
+    Those of the spec's field `checkpoints` always are.
+    """
 
     ALL = "all"
     LAST = "last"

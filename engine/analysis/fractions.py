@@ -5,8 +5,7 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Literal
 
 Mode = Literal["active", "lazy"]
@@ -37,8 +36,3 @@ def default_grid() -> tuple[float, ...]:
 def percent_key(percent: float) -> str:
     """A fraction as a JSON key: `1`, `0.1`."""
     return f"{percent:g}"
-
-
-def is_ascending(percents: Sequence[float]) -> bool:
-    """Whether each fraction is larger than the one before it."""
-    return all(before < after for before, after in pairwise(percents))

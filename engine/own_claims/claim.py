@@ -53,7 +53,11 @@ class OwnClaim(SpecModel):
     @classmethod
     def _low_is_below_high(cls, within: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if within is not None and within[0] >= within[1]:
-            raise PydanticCustomError("not-ascending", "the first number must be below the second")
+            raise PydanticCustomError(
+                "not-ascending",
+                "{low} is not below {high}; name the lower number first",
+                {"low": within[0], "high": within[1]},
+            )
         return within
 
     @model_validator(mode="after")

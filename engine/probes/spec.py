@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from engine.data.spec import DatasetInfo, DataSpec
 from engine.errors import FieldError
 from engine.models.layer_layout import Derivative, LayerLayout
 from engine.moments import EpochChoice, choose_epochs, count_epochs
-from engine.spec_model import Many, SpecModel
+from engine.spec_model import Many, SpecModel, unordered
 
 Group = Literal["movement", "features", "linearised", "tangent_kernel"]
 """Quantities that are computed together"""
@@ -32,7 +32,7 @@ class ProbesSpec(SpecModel):
         description='When: `log` (ten epochs a decade), `{"every": n}` epochs, or a list of '
         "epochs. The start and the end always are.",
     )
-    quantities: Many[Group] = Field(
+    quantities: Annotated[Many[Group], unordered(GROUPS.index)] = Field(
         GROUPS,
         min_length=1,
         max_length=len(GROUPS),

@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.context import FinishedTraining, ResumeState, RunContext
 from engine.models.weights import load_tensors, save_tensors, select_prefix
 from engine.result import Outcome, ResultModel
-from engine.spec import CheckpointsSpec, Execution, ExperimentSpec
+from engine.spec import CheckpointsSpec, Execution, ExperimentSpec, KeptCheckpoints
 from engine.training.loop import StartMasked, train
 from engine.training.outcome import TrainedSeed
 from engine.training.saves import Saves
@@ -190,7 +190,7 @@ class Phases:
 class _PhaseContext:
     """`RunContext` of a masked training: what it logs, saves and finds stays within the run."""
 
-    shared_checkpoints = CheckpointsSpec()
+    shared_checkpoints = KeptCheckpoints()
 
     def __init__(self, ctx: RunContext, phases: Phases) -> None:
         self._ctx, self._phases = ctx, phases

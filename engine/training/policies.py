@@ -10,13 +10,21 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from engine.errors import FieldError
 from engine.labels import format_number
 from engine.models.layout import LayerLayout
 from engine.span import EpochSpan, Span, StepSpan
-from engine.spec_model import LIST, WORD, Many, SpecModel, one_of
+from engine.spec_model import (
+    LIST,
+    WORD,
+    Many,
+    SpecModel,
+    find_not_ascending,
+    one_of,
+    refuse,
+    unordered,
+)
 
 TopLayers = Annotated[
     int, Field(ge=1, le=64, description="Layers trained from the top (the output side).")
@@ -194,7 +202,9 @@ class ScheduleRow(SpecModel):
     epoch: int = Field(ge=1, le=10_000, description="The first of these epochs; 1 is the first.")
     layers: Annotated[
         Annotated[Literal["all"], WORD]
-        | Annotated[Many[Annotated[int, Field(ge=0, le=9_999)]], Field(min_length=1), LIST],
+        | Annotated[
+            Many[Annotated[int, Field(ge=0, le=9_999)]], Field(min_length=1), unordered(), LIST
+        ],
         one_of('"all", or a list of indices of layers', "all"),
     ] = Field("all", description="Layers counted from 0 at the bottom, or `all`.")
 
@@ -213,10 +223,14 @@ class SchedulePolicy(SpecModel):
     @model_validator(mode="after")
     def _epochs_ascend_from_one(self) -> Self:
         epochs = [row.epoch for row in self.table]
-        if epochs[0] != 1 or epochs != sorted(set(epochs)):
-            raise PydanticCustomError(
-                "not-ascending", "the epochs of the table must ascend, beginning with 1"
-            )
+        errors = [
+            FieldError(f"table/{error.pointer}/epoch", error.code, error.detail)
+            for error in find_not_ascending(epochs)
+        ]
+        if epochs[0] != 1:
+            detail = f"the first row begins at epoch {epochs[0]:,}; let it begin at epoch 1"
+            errors.insert(0, FieldError("table/0/epoch", "not-first-epoch", detail))
+        refuse(type(self), errors)
         return self
 
 

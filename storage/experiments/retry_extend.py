@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlmodel import Session
 
+from engine.spec import canonical_json
 from schemas.events import EventName
 from schemas.status import ExperimentStatus, RunStatus
 from schemas.submission import Submission
@@ -85,10 +86,12 @@ def extend_experiment(
     digest: str,
     points: Sequence[PlannedPoint],
     runs: Sequence[PlannedRun],
+    shared_checkpoints: Mapping[int, Mapping[str, Any]],
 ) -> tuple[ExperimentRow, list[Needs]]:
     """Add points and runs; returns the experiment and the needs of the added runs.
 
-    submission, seeds, digest: of the experiment with the extension.
+    submission, seeds, digest: of the experiment with the extension. shared_checkpoints: by index of
+    a point, what trainings that it shares keep from now on.
     Raises NotFound, and InvalidTransition where the experiment was cancelled.
     """
     row = lock_experiment(session, experiment_id)
@@ -96,7 +99,22 @@ def extend_experiment(
         raise InvalidTransition("the experiment was cancelled; submit a new one")
     row.sweep, row.digest = submission.sweep, digest
     add_to_experiment(session, row, seeds=seeds, points=points, runs=runs)
+    _store_shared(session, experiment_id, shared_checkpoints)
     return row, [run.needs for run in runs]
+
+
+def _store_shared(
+    session: Session, experiment_id: str, shared: Mapping[int, Mapping[str, Any]]
+) -> None:
+    alike: dict[str, list[int]] = {}
+    for index, checkpoints in shared.items():
+        alike.setdefault(canonical_json(checkpoints), []).append(index)
+    for indexes in alike.values():
+        session.execute(
+            update(PointRow)
+            .where(PointRow.experiment_id == experiment_id, PointRow.index.in_(indexes))
+            .values(shared_checkpoints=dict(shared[indexes[0]]))
+        )
 
 
 def add_to_experiment(

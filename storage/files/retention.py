@@ -6,15 +6,19 @@ Several rows, also of several experiments, may refer to one file.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import delete, select
 from sqlmodel import Session
 
+from engine.spec import KeptCheckpoints
 from schemas.submission import Keep
 from storage.database.engine import Database
-from storage.database.tables import ArtifactRow, ExperimentRow, MetricRow, RunRow
+from storage.database.json_columns import readable
+from storage.database.tables import ArtifactRow, ExperimentRow, MetricRow, PointRow, RunRow
 from storage.files.artifacts import referenced_blobs
 from storage.files.blobs import ASIDE, BlobStore
 from storage.files.in_use import find_needed_checkpoints
@@ -27,7 +31,8 @@ PAGE = 500
 def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str]:
     """Delete the rows of checkpoints that `keep` excludes; returns the digests of their files.
 
-    A checkpoint from which a queued or running run starts stays until the experiment is deleted.
+    Those of the field `checkpoints` of a spec stay, as they were asked for one by one. A checkpoint
+    from which a queued or running run starts stays until the experiment is deleted.
     """
     keep = Keep(experiment.keep)
     if keep is Keep.ALL:
@@ -39,16 +44,20 @@ def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str
             ArtifactRow.run_id,
             ArtifactRow.name,
             ArtifactRow.seed,
+            RunRow.point_id,
         )
         .join(RunRow, RunRow.id == ArtifactRow.run_id)
         .where(RunRow.experiment_id == experiment.id, ArtifactRow.role == "checkpoint")
     )
     best = _best_seeds(session, experiment.id) if keep is Keep.BEST else set()
     needed = find_needed_checkpoints(session, experiment)
+    points = select(PointRow.id, PointRow.spec).where(PointRow.experiment_id == experiment.id)
+    asked = {point: _list_asked(readable(spec)) for point, spec in session.execute(points)}
     released = [
         (row.id, row.sha256)
         for row in session.execute(query)
         if row.id not in needed
+        and row.name not in asked[row.point_id]
         and (
             keep is Keep.NONE
             or row.name != "theta_T"
@@ -59,6 +68,14 @@ def release_checkpoints(session: Session, experiment: ExperimentRow) -> list[str
         delete(ArtifactRow).where(ArtifactRow.id.in_([row_id for row_id, _ in released]))
     )
     return [sha256 for _, sha256 in released]
+
+
+def _list_asked(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the field `checkpoints`; none where the spec is damaged."""
+    try:
+        return KeptCheckpoints.model_validate(spec.get("checkpoints", {})).names
+    except ValidationError:
+        return ()
 
 
 def _best_seeds(session: Session, experiment_id: str) -> set[tuple[str, int]]:

@@ -56,7 +56,7 @@ REFUSED: dict[str, tuple[Any, Expected]] = {
     ),
     "unknown model": (spec(model={"name": "gpt"}), (422, "invalid-spec", {"#/spec/model/name"})),
     "no seeds": ({**spec(), "seeds": []}, (422, "invalid-spec", {"#/seeds"})),
-    "the same seed twice": ({**spec(), "seeds": [1, 1]}, (422, "invalid-spec", {"#/seeds"})),
+    "the same seed twice": ({**spec(), "seeds": [1, 1]}, (422, "invalid-spec", {"#/seeds/1"})),
     "seeds below 0": ({**spec(), "seeds": [0, -1]}, (422, "invalid-spec", {"#/seeds/1"})),
     "10^6 points": (
         {

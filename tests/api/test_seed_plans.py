@@ -95,8 +95,24 @@ def test_every_error_of_a_plan_is_told(
     assert found == {"#/priority", *(f"#/seeds/{pointer}" for pointer in pointers)}
 
 
+@pytest.mark.parametrize("first", [41, 45, 50, 1000])
+@pytest.mark.parametrize("path", ["/experiments", "/experiments/preview"])
+def test_more_first_seeds_than_the_most_by_default_are_refused(
+    api_server: ApiServer, path: str, first: int
+) -> None:
+    body = body_of(1, seeds={"until": "decided", "first": first})
+    response = api_server.http.post(path, json=body)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert (error["pointer"], error["detail"]) == (
+        "#/seeds/at_most",
+        f"must be at least `first`, {first:,}, and is 40 if it is left out; name a larger "
+        "`at_most`, or a smaller `first` (got 40)",
+    )
+
+
 @pytest.mark.parametrize(
-    ("seeds", "pointer"), [([0, 0], "#/seeds"), ([], "#/seeds"), ([0, -1], "#/seeds/1")]
+    ("seeds", "pointer"), [([0, 0], "#/seeds/1"), ([], "#/seeds"), ([0, -1], "#/seeds/1")]
 )
 def test_errors_of_a_list_point_into_it(
     api_server: ApiServer, seeds: list[int], pointer: str
@@ -335,9 +351,10 @@ def test_an_export_keeps_the_plan_and_an_import_is_never_looked_at(api_server: A
     [
         ({"seed_plan": {"ended": None}}, "#/seed_plan/ended"),
         ({"seed_plan": {"step": 1}}, "#/seed_plan"),
+        ({"seed_plan": {"first": 9}}, "#/seed_plan"),
         ({"seed_plan": None}, "#/seed_plan"),
         ({"seeds": None}, "#/seed_plan"),
-        ({"seeds": [0, 1, 2, 2]}, "#/seeds"),
+        ({"seeds": [0, 1, 2, 2]}, "#/seeds/3"),
         ({"seed_plan": {"confidence": 1.0}}, "#/seed_plan/confidence"),
     ],
 )

@@ -358,8 +358,8 @@ def test_the_hand_written_loss_computes_only_the_gradients_of_parameters_that_tr
             {"#/spec/policy/table/1/epoch"},
         ),
         (
-            {"policy": {"name": "schedule", "table": [{"epoch": 2}]}},
-            {"#/spec/policy"},
+            {"policy": {"name": "schedule", "table": [{"epoch": 2}, {"epoch": 2}]}},
+            {"#/spec/policy/table/0/epoch", "#/spec/policy/table/1/epoch"},
         ),
         ({"policy": {"name": "norm"}}, {"#/spec/policy/name"}),
         ({"policy": {"name": "freeze_out"}}, {"#/spec/schedule/name"}),

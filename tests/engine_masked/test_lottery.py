@@ -231,7 +231,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
             init={"name": "checkpoint", "checkpoint": "run/theta_T"},
         )
     assert {(one.pointer, one.code) for one in caught.value.errors} == {
-        ("#/spec/controls", "repeated"),
+        ("#/spec/controls/1", "repeated"),
         ("#/spec/controls", "no-fresh-draw"),
     }
     with pytest.raises(InvalidSpec) as caught:

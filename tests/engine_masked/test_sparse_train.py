@@ -208,8 +208,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
             gradient_batches=3,
         )
     assert {(one.pointer, one.code) for one in caught.value.errors} == {
-        ("#/spec/masks", "repeated"),
-        ("#/spec/shares_percent", "not-ascending"),
+        ("#/spec/masks/1", "repeated"),
+        ("#/spec/shares_percent/1", "not-ascending"),
         ("#/spec/layer_shares", "mask-and-shares"),
         ("#/spec/layer_shares/0/layer", "no-such-layer"),
         ("#/spec/layer_shares/1/layer", "no-such-layer"),

@@ -37,8 +37,8 @@ def test_every_error_of_a_spec_has_a_pointer() -> None:
             {"kind": "reinit_sweep", "modes": ["active", "active"], "fractions_percent": [5, 1]}
         )
     assert {error.pointer for error in raised.value.errors} == {
-        "#/spec/modes",
-        "#/spec/fractions_percent",
+        "#/spec/modes/1",
+        "#/spec/fractions_percent/1",
     }
     with pytest.raises(InvalidSpec) as raised:
         parse_spec(
@@ -53,6 +53,48 @@ def test_every_error_of_a_spec_has_a_pointer() -> None:
         "#/spec/fractions_percent/0",
         "#/spec/fractions_percent/2",
     }
+
+
+def find_errors(*arguments: Any) -> set[tuple[str, str, str]]:
+    with pytest.raises(InvalidSpec) as raised:
+        expand(*arguments)
+    return {(error.pointer, error.code, error.detail) for error in raised.value.errors}
+
+
+def test_what_does_not_fit_is_told_at_once_at_its_field() -> None:
+    body = {"kind": "reinit_sweep", "epochs": 5, "checkpoints": {"epochs": [7, 1]}}
+    body |= {"reset_to": {"name": "epoch", "epoch": 6}, "scope": ["layers.9", "layers.0", "top"]}
+    late = "is beyond the training's 5 epochs; name an earlier one, or train for more epochs"
+    unknown = "is no layer of the net; name one of layers.0 to layers.1"
+    assert find_errors(body, {}) == {
+        ("#/spec/checkpoints/epochs/0", "beyond-the-training", f"epoch 7 {late}"),
+        ("#/spec/reset_to/epoch", "beyond-the-training", f"epoch 6 {late}"),
+        ("#/spec/scope/0", "no-such-layer", f"'layers.9' {unknown}"),
+        ("#/spec/scope/2", "no-such-layer", f"'top' {unknown}"),
+    }
+    axes: dict[str, Any] = {
+        "reset_to": [{"name": "init"}, body["reset_to"]],
+        "scope": ["global", body["scope"]],
+        "checkpoints.epochs": [[1], [2, 7]],
+    }
+    assert find_errors({"kind": "reinit_sweep", "epochs": 5}, axes) == {
+        ("#/sweep/checkpoints.epochs/1/1", "beyond-the-training", f"epoch 7 {late}"),
+        ("#/sweep/reset_to/1/epoch", "beyond-the-training", f"epoch 6 {late}"),
+        ("#/sweep/scope/1/0", "no-such-layer", f"'layers.9' {unknown}"),
+        ("#/sweep/scope/1/2", "no-such-layer", f"'top' {unknown}"),
+    }
+
+
+def test_a_repeated_mode_is_named() -> None:
+    assert find_errors({"kind": "reinit_sweep", "modes": ["lazy", "active", "lazy"]}, {}) == {
+        ("#/spec/modes/2", "repeated", "'lazy' occurs more than once; leave it out here")
+    }
+
+
+def test_two_points_with_the_same_layers_in_another_order_are_refused() -> None:
+    axis = [["layers.0", "layers.1"], ["layers.1", "layers.0", "layers.0"]]
+    (error,) = find_errors({"kind": "reinit_sweep"}, {"scope": axis})
+    assert error[:2] == ("#/sweep/scope/1", "duplicate-value")
 
 
 @pytest.mark.parametrize(

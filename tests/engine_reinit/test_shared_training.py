@@ -11,7 +11,7 @@ from engine.experiments.registry import parse_spec
 from engine.experiments.reinit_sweep import plots
 from engine.local import LocalExperiment, run_local
 from engine.shared_trainings import find_shared
-from engine.spec import MAX_MOMENTS, CheckpointsSpec, Execution
+from engine.spec import MAX_MOMENTS, Execution, KeptCheckpoints
 
 SPEC: dict[str, Any] = {
     "kind": "reinit_sweep",
@@ -65,7 +65,7 @@ def test_the_first_point_keeps_the_weights_that_any_point_needs() -> None:
     assert set(shared) == {0, 1, 2, 3}
     assert len({one.digest for one in shared.values()}) == 1
     assert shared[3].first_point == 0
-    assert shared[0].checkpoints == CheckpointsSpec(epochs=(1,), steps=(3,))
+    assert shared[0].checkpoints == KeptCheckpoints(epochs=(1,), steps=(3,))
 
 
 def test_points_that_train_other_nets_share_nothing() -> None:
@@ -79,13 +79,15 @@ def test_points_that_train_other_nets_share_nothing() -> None:
 SPEC_OF_MAP: dict[str, Any] = {"kind": "activity_map", "epochs": 2}
 
 
-def test_too_many_moments_are_not_shared() -> None:
+def test_a_training_is_shared_at_any_number_of_moments() -> None:
+    last = MAX_MOMENTS + 1
     specs = [
         parse_spec({**SPEC, "epochs": 200, "reset_to": {"name": "epoch", "epoch": epoch}})
-        for epoch in range(1, MAX_MOMENTS + 2)
+        for epoch in range(1, last + 1)
     ]
-    assert find_shared(specs, Execution()) == {}
-    assert len(find_shared(specs[1:], Execution())) == MAX_MOMENTS
+    shared = find_shared(specs, Execution())
+    assert len(shared) == len(specs)
+    assert shared[0].checkpoints.epochs == tuple(range(1, last + 1))
 
 
 def test_bars_start_at_the_net_that_is_reset_to(tmp_path: Path) -> None:

@@ -36,14 +36,76 @@ def test_a_training_without_epochs_evaluates_the_initial_net_once() -> None:
 
 
 def test_checkpoints_after_the_training_are_refused() -> None:
-    with pytest.raises(InvalidSpec, match=r"checkpoints\.epochs holds 31"):
-        make(checkpoints={"epochs": [1, 31]})
+    """Each at its place in the list as it was sent."""
+    with pytest.raises(InvalidSpec) as caught:
+        make(checkpoints={"epochs": [31, 1, 40]})
+    assert [(one.pointer, one.code, one.detail) for one in caught.value.errors] == [
+        (
+            f"#/spec/checkpoints/epochs/{index}",
+            "beyond-the-training",
+            f"epoch {epoch} is beyond the training's 30 epochs; name an earlier one, or train for "
+            "more epochs",
+        )
+        for index, epoch in ((0, 31), (2, 40))
+    ]
 
 
 def test_the_union_of_checkpoints_is_ascending_and_distinct() -> None:
     one = make(checkpoints={"epochs": [3, 1], "steps": [5]}).checkpoints
     other = make(checkpoints={"epochs": [2, 3], "steps": [4]}).checkpoints
     assert one.union(other).names == ("epoch_1", "epoch_2", "epoch_3", "step_4", "step_5")
+
+
+UNORDERED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "evaluate": ({"evaluate": [5, 1, 5]}, {"evaluate": [1, 5]}),
+    "checkpoints": (
+        {"checkpoints": {"epochs": [3, 1], "steps": [9, 2, 2]}},
+        {"checkpoints": {"epochs": [1, 3], "steps": [2, 9]}},
+    ),
+    "probes": (
+        {"probes": {"epochs": [2, 1], "quantities": ["features", "movement", "features"]}},
+        {"probes": {"epochs": [1, 2], "quantities": ["movement", "features"]}},
+    ),
+    "scope": (
+        {"kind": "reinit_sweep", "scope": ["layers.10", "layers.2", "layers.2"]},
+        {"kind": "reinit_sweep", "scope": ["layers.2", "layers.10"]},
+    ),
+    "layer_shares": (
+        {
+            "kind": "sparse_train",
+            "masks": ["by_layer"],
+            "layer_shares": [{"layer": "layers.10"}, {"layer": "layers.2", "percent": 1.0}],
+        },
+        {
+            "kind": "sparse_train",
+            "masks": ["by_layer"],
+            "layer_shares": [{"layer": "layers.2", "percent": 1.0}, {"layer": "layers.10"}],
+        },
+    ),
+    "layers of a table": (
+        {"kind": "lws", "policy": {"name": "schedule", "table": [{"epoch": 1, "layers": [2, 0]}]}},
+        {"kind": "lws", "policy": {"name": "schedule", "table": [{"epoch": 1, "layers": [0, 2]}]}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "ordered"), UNORDERED.values(), ids=UNORDERED)
+def test_the_order_of_a_list_that_means_a_set_changes_no_digest(
+    given: dict[str, Any], ordered: dict[str, Any]
+) -> None:
+    one, other = (make(model={"depth": 12}, **parts) for parts in (given, ordered))
+    assert one.digest() == other.digest()
+    execution = Execution(device="cpu")
+    assert one.training_spec_digest(execution) == other.training_spec_digest(execution)
+    # A digest of an ordered spec is that of its JSON as it is.
+    identity = other._without_added(other.model_dump(mode="json"))
+    assert other.digest() == sha256_of({"spec": identity, "version": other.version})
+
+
+def test_a_spec_keeps_the_order_that_was_sent() -> None:
+    assert make(evaluate=[5, 1, 5]).evaluate == (5, 1, 5)
+    dumped = make(checkpoints={"steps": [3, 1]}).model_dump(mode="json")
+    assert dumped["checkpoints"] == {"epochs": [], "steps": [3, 1]}
 
 
 @pytest.mark.parametrize("kind", kinds())

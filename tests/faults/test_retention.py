@@ -44,6 +44,24 @@ def test_keep_determines_which_checkpoints_are_kept(worker: InProcessWorker, kee
     worker.assert_invariants()
 
 
+@pytest.mark.parametrize("keep", ["all", "last", "best", "none"])
+def test_the_checkpoints_that_a_spec_asks_for_are_always_kept(
+    worker: InProcessWorker, keep: str
+) -> None:
+    """Not the one that it only resets to."""
+    moments = {
+        "checkpoints": {"epochs": [1], "steps": [2]},
+        "reset_to": {"name": "step", "step": 1},
+    }
+    spec = {**SPEC, **moments, "kind": "reinit_sweep", "fractions_percent": [0.0]}
+    _, run_id = worker.submit(spec, SEEDS, keep=keep)
+    worker.work_until_idle()
+    found = {(name, seed) for name, seed in worker.thetas(run_id) if not name.startswith("theta")}
+    names = ("epoch_1", "step_2", "step_1") if keep == "all" else ("epoch_1", "step_2")
+    assert found == {(name, seed) for name in names for seed in SEEDS}
+    worker.assert_invariants()
+
+
 def test_a_shared_file_is_kept_until_both_experiments_are_deleted(worker: InProcessWorker) -> None:
     first, _ = worker.submit(SPEC, SEEDS)
     second, run_id = worker.submit(SPEC, SEEDS)

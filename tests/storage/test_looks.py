@@ -287,6 +287,7 @@ def test_a_cancelled_experiment_adds_no_seeds(growing: Growing) -> None:
             digest="",
             points=[],
             runs=[],
+            shared_checkpoints={},
         )
 
 
@@ -346,6 +347,7 @@ def test_an_extension_during_a_look_comes_first(growing: Growing) -> None:
             digest="1" * 64,
             points=[],
             runs=[PlannedRun(index, (4,), NEEDS) for index in range(2)],
+            shared_checkpoints={},
         )
     with growing.store.db.write() as session:
         assert store_look(session, due, OPEN, [], NO_LIMITS) is None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
-from engine.analysis.fractions import is_ascending, percent_key
+from engine.analysis.fractions import percent_key
 from engine.data.spec import DatasetInfo
+from engine.errors import FieldError
 from engine.spec import ExperimentSpec, Work
-from engine.spec_model import Many
+from engine.spec_model import Many, find_not_ascending, refuse
 
 SELECTION_BYTES = 24
 """Bytes per parameter: a gradient, its copy as a vector, the selection of its largest part."""
@@ -47,12 +48,16 @@ class ActivityMapSpec(ExperimentSpec):
     @field_validator("alphas_percent")
     @classmethod
     def _ascend(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        if not is_ascending(alphas):
-            raise PydanticCustomError("not-ascending", "the values must be strictly ascending")
-        if len({percent_key(alpha) for alpha in alphas}) < len(alphas):
-            raise PydanticCustomError(
-                "not-distinct", "the values must differ in their first six digits"
+        errors = find_not_ascending(alphas) or [
+            FieldError(
+                str(index),
+                "not-distinct",
+                f"{alpha} equals {before} in its first six digits; leave one of them out",
             )
+            for index, (before, alpha) in enumerate(pairwise(alphas), start=1)
+            if percent_key(alpha) == percent_key(before)
+        ]
+        refuse(cls, errors)
         return alphas
 
     def work(self, info: DatasetInfo) -> Work:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from math import ceil
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.kind import PlotInput
 from engine.models.layout import layout
 from engine.spec import ExperimentSpec, Work
-from engine.spec_model import Many, SpecModel
+from engine.spec_model import Many, SpecModel, find_not_ascending
 
 MAX_SPLITS = 32
 """The most steps, and the most epochs, of one experiment."""
@@ -65,30 +63,19 @@ class ConnectivitySpec(ExperimentSpec):
         True, description="Also moves each layer along the line alone; the others stay at child 1."
     )
 
-    @model_validator(mode="after")
-    def _splits_are_in_the_training(self) -> ConnectivitySpec:
-        errors = [*self._check_order(), *self._check_epochs()]
-        if errors:
-            raise ValidationError.from_exception_data(
-                type(self).__name__, [_to_pydantic(error) for error in errors]
-            )
-        return self
-
-    def _check_order(self) -> Iterator[FieldError]:
-        """An error for every step and epoch that is not larger than the one before it."""
-        if not (self.splits.steps or self.splits.epochs):
-            yield FieldError("splits", "no-splits", "name at least one step or epoch")
-        for unit, moments in (("step", self.splits.steps), ("epoch", self.splits.epochs)):
-            for index, (before, one) in enumerate(pairwise(moments), start=1):
-                if one <= before:
-                    yield FieldError(
-                        f"splits/{unit}s/{index}",
-                        "not-ascending",
-                        f"{unit} {one} does not come after {unit} {before}",
-                    )
+    def check_fields(self) -> list[FieldError]:
+        """Also errors for splits that do not ascend, or after which nothing is left to train."""
+        return [
+            *super().check_fields(),
+            *find_not_ascending(self.splits.steps, "splits/steps/"),
+            *find_not_ascending(self.splits.epochs, "splits/epochs/"),
+            *self._check_epochs(),
+        ]
 
     def _check_epochs(self) -> Iterator[FieldError]:
-        """An error for every epoch after which nothing is left to train."""
+        """Errors where there is no split, or an epoch after which nothing is left to train."""
+        if not (self.splits.steps or self.splits.epochs):
+            yield FieldError("splits", "no-splits", "name at least one step or epoch")
         for index, epoch in enumerate(self.splits.epochs):
             if epoch >= self.epochs:
                 yield FieldError(
@@ -175,14 +162,6 @@ class ConnectivitySpec(ExperimentSpec):
 
     def _count_examples(self, info: DatasetInfo) -> tuple[int, int]:
         return self.data.train_size or info.train_size, self.data.test_size or info.test_size
-
-
-def _to_pydantic(error: FieldError) -> InitErrorDetails:
-    """The error as pydantic's, so that it is raised with all others and points at its field."""
-    location = tuple(int(part) if part.isdigit() else part for part in error.pointer.split("/"))
-    return InitErrorDetails(
-        type=PydanticCustomError(error.code, error.detail), loc=location, input=None
-    )
 
 
 def needs_layers(source: PlotInput) -> str | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.spec import ExperimentSpec, Work, step_too_late
-from engine.spec_model import Many, refuse
+from engine.spec_model import Many, require_ascending
 
 Step = Annotated[int, Field(ge=1)]
 
@@ -32,11 +31,7 @@ class GradientSpectrumSpec(ExperimentSpec):
         ),
     )
 
-    @model_validator(mode="after")
-    def _steps_ascend(self) -> GradientSpectrumSpec:
-        errors = check_order(self.steps)
-        refuse(type(self), errors)
-        return self
+    _steps_ascend = field_validator("steps")(require_ascending)
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
         """Also an error for every measured step beyond the training."""
@@ -55,14 +50,3 @@ class GradientSpectrumSpec(ExperimentSpec):
 
     def work(self, info: DatasetInfo) -> Work:
         return Work(bytes_per_parameter=4 * len(self.steps), sorted_per_parameter=len(self.steps))
-
-
-def check_order(steps: tuple[int, ...]) -> list[FieldError]:
-    """An error for every step that is not larger than the one before it."""
-    return [
-        FieldError(
-            f"steps/{index}", "not-ascending", f"step {step} does not come after step {before}"
-        )
-        for index, (before, step) in enumerate(pairwise(steps), start=1)
-        if step <= before
-    ]

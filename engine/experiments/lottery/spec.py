@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.models.layer_layout import LayerLayout
 from engine.models.spec import find_given_start
-from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
-from engine.spec_model import Many, refuse
+from engine.spec import ExperimentSpec, KeptCheckpoints, Work, step_too_late
+from engine.spec_model import Many, find_repeated
 
 Control = Literal["fresh", "random"]
 Series = Literal["ticket", "fresh", "random"]
@@ -50,11 +50,9 @@ class LotterySpec(ExperimentSpec):
         "mask; `random`, the same start with as many weights of each tensor drawn at random.",
     )
 
-    @model_validator(mode="after")
-    def _controls_fit(self) -> Self:
-        errors = []
-        if len(set(self.controls)) < len(self.controls):
-            errors.append(FieldError("controls", "repeated", "each control may occur only once"))
+    def check_fields(self) -> list[FieldError]:
+        """Also errors for a control that occurs twice, or draws where nothing is drawn."""
+        errors = [*super().check_fields(), *find_repeated(self.controls, "controls/")]
         given = find_given_start(self.model, self.init)
         if "fresh" in self.controls and given is not None:
             detail = (
@@ -62,19 +60,18 @@ class LotterySpec(ExperimentSpec):
                 "leave the control `fresh` out"
             )
             errors.append(FieldError("controls", "no-fresh-draw", detail))
-        refuse(type(self), errors)
-        return self
+        return errors
 
     @property
     def series(self) -> tuple[Series, ...]:
         """The trainings of a round, in their order."""
         return ("ticket", *self.controls)
 
-    def kept_checkpoints(self) -> CheckpointsSpec:
+    def kept_checkpoints(self) -> KeptCheckpoints:
         """Those of the spec, and the step to rewind to."""
         if not self.rewind_step:
             return self.checkpoints
-        return self.checkpoints.union(CheckpointsSpec(steps=(self.rewind_step,)))
+        return self.checkpoints.union(KeptCheckpoints(steps=(self.rewind_step,)))
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
         """Also an error for a step to rewind to that leaves nothing to train."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.errors import FieldError
@@ -14,8 +14,7 @@ from engine.models.layout import LayerLayout, layout
 from engine.models.spec import DescribedSpec, ReluNetSpec
 from engine.optim.spec import CosineSpec
 from engine.span import StepSpan
-from engine.spec import Execution, ExperimentSpec, Work
-from engine.spec_model import refuse
+from engine.spec import Execution, ExperimentSpec, Work, epoch_too_late
 from engine.training.cost_shares import expect_shares
 from engine.training.policies import (
     EACH_EPOCH,
@@ -50,14 +49,13 @@ class LwsSpec(ExperimentSpec):
         "frozen_layers": "train",
     }
 
-    @model_validator(mode="after")
-    def _policy_fits_net_and_training(self) -> LwsSpec:
-        errors = [*self._check_epochs(), *self._check_cosine()]
+    def check_fields(self) -> list[FieldError]:
+        """Also errors for a policy that does not fit the net or the training."""
+        errors = [*super().check_fields(), *self._check_epochs(), *self._check_cosine()]
         if not isinstance(self.model, DescribedSpec):
             layers = layout(self.model, BUILTIN_DATASETS["digits"])
             errors += self._check_layers(layers, pointer="policy")
-        refuse(type(self), errors)
-        return self
+        return errors
 
     def _check_layers(self, layers: Sequence[LayerLayout], pointer: str) -> list[FieldError]:
         """Whether the policy fits a net of these layers."""
@@ -71,11 +69,7 @@ class LwsSpec(ExperimentSpec):
         if not isinstance(self.policy, SchedulePolicy):
             return []
         return [
-            FieldError(
-                f"policy/table/{index}/epoch",
-                "beyond-the-training",
-                f"the training has {self.epochs} epochs (got {row.epoch})",
-            )
+            epoch_too_late(f"policy/table/{index}/epoch", row.epoch, self.epochs)
             for index, row in enumerate(self.policy.table)
             if row.epoch > max(1, self.epochs)
         ]

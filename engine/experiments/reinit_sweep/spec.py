@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, Strict, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, Strict, field_validator
 
-from engine.analysis.fractions import Criterion, Mode, default_grid, is_ascending
+from engine.analysis.fractions import Criterion, Mode, default_grid
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.kind import PlotInput
 from engine.models.layout import count_planned_layers, layout
 from engine.models.spec import ReluNetSpec, find_given_start
-from engine.spec import CheckpointsSpec, ExperimentSpec, Work, step_too_late
-from engine.spec_model import LIST, WORD, Many, SpecModel, one_of
+from engine.spec import ExperimentSpec, KeptCheckpoints, Work, epoch_too_late, step_too_late
+from engine.spec_model import (
+    LIST,
+    WORD,
+    Many,
+    SpecModel,
+    layer_order,
+    one_of,
+    require_ascending,
+    require_distinct,
+    unordered,
+)
 
 MAX_FRACTIONS = 254
 """The most cuts that one pass over the parameters can make."""
@@ -25,7 +34,6 @@ SHARED_EVALUATION = 0.45
 
 Less than 1 because mixtures share the first layer's product.
 """
-_NO_SUCH_LAYER = "no-such-layer"
 SWEEP_BYTES = 16
 """Memory per parameter beyond training: both nets as vectors, their difference and its order."""
 
@@ -69,7 +77,9 @@ class ZeroReset(SpecModel):
 ResetTo = Annotated[
     InitReset | EpochReset | StepReset | FreshReset | ZeroReset, Field(discriminator="name")
 ]
-ManyLayers = Annotated[tuple[str, ...], Strict(False), Field(min_length=1, max_length=1_000)]
+ManyLayers = Annotated[
+    tuple[str, ...], Strict(False), Field(min_length=1, max_length=1_000), unordered(layer_order)
+]
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -133,52 +143,38 @@ class ReinitSweepSpec(ExperimentSpec):
         ),
     )
 
-    @field_validator("modes")
-    @classmethod
-    def _modes_are_distinct(cls, modes: tuple[EvaluatedMode, ...]) -> tuple[EvaluatedMode, ...]:
-        if len(set(modes)) < len(modes):
-            raise PydanticCustomError("repeated", "each mode may occur only once")
-        return modes
+    _modes_are_distinct = field_validator("modes")(require_distinct)
+    _fractions_ascend = field_validator("fractions_percent")(require_ascending)
 
-    @field_validator("fractions_percent")
-    @classmethod
-    def _fractions_ascend(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
-        if not is_ascending(fractions):
-            raise PydanticCustomError("not-ascending", "the fractions must be strictly ascending")
-        return fractions
-
-    @model_validator(mode="after")
-    def _reset_is_in_the_training(self) -> Self:
+    def check_fields(self) -> list[FieldError]:
+        """Also errors for a reset that cannot be made, and for layers that there are not."""
+        errors = super().check_fields()
         if isinstance(self.reset_to, EpochReset) and self.reset_to.epoch > self.epochs:
-            raise PydanticCustomError(
-                "reset-too-late",
-                "reset_to.epoch is {epoch}, but the training has {epochs} epochs",
-                {"epoch": self.reset_to.epoch, "epochs": self.epochs},
-            )
-        num_layers = count_planned_layers(self.model)
-        wrong = None if num_layers is None else self._find_unknown_layer(num_layers)
-        if wrong is not None:
-            raise PydanticCustomError(_NO_SUCH_LAYER, "{detail}", {"detail": wrong})
+            errors.append(epoch_too_late("reset_to/epoch", self.reset_to.epoch, self.epochs))
         given = find_given_start(self.model, self.init)
         if isinstance(self.reset_to, FreshReset) and given is not None:
-            raise PydanticCustomError(
-                "no-fresh-draw",
-                "reset_to is `fresh`, but the start is {given}, which draws nothing to draw again; "
-                "use init `xavier` or another reset_to",
-                {"given": given},
+            detail = (
+                f"the start is {given}, which draws nothing to draw again; use init `xavier` or "
+                "another reset_to than `fresh`"
             )
-        return self
+            errors.append(FieldError("reset_to", "no-fresh-draw", detail))
+        num_layers = count_planned_layers(self.model)
+        if num_layers is not None:
+            errors += self._check_layers(num_layers, "scope")
+        return errors
 
-    def _find_unknown_layer(self, num_layers: int) -> str | None:
-        """What is wrong with the names in `scope`; None if each is a layer."""
+    def _check_layers(self, num_layers: int, pointer: str) -> list[FieldError]:
+        """An error for each name in `scope` that is no layer."""
         known = layer_names(num_layers)
-        wrong = [one for one in self.scope_layers if one not in known]
-        if not wrong:
-            return None
-        return (
-            f"scope names {wrong[0][:40]!r}, but the layers of the net are {known[0]} to "
-            f"{known[-1]}"
-        )
+        return [
+            FieldError(
+                f"{pointer}/{index}",
+                "no-such-layer",
+                f"{name[:40]!r} is no layer of the net; name one of {known[0]} to {known[-1]}",
+            )
+            for index, name in enumerate(self.scope_layers)
+            if name not in known
+        ]
 
     @property
     def scope_layers(self) -> tuple[str, ...]:
@@ -190,21 +186,20 @@ class ReinitSweepSpec(ExperimentSpec):
         """The modes that follow the order by `criterion`."""
         return tuple(mode for mode in self.modes if mode in ("active", "lazy"))
 
-    def kept_checkpoints(self) -> CheckpointsSpec:
+    def kept_checkpoints(self) -> KeptCheckpoints:
         """Those of the spec, and the point that is reset to."""
         match self.reset_to:
             case EpochReset(epoch=epoch):
-                return self.checkpoints.union(CheckpointsSpec(epochs=(epoch,)))
+                return self.checkpoints.union(KeptCheckpoints(epochs=(epoch,)))
             case StepReset(step=step):
-                return self.checkpoints.union(CheckpointsSpec(steps=(step,)))
+                return self.checkpoints.union(KeptCheckpoints(steps=(step,)))
         return self.checkpoints
 
     def check_data(self, info: DatasetInfo) -> list[FieldError]:
         """Also an error for a step to reset to that is beyond the training."""
         errors, total = super().check_data(info), self.num_steps(info)
-        wrong = self._find_unknown_layer(len(layout(self.model, info)))
-        if wrong is not None:
-            errors.append(FieldError("#/spec/scope", _NO_SUCH_LAYER, wrong))
+        if count_planned_layers(self.model) is None:
+            errors += self._check_layers(len(layout(self.model, info)), "#/spec/scope")
         if isinstance(self.reset_to, StepReset) and self.reset_to.step > total:
             errors.append(step_too_late("#/spec/reset_to/step", self.reset_to.step, total))
         return errors

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from engine.analysis.fractions import count_of, is_ascending
+from engine.analysis.fractions import count_of
 from engine.data.spec import DatasetInfo
 from engine.errors import FieldError
 from engine.models.layer_layout import LayerLayout
 from engine.models.layout import count_planned_layers, layout
 from engine.models.spec import DescribedSpec
 from engine.spec import ExperimentSpec, Work
-from engine.spec_model import Many, SpecModel, refuse
+from engine.spec_model import (
+    Many,
+    SpecModel,
+    find_not_ascending,
+    find_repeated,
+    layer_order,
+    unordered,
+)
 
 Mask = Literal["movement", "gradient_weight", "random", "by_layer"]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -28,6 +35,10 @@ class LayerShare(SpecModel):
 
     layer: str = Field(max_length=64, description="Name of the layer, such as `layers.0`.")
     percent: Percent = Field(100.0, description="Percent of the layer's parameters.")
+
+
+def _share_order(share: LayerShare) -> tuple[int, str]:
+    return layer_order(share.layer)
 
 
 class SparseTrainSpec(ExperimentSpec):
@@ -53,7 +64,7 @@ class SparseTrainSpec(ExperimentSpec):
         description="Percent of all parameters that may move, strictly ascending; each is a "
         "training of its own.",
     )
-    layer_shares: Many[LayerShare] = Field(
+    layer_shares: Annotated[Many[LayerShare], unordered(_share_order)] = Field(
         (),
         max_length=1_000,
         description="For the mask `by_layer`: of each layer named, the share that moved most may "
@@ -67,21 +78,17 @@ class SparseTrainSpec(ExperimentSpec):
         "start is taken.",
     )
 
-    @model_validator(mode="after")
-    def _masks_fit(self) -> Self:
-        errors = [*self._check_lists(), *self._check_layer_shares()]
+    def check_fields(self) -> list[FieldError]:
+        """Also errors for masks, shares and layers that do not fit one another or the net."""
+        errors = [*super().check_fields(), *self._check_lists(), *self._check_layer_shares()]
         num_layers = count_planned_layers(self.model)
         if num_layers is not None:
             errors += self._check_layers([f"layers.{number}" for number in range(num_layers)], "")
-        refuse(type(self), errors)
-        return self
+        return errors
 
     def _check_lists(self) -> Iterator[FieldError]:
-        if len(set(self.masks)) < len(self.masks):
-            yield FieldError("masks", "repeated", "each mask may occur only once")
-        if not is_ascending(self.shares_percent):
-            detail = "the shares must be strictly ascending"
-            yield FieldError("shares_percent", "not-ascending", detail)
+        yield from find_repeated(self.masks, "masks/")
+        yield from find_not_ascending(self.shares_percent, "shares_percent/")
         if "gradient_weight" not in self.masks and self.gradient_batches != 1:
             detail = "only the mask `gradient_weight` reads it; add that mask, or leave it out"
             yield FieldError("gradient_batches", "no-effect", detail)
@@ -98,7 +105,7 @@ class SparseTrainSpec(ExperimentSpec):
         names = [one.layer for one in self.layer_shares]
         for index, name in enumerate(names):
             if name in names[:index]:
-                detail = f"the layer {name[:40]!r} occurs twice"
+                detail = f"the layer {name[:40]!r} occurs more than once; leave it out here"
                 yield FieldError(f"layer_shares/{index}/layer", "repeated", detail)
 
     def _check_layers(self, known: Sequence[str], pointer: str) -> list[FieldError]:
@@ -107,8 +114,7 @@ class SparseTrainSpec(ExperimentSpec):
             FieldError(
                 f"{pointer}layer_shares/{index}/layer",
                 "no-such-layer",
-                f"{one.layer[:40]!r} is no layer of the net, whose layers are {known[0]} to "
-                f"{known[-1]}",
+                f"{one.layer[:40]!r} is no layer of the net; name one of {known[0]} to {known[-1]}",
             )
             for index, one in enumerate(self.layer_shares)
             if one.layer not in known
@@ -121,7 +127,10 @@ class SparseTrainSpec(ExperimentSpec):
             known = [layer.name for layer in layout(self.model, info)]
             errors += self._check_layers(known, "#/spec/")
         if self.gradient_batches > total:
-            detail = f"an epoch has {total:,} batches on this data set"
+            detail = (
+                f"{self.gradient_batches:,} is more than the {total:,} batches of an epoch on this "
+                "data set; name fewer"
+            )
             errors.append(FieldError("#/spec/gradient_batches", "beyond-the-epoch", detail))
         return errors
 
