@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.activity_map.judge import judge as judge_points
-from engine.experiments.activity_map.result import summarize_points
+from engine.experiments.activity_map.result import ActivityMapPointResult, summarize_points
 from engine.experiments.registry import parse_spec
 from engine.kind import FinishedPoint
 from tests.engine_activity.made_results import make_point, make_result
@@ -108,9 +108,11 @@ def test_intervals_stay_within_what_a_concentration_can_be() -> None:
     narrow = make_point(NARROW, [[10, 80, 10], [60, 30, 10]])
     wide = make_point(WIDE, [[98, 1, 1], [60, 39, 1]], index=1)
     (_, result) = summarize_points([narrow, wide])
-    interval = result.layers[0].concentration["1"].ci95
-    assert interval is not None
-    assert interval[1] == 10.0
+    assert isinstance(result, ActivityMapPointResult)
+    concentration = result.layers[0].concentration["1"]
+    assert concentration is not None
+    assert concentration.ci95 is not None
+    assert concentration.ci95[1] == 10.0
     concentrated, grows, *_ = judge(narrow, wide).findings
     assert concentrated.interval[1] == 10.0
     assert (grows.interval[0], grows.interval[1]) == (-10.0, 10.0)
@@ -118,7 +120,7 @@ def test_intervals_stay_within_what_a_concentration_can_be() -> None:
 
 def test_a_verdict_on_two_nets_is_not_named_after_one_of_them() -> None:
     """Where the whole `model` is swept; two depths are told apart."""
-    points = []
+    points: list[FinishedPoint] = []
     for depth in (2, 3):
         for width in (NARROW, WIDE):
             point = make_point(width, [[10, 80, 10]] * 3, index=len(points))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.experiments.lws.judge import judge as judge_points
-from engine.experiments.lws.result import LwsSeedResult, summarize_points
+from engine.experiments.lws.result import LwsPointResult, LwsSeedResult, summarize_points
 from engine.experiments.registry import parse_spec
 from engine.kind import FinishedPoint
 from engine.paper.choices import list_choices
@@ -56,6 +56,10 @@ def make_point(
         for seed, outcome in enumerate(outcomes)
     ]
     return FinishedPoint(index, {"policy": dict(policy)}, spec, results)
+
+
+def summarize(*points: FinishedPoint) -> list[LwsPointResult]:
+    return [one for one in summarize_points(points) if isinstance(one, LwsPointResult)]
 
 
 def judge(*points: FinishedPoint) -> dict[int, Verdict]:
@@ -106,13 +110,15 @@ EARLY: tuple[Outcome, ...] = ("trained", "trained", "not_finite", "trained", "tr
 def test_times_of_a_training_that_ended_early_are_left_out() -> None:
     early = make_point(0, {"name": "full"}, 0.9089, 3_000, EARLY)
     for points in ((early, TOP_1), (FULL, make_point(1, all_bottoms(1), 0.8917, 528, EARLY))):
-        full, top = summarize_points(points)
+        full, top = summarize(*points)
         assert full.backward_seconds.mean == pytest.approx(3_000, rel=0.001)
         assert top.backward_seconds.mean == pytest.approx(528, rel=0.001)
+        assert top.backward_ratio is not None
         assert top.backward_ratio.n == 4
         assert top.backward_ratio.mean == pytest.approx(0.176, rel=0.002)
         assert any("leave out 1 of 5 seeds" in note for note in top.notes)
-    whole = summarize_points((FULL, TOP_1))[1]
+    whole = summarize(FULL, TOP_1)[1]
+    assert whole.backward_ratio is not None
     assert whole.backward_ratio.n == 5
     assert not any("leave out" in note for note in whole.notes)
 

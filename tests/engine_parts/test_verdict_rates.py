@@ -20,6 +20,7 @@ from benchmarks.verdict_rates import (
     read_rates,
 )
 from engine.analysis.low_point import LowestDifference
+from engine.paper.verdict import VerdictName
 
 CHANCE_OF_FAILING = 1e-5
 """Of each comparison, at the highest error rate that is allowed"""
@@ -33,7 +34,8 @@ def check(scenario: Scenario, num_seeds: int, runs: int) -> None:
     for wrong in scenario.errors:
         assert found[wrong] <= most, (num_seeds, found)
     published = read_rates()[scenario.label, scenario.name][SEEDS.index(num_seeds)]
-    for name, percent in zip(("reproduced", "not reproduced"), published, strict=True):
+    names: tuple[VerdictName, ...] = ("reproduced", "not reproduced")
+    for name, percent in zip(names, published, strict=True):
         told = round(percent * RUNS / 100)
         table = [[found[name], runs - found[name]], [told, RUNS - told]]
         assert fisher_exact(table).pvalue > CHANCE_OF_FAILING, (num_seeds, found, published)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from engine.experiments.registry import get_kind, parse_spec
@@ -112,7 +113,7 @@ def test_a_curve_of_some_layers_ends_where_it_was_measured(
     assert ends["active"][-1] == ends["lazy"][0] != point["random_test_accuracy"]
     figure = plots.draw("curves_log", numbers, PlotOptions())
     hollow = [
-        line.get_ydata()[0]
+        float(np.asarray(line.get_ydata())[0])
         for axes in figure.axes
         for line in axes.lines
         if line.get_markerfacecolor() == "white"
