@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from engine.drawing.bars import choose_bars, draw_rows
 from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import POINTS, text_inches
+from engine.drawing.notes import describe_marks, describe_seeds, mark_of
 from engine.drawing.panels import add_panels, choose_lines
 from engine.drawing.text import wrap
 from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_numbers
@@ -192,7 +193,7 @@ def _draw_columns(
 
 
 def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
-    mark = "†" if point["outcome"] != "trained" else ""
+    mark = mark_of(point)
     if quantity == "test_accuracy":
         return f"{mean:.1f}{mark}"
     ratio = point["backward_ratio"]
@@ -331,14 +332,16 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 axes,
                 point["backward_seconds"],
                 _percent(point[quantity]),
-                label=_name(point),
+                label=_name(point) + mark_of(point, " †"),
                 **style,
             )
     for quantity, axes in panels.items():
         _format_curve_axes(axes, options, quantity.replace("_", " ").capitalize())
     _add_legend(figure, panels["test_error"])
-    note = _describe_seeds(points) + describe_left_out(points, numbers)
-    add_title(figure, numbers["title"], note)
+    counts = [count for point in points for quantity in panels for count in point[quantity]["n"]]
+    seeds = describe_seeds(counts, "band: one standard error") + describe_marks(points)
+    note = seeds + describe_left_out(points, numbers)
+    add_title(figure, numbers["title"], note.removeprefix("; "))
     return figure
 
 
@@ -355,8 +358,8 @@ def _format_curve_axes(axes: Axes, options: PlotOptions, title: str) -> None:
 
 def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: [None if value is None else 100 * value for value in values]
-        for name, values in series.items()
+        name: [None if value is None else 100 * value for value in series[name]]
+        for name in ("mean", "standard_error")
     }
 
 
@@ -364,24 +367,14 @@ def _add_titles(
     figure: PlotFigure, axes: Axes, numbers: Mapping[str, Any], left_out: str = ""
 ) -> None:
     """Titles on the left, clear of the legend."""
-    note = _describe_seeds(numbers["points"]) + left_out
+    points = numbers["points"]
+    seeds = describe_seeds((point["n"] for point in points), "one standard error")
+    note = seeds + describe_marks(points) + left_out
     if figure.is_fitted:
         add_title(figure, numbers["title"], note)
         return
     add_title(figure, numbers["title"], x=0.02, ha="left")
     axes.set_title(note, fontsize=7.5, color="#666666", loc="left")
-
-
-def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    """The note on seeds, error bars and the dagger."""
-    counts = sorted({point["n"] for point in points})
-    extremes = "–".join(map(str, (counts[0], counts[-1])[: len(counts)]))
-    text = "one seed" if counts == [1] else f"mean of {extremes} seeds, one standard error"
-    return text + (
-        "; † not trained"
-        if any(point.get("outcome", "trained") != "trained" for point in points)
-        else ""
-    )
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
