@@ -18,8 +18,8 @@ from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.drawing.sweep_text import (
     UNTRAINED,
+    describe_intervals,
     describe_missing,
-    describe_seeds,
     describe_untrained,
     is_trained,
     limit_interval,
@@ -349,9 +349,9 @@ def _note(
     cut: bool,
 ) -> str:
     points = numbers["points"]
-    text = describe_seeds(points, "bar: 95 % interval")
+    text = describe_intervals(points, "bar: 95 % interval")
     if max(map(len, lines.values())) > MANY_ON_A_LINE:
-        text = describe_seeds(points, "band: 95 % interval")
+        text = describe_intervals(points, "band: 95 % interval")
     if cut:
         text += "; longer bars are cut off"
     if len(colored) < len(lines):

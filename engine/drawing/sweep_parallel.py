@@ -15,8 +15,8 @@ from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.drawing.sweep_text import (
     best_place,
     color_scale,
+    describe_intervals,
     describe_missing,
-    describe_seeds,
     name_quantity,
     scaled,
 )
@@ -157,7 +157,7 @@ def _fit(text: str, inches: float, size: float) -> str:
 
 
 def _note(numbers: Mapping[str, Any], fields: Sequence[Mapping[str, Any]], has_best: bool) -> str:
-    text = describe_seeds(numbers["points"])
+    text = describe_intervals(numbers["points"])
     if has_best:
         text += "; black: the best"
     text += "; lines of one value stand side by side by the quantity"

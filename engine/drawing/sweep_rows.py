@@ -13,8 +13,8 @@ from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import wrap_to
 from engine.drawing.sweep_text import (
     UNTRAINED,
+    describe_intervals,
     describe_missing,
-    describe_seeds,
     describe_untrained,
     is_trained,
     limit_interval,
@@ -150,7 +150,7 @@ def _note(
     reason: str,
     cut: bool,
 ) -> str:
-    text = describe_seeds(numbers["points"], "bar: 95 % interval")
+    text = describe_intervals(numbers["points"], "bar: 95 % interval")
     if cut:
         text += "; longer bars are cut off"
     if len(shown) < len(rows):

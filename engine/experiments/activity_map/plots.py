@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from engine.analysis.fractions import percent_key
 from engine.drawing.colors import pick_shades, series_markers
 from engine.drawing.figure import PAGE_INCHES, PlotFigure
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import (
     add_panels,
     choose_lines,
@@ -30,7 +31,6 @@ from engine.experiments.activity_map.wording import (
     READING,
     describe_bins,
     describe_point,
-    describe_seeds,
     name_piece,
     title_of_panel,
 )
@@ -134,7 +134,8 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
             row += 1
     figure.colorbar(ScalarMappable(cmap=COLOR_MAP), ax=panels, label=describe_bins(numbers))
     add_title(figure, numbers["title"])
-    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers)}."
+    seeds = describe_seeds(point["n"] for point in points).capitalize()
+    note = f"{READING} {seeds}{describe_left_out(points, numbers)}."
     figure.supxlabel(
         wrap(note, int(NOTE_LETTERS_PER_INCH * figure.get_figwidth())), fontsize=7.5, color=GREY
     )
@@ -204,8 +205,7 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         bottom=0
     )  # the panels share this axis; it is set after all bars are drawn
     add_legend(figure, panels[0, 0])
-    left_out = describe_left_out(points, numbers)
-    note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
+    note = _describe_seeds(points, "share") + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
 
@@ -263,7 +263,7 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     all_points = numbers["points"]
     chosen = choose_lines([point["test_accuracy"]["mean"] for point in all_points], options)
     points = [all_points[place] for place in chosen]
-    all_names = name_points(all_points)
+    all_names = name_with_marks(all_points)
     alphas = sorted({alpha for point in points for alpha in point["alphas_percent"]})
     most = max(len(point["layers"]) for point in points)
     height = 3.7 + legend_height(len(points) + 2)
@@ -274,7 +274,7 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     for axes, alpha in zip(panels, alphas, strict=True):
         for place, point, color, marker in zip(chosen, points, colors, markers, strict=True):
             if alpha in point["alphas_percent"]:
-                style = {"color": color, "marker": marker, "label": all_names[place] or "net"}
+                style = {"color": color, "marker": marker, "label": all_names[place]}
                 _draw_line(figure, axes, point, percent_key(alpha), style)
         for level, color, dash in ((1.0, "black", "--"), (100 / alpha, GREY, ":")):
             axes.axhline(level, color=color, linestyle=dash, linewidth=figure.scaled(1.0))
@@ -291,10 +291,20 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
             axes.set_ylabel(FITTED_RATIO_LABEL if figure.is_fitted else RATIO_LABEL)
     panels[0].yaxis.set_major_formatter("{x:g}")
     _add_concentration_legend(figure, panels[0])
-    left_out = describe_left_out(points, numbers)
-    note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
-    add_title(figure, numbers["title"], note)
+    seeds = _describe_seeds(points, "concentration") + describe_marks(points)
+    add_title(figure, numbers["title"], seeds + describe_left_out(points, numbers))
     return figure
+
+
+def _describe_seeds(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
+    statistics = [
+        statistic
+        for point in points
+        for layer in point["layers"]
+        for statistic in layer[quantity].values()
+    ]
+    counts = (statistic["n"] for statistic in statistics if statistic is not None)
+    return describe_seeds(counts, "one standard error")
 
 
 def _draw_line(

@@ -341,7 +341,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     counts = [count for point in points for quantity in panels for count in point[quantity]["n"]]
     seeds = describe_seeds(counts, "band: one standard error") + describe_marks(points)
     note = seeds + describe_left_out(points, numbers)
-    add_title(figure, numbers["title"], note.removeprefix("; "))
+    add_title(figure, numbers["title"], note)
     return figure
 
 
