@@ -39,7 +39,7 @@ NAME_LETTERS, LINE_INCHES = 32, 0.165
 """Letters of a line of a point's name beside its bar, and its height."""
 FEW_BARS, DENSE_ROW_INCHES = 12, 0.28
 """More bars are nearer to one another."""
-PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
+PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation", "probe")
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -128,7 +128,8 @@ def _timing_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
     for point_result in source.summary:
         assert isinstance(point_result, TrainPointResult)
-        seconds = {part: getattr(point_result.timings, f"{part}_seconds").mean for part in PARTS}
+        parts = {part: getattr(point_result.timings, f"{part}_seconds") for part in PARTS}
+        seconds = {part: one.mean if one else 0.0 for part, one in parts.items()}
         points.append(
             {"values": point_result.point, "seconds": seconds, "n": point_result.test_accuracy.n}
         )
@@ -156,7 +157,7 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 0.7,
                 left=left,
                 color=color,
-                label=part,
+                label="probes" if part == "probe" else part,
                 hatch=hatch,
                 edgecolor="white",
                 linewidth=0.0,
