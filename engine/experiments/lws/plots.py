@@ -181,12 +181,12 @@ def _draw_columns(
         axes.annotate(
             _bar_text(point, quantity, mean),
             (place, mean + error),
-            (0, 2),
+            (0, 3),
             textcoords="offset points",
             ha="center",
             va="bottom",
             fontsize=7,
-            bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"},
+            bbox={"boxstyle": "square,pad=0.4", "facecolor": "white", "edgecolor": "none"},
         )
     for point, mean in zip(points, means, strict=True):
         if point["kind_of_policy"] == "full":

@@ -1,4 +1,4 @@
-"""Scatters against time: a filling for each setting, and a † beside what did not train."""
+"""Scatters and bars of policies: fillings, daggers, labels that no line runs into."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from engine.drawing.fitting import draw_plot
 from engine.experiments.lws import KIND
@@ -72,3 +73,22 @@ def test_more_settings_than_fillings_have_numbers() -> None:
 def test_a_point_that_did_not_train_has_a_dagger_beside_it() -> None:
     assert list_signs(draw(3, "at_chance")) == ["†"]
     assert list_signs(draw(len(FILLS) + 1, "at_chance"))[-1] == f"{len(FILLS) + 1}†"
+
+
+def test_the_line_of_full_stays_clear_of_the_labels_of_bars() -> None:
+    points = [
+        make_point(number, policy) | {"backward_seconds": {"mean": 1.0}, "backward_ratio": None}
+        for number, policy in ((15, "Full"), (13, "Top 1"))
+    ]
+    numbers = {"title": "a title", "points": points}
+    figure = draw_plot(KIND.load_plots(), "accuracy_bars", numbers, PlotOptions())
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    line = next(one for one in axes.lines if one.get_linestyle() == "--")
+    point = figure.dpi / 72
+    for text in axes.texts:
+        inner, patch = Text.get_window_extent(text), text.get_bbox_patch()
+        assert patch is not None
+        outer = patch.get_window_extent()
+        assert min(inner.x0 - outer.x0, outer.x1 - inner.x1) > 2 * point
+        assert text.get_zorder() > line.get_zorder()
