@@ -305,7 +305,7 @@ def add_title(figure: Figure, title: str, note: str = "", **place: Any) -> None:
     note: the meaning of bars and bands, and what is not drawn; it stays where the options leave out
     the title. place: matplotlib's `suptitle` arguments, for a title that is not centred.
     """
-    size, width = 10.0, figure.get_figwidth()
+    size, width, note = 10.0, figure.get_figwidth(), note.removeprefix("; ")
     shown = [title, note]
     if isinstance(figure, PlotFigure):
         size = figure.text_size(size)

@@ -19,7 +19,7 @@ MARKERS: tuple[Any, ...] = (
     *((4, 1, 0), (8, 1, 0)),
 )
 """16; the last two are stars with 4 and 8 points"""
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
 """Of the parts of stacked bars, in their order."""
 
 

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from engine.drawing.colors import series_styles
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import choose_lines, count_panel_columns, panel_height
-from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
-    add_legend,
     add_title,
     describe_left_out,
+    draw_legend,
     draw_message,
     drawing,
+    fitting_columns,
     legend_height,
     new_figure,
     plot_band,
@@ -43,7 +45,7 @@ def _draw(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     scores = [(point["curves"].get(first, {}).get("mean") or [None])[-1] for point in all_points]
     chosen = choose_lines(scores, options)
     points = [all_points[place] for place in chosen]
-    labels = name_points(all_points)
+    labels = ["" if name == "net" else name for name in name_with_marks(all_points)]
     panels_of = [(quantity, "curves", "epoch") for quantity in quantities]
     panels_of += [
         (quantity, "layers", "layer")
@@ -74,11 +76,18 @@ def _draw(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         if not is_log:
             axes.locator_params(axis="x", integer=True)
         axes.set_xlabel("Epoch" if part == "curves" else "Layer, from the bottom")
-    add_legend(figure, panels.flat[0])
-    count = max(max(curve["n"]) for point in points for curve in point["curves"].values())
-    seeds = f"mean of {count} seeds, band: one standard error" if count > 1 else ""
-    note = seeds + describe_left_out(points, numbers)
-    add_title(figure, numbers["title"], note.removeprefix("; "))
+    names = [labels[place] for place in chosen]
+    if any(names):
+        handles = [Line2D([], [], **style) for style in styles]
+        draw_legend(figure, handles, names, fitting_columns(figure.get_figwidth(), names))
+    counts = (
+        count
+        for point in points
+        for curve in (*point["curves"].values(), *point["layers"].values())
+        for count in curve["n"]
+    )
+    seeds = describe_seeds(counts, "band: one standard error") + describe_marks(points)
+    add_title(figure, numbers["title"], seeds + describe_left_out(points, numbers))
     return figure
 
 

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from engine.drawing.colors import DASHES, OKABE_ITO, series_markers
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import add_panels, choose_lines
 from engine.kind import PlotInput
-from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_title,
@@ -90,10 +90,7 @@ def draw_share_curves(
         series = [name for name in titles if name in present]
         figure = new_figure(options, 6.4, 4.2 + legend_height(len(points) + len(series)))
         (axes,) = add_panels(figure, 1)
-        labels = [
-            (label or "net") + (" †" if point["outcome"] != "trained" else "")
-            for label, point in zip(name_points(all_points), all_points, strict=True)
-        ]
+        labels = name_with_marks(all_points)
         styles = _choose_styles(points, series)
         for place, point in enumerate(points):
             for curve in point["curves"]:
@@ -112,7 +109,8 @@ def draw_share_curves(
         names.append(reference)
         columns = count_columns(figure.get_figwidth(), names)
         draw_legend(figure, handles, names, columns, by_rows=True)
-        note = _describe_seeds(points) + describe_left_out(points, numbers)
+        seeds = describe_seeds((point["n"] for point in points), "band: one standard error")
+        note = seeds + describe_marks(points) + describe_left_out(points, numbers)
         add_title(figure, numbers["title"], note)
         return figure
 
@@ -175,11 +173,3 @@ def _in_percent(curve: Mapping[str, Any]) -> dict[str, Any]:
         name: [None if value is None else 100 * value for value in curve[name]]
         for name in ("mean", "standard_error")
     }
-
-
-def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    counts = sorted({point["n"] for point in points})
-    seeds = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    text = "one seed" if counts == [1] else f"mean of {seeds} seeds, band: one standard error"
-    mark = "; † not trained" if any(point["outcome"] != "trained" for point in points) else ""
-    return text + mark

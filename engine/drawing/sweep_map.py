@@ -17,8 +17,8 @@ from engine.drawing.measure import POINTS, text_inches, wrap_to
 from engine.drawing.sweep_text import (
     best_place,
     color_scale,
+    describe_intervals,
     describe_missing,
-    describe_seeds,
     describe_untrained,
     is_trained,
     name_field,
@@ -210,7 +210,7 @@ def _mark(
 
 
 def _note(numbers: Mapping[str, Any]) -> str:
-    text = describe_seeds(numbers["points"])
+    text = describe_intervals(numbers["points"])
     if best_place(numbers) is not None:
         text += "; frame: the best"
-    return text + describe_untrained(numbers, "cut corner") + describe_missing(numbers)
+    return text + describe_untrained(numbers["points"], "cut corner") + describe_missing(numbers)

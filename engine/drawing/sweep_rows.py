@@ -13,8 +13,8 @@ from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import wrap_to
 from engine.drawing.sweep_text import (
     UNTRAINED,
+    describe_intervals,
     describe_missing,
-    describe_seeds,
     describe_untrained,
     is_trained,
     limit_interval,
@@ -150,9 +150,10 @@ def _note(
     reason: str,
     cut: bool,
 ) -> str:
-    text = describe_seeds(numbers["points"], "bar: 95 % interval")
+    points = [point for name in shown for point in rows[name]]
+    text = describe_intervals(points, "bar: 95 % interval")
     if cut:
         text += "; longer bars are cut off"
     if len(shown) < len(rows):
         text += f"; {len(shown)} of {len(rows)} values are drawn: {reason}"
-    return text + describe_untrained(numbers, "white marker") + describe_missing(numbers)
+    return text + describe_untrained(points, "white marker") + describe_missing(numbers)

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.colors import Normalize
 
 from engine.drawing.colors import cut_map
+from engine.drawing.notes import describe_seeds
 from engine.statistic_text import name_with_unit, scale_of
 
 UNTRAINED = "white"
@@ -50,14 +51,10 @@ def name_field(numbers: Mapping[str, Any], path: str) -> str:
     return next(str(one["name"]) for one in numbers["fields"] if one["path"] == path)
 
 
-def describe_seeds(points: Sequence[Mapping[str, Any]], spread: str = "") -> str:
+def describe_intervals(points: Sequence[Mapping[str, Any]], spread: str = "") -> str:
     """The note on seeds. spread: what bars show, told where some point has an interval."""
-    counts = sorted({point["n"] for point in points})
-    extremes = "–".join(map(str, (counts[0], counts[-1])[: len(counts)]))
-    text = "one seed" if counts == [1] else f"mean of {extremes} seeds"
-    if spread and any(point["ci95"] for point in points):
-        text += f", {spread}"
-    return text
+    is_shown = any(point["ci95"] for point in points)
+    return describe_seeds((point["n"] for point in points), spread if is_shown else "")
 
 
 def describe_missing(numbers: Mapping[str, Any]) -> str:
@@ -66,9 +63,9 @@ def describe_missing(numbers: Mapping[str, Any]) -> str:
     return "" if known == total else f"; {known} of {total} points have a value"
 
 
-def describe_untrained(numbers: Mapping[str, Any], mark: str) -> str:
+def describe_untrained(points: Sequence[Mapping[str, Any]], mark: str) -> str:
     """The note on points that did not train; empty where all did. mark: how they are drawn."""
-    return "" if all(map(is_trained, numbers["points"])) else f"; {mark}: not trained"
+    return "" if all(map(is_trained, points)) else f"; {mark}: not trained"
 
 
 def is_trained(point: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.analysis.stats import summarize_series
+from engine.analysis.stats import summarize_series, worst_outcome
 from engine.kind import PlotInfo, PlotInput
 from engine.probes.quantities import QUANTITIES, read_name
 from engine.result import PointResult
@@ -14,10 +14,10 @@ from engine.result import PointResult
 def probe_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "quantities", "points"}`.
 
-    `quantities` holds name, title and unit of those that were measured. A point holds `values`;
-    `curves`: by name the lists epoch, mean, standard error and n, in stored units; and `layers`: by
-    name the lists layer (0 the bottom), mean, standard error and n at the last measured epoch of
-    the seeds that have finished.
+    `quantities` holds name, title and unit of those that were measured. A point holds `values` and
+    `outcome`; `curves`: by name the lists epoch, mean, standard error and n, in stored units; and
+    `layers`: by name the lists layer (0 the bottom), mean, standard error and n at the last
+    measured epoch of the seeds that have finished.
     """
     series = {one.name: source.read_metric(one.name) for one in QUANTITIES}
     points = []
@@ -30,7 +30,15 @@ def probe_numbers(source: PlotInput) -> dict[str, Any]:
         measured = {name: curve for name, curve in curves.items() if curve["epoch"]}
         if measured:
             layers = _list_layers(point.values, source.summary)
-            points.append({"values": dict(point.values), "curves": measured, "layers": layers})
+            outcome = worst_outcome(result.outcome for result in point.results)
+            points.append(
+                {
+                    "values": dict(point.values),
+                    "outcome": outcome,
+                    "curves": measured,
+                    "layers": layers,
+                }
+            )
     names = {name for point in points for name in point["curves"]}
     return {
         "title": source.title,

@@ -109,3 +109,57 @@ def test_the_titles_of_wide_layers_do_not_overlap() -> None:
     extents = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
     assert len(extents) == 5
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(extents))
+
+
+def make_swept(*alphas: list[float]) -> dict[str, Any]:
+    """Points that differ in their list of alphas; of each two layers of equal shares."""
+
+    def statistic(mean: float) -> dict[str, Any]:
+        return {"mean": mean, "standard_error": 0.01, "n": 3}
+
+    def layer(keys: list[str]) -> dict[str, Any]:
+        return {
+            "parameter_share": 0.5,
+            "share": {key: statistic(0.5) for key in keys},
+            "concentration": {key: statistic(1.0) for key in keys},
+        }
+
+    points = [
+        {
+            "values": {"alphas_percent": one},
+            "outcome": "trained",
+            "n": 3,
+            "parameters": 100,
+            "test_accuracy": statistic(0.9),
+            "alphas_percent": one,
+            "layers": [layer([f"{alpha:g}" for alpha in one]) for _ in range(2)],
+        }
+        for one in alphas
+    ]
+    return {"title": "a title", "points": points}
+
+
+@pytest.mark.parametrize("width", [None, "column"])
+def test_one_shade_is_one_alpha_and_the_legend_has_those_of_all_points(width: Any) -> None:
+    figure = KIND.load_plots().draw(
+        "layer_shares", make_swept([1.0], [10.0, 30.0], [1.0, 30.0]), PlotOptions(width=width)
+    )
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["share of the parameters", *(rf"$\alpha$ = {one} %" for one in (1, 10, 30))]
+    one, ten, thirty = (handle.get_facecolor() for handle in legend.legend_handles[1:])
+    drawn = [[bars[0].get_facecolor() for bars in axes.containers[1::2]] for axes in figure.axes]
+    assert drawn[:3] == [[one], [ten, thirty], [one, thirty]]
+    assert len({one, ten, thirty}) == 3
+
+
+@pytest.mark.parametrize("width", [None, "column"])
+def test_the_legend_of_the_concentration_has_the_points_of_every_panel(width: Any) -> None:
+    figure = KIND.load_plots().draw(
+        "concentration", make_swept([1.0], [10.0, 30.0]), PlotOptions(width=width)
+    )
+    (legend,) = figure.legends
+    first, second, *_ = (text.get_text() for text in legend.get_texts())
+    assert (first, second) == ("alphas_percent [1]", "alphas_percent [10, 30]")
+    colors = [handle.get_color() for handle in legend.legend_handles[:2]]
+    assert colors == [axes.lines[0].get_color() for axes in figure.axes[:2]]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from engine.answer_table import tabulate_answers
 from engine.drawing.fitting import draw_plot, has_overlaps
@@ -137,3 +138,29 @@ def test_one_sentence_tells_one_point_or_the_extremes() -> None:
 def test_a_single_seed_has_the_word_of_its_value() -> None:
     alone = Statistic(mean=0.05, standard_error=None, ci95=None, n=1)
     assert describe_regimes([("a", alone)]) == ["The tangent kernel moved by 5 % (n = 1): lazy."]
+
+
+def test_the_bars_of_the_time_hold_that_of_the_probes(measured: LocalExperiment) -> None:
+    numbers = plot_numbers(KIND, "timings", measured)
+    for point, result in zip(numbers["points"], measured.point_results, strict=True):
+        probes = result["timings"]["probe_seconds"]["mean"]
+        assert point["seconds"]["probe"] == probes > 0
+    figure = draw_plot(KIND.load_plots(), "timings", numbers, PlotOptions())
+    assert "probes" in [text.get_text() for text in figure.legends[0].get_texts()]
+    ends = [
+        max(bars[place].get_x() + bars[place].get_width() for bars in list_bars(figure))
+        for place in range(2)
+    ]
+    assert ends == [pytest.approx(sum(point["seconds"].values())) for point in numbers["points"]]
+
+
+def list_bars(figure: Figure) -> list[Any]:
+    return list(figure.axes[0].containers)
+
+
+def test_the_legend_has_points_without_the_first_quantity(measured: LocalExperiment) -> None:
+    numbers = plot_numbers(KIND, "probes", measured)
+    del numbers["points"][1]["curves"][numbers["quantities"][0]["name"]]
+    figure = draw_plot(KIND.load_plots(), "probes", numbers, PlotOptions())
+    labels = [text.get_text().removesuffix(" †") for text in figure.legends[0].get_texts()]
+    assert labels == ["gain 1", "gain 2"]

@@ -15,10 +15,10 @@ from engine.analysis.fractions import percent_key
 from engine.drawing.colors import cut_map
 from engine.drawing.figure import PAGE_INCHES, PlotFigure
 from engine.drawing.measure import text_inches, wrap_to
+from engine.drawing.notes import describe_seeds
 from engine.experiments.activity_map.wording import (
     READING,
     describe_bins,
-    describe_seeds,
     name_piece,
     title_of_panel,
 )
@@ -76,7 +76,8 @@ def draw_fitted_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure
             describe_bins(numbers), BAR_SHARE * figure.get_figwidth(), figure.text_size(8.0)
         ),
     )
-    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers)}."
+    seeds = describe_seeds(point["n"] for point in points).capitalize()
+    note = f"{READING} {seeds}{describe_left_out(points, numbers)}."
     size = figure.text_size(7.0)
     figure.supxlabel(wrap_to(note, 0.95 * figure.get_figwidth(), size), fontsize=size)
     add_title(figure, numbers["title"])

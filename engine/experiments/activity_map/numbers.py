@@ -49,6 +49,7 @@ def map_numbers(source: PlotInput, reduction: Reduction) -> dict[str, Any]:
     points = [
         {
             **_identity(point, point_result),
+            "n": len(maps),
             "maps": [
                 _map_numbers(name, maps, point_result, reduction, max_side) for name in maps[0][1]
             ],

@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from engine.analysis.fractions import percent_key
 from engine.drawing.colors import pick_shades, series_markers
 from engine.drawing.figure import PAGE_INCHES, PlotFigure
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import (
     add_panels,
     choose_lines,
@@ -30,7 +32,6 @@ from engine.experiments.activity_map.wording import (
     READING,
     describe_bins,
     describe_point,
-    describe_seeds,
     name_piece,
     title_of_panel,
 )
@@ -38,7 +39,6 @@ from engine.kind import PlotInput
 from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
-    add_legend,
     add_title,
     choose_points,
     describe_left_out,
@@ -129,12 +129,13 @@ def _draw_maps(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 if at == 0:
                     axes.set_title(_describe_map(layer, point), fontsize=7.0)
                 if column == 0:
-                    axes.set_ylabel(rf"$\alpha$ = {percent_key(alpha)} %")
+                    axes.set_ylabel(_name_alpha(alpha))
                 panels.append(axes)
             row += 1
     figure.colorbar(ScalarMappable(cmap=COLOR_MAP), ax=panels, label=describe_bins(numbers))
     add_title(figure, numbers["title"])
-    note = f"{READING} {describe_seeds(points)}{describe_left_out(points, numbers)}."
+    seeds = describe_seeds(point["n"] for point in points).capitalize()
+    note = f"{READING} {seeds}{describe_left_out(points, numbers)}."
     figure.supxlabel(
         wrap(note, int(NOTE_LETTERS_PER_INCH * figure.get_figwidth())), fontsize=7.5, color=GREY
     )
@@ -187,11 +188,13 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     page = num_columns * int(PAGE_INCHES / (height + TITLE_INCHES)) if figure.is_fitted else 0
     chosen = choose_points(scores, page or MOST_SHARES)
     points = [numbers["points"][place] for place in chosen]
+    alphas = _list_alphas(numbers["points"])
+    shades = dict(zip(alphas, pick_shades(len(alphas)), strict=True))
     num_rows = -(-len(points) // num_columns)
     panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False)
     figure.set_panel_height(panels[:, 0], num_rows * height)
     for axes, place, point in zip(panels.flat, chosen, points, strict=False):
-        _draw_bars(figure, axes, point)
+        _draw_bars(figure, axes, point, shades)
         axes.set_title(
             title_of_panel(figure, point, names[place], num_columns),
             fontsize=figure.text_size(8.5),
@@ -203,39 +206,54 @@ def _draw_shares(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     panels[0, 0].set_ylim(
         bottom=0
     )  # the panels share this axis; it is set after all bars are drawn
-    add_legend(figure, panels[0, 0])
-    left_out = describe_left_out(points, numbers)
-    note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
+    _add_share_legend(figure, {alpha: shades[alpha] for alpha in _list_alphas(points)})
+    note = _describe_seeds(points, "share") + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
 
 
-def _draw_bars(figure: PlotFigure, axes: Axes, point: Mapping[str, Any]) -> None:
-    layers, alphas = point["layers"], [percent_key(alpha) for alpha in point["alphas_percent"]]
+def _list_alphas(points: Sequence[Mapping[str, Any]]) -> list[float]:
+    return sorted({alpha for point in points for alpha in point["alphas_percent"]})
+
+
+def _name_alpha(alpha: float) -> str:
+    return rf"$\alpha$ = {percent_key(alpha)} %"
+
+
+def _add_share_legend(figure: PlotFigure, shades: Mapping[float, Any]) -> None:
+    """shades: of every alpha of some panel."""
+    style = {"color": "black", "linewidth": 1.2 * rcParams["lines.linewidth"]}
+    handles: list[Any] = [Line2D([], [], **style)]
+    handles += [Patch(color=color) for color in shades.values()]
+    labels = ["share of the parameters", *map(_name_alpha, shades)]
+    draw_legend(figure, handles, labels, fitting_columns(figure.get_figwidth(), labels))
+
+
+def _draw_bars(
+    figure: PlotFigure, axes: Axes, point: Mapping[str, Any], shades: Mapping[float, Any]
+) -> None:
+    """shades: of each alpha, the same in every panel."""
+    layers, alphas = point["layers"], point["alphas_percent"]
     width = 0.8 / len(alphas)
-    shades = pick_shades(len(alphas))
-    for number, (alpha, color) in enumerate(zip(alphas, shades, strict=True)):
+    for number, alpha in enumerate(alphas):
         places = [place - 0.4 + (number + 0.5) * width for place in range(len(layers))]
-        statistics = [layer["share"][alpha] for layer in layers]
+        statistics = [layer["share"][percent_key(alpha)] for layer in layers]
         axes.bar(
             places,
             [100 * (one["mean"] if one else 0.0) for one in statistics],
             width,
             yerr=[error_bar(one, 100) for one in statistics],
             capsize=figure.scaled(2 if len(layers) <= MANY_LAYERS else 0),
-            color=color,
+            color=shades[alpha],
             error_kw={"elinewidth": figure.scaled(0.8)},
-            label=rf"$\alpha$ = {alpha} %",
         )
     for place, layer in enumerate(layers):
         share = 100 * layer["parameter_share"]
-        label = "share of the parameters" if place == 0 else None
         axes.plot(
             [place - 0.45, place + 0.45],
             [share, share],
             color="black",
             linewidth=1.2 * rcParams["lines.linewidth"],
-            label=label,
         )
     _name_layers(figure, axes, len(layers))
     axes.grid(axis="x", visible=False)
@@ -263,8 +281,8 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     all_points = numbers["points"]
     chosen = choose_lines([point["test_accuracy"]["mean"] for point in all_points], options)
     points = [all_points[place] for place in chosen]
-    all_names = name_points(all_points)
-    alphas = sorted({alpha for point in points for alpha in point["alphas_percent"]})
+    all_names = name_with_marks(all_points)
+    alphas = _list_alphas(points)
     most = max(len(point["layers"]) for point in points)
     height = 3.7 + legend_height(len(points) + 2)
     figure = new_figure(options, len(alphas) * max(2.5, 0.9 + 0.42 * most), height)
@@ -274,12 +292,12 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
     for axes, alpha in zip(panels, alphas, strict=True):
         for place, point, color, marker in zip(chosen, points, colors, markers, strict=True):
             if alpha in point["alphas_percent"]:
-                style = {"color": color, "marker": marker, "label": all_names[place] or "net"}
+                style = {"color": color, "marker": marker, "label": all_names[place]}
                 _draw_line(figure, axes, point, percent_key(alpha), style)
         for level, color, dash in ((1.0, "black", "--"), (100 / alpha, GREY, ":")):
             axes.axhline(level, color=color, linestyle=dash, linewidth=figure.scaled(1.0))
         _name_layers(figure, axes, most)
-        axes.set(title=rf"$\alpha$ = {percent_key(alpha)} %")
+        axes.set(title=_name_alpha(alpha))
         if not axes.get_xlabel() and is_last_row(axes):
             axes.set_xlabel("Layer")
         if options.yscale is None:
@@ -290,11 +308,25 @@ def _draw_concentration(numbers: Mapping[str, Any], options: PlotOptions) -> Fig
         if is_first_column(axes):
             axes.set_ylabel(FITTED_RATIO_LABEL if figure.is_fitted else RATIO_LABEL)
     panels[0].yaxis.set_major_formatter("{x:g}")
-    _add_concentration_legend(figure, panels[0])
-    left_out = describe_left_out(points, numbers)
-    note = f"{describe_seeds(points).lower()}, one standard error{left_out}"
-    add_title(figure, numbers["title"], note)
+    lines = [
+        Line2D([], [], color=color, marker=marker, markersize=figure.scaled(4))
+        for color, marker in zip(colors, markers, strict=True)
+    ]
+    _add_concentration_legend(figure, lines, [all_names[place] for place in chosen])
+    seeds = _describe_seeds(points, "concentration") + describe_marks(points)
+    add_title(figure, numbers["title"], seeds + describe_left_out(points, numbers))
     return figure
+
+
+def _describe_seeds(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
+    statistics = [
+        statistic
+        for point in points
+        for layer in point["layers"]
+        for statistic in layer[quantity].values()
+    ]
+    counts = (statistic["n"] for statistic in statistics if statistic is not None)
+    return describe_seeds(counts, "one standard error")
 
 
 def _draw_line(
@@ -319,11 +351,14 @@ def _draw_line(
     )
 
 
-def _add_concentration_legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    handles += [
+def _add_concentration_legend(
+    figure: Figure, lines: Sequence[Line2D], names: Sequence[str]
+) -> None:
+    """lines, names: of every point, in whichever panels it has a line."""
+    handles = [
+        *lines,
         Line2D([], [], color="black", linestyle="--", linewidth=1.0),
         Line2D([], [], color=GREY, linestyle=":", linewidth=1.0),
     ]
-    labels += ["by chance", r"most possible, $100/\alpha$"]
+    labels = [*names, "by chance", r"most possible, $100/\alpha$"]
     draw_legend(figure, handles, labels, fitting_columns(figure.get_figwidth(), labels))

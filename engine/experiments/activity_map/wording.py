@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from engine.drawing.figure import PlotFigure
@@ -37,13 +37,6 @@ def title_of_panel(figure: PlotFigure, point: Mapping[str, Any], name: str, colu
     width = TITLE_SHARE * figure.get_figwidth() / columns
     lines = f"{name or 'net'}\n{describe_facts(point)}"
     return wrap_to(lines, width, figure.text_size(8.5))
-
-
-def describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    counts = sorted({point["n"] for point in points})
-    if counts == [1]:
-        return "One seed"
-    return f"Mean of {'–'.join(map(str, (counts[0], counts[-1])[: len(counts)]))} seeds"
 
 
 def describe_bins(numbers: Mapping[str, Any]) -> str:

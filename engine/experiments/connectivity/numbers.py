@@ -94,4 +94,5 @@ def _series(statistics: Iterable[Statistic]) -> dict[str, Any]:
     return {
         "mean": [one.mean for one in found],
         "standard_error": [one.standard_error for one in found],
+        "n": [one.n for one in found],
     }

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from engine.drawing.colors import series_styles
 from engine.drawing.figure import PAGE_INCHES, PlotFigure
 from engine.drawing.measure import wrap_to
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import (
     LABEL_INCHES,
     add_panels,
@@ -28,7 +29,6 @@ from engine.experiments.connectivity.numbers import (
     line_numbers,
 )
 from engine.kind import PlotInput
-from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_title,
@@ -77,7 +77,7 @@ def _draw_instability(numbers: Mapping[str, Any], options: PlotOptions) -> Figur
     all_points = numbers["points"]
     chosen = choose_lines([-max(one["test"]["mean"]) for one in all_points], options)
     points = [all_points[place] for place in chosen]
-    names = _list_names(all_points)
+    names = name_with_marks(all_points)
     figure = new_figure(options, 8.4, 3.4 + legend_height(len(points)))
     panels = add_panels(figure, len(SETS), sharex=True, sharey=True)
     styles = series_styles([point["values"] for point in points])
@@ -95,7 +95,8 @@ def _draw_instability(numbers: Mapping[str, Any], options: PlotOptions) -> Figur
     bound = Line2D([], [], **STABLE_LINE)
     shown.append((bound, f"stable below {100 * numbers['stable_below']:g} points"))
     _add_legend(figure, *zip(*shown, strict=True))
-    _add_title(figure, numbers, points)
+    drawn = [point[of_set] for point in points for of_set in SETS]
+    _add_title(figure, numbers, points, drawn)
     return figure
 
 
@@ -137,7 +138,8 @@ def _draw_panels(
             handles.append(Line2D([], [], color="#555555", alpha=alpha))
             labels.append(of_set)
     _add_legend(figure, handles, labels)
-    _add_title(figure, numbers, points)
+    drawn = [one["test"] if key == "step" else one for point in points for one in point[parts]]
+    _add_title(figure, numbers, points, drawn)
     return figure
 
 
@@ -198,18 +200,11 @@ def _scale_steps(axes: Axes, points: Sequence[Mapping[str, Any]], options: PlotO
         axes.locator_params(axis="x", integer=True, nbins=3)
 
 
-def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        (label or "net") + (" †" if point["outcome"] != "trained" else "")
-        for point, label in zip(points, name_points(points), strict=True)
-    ]
-
-
 def _name_panels(
     figure: PlotFigure, points: Sequence[Mapping[str, Any]], columns: int
 ) -> list[str]:
     """A title for the panel of each point; none where there is one point."""
-    names = _list_names(points)
+    names = name_with_marks(points)
     if len(points) == 1:
         names = [name.removeprefix("net") for name in names]
     if not figure.is_fitted:
@@ -223,10 +218,12 @@ def _add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -
 
 
 def _add_title(
-    figure: Figure, numbers: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
+    figure: Figure,
+    numbers: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]],
+    drawn: Sequence[Mapping[str, Any]],
 ) -> None:
-    seeds = max(point["n"] for point in points)
-    text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
-    if any(point["outcome"] != "trained" for point in points):
-        text += "; † not trained"
+    """drawn: the series of these points, whose `n` counts the seeds of each mean."""
+    counts = (count for series in drawn for count in series["n"])
+    text = describe_seeds(counts, "band: one standard error") + describe_marks(points)
     add_title(figure, numbers["title"], text + describe_left_out(points, numbers, ""))

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.analysis.stats import summarize
+from engine.analysis.stats import summarize, worst_outcome
 from engine.experiments.gradient_spectrum.result import as_spectrum
 from engine.kind import FinishedPoint, PlotInput
 
@@ -26,7 +26,7 @@ def magnitudes_file(step: int) -> str:
 
 
 def spectrum_numbers(source: PlotInput) -> dict[str, Any]:
-    """`{"title", "points": [{"values", "n", "p", "untrained", "steps": [...]}]}`.
+    """`{"title", "points": [{"values", "n", "p", "outcome", "steps": [...]}]}`.
 
     A step holds `step`, `n`, `ranks` and, at those ranks, mean and standard error over seeds of
     `magnitudes` and of `share_of_norm` (held by the components up to that rank). Its `elbow` is the
@@ -41,7 +41,7 @@ def spectrum_numbers(source: PlotInput) -> dict[str, Any]:
                     "values": dict(point.values),
                     "n": len(point.results),
                     "p": steps[0]["p"],
-                    "untrained": any(result.outcome != "trained" for result in point.results),
+                    "outcome": worst_outcome(result.outcome for result in point.results),
                     "steps": steps,
                 }
             )

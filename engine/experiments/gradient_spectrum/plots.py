@@ -14,6 +14,7 @@ from matplotlib.ticker import EngFormatter
 from engine.drawing.colors import series_styles
 from engine.drawing.figure import PAGE_INCHES, PlotFigure
 from engine.drawing.measure import wrap_to
+from engine.drawing.notes import describe_marks, describe_seeds, mark_of
 from engine.drawing.panels import LABEL_INCHES, count_panel_columns, panel_height
 from engine.drawing.text import wrap
 from engine.experiments.gradient_spectrum.curves import spectrum_numbers
@@ -207,7 +208,7 @@ def _list_names(figure: PlotFigure, points: Sequence[Mapping[str, Any]], columns
     """A title for the panel of each point."""
     labels = name_points(points)
     names = [
-        f"{label + ', ' if label else ''}p = {point['p']:,}{' †' if point['untrained'] else ''}"
+        f"{label + ', ' if label else ''}p = {point['p']:,}{mark_of(point, ' †')}"
         for point, label in zip(points, labels, strict=True)
     ]
     if not figure.is_fitted:
@@ -219,9 +220,6 @@ def _list_names(figure: PlotFigure, points: Sequence[Mapping[str, Any]], columns
 def _add_title(
     figure: Figure, numbers: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
 ) -> None:
-    seeds = max(point["n"] for point in points)
-    text = f"mean of {seeds} seeds, band: one standard error" if seeds > 1 else "one seed"
-    if any(point["untrained"] for point in points):
-        text += "; † not trained"
-    text += describe_left_out(points, numbers, "")
-    add_title(figure, numbers["title"], text)
+    counts = (one["n"] for point in points for one in point["steps"])
+    text = describe_seeds(counts, "band: one standard error") + describe_marks(points)
+    add_title(figure, numbers["title"], text + describe_left_out(points, numbers, ""))

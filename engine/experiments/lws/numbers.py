@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from statistics import fmean
 from typing import Any
 
 from engine.analysis.stats import summarize
@@ -47,19 +49,15 @@ def point_numbers(source: PlotInput) -> dict[str, Any]:
 def curve_numbers(source: PlotInput) -> dict[str, Any]:
     """`{"title", "points"}`: lists by epoch of the time in backward so far and of both errors.
 
-    Each item is a mean over seeds.
+    Each item is a mean over the seeds that trained in the epoch; `n` of an error counts them.
     """
     metrics = {name: source.read_metric(f"{name}_accuracy") for name in ("test", "train")}
     points = []
     settings = _list_settings(source)
-    for point, _ in _finished(source):
+    for point, point_result in _finished(source):
         setting = settings[point.index]
         results = [result for result in point.results if isinstance(result, LwsSeedResult)]
-        epochs = min(len(result.cumulative_backward_seconds) for result in results)
-        seconds = [
-            [result.cumulative_backward_seconds[epoch] for result in results]
-            for epoch in range(epochs)
-        ]
+        epochs = max(len(result.cumulative_backward_seconds) for result in results)
         errors = {
             f"{name}_error": _error_series(metrics[name].get(point.index, {}), results, epochs)
             for name in ("test", "train")
@@ -67,9 +65,10 @@ def curve_numbers(source: PlotInput) -> dict[str, Any]:
         points.append(
             {
                 **_identity(point, setting),
+                "outcome": point_result.outcome,
                 "n": len(results),
                 "epoch": list(range(1, epochs + 1)),
-                "backward_seconds": [summarize(values).mean for values in seconds],
+                "backward_seconds": _mean_seconds(results, epochs),
                 **errors,
             }
         )
@@ -159,14 +158,27 @@ def _dump(statistic: Any) -> dict[str, Any] | None:
     return None if statistic is None else statistic.model_dump(mode="json")
 
 
+def _mean_seconds(results: Sequence[LwsSeedResult], epochs: int) -> list[float]:
+    """Time in backward up to each epoch; that of an epoch is the mean of the seeds that have it.
+
+    So the time does not fall where a slow seed ends early.
+    """
+    series = [result.cumulative_backward_seconds for result in results]
+    means = [
+        fmean(one[epoch] - (one[epoch - 1] if epoch else 0.0) for one in series if epoch < len(one))
+        for epoch in range(epochs)
+    ]
+    return list(accumulate(means))
+
+
 def _error_series(
     by_seed: Mapping[int, Sequence[tuple[int, float | None]]],
     results: Sequence[LwsSeedResult],
     epochs: int,
-) -> dict[str, list[float | None]]:
-    """Mean and standard error of 1 - accuracy at epochs 1 to `epochs`; None without values."""
+) -> dict[str, list[Any]]:
+    """Mean, standard error and n of 1 - accuracy at epochs 1 to `epochs`; None without values."""
     accuracy = {result.seed: dict(by_seed.get(result.seed, ())) for result in results}
-    found: dict[str, list[float | None]] = {"mean": [], "standard_error": []}
+    found: dict[str, list[Any]] = {"mean": [], "standard_error": [], "n": []}
     for epoch in range(1, epochs + 1):
         values = [
             1 - value for series in accuracy.values() if (value := series.get(epoch)) is not None
@@ -174,4 +186,5 @@ def _error_series(
         statistic = summarize(values) if values else None
         found["mean"].append(statistic.mean if statistic else None)
         found["standard_error"].append(statistic.standard_error if statistic else None)
+        found["n"].append(len(values))
     return found

@@ -9,19 +9,23 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from engine.drawing.bars import choose_bars, draw_rows
 from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import POINTS, text_inches
+from engine.drawing.notes import describe_marks, describe_seeds, mark_of
 from engine.drawing.panels import add_panels, choose_lines
 from engine.drawing.text import wrap
 from engine.experiments.lws.numbers import curve_numbers, point_numbers, table_numbers
 from engine.experiments.lws.styles import (
+    FILLS,
     FULL_COLOR,
     POLICY_COLORS,
     POLICY_NAMES,
     curve_styles,
     family_styles,
+    fill_style,
 )
 from engine.experiments.lws.table import draw_table
 from engine.kind import PlotInput
@@ -51,6 +55,8 @@ BESIDE_INCHES, BESIDE_SHARE = 5.5, 0.4
 """Least width of a figure that has its legend beside the axes rather than below, and its share."""
 LEGEND_LINE = 1.45
 """Height of a legend's line over its text size."""
+BESIDE_POINTS, DAGGER_POINTS = 5.5, 8.5
+"""Height of a digit beside a marker of a scatter, and of a † alone."""
 FITTED_AREA = 0.4
 """Of markers in a figure of a chosen width over the usual ones."""
 SCATTER_ASPECT, MOST_SCATTER_INCHES = 0.75, 3.2
@@ -114,7 +120,7 @@ def _draw_bars(
     else:
         axes.set(ylim=(0, limit), ylabel=label)
         _add_legend(figure, axes)
-    _add_titles(figure, axes, numbers, describe_left_out(points, numbers))
+    _add_titles(figure, axes, numbers, points)
     return figure
 
 
@@ -175,12 +181,12 @@ def _draw_columns(
         axes.annotate(
             _bar_text(point, quantity, mean),
             (place, mean + error),
-            (0, 2),
+            (0, 3),
             textcoords="offset points",
             ha="center",
             va="bottom",
             fontsize=7,
-            bbox={"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none"},
+            bbox={"boxstyle": "square,pad=0.4", "facecolor": "white", "edgecolor": "none"},
         )
     for point, mean in zip(points, means, strict=True):
         if point["kind_of_policy"] == "full":
@@ -192,7 +198,7 @@ def _draw_columns(
 
 
 def _bar_text(point: Mapping[str, Any], quantity: str, mean: float) -> str:
-    mark = "†" if point["outcome"] != "trained" else ""
+    mark = mark_of(point)
     if quantity == "test_accuracy":
         return f"{mean:.1f}{mark}"
     ratio = point["backward_ratio"]
@@ -208,8 +214,10 @@ def _format_ratio(ratio: float) -> str:
 def _draw_scatter(
     numbers: Mapping[str, Any], options: PlotOptions, seconds: str, label: str
 ) -> Figure:
+    """Markers by policy, rho and setting; † beside those that did not train."""
     points = numbers["points"]
     settings = list(dict.fromkeys(point["setting"] for point in points))
+    fills = _choose_fills(settings)
     styles = family_styles(points)
     rhos = {point["rho"] for point in points} - {None}
     num_settings = len(settings) if len(settings) > 1 else 0
@@ -232,26 +240,56 @@ def _draw_scatter(
             elinewidth=figure.scaled(0.8),
             alpha=0.7,
         )
-        axes.scatter(
+        size = _marker_area(figure, point) ** 0.5
+        axes.plot(
             mean,
             error,
-            s=_marker_area(figure, point),
             marker=marker,
-            facecolor=color if settings.index(point["setting"]) == 0 else "white",
-            edgecolor=color,
-            linewidth=figure.scaled(1.2 if options.width is None else 0.8),
+            markersize=size,
+            markeredgewidth=figure.scaled(1.2 if options.width is None else 0.8),
             zorder=3,
             clip_on=False,
+            **fill_style(color, fills.get(point["setting"], "full")),
         )
+        number = "" if fills else str(settings.index(point["setting"]) + 1)
+        _draw_beside(figure, axes, (mean, error), size, number + mark_of(point))
     axes.set(xlabel=label, ylabel="Test error (%)")
     set_scales(axes, x=options.xscale or "linear", y=options.yscale or "linear")
     if options.xscale != "log":
         axes.set_xlim(left=0)
     if options.yscale != "log":
         axes.set_ylim(bottom=0)
-    _scatter_legend(figure, points, styles, settings)
-    _add_titles(figure, axes, numbers)
+    _scatter_legend(figure, points, styles, settings, fills)
+    _add_titles(figure, axes, numbers, points)
     return figure
+
+
+def _draw_beside(
+    figure: PlotFigure, axes: Axes, place: tuple[float, float], size: float, text: str
+) -> None:
+    """The text as a small marker at the upper right of a marker of `size` points."""
+    if not text:
+        return
+    away = (0.5 * size + figure.scaled(3.0)) / POINTS
+    height = DAGGER_POINTS if text == "†" else BESIDE_POINTS * max(1.0, 0.7 * len(text))
+    shift = ScaledTranslation(away, 0.7 * away, figure.dpi_scale_trans)
+    axes.plot(
+        *([value] for value in place),
+        marker=f"${text}$",
+        markersize=figure.scaled(height),
+        markeredgewidth=0.0,
+        color="black",
+        transform=axes.transData + shift,
+        clip_on=False,
+        zorder=4,
+    )
+
+
+def _choose_fills(settings: Sequence[str]) -> dict[str, str]:
+    """A filling for each setting; none where there are too many, which numbers tell apart."""
+    if len(settings) > len(FILLS):
+        return {}
+    return dict(zip(settings, FILLS, strict=False))
 
 
 def _marker_area(figure: PlotFigure, point: Mapping[str, Any]) -> float:
@@ -269,17 +307,21 @@ def _scatter_legend(
     points: Sequence[Mapping[str, Any]],
     styles: Mapping[str, tuple[str, str]],
     settings: Sequence[str],
+    fills: Mapping[str, str],
 ) -> None:
-    """Families by colour and marker, then settings by filling and rho by marker size."""
+    """Families by colour and marker, then settings by filling or number, and rho by size."""
     size = figure.scaled(4.5 if figure.is_fitted else 7.0)
     handles = [
         _legend_marker(color, marker, size, family) for family, (color, marker) in styles.items()
     ]
     if len(settings) > 1:
-        handles += [
-            _legend_marker("#777777", "o", size, name or "otherwise", filled=index == 0)
-            for index, name in enumerate(settings)
-        ]
+        for number, name in enumerate(settings, start=1):
+            if fills:
+                handles.append(
+                    _legend_marker("#777777", "o", size, name or "otherwise", fills[name])
+                )
+            else:
+                handles.append(_legend_marker("#777777", "", size, f"{number}: {name}"))
     for rho in sorted({point["rho"] for point in points} - {None}):
         area = _marker_area(figure, {"rho": rho})
         handles.append(_legend_marker("#bbbbbb", "o", area**0.5, f"rho = {format_number(rho)}"))
@@ -301,18 +343,15 @@ def _fits_beside(figure: PlotFigure, labels: Sequence[str]) -> bool:
     return width <= BESIDE_SHARE * figure.get_figwidth() and height <= figure.stack_inches
 
 
-def _legend_marker(
-    color: Any, marker: str, size: float, label: str, *, filled: bool = True
-) -> Line2D:
+def _legend_marker(color: Any, marker: str, size: float, label: str, fill: str = "full") -> Line2D:
     return Line2D(
         [],
         [],
         linestyle="none",
         marker=marker,
         markersize=size,
-        markerfacecolor=color if filled else "white",
-        markeredgecolor=color,
         label=label,
+        **fill_style(color, fill),
     )
 
 
@@ -331,13 +370,15 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 axes,
                 point["backward_seconds"],
                 _percent(point[quantity]),
-                label=_name(point),
+                label=_name(point) + mark_of(point, " †"),
                 **style,
             )
     for quantity, axes in panels.items():
         _format_curve_axes(axes, options, quantity.replace("_", " ").capitalize())
     _add_legend(figure, panels["test_error"])
-    note = _describe_seeds(points) + describe_left_out(points, numbers)
+    counts = [count for point in points for quantity in panels for count in point[quantity]["n"]]
+    seeds = describe_seeds(counts, "band: one standard error") + describe_marks(points)
+    note = seeds + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
 
@@ -355,33 +396,25 @@ def _format_curve_axes(axes: Axes, options: PlotOptions, title: str) -> None:
 
 def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: [None if value is None else 100 * value for value in values]
-        for name, values in series.items()
+        name: [None if value is None else 100 * value for value in series[name]]
+        for name in ("mean", "standard_error")
     }
 
 
 def _add_titles(
-    figure: PlotFigure, axes: Axes, numbers: Mapping[str, Any], left_out: str = ""
+    figure: PlotFigure,
+    axes: Axes,
+    numbers: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Titles on the left, clear of the legend."""
-    note = _describe_seeds(numbers["points"]) + left_out
+    """Titles on the left, clear of the legend. points: that are drawn."""
+    seeds = describe_seeds((point["n"] for point in points), "one standard error")
+    note = seeds + describe_marks(points) + describe_left_out(points, numbers)
     if figure.is_fitted:
         add_title(figure, numbers["title"], note)
         return
     add_title(figure, numbers["title"], x=0.02, ha="left")
     axes.set_title(note, fontsize=7.5, color="#666666", loc="left")
-
-
-def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    """The note on seeds, error bars and the dagger."""
-    counts = sorted({point["n"] for point in points})
-    extremes = "–".join(map(str, (counts[0], counts[-1])[: len(counts)]))
-    text = "one seed" if counts == [1] else f"mean of {extremes} seeds, one standard error"
-    return text + (
-        "; † not trained"
-        if any(point.get("outcome", "trained") != "trained" for point in points)
-        else ""
-    )
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:

@@ -48,6 +48,8 @@ POLICY_NAMES = {
 FULL_MARKER = "*"
 MARKERS_OF_FAMILIES = tuple(marker for marker in MARKERS if marker != FULL_MARKER)
 LINES = DASHES
+FILLS = ("full", "none", "left", "bottom", "right", "top")
+"""Fillings of markers, one a setting."""
 
 
 def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Any]]:
@@ -60,6 +62,18 @@ def family_styles(points: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, A
     return {
         family: (POLICY_COLORS[kind], FULL_MARKER if kind == "full" else next(markers))
         for family, kind in kinds.items()
+    }
+
+
+def fill_style(color: Any, fill: str) -> dict[str, Any]:
+    """matplotlib's arguments for a marker of this colour with one of FILLS; the rest is white."""
+    if fill == "none":
+        return {"markerfacecolor": "white", "markeredgecolor": color}
+    return {
+        "markerfacecolor": color,
+        "markerfacecoloralt": "white",
+        "markeredgecolor": color,
+        "fillstyle": fill,
     }
 
 

@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from engine.drawing.colors import cut_map
 from engine.drawing.figure import PlotFigure
 from engine.drawing.measure import POINTS, text_inches, wrap_to
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.text import wrap
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.kind import PlotInput
-from engine.labels import name_points
 from engine.plotting import (
     PlotOptions,
     add_title,
@@ -79,8 +79,9 @@ def draw_layers(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         [float("nan") if row[place] is None else 100 * row[place] for place in chosen]
         for row in numbers["test_accuracy"]
     ]
-    all_names = name_points(numbers["points"])
-    names = [all_names[place] or "net" for place in chosen]
+    points = [numbers["points"][place] for place in chosen]
+    all_names = name_with_marks(numbers["points"])
+    names = [all_names[place] for place in chosen]
     figure = new_figure(options, 2.6 + COLUMN_INCHES * len(names), 1.5 + 0.42 * len(rows))
     axes = figure.subplots()
     scale = cut_map("viridis")
@@ -96,9 +97,7 @@ def draw_layers(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
     if not figure.is_fitted or text_inches("100.0", size) < column:
         _write_values(axes, rows, size)
     figure.colorbar(image, ax=axes, label="Test accuracy (%)")
-    seeds = sorted({point["n"] for point in numbers["points"]})
-    counts = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
-    note = "one seed" if seeds == [1] else f"mean of {counts} seeds"
+    note = describe_seeds(point["n"] for point in points) + describe_marks(points)
     add_title(figure, numbers["title"], note + describe_left_out(chosen, numbers))
     return figure
 

@@ -20,12 +20,12 @@ from engine.drawing.accuracy_bars import (
     draw_accuracy_bars,
 )
 from engine.drawing.colors import series_markers
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import add_panels, choose_lines, is_first_column
 from engine.experiments.reinit_sweep.layer_plot import draw_layers, layer_numbers
 from engine.experiments.reinit_sweep.result import ReinitPointResult
 from engine.experiments.reinit_sweep.spec import InitReset, ReinitSweepSpec
 from engine.kind import PlotInput
-from engine.labels import name_points
 from engine.plotting import (
     LINEAR_PART,
     PlotOptions,
@@ -157,7 +157,7 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
     figure = new_figure(options, 4.2 * len(modes) + 0.6, height)
     panels = dict(zip(modes, add_panels(figure, len(modes), sharey=True), strict=True))
     colors = series_colors([point["values"] for point in points])
-    all_names = _list_names(all_points)
+    all_names = name_with_marks(all_points)
     markers = series_markers(len(points))
     for place, point, color, marker in zip(chosen, points, colors, markers, strict=True):
         style = {"color": color, "marker": marker, "markersize": figure.scaled(3.0)}
@@ -185,7 +185,8 @@ def _draw_curves(numbers: Mapping[str, Any], options: PlotOptions, scale: Scale)
         for color, marker in zip(colors, markers, strict=True)
     ]
     _add_legend(figure, lines, [all_names[place] for place in chosen], points)
-    note = _describe_seeds(points) + describe_left_out(points, numbers)
+    seeds = describe_seeds((point["n"] for point in points), "band: one standard error")
+    note = seeds + describe_marks(points) + describe_left_out(points, numbers)
     add_title(figure, numbers["title"], note)
     return figure
 
@@ -267,14 +268,6 @@ def _scale_fractions(axes: Axes, scale: Scale, smallest: float) -> None:
     axes.axvspan(-0.25 * smallest, smallest, color=LINEAR_PART, zorder=0, linewidth=0)
 
 
-def _list_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    labels = name_points(points)
-    return [
-        (label or "net") + (" †" if point["outcome"] != "trained" else "")
-        for point, label in zip(points, labels, strict=True)
-    ]
-
-
 def _add_legend(
     figure: Figure,
     handles: list[Line2D],
@@ -305,11 +298,3 @@ def _add_legend(
         labels.append("as many at random")
     columns = count_columns(figure.get_figwidth(), labels)
     draw_legend(figure, handles, labels, columns, by_rows=True)
-
-
-def _describe_seeds(points: Sequence[Mapping[str, Any]]) -> str:
-    counts = sorted({point["n"] for point in points})
-    seeds = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    text = "one seed" if counts == [1] else f"mean of {seeds} seeds, band: one standard error"
-    mark = "; † not trained" if any(point["outcome"] != "trained" for point in points) else ""
-    return text + mark

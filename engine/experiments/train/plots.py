@@ -8,12 +8,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from engine.analysis.stats import summarize_series
+from engine.analysis.stats import summarize_series, worst_outcome
 from engine.data.spec import BUILTIN_DATASETS, DatasetInfo
 from engine.drawing.accuracy_bars import accuracy_numbers, draw_accuracy_bars
 from engine.drawing.bars import choose_bars, draw_rows
 from engine.drawing.colors import HATCHES, OKABE_ITO, series_styles
 from engine.drawing.figure import PAGE_INCHES, PlotFigure
+from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import add_panels, choose_lines, count_panel_columns
 from engine.drawing.text import wrap
 from engine.experiments.train.result import TrainPointResult
@@ -38,7 +39,7 @@ NAME_LETTERS, LINE_INCHES = 32, 0.165
 """Letters of a line of a point's name beside its bar, and its height."""
 FEW_BARS, DENSE_ROW_INCHES = 12, 0.28
 """More bars are nearer to one another."""
-PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation")
+PARTS = ("load", "forward", "backward", "optimizer", "cache", "evaluation", "probe")
 
 
 def numbers(name: str, source: PlotInput) -> dict[str, Any]:
@@ -73,7 +74,8 @@ def _learning_curve_numbers(source: PlotInput) -> dict[str, Any]:
             for metric, series in metrics.items()
         }
         if curves["test_accuracy"]["epoch"]:
-            points.append({"values": dict(point.values), "curves": curves})
+            outcome = worst_outcome(result.outcome for result in point.results)
+            points.append({"values": dict(point.values), "outcome": outcome, "curves": curves})
     return {"title": source.title, "points": points}
 
 
@@ -84,7 +86,7 @@ def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Fi
     points = [all_points[place] for place in chosen]
     figure = new_figure(options, 8.0, 3.8 + legend_height(len(points)))
     accuracy, loss = add_panels(figure, 2)
-    labels = name_points(all_points)
+    labels = ["" if name == "net" else name for name in name_with_marks(all_points)]
     styles = series_styles([point["values"] for point in points])
     for place, point, style in zip(chosen, points, styles, strict=True):
         test, train = point["curves"]["test_accuracy"], point["curves"]["train_loss"]
@@ -105,14 +107,12 @@ def _draw_learning_curve(numbers: Mapping[str, Any], options: PlotOptions) -> Fi
         if options.xscale != "log":
             axes.locator_params(axis="x", integer=True)
     add_legend(figure, accuracy)
-    runs = max((max(point["curves"]["test_accuracy"]["n"]) for point in points), default=0)
-    note = _seeds_note(runs) + describe_left_out(points, numbers)
-    add_title(figure, numbers["title"], note.removeprefix("; "))
+    counts = [
+        count for point in points for curve in point["curves"].values() for count in curve["n"]
+    ]
+    seeds = describe_seeds(counts, "band: one standard error") + describe_marks(points)
+    add_title(figure, numbers["title"], seeds + describe_left_out(points, numbers))
     return figure
-
-
-def _seeds_note(count: int) -> str:
-    return f"mean of {count} seeds, band: one standard error" if count > 1 else ""
 
 
 def _percent(curve: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +128,8 @@ def _timing_numbers(source: PlotInput) -> dict[str, Any]:
     points = []
     for point_result in source.summary:
         assert isinstance(point_result, TrainPointResult)
-        seconds = {part: getattr(point_result.timings, f"{part}_seconds").mean for part in PARTS}
+        parts = {part: getattr(point_result.timings, f"{part}_seconds") for part in PARTS}
+        seconds = {part: one.mean if one else 0.0 for part, one in parts.items()}
         points.append(
             {"values": point_result.point, "seconds": seconds, "n": point_result.test_accuracy.n}
         )
@@ -156,7 +157,7 @@ def _draw_timings(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
                 0.7,
                 left=left,
                 color=color,
-                label=part,
+                label="probes" if part == "probe" else part,
                 hatch=hatch,
                 edgecolor="white",
                 linewidth=0.0,
