@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from engine.drawing.colors import series_styles
 from engine.drawing.notes import describe_marks, describe_seeds, name_with_marks
 from engine.drawing.panels import choose_lines, count_panel_columns, panel_height
 from engine.plotting import (
     PlotOptions,
-    add_legend,
     add_title,
     describe_left_out,
+    draw_legend,
     draw_message,
     drawing,
+    fitting_columns,
     legend_height,
     new_figure,
     plot_band,
@@ -74,7 +76,10 @@ def _draw(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         if not is_log:
             axes.locator_params(axis="x", integer=True)
         axes.set_xlabel("Epoch" if part == "curves" else "Layer, from the bottom")
-    add_legend(figure, panels.flat[0])
+    names = [labels[place] for place in chosen]
+    if any(names):
+        handles = [Line2D([], [], **style) for style in styles]
+        draw_legend(figure, handles, names, fitting_columns(figure.get_figwidth(), names))
     counts = (
         count
         for point in points

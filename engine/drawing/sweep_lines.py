@@ -124,11 +124,15 @@ def _draw_grey(
     figure: PlotFigure, axes: Axes, numbers: Mapping[str, Any], lines: Sequence[Sequence[Point]]
 ) -> None:
     points = [point for line in lines for point in line]
-    if points:
+    for trained, filling in ((True, GREY), (False, UNTRAINED)):
+        found = [point for point in points if is_trained(point) == trained]
+        if not found:
+            continue
         axes.plot(
-            [_x(numbers, point) for point in points],
-            [scaled(numbers, point["mean"]) for point in points],
+            [_x(numbers, point) for point in found],
+            [scaled(numbers, point["mean"]) for point in found],
             color=GREY,
+            markerfacecolor=filling,
             linestyle="none",
             marker="o",
             markersize=figure.scaled(2.0),
@@ -356,4 +360,4 @@ def _note(
         text += "; longer bars are cut off"
     if len(colored) < len(lines):
         text += f"; {len(colored)} of {len(lines)} lines in colour: {reason}; grey: the others"
-    return text + describe_untrained(numbers, "white marker") + describe_missing(numbers)
+    return text + describe_untrained(points, "white marker") + describe_missing(numbers)

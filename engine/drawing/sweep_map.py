@@ -213,4 +213,4 @@ def _note(numbers: Mapping[str, Any]) -> str:
     text = describe_intervals(numbers["points"])
     if best_place(numbers) is not None:
         text += "; frame: the best"
-    return text + describe_untrained(numbers, "cut corner") + describe_missing(numbers)
+    return text + describe_untrained(numbers["points"], "cut corner") + describe_missing(numbers)

@@ -17,6 +17,8 @@ from engine.drawing.sweep_text import (
     color_scale,
     describe_intervals,
     describe_missing,
+    describe_untrained,
+    is_trained,
     name_quantity,
     scaled,
 )
@@ -29,6 +31,8 @@ BAND = 0.7
 NAME_SHARE = 0.28
 """Of the figure's width, at most for the names of the fields."""
 BAR_INCHES = 0.75
+UNTRAINED_DASH = (0, (2.5, 2.5))
+"""Line of a point that did not train"""
 AXIS_COLOR = "#333333"
 
 
@@ -53,6 +57,7 @@ def draw_parallel(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         LineCollection(
             [paths[place] for place in order],
             colors=[scale(ends(values[place])) for place in order],
+            linestyles=["-" if is_trained(points[place]) else UNTRAINED_DASH for place in order],
             linewidths=figure.scaled(0.9 if len(points) > 40 else 1.3),
             alpha=0.8,
             capstyle="round",
@@ -62,6 +67,7 @@ def draw_parallel(numbers: Mapping[str, Any], options: PlotOptions) -> Figure:
         axes.plot(
             *zip(*paths[best], strict=True),
             color="black",
+            linestyle="-" if is_trained(points[best]) else UNTRAINED_DASH,
             linewidth=figure.scaled(1.6),
             zorder=2.5,
         )
@@ -163,4 +169,5 @@ def _note(numbers: Mapping[str, Any], fields: Sequence[Mapping[str, Any]], has_b
     text += "; lines of one value stand side by side by the quantity"
     if len(fields) < len(numbers["fields"]):
         text += f"; {len(fields)} of {len(numbers['fields'])} fields are drawn"
+    text += describe_untrained(numbers["points"], "dashed")
     return text + describe_missing(numbers)

@@ -150,9 +150,10 @@ def _note(
     reason: str,
     cut: bool,
 ) -> str:
-    text = describe_intervals(numbers["points"], "bar: 95 % interval")
+    points = [point for name in shown for point in rows[name]]
+    text = describe_intervals(points, "bar: 95 % interval")
     if cut:
         text += "; longer bars are cut off"
     if len(shown) < len(rows):
         text += f"; {len(shown)} of {len(rows)} values are drawn: {reason}"
-    return text + describe_untrained(numbers, "white marker") + describe_missing(numbers)
+    return text + describe_untrained(points, "white marker") + describe_missing(numbers)

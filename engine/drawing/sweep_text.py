@@ -63,9 +63,9 @@ def describe_missing(numbers: Mapping[str, Any]) -> str:
     return "" if known == total else f"; {known} of {total} points have a value"
 
 
-def describe_untrained(numbers: Mapping[str, Any], mark: str) -> str:
+def describe_untrained(points: Sequence[Mapping[str, Any]], mark: str) -> str:
     """The note on points that did not train; empty where all did. mark: how they are drawn."""
-    return "" if all(map(is_trained, numbers["points"])) else f"; {mark}: not trained"
+    return "" if all(map(is_trained, points)) else f"; {mark}: not trained"
 
 
 def is_trained(point: Mapping[str, Any]) -> bool:

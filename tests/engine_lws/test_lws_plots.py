@@ -92,3 +92,18 @@ def test_the_line_of_full_stays_clear_of_the_labels_of_bars() -> None:
         outer = patch.get_window_extent()
         assert min(inner.x0 - outer.x0, outer.x1 - inner.x1) > 2 * point
         assert text.get_zorder() > line.get_zorder()
+
+
+def test_the_note_on_bars_is_of_those_that_are_drawn() -> None:
+    ratio = {"backward_seconds": {"mean": 1.0, "standard_error": None}, "backward_ratio": None}
+    points = [make_point(number, "Top 1") | ratio for number in range(60)]
+    for place, point in enumerate(points):
+        point["test_accuracy"] = {"mean": 0.01 * place, "standard_error": None}
+        point["n"] = 1
+    points[1] |= {"outcome": "at_chance", "n": 5}
+    numbers = {"title": "a title", "points": points}
+    figure = draw_plot(KIND.load_plots(), "accuracy_bars", numbers, PlotOptions(width="text"))
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "Top 1, train size 1" not in names
+    assert "†" not in figure.get_suptitle()
+    assert "one seed" in figure.get_suptitle()

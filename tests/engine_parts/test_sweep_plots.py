@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from engine.drawing.fitting import draw_plot
-from engine.drawing.sweep_lines import spread_apart
+from engine.drawing.sweep_lines import GREY, spread_apart
 from engine.errors import InvalidSpec
 from engine.experiments.registry import get_kind
 from engine.kind import FinishedPoint
@@ -301,3 +301,52 @@ def test_chosen_points_keep_the_rows_of_the_whole_summary(make: Make) -> None:
     assert list(chosen.summary) == [experiment.summary[0], experiment.summary[2]]
     assert chosen.point_results == experiment.point_results
     assert set(chosen.read_metric("test_accuracy")) == {0, 2}
+
+
+def untrain(numbers: dict[str, Any], *places: int) -> dict[str, Any]:
+    for place, point in enumerate(numbers["points"]):
+        point["outcome"] = "at_chance" if place in places else "trained"
+    return numbers
+
+
+def draw_numbers(name: str, numbers: dict[str, Any]) -> Figure:
+    return draw_plot(KIND.load_plots(), name, numbers, PlotOptions(dpi=50))
+
+
+def test_grey_points_that_did_not_train_are_white_as_the_note_says(make: Make) -> None:
+    values = grid(width=list(range(1, 30)), rate=list(range(1, 22)))
+    numbers = numbers_of(make(values), "sweep_quantity")
+    assert len({point["line"] for point in numbers["points"]}) == 21
+    figure = draw_numbers("sweep_quantity", untrain(numbers, *range(len(values))))
+    assert "white marker: not trained" in figure.get_suptitle().replace("\n", " ")
+    grey = [line for line in figure.axes[0].lines if line.get_color() == GREY]
+    assert [line.get_markerfacecolor() for line in grey] == ["white"]
+    assert len(xs(grey[0])) > 40
+
+
+def test_lines_of_parallel_coordinates_that_did_not_train_are_dashed(make: Make) -> None:
+    values = grid(width=[10, 20], rate=[0.1, 0.2], depth=[1, 2])
+    numbers = untrain(numbers_of(make(values), "sweep_parallel"), 2)
+    figure = draw_numbers("sweep_parallel", numbers)
+    (lines,) = [one for one in figure.axes[0].collections if isinstance(one, LineCollection)]
+    styles: list[Any] = list(lines.get_linestyle())
+    assert [bool(dash) for _, dash in styles].count(True) == 1
+    assert "dashed: not trained" in figure.get_suptitle().replace("\n", " ")
+    assert "dashed" not in draw_numbers("sweep_parallel", untrain(numbers)).get_suptitle()
+
+
+def test_the_note_on_rows_is_of_those_that_are_drawn(make: Make) -> None:
+    values = [{"optimizer": {"name": "sgd", "lr": 0.001 * step}} for step in range(1, 61)]
+    numbers = numbers_of(make(values), "sweep_quantity")
+    drawn = set(list_row_names(draw_numbers("sweep_quantity", untrain(numbers))))
+    for place, point in enumerate(numbers["points"]):
+        is_drawn = point["texts"][numbers["x"]] in drawn
+        note = draw_numbers("sweep_quantity", untrain(numbers, place)).get_suptitle()
+        assert ("white marker" in note.replace("\n", " ")) == is_drawn
+        if place > 8:
+            break
+    assert 0 < len(drawn) < len(values)
+
+
+def list_row_names(figure: Figure) -> list[str]:
+    return [label.get_text().replace("\n", " ") for label in figure.axes[0].get_yticklabels()]

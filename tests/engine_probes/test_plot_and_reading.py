@@ -152,3 +152,11 @@ def test_the_bars_of_the_time_hold_that_of_the_probes(measured: LocalExperiment)
 
 def list_bars(figure: Figure) -> list[Any]:
     return list(figure.axes[0].containers)
+
+
+def test_the_legend_has_points_without_the_first_quantity(measured: LocalExperiment) -> None:
+    numbers = plot_numbers(KIND, "probes", measured)
+    del numbers["points"][1]["curves"][numbers["quantities"][0]["name"]]
+    figure = draw_plot(KIND.load_plots(), "probes", numbers, PlotOptions())
+    labels = [text.get_text().removesuffix(" †") for text in figure.legends[0].get_texts()]
+    assert labels == ["gain 1", "gain 2"]

@@ -120,7 +120,7 @@ def _draw_bars(
     else:
         axes.set(ylim=(0, limit), ylabel=label)
         _add_legend(figure, axes)
-    _add_titles(figure, axes, numbers, describe_left_out(points, numbers))
+    _add_titles(figure, axes, numbers, points)
     return figure
 
 
@@ -260,7 +260,7 @@ def _draw_scatter(
     if options.yscale != "log":
         axes.set_ylim(bottom=0)
     _scatter_legend(figure, points, styles, settings, fills)
-    _add_titles(figure, axes, numbers)
+    _add_titles(figure, axes, numbers, points)
     return figure
 
 
@@ -402,12 +402,14 @@ def _percent(series: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _add_titles(
-    figure: PlotFigure, axes: Axes, numbers: Mapping[str, Any], left_out: str = ""
+    figure: PlotFigure,
+    axes: Axes,
+    numbers: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Titles on the left, clear of the legend."""
-    points = numbers["points"]
+    """Titles on the left, clear of the legend. points: that are drawn."""
     seeds = describe_seeds((point["n"] for point in points), "one standard error")
-    note = seeds + describe_marks(points) + left_out
+    note = seeds + describe_marks(points) + describe_left_out(points, numbers)
     if figure.is_fitted:
         add_title(figure, numbers["title"], note)
         return
