@@ -136,7 +136,10 @@ def test_every_plot_shows_any_string_without_a_warning(text: str) -> None:
     curves = {"test_accuracy": curve, "train_loss": curve}
     numbers = {
         "title": text,
-        "points": [{"values": {"data.name": text + end}, "curves": curves} for end in "ab"],
+        "points": [
+            {"values": {"data.name": text + end}, "outcome": "trained", "curves": curves}
+            for end in "ab"
+        ],
     }
     options = PlotOptions(dpi=50)
     with warnings.catch_warnings():
