@@ -93,7 +93,7 @@ def execute_run(
             _reset_peak_memory(device)
             results = get_kind(claim.kind).load_run()(parse_spec(claim.spec), ctx)
             ctx.flush()
-            lease.beat()  # stores the final progress
+            lease.beat(is_last=True)  # stores the final progress
             ending.finish(results, describe_run(claim, ctx))
         except LeaseLost:
             log.warning("run %s: the lease was lost; nothing more is written", claim.run_id)

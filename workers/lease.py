@@ -130,11 +130,13 @@ class Lease:
         """The thread calls this so often that a longer time without a call was a pause."""
         self._counted = (self.elapsed_seconds, time.monotonic())
 
-    def beat(self) -> bool:
+    def beat(self, *, is_last: bool = False) -> bool:
         """Renew the lease; False if it was lost.
 
-        Progress is sent only if the run was active since the last heartbeat.
+        Progress is sent only if the run was active since the last heartbeat. is_last: it is sent in
+        any case, as the heartbeat that had it may still wait for those of other runs.
         """
+        self._is_active |= is_last
         return self._send_alone(self._next_beat())
 
     def _beat_with_others(self) -> bool:

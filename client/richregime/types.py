@@ -1525,7 +1525,9 @@ class LwsPointResult(PointResult):
     difference_to_xavier: Statistic | None
     """The same to `full` from Xavier initialisation, as Table 1 prints it of pretrained nets."""
     backward_seconds: Statistic
-    """Time inside backward, summed over training."""
+    """Time inside backward, summed over training. Of the seeds whose training did not end early,
+    where there are any.
+    """
     backward_ratio: Statistic | None
     train_seconds: Statistic
     """Load, forward, backward, optimiser and cache."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from engine.errors import (
     RunCancelled,
 )
 from storage.database.engine import DatabaseUnavailable
+from storage.database.tables import RunRow
 from storage.experiments.cancel import cancel_experiment
 from storage.runs.claim import Claim
 from storage.runs.lease_expiry import expire_worker
@@ -39,6 +42,33 @@ def test_a_heartbeat_reports_a_cancel_request_and_a_lost_run(
     assert not lease.beat()
     with pytest.raises(LeaseLost):
         ctx.check()
+
+
+class WaitingHeartbeats:
+    """Heartbeats that wait for those of other runs until this one has ended."""
+
+    def __init__(self) -> None:
+        self.waits, self.released = Event(), Event()
+
+    def renew(self, *_: object) -> None:
+        self.waits.set()
+        self.released.wait(20)
+
+
+def test_the_last_heartbeat_has_the_progress_that_another_one_still_holds(
+    harness: WorkerHarness, claim: Claim
+) -> None:
+    settings = harness.settings.model_copy(update={"heartbeat_seconds": 0.05})
+    heartbeats: Any = WaitingHeartbeats()
+    lease = Lease(harness.db, settings, claim.run_id, claim.fence, shared=heartbeats)
+    lease.note_progress(4, 4, "seed-epochs")
+    with lease:
+        assert heartbeats.waits.wait(20)
+        assert lease.beat(is_last=True)
+        with harness.db.read() as session:
+            row = session.get_one(RunRow, claim.run_id)
+            assert (row.progress_completed, row.progress_total) == (4, 4)
+        heartbeats.released.set()
 
 
 @pytest.fixture
