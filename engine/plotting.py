@@ -24,7 +24,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import AutoLocator, MaxNLocator
 
 from engine.drawing.colors import OKABE_ITO as OKABE_ITO
 from engine.drawing.colors import series_colors as series_colors
@@ -52,7 +52,7 @@ MAX_FITTED_LEGEND, FITTED_COLUMNS = 24, 6
 MOST_LINES, MOST_FITTED_LINES = 30, 12
 """Points of one pair of axes that has a line for each, and of a figure of a chosen width."""
 MARKERS_A_LINE = 8
-FEWER_TICKS, TICK_GAP = (6, 5, 4, 3, 2), 0.4
+MOST_TICKS, FEWER_TICKS, TICK_GAP = 9, (6, 5, 4, 3, 2), 0.4
 """Intervals of an axis that are tried in turn, and the least gap between numbers in text sizes."""
 
 POSITION_DIGITS = 6
@@ -238,10 +238,17 @@ def lay_out(figure: Figure) -> None:
 
 
 def _thin_ticks(axes: Axes) -> None:
-    """Fewer ticks where the numbers along a linear x axis would touch."""
+    """Fewer ticks where the numbers along a linear x axis would touch.
+
+    Their number is then fixed: matplotlib chooses it again whenever it draws, by the size of text
+    that is set at that moment, which is another one where the file is written.
+    """
+    locator = axes.xaxis.get_major_locator()
+    if not axes.axison or not isinstance(locator, MaxNLocator):
+        return
+    if isinstance(locator, AutoLocator):
+        axes.locator_params(axis="x", nbins=min(MOST_TICKS, max(1, axes.xaxis.get_tick_space())))
     for count in (None, *FEWER_TICKS):
-        if not axes.axison or not isinstance(axes.xaxis.get_major_locator(), MaxNLocator):
-            return
         if count is not None:
             axes.locator_params(axis="x", nbins=count)
         low, high = sorted(axes.get_xlim())

@@ -13,6 +13,7 @@ from engine.drawing.fitting import draw_plot
 from engine.experiments.lws import KIND
 from engine.experiments.lws.styles import FILLS
 from engine.plotting import PlotOptions
+from tests.every_kind.text_boxes import find_overlaps, list_texts
 
 
 def make_point(number: int, policy: str, outcome: str = "trained") -> dict[str, Any]:
@@ -107,3 +108,29 @@ def test_the_note_on_bars_is_of_those_that_are_drawn() -> None:
     assert "Top 1, train size 1" not in names
     assert "†" not in figure.get_suptitle()
     assert "one seed" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("seconds", [0.000787, 0.00155, 0.00759, 0.0168, 0.082])
+def test_numbers_along_the_time_do_not_touch_where_the_file_is_written(seconds: float) -> None:
+    """They have many decimals; outside of the plot's style matplotlib would choose more of them."""
+    error = {"mean": [0.9, 0.5], "standard_error": [0.01, 0.02], "n": [5, 5]}
+    point = {
+        "values": {},
+        "label": "",
+        "setting": "",
+        "policy": "Full",
+        "family": "Full",
+        "kind_of_policy": "full",
+        "rho": None,
+        "k": None,
+        "q": None,
+        "outcome": "trained",
+        "n": 5,
+        "epoch": [1, 2],
+        "train_error": error,
+        "backward_seconds": [seconds, 2.6 * seconds],
+        "test_error": error,
+    }
+    numbers = {"title": "A title", "points": [point]}
+    figure = draw_plot(KIND.load_plots(), "error_curves", numbers, PlotOptions(width="slide"))
+    assert find_overlaps(list_texts(figure)) == []
