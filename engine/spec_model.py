@@ -62,14 +62,13 @@ def _require_tag(schema: dict[str, Any], model: type[SpecModel]) -> None:
         schema["required"] = list(dict.fromkeys(["name", *schema.get("required", [])]))
 
 
-class SpecModel(BaseModel):
-    """A frozen, hashable, comparable value with strict types and no unknown fields."""
+class StrictModel(BaseModel):
+    """A frozen value from outside: no unknown fields, no conversion of types, no NaN.
 
-    is_default_variant: ClassVar[bool] = False
-    """Whether a part of a spec without a `name` is this variant (`engine.spec_fields`)"""
+    Defaults are validated too, as a field that is given may forbid the default of another.
+    """
 
     model_config = ConfigDict(
-        json_schema_extra=_require_tag,
         frozen=True,
         extra="forbid",
         strict=True,
@@ -77,6 +76,15 @@ class SpecModel(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+
+class SpecModel(StrictModel):
+    """A frozen, hashable, comparable value with strict types and no unknown fields."""
+
+    is_default_variant: ClassVar[bool] = False
+    """Whether a part of a spec without a `name` is this variant (`engine.spec_fields`)"""
+
+    model_config = ConfigDict(json_schema_extra=_require_tag)
 
 
 FOR_DIGEST = "for a digest"

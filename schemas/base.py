@@ -7,6 +7,8 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from engine.spec_model import StrictModel
+
 
 def _as_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
@@ -37,20 +39,8 @@ class StoredResource(Resource):
     """Fields whose stored value cannot be read; they are empty here."""
 
 
-class Request(BaseModel):
-    """The body of a request: no unknown fields, no conversion of types.
-
-    Defaults are validated too, as a field that is given may forbid the default of another.
-    """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,
-    )
+class Request(StrictModel):
+    """The body of a request."""
 
 
 class Page(Resource, Generic[Item]):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.paper.preset_departures import list_preset_choices, list_preset_departures
-from ops.gallery.entries import AT_SIZE, CHANGES, Entry, list_entries
+from ops.gallery.entries import CHANGES, Entry, list_entries
 from ops.gallery.texts import Record
 
 DPI = 110
@@ -53,7 +53,7 @@ def renew_texts(record: Record) -> Record:
 
     As it is where the entry now computes something else.
     """
-    for entry in (*AT_SIZE, *CHANGES, *list_entries()):
+    for entry in (*CHANGES, *list_entries()):
         if entry.name == record["name"] and _computes(entry, record):
             return {**record, **_texts_of(entry)}
     return record

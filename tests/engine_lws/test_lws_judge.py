@@ -113,6 +113,8 @@ def test_times_of_a_training_that_ended_early_are_left_out() -> None:
         full, top = summarize(*points)
         assert full.backward_seconds.mean == pytest.approx(3_000, rel=0.001)
         assert top.backward_seconds.mean == pytest.approx(528, rel=0.001)
+        for one in (full, top):
+            assert one.timings.backward_seconds == one.backward_seconds
         assert top.backward_ratio is not None
         assert top.backward_ratio.n == 4
         assert top.backward_ratio.mean == pytest.approx(0.176, rel=0.002)

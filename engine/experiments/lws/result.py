@@ -126,7 +126,7 @@ def _summarize_point(
         train_seconds=summarize((result.timings.train_seconds for result in timed), POSITIVE),
         train_ratio=summarize_ratio(pairs, lambda result: result.timings.train_seconds),
         epochs_by_lowest_layer=tuple(summarize(counts, POSITIVE) for counts in by_layer),
-        timings=summarize_timings([result.timings for result in results]),
+        timings=summarize_timings([result.timings for result in timed]),
     )
 
 
